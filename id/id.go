@@ -1,0 +1,93 @@
+// Package id names things: a type prefix and a time-sortable random part, the same
+// string in database, API and log, such as art_01k9v6v0mvf5ts2c5zr0h4m8qd.
+//
+// It is vocabulary: it imports nothing of ours.
+package id
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// ID is a prefix, an underscore and 26 characters of base32: a UUID version 7 written
+// as TypeID does (https://github.com/jetify-com/typeid/tree/main/spec). Ids made later
+// sort after ids made earlier, to the millisecond.
+type ID string
+
+// Kind is the prefix of an ID and says what it names.
+type Kind string
+
+// The kinds there are. node(id:) dispatches on them.
+const (
+	Article  Kind = "art"
+	Author   Kind = "aut"
+	Tag      Kind = "tag"
+	Comment  Kind = "com"
+	Revision Kind = "rev"
+)
+
+// alphabet is Crockford's base32 in lower case: no i, l, o or u.
+const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
+
+// suffixLen is 128 bits in base32, five bits a character.
+const suffixLen = 26
+
+// New returns a fresh ID of kind, whose time part is now.
+func New(kind Kind) ID { return At(kind, time.Now()) }
+
+// At returns a fresh ID of kind whose time part is t, to the millisecond. Times before
+// 1970 count as 1970, so that what is imported from long ago still sorts first.
+func At(kind Kind, t time.Time) ID {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the process instead
+	ms := max(t.UnixMilli(), 0)
+	var head [8]byte
+	binary.BigEndian.PutUint64(head[:], uint64(ms)<<16)
+	copy(b[:6], head[:6])
+	b[6] = 0x70 | b[6]&0x0f // version 7, RFC 9562 section 5.7
+	b[8] = 0x80 | b[8]&0x3f // variant
+	return ID(string(kind) + "_" + encode(b))
+}
+
+// Kind returns the prefix of i, or "" where there is none.
+func (i ID) Kind() Kind {
+	kind, _, found := strings.Cut(string(i), "_")
+	if !found {
+		return ""
+	}
+	return Kind(kind)
+}
+
+// Parse checks that s is an ID of a known kind. The error says what is wrong with it.
+func Parse(s string) (ID, error) {
+	kind, rest, found := strings.Cut(s, "_")
+	if !found {
+		return "", fmt.Errorf("%.60q is no id: expected a prefix, an underscore and %d characters, such as %s", s, suffixLen, example)
+	}
+	switch Kind(kind) {
+	case Article, Author, Tag, Comment, Revision:
+	default:
+		return "", fmt.Errorf("%.60q is no id: nothing has the prefix %.20q", s, kind)
+	}
+	if len(rest) != suffixLen || rest[0] > '7' || strings.Trim(rest, alphabet) != "" {
+		return "", fmt.Errorf("%.60q is no id: %d characters of %s must follow the prefix", s, suffixLen, alphabet)
+	}
+	return ID(s), nil
+}
+
+const example = "art_01k9v6v0mvf5ts2c5zr0h4m8qd"
+
+// encode writes 128 bits as 26 characters, two zero bits in front.
+func encode(b [16]byte) string {
+	hi, lo := binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
+	var out [suffixLen]byte
+	for i := suffixLen - 1; i >= 0; i-- {
+		out[i] = alphabet[lo&31]
+		lo = lo>>5 | hi<<59
+		hi >>= 5
+	}
+	return string(out[:])
+}

@@ -1,0 +1,46 @@
+// Package problem holds the reasons for which a request is refused: a code that
+// programs read, a sentence that people read, and the path of the input at fault.
+//
+// It is vocabulary: it imports nothing of ours.
+package problem
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Code says what kind of refusal it is. Codes are part of the API: clients switch on them.
+type Code string
+
+// The codes there are.
+const (
+	Invalid  Code = "INVALID"   // the input breaks a rule; Message says which and what would be right
+	NotFound Code = "NOT_FOUND" // there is no such thing, or the caller may not know of it
+	Conflict Code = "CONFLICT"  // it was right, but something has changed in the meantime
+)
+
+// Error is a refusal that the caller can put right. Whatever isn't one is our fault:
+// it is logged, and the client sees only a reference.
+type Error struct {
+	Code    Code
+	Message string   // for people, in English, without a final dot
+	Path    []string // of the input field at fault, outermost first; nil where it is the whole request
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// New returns a refusal whose message is formatted as by fmt.Sprintf.
+func New(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// At returns e with the path of the input at fault.
+func (e *Error) At(path ...string) *Error {
+	return &Error{Code: e.Code, Message: e.Message, Path: path}
+}
+
+// Is says whether err is, or wraps, a refusal with code.
+func Is(err error, code Code) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Code == code
+}
