@@ -1,0 +1,124 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// patience is how long one command to Redis may take, connecting included. A cache that
+// is slower than the database it spares is worth less than none.
+const patience = 250 * time.Millisecond
+
+// Connection is the one Redis client of a process, together with what tells one life of
+// the server from the next: its run_id, read whenever a connection is made.
+type Connection struct {
+	Client redis.UniversalClient
+
+	life atomic.Pointer[Life]
+}
+
+// Life is one run of one Redis server. A restarted server, with its data or without, and
+// a promoted replica are other lives: nothing that an earlier life kept is read in a
+// later one. Lives are compared by pointer.
+type Life struct{ runID string }
+
+// Connect makes the client for a URL: redis://, rediss:// or unix:// as
+// https://redis.io/docs/latest/develop/clients/ has them, or, for Sentinel, the same with
+// ?master_name=NAME and one addr=HOST:PORT for each further sentinel. It doesn't wait
+// for the server: one that can't be reached is a state that lasts, not a failure.
+func Connect(address string) (*Connection, error) {
+	c := &Connection{}
+	client, err := c.open(address)
+	if err != nil {
+		return nil, err
+	}
+	c.Client = client
+	return c, nil
+}
+
+func (c *Connection) open(address string) (redis.UniversalClient, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, errors.New("not a URL")
+	}
+	noMaintenance := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	if u.Query().Has("master_name") {
+		o, err := redis.ParseFailoverURL(address)
+		if err != nil {
+			return nil, clean(err)
+		}
+		o.OnConnect = c.observe
+		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = patience, patience, patience, patience
+		o.MaxRetries, o.ContextTimeoutEnabled = -1, true
+		return redis.NewFailoverClient(o), nil
+	}
+	o, err := redis.ParseURL(address)
+	if err != nil {
+		return nil, clean(err)
+	}
+	o.OnConnect = c.observe
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = patience, patience, patience, patience
+	o.MaxRetries, o.DialerRetries, o.ContextTimeoutEnabled = -1, 1, true
+	o.MaintNotificationsConfig = noMaintenance
+	return redis.NewClient(o), nil
+}
+
+// clean strips go-redis's prefix; the message may not repeat the URL, which can hold a password.
+func clean(err error) error {
+	return errors.New(strings.TrimPrefix(err.Error(), "redis: "))
+}
+
+// observe runs on each new connection before any command does, so a command that was
+// made for an earlier life can see, once it has its reply, that the life has changed.
+func (c *Connection) observe(ctx context.Context, conn *redis.Conn) error {
+	info, err := conn.Info(ctx, "server").Result()
+	if err != nil {
+		return fmt.Errorf("ask Redis for its run_id: %w", err)
+	}
+	_, rest, found := strings.Cut(info, "run_id:")
+	runID, _, _ := strings.Cut(rest, "\r\n")
+	if !found || runID == "" {
+		return errors.New("this Redis doesn't tell its run_id, by which Stoa knows a restarted server: use Redis 2.8 or later, or Valkey")
+	}
+	for {
+		old := c.life.Load()
+		if old != nil && old.runID == runID {
+			return nil
+		}
+		if c.life.CompareAndSwap(old, &Life{runID: runID}) {
+			return nil
+		}
+	}
+}
+
+// Life returns the present life of the server, and connects to learn it when there was
+// none yet.
+func (c *Connection) Life(ctx context.Context) (*Life, error) {
+	if life := c.life.Load(); life != nil {
+		return life, nil
+	}
+	if err := c.Client.Ping(ctx).Err(); err != nil {
+		return nil, fmt.Errorf("reach Redis: %w", err)
+	}
+	return c.life.Load(), nil
+}
+
+// Still says whether life is the present one: to be asked after the reply of a command
+// whose keys were made for it. When it is not, the command spoke to another server.
+func (c *Connection) Still(life *Life) bool { return c.life.Load() == life }
+
+// Key is where Redis keeps something of a site in this life.
+func (l *Life) Key(site, name string) string {
+	return "stoa:" + site + ":" + l.runID[:min(len(l.runID), 12)] + ":" + name
+}
+
+// Close closes the client.
+func (c *Connection) Close() error { return c.Client.Close() }

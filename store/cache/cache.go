@@ -1,0 +1,279 @@
+// Package cache remembers what the database said, in two tiers: in the process and in
+// Redis. It promises that what was changed through it is never answered as it was before:
+// not at all on the replica that made the change, and for at most 100 ms (p99) on others.
+// docs/architecture.md tells the protocol; model_test.go holds it against every
+// interleaving of a small world.
+//
+// It knows nothing of documents. It may import store/bus and problem, nothing else of ours.
+// Entry points: New, Table (what is read), Write (what changes).
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dgraph-io/ristretto/v2"
+
+	"stoa/problem"
+	"stoa/store/bus"
+)
+
+const (
+	// lifetime is how long an entry lives at most, and so the bound on staleness when
+	// somebody changes the database behind Stoa's back. Up to a tenth less, at random, so
+	// that what was filled together doesn't expire together.
+	lifetime = 10 * time.Minute
+
+	// shortLife is how long an entry lives in the process while this replica can't be
+	// sure to hear of every change.
+	shortLife = time.Second
+
+	// WriteLimit is how long a write to the database may take. bus.BlockFor is longer.
+	WriteLimit = 2 * time.Second
+
+	// loadLimit is how long a read that fills may take, whoever still waits for it.
+	loadLimit = 5 * time.Second
+
+	// stripes is the size of the table of drops, 8 bytes each. Two keys on one stripe cost
+	// a needless miss now and then, never a wrong hit.
+	stripes = 1 << 16
+)
+
+// ErrNotInMemory is what a read under MemoryOnly returns when it would have to wait.
+var ErrNotInMemory = errors.New("not in the process's memory")
+
+type memoryOnly struct{}
+
+// MemoryOnly returns a context under which reads answer out of the process's memory or
+// return ErrNotInMemory, without waiting for anything.
+func MemoryOnly(ctx context.Context) context.Context {
+	return context.WithValue(ctx, memoryOnly{}, true)
+}
+
+// Options says what a cache is made over.
+type Options struct {
+	// Bytes bounds the tier in the process.
+	Bytes int64
+	// Redis is the second tier and the way to other replicas; nil without Redis.
+	Redis *bus.Connection
+	// Site keeps apart what several databases keep in one Redis.
+	Site string
+	// Exclusive says that this process makes every write to the database, itself or
+	// through the embedded server, which tells of others. Entries then live until they
+	// are dropped, and Redis isn't used.
+	Exclusive bool
+	// Ledger is how replicas that can't reach each other say so in the database; nil when
+	// Exclusive.
+	Ledger *Ledger
+	Log    *slog.Logger
+}
+
+// Cache is the two tiers of one replica.
+type Cache struct {
+	seed  maphash.Seed
+	seq   atomic.Uint64          // goes up with every drop
+	floor atomic.Uint64          // seq of the last flush
+	drops [stripes]atomic.Uint64 // seq of the last drop on each stripe
+	tier1 *ristretto.Cache[string, *entry]
+	tier2 *tier2 // nil without Redis
+	bus   bus.Bus
+	trust *trust       // nil when Exclusive
+	hush  atomic.Int64 // Unix nanoseconds until which a write whose outcome is unknown may still happen
+
+	mu      sync.Mutex
+	flights map[string]*flight
+
+	counts counts
+}
+
+// entry is one thing in the process. Nothing in it changes.
+type entry struct {
+	value   any    // *T, nil for what is absent
+	start   uint64 // seq before the first read that made it
+	loaded  int64  // Unix nanoseconds before that read
+	expires int64  // Unix nanoseconds
+	deps    []uint32
+}
+
+// flight is one load under way that others may wait for.
+type flight struct {
+	start uint64
+	done  chan struct{}
+	entry *entry // nil when err is set
+	err   error
+}
+
+// counts says which tier answered, in keys.
+type counts struct{ tier1, tier2, loaded, waited atomic.Int64 }
+
+// Counts is how many keys were answered since the start: by the process, by Redis, by the
+// database, and by waiting for another request's load.
+type Counts struct{ Process, Redis, Database, Waited int64 }
+
+// New makes a cache and, where replicas share the database, joins them.
+func New(o Options) (*Cache, error) {
+	c := &Cache{seed: maphash.MakeSeed(), flights: map[string]*flight{}, bus: bus.Process{}}
+	var err error
+	c.tier1, err = ristretto.NewCache(&ristretto.Config[string, *entry]{
+		// Ten counters for each entry the cache can hold, as its documentation advises;
+		// entries are taken to be 1 KB.
+		NumCounters: max(o.Bytes/1024*10, 1000), MaxCost: o.Bytes, BufferItems: 64,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the cache in the process: %w", err)
+	}
+	if o.Exclusive {
+		return c, nil
+	}
+	var redis *bus.Redis
+	if o.Redis != nil {
+		redis = bus.OpenRedis(o.Redis, o.Site, bus.Heard{Drop: c.Drop, Flush: c.Flush}, o.Log)
+		c.bus, c.tier2 = redis, &tier2{conn: o.Redis, site: o.Site}
+	}
+	c.trust = newTrust(c, o, redis)
+	return c, nil
+}
+
+// Close leaves the other replicas and frees the memory.
+func (c *Cache) Close() {
+	if c.trust != nil {
+		c.trust.close()
+	}
+	c.bus.Close()
+	c.tier1.Close()
+}
+
+// Counts tells which tier answered so far.
+func (c *Cache) Counts() Counts {
+	return Counts{c.counts.tier1.Load(), c.counts.tier2.Load(), c.counts.loaded.Load(), c.counts.waited.Load()}
+}
+
+// Drop makes every entry in the process that depends on key, and every load of it that
+// has begun, worthless. What is read afterwards is read anew.
+func (c *Cache) Drop(key string) {
+	raise(&c.drops[c.stripe(key)], c.seq.Add(1))
+}
+
+// Flush is Drop for every key there is.
+func (c *Cache) Flush() {
+	raise(&c.floor, c.seq.Add(1))
+}
+
+// raise sets a to n unless it is higher already.
+func raise(a *atomic.Uint64, n uint64) {
+	for {
+		old := a.Load()
+		if old >= n || a.CompareAndSwap(old, n) {
+			return
+		}
+	}
+}
+
+func (c *Cache) stripe(key string) uint32 {
+	return uint32(maphash.String(c.seed, key) % stripes)
+}
+
+// current says whether nothing in deps was dropped after start.
+func (c *Cache) current(start uint64, deps []uint32) bool {
+	if c.seq.Load() == start {
+		return true
+	}
+	if c.floor.Load() > start {
+		return false
+	}
+	for _, d := range deps {
+		if c.drops[d].Load() > start {
+			return false
+		}
+	}
+	return true
+}
+
+// get returns the entry for key if it still holds.
+func (c *Cache) get(key string, now int64) (*entry, bool) {
+	e, ok := c.tier1.Get(key)
+	if !ok || now >= e.expires || !c.current(e.start, e.deps) {
+		return nil, false
+	}
+	if now-e.loaded > int64(shortLife) && !c.trusted(now) {
+		return nil, false
+	}
+	return e, true
+}
+
+// trusted says whether this replica is sure to hear of every change in good time.
+func (c *Cache) trusted(now int64) bool {
+	return now >= c.hush.Load() && (c.trust == nil || now < min(c.bus.FreshUntil(), c.trust.until.Load()))
+}
+
+// shared says whether what Redis holds can be relied on: whether no replica writes
+// without blocking it there.
+func (c *Cache) shared(now int64) bool {
+	return c.tier2.awake(now) && now < c.trust.until.Load()
+}
+
+// expiry is when an entry loaded at a moment ends: soon where the key was blocked or
+// where a change might have gone unheard.
+func (c *Cache) expiry(loaded int64, short bool) int64 {
+	switch {
+	case short || !c.trusted(loaded) || !c.trusted(time.Now().UnixNano()):
+		return loaded + int64(shortLife)
+	case c.trust == nil:
+		return math.MaxInt64
+	default:
+		return loaded + int64(jittered())
+	}
+}
+
+// jittered is lifetime, or up to a tenth less.
+func jittered() time.Duration { return lifetime - rand.N(lifetime/10) }
+
+// Write changes the database through write, and everything that its change makes stale:
+// keys names it all, as it was before and as it will be. Other replicas hear of it before
+// and after, so that whatever they read in between isn't kept. Once Write has returned,
+// with or without an error, this replica answers nothing older than the write.
+//
+// write gets at most WriteLimit and doesn't end with ctx: a client that goes away in
+// mid-write leaves nothing half done. Its error is returned as it is. Where it isn't a
+// problem, the write may still happen; for a while nothing that was read is kept long.
+func (c *Cache) Write(ctx context.Context, keys []string, write func(context.Context) error) error {
+	if c.trust != nil {
+		finish, err := c.trust.announce(ctx, keys)
+		if err != nil {
+			return err
+		}
+		defer finish()
+	}
+	ctx = context.WithoutCancel(ctx)
+	limited, cancel := context.WithTimeout(ctx, WriteLimit)
+	defer cancel()
+	err := write(limited)
+	var refused *problem.Error
+	if err != nil && !errors.As(err, &refused) {
+		raiseTime(&c.hush, time.Now().Add(bus.BlockFor))
+	}
+	if c.trust != nil {
+		c.trust.announceAgain(ctx, keys)
+	}
+	for _, key := range keys {
+		c.Drop(key)
+	}
+	return err
+}
+
+func raiseTime(a *atomic.Int64, t time.Time) {
+	for {
+		old := a.Load()
+		if old >= t.UnixNano() || a.CompareAndSwap(old, t.UnixNano()) {
+			return
+		}
+	}
+}

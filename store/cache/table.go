@@ -1,0 +1,299 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"stoa/store/bus"
+)
+
+// Table is one kind of thing that is cached: how it is named, read and written down. K
+// names it for its readers, T is what it is. What a table returns is shared between
+// requests and never changed.
+type Table[K comparable, T any] struct {
+	// Key names k in both tiers. Names of different tables differ by their prefix.
+	Key func(k K) string
+	// Deps names what k depends on: a drop of any of them makes it stale. Nil where it
+	// depends on its own key alone. Where set, they are tags: each has a random generation,
+	// which is part of k's name in Redis.
+	Deps func(k K) []string
+	// Load reads ks from the database, in as many commands whatever their number. What is
+	// missing in the answer is absent.
+	Load func(ctx context.Context, ks []K) (map[K]*T, error)
+	// Encode and Decode write it down for Redis.
+	Encode func(*T) ([]byte, error)
+	Decode func([]byte) (*T, error)
+	// Size is what it takes in the process, in bytes, roughly.
+	Size func(*T) int64
+}
+
+var errInterrupted = errors.New("a load was interrupted")
+
+// overhead is what an entry takes beside its value: its own fields, its key, and the 56
+// bytes that ristretto counts itself are not in it.
+const overhead = 200
+
+// want is one key on its way through the tiers.
+type want[K comparable] struct {
+	k      K
+	at     []int // where in the answer it goes
+	key    string
+	deps   []uint32
+	tags   []string
+	flight *flight // ours to land, or another's to wait for
+	name   string  // in Redis; "" where it isn't kept there
+	lease  string
+	short  bool // it is changing: to be kept for a second at most
+	entry  *entry
+}
+
+// Get returns what is known of each of ks, in their order: nil for what is absent. Keys
+// that the process lacks are asked of Redis in one round trip and of the database in one
+// Load, and nothing that another request is loading already is loaded again.
+func (t *Table[K, T]) Get(ctx context.Context, c *Cache, ks []K) ([]*T, error) {
+	now := time.Now().UnixNano()
+	out := make([]*T, len(ks))
+	var missing []*want[K]
+	var seen map[K]*want[K]
+	for i, k := range ks {
+		key := t.Key(k)
+		if e, ok := c.get(key, now); ok {
+			out[i] = e.value.(*T)
+			continue
+		}
+		if w, ok := seen[k]; ok {
+			w.at = append(w.at, i)
+			continue
+		}
+		w := &want[K]{k: k, at: []int{i}, key: key}
+		if seen == nil {
+			seen = map[K]*want[K]{}
+		}
+		seen[k] = w
+		missing = append(missing, w)
+	}
+	c.counts.tier1.Add(int64(len(ks) - len(missing)))
+	if len(missing) == 0 {
+		return out, nil
+	}
+	if ctx.Value(memoryOnly{}) != nil {
+		return nil, ErrNotInMemory
+	}
+	if err := t.load(ctx, c, missing); err != nil {
+		return nil, err
+	}
+	for _, w := range missing {
+		for _, i := range w.at {
+			out[i] = w.entry.value.(*T)
+		}
+	}
+	return out, nil
+}
+
+// load makes the entry of each of missing, its own or by waiting for another's.
+func (t *Table[K, T]) load(ctx context.Context, c *Cache, missing []*want[K]) error {
+	for _, w := range missing {
+		if t.Deps == nil {
+			w.deps = []uint32{c.stripe(w.key)}
+			continue
+		}
+		w.tags = t.Deps(w.k)
+		for _, tag := range w.tags {
+			w.deps = append(w.deps, c.stripe(tag))
+		}
+	}
+	var lead, follow []*want[K]
+	start := c.seq.Load()
+	c.mu.Lock()
+	for _, w := range missing {
+		if f, ok := c.flights[w.key]; ok && c.current(f.start, w.deps) {
+			w.flight = f
+			follow = append(follow, w)
+			continue
+		}
+		w.flight = &flight{start: start, done: make(chan struct{})}
+		c.flights[w.key] = w.flight
+		lead = append(lead, w)
+	}
+	c.mu.Unlock()
+	if len(lead) > 0 {
+		t.lead(ctx, c, lead, start)
+	}
+	c.counts.waited.Add(int64(len(follow)))
+	for _, w := range missing {
+		select {
+		case <-w.flight.done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if w.flight.err != nil {
+			return w.flight.err
+		}
+		w.entry = w.flight.entry
+	}
+	return nil
+}
+
+// lead loads wants for this request and all that wait for them. It doesn't end with the
+// request that happened to come first.
+func (t *Table[K, T]) lead(ctx context.Context, c *Cache, wants []*want[K], start uint64) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadLimit)
+	defer cancel()
+	err := errInterrupted
+	defer func() { // also when Load panics: nobody may wait for ever
+		c.mu.Lock()
+		for _, w := range wants {
+			if w.flight.entry == nil {
+				w.flight.err = err
+			}
+			if c.flights[w.key] == w.flight {
+				delete(c.flights, w.key)
+			}
+		}
+		c.mu.Unlock()
+		for _, w := range wants {
+			close(w.flight.done)
+		}
+	}()
+	loaded := time.Now().UnixNano()
+	rest, life := t.fromRedis(ctx, c, wants, start, loaded)
+	if len(rest) == 0 {
+		err = nil
+		return
+	}
+	ks := make([]K, len(rest))
+	for i, w := range rest {
+		ks[i] = w.k
+	}
+	var found map[K]*T
+	if found, err = t.Load(ctx, ks); err != nil {
+		return
+	}
+	c.counts.loaded.Add(int64(len(rest)))
+	var fillings []filling
+	for _, w := range rest {
+		v := found[w.k]
+		t.land(c, w, v, start, loaded)
+		if w.lease == "" {
+			continue
+		}
+		value := []byte{isAbsent}
+		if v != nil {
+			var encoded []byte
+			if encoded, err = t.Encode(v); err != nil {
+				return
+			}
+			value = append([]byte{isValue}, encoded...)
+		}
+		fillings = append(fillings, filling{w.name, w.lease, value, jittered()})
+	}
+	if len(fillings) > 0 {
+		c.tier2.fill(ctx, life, fillings)
+	}
+}
+
+// land makes w's entry, which may be nil for what is absent, and offers it to the process.
+func (t *Table[K, T]) land(c *Cache, w *want[K], v *T, start uint64, loaded int64) {
+	e := &entry{value: v, start: start, loaded: loaded, expires: c.expiry(loaded, w.short), deps: w.deps}
+	w.flight.entry = e
+	size := int64(overhead + 2*len(w.key))
+	if v != nil {
+		size += t.Size(v)
+	}
+	c.tier1.Set(w.key, e, size)
+}
+
+// fromRedis lands what Redis has and returns the rest, with leases where it gave them.
+func (t *Table[K, T]) fromRedis(ctx context.Context, c *Cache, wants []*want[K], start uint64, loaded int64) ([]*want[K], *bus.Life) {
+	if c.tier2 == nil {
+		return wants, nil
+	}
+	if !c.shared(loaded) {
+		for _, w := range wants {
+			w.short = true
+		}
+		return wants, nil
+	}
+	var named []*want[K]
+	if t.Deps == nil {
+		for _, w := range wants {
+			w.name = w.key
+		}
+		named = wants
+	} else {
+		named = nameByTags(ctx, c, wants)
+	}
+	names := make([]string, len(named))
+	for i, w := range named {
+		names[i] = w.name
+	}
+	found, life, err := c.tier2.acquire(ctx, names)
+	if err != nil {
+		for _, w := range wants {
+			w.short = true
+		}
+		return wants, nil
+	}
+	for i, w := range named {
+		h := found[i]
+		w.lease, w.short = h.lease, w.short || h.blocked
+		if h.value == nil {
+			continue
+		}
+		var v *T
+		if h.value[0] == isValue {
+			if v, err = t.Decode(h.value[1:]); err != nil {
+				continue // another version of Stoa wrote it; the database knows
+			}
+		}
+		t.land(c, w, v, start, loaded)
+		c.counts.tier2.Add(1)
+	}
+	var rest []*want[K]
+	for _, w := range wants {
+		if w.flight.entry == nil {
+			rest = append(rest, w)
+		}
+	}
+	return rest, life
+}
+
+// nameByTags gives each want its name in Redis, out of its tags' generations, and returns
+// those that have one. A tag that is changing has no generation.
+func nameByTags[K comparable](ctx context.Context, c *Cache, wants []*want[K]) []*want[K] {
+	var tags []string
+	index := map[string]int{}
+	for _, w := range wants {
+		for _, tag := range w.tags {
+			if _, ok := index[tag]; !ok {
+				index[tag] = len(tags)
+				tags = append(tags, tag)
+			}
+		}
+	}
+	generations, blocked, err := c.generations(ctx, tags)
+	if err != nil {
+		for _, w := range wants {
+			w.short = true
+		}
+		return nil
+	}
+	var named []*want[K]
+	for _, w := range wants {
+		name := []string{w.key}
+		known := true
+		for _, tag := range w.tags {
+			i := index[tag]
+			w.short = w.short || blocked[i]
+			known = known && generations[i] != ""
+			name = append(name, generations[i])
+		}
+		if known {
+			w.name = strings.Join(name, "@")
+			named = append(named, w)
+		}
+	}
+	return named
+}

@@ -1,0 +1,149 @@
+package cache
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"stoa/store/bus"
+)
+
+// What Redis holds under a key is told by the first byte.
+const (
+	isValue   = 'V' // followed by the value
+	isAbsent  = 'A' // the database has nothing
+	isLease   = 'L' // followed by the lease of whoever is filling it
+	isBlocked = 'B' // bus.Blocked: it is changing, or has just changed
+)
+
+// leaseFor is how long a lease stands: longer than any load may take.
+const leaseFor = 2 * loadLimit
+
+// pause is how long Redis is left alone after it has failed to answer in time.
+const pause = time.Second
+
+// acquire returns what is under a key, or leaves a lease there for whoever asked.
+var acquire = `local v = redis.call('GET', KEYS[1]) if v then return v end redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return ARGV[1]`
+
+// fill puts a value in the place of a lease, if that very lease still stands.
+var fill = `if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) return 1 end return 0`
+
+// scrub removes a key unless it is blocked.
+var scrub = `local v = redis.call('GET', KEYS[1]) if v and string.byte(v) ~= 66 then redis.call('DEL', KEYS[1]) return 1 end return 0`
+
+// tier2 is what replicas share in Redis. Every script touches one key, so a batch is one
+// pipeline, on a cluster too.
+type tier2 struct {
+	conn *bus.Connection
+	site string
+	rest atomic.Int64 // Unix nanoseconds until which Redis is left alone
+}
+
+// held is what acquire found under a key.
+type held struct {
+	value   []byte // first byte included; nil when there is none
+	lease   string // ours to fill with; "" when there is a value, a block or another's lease
+	blocked bool
+}
+
+// awake says whether Redis is to be asked at all.
+func (t *tier2) awake(now int64) bool { return t != nil && now >= t.rest.Load() }
+
+// acquire asks for all keys in one round trip. life is what fill must be given.
+func (t *tier2) acquire(ctx context.Context, keys []string) (_ []held, _ *bus.Life, err error) {
+	defer func() {
+		if err != nil {
+			t.rest.Store(time.Now().Add(pause).UnixNano())
+		}
+	}()
+	life, err := t.conn.Life(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	lease := string(isLease) + rand.Text()
+	replies := make([]*redis.Cmd, len(keys))
+	_, err = t.conn.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, key := range keys {
+			replies[i] = p.Eval(ctx, acquire, []string{life.Key(t.site, key)}, lease, leaseFor.Milliseconds())
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("read from Redis: %w", err)
+	}
+	if !t.conn.Still(life) {
+		return nil, nil, fmt.Errorf("read from Redis: the server has changed")
+	}
+	found := make([]held, len(keys))
+	for i, reply := range replies {
+		text, err := reply.Text()
+		switch {
+		case err != nil || text == "":
+			return nil, nil, fmt.Errorf("read from Redis: %q under %s: %w", text, keys[i], err)
+		case text == lease:
+			found[i].lease = lease
+		case text[0] == isBlocked:
+			found[i].blocked = true
+		case text[0] == isValue || text[0] == isAbsent:
+			found[i].value = []byte(text)
+		}
+	}
+	return found, life, nil
+}
+
+// filling is a value on its way to Redis.
+type filling struct {
+	key, lease string
+	value      []byte
+	expires    time.Duration
+}
+
+// fill offers values in one round trip; those whose lease is gone are refused. That it
+// failed costs a later miss and nothing else.
+func (t *tier2) fill(ctx context.Context, life *bus.Life, values []filling) {
+	_, err := t.conn.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, v := range values {
+			p.Eval(ctx, fill, []string{life.Key(t.site, v.key)}, v.lease, v.value, v.expires.Milliseconds())
+		}
+		return nil
+	})
+	if err != nil {
+		t.rest.Store(time.Now().Add(pause).UnixNano())
+	}
+}
+
+// scrubAll removes every value and every lease of this life, blocks excepted: they may be
+// older than a change that nobody could announce.
+func (t *tier2) scrubAll(ctx context.Context) error {
+	life, err := t.conn.Life(ctx)
+	if err != nil {
+		return err
+	}
+	var cursor uint64
+	for {
+		keys, next, err := t.conn.Client.Scan(ctx, cursor, life.Key(t.site, "*"), 1000).Result()
+		if err != nil {
+			return fmt.Errorf("list the keys in Redis: %w", err)
+		}
+		if len(keys) > 0 {
+			if _, err := t.conn.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
+				for _, key := range keys {
+					p.Eval(ctx, scrub, []string{key})
+				}
+				return nil
+			}); err != nil {
+				return fmt.Errorf("remove keys from Redis: %w", err)
+			}
+		}
+		if cursor = next; cursor == 0 {
+			if !t.conn.Still(life) {
+				return fmt.Errorf("remove keys from Redis: the server has changed")
+			}
+			return nil
+		}
+	}
+}
