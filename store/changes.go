@@ -1,0 +1,275 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"stoa/id"
+)
+
+// dueKey names, in the caches, when the next scheduled article is due.
+const dueKey = "due"
+
+// articleKeys is everything that becomes stale when before turns into after; nil for an
+// article that isn't there yet, or no longer.
+func articleKeys(before, after *Article) []string {
+	keys := []string{}
+	for _, a := range []*Article{before, after} {
+		if a == nil {
+			continue
+		}
+		keys = append(keys, string(a.ID), slug{articles, a.Slug}.key())
+		for _, old := range a.OldSlugs {
+			keys = append(keys, slug{articles, old}.key())
+		}
+		if a.Status == Scheduled {
+			keys = append(keys, dueKey)
+		}
+	}
+	was, is := before != nil && before.Public(), after != nil && after.Public()
+	if !was && !is {
+		return compact(keys)
+	}
+	moved := was != is || !before.PublishedAt.Equal(after.PublishedAt)
+	if moved {
+		keys = append(keys, listKeys(id.ID(AllArticles))...)
+	}
+	var old, now []id.ID
+	if was {
+		old = slices.Concat(before.AuthorIDs, before.TagIDs)
+	}
+	if is {
+		now = slices.Concat(after.AuthorIDs, after.TagIDs)
+	}
+	for _, parent := range slices.Concat(old, now) {
+		if moved || slices.Contains(old, parent) != slices.Contains(now, parent) {
+			keys = append(keys, listKeys(parent)...)
+		}
+	}
+	if was != is || before.TitleKey != after.TitleKey {
+		keys = append(keys, orderTag(ByTitle))
+	}
+	if was != is || !before.UpdatedAt.Equal(after.UpdatedAt) {
+		keys = append(keys, orderTag(ByUpdated))
+	}
+	return compact(keys)
+}
+
+// listKeys is what becomes stale when something is added to a parent, leaves it, or moves.
+func listKeys(parent id.ID) []string {
+	return []string{orderKey(OrderKey(parent)), listTag(parent)}
+}
+
+func compact(keys []string) []string {
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// write makes a change that stales keys.
+func (s *Store) write(ctx context.Context, keys []string, change func(context.Context) error) error {
+	return s.cache.Write(ctx, keys, change)
+}
+
+// AddRevision stores a text. Nothing names it yet, so nothing becomes stale but its absence.
+func (s *Store) AddRevision(ctx context.Context, r *Revision) error {
+	return s.write(ctx, []string{string(r.ID)}, func(ctx context.Context) error {
+		if _, err := s.db.Collection(revisions).InsertOne(ctx, r); err != nil {
+			return fmt.Errorf("add a revision: %w", err)
+		}
+		return nil
+	})
+}
+
+// AddArticle stores a new article; Conflict when its slug is taken.
+func (s *Store) AddArticle(ctx context.Context, a *Article) error {
+	return s.write(ctx, articleKeys(nil, a), func(ctx context.Context) error {
+		if _, err := s.db.Collection(articles).InsertOne(ctx, a); err != nil {
+			return conflict(err, fmt.Sprintf("the slug %q", a.Slug))
+		}
+		return nil
+	})
+}
+
+// ChangeArticle turns before, as it was read, into after, whose version it raises;
+// Conflict when somebody else was faster, or when the slug is taken.
+func (s *Store) ChangeArticle(ctx context.Context, before, after *Article) error {
+	after.Version = before.Version + 1
+	return s.write(ctx, articleKeys(before, after), func(ctx context.Context) error {
+		result, err := s.db.Collection(articles).UpdateOne(ctx,
+			bson.D{{Key: "_id", Value: before.ID}, {Key: "version", Value: before.Version}},
+			bson.D{{Key: "$set", Value: bson.D{
+				{Key: "slug", Value: after.Slug}, {Key: "oldSlugs", Value: after.OldSlugs},
+				{Key: "title", Value: after.Title}, {Key: "titleKey", Value: after.TitleKey},
+				{Key: "summary", Value: after.Summary}, {Key: "lead", Value: after.Lead},
+				{Key: "readingMinutes", Value: after.ReadingMinutes}, {Key: "cover", Value: after.Cover},
+				{Key: "status", Value: after.Status}, {Key: "publishedAt", Value: after.PublishedAt}, {Key: "updatedAt", Value: after.UpdatedAt},
+				{Key: "authorIds", Value: after.AuthorIDs}, {Key: "tagIds", Value: after.TagIDs}, {Key: "relatedIds", Value: after.RelatedIDs},
+				{Key: "revisionId", Value: after.RevisionID}, {Key: "version", Value: after.Version},
+				{Key: "source", Value: after.Source}, {Key: "digest", Value: after.Digest},
+			}}})
+		if err != nil {
+			return conflict(err, fmt.Sprintf("the slug %q", after.Slug))
+		}
+		return changed(result.MatchedCount, nil, fmt.Sprintf("the article %q", before.Slug))
+	})
+}
+
+// due is when the next scheduled article is to be published; zero for never.
+type due struct {
+	At time.Time `bson:"t"`
+}
+
+func (s *Store) readDue(ctx context.Context, keys []string) (map[string]*due, error) {
+	found, err := find[Article](ctx, s.db.Collection(articles), bson.D{{Key: "status", Value: Scheduled}},
+		projection("publishedAt").SetSort(bson.D{{Key: "publishedAt", Value: 1}}).SetLimit(1))
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return map[string]*due{dueKey: {found[0].PublishedAt}}, nil
+}
+
+// NextDue returns when the next scheduled article is to be published; ok is false when
+// none is scheduled.
+func (s *Store) NextDue(ctx context.Context) (at time.Time, ok bool, err error) {
+	found, err := s.tables.due.Get(ctx, s.cache, []string{dueKey})
+	if err != nil || found[0] == nil {
+		return time.Time{}, false, err
+	}
+	return found[0].At, true, nil
+}
+
+// Due returns the articles that were scheduled for now or earlier, the earliest first.
+func (s *Store) Due(ctx context.Context, now time.Time) ([]*Article, error) {
+	return find[Article](ctx, s.db.Collection(articles),
+		bson.D{{Key: "status", Value: Scheduled}, {Key: "publishedAt", Value: bson.D{{Key: "$lte", Value: now}}}},
+		options.Find().SetSort(bson.D{{Key: "publishedAt", Value: 1}}).SetLimit(MaxPageSize))
+}
+
+// Imported returns every article that came from an import, by its source, as it is in the
+// database now.
+func (s *Store) Imported(ctx context.Context) (map[string]*Article, error) {
+	found, err := find[Article](ctx, s.db.Collection(articles), bson.D{{Key: "source", Value: bson.D{{Key: "$gt", Value: ""}}}}, nil)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]*Article, len(found))
+	for _, a := range found {
+		out[a.Source] = a
+	}
+	return out, nil
+}
+
+// TakenSlugs returns which slugs articles have or had, and whose they are.
+func (s *Store) TakenSlugs(ctx context.Context) (map[string]id.ID, error) {
+	found, err := find[Article](ctx, s.db.Collection(articles), bson.D{}, projection("slug", "oldSlugs"))
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]id.ID, len(found))
+	for _, a := range found {
+		for _, old := range a.OldSlugs {
+			if _, taken := out[old]; !taken {
+				out[old] = a.ID
+			}
+		}
+	}
+	for _, a := range found {
+		out[a.Slug] = a.ID
+	}
+	return out, nil
+}
+
+// PublicArticles returns what decides which published articles are related: ids, times,
+// authors, tags and the present relations of them all, newest first.
+func (s *Store) PublicArticles(ctx context.Context) ([]*Article, error) {
+	return find[Article](ctx, s.db.Collection(articles), publicArticles(),
+		projection("publishedAt", "authorIds", "tagIds", "relatedIds").SetSort(bson.D{{Key: "publishedAt", Value: -1}, {Key: "_id", Value: -1}}))
+}
+
+// Relate says which articles are related to one, the closest first. It isn't a change of
+// the article: neither its version nor its time moves.
+func (s *Store) Relate(ctx context.Context, article id.ID, related []id.ID) error {
+	return s.write(ctx, []string{string(article)}, func(ctx context.Context) error {
+		_, err := s.db.Collection(articles).UpdateOne(ctx, bson.D{{Key: "_id", Value: article}},
+			bson.D{{Key: "$set", Value: bson.D{{Key: "relatedIds", Value: related}}}})
+		if err != nil {
+			return fmt.Errorf("relate %s: %w", article, err)
+		}
+		return nil
+	})
+}
+
+// AllAuthors returns every author, by slug, as they are in the database now.
+func (s *Store) AllAuthors(ctx context.Context) (map[string]*Author, error) {
+	found, err := find[Author](ctx, s.db.Collection(authors), bson.D{}, nil)
+	out := make(map[string]*Author, len(found))
+	for _, a := range found {
+		out[a.Slug] = a
+	}
+	return out, err
+}
+
+// AllTags returns every tag, by slug, as they are in the database now.
+func (s *Store) AllTags(ctx context.Context) (map[string]*Tag, error) {
+	found, err := find[Tag](ctx, s.db.Collection(tags), bson.D{}, nil)
+	out := make(map[string]*Tag, len(found))
+	for _, t := range found {
+		out[t.Slug] = t
+	}
+	return out, err
+}
+
+// PutAuthor stores an author, new or changed; Conflict when another one has the slug.
+func (s *Store) PutAuthor(ctx context.Context, a *Author) error {
+	return s.put(ctx, authors, a.ID, a.Slug, a)
+}
+
+// PutTag stores a tag, new or changed; Conflict when another one has the slug.
+func (s *Store) PutTag(ctx context.Context, t *Tag) error {
+	return s.put(ctx, tags, t.ID, t.Slug, t)
+}
+
+func (s *Store) put(ctx context.Context, collection string, i id.ID, text string, document any) error {
+	keys := []string{string(i), slug{collection, text}.key(), listTag(id.ID(collection))}
+	return s.write(ctx, keys, func(ctx context.Context) error {
+		_, err := s.db.Collection(collection).ReplaceOne(ctx, bson.D{{Key: "_id", Value: i}}, document, options.Replace().SetUpsert(true))
+		return conflict(err, fmt.Sprintf("the slug %q", text))
+	})
+}
+
+// AddComments stores new comments, those that are answered before those that answer them.
+// One that is there already is left as it is.
+func (s *Store) AddComments(ctx context.Context, cs []*Comment) error {
+	keys := []string{}
+	for _, c := range cs {
+		keys = append(keys, string(c.ID), orderKey(OrderKey(c.ArticleID)))
+	}
+	return s.write(ctx, compact(keys), func(ctx context.Context) error {
+		_, err := s.db.Collection(comments).InsertMany(ctx, cs, options.InsertMany().SetOrdered(false))
+		if err != nil && !mongo.IsDuplicateKeyError(err) {
+			return fmt.Errorf("add comments: %w", err)
+		}
+		return nil
+	})
+}
+
+// Empty says whether there is no article, author or tag in the database.
+func (s *Store) Empty(ctx context.Context) (bool, error) {
+	for _, c := range []string{articles, authors, tags} {
+		err := s.db.Collection(c).FindOne(ctx, bson.D{}).Err()
+		if err == nil {
+			return false, nil
+		}
+		if !errors.Is(err, mongo.ErrNoDocuments) {
+			return false, fmt.Errorf("look into %s: %w", c, err)
+		}
+	}
+	return true, nil
+}

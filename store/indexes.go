@@ -1,0 +1,99 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// index is one index of a collection: its fields in order, a minus before those that
+// descend.
+type index struct {
+	collection string
+	fields     []string
+	unique     bool
+}
+
+// indexes is every index there is but those on _id. The test of the query shapes holds
+// every query of the API against it.
+var indexes = []index{
+	{articles, []string{"slug"}, true},
+	{articles, []string{"oldSlugs"}, false},
+	{articles, []string{"status", "-publishedAt", "-_id"}, false},
+	{articles, []string{"status", "titleKey", "_id"}, false},
+	{articles, []string{"status", "-updatedAt", "-_id"}, false},
+	{articles, []string{"tagIds", "status", "-publishedAt", "-_id"}, false},
+	{articles, []string{"tagIds", "status", "titleKey", "_id"}, false},
+	{articles, []string{"tagIds", "status", "-updatedAt", "-_id"}, false},
+	{articles, []string{"authorIds", "status", "-publishedAt", "-_id"}, false},
+	{articles, []string{"authorIds", "status", "titleKey", "_id"}, false},
+	{articles, []string{"authorIds", "status", "-updatedAt", "-_id"}, false},
+	{articles, []string{"source"}, false},
+	{revisions, []string{"articleId", "_id"}, false},
+	{authors, []string{"slug"}, true},
+	{authors, []string{"nameKey", "_id"}, false},
+	{tags, []string{"slug"}, true},
+	{tags, []string{"nameKey", "_id"}, false},
+	{comments, []string{"articleId", "visible", "createdAt", "_id", "parentId"}, false},
+}
+
+// name is what MongoDB would call i.
+func (i index) name() string {
+	var parts []string
+	for _, k := range i.keys() {
+		parts = append(parts, fmt.Sprintf("%s_%d", k.Key, k.Value))
+	}
+	return strings.Join(parts, "_")
+}
+
+func (i index) keys() bson.D {
+	keys := bson.D{}
+	for _, field := range i.fields {
+		if rest, descending := strings.CutPrefix(field, "-"); descending {
+			keys = append(keys, bson.E{Key: rest, Value: -1})
+			continue
+		}
+		keys = append(keys, bson.E{Key: field, Value: 1})
+	}
+	return keys
+}
+
+// makeIndexes makes the indexes that are missing. On the embedded server only unique ones
+// do anything, so only those are made there. Those that exist aren't asked for again:
+// FerretDB 1.24.2 breaks off the connection when they are many.
+func (s *Store) makeIndexes(ctx context.Context, onlyUnique bool) error {
+	byCollection := map[string][]index{}
+	for _, i := range indexes {
+		if !onlyUnique || i.unique {
+			byCollection[i.collection] = append(byCollection[i.collection], i)
+		}
+	}
+	for collection, wanted := range byCollection {
+		view := s.db.Collection(collection).Indexes()
+		there, err := view.ListSpecifications(ctx)
+		if err != nil {
+			return fmt.Errorf("list the indexes of %s: %w", collection, err)
+		}
+		have := map[string]bool{}
+		for _, i := range there {
+			have[i.Name] = true
+		}
+		var missing []mongo.IndexModel
+		for _, i := range wanted {
+			if !have[i.name()] {
+				missing = append(missing, mongo.IndexModel{Keys: i.keys(), Options: options.Index().SetUnique(i.unique).SetName(i.name())})
+			}
+		}
+		if len(missing) == 0 {
+			continue
+		}
+		if _, err := view.CreateMany(ctx, missing); err != nil {
+			return fmt.Errorf("make the indexes of %s: %w", collection, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"stoa/id"
+)
+
+// List is a part of a list that the database orders. Nothing is read until Page or Count
+// asks, and what they read is cached under the tags that the list depends on.
+type List struct {
+	query  query
+	window window
+	store  *Store
+}
+
+// query is what a page or a count of a list is read by.
+type query struct {
+	collection string
+	filter     bson.D
+	sort       string // the field; the id decides between equals
+	byTime     bool   // the field is a time rather than text
+	descending bool
+	tags       []string // what it depends on
+	empty      bool     // nothing can match: no need to look
+}
+
+// name tells a query from all that would answer otherwise, its window excepted.
+func (q query) name() string {
+	filter, err := bson.MarshalExtJSON(q.filter, true, false)
+	if err != nil {
+		panic(fmt.Sprintf("a filter of ours can't be written down: %v", err))
+	}
+	return fmt.Sprintf("%s?%s&%s&%t&%t", q.collection, filter, q.sort, q.descending, q.empty)
+}
+
+func (s *Store) list(q query, w Window) (*List, error) {
+	checked, err := w.parse(q.name())
+	if err != nil {
+		return nil, err
+	}
+	return &List{query: q, window: checked, store: s}, nil
+}
+
+// Page returns this part of the list.
+func (l *List) Page(ctx context.Context) (*Page, error) {
+	if l.query.empty {
+		return &Page{}, nil
+	}
+	found, err := l.store.tables.pages.Get(ctx, l.store.cache, []*List{l})
+	if err != nil {
+		return nil, err
+	}
+	p, w := found[0], l.window
+	out := &Page{Entries: p.Entries, HasNext: p.More, HasPrevious: w.after != nil, list: l.query.name()}
+	if w.backwards {
+		out.HasPrevious, out.HasNext = p.More, w.before != nil
+	}
+	return out, nil
+}
+
+// Count returns how many elements the whole list has, and whether those are all: it stops
+// counting at most.
+func (l *List) Count(ctx context.Context, most int) (n int, exact bool, err error) {
+	if l.query.empty {
+		return 0, true, nil
+	}
+	found, err := l.store.tables.counts.Get(ctx, l.store.cache, []counting{{l, most}})
+	if err != nil {
+		return 0, false, err
+	}
+	n = int(found[0].N)
+	return min(n, most), n <= most, nil
+}
+
+// pageOfIDs is what is cached of a page.
+type pageOfIDs struct {
+	Entries []Entry `bson:"e"`
+	More    bool    `bson:"m"`
+}
+
+type counting struct {
+	list *List
+	most int
+}
+
+type count struct {
+	N int64 `bson:"n"`
+}
+
+func (l *List) key() string {
+	w := l.window
+	key := "page/" + strconv.Itoa(w.size) + strconv.FormatBool(w.backwards)
+	for _, bound := range []*Entry{w.after, w.before} {
+		key += "/"
+		if bound != nil {
+			key += encodeCursor("", *bound)
+		}
+	}
+	return key + "/" + l.query.name()
+}
+
+// beyond is the condition that a document comes after e, or before it.
+func (q query) beyond(e Entry, after bool) bson.D {
+	operator := "$lt"
+	if after != q.descending {
+		operator = "$gt"
+	}
+	var value any = e.Text
+	if q.byTime {
+		value = e.Time
+	}
+	return bson.D{{Key: "$or", Value: bson.A{
+		bson.D{{Key: q.sort, Value: bson.D{{Key: operator, Value: value}}}},
+		bson.D{{Key: q.sort, Value: value}, {Key: "_id", Value: bson.D{{Key: operator, Value: e.ID}}}},
+	}}}
+}
+
+// readPage reads l's window and one more, by keyset: never by counting from the start.
+func (s *Store) readPage(ctx context.Context, l *List) (*pageOfIDs, error) {
+	q, w := l.query, l.window
+	filter := slices.Clone(q.filter)
+	var bounds bson.A
+	if w.after != nil {
+		bounds = append(bounds, q.beyond(*w.after, true))
+	}
+	if w.before != nil {
+		bounds = append(bounds, q.beyond(*w.before, false))
+	}
+	if len(bounds) > 0 {
+		filter = append(filter, bson.E{Key: "$and", Value: bounds})
+	}
+	direction := 1
+	if q.descending != w.backwards {
+		direction = -1
+	}
+	found, err := find[bson.M](ctx, s.db.Collection(q.collection), filter, options.Find().
+		SetProjection(bson.D{{Key: "_id", Value: 1}, {Key: q.sort, Value: 1}}).
+		SetSort(bson.D{{Key: q.sort, Value: direction}, {Key: "_id", Value: direction}}).
+		SetLimit(int64(w.size+1)))
+	if err != nil {
+		return nil, err
+	}
+	out := &pageOfIDs{More: len(found) > w.size}
+	for _, document := range found[:min(len(found), w.size)] {
+		out.Entries = append(out.Entries, q.entry(*document))
+	}
+	if w.backwards {
+		slices.Reverse(out.Entries)
+	}
+	return out, nil
+}
+
+func (q query) entry(document bson.M) Entry {
+	var e Entry
+	if s, ok := document["_id"].(string); ok {
+		e.ID = id.ID(s)
+	}
+	switch v := document[q.sort].(type) {
+	case string:
+		e.Text = v
+	case bson.DateTime:
+		e.Time = v.Time().UTC()
+	}
+	return e
+}
+
+func (s *Store) readCount(ctx context.Context, c counting) (*count, error) {
+	q := c.list.query
+	n, err := s.db.Collection(q.collection).CountDocuments(ctx, q.filter, options.Count().SetLimit(int64(c.most)+1))
+	if err != nil {
+		return nil, fmt.Errorf("count in %s: %w", q.collection, err)
+	}
+	return &count{n}, nil
+}

@@ -1,0 +1,201 @@
+package store
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"golang.org/x/text/cases"
+	"golang.org/x/text/runes"
+	"golang.org/x/text/transform"
+	"golang.org/x/text/unicode/norm"
+
+	"unicode"
+
+	"stoa/id"
+	"stoa/problem"
+)
+
+// maxSlug is the longest slug there is, in bytes.
+const maxSlug = 200
+
+// Public says whether everyone may see a. publicArticles is the same as a filter.
+func (a *Article) Public() bool { return a.Status == Published }
+
+func publicArticles() bson.D { return bson.D{{Key: "status", Value: Published}} }
+
+// SortKey is what a title or a name is ordered by: letter case and accents ignored, its
+// first 100 bytes.
+func SortKey(text string) string {
+	fold := transform.Chain(norm.NFKD, runes.Remove(runes.In(unicode.Mn)), cases.Fold(), norm.NFC)
+	key, _, err := transform.String(fold, strings.TrimSpace(text))
+	if err != nil {
+		key = strings.ToLower(text)
+	}
+	return strings.ToValidUTF8(key[:min(len(key), 100)], "")
+}
+
+func projection(fields ...string) *options.FindOptionsBuilder {
+	p := bson.D{}
+	for _, f := range fields {
+		p = append(p, bson.E{Key: f, Value: 1})
+	}
+	return options.Find().SetProjection(p)
+}
+
+// Articles returns the published articles with ids, in their order: nil where there is none.
+func (s *Store) Articles(ctx context.Context, ids []id.ID) ([]*Article, error) {
+	found, err := s.tables.articles.Get(ctx, s.cache, ids)
+	for i, a := range found {
+		if a != nil && !a.Public() {
+			found[i] = nil
+		}
+	}
+	return found, err
+}
+
+// Revisions returns the texts with ids, in their order: nil where there is none.
+func (s *Store) Revisions(ctx context.Context, ids []id.ID) ([]*Revision, error) {
+	return s.tables.revisions.Get(ctx, s.cache, ids)
+}
+
+// Authors returns the authors with ids, in their order: nil where there is none.
+func (s *Store) Authors(ctx context.Context, ids []id.ID) ([]*Author, error) {
+	return s.tables.authors.Get(ctx, s.cache, ids)
+}
+
+// Tags returns the tags with ids, in their order: nil where there is none.
+func (s *Store) Tags(ctx context.Context, ids []id.ID) ([]*Tag, error) {
+	return s.tables.tags.Get(ctx, s.cache, ids)
+}
+
+// Comments returns the visible comments with ids, in their order: nil where there is none.
+// Whether a comment's article is public is for the caller to ask.
+func (s *Store) Comments(ctx context.Context, ids []id.ID) ([]*Comment, error) {
+	found, err := s.tables.comments.Get(ctx, s.cache, ids)
+	for i, c := range found {
+		if c != nil && !c.Visible {
+			found[i] = nil
+		}
+	}
+	return found, err
+}
+
+// ArticleBySlug returns the published article that has this slug, or had it; NotFound
+// where there is none.
+func (s *Store) ArticleBySlug(ctx context.Context, slug string) (*Article, error) {
+	return oneBySlug(ctx, s, articles, "article", slug, s.Articles)
+}
+
+// AuthorBySlug returns the author with this slug; NotFound where there is none.
+func (s *Store) AuthorBySlug(ctx context.Context, slug string) (*Author, error) {
+	return oneBySlug(ctx, s, authors, "author", slug, s.Authors)
+}
+
+// TagBySlug returns the tag with this slug; NotFound where there is none.
+func (s *Store) TagBySlug(ctx context.Context, slug string) (*Tag, error) {
+	return oneBySlug(ctx, s, tags, "tag", slug, s.Tags)
+}
+
+func oneBySlug[T any](ctx context.Context, s *Store, collection, what, slug string, get func(context.Context, []id.ID) ([]*T, error)) (*T, error) {
+	missing := problem.New(problem.NotFound, "there is no %s with the slug %.80q", what, slug)
+	i, ok, err := s.bySlug(ctx, collection, slug)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, missing
+	}
+	found, err := get(ctx, []id.ID{i})
+	if err != nil {
+		return nil, err
+	}
+	if found[0] == nil {
+		return nil, missing
+	}
+	return found[0], nil
+}
+
+// ArticleOrder is what a list of articles can be ordered by.
+type ArticleOrder string
+
+// The orders there are.
+const (
+	ByPublished ArticleOrder = "publishedAt"
+	ByTitle     ArticleOrder = "titleKey"
+	ByUpdated   ArticleOrder = "updatedAt"
+)
+
+// ArticleFilter says which published articles a list has; every condition set must be met.
+type ArticleFilter struct {
+	Tag, Author                    *string // slugs
+	PublishedFrom, PublishedBefore *time.Time
+	IDs                            []id.ID // at most MaxPageSize; nil for any
+	Order                          ArticleOrder
+	Descending                     bool
+}
+
+// ListArticles returns a part of the list of published articles that meet f. A tag or an
+// author that there isn't makes it empty.
+func (s *Store) ListArticles(ctx context.Context, f ArticleFilter, w Window) (*List, error) {
+	q := query{collection: articles, filter: publicArticles(), sort: string(f.Order), byTime: f.Order != ByTitle, descending: f.Descending}
+	for _, by := range []struct {
+		slug              *string
+		collection, field string
+	}{{f.Tag, tags, "tagIds"}, {f.Author, authors, "authorIds"}} {
+		if by.slug == nil {
+			continue
+		}
+		i, ok, err := s.bySlug(ctx, by.collection, *by.slug)
+		if err != nil {
+			return nil, err
+		}
+		q.empty = q.empty || !ok
+		q.filter = append(bson.D{{Key: by.field, Value: i}}, q.filter...)
+		q.tags = append(q.tags, listTag(i))
+	}
+	if len(q.tags) == 0 {
+		q.tags = []string{listTag(id.ID(AllArticles))}
+	}
+	if f.Order != ByPublished {
+		q.tags = append(q.tags, orderTag(f.Order))
+	}
+	between := bson.D{}
+	if f.PublishedFrom != nil {
+		between = append(between, bson.E{Key: "$gte", Value: *f.PublishedFrom})
+	}
+	if f.PublishedBefore != nil {
+		between = append(between, bson.E{Key: "$lt", Value: *f.PublishedBefore})
+	}
+	if len(between) > 0 {
+		q.filter = append(q.filter, bson.E{Key: "publishedAt", Value: between})
+	}
+	if f.IDs != nil {
+		if len(f.IDs) > MaxPageSize {
+			return nil, problem.New(problem.Invalid, "ids must be at most %d, not %d", MaxPageSize, len(f.IDs)).At("where", "ids")
+		}
+		ids := slices.Sorted(slices.Values(f.IDs))
+		q.filter = append(q.filter, in("_id", ids)...)
+		q.empty = q.empty || len(ids) == 0
+	}
+	return s.list(q, w)
+}
+
+// ListAuthors returns a part of the list of all authors, by name.
+func (s *Store) ListAuthors(w Window) (*List, error) {
+	return s.list(query{collection: authors, filter: bson.D{}, sort: "nameKey", tags: []string{listTag(authors)}}, w)
+}
+
+// ListTags returns a part of the list of all tags, by name.
+func (s *Store) ListTags(w Window) (*List, error) {
+	return s.list(query{collection: tags, filter: bson.D{}, sort: "nameKey", tags: []string{listTag(tags)}}, w)
+}
+
+// listTag is what lists of what hangs on a parent depend on.
+func listTag(parent id.ID) string { return "list/" + string(parent) }
+
+// orderTag is what lists in an order depend on, besides who is in them.
+func orderTag(o ArticleOrder) string { return "list/articles/" + string(o) }

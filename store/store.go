@@ -1,0 +1,270 @@
+// Package store keeps Stoa's documents: the only package that talks to MongoDB, and the
+// one that knows what each write makes stale in the caches.
+//
+// It may import id, problem and its own sub-packages; no other package may import the
+// MongoDB driver. It knows nothing of GraphQL, of who is asking, or of HTTP.
+// Entry points: Open, the methods of Store, the documents in documents.go.
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/event"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
+
+	"stoa/problem"
+	"stoa/store/bus"
+	"stoa/store/cache"
+)
+
+const (
+	// defaultDatabase is used where the URI names none.
+	defaultDatabase = "stoa"
+
+	// selectLimit is how long a command waits for a server that can take it. Shorter than
+	// cache.WriteLimit, so that a write fails for a reason that can be told.
+	selectLimit = 1500 * time.Millisecond
+)
+
+// Options says where the documents are.
+type Options struct {
+	// URI of the server or cluster; its database is used, "stoa" where it names none.
+	URI string
+	// Dialer reaches the server instead of the network; nil for the network.
+	Dialer options.ContextDialer
+	// Exclusive says that this process makes every write; see cache.Options.
+	Exclusive bool
+	// Redis is the second cache tier and the way to other replicas; nil without Redis.
+	Redis *bus.Connection
+	// CacheBytes bounds the cache in the process.
+	CacheBytes int64
+	// OnCommand is called with the name of each command sent to the database, those that
+	// keep replicas in step excepted; nil for nothing.
+	OnCommand func(name string)
+	Log       *slog.Logger
+}
+
+// Store reads and writes documents through the caches.
+type Store struct {
+	client *mongo.Client
+	db     *mongo.Database
+	cache  *cache.Cache
+	tables tables
+	log    *slog.Logger
+}
+
+// Open connects, makes the indexes that are missing, and joins the other replicas. It
+// fails when the database can't be reached within ctx.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	parsed, err := connstring.ParseAndValidate(o.URI)
+	if err != nil {
+		return nil, fmt.Errorf("read the MongoDB URI: %w", err)
+	}
+	name := parsed.Database
+	if name == "" {
+		name = defaultDatabase
+	}
+	client, err := mongo.Connect(clientOptions(o))
+	if err != nil {
+		return nil, fmt.Errorf("connect to MongoDB: %w", err)
+	}
+	s := &Store{client: client, db: client.Database(name), log: o.Log}
+	if err := s.open(ctx, o); err != nil {
+		_ = client.Disconnect(context.WithoutCancel(ctx))
+		return nil, err
+	}
+	return s, nil
+}
+
+func clientOptions(o Options) *options.ClientOptions {
+	// Reads that fill a cache must see every acknowledged write, whatever the URI says.
+	c := options.Client().ApplyURI(o.URI).
+		SetReadPreference(readpref.Primary()).
+		SetReadConcern(readconcern.Majority()).
+		SetWriteConcern(writeconcern.Majority()).
+		SetServerSelectionTimeout(selectLimit).
+		SetAppName("stoa")
+	if o.Dialer != nil {
+		c.SetDialer(o.Dialer)
+	}
+	if o.OnCommand != nil {
+		c.SetMonitor(&event.CommandMonitor{Started: func(_ context.Context, e *event.CommandStartedEvent) {
+			if target, ok := e.Command.Lookup(e.CommandName).StringValueOK(); !ok || target != absences {
+				o.OnCommand(e.CommandName)
+			}
+		}})
+	}
+	return c
+}
+
+func (s *Store) open(ctx context.Context, o Options) error {
+	for {
+		err := s.Ping(ctx)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+	}
+	if err := s.makeIndexes(ctx, o.Exclusive); err != nil {
+		return err
+	}
+	site, err := s.site(ctx)
+	if err != nil {
+		return err
+	}
+	s.cache, err = cache.New(cache.Options{
+		Bytes: o.CacheBytes, Redis: o.Redis, Site: site, Exclusive: o.Exclusive, Ledger: s.ledger(), Log: o.Log,
+	})
+	if err != nil {
+		return err
+	}
+	s.tables = s.makeTables()
+	return nil
+}
+
+// Ping says whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.client.Ping(ctx, nil); err != nil {
+		return fmt.Errorf("reach MongoDB: %w", err)
+	}
+	return nil
+}
+
+// Close leaves the other replicas and the database. What is under way is given until ctx.
+func (s *Store) Close(ctx context.Context) error {
+	s.cache.Close()
+	if err := s.client.Disconnect(ctx); err != nil {
+		return fmt.Errorf("close MongoDB: %w", err)
+	}
+	return nil
+}
+
+// Flush forgets everything that the process remembers: somebody else has written.
+func (s *Store) Flush() { s.cache.Flush() }
+
+// Counts tells which tier answered so far.
+func (s *Store) Counts() cache.Counts { return s.cache.Counts() }
+
+// Names of the collections.
+const (
+	articles  = "articles"
+	revisions = "revisions"
+	authors   = "authors"
+	tags      = "tags"
+	comments  = "comments"
+	meta      = "meta"
+	absences  = "absences"
+)
+
+// site is a random name that this database was given when it was new. Redis keeps under
+// it what belongs to this database, so that another one is never answered from it.
+func (s *Store) site(ctx context.Context) (string, error) {
+	type document struct {
+		ID   string `bson:"_id"`
+		Name string `bson:"name"`
+	}
+	c := s.db.Collection(meta)
+	_, err := c.InsertOne(ctx, document{"site", rand.Text()[:10]})
+	if err != nil && !mongo.IsDuplicateKeyError(err) {
+		return "", fmt.Errorf("name the database: %w", err)
+	}
+	var d document
+	if err := c.FindOne(ctx, bson.D{{Key: "_id", Value: "site"}}).Decode(&d); err != nil {
+		return "", fmt.Errorf("read the name of the database: %w", err)
+	}
+	return d.Name, nil
+}
+
+// ledger keeps the notes of replicas that can't reach Redis in a collection of their own.
+func (s *Store) ledger() *cache.Ledger {
+	type document struct {
+		ID    string    `bson:"_id"`
+		Until time.Time `bson:"until"`
+	}
+	c := s.db.Collection(absences)
+	byID := func(replica string) bson.D { return bson.D{{Key: "_id", Value: replica}} }
+	return &cache.Ledger{
+		Place: func(ctx context.Context, replica string, until time.Time) error {
+			_, err := c.UpdateOne(ctx, byID(replica), bson.D{{Key: "$set", Value: bson.D{{Key: "until", Value: until}}}}, options.UpdateOne().SetUpsert(true))
+			return err
+		},
+		Clear: func(ctx context.Context, replica string) error {
+			_, err := c.DeleteOne(ctx, byID(replica))
+			return err
+		},
+		List: func(ctx context.Context) ([]cache.Absence, error) {
+			cursor, err := c.Find(ctx, bson.D{})
+			if err != nil {
+				return nil, err
+			}
+			var found []document
+			if err := cursor.All(ctx, &found); err != nil {
+				return nil, err
+			}
+			out := make([]cache.Absence, len(found))
+			for i, d := range found {
+				out[i] = cache.Absence{Replica: d.ID, Until: d.Until}
+			}
+			return out, nil
+		},
+	}
+}
+
+// oneReply is how many documents the first reply to a find may hold: an order of more
+// elements takes another command for each so many. The embedded server takes memory for
+// as many as are asked for.
+const oneReply = 10_000
+
+// find returns the documents that match, in one command where they are at most oneReply
+// and 16 MB, or at most the limit in o.
+func find[T any](ctx context.Context, c *mongo.Collection, filter bson.D, o *options.FindOptionsBuilder) ([]*T, error) {
+	if o == nil {
+		o = options.Find()
+	}
+	cursor, err := c.Find(ctx, filter, o.SetBatchSize(oneReply))
+	if err != nil {
+		return nil, fmt.Errorf("find in %s: %w", c.Name(), err)
+	}
+	var out []*T
+	if err := cursor.All(ctx, &out); err != nil {
+		return nil, fmt.Errorf("find in %s: %w", c.Name(), err)
+	}
+	return out, nil
+}
+
+// in is the condition that field is one of values; a plain equality where there is one,
+// which the embedded server answers without looking at every document.
+func in[T any](field string, values []T) bson.D {
+	if len(values) == 1 {
+		return bson.D{{Key: field, Value: values[0]}}
+	}
+	return bson.D{{Key: field, Value: bson.D{{Key: "$in", Value: values}}}}
+}
+
+// conflict turns what a unique index refuses into a problem.
+func conflict(err error, what string) error {
+	if mongo.IsDuplicateKeyError(err) {
+		return problem.New(problem.Conflict, "%s is taken", what)
+	}
+	return err
+}
+
+// changed turns a compare-and-set that matched no document into a problem.
+func changed(n int64, err error, what string) error {
+	if err == nil && n == 0 {
+		return problem.New(problem.Conflict, "%s has changed in the meantime", what)
+	}
+	return err
+}

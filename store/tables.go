@@ -1,0 +1,174 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"stoa/id"
+	"stoa/store/cache"
+)
+
+// tables is everything that is cached. What a write makes stale is in changes.go.
+type tables struct {
+	articles  cache.Table[id.ID, Article]
+	revisions cache.Table[id.ID, Revision]
+	authors   cache.Table[id.ID, Author]
+	tags      cache.Table[id.ID, Tag]
+	comments  cache.Table[id.ID, Comment]
+	slugs     cache.Table[slug, named]
+	orders    cache.Table[OrderKey, Order]
+	pages     cache.Table[*List, pageOfIDs]
+	counts    cache.Table[counting, count]
+	due       cache.Table[string, due]
+}
+
+func (s *Store) makeTables() tables {
+	return tables{
+		articles: byID(s, articles, func(a *Article) id.ID { return a.ID }, func(a *Article) int64 {
+			return int64(600 + len(a.Slug) + 2*len(a.Title) + len(a.Summary) + len(a.Lead) + 45*(len(a.AuthorIDs)+len(a.TagIDs)+len(a.RelatedIDs)))
+		}),
+		revisions: byID(s, revisions, func(r *Revision) id.ID { return r.ID }, func(r *Revision) int64 {
+			return int64(200 + len(r.Markdown) + len(r.HTML) + 100*len(r.Headings))
+		}),
+		authors: byID(s, authors, func(a *Author) id.ID { return a.ID }, func(a *Author) int64 {
+			return int64(200 + len(a.Slug) + 2*len(a.Name) + len(a.BioHTML))
+		}),
+		tags: byID(s, tags, func(t *Tag) id.ID { return t.ID }, func(t *Tag) int64 {
+			return int64(200 + len(t.Slug) + 2*len(t.Name) + len(t.Description))
+		}),
+		comments: byID(s, comments, func(c *Comment) id.ID { return c.ID }, func(c *Comment) int64 {
+			return int64(250 + len(c.AuthorName) + len(c.BodyHTML))
+		}),
+		slugs: cache.Table[slug, named]{
+			Key: slug.key, Load: s.readSlugs, Encode: encode[named], Decode: decode[named],
+			Size: func(*named) int64 { return 50 },
+		},
+		orders: cache.Table[OrderKey, Order]{
+			Key: orderKey, Load: s.readOrders, Encode: encodeOrder, Decode: decodeOrder,
+			Size: func(o *Order) int64 { return int64(200 + 180*len(o.rows)) },
+		},
+		pages: cache.Table[*List, pageOfIDs]{
+			Key: (*List).key, Deps: func(l *List) []string { return l.query.tags },
+			Load: each(s.readPage), Encode: encode[pageOfIDs], Decode: decode[pageOfIDs],
+			Size: func(p *pageOfIDs) int64 { return int64(100 + 110*len(p.Entries)) },
+		},
+		counts: cache.Table[counting, count]{
+			Key:  func(c counting) string { return fmt.Sprintf("count/%d/%s", c.most, c.list.query.name()) },
+			Deps: func(c counting) []string { return c.list.query.tags },
+			Load: each(s.readCount), Encode: encode[count], Decode: decode[count],
+			Size: func(*count) int64 { return 8 },
+		},
+		due: cache.Table[string, due]{
+			Key: func(k string) string { return k }, Load: s.readDue, Encode: encode[due], Decode: decode[due],
+			Size: func(*due) int64 { return 24 },
+		},
+	}
+}
+
+// byID is a table of whole documents, read by their ids.
+func byID[T any](s *Store, collection string, idOf func(*T) id.ID, size func(*T) int64) cache.Table[id.ID, T] {
+	return cache.Table[id.ID, T]{
+		Key: func(i id.ID) string { return string(i) },
+		Load: func(ctx context.Context, ids []id.ID) (map[id.ID]*T, error) {
+			found, err := find[T](ctx, s.db.Collection(collection), in("_id", ids), nil)
+			if err != nil {
+				return nil, err
+			}
+			out := make(map[id.ID]*T, len(found))
+			for _, d := range found {
+				out[idOf(d)] = d
+			}
+			return out, nil
+		},
+		Encode: encode[T], Decode: decode[T], Size: size,
+	}
+}
+
+// each reads things that can't be read together: lists of different filters, of which a
+// request asks for one at a time.
+func each[K comparable, T any](read func(context.Context, K) (*T, error)) func(context.Context, []K) (map[K]*T, error) {
+	return func(ctx context.Context, ks []K) (map[K]*T, error) {
+		out := make(map[K]*T, len(ks))
+		for _, k := range ks {
+			v, err := read(ctx, k)
+			if err != nil {
+				return nil, err
+			}
+			out[k] = v
+		}
+		return out, nil
+	}
+}
+
+func encode[T any](v *T) ([]byte, error) { return bson.Marshal(v) }
+
+func decode[T any](b []byte) (*T, error) {
+	v := new(T)
+	return v, bson.Unmarshal(b, v)
+}
+
+// slug names something by the last part of its address.
+type slug struct {
+	collection string
+	slug       string
+}
+
+func (s slug) key() string { return "slug/" + s.collection + "/" + s.slug }
+
+// named is what a slug names.
+type named struct {
+	ID id.ID `bson:"i"`
+}
+
+func orderKey(k OrderKey) string { return "order/" + string(k) }
+
+// readSlugs finds what slugs name, all of one collection. An article's old slugs count,
+// unless another article has that slug now.
+func (s *Store) readSlugs(ctx context.Context, slugs []slug) (map[slug]*named, error) {
+	out := make(map[slug]*named, len(slugs))
+	byCollection := map[string][]string{}
+	for _, k := range slugs {
+		byCollection[k.collection] = append(byCollection[k.collection], k.slug)
+	}
+	for collection, wanted := range byCollection {
+		type document struct {
+			ID   id.ID    `bson:"_id"`
+			Slug string   `bson:"slug"`
+			Old  []string `bson:"oldSlugs"`
+		}
+		filter := in("slug", wanted)
+		if collection == articles {
+			filter = bson.D{{Key: "$or", Value: bson.A{in("slug", wanted), in("oldSlugs", wanted)}}}
+		}
+		found, err := find[document](ctx, s.db.Collection(collection), filter, projection("slug", "oldSlugs"))
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range found {
+			for _, old := range d.Old {
+				if k := (slug{collection, old}); out[k] == nil {
+					out[k] = &named{d.ID}
+				}
+			}
+		}
+		for _, d := range found {
+			out[slug{collection, d.Slug}] = &named{d.ID}
+		}
+	}
+	return out, nil
+}
+
+// bySlug finds one document's id by its slug.
+func (s *Store) bySlug(ctx context.Context, collection, text string) (id.ID, bool, error) {
+	if text == "" || len(text) > maxSlug || strings.ContainsAny(text, " \n\x00") {
+		return "", false, nil // what can't be a slug needn't be looked for, nor remembered
+	}
+	found, err := s.tables.slugs.Get(ctx, s.cache, []slug{{collection, text}})
+	if err != nil || found[0] == nil {
+		return "", false, err
+	}
+	return found[0].ID, true, nil
+}

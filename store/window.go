@@ -1,0 +1,177 @@
+package store
+
+import (
+	"encoding/base64"
+	"hash/fnv"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"stoa/id"
+	"stoa/problem"
+)
+
+// PageSize is how many elements a page has unless told, MaxPageSize the most it can have.
+const (
+	PageSize    = 20
+	MaxPageSize = 100
+)
+
+// Window is which part of a list is asked for, as a client gives it.
+type Window struct {
+	First, Last   *int
+	After, Before *string
+}
+
+// Entry is an element's place in a list: the value by which the list is ordered, and the
+// id that decides between equals.
+type Entry struct {
+	ID   id.ID     `bson:"i"`
+	Time time.Time `bson:"t,omitempty"` // for lists ordered by time, to the millisecond
+	Text string    `bson:"s,omitempty"` // for lists ordered by text
+}
+
+// compare orders entries: negative when a comes before b in ascending order.
+func (a Entry) compare(b Entry) int {
+	if c := a.Time.Compare(b.Time); c != 0 {
+		return c
+	}
+	if c := strings.Compare(a.Text, b.Text); c != 0 {
+		return c
+	}
+	return strings.Compare(string(a.ID), string(b.ID))
+}
+
+// Page is a part of a list, of ids only.
+type Page struct {
+	Entries     []Entry
+	HasNext     bool
+	HasPrevious bool
+	list        string
+}
+
+// Cursor marks the place of the i-th element.
+func (p *Page) Cursor(i int) string { return encodeCursor(p.list, p.Entries[i]) }
+
+// window is a Window that has been checked against a list.
+type window struct {
+	size          int
+	backwards     bool   // the last size elements rather than the first
+	after, before *Entry // exclusive bounds; nil for none
+}
+
+// parse checks w for the list with a name: a name tells one filter and order from another,
+// so that a cursor of another list is refused.
+func (w Window) parse(list string) (window, error) {
+	out := window{size: PageSize}
+	for _, bound := range []struct {
+		name string
+		n    *int
+	}{{"first", w.First}, {"last", w.Last}} {
+		if bound.n == nil {
+			continue
+		}
+		if *bound.n < 1 || *bound.n > MaxPageSize {
+			return out, problem.New(problem.Invalid, "%s must be between 1 and %d, not %d", bound.name, MaxPageSize, *bound.n).At(bound.name)
+		}
+		out.size = *bound.n
+	}
+	if w.First != nil && w.Last != nil {
+		return out, problem.New(problem.Invalid, "first and last can't be given together: first pages forwards, last backwards").At("last")
+	}
+	out.backwards = w.Last != nil
+	for _, bound := range []struct {
+		name   string
+		cursor *string
+		entry  **Entry
+	}{{"after", w.After, &out.after}, {"before", w.Before, &out.before}} {
+		if bound.cursor == nil {
+			continue
+		}
+		e, err := decodeCursor(list, bound.name, *bound.cursor)
+		if err != nil {
+			return out, err
+		}
+		*bound.entry = &e
+	}
+	return out, nil
+}
+
+// A cursor is base64url of: the fingerprint of its list, the place, separated by spaces;
+// times as Unix milliseconds in base 36, text last, as it may hold anything.
+func encodeCursor(list string, e Entry) string {
+	moment := ""
+	if !e.Time.IsZero() {
+		moment = strconv.FormatInt(e.Time.UnixMilli(), 36)
+	}
+	return base64.RawURLEncoding.EncodeToString([]byte(fingerprint(list) + " " + string(e.ID) + " " + moment + " " + e.Text))
+}
+
+func decodeCursor(list, argument, cursor string) (Entry, error) {
+	broken := problem.New(problem.Invalid, "%s is no cursor: %.40q; a cursor is what an edge or pageInfo of this list has given", argument, cursor).At(argument)
+	raw, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil {
+		return Entry{}, broken
+	}
+	part := strings.SplitN(string(raw), " ", 4)
+	if len(part) != 4 || len(part[0]) != fingerprintLen {
+		return Entry{}, broken
+	}
+	if part[0] != fingerprint(list) {
+		return Entry{}, problem.New(problem.Invalid, "%s is a cursor of another list: a cursor goes with the filter and order it came from", argument).At(argument)
+	}
+	e := Entry{Text: part[3]}
+	if e.ID, err = id.Parse(part[1]); err != nil {
+		return Entry{}, broken
+	}
+	if part[2] != "" {
+		ms, err := strconv.ParseInt(part[2], 36, 64)
+		if err != nil {
+			return Entry{}, broken
+		}
+		e.Time = time.UnixMilli(ms).UTC()
+	}
+	return e, nil
+}
+
+const fingerprintLen = 11
+
+func fingerprint(list string) string {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(list))
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
+}
+
+// cut takes w's part of entries, which are in ascending or descending order.
+func (w window) cut(list string, entries []Entry, descending bool) *Page {
+	find := func(e *Entry) (int, bool) {
+		return slices.BinarySearchFunc(entries, *e, func(a, b Entry) int {
+			if descending {
+				return b.compare(a)
+			}
+			return a.compare(b)
+		})
+	}
+	from, to := 0, len(entries)
+	if w.after != nil {
+		i, found := find(w.after)
+		if found {
+			i++
+		}
+		from = i
+	}
+	if w.before != nil {
+		i, _ := find(w.before)
+		to = i
+	}
+	to = max(from, to)
+	if to-from > w.size {
+		if w.backwards {
+			from = to - w.size
+		} else {
+			to = from + w.size
+		}
+	}
+	return &Page{Entries: entries[from:to], HasPrevious: from > 0, HasNext: to < len(entries), list: list}
+}
