@@ -1,0 +1,253 @@
+// Package playground is GraphiQL as one page, built into the binary: an editor for
+// queries, the schema's documentation, and examples that a reader can run.
+//
+// The page asks nothing of any other host, and its content-security policy holds it to
+// that. Its scripts are bundled from npm packages by vendor.sh, which also says how to
+// take newer ones, and lie in assets/ compressed, as they are sent.
+//
+// It may import the standard library only.
+package playground
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"path"
+	"regexp"
+	"strings"
+)
+
+const (
+	// endpoint is where the page sends its queries, on the host that served it.
+	endpoint = "/graphql"
+
+	// assetPath is where the assets are; web/build.mjs writes it into the style sheet.
+	assetPath = "/playground/"
+
+	// licences is the one asset that goes by a name without a hash, for people to ask for.
+	licences = "LICENSES.txt"
+)
+
+//go:embed page.html
+var pageSource string
+
+//go:embed assets
+var assets embed.FS
+
+// Options say what the page shows.
+type Options struct {
+	// Tabs are open when a browser comes for the first time, in this order. Afterwards it
+	// shows what its reader left, and the Examples panel has these again. None gives one
+	// empty tab.
+	Tabs []Tab
+}
+
+// Tab is one example: a query that runs as it is.
+type Tab struct {
+	// Query is a GraphQL document. The name of its first operation, which it must have, is
+	// the tab's title, and the comment at its top is what the Examples panel says of it.
+	Query string
+
+	// Variables and Headers are JSON objects as text; empty means none.
+	Variables string
+	Headers   string
+}
+
+// Handler serves the page at / and its assets below /playground/, to GET and HEAD. Anything
+// else is not found. It is safe for concurrent use.
+type Handler struct {
+	files map[string]file // by path
+}
+
+// manifest is what web/build.mjs says of the assets.
+type manifest struct {
+	Script  string            `json:"script"`
+	Style   string            `json:"style"`
+	Icon    string            `json:"icon"`
+	Preload []string          `json:"preload"` // scripts that Script imports, or will at once
+	Workers map[string]string `json:"workers"` // by the label that Monaco gives them
+	Files   map[string]struct {
+		Size   int    `json:"size"`   // uncompressed, in bytes
+		SHA256 string `json:"sha256"` // of the uncompressed bytes
+	} `json:"files"`
+	Sources map[string]string `json:"sources"` // the SHA-256 of each file in web/ that they were made from
+}
+
+// settings is what page.html hands to web/main.jsx.
+type settings struct {
+	Endpoint string            `json:"endpoint"`
+	Tabs     []tabSettings     `json:"tabs,omitempty"`
+	Workers  map[string]string `json:"workers"`
+}
+
+type tabSettings struct {
+	Title     string `json:"title"`
+	About     string `json:"about"`
+	Query     string `json:"query"`
+	Variables string `json:"variables,omitempty"`
+	Headers   string `json:"headers,omitempty"`
+}
+
+// New returns the playground with the tabs of o. It fails where a tab's query names no
+// operation, or its variables or headers are not a JSON object.
+func New(o Options) (*Handler, error) {
+	m, err := readManifest()
+	if err != nil {
+		return nil, err
+	}
+	page, err := newPage(m, o.Tabs)
+	if err != nil {
+		return nil, err
+	}
+	h := &Handler{files: map[string]file{"/": page}}
+	for name, about := range m.Files {
+		f, err := newAsset(name, about.Size)
+		if err != nil {
+			return nil, err
+		}
+		h.files[assetPath+name] = f
+	}
+	notices, err := assets.ReadFile("assets/" + licences)
+	if err != nil {
+		return nil, fmt.Errorf("playground notices: %w", err)
+	}
+	h.files[assetPath+licences] = file{
+		contentType:  "text/plain; charset=utf-8",
+		cacheControl: revalidate,
+		tag:          tagOf(notices),
+		plain:        notices,
+		size:         len(notices),
+	}
+	return h, nil
+}
+
+func readManifest() (manifest, error) {
+	var m manifest
+	text, err := assets.ReadFile("assets/manifest.json")
+	if err != nil {
+		return m, fmt.Errorf("playground manifest: %w", err)
+	}
+	if err := json.Unmarshal(text, &m); err != nil {
+		return m, fmt.Errorf("playground manifest: %w", err)
+	}
+	return m, nil
+}
+
+func newPage(m manifest, tabs []Tab) (file, error) {
+	s := settings{Endpoint: endpoint, Workers: make(map[string]string, len(m.Workers))}
+	for label, name := range m.Workers {
+		s.Workers[label] = assetPath + name
+	}
+	for i, tab := range tabs {
+		t, err := newTabSettings(tab)
+		if err != nil {
+			return file{}, fmt.Errorf("playground tab %d: %w", i+1, err)
+		}
+		s.Tabs = append(s.Tabs, t)
+	}
+	source, err := template.New("page.html").Parse(pageSource)
+	if err != nil {
+		return file{}, fmt.Errorf("playground page: %w", err)
+	}
+	var plain bytes.Buffer
+	if err := source.Execute(&plain, struct {
+		Path     string
+		Assets   manifest
+		Settings settings
+	}{assetPath, m, s}); err != nil {
+		return file{}, fmt.Errorf("playground page: %w", err)
+	}
+	var compressed bytes.Buffer
+	z := gzip.NewWriter(&compressed)
+	if _, err := z.Write(plain.Bytes()); err != nil {
+		return file{}, fmt.Errorf("playground page: %w", err)
+	}
+	if err := z.Close(); err != nil {
+		return file{}, fmt.Errorf("playground page: %w", err)
+	}
+	return file{
+		contentType:  "text/html; charset=utf-8",
+		cacheControl: revalidate,
+		tag:          tagOf(plain.Bytes()),
+		plain:        plain.Bytes(),
+		gzip:         compressed.Bytes(),
+		size:         plain.Len(),
+	}, nil
+}
+
+// operationName finds the name of a document's first operation as GraphiQL does for the
+// titles of its tabs, so that both show the same.
+var operationName = regexp.MustCompile(`(?m)^[^#\n]*\b(?:query|mutation|subscription)\s+(\w+)`)
+
+func newTabSettings(t Tab) (tabSettings, error) {
+	name := operationName.FindStringSubmatch(t.Query)
+	if name == nil {
+		return tabSettings{}, fmt.Errorf("its query names no operation")
+	}
+	for what, text := range map[string]string{"variables": t.Variables, "headers": t.Headers} {
+		if text == "" {
+			continue
+		}
+		var object map[string]any
+		if err := json.Unmarshal([]byte(text), &object); err != nil {
+			return tabSettings{}, fmt.Errorf("the %s of %s: %w", what, name[1], err)
+		}
+	}
+	return tabSettings{
+		Title:     name[1],
+		About:     commentAbove(t.Query),
+		Query:     t.Query,
+		Variables: t.Variables,
+		Headers:   t.Headers,
+	}, nil
+}
+
+// commentAbove returns the comment with which a document begins, as one line.
+func commentAbove(document string) string {
+	var words []string
+	for line := range strings.Lines(document) {
+		text, ok := strings.CutPrefix(strings.TrimSpace(line), "#")
+		if !ok {
+			break
+		}
+		words = append(words, strings.Fields(text)...)
+	}
+	return strings.Join(words, " ")
+}
+
+func newAsset(name string, size int) (file, error) {
+	compressed, err := assets.ReadFile("assets/" + name + ".gz")
+	if err != nil {
+		return file{}, fmt.Errorf("playground asset: %w", err)
+	}
+	contentType, ok := contentTypes[path.Ext(name)]
+	if !ok {
+		return file{}, fmt.Errorf("playground asset %s: no content type for its extension", name)
+	}
+	return file{
+		contentType:  contentType,
+		cacheControl: forever,
+		tag:          name, // it carries a hash of what is in it
+		gzip:         compressed,
+		size:         size,
+	}, nil
+}
+
+// contentTypes has every extension that web/build.mjs writes. The system's own table, which
+// package mime reads, differs from one machine to the next.
+var contentTypes = map[string]string{
+	".css": "text/css; charset=utf-8",
+	".js":  "text/javascript; charset=utf-8",
+	".svg": "image/svg+xml",
+	".ttf": "font/ttf",
+}
+
+func tagOf(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:16])
+}
