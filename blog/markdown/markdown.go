@@ -1,0 +1,193 @@
+// Package markdown turns the Markdown that an author writes into what is stored beside
+// it once per version: sanitised HTML, plain text, a word count and a table of contents.
+//
+// The dialect is GitHub's (CommonMark with tables, strikethrough, bare links and task
+// lists) with footnotes and {#id} after headings; raw HTML is let through and then
+// sanitised. See limits.go for what is refused, policy.go for what HTML is kept, and
+// document.go for how anchors are named.
+//
+// It is a leaf: it imports libraries only, nothing of ours.
+package markdown
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/yuin/goldmark"
+	"github.com/yuin/goldmark/ast"
+	"github.com/yuin/goldmark/extension"
+	"github.com/yuin/goldmark/parser"
+	"github.com/yuin/goldmark/renderer/html"
+	"github.com/yuin/goldmark/text"
+	"github.com/yuin/goldmark/util"
+)
+
+// Rendered is everything that is derived from one Markdown text.
+type Rendered struct {
+	HTML  string    // sanitised and balanced, safe as it is inside any block element; at most MaxHTML bytes
+	Text  string    // plain text, words separated by single spaces, for excerpts and search
+	Words int       // how many words Text has; a run of a script without spaces counts as one
+	TOC   []Heading // the headings that have text, in document order; at most MaxHeadings
+}
+
+// Heading is one entry of a table of contents.
+type Heading struct {
+	Level  int    // 1 to 6
+	Text   string // plain, words separated by single spaces
+	Anchor string // the id of exactly one element in Rendered.HTML
+}
+
+// Render turns source into HTML, text and table of contents. The same source always
+// gives the same result.
+//
+// Every error is about source, not about us: it is longer, larger or deeper than the
+// limits of this package, and the message says which. It may be shown to its author.
+func Render(source string) (Rendered, error) {
+	if len(source) > MaxSource {
+		return Rendered{}, fmt.Errorf("the text has %d bytes, more than the %d that are allowed", len(source), MaxSource)
+	}
+	raw, err := toHTML([]byte(tidy(source)))
+	if err != nil {
+		return Rendered{}, err
+	}
+	if err := checkSize(len(raw)); err != nil {
+		return Rendered{}, err
+	}
+	r, err := sanitise(raw)
+	if err != nil {
+		return Rendered{}, err
+	}
+	// Anchors and balanced tags may have added to it.
+	if err := checkSize(len(r.HTML)); err != nil {
+		return Rendered{}, err
+	}
+	return r, nil
+}
+
+func checkSize(size int) error {
+	if size > MaxHTML {
+		return fmt.Errorf("the text becomes %d bytes of HTML, more than the %d that are allowed", size, MaxHTML)
+	}
+	return nil
+}
+
+// tidy makes files from every editor alike: no byte order mark, line ends as \n, valid
+// UTF-8 (what stores and sends it takes nothing else).
+func tidy(source string) string {
+	source = strings.TrimPrefix(source, "\ufeff")
+	source = strings.ToValidUTF8(source, "\ufffd")
+	return lineEnds.Replace(source)
+}
+
+var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+
+// engine is goldmark as we use it. It is not changed after this and safe for concurrent use.
+// Cells are aligned by attribute because style attributes don't survive the policy.
+var engine = goldmark.New(
+	goldmark.WithExtensions(
+		extension.Linkify,
+		extension.Strikethrough,
+		extension.TaskList,
+		extension.NewTable(extension.WithTableCellAlignMethod(extension.TableCellAlignAttribute)),
+		extension.Footnote,
+	),
+	goldmark.WithParserOptions(
+		parser.WithParagraphTransformers(
+			util.Prioritized(paragraphGuard{}, 0),
+		),
+		parser.WithInlineParsers(
+			util.Prioritized(inlineGuard{}, 0),
+		),
+		parser.WithASTTransformers(
+			util.Prioritized(headingIDs{}, 0),
+		),
+	),
+	goldmark.WithRendererOptions(html.WithUnsafe()), // sanitise follows
+)
+
+// toHTML runs goldmark under the guards of limits.go.
+func toHTML(source []byte) (out []byte, err error) {
+	defer func() {
+		switch cause := recover().(type) {
+		case nil:
+		case refusal:
+			err = cause
+		default:
+			// An input that uncovers a bug in the parser must not end an import of
+			// hundreds of files, so it is reported as this text's own failure.
+			err = fmt.Errorf("the Markdown parser failed on this text: %v", cause)
+		}
+	}()
+	g := newGuard(source)
+	doc := engine.Parser().Parse(guardedReader{text.NewReader(source), g}, parser.WithContext(g))
+	var b bytes.Buffer
+	if err := engine.Renderer().Render(&b, source, doc); err != nil {
+		return nil, fmt.Errorf("render HTML: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// headingIDs reads the ids that Hugo, Zola and Pandoc let authors put after a heading:
+// "## Choose a cloth {#cloth}". Classes in the braces are dropped with them. goldmark's
+// own WithAttribute takes time quadratic in the braces of a heading.
+type headingIDs struct{}
+
+// Transform implements parser.ASTTransformer.
+func (headingIDs) Transform(doc *ast.Document, reader text.Reader, _ parser.Context) {
+	source := reader.Source()
+	// The visitor returns no error, so neither does Walk.
+	_ = ast.Walk(doc, func(n ast.Node, entering bool) (ast.WalkStatus, error) {
+		heading, ok := n.(*ast.Heading)
+		if !ok || !entering {
+			return ast.WalkContinue, nil
+		}
+		start, stop := trailingText(heading)
+		at := trailingAttributes.FindSubmatchIndex(source[start:stop])
+		if at == nil || at[0] > 0 && source[start+at[0]-1] == '\\' {
+			return ast.WalkSkipChildren, nil
+		}
+		for _, word := range bytes.Fields(source[start+at[2] : start+at[3]]) {
+			if word[0] == '#' {
+				heading.SetAttributeString("id", word[1:])
+			}
+		}
+		cut(heading, start+at[0])
+		return ast.WalkSkipChildren, nil
+	})
+}
+
+var trailingAttributes = regexp.MustCompile(`[ \t]*\{((?:[ \t]*[#.][\pL\pN_:.-]+)+)[ \t]*\}[ \t]*$`)
+
+// trailingText is where in the source the plain text at the end of n starts and stops;
+// the parser may have left it in several nodes.
+func trailingText(n ast.Node) (start, stop int) {
+	for c := n.LastChild(); c != nil; c = c.PreviousSibling() {
+		t, ok := c.(*ast.Text)
+		if !ok || stop != 0 && t.Segment.Stop != start {
+			break
+		}
+		if stop == 0 {
+			stop = t.Segment.Stop
+		}
+		start = t.Segment.Start
+	}
+	return start, stop
+}
+
+// cut removes the text at the end of n from position at of the source on.
+func cut(n ast.Node, at int) {
+	for c := n.LastChild(); c != nil; {
+		t := c.(*ast.Text)
+		if t.Segment.Start < at {
+			t.Segment.Stop = at
+			return
+		}
+		c = c.PreviousSibling()
+		n.RemoveChild(n, t)
+		if t.Segment.Start == at {
+			return
+		}
+	}
+}
