@@ -1,0 +1,190 @@
+// Package blog is writing: articles, their authors and tags, and what readers say of them.
+// It decides who may read what, what an import makes of a text, and when a scheduled
+// article appears.
+//
+// It may import store, id, problem and its own sub-packages. Entry points: New and the
+// methods of Blog.
+package blog
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"stoa/blog/markdown"
+	"stoa/id"
+	"stoa/problem"
+	"stoa/store"
+)
+
+// Blog is everything that is published.
+type Blog struct {
+	store *store.Store
+	log   *slog.Logger
+}
+
+// New returns the blog that is in s.
+func New(s *store.Store, log *slog.Logger) *Blog { return &Blog{store: s, log: log} }
+
+// ArticleWhere says which published articles a list has; every condition that isn't nil
+// must be met.
+type ArticleWhere struct {
+	Tag, Author                     *string // slugs
+	PublishedAfter, PublishedBefore *time.Time
+	IDs                             []id.ID
+}
+
+// ArticleOrder is the order of a list of articles.
+type ArticleOrder struct {
+	Field     store.ArticleOrder
+	Direction Direction
+}
+
+// Direction is the direction of an order.
+type Direction string
+
+// The directions there are.
+const (
+	Ascending  Direction = "ASC"
+	Descending Direction = "DESC"
+)
+
+// Article returns the published article that has this slug, or had it; NotFound where
+// there is none.
+func (b *Blog) Article(ctx context.Context, slug string) (*store.Article, error) {
+	return b.store.ArticleBySlug(ctx, slug)
+}
+
+// Articles returns a part of the list of published articles that meet where, newest first
+// unless order says otherwise.
+func (b *Blog) Articles(ctx context.Context, where *ArticleWhere, order *ArticleOrder, w store.Window) (*store.List, error) {
+	f := store.ArticleFilter{Order: store.ByPublished, Descending: true}
+	if order != nil {
+		f.Order, f.Descending = order.Field, order.Direction == Descending
+	}
+	if where != nil {
+		f.Tag, f.Author, f.IDs = where.Tag, where.Author, where.IDs
+		f.PublishedFrom, f.PublishedBefore = where.PublishedAfter, where.PublishedBefore
+	}
+	return b.store.ListArticles(ctx, f, w)
+}
+
+// Author returns the author with this slug; NotFound where there is none.
+func (b *Blog) Author(ctx context.Context, slug string) (*store.Author, error) {
+	return b.store.AuthorBySlug(ctx, slug)
+}
+
+// Authors returns a part of the list of all authors, by name.
+func (b *Blog) Authors(w store.Window) (*store.List, error) { return b.store.ListAuthors(w) }
+
+// Tag returns the tag with this slug; NotFound where there is none.
+func (b *Blog) Tag(ctx context.Context, slug string) (*store.Tag, error) {
+	return b.store.TagBySlug(ctx, slug)
+}
+
+// Tags returns a part of the list of all tags, by name.
+func (b *Blog) Tags(w store.Window) (*store.List, error) { return b.store.ListTags(w) }
+
+// Node returns what an id names; NotFound where there is nothing public.
+func (b *Blog) Node(ctx context.Context, i id.ID) (store.Node, error) {
+	found, err := b.Nodes(ctx, []id.ID{i})
+	if err != nil {
+		return nil, err
+	}
+	if found[0] == nil {
+		return nil, problem.New(problem.NotFound, "nothing has the id %s", i)
+	}
+	return found[0], nil
+}
+
+// Nodes returns what each id names, nil where there is nothing public: in one batch for
+// each kind of thing.
+func (b *Blog) Nodes(ctx context.Context, ids []id.ID) ([]store.Node, error) {
+	if len(ids) > store.MaxPageSize {
+		return nil, problem.New(problem.Invalid, "ids must be at most %d, not %d", store.MaxPageSize, len(ids)).At("ids")
+	}
+	found := map[id.ID]store.Node{}
+	err := gather(ctx, found, of(ids, id.Article), b.store.Articles)
+	if err == nil {
+		err = gather(ctx, found, of(ids, id.Author), b.store.Authors)
+	}
+	if err == nil {
+		err = gather(ctx, found, of(ids, id.Tag), b.store.Tags)
+	}
+	if err == nil {
+		err = gather(ctx, found, of(ids, id.Comment), b.publicComments)
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := make([]store.Node, len(ids))
+	for i, k := range ids {
+		out[i] = found[k]
+	}
+	return out, nil
+}
+
+func of(ids []id.ID, kind id.Kind) []id.ID {
+	var out []id.ID
+	for _, i := range ids {
+		if i.Kind() == kind {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// gather adds what load finds to found.
+func gather[T any, P interface {
+	*T
+	store.Node
+}](ctx context.Context, found map[id.ID]store.Node, ids []id.ID, load func(context.Context, []id.ID) ([]*T, error)) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	values, err := load(ctx, ids)
+	for _, v := range values {
+		if v != nil {
+			found[P(v).NodeID()] = P(v)
+		}
+	}
+	return err
+}
+
+// publicComments returns the comments that are visible, under articles that are public.
+func (b *Blog) publicComments(ctx context.Context, ids []id.ID) ([]*store.Comment, error) {
+	found, err := b.store.Comments(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	var under []id.ID
+	for _, c := range found {
+		if c != nil {
+			under = append(under, c.ArticleID)
+		}
+	}
+	articles, err := b.store.Articles(ctx, under)
+	if err != nil {
+		return nil, err
+	}
+	public := map[id.ID]bool{}
+	for _, a := range articles {
+		if a != nil {
+			public[a.ID] = true
+		}
+	}
+	for i, c := range found {
+		if c != nil && !public[c.ArticleID] {
+			found[i] = nil
+		}
+	}
+	return found, nil
+}
+
+// Excerpt returns the first words of a's text, 1 to store.LeadWords of them.
+func Excerpt(a *store.Article, words int) (string, error) {
+	if words < 1 || words > store.LeadWords {
+		return "", problem.New(problem.Invalid, "words must be between 1 and %d, not %d", store.LeadWords, words).At("words")
+	}
+	return markdown.Excerpt(a.Lead, words), nil
+}

@@ -1,0 +1,345 @@
+package blog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"stoa/blog/markdown"
+	"stoa/id"
+	"stoa/problem"
+	"stoa/store"
+)
+
+// Import is an article as another system wrote it.
+type Import struct {
+	Source                   string // path relative to the imported folder, with the folder's identity in front
+	Digest                   string // of everything below, hex SHA-256; an equal digest means nothing to do
+	Slug                     string // wanted; it gets a number where it is taken
+	Title, Summary, Markdown string // Title and Summary are plain text
+	Authors                  []ImportName
+	Tags                     []ImportName
+	PublishedAt              time.Time // UTC; zero only with Draft
+	UpdatedAt                time.Time // UTC; zero when unknown
+	Draft                    bool
+	Cover                    string   // URL or site-relative path, "" when none
+	Aliases                  []string // last elements of old addresses, under which it is still found
+}
+
+// ImportName is an author or a tag, by what addresses it and what people read.
+type ImportName struct{ Slug, Name string }
+
+// ImportStatus is what came of an Import.
+type ImportStatus string
+
+// What can come of one.
+const (
+	Created   ImportStatus = "created"
+	Updated   ImportStatus = "updated"
+	Unchanged ImportStatus = "unchanged"
+	Failed    ImportStatus = "failed"
+)
+
+// Outcome is what came of the Import from Source. Err is set with Failed only.
+type Outcome struct {
+	Source string
+	Status ImportStatus
+	Err    error
+}
+
+// Importing is one import under way. It knows what the blog held when it began and what
+// it has added since; what others add meanwhile it meets as a conflict. It isn't for
+// concurrent use.
+type Importing struct {
+	blog    *Blog
+	dry     bool
+	now     time.Time
+	known   map[string]*store.Article // by source
+	slugs   map[string]id.ID
+	authors map[string]*store.Author
+	tags    map[string]*store.Tag
+	touched map[id.ID]bool
+}
+
+// BeginImport reads what the blog holds. With dry nothing is written.
+func (b *Blog) BeginImport(ctx context.Context, dry bool) (*Importing, error) {
+	i := &Importing{blog: b, dry: dry, now: time.Now(), touched: map[id.ID]bool{}}
+	var err error
+	if i.known, err = b.store.Imported(ctx); err != nil {
+		return nil, err
+	}
+	if i.slugs, err = b.store.TakenSlugs(ctx); err != nil {
+		return nil, err
+	}
+	if i.authors, err = b.store.AllAuthors(ctx); err != nil {
+		return nil, err
+	}
+	i.tags, err = b.store.AllTags(ctx)
+	return i, err
+}
+
+// Add creates or updates what a batch holds, in order. That one fails doesn't stop the
+// others; the error is for what stops everything, and the outcomes are then of those
+// before it.
+func (i *Importing) Add(ctx context.Context, batch []Import) ([]Outcome, error) {
+	var out []Outcome
+	for _, in := range batch {
+		if err := ctx.Err(); err != nil {
+			return out, fmt.Errorf("import %s: %w", in.Source, err)
+		}
+		status, err := i.add(ctx, in)
+		var refused *problem.Error
+		switch {
+		case errors.As(err, &refused):
+			out = append(out, Outcome{in.Source, Failed, err})
+		case err != nil:
+			return out, fmt.Errorf("import %s: %w", in.Source, err)
+		default:
+			out = append(out, Outcome{in.Source, status, nil})
+		}
+	}
+	return out, nil
+}
+
+func (i *Importing) add(ctx context.Context, in Import) (ImportStatus, error) {
+	before := i.known[in.Source]
+	if before != nil && before.Digest == in.Digest {
+		return Unchanged, nil
+	}
+	status := Updated
+	if before == nil {
+		status = Created
+	}
+	rendered, err := markdown.Render(in.Markdown)
+	if err != nil {
+		return "", problem.New(problem.Invalid, "%s", err)
+	}
+	after := i.article(in, before, rendered)
+	if !i.dry {
+		if after.AuthorIDs, err = i.authorIDs(ctx, in.Authors); err != nil {
+			return "", err
+		}
+		if after.TagIDs, err = i.tagIDs(ctx, in.Tags); err != nil {
+			return "", err
+		}
+		if err := i.write(ctx, before, after, in.Markdown, rendered); err != nil {
+			return "", err
+		}
+	}
+	i.known[in.Source] = after
+	i.slugs[after.Slug] = after.ID
+	for _, old := range after.OldSlugs {
+		i.slugs[old] = after.ID
+	}
+	i.touched[after.ID] = true
+	return status, nil
+}
+
+// article makes the article that in asks for, out of the one that is there, if one is.
+func (i *Importing) article(in Import, before *store.Article, rendered markdown.Rendered) *store.Article {
+	a := &store.Article{Version: 1}
+	if before != nil {
+		copied := *before
+		a = &copied
+	} else {
+		a.ID = id.At(id.Article, in.PublishedAt)
+	}
+	a.Source, a.Digest = in.Source, in.Digest
+	a.Title, a.TitleKey, a.Summary = in.Title, store.SortKey(in.Title), in.Summary
+	a.Lead = markdown.Excerpt(rendered.Text, store.LeadWords+1)
+	a.ReadingMinutes = markdown.ReadingMinutes(rendered.Words)
+	a.PublishedAt, a.UpdatedAt = in.PublishedAt.Truncate(time.Millisecond), in.UpdatedAt.Truncate(time.Millisecond)
+	if a.UpdatedAt.Before(a.PublishedAt) {
+		a.UpdatedAt = a.PublishedAt
+	}
+	switch {
+	case in.Draft:
+		a.Status = store.Draft
+	case a.PublishedAt.After(i.now):
+		a.Status = store.Scheduled
+	default:
+		a.Status = store.Published
+	}
+	a.Cover = nil
+	if in.Cover != "" {
+		a.Cover = &store.Image{URL: in.Cover}
+	}
+	i.address(a, in, before)
+	return a
+}
+
+// address gives a its slug, and keeps those under which it was known. An article keeps
+// the number it was given as long as the wanted slug stays, whatever happens around it.
+func (i *Importing) address(a *store.Article, in Import, before *store.Article) {
+	if before == nil || (before.Slug != in.Slug && !numbered(before.Slug, in.Slug)) {
+		a.Slug = in.Slug
+		for n := 2; i.takenByOther(a.Slug, a.ID); n++ {
+			a.Slug = in.Slug + "-" + strconv.Itoa(n)
+		}
+	}
+	old := []string{}
+	wanted := in.Aliases
+	if before != nil {
+		wanted = append(append([]string{}, before.OldSlugs...), in.Aliases...)
+		if before.Slug != a.Slug {
+			wanted = append(wanted, before.Slug)
+		}
+	}
+	have := map[string]bool{a.Slug: true}
+	for _, s := range wanted {
+		if !have[s] && s != "" && len(s) <= 200 && !i.takenByOther(s, a.ID) {
+			have[s] = true
+			old = append(old, s)
+		}
+	}
+	a.OldSlugs = old
+}
+
+func (i *Importing) takenByOther(slug string, a id.ID) bool {
+	owner, taken := i.slugs[slug]
+	return taken && owner != a
+}
+
+var number = regexp.MustCompile(`^-[0-9]+$`)
+
+// numbered says whether slug is base with a number behind it.
+func numbered(slug, base string) bool {
+	rest, ok := strings.CutPrefix(slug, base)
+	return ok && number.MatchString(rest)
+}
+
+// write stores the text, unless it is the one that is there, and then the article, which
+// names it: an import that is killed in between leaves a text that nobody names.
+func (i *Importing) write(ctx context.Context, before, after *store.Article, source string, rendered markdown.Rendered) error {
+	s := i.blog.store
+	same := false
+	if before != nil {
+		now, err := s.Revisions(ctx, []id.ID{before.RevisionID})
+		if err != nil {
+			return err
+		}
+		same = now[0] != nil && now[0].Markdown == source && now[0].HTML == rendered.HTML
+	}
+	if !same {
+		r := &store.Revision{ID: id.New(id.Revision), ArticleID: after.ID, Markdown: source, HTML: rendered.HTML, CreatedAt: i.now}
+		for _, h := range rendered.TOC {
+			r.Headings = append(r.Headings, store.Heading{Level: h.Level, Text: h.Text, Anchor: h.Anchor})
+		}
+		if err := s.AddRevision(ctx, r); err != nil {
+			return err
+		}
+		after.RevisionID = r.ID
+	}
+	if before == nil {
+		return s.AddArticle(ctx, after)
+	}
+	return s.ChangeArticle(ctx, before, after)
+}
+
+func (i *Importing) authorIDs(ctx context.Context, names []ImportName) ([]id.ID, error) {
+	ids := []id.ID{}
+	for _, n := range names {
+		a := i.authors[n.Slug]
+		if a == nil {
+			a = &store.Author{ID: id.New(id.Author), Slug: n.Slug, Name: n.Name, NameKey: store.SortKey(n.Name)}
+			if err := i.blog.store.PutAuthor(ctx, a); err != nil {
+				return nil, err
+			}
+			i.authors[n.Slug] = a
+		}
+		ids = append(ids, a.ID)
+	}
+	return ids, nil
+}
+
+func (i *Importing) tagIDs(ctx context.Context, names []ImportName) ([]id.ID, error) {
+	ids := []id.ID{}
+	for _, n := range names {
+		t := i.tags[n.Slug]
+		if t == nil {
+			t = &store.Tag{ID: id.New(id.Tag), Slug: n.Slug, Name: n.Name, NameKey: store.SortKey(n.Name)}
+			if err := i.blog.store.PutTag(ctx, t); err != nil {
+				return nil, err
+			}
+			i.tags[n.Slug] = t
+		}
+		ids = append(ids, t.ID)
+	}
+	return ids, nil
+}
+
+// Author says more of an author than an article's byline does; made when there is none.
+func (i *Importing) Author(ctx context.Context, n ImportName, bio, url string) error {
+	rendered, err := markdown.Render(bio)
+	if err != nil {
+		return problem.New(problem.Invalid, "the biography of %s: %s", n.Slug, err)
+	}
+	a := &store.Author{ID: id.New(id.Author), Slug: n.Slug}
+	if there := i.authors[n.Slug]; there != nil {
+		a.ID = there.ID
+	}
+	a.Name, a.NameKey, a.BioHTML, a.URL = n.Name, store.SortKey(n.Name), rendered.HTML, url
+	i.authors[n.Slug] = a
+	return i.blog.store.PutAuthor(ctx, a)
+}
+
+// Tag says more of a tag than the articles under it do; made when there is none.
+func (i *Importing) Tag(ctx context.Context, n ImportName, description string) error {
+	t := &store.Tag{ID: id.New(id.Tag), Slug: n.Slug}
+	if there := i.tags[n.Slug]; there != nil {
+		t.ID = there.ID
+	}
+	t.Name, t.NameKey, t.Description = n.Name, store.SortKey(n.Name), description
+	i.tags[n.Slug] = t
+	return i.blog.store.PutTag(ctx, t)
+}
+
+// ImportComment is a comment as another system wrote it, with those that answer it.
+type ImportComment struct {
+	Name, Markdown string
+	At             time.Time
+	Replies        []ImportComment
+}
+
+// Comments adds a thread of comments to the article with a slug.
+func (i *Importing) Comments(ctx context.Context, slug string, thread []ImportComment) error {
+	article, ok := i.slugs[slug]
+	if !ok {
+		return problem.New(problem.NotFound, "comments on %q: there is no such article", slug)
+	}
+	var all []*store.Comment
+	var add func(parent id.ID, cs []ImportComment) error
+	add = func(parent id.ID, cs []ImportComment) error {
+		for _, in := range cs {
+			rendered, err := markdown.Render(in.Markdown)
+			if err != nil {
+				return problem.New(problem.Invalid, "a comment on %q: %s", slug, err)
+			}
+			c := &store.Comment{
+				ID: id.At(id.Comment, in.At), ArticleID: article, ParentID: parent, AuthorName: in.Name,
+				BodyHTML: rendered.HTML, CreatedAt: in.At.UTC().Truncate(time.Millisecond), Visible: true,
+			}
+			all = append(all, c)
+			if err := add(c.ID, in.Replies); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := add("", thread); err != nil || len(all) == 0 {
+		return err
+	}
+	return i.blog.store.AddComments(ctx, all)
+}
+
+// Finish relates what was imported to everything else.
+func (i *Importing) Finish(ctx context.Context) error {
+	if i.dry {
+		return nil
+	}
+	return i.blog.relate(ctx, i.touched)
+}
