@@ -1,0 +1,153 @@
+package dataloader
+
+import (
+	"context"
+	"sync"
+
+	"stoa/id"
+	"stoa/problem"
+	"stoa/store"
+)
+
+// MaxCount is where counting stops at the latest.
+const MaxCount = 10_000
+
+// Connection is a part of a list as clients page through it. Nothing is read until one of
+// its fields is asked for.
+type Connection[T any] struct {
+	page  func(context.Context) (*store.Page, error)
+	count func(ctx context.Context, most int) (n int, exact bool, err error)
+	items *Loader[id.ID, T]
+
+	mu   sync.Mutex
+	read *store.Page
+}
+
+// The connections of the schema.
+type (
+	ArticleConnection = Connection[store.Article]
+	AuthorConnection  = Connection[store.Author]
+	TagConnection     = Connection[store.Tag]
+	CommentConnection = Connection[store.Comment]
+
+	ArticleEdge = Edge[store.Article]
+	AuthorEdge  = Edge[store.Author]
+	TagEdge     = Edge[store.Tag]
+	CommentEdge = Edge[store.Comment]
+)
+
+// Edge is an element with its place in the list.
+type Edge[T any] struct {
+	Node   *T
+	Cursor string
+}
+
+// PageInfo is where a page lies in its list.
+type PageInfo struct {
+	HasNextPage     bool
+	HasPreviousPage bool
+	StartCursor     *string
+	EndCursor       *string
+}
+
+// Count is how many elements a list has, counted no further than asked.
+type Count struct {
+	Value   int
+	IsExact bool
+}
+
+// Page returns the ids of the page.
+func (c *Connection[T]) Page(ctx context.Context) (*store.Page, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.read != nil {
+		return c.read, nil
+	}
+	p, err := c.page(ctx)
+	if err == nil {
+		c.read = p
+	}
+	return p, err
+}
+
+// IDs returns the ids of the page's elements.
+func (c *Connection[T]) IDs(ctx context.Context) ([]id.ID, error) {
+	p, err := c.Page(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]id.ID, len(p.Entries))
+	for i, e := range p.Entries {
+		ids[i] = e.ID
+	}
+	return ids, nil
+}
+
+// NodesOf returns the elements of several pages, loaded in one batch.
+func NodesOf[T any](ctx context.Context, pages []*Connection[T]) ([]*T, error) {
+	var all []id.ID
+	for _, c := range pages {
+		ids, err := c.IDs(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, ids...)
+	}
+	if len(pages) == 0 {
+		return []*T{}, nil
+	}
+	return pages[0].items.Present(ctx, all)
+}
+
+// Nodes returns the elements of the page. One that has gone since the page was read is
+// left out.
+func (c *Connection[T]) Nodes(ctx context.Context) ([]*T, error) {
+	ids, err := c.IDs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.items.Present(ctx, ids)
+}
+
+// Edges returns the elements of the page with their cursors.
+func (c *Connection[T]) Edges(ctx context.Context) ([]*Edge[T], error) {
+	p, err := c.Page(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ids, _ := c.IDs(ctx)
+	nodes, err := c.items.All(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	edges := make([]*Edge[T], 0, len(nodes))
+	for i, n := range nodes {
+		if n != nil {
+			edges = append(edges, &Edge[T]{n, p.Cursor(i)})
+		}
+	}
+	return edges, nil
+}
+
+// PageInfo returns where the page lies in its list.
+func (c *Connection[T]) PageInfo(ctx context.Context) (*PageInfo, error) {
+	p, err := c.Page(ctx)
+	if err != nil {
+		return nil, err
+	}
+	info := &PageInfo{HasNextPage: p.HasNext, HasPreviousPage: p.HasPrevious}
+	if n := len(p.Entries); n > 0 {
+		first, last := p.Cursor(0), p.Cursor(n-1)
+		info.StartCursor, info.EndCursor = &first, &last
+	}
+	return info, nil
+}
+
+// Count counts the whole list, up to max.
+func (c *Connection[T]) Count(ctx context.Context, max int) (*Count, error) {
+	if max < 1 || max > MaxCount {
+		return nil, problem.New(problem.Invalid, "max must be between 1 and %d, not %d", MaxCount, max).At("max")
+	}
+	n, exact, err := c.count(ctx, max)
+	return &Count{n, exact}, err
+}

@@ -1,0 +1,191 @@
+// Package dataloader gives the resolvers of one response what they ask for, in batches and
+// once: nothing is read twice, and what the elements of a list need is read for all of
+// them in one go before the first of them asks (graph looks ahead and calls the same
+// loaders). No timer and no goroutine waits for a batch to fill.
+//
+// It may import store, store/cache (for its errors), id and problem. It knows nothing of GraphQL. Entry points: New,
+// With, From, the methods of Loaders.
+package dataloader
+
+import (
+	"context"
+	"fmt"
+
+	"stoa/id"
+	"stoa/problem"
+	"stoa/store"
+)
+
+// Loaders is what one response knows.
+type Loaders struct {
+	Articles  *Loader[id.ID, store.Article]
+	Revisions *Loader[id.ID, store.Revision]
+	Authors   *Loader[id.ID, store.Author]
+	Tags      *Loader[id.ID, store.Tag]
+	Comments  *Loader[id.ID, store.Comment]
+	Orders    *Loader[store.OrderKey, store.Order]
+}
+
+// New returns loaders that know nothing yet.
+func New(s *store.Store) *Loaders {
+	return &Loaders{
+		Articles:  newLoader("article", s.Articles),
+		Revisions: newLoader("revision", s.Revisions),
+		Authors:   newLoader("author", s.Authors),
+		Tags:      newLoader("tag", s.Tags),
+		Comments:  newLoader("comment", s.Comments),
+		Orders:    newLoader("list", s.Orders),
+	}
+}
+
+type key struct{}
+
+// With attaches loaders to the context of a response.
+func With(ctx context.Context, l *Loaders) context.Context { return context.WithValue(ctx, key{}, l) }
+
+// From returns the loaders of the response that ctx belongs to. It panics outside one.
+func From(ctx context.Context) *Loaders { return ctx.Value(key{}).(*Loaders) }
+
+// Listed returns a connection over a list that the database orders.
+func Listed[T any](list *store.List, items *Loader[id.ID, T]) *Connection[T] {
+	return &Connection[T]{page: list.Page, count: list.Count, items: items}
+}
+
+// ArticlesBy returns a part of the published articles of an author.
+func (l *Loaders) ArticlesBy(a *store.Author, w store.Window) (*ArticleConnection, error) {
+	return sliced(l, store.OrderKey(a.ID), "", w, l.Articles)
+}
+
+// ArticlesTagged returns a part of the published articles that have a tag.
+func (l *Loaders) ArticlesTagged(t *store.Tag, w store.Window) (*ArticleConnection, error) {
+	return sliced(l, store.OrderKey(t.ID), "", w, l.Articles)
+}
+
+// CommentsOn returns a part of the comments that answer an article.
+func (l *Loaders) CommentsOn(a *store.Article, w store.Window) (*CommentConnection, error) {
+	return sliced(l, store.OrderKey(a.ID), "", w, l.Comments)
+}
+
+// RepliesTo returns a part of the comments that answer a comment.
+func (l *Loaders) RepliesTo(c *store.Comment, w store.Window) (*CommentConnection, error) {
+	return sliced(l, store.OrderKey(c.ArticleID), c.ID, w, l.Comments)
+}
+
+// sliced returns a connection that is cut from an order.
+func sliced[T any](l *Loaders, key store.OrderKey, under id.ID, w store.Window, items *Loader[id.ID, T]) (*Connection[T], error) {
+	slice, err := store.NewSlice(key, under, w)
+	if err != nil {
+		return nil, err
+	}
+	return &Connection[T]{
+		items: items,
+		page: func(ctx context.Context) (*store.Page, error) {
+			order, err := l.Orders.One(ctx, key)
+			if err != nil {
+				return nil, err
+			}
+			return slice.Page(order), nil
+		},
+		count: func(ctx context.Context, most int) (int, bool, error) {
+			order, err := l.Orders.One(ctx, key)
+			if err != nil {
+				return 0, false, err
+			}
+			n := slice.Len(order)
+			return min(n, most), n <= most, nil
+		},
+	}, nil
+}
+
+// CountUnder returns how much hangs on a parent: published articles of an author or a
+// tag, comments of an article with the replies to them.
+func (l *Loaders) CountUnder(ctx context.Context, parent id.ID) (int, error) {
+	order, err := l.Orders.One(ctx, store.OrderKey(parent))
+	if err != nil {
+		return 0, err
+	}
+	return order.Len(), nil
+}
+
+// ReplyCount returns how many comments answer c directly.
+func (l *Loaders) ReplyCount(ctx context.Context, c *store.Comment) (int, error) {
+	order, err := l.Orders.One(ctx, store.OrderKey(c.ArticleID))
+	if err != nil {
+		return 0, err
+	}
+	return order.Replies(c.ID), nil
+}
+
+// MaxRelated is how many related articles can be asked for.
+const MaxRelated = 10
+
+// Related returns the closest of the articles related to a.
+func (l *Loaders) Related(ctx context.Context, a *store.Article, first int) ([]*store.Article, error) {
+	if first < 1 || first > MaxRelated {
+		return nil, problem.New(problem.Invalid, "first must be between 1 and %d, not %d", MaxRelated, first).At("first")
+	}
+	found, err := l.Articles.Present(ctx, a.RelatedIDs)
+	return found[:min(first, len(found))], err
+}
+
+// Next returns the article published after a; NotFound for the newest.
+func (l *Loaders) Next(ctx context.Context, a *store.Article) (*store.Article, error) {
+	newer, _, err := l.Around(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	return l.Articles.One(ctx, newer)
+}
+
+// Previous returns the article published before a; NotFound for the oldest.
+func (l *Loaders) Previous(ctx context.Context, a *store.Article) (*store.Article, error) {
+	_, older, err := l.Around(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	return l.Articles.One(ctx, older)
+}
+
+// Around returns the ids of the articles published after and before a; "" at the ends.
+func (l *Loaders) Around(ctx context.Context, a *store.Article) (newer, older id.ID, err error) {
+	order, err := l.Orders.One(ctx, store.AllArticles)
+	if err != nil {
+		return "", "", err
+	}
+	newer, older = order.Around(a)
+	return newer, older, nil
+}
+
+// Markdown returns a's text as its author wrote it.
+func (l *Loaders) Markdown(ctx context.Context, a *store.Article) (string, error) {
+	r, err := l.text(ctx, a)
+	return r.Markdown, err
+}
+
+// HTML returns a's text, rendered and sanitised.
+func (l *Loaders) HTML(ctx context.Context, a *store.Article) (string, error) {
+	r, err := l.text(ctx, a)
+	return r.HTML, err
+}
+
+// Headings returns the headings in a's text.
+func (l *Loaders) Headings(ctx context.Context, a *store.Article) ([]*store.Heading, error) {
+	r, err := l.text(ctx, a)
+	headings := make([]*store.Heading, len(r.Headings))
+	for i := range r.Headings {
+		headings[i] = &r.Headings[i]
+	}
+	return headings, err
+}
+
+// text returns a's revision. That it is missing is a fault: it is written before a is.
+func (l *Loaders) text(ctx context.Context, a *store.Article) (*store.Revision, error) {
+	found, err := l.Revisions.All(ctx, []id.ID{a.RevisionID})
+	if err == nil && found[0] == nil {
+		err = fmt.Errorf("the text %s of article %s is missing", a.RevisionID, a.ID)
+	}
+	if err != nil {
+		return &store.Revision{}, err
+	}
+	return found[0], nil
+}
