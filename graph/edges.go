@@ -1,0 +1,273 @@
+package graph
+
+import (
+	"context"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"stoa/dataloader"
+	"stoa/id"
+	"stoa/store"
+)
+
+// edge loads one field of every parent, into the loaders, and returns the values under
+// which the query goes on.
+type edge func(ctx context.Context, l *dataloader.Loaders, parents []any, args map[string]any) ([]any, error)
+
+// objectType is a type of the schema that has edges.
+type objectType struct {
+	satisfies []string // the type and its interfaces, as generated/ lists them
+	edges     map[string]edge
+}
+
+// Every field that isn't in the object itself has its line here, under its name in the
+// schema. The walk over the schema in tests/ fails when one is missing.
+var (
+	articleType = &objectType{[]string{"Article", "Node"}, map[string]edge{
+		"bodyMarkdown":    toOne(revisions, textOf),
+		"bodyHtml":        toOne(revisions, textOf),
+		"tableOfContents": toOne(revisions, textOf),
+		"author":          toOne(authors, func(a *store.Article) id.ID { return first(a.AuthorIDs) }),
+		"authors":         toMany(authors, func(a *store.Article) []id.ID { return a.AuthorIDs }),
+		"tags":            toMany(tags, func(a *store.Article) []id.ID { return a.TagIDs }),
+		"comments":        toSlice((*store.Article).NodeID, (*dataloader.Loaders).CommentsOn),
+		"commentCount":    toCount((*store.Article).NodeID),
+		"related":         toRelated,
+		"next":            toNeighbour(func(newer, _ id.ID) id.ID { return newer }),
+		"previous":        toNeighbour(func(_, older id.ID) id.ID { return older }),
+	}}
+	authorType = &objectType{[]string{"Author", "Node"}, map[string]edge{
+		"articles":     toSlice((*store.Author).NodeID, (*dataloader.Loaders).ArticlesBy),
+		"articleCount": toCount((*store.Author).NodeID),
+	}}
+	tagType = &objectType{[]string{"Tag", "Node"}, map[string]edge{
+		"articles":     toSlice((*store.Tag).NodeID, (*dataloader.Loaders).ArticlesTagged),
+		"articleCount": toCount((*store.Tag).NodeID),
+	}}
+	commentType = &objectType{[]string{"Comment", "Node"}, map[string]edge{
+		"article":    toOne(articles, threadOf),
+		"parent":     toOne(comments, func(c *store.Comment) id.ID { return c.ParentID }),
+		"replies":    toSlice(threadOf, (*dataloader.Loaders).RepliesTo),
+		"replyCount": toCount(threadOf),
+	}}
+	articlesType    = connectionType[store.Article]("ArticleConnection")
+	authorsType     = connectionType[store.Author]("AuthorConnection")
+	tagsType        = connectionType[store.Tag]("TagConnection")
+	commentsType    = connectionType[store.Comment]("CommentConnection")
+	articleEdgeType = edgeType[store.Article]("ArticleEdge")
+	authorEdgeType  = edgeType[store.Author]("AuthorEdge")
+	tagEdgeType     = edgeType[store.Tag]("TagEdge")
+	commentEdgeType = edgeType[store.Comment]("CommentEdge")
+)
+
+// typeOf returns the type of a value; nil for one without edges.
+func typeOf(v any) *objectType {
+	switch v.(type) {
+	case *store.Article:
+		return articleType
+	case *store.Author:
+		return authorType
+	case *store.Tag:
+		return tagType
+	case *store.Comment:
+		return commentType
+	case *dataloader.ArticleConnection:
+		return articlesType
+	case *dataloader.AuthorConnection:
+		return authorsType
+	case *dataloader.TagConnection:
+		return tagsType
+	case *dataloader.CommentConnection:
+		return commentsType
+	case *dataloader.ArticleEdge:
+		return articleEdgeType
+	case *dataloader.AuthorEdge:
+		return authorEdgeType
+	case *dataloader.TagEdge:
+		return tagEdgeType
+	case *dataloader.CommentEdge:
+		return commentEdgeType
+	}
+	return nil
+}
+
+// flatten calls yield with each value, and with each element of those that are lists.
+func flatten(values []any, yield func(any)) {
+	for _, v := range values {
+		switch list := v.(type) {
+		case []store.Node:
+			for _, n := range list {
+				yield(n)
+			}
+		default:
+			yield(v)
+		}
+	}
+}
+
+func articles(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Article]   { return l.Articles }
+func authors(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Author]     { return l.Authors }
+func comments(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Comment]   { return l.Comments }
+func revisions(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Revision] { return l.Revisions }
+func tags(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Tag]           { return l.Tags }
+
+func textOf(a *store.Article) id.ID   { return a.RevisionID }
+func threadOf(c *store.Comment) id.ID { return c.ArticleID }
+
+// toOne is an edge to the one thing that a parent names.
+func toOne[P, C any](items func(*dataloader.Loaders) *dataloader.Loader[id.ID, C], key func(*P) id.ID) edge {
+	return toMany(items, func(p *P) []id.ID { return []id.ID{key(p)} })
+}
+
+// toMany is an edge to the things that a parent names.
+func toMany[P, C any](items func(*dataloader.Loaders) *dataloader.Loader[id.ID, C], keys func(*P) []id.ID) edge {
+	return func(ctx context.Context, l *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
+		var all []id.ID
+		for _, p := range parents {
+			all = append(all, keys(p.(*P))...)
+		}
+		found, err := items(l).Present(ctx, all)
+		return values(found), err
+	}
+}
+
+// toSlice is an edge to a connection cut from the order that a parent names.
+func toSlice[P, C any](parent func(*P) id.ID, slice func(*dataloader.Loaders, *P, store.Window) (*dataloader.Connection[C], error)) edge {
+	return func(ctx context.Context, l *dataloader.Loaders, parents []any, args map[string]any) ([]any, error) {
+		if _, err := l.Orders.All(ctx, orderKeys(parents, parent)); err != nil {
+			return nil, err
+		}
+		w := windowOf(args)
+		var out []any
+		for _, p := range parents {
+			c, err := slice(l, p.(*P), w)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, c)
+		}
+		return out, nil
+	}
+}
+
+// toCount is an edge to a number that is read off the order that a parent names.
+func toCount[P any](parent func(*P) id.ID) edge {
+	return func(ctx context.Context, l *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
+		_, err := l.Orders.All(ctx, orderKeys(parents, parent))
+		return nil, err
+	}
+}
+
+func orderKeys[P any](parents []any, parent func(*P) id.ID) []store.OrderKey {
+	keys := make([]store.OrderKey, len(parents))
+	for i, p := range parents {
+		keys[i] = store.OrderKey(parent(p.(*P)))
+	}
+	return keys
+}
+
+// toRelated is the edge to the first of an article's related articles.
+func toRelated(ctx context.Context, l *dataloader.Loaders, parents []any, args map[string]any) ([]any, error) {
+	related := toMany(articles, func(a *store.Article) []id.ID { return a.RelatedIDs })
+	if _, err := related(ctx, l, parents, nil); err != nil {
+		return nil, err
+	}
+	n, err := graphql.UnmarshalInt(args["first"])
+	if err != nil {
+		return nil, err
+	}
+	var out []any
+	for _, p := range parents {
+		found, err := l.Related(ctx, p.(*store.Article), n)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, values(found)...)
+	}
+	return out, nil
+}
+
+// toNeighbour is an edge from articles to those beside them in the order of all.
+func toNeighbour(side func(newer, older id.ID) id.ID) edge {
+	return func(ctx context.Context, l *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
+		var ids []id.ID
+		for _, p := range parents {
+			newer, older, err := l.Around(ctx, p.(*store.Article))
+			if err != nil {
+				return nil, err
+			}
+			ids = append(ids, side(newer, older))
+		}
+		found, err := l.Articles.Present(ctx, ids)
+		return values(found), err
+	}
+}
+
+// connectionType is a page of a list; its elements are loaded for all pages at once.
+func connectionType[T any](name string) *objectType {
+	load := func(ctx context.Context, parents []any) ([]*T, error) {
+		pages := make([]*dataloader.Connection[T], len(parents))
+		for i, p := range parents {
+			pages[i] = p.(*dataloader.Connection[T])
+		}
+		return dataloader.NodesOf(ctx, pages)
+	}
+	return &objectType{[]string{name}, map[string]edge{
+		"nodes": func(ctx context.Context, _ *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
+			found, err := load(ctx, parents)
+			return values(found), err
+		},
+		"edges": func(ctx context.Context, _ *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
+			if _, err := load(ctx, parents); err != nil {
+				return nil, err
+			}
+			var out []any
+			for _, p := range parents {
+				edges, err := p.(*dataloader.Connection[T]).Edges(ctx)
+				if err != nil {
+					return nil, err
+				}
+				out = append(out, values(edges)...)
+			}
+			return out, nil
+		},
+	}}
+}
+
+// edgeType is an element with its cursor; the element is loaded already.
+func edgeType[T any](name string) *objectType {
+	return &objectType{[]string{name}, map[string]edge{
+		"node": func(_ context.Context, _ *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
+			out := make([]any, len(parents))
+			for i, p := range parents {
+				out[i] = p.(*dataloader.Edge[T]).Node
+			}
+			return out, nil
+		},
+	}}
+}
+
+func values[T any](list []*T) []any {
+	out := make([]any, len(list))
+	for i, v := range list {
+		out[i] = v
+	}
+	return out
+}
+
+// windowOf reads the arguments by which a list is paged. What isn't right is left for the
+// resolver to refuse.
+func windowOf(args map[string]any) store.Window {
+	var w store.Window
+	for name, to := range map[string]**int{"first": &w.First, "last": &w.Last} {
+		if n, err := graphql.UnmarshalInt(args[name]); err == nil && args[name] != nil {
+			*to = &n
+		}
+	}
+	for name, to := range map[string]**string{"after": &w.After, "before": &w.Before} {
+		if s, ok := args[name].(string); ok {
+			*to = &s
+		}
+	}
+	return w
+}

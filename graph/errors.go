@@ -1,0 +1,65 @@
+package graph
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"stoa/problem"
+)
+
+// Codes of top-level errors that aren't problems.
+const (
+	codeInternal = "INTERNAL"
+	codeTimeout  = "TIMEOUT"
+)
+
+// Errors decides what a client sees of an error. A problem is shown with its code; what
+// gqlgen itself says of a request is shown as it is; anything else is our fault: it is
+// logged here, once, and shown as INTERNAL with a reference that is in the log.
+type Errors struct{ Log *slog.Logger }
+
+// Present is gqlgen's error presenter.
+func (e Errors) Present(ctx context.Context, err error) *gqlerror.Error {
+	shown := &gqlerror.Error{Path: graphql.GetPath(ctx)}
+	var located *gqlerror.Error
+	if errors.As(err, &located) {
+		if located.Path != nil {
+			shown.Path = located.Path
+		}
+		shown.Locations = located.Locations
+	}
+	var refused *problem.Error
+	switch {
+	case errors.As(err, &refused):
+		shown.Message = refused.Message
+		shown.Extensions = map[string]any{"code": string(refused.Code)}
+		if len(refused.Path) > 0 {
+			shown.Extensions["argument"] = refused.Path
+		}
+	case located != nil && located.Unwrap() == nil:
+		shown.Message, shown.Rule, shown.Extensions = located.Message, located.Rule, located.Extensions
+	case errors.Is(err, context.DeadlineExceeded):
+		shown.Message = "this took too long: ask for less at once, or try again"
+		shown.Extensions = map[string]any{"code": codeTimeout}
+	default:
+		reference := rand.Text()[:10]
+		if ctx.Err() == nil { // a client that has gone is nobody's fault
+			e.Log.Error("a request failed", "reference", reference, "path", shown.Path.String(), "error", err)
+		}
+		shown.Message = fmt.Sprintf("something went wrong on our side; reference %s", reference)
+		shown.Extensions = map[string]any{"code": codeInternal, "reference": reference}
+	}
+	return shown
+}
+
+// Recover makes an error of a panic, with its stack for the log.
+func (Errors) Recover(_ context.Context, cause any) error {
+	return fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
+}

@@ -1,0 +1,69 @@
+// Package scalar reads and writes the scalars of the schema. It imports id and problem.
+package scalar
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"stoa/id"
+	"stoa/problem"
+)
+
+// MarshalID writes an id as a string.
+func MarshalID(i id.ID) graphql.Marshaler { return graphql.MarshalString(string(i)) }
+
+// UnmarshalID reads an id. What isn't one is Invalid.
+func UnmarshalID(v any) (id.ID, error) {
+	switch v := v.(type) {
+	case string:
+		i, err := id.Parse(v)
+		if err != nil {
+			return "", problem.New(problem.Invalid, "%s", err)
+		}
+		return i, nil
+	default:
+		return "", problem.New(problem.Invalid, "an id is a string, not %s", kind(v))
+	}
+}
+
+// MarshalDateTime writes t as RFC 3339 in UTC, with milliseconds where there are any.
+func MarshalDateTime(t time.Time) graphql.Marshaler {
+	return graphql.WriterFunc(func(w io.Writer) {
+		var b [40]byte
+		_, _ = w.Write(append(t.UTC().Truncate(time.Millisecond).AppendFormat(append(b[:0], '"'), time.RFC3339Nano), '"'))
+	})
+}
+
+// UnmarshalDateTime reads an RFC 3339 moment with any offset; what is finer than a
+// millisecond is cut off. What isn't one is Invalid.
+func UnmarshalDateTime(v any) (time.Time, error) {
+	s, ok := v.(string)
+	if !ok {
+		return time.Time{}, problem.New(problem.Invalid, "a DateTime is a string such as \"2026-03-01T09:30:00Z\", not %s", kind(v))
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return time.Time{}, problem.New(problem.Invalid, "%.40q is no DateTime: expected RFC 3339 such as \"2026-03-01T09:30:00Z\"", s)
+	}
+	return t.UTC().Truncate(time.Millisecond), nil
+}
+
+// kind names what a client sent, for a sentence.
+func kind(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "null"
+	case bool:
+		return strconv.FormatBool(v)
+	case map[string]any:
+		return "an object"
+	case []any:
+		return "a list"
+	default:
+		return fmt.Sprintf("the number %.30v", v)
+	}
+}
