@@ -9,6 +9,7 @@ import (
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/validator"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 )
 
 func examplesOf(t *testing.T) []Tab {
@@ -67,7 +68,7 @@ func TestExamplesFitTheSchema(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Run(s.Title, func(t *testing.T) {
-			document, err := gqlparser.LoadQuery(schema, tab.Query)
+			document, err := gqlparser.LoadQueryWithRules(schema, tab.Query, rules.NewDefaultRules())
 			if err != nil {
 				t.Fatal(err)
 			}
