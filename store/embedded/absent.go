@@ -1,0 +1,41 @@
+//go:build !(linux || darwin || freebsd) || stoa_noembedded
+
+package embedded
+
+import (
+	"context"
+	"net"
+
+	"stoa/problem"
+)
+
+// Server is what Open would return in a build that has the embedded database.
+type Server struct{}
+
+// Open returns Invalid: this build has no embedded database.
+func Open(context.Context, Options) (*Server, error) { return nil, absent() }
+
+func absent() error {
+	return problem.New(problem.Invalid, "this build has no embedded database: set STOA_MONGODB_URI to a MongoDB server")
+}
+
+// Find finds no server.
+func Find(string) (uri string, ok bool, err error) { return "", false, nil }
+
+// URI names nothing: there is no Server in this build.
+func (s *Server) URI() string { return "" }
+
+// Dialer returns one that always fails: there is no Server in this build.
+func (s *Server) Dialer() Dialer { return Dialer{} }
+
+// Dialer would make own connections to a server.
+type Dialer struct{}
+
+// DialContext always fails: there is no Server in this build.
+func (Dialer) DialContext(context.Context, string, string) (net.Conn, error) { return nil, absent() }
+
+// OnForeignWrite does nothing: there is no Server in this build.
+func (s *Server) OnForeignWrite(func()) {}
+
+// Close does nothing: there is no Server in this build.
+func (s *Server) Close(context.Context) error { return nil }

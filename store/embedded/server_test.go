@@ -1,0 +1,581 @@
+//go:build (linux || darwin || freebsd) && !stoa_noembedded
+
+package embedded
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/event"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+	"go.uber.org/goleak"
+
+	"stoa/problem"
+)
+
+// childFolder names the data folder in the environment of a test binary that is to be a
+// server that inserts, and prints what was acknowledged, until it is killed.
+const childFolder = "STOA_TEST_CHILD_FOLDER"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childFolder); dir != "" {
+		if err := child(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func child(dir string) error {
+	ctx := context.Background()
+	s, err := Open(ctx, Options{Dir: dir})
+	if err != nil {
+		return err
+	}
+	c, err := mongo.Connect(options.Client().ApplyURI(s.URI()).SetDialer(s.Dialer()))
+	if err != nil {
+		return err
+	}
+	// s isn't used from here on. Its lock must hold all the same.
+	runtime.GC()
+	runtime.GC()
+	for i := 0; ; i++ {
+		if _, err := c.Database("stoa").Collection("kept").InsertOne(ctx, bson.D{{Key: "_id", Value: strconv.Itoa(i)}}); err != nil {
+			return err
+		}
+		fmt.Println(i)
+	}
+}
+
+// start opens a server that is closed when the test ends.
+func start(t testing.TB, dir string) *Server {
+	t.Helper()
+	s, err := Open(t.Context(), Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := s.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func connect(t testing.TB, o *options.ClientOptions) *mongo.Client {
+	t.Helper()
+	// The driver gives up what has waited for a connection for so long, by default 30 s. With
+	// the race detector, on a busy machine, the last of 1,500 writes comes later.
+	c, err := mongo.Connect(o.SetServerSelectionTimeout(10 * time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		// It says goodbye to a server that the test may have closed.
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		defer cancel()
+		_ = c.Disconnect(ctx)
+	})
+	return c
+}
+
+func own(t testing.TB, s *Server) *mongo.Client {
+	t.Helper()
+	return connect(t, options.Client().ApplyURI(s.URI()).SetDialer(s.Dialer()))
+}
+
+func foreign(t testing.TB, dir string) *mongo.Client {
+	t.Helper()
+	uri, ok, err := Find(dir)
+	if err != nil || !ok {
+		t.Fatalf("no server found in %s: %v", dir, err)
+	}
+	return connect(t, options.Client().ApplyURI(uri))
+}
+
+func insert(t testing.TB, c *mongo.Client, collection string, documents ...any) {
+	t.Helper()
+	if _, err := c.Database("stoa").Collection(collection).InsertMany(context.Background(), documents); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func count(t testing.TB, c *mongo.Client, collection string) int64 {
+	t.Helper()
+	n, err := c.Database("stoa").Collection(collection).CountDocuments(context.Background(), bson.D{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestAcknowledgedWritesSurviveKill(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childFolder+"="+dir)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+
+	acknowledged := -1
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if acknowledged, err = strconv.Atoi(lines.Text()); err != nil {
+			t.Fatal(err)
+		}
+		if acknowledged == 0 {
+			_, err := Open(t.Context(), Options{Dir: dir})
+			if pid := strconv.Itoa(cmd.Process.Pid); !problem.Is(err, problem.Conflict) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "process "+pid) {
+				t.Errorf("opening the folder of process %s gave %v", pid, err)
+			}
+		}
+		if acknowledged == 200 {
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_ = cmd.Wait() // it was killed
+	if acknowledged < 200 {
+		t.Fatalf("the child ended after %d writes", acknowledged+1)
+	}
+	for _, name := range []string{lockName, socketName, ferretSocket} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err != nil {
+			t.Errorf("this test promises a start over what was left behind: %v", err)
+		}
+	}
+	if uri, ok, err := Find(dir); ok || err != nil {
+		t.Errorf("a killed server was found at %q: %v", uri, err)
+	}
+
+	c := own(t, start(t, dir))
+	for i := 0; i <= acknowledged; i++ {
+		if err := c.Database("stoa").Collection("kept").FindOne(t.Context(), bson.D{{Key: "_id", Value: strconv.Itoa(i)}}).Err(); err != nil {
+			t.Fatalf("write %d of %d was acknowledged and is gone: %v", i, acknowledged, err)
+		}
+	}
+}
+
+func TestStockIsNeverOversold(t *testing.T) {
+	const stock, buyers = 1000, 1500
+	dir := t.TempDir()
+	s := start(t, dir)
+	clients := []*mongo.Client{own(t, s), own(t, s), foreign(t, dir), foreign(t, dir)}
+	insert(t, clients[0], "variants", bson.D{{Key: "_id", Value: "var_1"}, {Key: "stock", Value: stock}})
+
+	var sold atomic.Int64
+	var buying sync.WaitGroup
+	for i := range buyers {
+		buying.Go(func() {
+			variants := clients[i%len(clients)].Database("stoa").Collection("variants")
+			left := bson.D{{Key: "_id", Value: "var_1"}, {Key: "stock", Value: bson.D{{Key: "$gte", Value: 1}}}}
+			take := bson.D{{Key: "$inc", Value: bson.D{{Key: "stock", Value: -1}}}}
+			if i%2 == 0 {
+				r, err := variants.UpdateOne(t.Context(), left, take)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				sold.Add(r.ModifiedCount)
+				return
+			}
+			err := variants.FindOneAndUpdate(t.Context(), left, take).Err()
+			if err == nil {
+				sold.Add(1)
+			} else if !errors.Is(err, mongo.ErrNoDocuments) {
+				t.Error(err)
+			}
+		})
+	}
+	buying.Wait()
+	var v struct{ Stock int }
+	if err := clients[0].Database("stoa").Collection("variants").FindOne(t.Context(), bson.D{{Key: "_id", Value: "var_1"}}).Decode(&v); err != nil {
+		t.Fatal(err)
+	}
+	if sold.Load() != stock || v.Stock != 0 {
+		t.Errorf("of %d, %d were sold and %d are left", stock, sold.Load(), v.Stock)
+	}
+}
+
+func TestASecondServerOnAFolderIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, dir)
+	_, err := Open(t.Context(), Options{Dir: dir})
+	if !problem.Is(err, problem.Conflict) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), strconv.Itoa(os.Getpid())) {
+		t.Fatalf("got %v, want a conflict that names %s and process %d", err, dir, os.Getpid())
+	}
+	insert(t, own(t, s), "articles", bson.D{{Key: "_id", Value: "art_1"}})
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, own(t, start(t, dir)), "articles"); n != 1 {
+		t.Errorf("the next server on the folder has %d articles, want 1", n)
+	}
+}
+
+func TestFindTellsWhetherAServerIsThere(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "not", "yet")
+	none := func(when string) {
+		t.Helper()
+		if uri, ok, err := Find(dir); ok || err != nil {
+			t.Errorf("%s: found %q, %v", when, uri, err)
+		}
+	}
+	none("before the folder exists")
+	s := start(t, dir)
+	insert(t, foreign(t, dir), "articles", bson.D{{Key: "_id", Value: "art_1"}})
+	if n := count(t, own(t, s), "articles"); n != 1 {
+		t.Errorf("what came over the socket isn't there: %d articles", n)
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	none("after it has closed")
+}
+
+func TestAnyFolderWillDo(t *testing.T) {
+	cases := map[string]struct{ reason, name string }{
+		"Long":      {"socket paths have 103 bytes", strings.Repeat("long/", 40) + "data"},
+		"Space":     {"a URI can't have spaces", "my data + more"},
+		"Percent":   {"a URI means something else by %41", "100%41"},
+		"Question":  {"a URI ends its path there", "what?mode=memory"},
+		"Hash":      {"a URI ends there", "no#1"},
+		"Bracket":   {"FerretDB looks for its files by a pattern", "[ab]*"},
+		"Backslash": {"in a pattern it hides the next character", `a\b`},
+		"Unicode":   {"people have names", "データ é"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			temp := t.TempDir()
+			t.Setenv("TMPDIR", "/tmp")
+			dir := filepath.Join(temp, c.name)
+			for i := range 2 {
+				s := start(t, dir)
+				insert(t, foreign(t, dir), "articles", bson.D{{Key: "_id", Value: strconv.Itoa(i)}})
+				if n := count(t, own(t, s), "articles"); n != int64(i+1) {
+					t.Errorf("start %d sees %d articles: %s", i, n, c.reason)
+				}
+				standIn := s.folder.standIn
+				if err := s.Close(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if standIn != "" {
+					if _, err := os.Lstat(standIn); !errors.Is(err, fs.ErrNotExist) {
+						t.Errorf("%s was left behind: %v", standIn, err)
+					}
+				}
+			}
+			if _, err := os.Stat(filepath.Join(dir, databaseName, "stoa"+fileSuffix)); err != nil {
+				t.Errorf("the data isn't in the folder: %v", err)
+			}
+		})
+	}
+}
+
+func TestAStandInLeftBehindIsRemoved(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("long/", 40))
+	f, err := hold(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What kill -9 does: the locks are gone, the files stay.
+	left := f.standIn
+	f.lock.Close()
+	f.standInLock.Close()
+	if _, err := os.Lstat(left); err != nil {
+		t.Fatal(err)
+	}
+	start(t, dir)
+	if _, err := os.Lstat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s was left behind: %v", left, err)
+	}
+}
+
+func TestOnlyItsOwnerReachesTheData(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	start(t, dir)
+	for name, want := range map[string]fs.FileMode{
+		".":          fs.ModeDir | 0o700,
+		databaseName: fs.ModeDir | 0o700,
+		socketName:   fs.ModeSocket | 0o600,
+		lockName:     0o600,
+	} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode() != want {
+			t.Errorf("%s has mode %v, want %v", name, info.Mode(), want)
+		}
+	}
+}
+
+func TestCloseLeavesOnlyTheDatabase(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, dir)
+	o, f := own(t, s), foreign(t, dir)
+	var documents []any
+	for i := range 300 {
+		documents = append(documents, bson.D{{Key: "_id", Value: strconv.Itoa(i)}})
+	}
+	insert(t, o, "articles", documents...)
+	// A cursor left open would keep SQLite from tidying its journal away.
+	cursor, err := f.Database("stoa").Collection("articles").Find(t.Context(), bson.D{}, options.Find().SetBatchSize(10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cursor.Close(context.Background())
+
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Errorf("closing it again gave %v", err)
+	}
+	var left []string
+	if err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if !d.IsDir() {
+			left = append(left, d.Name())
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(left, " "); got != "stoa"+fileSuffix {
+		t.Errorf("left in the folder: %s", got)
+	}
+	if c, err := s.Dialer().DialContext(t.Context(), "tcp", "embedded:27017"); err == nil {
+		c.Close()
+		t.Error("a closed server took a connection")
+	}
+}
+
+func TestCloseReturnsWhenItsContextEnds(t *testing.T) {
+	s := start(t, t.TempDir())
+	s.proxy.turn <- struct{}{} // a write that never ends
+	conn, err := s.Dialer().DialContext(t.Context(), "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write(command(t, "insert")); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := s.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want a deadline exceeded", err)
+	}
+}
+
+func TestForeignWritesAreToldThroughTheDriver(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, dir)
+	var told atomic.Int32
+	s.OnForeignWrite(func() { told.Add(1) })
+	o, f := own(t, s), foreign(t, dir)
+
+	steps := []struct {
+		reason string
+		client *mongo.Client
+		do     func(*mongo.Collection) error
+		want   int32
+	}{
+		{"an own write is told by the one who writes", o, func(c *mongo.Collection) error {
+			_, err := c.InsertOne(t.Context(), bson.D{{Key: "_id", Value: "1"}})
+			return err
+		}, 0},
+		{"a foreign insert", f, func(c *mongo.Collection) error {
+			_, err := c.InsertOne(t.Context(), bson.D{{Key: "_id", Value: "2"}})
+			return err
+		}, 1},
+		{"a foreign read", f, func(c *mongo.Collection) error {
+			return c.FindOne(t.Context(), bson.D{{Key: "_id", Value: "1"}}).Err()
+		}, 1},
+		{"a foreign index", f, func(c *mongo.Collection) error {
+			_, err := c.Indexes().CreateOne(t.Context(), mongo.IndexModel{Keys: bson.D{{Key: "slug", Value: 1}}})
+			return err
+		}, 2},
+		{"a foreign drop", f, func(c *mongo.Collection) error { return c.Drop(t.Context()) }, 3},
+	}
+	for _, step := range steps {
+		if err := step.do(step.client.Database("stoa").Collection("articles")); err != nil {
+			t.Fatalf("%s: %v", step.reason, err)
+		}
+		if got := told.Load(); got != step.want {
+			t.Errorf("%s: told %d times by now, want %d", step.reason, got, step.want)
+		}
+	}
+	s.OnForeignWrite(nil)
+	insert(t, f, "articles", bson.D{{Key: "_id", Value: "3"}})
+	if got := told.Load(); got != 3 {
+		t.Errorf("told %d times after it was taken back, want 3", got)
+	}
+}
+
+func TestUnacknowledgedWritesLeaveTheConnectionInOrder(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, dir)
+	uri, _, err := Find(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, o := range map[string]*options.ClientOptions{
+		"Own":     options.Client().ApplyURI(s.URI()).SetDialer(s.Dialer()),
+		"Foreign": options.Client().ApplyURI(uri),
+	} {
+		// One connection, so that what follows a write would meet a reply to it.
+		c := connect(t, o.SetMaxPoolSize(1))
+		t.Run(name, func(t *testing.T) {
+			articles := c.Database("stoa").Collection(name, options.Collection().SetWriteConcern(writeconcern.Unacknowledged()))
+			for i := range 20 {
+				if _, err := articles.InsertOne(t.Context(), bson.D{{Key: "_id", Value: strconv.Itoa(i)}}); err != nil {
+					t.Fatal(err)
+				}
+				if err := c.Ping(t.Context(), nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n := count(t, c, name); n != 20 {
+				t.Errorf("%d documents, want 20", n)
+			}
+		})
+	}
+}
+
+func TestAWriteWithADeadlineGivesUpInLine(t *testing.T) {
+	s := start(t, t.TempDir())
+	var sent atomic.Int64
+	c := connect(t, options.Client().ApplyURI(s.URI()).SetDialer(s.Dialer()).SetMonitor(&event.CommandMonitor{
+		Started: func(_ context.Context, e *event.CommandStartedEvent) {
+			if limit, ok := e.Command.Lookup("maxTimeMS").AsInt64OK(); ok && e.CommandName == "insert" {
+				sent.Store(limit)
+			}
+		},
+	}))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	articles := c.Database("stoa").Collection("articles")
+	if _, err := articles.InsertOne(ctx, bson.D{{Key: "_id", Value: "1"}}); err != nil {
+		t.Fatal(err)
+	}
+	if ms := sent.Load(); ms <= 0 || ms > patience.Milliseconds() {
+		t.Errorf("the driver sent a limit of %d ms for a deadline in %v", ms, patience)
+	}
+
+	s.proxy.turn <- struct{}{}
+	err := c.Database("stoa").RunCommand(t.Context(), bson.D{
+		{Key: "insert", Value: "articles"},
+		{Key: "documents", Value: bson.A{bson.D{{Key: "_id", Value: "2"}}}},
+		{Key: "maxTimeMS", Value: 1},
+	}).Err()
+	if !mongo.IsTimeout(err) {
+		t.Errorf("got %v, want a timeout", err)
+	}
+	<-s.proxy.turn
+	// The next turn comes after the one that it would have had.
+	insert(t, c, "articles", bson.D{{Key: "_id", Value: "3"}})
+	if n := count(t, c, "articles"); n != 2 {
+		t.Errorf("%d documents, want 2: the late write was made after its client had given up", n)
+	}
+}
+
+func TestLogHasNoDocumentsAndNoNoise(t *testing.T) {
+	var log bytes.Buffer
+	dir := t.TempDir()
+	s, err := Open(t.Context(), Options{Dir: dir, Logger: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const secret = "hunter2"
+	c := own(t, s)
+	insert(t, c, "accounts", bson.D{{Key: "_id", Value: "acc_1"}, {Key: "password", Value: secret}})
+	if _, err := c.Database("stoa").Collection("accounts").InsertOne(t.Context(), bson.D{{Key: "_id", Value: "acc_1"}, {Key: "password", Value: secret}}); !mongo.IsDuplicateKeyError(err) {
+		t.Errorf("got %v, want a duplicate key", err)
+	}
+	if err := c.Database("stoa").RunCommand(t.Context(), bson.D{{Key: "nonsense", Value: secret}}).Err(); err == nil {
+		t.Error("nonsense succeeded")
+	}
+	if err := c.Disconnect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if log.Len() == 0 {
+		t.Error("nothing was logged, not at debug level either")
+	}
+	for line := range strings.Lines(log.String()) {
+		var r struct{ Level, Msg string }
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		if r.Level != "DEBUG" || strings.Contains(line, secret) {
+			t.Errorf("logged %s", line)
+		}
+	}
+}
+
+// TestEveryCommandIsReadOrWrite holds the proxy's list against FerretDB's: a command that
+// only reads would hold up writes and flush caches for nothing if it were taken for a write.
+func TestEveryCommandIsReadOrWrite(t *testing.T) {
+	writes := map[string]bool{
+		"collMod": true, "compact": true, "create": true, "createIndexes": true, "delete": true,
+		"drop": true, "dropDatabase": true, "dropIndexes": true, "findAndModify": true,
+		"findandmodify": true, "insert": true, "renameCollection": true, "update": true,
+		"debugError": true, "setFreeMonitoring": true, // nobody sends them
+	}
+	c := own(t, start(t, t.TempDir()))
+	var reply struct{ Commands map[string]bson.Raw }
+	if err := c.Database("admin").RunCommand(t.Context(), bson.D{{Key: "listCommands", Value: 1}}).Decode(&reply); err != nil {
+		t.Fatal(err)
+	}
+	if len(reply.Commands) < 30 {
+		t.Fatalf("FerretDB has only %d commands", len(reply.Commands))
+	}
+	for name := range reply.Commands {
+		if reads(name) == writes[name] {
+			t.Errorf("%s: taken for a read: %t, listed as a write: %t", name, reads(name), writes[name])
+		}
+	}
+}
+
+// TestAggregateCannotWrite is why aggregate is taken for a read.
+func TestAggregateCannotWrite(t *testing.T) {
+	c := own(t, start(t, t.TempDir()))
+	insert(t, c, "articles", bson.D{{Key: "_id", Value: "1"}})
+	for _, stage := range []bson.D{{{Key: "$out", Value: "copy"}}, {{Key: "$merge", Value: "copy"}}} {
+		if _, err := c.Database("stoa").Collection("articles").Aggregate(t.Context(), mongo.Pipeline{stage}); err == nil {
+			t.Errorf("%v was not refused", stage)
+		}
+	}
+}
