@@ -1,0 +1,88 @@
+package gateway
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"stoa/graph/generated"
+)
+
+// discard is a ResponseWriter that costs nothing and has deadlines, as a connection's has.
+type discard struct{ header http.Header }
+
+func (d discard) Header() http.Header              { return d.header }
+func (d discard) Write(p []byte) (int, error)      { return len(p), nil }
+func (d discard) WriteHeader(int)                  {}
+func (d discard) SetReadDeadline(time.Time) error  { return nil }
+func (d discard) SetWriteDeadline(time.Time) error { return nil }
+
+// BenchmarkTrivialQuery is what the edge costs: a query that reads nothing, beside a handler
+// that writes the same bytes, beside one whose document is new each time.
+func BenchmarkTrivialQuery(b *testing.B) {
+	g, err := New(Options{
+		Schema:  generated.NewExecutableSchema(generated.Config{Resolvers: testRoot{}}),
+		Present: graphql.DefaultErrorPresenter,
+		Recover: graphql.DefaultRecover,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	const answer = `{"data":{"__typename":"Query"}}` + "\n"
+	plain := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", mediaJSON.header())
+		_, _ = io.WriteString(w, answer)
+	})
+	run := func(b *testing.B, h http.Handler, body func(i int) string) {
+		b.ReportAllocs()
+		header := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json"}}
+		w := discard{http.Header{}}
+		i := 0
+		for b.Loop() {
+			r, _ := http.NewRequestWithContext(b.Context(), "POST", "/graphql", strings.NewReader(body(i)))
+			r.Header = header
+			h.ServeHTTP(w, r)
+			i++
+		}
+	}
+	same := func(int) string { return `{"query":"{__typename}"}` }
+	b.Run("PlainHandler", func(b *testing.B) { run(b, plain, same) })
+	b.Run("Gateway", func(b *testing.B) { run(b, g, same) })
+	b.Run("GatewayNewDocument", func(b *testing.B) {
+		run(b, g, func(i int) string { return fmt.Sprintf(`{"query":"{a%d:__typename}"}`, i) })
+	})
+}
+
+// BenchmarkCompress is what gzip's levels take and save on an answer like an article page.
+func BenchmarkCompress(b *testing.B) {
+	var answer bytes.Buffer
+	for i := range 300 {
+		fmt.Fprintf(&answer, `{"id":"art_%026d","title":"On folding, part %d","excerpt":"%x the sheet is folded %d times, and then again"},`, i*7919, i, i*104729, i%7)
+	}
+	for _, level := range []int{gzip.BestSpeed, 3, 5, gzip.BestCompression} {
+		b.Run(fmt.Sprintf("Level%d", level), func(b *testing.B) {
+			writer, err := gzip.NewWriterLevel(nil, level)
+			if err != nil {
+				b.Fatal(err)
+			}
+			var out bytes.Buffer
+			b.SetBytes(int64(answer.Len()))
+			for b.Loop() {
+				out.Reset()
+				writer.Reset(&out)
+				_, _ = writer.Write(answer.Bytes())
+				_ = writer.Close()
+			}
+			b.ReportMetric(float64(answer.Len())/float64(out.Len()), "times-smaller")
+		})
+	}
+}

@@ -1,0 +1,260 @@
+package gateway
+
+// Documents: parsed (documents.parsed), one operation chosen (document.operation), validated
+// (documents.validate), and kept for the next request with the same text.
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/parser"
+	"github.com/vektah/gqlparser/v2/validator"
+	"github.com/vektah/gqlparser/v2/validator/rules"
+)
+
+// The bounds of the cache of documents. A front end has some hundred; the rest is room for
+// people who try things.
+const (
+	maxDocuments      = 2000
+	maxDocumentsBytes = 64 << 20
+
+	// maxDocumentBytes is the size above which a document isn't kept: a few of that size
+	// would push out all others. What the default MaxTokens lets through is smaller.
+	maxDocumentBytes = 3 << 20
+
+	// bytesPerToken is what a parsed document takes for each of its tokens, at most: a field
+	// without arguments takes it. Usual documents take a sixth (TestBytesPerToken).
+	bytesPerToken = 450
+)
+
+// document is a GraphQL document. Once it is valid it is shared between requests and never
+// changed.
+type document struct {
+	text   string
+	tokens int
+	ast    *ast.QueryDocument
+	valid  bool
+
+	// introspects says whether any operation asks for the schema.
+	introspects bool
+
+	// required are the variables that stand where null isn't taken although their type
+	// allows it, as `$n: Int = 5` may at an argument of type Int!.
+	required map[string]bool
+}
+
+// documents parses and validates. It is safe for concurrent use.
+type documents struct {
+	schema        *ast.Schema
+	maxTokens     int
+	maxDepth      int
+	introspection bool
+	rules         []validator.Rule
+
+	mu    sync.Mutex
+	kept  *simplelru.LRU[string, *document] // valid ones, by text
+	bytes int                               // of kept, as sizeOf reckons
+}
+
+func newDocuments(schema *ast.Schema, maxTokens, maxDepth int, introspection bool) *documents {
+	d := &documents{
+		schema:        schema,
+		maxTokens:     maxTokens,
+		maxDepth:      maxDepth,
+		introspection: introspection,
+		rules:         rulesOf(introspection),
+	}
+	// The only error there is says that the size isn't positive.
+	d.kept, _ = simplelru.NewLRU(maxDocuments, func(_ string, evicted *document) { d.bytes -= sizeOf(evicted) })
+	return d
+}
+
+// parsed returns the document with this text. It isn't validated yet unless it says so.
+func (d *documents) parsed(text string) (*document, *refusal) {
+	d.mu.Lock()
+	known, ok := d.kept.Get(text)
+	d.mu.Unlock()
+	if ok {
+		return known, nil
+	}
+	tokens, no := scan(text, d.maxTokens)
+	if no != nil {
+		return nil, no
+	}
+	parsed, err := parser.ParseQuery(&ast.Source{Input: text})
+	if err != nil {
+		return nil, parseFailed(err)
+	}
+	if no := measure(parsed, d.maxTokens, d.maxDepth); no != nil {
+		return nil, no
+	}
+	return &document{text: text, tokens: tokens, ast: parsed}, nil
+}
+
+// validate makes doc valid and keeps it, or says what is wrong with it.
+func (d *documents) validate(doc *document) *refusal {
+	if doc.valid {
+		return nil
+	}
+	if errs := d.check(doc); len(errs) > 0 {
+		return &refusal{code: codeValidationFailed, errors: errs}
+	}
+	if no := checkMerges(doc.ast, d.schema, comparedTimes*d.maxTokens); no != nil {
+		return no
+	}
+	if doc.introspects && !d.introspection {
+		return refusef(codeIntrospectionDisabled, "the schema isn't given out here: __schema and __type can't be asked for")
+	}
+	doc.valid = true
+	d.keep(doc)
+	return nil
+}
+
+func (d *documents) keep(doc *document) {
+	size := sizeOf(doc)
+	if size > maxDocumentBytes {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.kept.Contains(doc.text) {
+		return
+	}
+	d.kept.Add(doc.text, doc)
+	d.bytes += size
+	for d.bytes > maxDocumentsBytes {
+		d.kept.RemoveOldest()
+	}
+}
+
+// sizeOf is about how much memory doc takes, in bytes.
+func sizeOf(doc *document) int { return len(doc.text) + doc.tokens*bytesPerToken }
+
+// rulesOf returns the specification's rules, but for fields that merge, which checkMerges
+// checks in bounded time. Without suggestions no error asks whether another name was meant.
+func rulesOf(suggestions bool) []validator.Rule {
+	set := rules.NewDefaultRules()
+	set.RemoveRule(rules.OverlappingFieldsCanBeMergedRule.Name)
+	if !suggestions {
+		for with, without := range map[string]validator.Rule{
+			rules.FieldsOnCorrectTypeRule.Name: rules.FieldsOnCorrectTypeRuleWithoutSuggestions,
+			rules.KnownArgumentNamesRule.Name:  rules.KnownArgumentNamesRuleWithoutSuggestions,
+			rules.KnownTypeNamesRule.Name:      rules.KnownTypeNamesRuleWithoutSuggestions,
+			rules.ScalarLeafsRule.Name:         rules.ScalarLeafsRuleWithoutSuggestions,
+			rules.ValuesOfCorrectTypeRule.Name: rules.ValuesOfCorrectTypeRuleWithoutSuggestions,
+		} {
+			set.ReplaceRule(with, without.RuleFunc)
+		}
+	}
+	var list []validator.Rule
+	for name, rule := range set.GetInner() {
+		list = append(list, validator.Rule{Name: name, RuleFunc: rule})
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
+	return list
+}
+
+// enoughErrors ends a validation that has found as much as is told.
+type enoughErrors struct{}
+
+// maxTold is how long the texts of a validation's errors may be in all before it ends, in
+// bytes. Rules quote whole values before anybody can cut them.
+const maxTold = 1 << 20
+
+// check walks doc with all rules and returns what they found, at most maxErrors errors and
+// one that says that there may be more. On the way it notes what doc wants to know of itself, and takes @defer
+// off: the specification lets a server answer at once what may come later.
+func (d *documents) check(doc *document) (errs gqlerror.List) {
+	defer func() {
+		switch p := recover(); p {
+		case nil:
+		case enoughErrors{}:
+			errs = append(errs, tooManyErrors())
+		default:
+			panic(p)
+		}
+	}()
+	var events validator.Events
+	told := 0
+	for _, rule := range d.rules {
+		rule.RuleFunc(&events, func(options ...validator.ErrorOption) {
+			err := &gqlerror.Error{Rule: rule.Name}
+			for _, option := range options {
+				option(err)
+			}
+			told += len(err.Message)
+			errs = append(errs, coded(codeValidationFailed, err))
+			if len(errs) >= maxErrors || told > maxTold {
+				panic(enoughErrors{})
+			}
+		})
+	}
+	doc.required = map[string]bool{}
+	events.OnField(func(_ *validator.Walker, field *ast.Field) {
+		if field.Name == "__schema" || field.Name == "__type" {
+			doc.introspects = true
+		}
+	})
+	events.OnValue(func(_ *validator.Walker, value *ast.Value) {
+		if value.Kind == ast.Variable && value.ExpectedType != nil && value.ExpectedType.NonNull {
+			doc.required[value.Raw] = true
+		}
+	})
+	events.OnInlineFragment(func(_ *validator.Walker, fragment *ast.InlineFragment) {
+		fragment.Directives = withoutDefer(fragment.Directives)
+	})
+	events.OnFragmentSpread(func(_ *validator.Walker, spread *ast.FragmentSpread) {
+		spread.Directives = withoutDefer(spread.Directives)
+	})
+	validator.Walk(d.schema, doc.ast, &events)
+	return errs
+}
+
+func withoutDefer(list ast.DirectiveList) ast.DirectiveList {
+	if list.ForName("defer") == nil {
+		return list
+	}
+	var rest ast.DirectiveList
+	for _, directive := range list {
+		if directive.Name != "defer" {
+			rest = append(rest, directive)
+		}
+	}
+	return rest
+}
+
+// operation returns the operation to run: the one with this name, or the only one.
+func (doc *document) operation(name string) (*ast.OperationDefinition, *refusal) {
+	all := doc.ast.Operations
+	switch {
+	case len(all) == 0:
+		return nil, refusef(codeOperationNotFound, "the document has no operation: it needs a query such as { __typename }")
+	case name == "" && len(all) > 1:
+		return nil, refusef(codeOperationNotFound, "operationName is missing: the document has %s", operationNames(all))
+	}
+	if operation := all.ForName(name); operation != nil {
+		return operation, nil
+	}
+	return nil, refusef(codeOperationNotFound, "there is no operation %q: the document has %s", clipName(name), operationNames(all))
+}
+
+// operationNames lists operations for a sentence, the first ten of them.
+func operationNames(all ast.OperationList) string {
+	var names []string
+	for _, operation := range all[:min(len(all), 10)] {
+		if operation.Name == "" {
+			names = append(names, "one without a name")
+		} else {
+			names = append(names, clipName(operation.Name))
+		}
+	}
+	if rest := len(all) - len(names); rest > 0 {
+		names = append(names, fmt.Sprintf("%d more", rest))
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,142 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestABodyIsOneObjectWithEachMemberOnce(t *testing.T) {
+	cases := map[string]struct {
+		reason, body string
+		want         string // "" when it is taken, else part of the message
+	}{
+		"Query":           {"the least there can be", `{"query":"{a}"}`, ""},
+		"All":             {"all members", `{"query":"{a}","operationName":"A","variables":{"a":1},"extensions":{}}`, ""},
+		"Nulls":           {"null is absent", `{"query":"{a}","operationName":null,"variables":null,"extensions":null}`, ""},
+		"Space":           {"white space is allowed around", " \r\n\t{ \"query\" : \"{a}\" } \n", ""},
+		"Unknown":         {"the specification keeps other names for itself", `{"query":"{a}","id":"1","documentId":[{}]}`, ""},
+		"Escapes":         {"names may be escaped", `{"\u0071uery":"{a}"}`, ""},
+		"Case":            {"names have a case", `{"Query":"{a}"}`, "query is missing; there is Query"},
+		"Typo":            {"a misspelling is named", `{"qeury":"{a}"}`, "there is qeury"},
+		"Missing":         {"there is nothing", `{}`, "query is missing: send an object such as"},
+		"NullQuery":       {"null is absent here, too", `{"query":null}`, "query is missing"},
+		"EmptyQuery":      {"an empty document has no operation", `{"query":""}`, "query is missing"},
+		"Twice":           {"which one is meant?", `{"query":"{a}","query":"{b}"}`, `the body has "query" twice`},
+		"TwiceEscaped":    {"however it is written", `{"query":"{a}","\u0071uery":"{b}"}`, `the body has "query" twice`},
+		"TwiceUnknown":    {"nor for names nobody knows", `{"query":"{a}","x":1,"x":1}`, `the body has "x" twice`},
+		"Rest":            {"the object is all there is", `{"query":"{a}"} {"query":"{b}"}`, "goes on after its JSON object"},
+		"RestGarbage":     {"or anything else", `{"query":"{a}"}garbage`, "goes on after its JSON object"},
+		"RestBrace":       {"or a brace too many", `{"query":"{a}"}}`, "goes on after its JSON object"},
+		"Empty":           {"there is no body", ``, "the body is empty"},
+		"OnlySpace":       {"nor here", " \n", "the body is empty"},
+		"Array":           {"batches aren't taken", ` [{"query":"{a}"}]`, "several requests in one array"},
+		"String":          {"JSON, but no object", `"{a}"`, "must be a JSON object"},
+		"Null":            {"neither is null", `null`, "must be a JSON object"},
+		"GraphQL":         {"a bare document isn't JSON", `{ a }`, "no valid JSON"},
+		"Open":            {"it ends in the middle", `{"query":"{a}"`, "no valid JSON"},
+		"OpenString":      {"here as well", `{"query":"{a`, "it ends in the middle"},
+		"Comma":           {"JSON has no comma at the end", `{"query":"{a}",}`, "byte 16, counted from 1"},
+		"Literal":         {"the place is that in the whole body", `{"query":"{a}","variables":{"a":tru}}`, "byte 36, counted from 1"},
+		"SingleQuotes":    {"nor single quotes", `{'query':'{a}'}`, "no valid JSON: invalid character '\\''"},
+		"NotUTF8":         {"encoding/json would replace it without a word", "{\"query\":\"{a}\",\"x\":\"\xff\"}", "isn't UTF-8"},
+		"ByteOrderMark":   {"Windows tools write it", "\uFEFF{\"query\":\"{a}\"}", "byte order mark"},
+		"QueryNumber":     {"a document is text", `{"query":1}`, "query must be a string, not the number 1"},
+		"QueryObject":     {"a document is text", `{"query":{"a":1}}`, "query must be a string, not an object"},
+		"NameList":        {"a name is text", `{"query":"{a}","operationName":["a"]}`, "operationName must be a string, not a list"},
+		"VariablesString": {"some clients encode them twice", `{"query":"{a}","variables":"{}"}`, "variables must be an object or null, not a string"},
+		"VariablesFalse":  {"false is no object", `{"query":"{a}","variables":false}`, "variables must be an object or null, not a boolean"},
+		"ExtensionsList":  {"nor is a list", `{"query":"{a}","extensions":[]}`, "extensions must be an object or null, not a list"},
+		"Deep":            {"the deepest that is taken", `{"query":"{a}","x":` + nested(maxJSONNesting-1, "[", "", "]") + `}`, ""},
+		"TooDeep":         {"one more", `{"query":"{a}","x":` + nested(maxJSONNesting, "[", "", "]") + `}`, "nest deeper than 64"},
+		"DeepInString":    {"brackets in a string don't nest", `{"query":"` + strings.Repeat(`{[\"`, 200) + `"}`, ""},
+		"Many":            {"the most values that are taken", `{"query":"{a}","x":[` + strings.Repeat("1,", maxJSONValues-4) + `1]}`, ""},
+		"TooMany":         {"too many", `{"query":"{a}","x":[` + strings.Repeat("1,", maxJSONValues) + `1]}`, "more than 50000 values"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			e, no := parseEnvelope([]byte(c.body))
+			switch {
+			case c.want == "" && no != nil:
+				t.Errorf("%s: refused: %s", c.reason, no.errors[0].Message)
+			case c.want != "" && no == nil:
+				t.Errorf("%s: taken as %+v", c.reason, e)
+			case c.want != "" && !strings.Contains(no.errors[0].Message, c.want):
+				t.Errorf("%s: %q doesn't say %q", c.reason, no.errors[0].Message, c.want)
+			}
+		})
+	}
+}
+
+func TestAddressAndBodySayTheSame(t *testing.T) {
+	fromBody, no := parseEnvelope([]byte(`{"query":"{a}","operationName":"A","variables":{"n":12345678901234567890,"s":"é"},"extensions":{"x":[1]}}`))
+	if no != nil {
+		t.Fatal(no.errors)
+	}
+	fromAddress, no := parseAddress("query=%7Ba%7D&operationName=A&variables=%7B%22n%22:12345678901234567890,%22s%22:%22%C3%A9%22%7D&extensions=%7B%22x%22:%5B1%5D%7D&other=1")
+	if no != nil {
+		t.Fatal(no.errors)
+	}
+	if a, b := fmt.Sprintf("%#v", *fromAddress), fmt.Sprintf("%#v", *fromBody); a != b {
+		t.Errorf("address: %s\nbody:    %s", a, b)
+	}
+}
+
+func TestAnAddressIsReadStrictly(t *testing.T) {
+	cases := map[string]struct {
+		reason, address, want string
+	}{
+		"EmptyOptional": {"the specification: an empty operationName is none", "query={a}&operationName=&variables=&extensions=", ""},
+		"NullVariables": {"JSON's null is absent", "query={a}&variables=null", ""},
+		"NullName":      {"here null is a name", "query={a}&operationName=null", ""},
+		"Rest":          {"one value", "query={a}&variables={}{}", "variables goes on after"},
+		"Deep":          {"bounded as a body is", "query={a}&variables=" + nested(65, "[", "", "]"), "nest deeper"},
+		"NotUTF8":       {"text is UTF-8", "query=%ff", "query isn't UTF-8"},
+		"BadEscape":     {"the address is broken", "query=%zz", "can't be read"},
+		"Empty":         {"nothing is asked", "query=", "query is missing"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			_, no := parseAddress(c.address)
+			switch {
+			case c.want == "" && no != nil:
+				t.Errorf("%s: refused: %s", c.reason, no.errors[0].Message)
+			case c.want != "" && (no == nil || !strings.Contains(no.errors[0].Message, c.want)):
+				t.Errorf("%s: %+v doesn't say %q", c.reason, no, c.want)
+			}
+		})
+	}
+}
+
+func FuzzEnvelope(f *testing.F) {
+	for _, seed := range []string{
+		`{"query":"{a}"}`, `{"query":"{a}","variables":{"a":[1,{"b":null}]}}`, `{"query":"\ud800","x":1e999}`,
+		`{"query":"{a}","operationName":"A","extensions":{}} `, `[]`, `{"a":{}`, "{\"query\":\"\\u0000\"}", `{"query":"{a}","query":1}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		e, no := parseEnvelope(body)
+		if no != nil {
+			if no.status(mediaJSON) < 400 || len(no.errors) != 1 || len(no.errors[0].Message) > maxMessage+50 {
+				t.Errorf("%q: refused with %d %v", body, no.status(mediaJSON), no.errors)
+			}
+			return
+		}
+		var object map[string]any
+		decoder := json.NewDecoder(bytes.NewReader(body))
+		decoder.UseNumber()
+		if err := decoder.Decode(&object); err != nil || !json.Valid(body) || !utf8.Valid(body) {
+			t.Errorf("%q is taken, and is no JSON object in UTF-8: %v", body, err)
+		}
+		if e.query == "" || e.query != object["query"] {
+			t.Errorf("%q: query %q", body, e.query)
+		}
+		if name, _ := object["operationName"].(string); name != e.operationName {
+			t.Errorf("%q: operationName %q", body, e.operationName)
+		}
+	})
+}

@@ -1,0 +1,109 @@
+package gateway
+
+// Execution: the operation is handed to gqlgen's executor under the request's context, and
+// the errors that come back are counted, presented, and told apart from an ended request.
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/99designs/gqlgen/graphql"
+)
+
+// maxErrors is how many errors an answer has at most. The hundred-and-first tells a client
+// nothing, and each is logged where it is our fault.
+const maxErrors = 100
+
+// run is one execution.
+type run struct {
+	document *document
+	ended    func() error // the request's context's Err
+	errors   atomic.Int64 // so far, those that are left out among them
+}
+
+type runKey struct{}
+
+// errNoResponse is an extension's fault: the executor itself always has a response while the
+// request lasts.
+var errNoResponse = errors.New("the executor gave no response")
+
+// execute runs one operation of a valid document.
+func (g *Gateway) execute(ctx context.Context, document *document, params *graphql.RawParams) (*graphql.Response, *refusal) {
+	running := &run{document: document, ended: ctx.Err}
+	ctx = context.WithValue(ctx, runKey{}, running)
+	operation, errs := g.executor.CreateOperationContext(ctx, params)
+	if errs != nil {
+		return nil, refusedBy(errs)
+	}
+	operation.DisableIntrospection = !g.introspection
+	next, executing := g.executor.DispatchOperation(ctx, operation)
+	response := next(executing)
+	if ctx.Err() != nil && (response == nil || len(response.Errors) > 0) {
+		return nil, g.ended(ctx, operation)
+	}
+	if response == nil {
+		return nil, &refusal{code: codeInternal, errors: presented(g.presentError(ctx, errNoResponse))}
+	}
+	if omitted := running.errors.Load() - maxErrors; omitted > 0 {
+		response.Errors = append(response.Errors, moreErrors(omitted))
+	}
+	return response, nil
+}
+
+// refusedBy is the refusal of an extension, which has its own codes.
+func refusedBy(errs gqlerror.List) *refusal {
+	code, _ := errs[0].Extensions["code"].(string)
+	if code == "" {
+		code = codeValidationFailed
+		coded(code, errs[0])
+	}
+	return &refusal{code: code, errors: errs}
+}
+
+// ended says why a request ended before its answer was there. A client that has gone is
+// nobody's fault and reads nothing.
+func (g *Gateway) ended(ctx context.Context, operation *graphql.OperationContext) *refusal {
+	if context.Cause(ctx) != errTimeout { // it is never wrapped
+		return refusef(codeCancelled, "the request was cancelled before its answer was there")
+	}
+	g.log.LogAttrs(ctx, slog.LevelWarn, "request timed out",
+		slog.String("operation", operation.OperationName), slog.Duration("after", g.timeout))
+	return refusef(codeTimeout, "the answer wasn't there within %s: ask for less at a time", g.timeout)
+}
+
+// present shows the client what it may see of err. Past maxErrors errors nothing is shown or
+// logged, nor once the request has ended, since that is why what still runs fails.
+func (g *Gateway) present(ctx context.Context, err error) *gqlerror.Error {
+	running, ok := ctx.Value(runKey{}).(*run)
+	if !ok {
+		return g.presentError(ctx, err)
+	}
+	if running.errors.Add(1) > maxErrors {
+		return nil
+	}
+	if running.ended() != nil {
+		return coded(codeCancelled, gqlerror.ErrorPathf(graphql.GetPath(ctx), "the request has ended"))
+	}
+	return g.presentError(ctx, err)
+}
+
+// resolved gives gqlgen's executor, as its cache of documents, the one that the gateway has
+// parsed, bounded and validated for this request.
+type resolved struct{}
+
+// Get returns the document of the request that ctx belongs to.
+func (resolved) Get(ctx context.Context, _ string) (*ast.QueryDocument, bool) {
+	running, ok := ctx.Value(runKey{}).(*run)
+	if !ok {
+		return nil, false
+	}
+	return running.document.ast, true
+}
+
+// Add does nothing: documents keeps what is worth keeping.
+func (resolved) Add(context.Context, string, *ast.QueryDocument) {}

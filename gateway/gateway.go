@@ -1,0 +1,234 @@
+// Package gateway is the HTTP edge: it takes a request from the socket to the executor and
+// its answer back.
+//
+// It speaks the GraphQL-over-HTTP specification by transports of its own, bounds everything
+// that a client can make large, and writes the bytes of the answer itself. What a query
+// means is decided behind it.
+//
+// It may import net/http, gqlgen's executor, gqlparser, problem and id; not graph, store or
+// any domain package: app hands it the executable schema.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/executor"
+)
+
+// Where things are. Clients rely on these paths.
+const (
+	graphqlPath    = "/graphql"
+	healthPath     = "/healthz"
+	readyPath      = "/readyz"
+	playgroundPath = "/playground/" // and /, for a browser
+)
+
+// Options say what a Gateway serves and within which bounds.
+type Options struct {
+	// Schema is executed.
+	Schema graphql.ExecutableSchema
+
+	// Present makes of an error what the client may see of it, and logs what is our fault.
+	// It is called for each error that a resolver returns, up to a hundred in an answer, and
+	// for a panic in the gateway; not for what failed because time ran out or the client has
+	// gone.
+	Present graphql.ErrorPresenterFunc
+
+	// Recover makes an error of a panic; Present gets it next.
+	Recover graphql.RecoverFunc
+
+	// Extensions take part in the execution, the first outermost. One that changes the
+	// request's parameters (graphql.OperationParameterMutator) is refused by New: documents
+	// are looked up before it would run.
+	Extensions []graphql.HandlerExtension
+
+	// Playground answers a browser at / and everything below /playground/. Without one a
+	// browser gets what every client gets at /.
+	Playground http.Handler
+
+	// Ready says whether requests can be answered; its error is shown at /readyz, which then
+	// is 503. Its context ends after two seconds. Without one /readyz is 503 only after Drain.
+	Ready func(context.Context) error
+
+	// Introspection lets clients ask for the schema, and lets errors suggest names out of it.
+	Introspection bool
+
+	// MaxBody is the size of a request's body, in bytes. 0 is 1 MiB. Reading and parsing one
+	// allocates up to about twenty times as much (TestAttacksAreAnswered prints it), or forty
+	// where its document is one large value of a wrong type.
+	MaxBody int64
+
+	// Timeout is how long one request may take from its first byte to its answer, the body
+	// of a slow sender included. 0 is 10 s.
+	Timeout time.Duration
+
+	// MaxTokens is the size of a document: in tokens as written, and in selections, arguments
+	// and values with its fragments written out. 0 is 5,000. Time to validate grows with it.
+	MaxTokens int
+
+	// MaxDepth is how many levels of fields may nest, the leaves counted, fragments written
+	// out. 0 is 20; GraphiQL's introspection has 15.
+	MaxDepth int
+
+	// Log gets what concerns no single error: requests that timed out. nil is slog.Default().
+	Log *slog.Logger
+}
+
+// The defaults of Options.
+const (
+	defaultMaxBody = 1 << 20 // room for an article's text in a mutation: real ones reach 66 KB
+	defaultTimeout = 10 * time.Second
+
+	// defaultMaxTokens is 25 times what GraphiQL's introspection has (186 as written, 250
+	// with fragments written out).
+	defaultMaxTokens = 5000
+
+	defaultMaxDepth = 20
+)
+
+// Gateway is the http.Handler for everything that Stoa serves. It is safe for concurrent
+// use.
+type Gateway struct {
+	executor      *executor.Executor
+	documents     *documents
+	presentError  graphql.ErrorPresenterFunc
+	recoverPanic  graphql.RecoverFunc
+	playground    http.Handler
+	ready         func(context.Context) error
+	introspection bool
+	maxBody       int64
+	timeout       time.Duration
+	log           *slog.Logger
+	draining      atomic.Bool
+	buffers       buffers
+	compressors   compressors
+}
+
+// New returns the gateway that o describes, or says which option is wrong.
+func New(o Options) (*Gateway, error) {
+	if o.Schema == nil || o.Present == nil || o.Recover == nil {
+		return nil, errors.New("gateway: Schema, Present and Recover are needed")
+	}
+	if o.MaxBody < 0 || o.Timeout < 0 || o.MaxTokens < 0 || o.MaxDepth < 0 {
+		return nil, errors.New("gateway: a limit is negative; 0 is its default")
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	g := &Gateway{
+		executor:      executor.New(o.Schema),
+		presentError:  o.Present,
+		recoverPanic:  o.Recover,
+		playground:    o.Playground,
+		ready:         o.Ready,
+		introspection: o.Introspection,
+		maxBody:       orDefault(o.MaxBody, defaultMaxBody),
+		timeout:       orDefault(o.Timeout, defaultTimeout),
+		log:           o.Log,
+	}
+	g.documents = newDocuments(o.Schema.Schema(), orDefault(o.MaxTokens, defaultMaxTokens), orDefault(o.MaxDepth, defaultMaxDepth), o.Introspection)
+	g.executor.SetQueryCache(resolved{})
+	g.executor.SetErrorPresenter(g.present)
+	g.executor.SetRecoverFunc(o.Recover)
+	for _, extension := range o.Extensions {
+		if _, ok := extension.(graphql.OperationParameterMutator); ok {
+			return nil, fmt.Errorf("gateway: extension %s changes a request's parameters, which are settled before extensions run", extension.ExtensionName())
+		}
+		if err := extension.Validate(o.Schema); err != nil {
+			return nil, fmt.Errorf("gateway: extension %s: %w", extension.ExtensionName(), err)
+		}
+		g.executor.Use(extension)
+	}
+	return g, nil
+}
+
+func orDefault[T int | int64 | time.Duration](v, fallback T) T {
+	if v == 0 {
+		return fallback
+	}
+	return v
+}
+
+// Server returns an http.Server with g as its handler and with the bounds that lie below a
+// handler's reach. The caller gives it a listener, and its own way to stop.
+func (g *Gateway) Server() *http.Server {
+	return &http.Server{
+		Handler: g,
+		// Headers come in one packet or a few; who needs longer holds a connection on purpose.
+		ReadHeaderTimeout: 5 * time.Second,
+		// Longer than the 60 s for which load balancers usually keep an idle connection, so
+		// that they, not we, close it first and no request is lost in between.
+		IdleTimeout: 2 * time.Minute,
+		// For the playground's files; a GraphQL answer sets its own.
+		WriteTimeout: g.timeout + writeTime,
+		// A query in a GET's address has to fit. Go's default is 1 MiB.
+		MaxHeaderBytes: 64 << 10,
+		ErrorLog:       slog.NewLogLogger(g.log.Handler(), slog.LevelWarn),
+	}
+}
+
+// Drain makes /readyz say 503 from now on, so that no new requests are sent here. Requests
+// are still answered.
+func (g *Gateway) Drain() { g.draining.Store(true) }
+
+// ServeHTTP answers every path that there is.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer g.catch(w, r)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	switch path := r.URL.Path; {
+	case path == graphqlPath:
+		g.serveGraphQL(w, r)
+	case path == healthPath:
+		g.serveHealth(w, r)
+	case path == readyPath:
+		g.serveReady(w, r)
+	case path == "/":
+		g.serveRoot(w, r)
+	case g.playground != nil && strings.HasPrefix(path, playgroundPath):
+		g.playground.ServeHTTP(w, r)
+	default:
+		g.refuse(w, r, mediaJSON, refusef(codeNotFound, "there is nothing at %.100q: the API is at %s", path, graphqlPath))
+	}
+}
+
+// serveRoot shows a browser the playground and tells everybody else where the API is.
+func (g *Gateway) serveRoot(w http.ResponseWriter, r *http.Request) {
+	w.Header().Add("Vary", "Accept")
+	if g.playground != nil && wantsHTML(r.Header) {
+		g.playground.ServeHTTP(w, r)
+		return
+	}
+	if !readOnly(r.Method) {
+		g.refuse(w, r, mediaJSON, refusef(codeMethodNotAllowed, "%.20q isn't taken here: the API is at %s", r.Method, graphqlPath).with("Allow", "GET, HEAD"))
+		return
+	}
+	w.Header().Set("Content-Type", mediaJSON.header())
+	_, _ = fmt.Fprintf(w, "{\"name\":\"Stoa\",\"graphql\":%q}\n", graphqlPath)
+}
+
+// catch answers a request whose handling panicked. What a resolver panics with never comes
+// here: the executor catches it.
+func (g *Gateway) catch(w http.ResponseWriter, r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p == http.ErrAbortHandler { // net/http compares it so, too
+		panic(p)
+	}
+	ctx := r.Context()
+	shown := g.presentError(ctx, g.recoverPanic(ctx, p))
+	media, refused := negotiate(r.Header)
+	if refused != nil {
+		media = mediaJSON
+	}
+	g.refuse(w, r, media, &refusal{code: codeInternal, errors: presented(shown)})
+}

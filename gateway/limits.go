@@ -1,0 +1,221 @@
+package gateway
+
+// How large a document may be. Its tokens and brackets are counted before it is parsed
+// (scan), and what its fragments make of it before it is validated (measure), each in one
+// pass: a document that is refused has cost no more than reading it.
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/lexer"
+)
+
+const (
+	// maxNesting is how deep brackets of any kind may lie in one another. Fields are bounded
+	// by MaxDepth, this is for what isn't, fragments in line above all. Parser and validator
+	// recurse once per level, and an exhausted stack ends the process.
+	maxNesting = 200
+
+	// maxValueNesting is how deep lists and objects may lie in one another in a value.
+	// Inputs nest a handful deep. An error about a value quotes it, and gqlparser copies it
+	// once per level to do so.
+	maxValueNesting = 32
+
+	// validatedTimes is how much may be validated in all, as a multiple of MaxTokens. The
+	// validator walks every operation and every fragment, and from each of them all
+	// fragments that it reaches, so a chain of n fragments costs n².
+	validatedTimes = 10
+
+	// comparedTimes is how many steps checkMerges may take, as a multiple of MaxTokens. Two
+	// walks over all that may be validated take twice validatedTimes; the rest is for fields
+	// of interfaces, which meet those of each type.
+	comparedTimes = 40
+)
+
+// scan counts a document's tokens, comments included. It refuses one that has too many or
+// nests too deep.
+func scan(query string, maxTokens int) (tokens int, no *refusal) {
+	reader := lexer.New(&ast.Source{Input: query})
+	depth, valueDepth, parentheses := 0, 0, 0
+	for ; ; tokens++ {
+		token, err := reader.ReadToken()
+		if err != nil {
+			return 0, parseFailed(err)
+		}
+		if tokens >= maxTokens && token.Kind != lexer.EOF {
+			return 0, refusef(codeDocumentTooLarge, "the document has more than %d tokens", maxTokens).at(&token.Pos)
+		}
+		switch token.Kind {
+		case lexer.EOF:
+			return tokens, nil
+		case lexer.ParenL:
+			depth++
+			parentheses++
+		case lexer.ParenR:
+			depth--
+			parentheses--
+			valueDepth = 0
+		case lexer.BraceL, lexer.BracketL:
+			depth++
+			if parentheses > 0 {
+				valueDepth++
+			}
+		case lexer.BraceR, lexer.BracketR:
+			depth--
+			if parentheses > 0 {
+				valueDepth--
+			}
+		}
+		if depth > maxNesting {
+			return 0, refusef(codeDocumentTooDeep, "the document's brackets nest deeper than %d", maxNesting).at(&token.Pos)
+		}
+		if valueDepth > maxValueNesting {
+			return 0, refusef(codeDocumentTooDeep, "a value's lists and objects nest deeper than %d", maxValueNesting).at(&token.Pos)
+		}
+	}
+}
+
+func parseFailed(err error) *refusal {
+	var located *gqlerror.Error
+	if !errors.As(err, &located) {
+		located = gqlerror.Wrap(err)
+	}
+	return &refusal{code: codeParseFailed, errors: gqlerror.List{coded(codeParseFailed, located)}}
+}
+
+// extent is how large a selection set is with its fragments written out.
+type extent struct {
+	depth int // levels of fields, the leaves counted
+	size  int // selections, arguments, values and directives; no more than maxSize
+}
+
+// maxSize is where sizes stop growing, far above any limit and far below an overflow.
+const maxSize = 1 << 40
+
+// measurer computes extents, each fragment's once.
+type measurer struct {
+	fragments map[string]*ast.FragmentDefinition
+	known     map[string]extent   // by fragment; of depth unfinished while it is being measured
+	cycle     *ast.FragmentSpread // the first found by which a fragment contains itself
+}
+
+const unfinished = -1
+
+// measure refuses a document that is too deep or too large once its fragments are written
+// out. It comes before validation, to which it leaves a fragment that doesn't exist. One that
+// contains itself, or has another's name, is refused here: it has no size.
+func measure(document *ast.QueryDocument, maxTokens, maxDepth int) *refusal {
+	m := measurer{fragments: map[string]*ast.FragmentDefinition{}, known: map[string]extent{}}
+	for _, fragment := range document.Fragments {
+		if first := m.fragments[fragment.Name]; first != nil {
+			return refusef(codeValidationFailed, "there are two fragments %q", clipName(fragment.Name)).at(first.Position).at(fragment.Position)
+		}
+		m.fragments[fragment.Name] = fragment
+	}
+	for _, fragment := range document.Fragments {
+		m.fragment(fragment.Name)
+	}
+	if m.cycle != nil {
+		return refusef(codeValidationFailed, "fragment %q contains itself", clipName(m.cycle.Name)).at(m.cycle.Position)
+	}
+	validated := 0
+	for _, operation := range document.Operations {
+		e := m.set(operation.SelectionSet)
+		e.size += directives(operation.Directives)
+		for _, variable := range operation.VariableDefinitions {
+			e.size += 1 + values(variable.DefaultValue) + directives(variable.Directives)
+		}
+		if e.depth > maxDepth {
+			return refusef(codeDocumentTooDeep, "the operation nests fields %d levels deep, which may be %d at most", e.depth, maxDepth).at(operation.Position)
+		}
+		if e.size > maxTokens {
+			return refusef(codeDocumentTooLarge, "the operation has %s selections, arguments and values once its fragments are written out, which may be %d at most", count(e.size), maxTokens).at(operation.Position)
+		}
+		validated += e.size
+	}
+	for _, fragment := range document.Fragments {
+		validated = min(validated+m.fragment(fragment.Name).size, maxSize)
+	}
+	if validated > validatedTimes*maxTokens {
+		return refusef(codeDocumentTooLarge, "the document's operations and fragments have %s selections, arguments and values once fragments are written out, which may be %d at most", count(validated), validatedTimes*maxTokens)
+	}
+	return nil
+}
+
+func (m *measurer) set(selections ast.SelectionSet) extent {
+	var all extent
+	for _, selection := range selections {
+		var e extent
+		switch s := selection.(type) {
+		case *ast.Field:
+			e = m.set(s.SelectionSet)
+			e.depth++
+			e.size += arguments(s.Arguments) + directives(s.Directives)
+		case *ast.InlineFragment:
+			e = m.set(s.SelectionSet)
+			e.size += directives(s.Directives)
+		case *ast.FragmentSpread:
+			e = m.fragment(s.Name)
+			if e.depth == unfinished {
+				m.cycle = s
+			}
+			e.size += directives(s.Directives)
+		}
+		all.depth = max(all.depth, e.depth)
+		all.size = min(all.size+e.size+1, maxSize)
+	}
+	return all
+}
+
+func (m *measurer) fragment(name string) extent {
+	if e, ok := m.known[name]; ok {
+		return e
+	}
+	fragment := m.fragments[name]
+	if fragment == nil {
+		return extent{}
+	}
+	m.known[name] = extent{depth: unfinished}
+	e := m.set(fragment.SelectionSet)
+	e.size += directives(fragment.Directives)
+	m.known[name] = e
+	return e
+}
+
+func directives(list ast.DirectiveList) int {
+	size := 0
+	for _, directive := range list {
+		size += 1 + arguments(directive.Arguments)
+	}
+	return size
+}
+
+func arguments(list ast.ArgumentList) int {
+	size := 0
+	for _, argument := range list {
+		size += 1 + values(argument.Value)
+	}
+	return size
+}
+
+func values(value *ast.Value) int {
+	if value == nil {
+		return 0
+	}
+	size := 1
+	for _, child := range value.Children {
+		size += values(child.Value)
+	}
+	return size
+}
+
+// count is size for a sentence.
+func count(size int) string {
+	if size >= maxSize {
+		return "countless"
+	}
+	return strconv.Itoa(size)
+}
