@@ -1,0 +1,375 @@
+package importer
+
+import (
+	"cmp"
+	"html"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// The shortcodes that have a meaning here, by what becomes of them: those of Hugo, Zola and
+// Jekyll themselves, those that many themes have, and those of digital.gov, whose posts
+// are the largest blog that this is tested on.
+var (
+	refNames   = []string{"ref", "relref", "post_url", "link", "tmp"}
+	fileNames  = []string{"legacy-file", "asset-static", "asset", "static", "file", "download"}
+	linkNames  = []string{"button", "btn", "cta", "link"}
+	quoteNames = []string{"quote", "quote-block", "blockquote", "pullquote"}
+	codeNames  = []string{"highlight", "code"}
+	boxNames   = []string{
+		"note", "box", "highlight", "card", "card-prompt", "accordion", "details", "notice", "callout", "admonition", "alert",
+		"tip", "info", "warning", "danger", "important", "caution", "tabs", "tab", "columns", "column", "center", "div", "section",
+	}
+	imageNames = []string{"figure", "img", "image", "picture", "photo"}
+)
+
+// embeds are the services whose shortcodes name a thing by its id: where the thing is,
+// and what to call it without a title.
+var embeds = map[string]struct{ address, title string }{
+	"youtube":   {"https://www.youtube.com/watch?v=", "Video on YouTube"},
+	"vimeo":     {"https://vimeo.com/", "Video on Vimeo"},
+	"instagram": {"https://www.instagram.com/p/", "Post on Instagram"},
+	"gist":      {"https://gist.github.com/", "Code on GitHub"},
+	"tweet":     {"https://twitter.com/", "Post on Twitter"},
+	"twitter":   {"https://twitter.com/", "Post on Twitter"},
+	"x":         {"https://x.com/", "Post on X"},
+}
+
+// known says whether a shortcode of that name has a meaning here.
+func known(name string) bool {
+	_, embedded := embeds[name]
+	return embedded || isImage(name) ||
+		slices.Contains(slices.Concat(refNames, fileNames, linkNames, quoteNames, codeNames, boxNames), name)
+}
+
+func isImage(name string) bool {
+	return slices.Contains(imageNames, name) || slices.Contains(strings.Split(name, "-"), "img")
+}
+
+// single writes what becomes of a tag with nothing inside.
+func (c *converter) single(t *tag) string {
+	switch {
+	case t.verbatim:
+		return t.text
+	case t.form == formFrame:
+		return c.frame(t)
+	case t.closing && !c.templated(t):
+		return c.untouched(t)
+	case t.closing:
+		c.note(t, noteOrphan, c.source(t))
+		return ""
+	case t.form == formOutput && !t.call:
+		return c.output(t)
+	}
+	if written, done := c.write(t, t.end, ""); done {
+		return written
+	}
+	if !c.templated(t) {
+		return c.untouched(t)
+	}
+	address := t.at(0)
+	if len(t.args) == 1 && strings.HasPrefix(address, "http") && isAddress(address) { // {% embed https://… %}
+		return c.anchor(t, "", address)
+	}
+	if len(t.args) == 1 && path.Ext(address) == ".md" {
+		return c.resolve(address, t.line)
+	}
+	c.note(t, noteDropped, c.source(t))
+	return ""
+}
+
+// templated says whether the system that the file is of would take t for a tag: {% … %}
+// means nothing to Hugo.
+func (c *converter) templated(t *tag) bool {
+	return t.form == formHugo || c.zola || c.jekyll
+}
+
+func (c *converter) untouched(t *tag) string {
+	c.note(t, noteTemplate, c.source(t))
+	return c.body[t.start:t.end]
+}
+
+// paired writes what becomes of the tags t and end with inner between them.
+func (c *converter) paired(t, end *tag, inner string) string {
+	if t.name == "comment" && t.form == formBlock {
+		c.note(t, noteComment, shorten(oneLine(inner), 60))
+		return ""
+	}
+	if written, done := c.write(t, end.end, inner); done {
+		return written
+	}
+	if !c.templated(t) {
+		return c.untouched(t) + inner + c.body[end.start:end.end]
+	}
+	c.note(t, noteUnwrapped, c.source(t))
+	return c.box(t, inner)
+}
+
+// write writes the shortcodes that have a meaning here. What t stands for ends at end.
+func (c *converter) write(t *tag, end int, inner string) (written string, done bool) {
+	name := path.Base(t.name) // themes keep theirs in folders: media/youtube
+	text := strings.TrimSpace(inner)
+	label := cmp.Or(t.named("text", "label", "button-text", "title", "name"), oneLine(text))
+	embed, embedded := embeds[name]
+	switch {
+	case embedded:
+		return c.embed(t, name, embed.address, cmp.Or(t.named("title", "text", "alt"), text, embed.title))
+	case isImage(name):
+		return c.image(t, end, text)
+	case slices.Contains(fileNames, name):
+		address := urlText(cmp.Or(t.named("file", "src", "href", "path", "url"), t.at(0)))
+		if address != "" && label != "" {
+			return c.anchor(t, label, address), true
+		}
+		return address, address != ""
+	case slices.Contains(linkNames, name) && (t.named("href", "url", "link", "button-url") != "" || text != ""):
+		address := urlText(cmp.Or(t.named("href", "url", "link", "button-url"), t.at(0)))
+		return c.anchor(t, cmp.Or(label, t.at(1)), address), address != ""
+	case slices.Contains(refNames, name):
+		target := cmp.Or(t.named("path", "to", "href", "url"), t.at(0))
+		if target == "" {
+			return "", false
+		}
+		return c.resolve(target, t.line), true
+	case slices.Contains(quoteNames, name):
+		quoted := cmp.Or(text, t.named("text", "quote"), t.at(0))
+		return c.quote(t, end, quoted, t.named("cite", "author", "source", "by", "caption")), quoted != ""
+	case slices.Contains(boxNames, name) && t.partner > 0:
+		return c.box(t, inner), true
+	}
+	return "", false
+}
+
+// isCode says whether what is between t and its end is code: highlight with a language,
+// since some themes call a box so.
+func (t *tag) isCode() bool {
+	return slices.Contains(codeNames, path.Base(t.name)) && t.at(0) != ""
+}
+
+// fence writes code as Markdown does, with a fence longer than any in it.
+func fence(language, code string) string {
+	longest := 2
+	for _, run := range backtickRuns.FindAllString(code, -1) {
+		longest = max(longest, len(run))
+	}
+	marks := strings.Repeat("`", longest+1)
+	language = strings.Map(func(r rune) rune {
+		if r == '`' || r == '\n' || r == ' ' {
+			return -1
+		}
+		return r
+	}, language)
+	return marks + language + "\n" + strings.Trim(code, "\n") + "\n" + marks
+}
+
+var backtickRuns = regexp.MustCompile("`+")
+
+// embed writes a link to what another service would show in the page.
+func (c *converter) embed(t *tag, name, service, title string) (string, bool) {
+	id := cmp.Or(t.named("id", "url", "src"), t.at(0))
+	user := t.named("user", "username")
+	switch {
+	case id == "":
+		return "", false
+	case strings.Contains(id, "://"):
+		return c.anchor(t, title, id), true
+	case name == "gist" && t.at(1) != "":
+		id = t.at(0) + "/" + t.at(1)
+	case name == "tweet" || name == "twitter" || name == "x":
+		if user == "" && t.at(1) != "" {
+			user, id = t.at(0), t.at(1)
+		}
+		id = cmp.Or(user, "i") + "/status/" + id
+		if user != "" {
+			title += " by @" + user
+		}
+	}
+	return c.anchor(t, title, service+id), true
+}
+
+var (
+	youtubeFrame = regexp.MustCompile(`^https?://(?:www\.)?youtube(?:-nocookie)?\.com/embed/([\w-]+)`)
+	startSeconds = regexp.MustCompile(`[?&]start=(\d+)`)
+)
+
+// frame writes a link to what an element would show. Scripts and styles stay where they
+// are: the blog takes them off the page.
+func (c *converter) frame(t *tag) string {
+	address := html.UnescapeString(t.named("src"))
+	if strings.HasPrefix(address, "//") {
+		address = "https:" + address
+	}
+	if t.name == "script" || t.name == "style" || !isAddress(urlText(address)) {
+		c.note(t, noteElement, c.source(t))
+		return c.body[t.start:t.end]
+	}
+	c.note(t, noteFrame, address)
+	if video := youtubeFrame.FindStringSubmatch(address); video != nil {
+		start := captured(startSeconds, address)
+		address = embeds["youtube"].address + video[1]
+		if start != "" {
+			address += "&t=" + start + "s"
+		}
+	}
+	return c.anchor(t, cmp.Or(html.UnescapeString(t.named("title")), address), address)
+}
+
+// image writes a picture. Its caption goes on the line below when the picture has a line
+// of its own; within a text it becomes the picture's title.
+func (c *converter) image(t *tag, end int, inner string) (string, bool) {
+	src := cmp.Or(t.named("src", "image", "file", "path", "url", "uid", "name"), t.at(0))
+	if src == "" {
+		return "", false
+	}
+	var captions []string
+	for _, caption := range []string{t.named("title"), cmp.Or(t.named("caption"), inner), t.named("attr", "credit")} {
+		if caption = oneLine(caption); caption != "" && !slices.Contains(captions, caption) {
+			captions = append(captions, caption)
+		}
+	}
+	caption := strings.Join(captions, " — ")
+	alt := cmp.Or(oneLine(t.named("alt")), caption)
+	if !isAddress(urlText(src)) {
+		c.note(t, noteNoAddress, src)
+		alt = cmp.Or(alt, src)
+	}
+	src = urlText(src)
+	if t.html {
+		picture := `<img src="` + html.EscapeString(src) + `" alt="` + html.EscapeString(alt) + `">`
+		if caption != "" {
+			picture += " <em>" + html.EscapeString(caption) + "</em>"
+		}
+		return picture, true
+	}
+	alt = linkText(alt)
+	if !c.alone(t, end) {
+		title := ""
+		if caption != "" {
+			title = ` "` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(caption) + `"`
+		}
+		return "![" + alt + "](" + src + title + ")", true
+	}
+	picture := "![" + alt + "](" + src + ")"
+	if target := t.named("link"); target != "" {
+		picture = "[" + picture + "](" + urlText(target) + ")"
+	}
+	if caption != "" {
+		if !strings.ContainsAny(caption, "*_") {
+			caption = "*" + caption + "*"
+		}
+		picture += "\\\n" + caption
+	}
+	return c.block(t, end, picture), true
+}
+
+// anchor writes a link.
+func (c *converter) anchor(t *tag, label, address string) string {
+	address = urlText(address)
+	label = oneLine(label)
+	switch {
+	case t.html:
+		return `<a href="` + html.EscapeString(address) + `">` + html.EscapeString(cmp.Or(label, address)) + "</a>"
+	case label == "":
+		return "<" + address + ">"
+	}
+	return "[" + linkText(label) + "](" + address + ")"
+}
+
+// quote writes a quotation and who said it.
+func (c *converter) quote(t *tag, end int, quoted, cite string) string {
+	cite = oneLine(cite)
+	if t.html {
+		if cite != "" {
+			cite = " — " + html.EscapeString(cite)
+		}
+		return "<blockquote>" + quoted + cite + "</blockquote>"
+	}
+	if cite != "" {
+		quoted += "\n\n— " + cite
+	}
+	lines := strings.Split(quoted, "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimRight("> "+line, " ")
+	}
+	return c.block(t, end, strings.Join(lines, "\n"))
+}
+
+// box writes what a box on the page holds, without the box. A heading and a button that
+// the tag names as parameters go above and below.
+func (c *converter) box(t *tag, inner string) string {
+	heading := cmp.Or(t.named("title", "heading", "header", "summary", "label"), t.named("intro"))
+	button := t.named("button-url", "href", "url")
+	if heading == "" && button == "" {
+		return inner
+	}
+	var parts []string
+	if heading = oneLine(heading); heading != "" {
+		if !strings.ContainsAny(heading, "*_") {
+			heading = "**" + heading + "**"
+		}
+		parts = append(parts, heading)
+	}
+	if inner = strings.Trim(inner, "\n"); strings.TrimSpace(inner) != "" {
+		parts = append(parts, inner)
+	}
+	if button != "" {
+		parts = append(parts, c.anchor(t, t.named("button-text", "text"), button))
+	}
+	return strings.Join(parts, "\n\n")
+}
+
+// output writes what {{ … }} stands for in Jekyll's files: a text that goes through
+// filters is kept, the site's own address is dropped so that links become relative to it.
+func (c *converter) output(t *tag) string {
+	if t.text != "" && (t.text[0] == '"' || t.text[0] == '\'') {
+		if literal, length := unquote(t.text, t.text[0]); length > 0 {
+			return literal
+		}
+	}
+	if word, _, _ := strings.Cut(t.text, " "); word == "site.baseurl" || word == "site.url" {
+		return ""
+	}
+	c.note(t, noteDropped, c.source(t))
+	return ""
+}
+
+// resolve returns the address of the page that target names. A post of this folder is
+// addressed by its slug alone, which is right wherever articles lie side by side. So is
+// one that by its name is a post with a day. Every other page keeps its path.
+func (c *converter) resolve(target string, line int) string {
+	target, fragment, anchored := strings.Cut(target, "#")
+	if anchored {
+		fragment = "#" + fragment
+	}
+	if target == "" || strings.Contains(target, "://") || strings.HasPrefix(target, "//") {
+		return urlText(target + fragment)
+	}
+	if slug, found := c.links.find(target); found {
+		return slug + urlText(fragment)
+	}
+	c.notes = append(c.notes, note{line: line, rule: noteOutside, detail: target})
+	elements := pathElements(target)
+	if len(elements) > 0 {
+		if _, rest, dated := cutDay(elements[len(elements)-1]); dated && slugOf(rest) != "" {
+			return slugOf(rest) + urlText(fragment)
+		}
+	}
+	return urlText("/" + strings.Join(elements, "/") + fragment)
+}
+
+// source is the tag as the file has it, for a note.
+func (c *converter) source(t *tag) string {
+	return shorten(oneLine(c.body[t.start:t.end]), 80)
+}
+
+// linkText makes a text fit between [ and ].
+func linkText(text string) string {
+	return strings.NewReplacer("[", `\[`, "]", `\]`, "\n", " ").Replace(text)
+}
+
+// urlText makes an address fit between ( and ), < and >, and " and ".
+func urlText(address string) string {
+	return strings.NewReplacer(" ", "%20", "\n", "%20", "\t", "%20", "(", "%28", ")", "%29", "<", "%3C", ">", "%3E", `"`, "%22", "'", "%27", "`", "%60", `\`, "%5C").Replace(strings.TrimSpace(address))
+}
