@@ -1,0 +1,255 @@
+// Package app puts Stoa together: configuration, the order in which things start and
+// stop, and the sub-commands.
+//
+// It may import everything. Entry points: Main, Open.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"stoa/blog"
+	"stoa/gateway"
+	"stoa/gateway/playground"
+	"stoa/graph"
+	"stoa/store"
+	"stoa/store/bus"
+	"stoa/store/embedded"
+)
+
+const (
+	// startLimit is how long the start waits for the database.
+	startLimit = 30 * time.Second
+	// sayAfter is when somebody who watches the start is told what it waits for.
+	sayAfter = 2 * time.Second
+	// drainLimit is how long requests in flight are given at the end: half of the 30 s
+	// that Kubernetes waits before it kills.
+	drainLimit = 15 * time.Second
+)
+
+// App is a Stoa that is open: one replica.
+type App struct {
+	Store *store.Store
+	Blog  *blog.Blog
+
+	config   Config
+	log      *slog.Logger
+	embedded *embedded.Server // nil when the database is elsewhere
+	redis    *bus.Connection  // nil without Redis
+	gateway  *gateway.Gateway
+	stop     context.CancelFunc
+	done     chan struct{}
+}
+
+// Open opens the database and what stands before it. Where another process serves the
+// embedded database, it fails. onCommand is called with the name of each command to the
+// database; nil for nothing.
+func Open(ctx context.Context, c Config, log *slog.Logger, onCommand func(string)) (*App, error) {
+	a, err := start(ctx, c, log, func(a *App, o *store.Options) error {
+		o.OnCommand = onCommand
+		return a.place(ctx, o)
+	})
+	if err != nil {
+		return nil, err
+	}
+	keep, stop := context.WithCancel(context.WithoutCancel(ctx))
+	a.stop = stop
+	go func() {
+		defer close(a.done)
+		a.Blog.KeepSchedule(keep)
+	}()
+	return a, nil
+}
+
+// attach opens the embedded database of a server that runs, for a command that ends. That
+// server forgets what it remembers whenever it sees a write that isn't its own, so nobody
+// else needs to be told of what the command writes. It publishes nothing on schedule.
+func attach(ctx context.Context, c Config, log *slog.Logger, uri string) (*App, error) {
+	a, err := start(ctx, c, log, func(_ *App, o *store.Options) error {
+		o.URI, o.Exclusive = uri, true
+		return nil
+	})
+	if err == nil {
+		close(a.done)
+	}
+	return a, err
+}
+
+// start opens everything but the schedule; place says where the database is.
+func start(ctx context.Context, c Config, log *slog.Logger, place func(*App, *store.Options) error) (*App, error) {
+	a := &App{config: c, log: log, done: make(chan struct{}), stop: func() {}}
+	options := store.Options{CacheBytes: c.CacheBytes, Log: log}
+	err := place(a, &options)
+	if err == nil {
+		err = a.open(ctx, options)
+	}
+	if err != nil {
+		close(a.done)
+		a.Close(context.WithoutCancel(ctx))
+		return nil, err
+	}
+	return a, nil
+}
+
+// place opens the embedded database, or says where the other one is.
+func (a *App) place(ctx context.Context, options *store.Options) error {
+	options.URI = a.config.MongoDBURI
+	var err error
+	switch {
+	case a.config.MongoDBURI == "":
+		a.embedded, err = embedded.Open(ctx, embedded.Options{Dir: a.config.Data, Logger: a.log})
+		if err != nil {
+			return fmt.Errorf("STOA_DATA: %w", err)
+		}
+		options.URI, options.Dialer, options.Exclusive = a.embedded.URI(), a.embedded.Dialer(), true
+		if a.config.RedisURL != "" {
+			a.log.Info("STOA_REDIS_URL isn't used: this process makes every write to the embedded database itself")
+		}
+	case a.config.RedisURL != "":
+		if a.redis, err = bus.Connect(a.config.RedisURL); err != nil {
+			return fmt.Errorf("STOA_REDIS_URL: %w", err)
+		}
+		options.Redis = a.redis
+	}
+	return nil
+}
+
+func (a *App) open(ctx context.Context, options store.Options) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	var err error
+	if a.config.MongoDBURI == "" {
+		a.Store, err = store.Open(ctx, options)
+	} else {
+		waiting := time.AfterFunc(sayAfter, func() { a.log.Info("waiting for MongoDB", "at most", startLimit) })
+		a.Store, err = store.Open(ctx, options)
+		if waiting.Stop(); err != nil {
+			err = fmt.Errorf("STOA_MONGODB_URI: %w", err)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if a.embedded != nil {
+		a.embedded.OnForeignWrite(a.Store.Flush)
+	}
+	a.Blog = blog.New(a.Store, a.log)
+	a.gateway, err = newGateway(a)
+	return err
+}
+
+func newGateway(a *App) (*gateway.Gateway, error) {
+	shown := graph.Errors{Log: a.log}
+	options := gateway.Options{
+		Schema: graph.New(graph.Resolver{Blog: a.Blog}), Extensions: []graphql.HandlerExtension{graph.LookAhead{Store: a.Store}},
+		Present: shown.Present, Recover: shown.Recover, Ready: a.Store.Ping, Introspection: !a.config.Production, Log: a.log,
+	}
+	if !a.config.Production {
+		tabs, err := playground.Examples()
+		if err != nil {
+			return nil, err
+		}
+		page, err := playground.New(playground.Options{Tabs: tabs})
+		if err != nil {
+			return nil, err
+		}
+		options.Playground = page
+	}
+	return gateway.New(options)
+}
+
+// Close stops what Open started, the last first.
+func (a *App) Close(ctx context.Context) {
+	a.stop()
+	<-a.done
+	var errs []error
+	if a.Store != nil {
+		errs = append(errs, a.Store.Close(ctx))
+	}
+	if a.redis != nil {
+		errs = append(errs, a.redis.Close())
+	}
+	if a.embedded != nil {
+		errs = append(errs, a.embedded.Close(ctx))
+	}
+	if err := errors.Join(errs...); err != nil {
+		a.log.Error("not everything closed well", "error", err)
+	}
+}
+
+// Handler answers HTTP requests.
+func (a *App) Handler() http.Handler { return a.gateway }
+
+// Serve answers on l until ctx ends, then lets requests in flight finish and refuses new
+// ones.
+func (a *App) Serve(ctx context.Context, l net.Listener) error {
+	server := a.gateway.Server()
+	var open connections
+	server.ConnState = open.follow
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(l) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve HTTP: %w", err)
+	case <-ctx.Done():
+	}
+	a.gateway.Drain()
+	a.log.Info("stopping: letting requests in flight finish")
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)
+	defer cancel()
+	// Shutdown comes last: it closes, without an answer, a connection that was accepted and
+	// whose request it hasn't read yet.
+	server.SetKeepAlivesEnabled(false)
+	l.Close()
+	<-failed
+	open.wait(limited)
+	if err := server.Shutdown(limited); err != nil {
+		server.Close()
+		return fmt.Errorf("requests were still running after %s: %w", drainLimit, err)
+	}
+	return nil
+}
+
+// connections counts those that are open.
+type connections struct{ open sync.WaitGroup }
+
+// follow is an http.Server's ConnState.
+func (c *connections) follow(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		c.open.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		c.open.Done()
+	}
+}
+
+// wait returns when no connection is open, or when ctx ends.
+func (c *connections) wait(ctx context.Context) {
+	none := make(chan struct{})
+	go func() {
+		defer close(none)
+		c.open.Wait()
+	}()
+	select {
+	case <-none:
+	case <-ctx.Done():
+	}
+}
+
+// newLogger logs as text for people in development, as JSON for machines in production.
+func newLogger(c Config, out io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.Production {
+		return slog.New(slog.NewJSONHandler(out, options))
+	}
+	return slog.New(slog.NewTextHandler(out, options))
+}

@@ -1,0 +1,113 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"stoa/blog"
+	"stoa/importer"
+	"stoa/importer/demo"
+)
+
+// FillDemo fills an empty database with a small magazine, by the way that any folder of
+// Markdown is imported. It returns how many articles that made: none when there was
+// something in the database already.
+func (a *App) FillDemo(ctx context.Context) (int, error) {
+	empty, err := a.Store.Empty(ctx)
+	if err != nil || !empty {
+		return 0, err
+	}
+	articles, err := fs.Sub(demo.FS, "articles")
+	if err != nil {
+		return 0, err
+	}
+	importing, err := a.Blog.BeginImport(ctx, false)
+	if err != nil {
+		return 0, err
+	}
+	if err := fillNames(ctx, importing); err != nil {
+		return 0, err
+	}
+	report, err := importer.Markdown(ctx, importer.Options{FS: articles, Name: "demo", Import: importing.Add})
+	if err != nil {
+		return 0, err
+	}
+	if report.Failed > 0 {
+		var reasons bytes.Buffer
+		_ = report.List(&reasons)
+		return 0, fmt.Errorf("%d articles of the demo can't be read: %s", report.Failed, reasons.String())
+	}
+	if err := fillComments(ctx, importing); err != nil {
+		return 0, err
+	}
+	return report.Created, importing.Finish(ctx)
+}
+
+// fillNames makes the demo's authors and tags, with what is said about them.
+func fillNames(ctx context.Context, importing *blog.Importing) error {
+	var authors []struct{ Slug, Name, Bio, URL string }
+	if err := readDemo("authors.yaml", &authors); err != nil {
+		return err
+	}
+	for _, a := range authors {
+		if err := importing.Author(ctx, blog.ImportName{Slug: a.Slug, Name: a.Name}, a.Bio, a.URL); err != nil {
+			return err
+		}
+	}
+	var tags []struct{ Slug, Name, Description string }
+	if err := readDemo("tags.yaml", &tags); err != nil {
+		return err
+	}
+	for _, t := range tags {
+		if err := importing.Tag(ctx, blog.ImportName{Slug: t.Slug, Name: t.Name}, t.Description); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type demoComment struct {
+	Name, Body string
+	Date       time.Time
+	Replies    []demoComment
+}
+
+func fillComments(ctx context.Context, importing *blog.Importing) error {
+	var threads []struct {
+		Article  string
+		Comments []demoComment
+	}
+	if err := readDemo("comments.yaml", &threads); err != nil {
+		return err
+	}
+	for _, t := range threads {
+		if err := importing.Comments(ctx, t.Article, importComments(t.Comments)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func importComments(from []demoComment) []blog.ImportComment {
+	var to []blog.ImportComment
+	for _, c := range from {
+		to = append(to, blog.ImportComment{Name: c.Name, Markdown: c.Body, At: c.Date, Replies: importComments(c.Replies)})
+	}
+	return to
+}
+
+func readDemo(name string, out any) error {
+	text, err := fs.ReadFile(demo.FS, name)
+	if err != nil {
+		return err
+	}
+	if err := yaml.Load(text, out, yaml.WithKnownFields()); err != nil {
+		return fmt.Errorf("read the demo's %s: %w", name, err)
+	}
+	return nil
+}

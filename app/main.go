@@ -1,0 +1,267 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/vektah/gqlparser/v2/formatter"
+
+	"stoa/graph/generated"
+	"stoa/importer"
+	"stoa/store/embedded"
+)
+
+// Main runs a sub-command and returns the exit code: 0 when it did all it was asked, 1
+// when it didn't, 2 when the command line or a setting is wrong.
+func Main(args []string, lookup func(string) (string, bool), out, errOut io.Writer) int {
+	c, rest, err := Configure(args, lookup)
+	if err != nil {
+		fmt.Fprintln(errOut, "stoa:", err)
+		return 2
+	}
+	command := "serve"
+	if len(rest) > 0 {
+		command, rest = rest[0], rest[1:]
+	}
+	// The first signal asks everything to end in order; a second one ends the process.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	log := newLogger(c, errOut)
+	switch command {
+	case "serve":
+		err = noArguments(command, rest)
+		if err == nil {
+			err = serve(ctx, c, log)
+		}
+	case "import":
+		err = runImport(ctx, c, log, rest, out, errOut)
+	case "schema":
+		if err = noArguments(command, rest); err == nil {
+			formatter.NewFormatter(out, formatter.WithIndent("  ")).FormatSchema(generated.NewExecutableSchema(generated.Config{}).Schema())
+		}
+	case "version":
+		fmt.Fprintln(out, version())
+	case "help":
+		help(out)
+	default:
+		err = usage("there is no command %q: use serve, import, schema, version or --help", command)
+	}
+	return exitCode(err, errOut)
+}
+
+// misuse is a mistake on the command line.
+type misuse struct{ error }
+
+func usage(format string, args ...any) error { return misuse{fmt.Errorf(format, args...)} }
+
+func noArguments(command string, rest []string) error {
+	if len(rest) > 0 {
+		return usage("%s takes no %q", command, strings.Join(rest, " "))
+	}
+	return nil
+}
+
+// errFailed says that a command has told by itself what failed.
+var errFailed = errors.New("failed")
+
+func exitCode(err error, errOut io.Writer) int {
+	var wrong misuse
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errFailed):
+		return 1
+	case errors.As(err, &wrong):
+		fmt.Fprintln(errOut, "stoa:", err)
+		return 2
+	default:
+		fmt.Fprintln(errOut, "stoa:", err)
+		return 1
+	}
+}
+
+// serve runs a replica until ctx ends.
+func serve(ctx context.Context, c Config, log *slog.Logger) (err error) {
+	began := time.Now()
+	a, err := Open(ctx, c, log, nil)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)
+		defer cancel()
+		a.Close(limited)
+		if err == nil {
+			log.Info("stopped")
+		}
+	}()
+	if a.embedded != nil && c.Demo && !c.Production {
+		n, err := a.FillDemo(ctx)
+		if err != nil {
+			return fmt.Errorf("fill the empty database with the demo: %w", err)
+		}
+		if n > 0 {
+			log.Info("filled the empty database with the demo; STOA_DEMO=off leaves it empty", "articles", n)
+		}
+	}
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("STOA_LISTEN: %w", err)
+	}
+	place := "the embedded database in " + c.Data
+	if c.MongoDBURI != "" {
+		place = "MongoDB"
+	}
+	log.Info("ready", "url", address(l), "database", place, "redis", a.redis != nil, "took", time.Since(began).Round(time.Millisecond))
+	return a.Serve(ctx, l)
+}
+
+// address is where a person on this machine finds l.
+func address(l net.Listener) string {
+	host, port, _ := net.SplitHostPort(l.Addr().String())
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() || ip.IsLoopback() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port) + "/"
+}
+
+// runImport imports a folder into the database: through the server that holds it, when
+// one runs on the same data folder.
+func runImport(ctx context.Context, c Config, log *slog.Logger, args []string, out, errOut io.Writer) error {
+	dry := false
+	var words []string
+	for _, arg := range args {
+		if arg == "--dry-run" {
+			dry = true
+			continue
+		}
+		words = append(words, arg)
+	}
+	if len(words) != 2 || words[0] != "markdown" {
+		return usage("use: import markdown DIR [--dry-run]")
+	}
+	dir := words[1]
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return usage("import markdown takes a folder; there is none at %q", dir)
+	}
+	a, err := openForCommand(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer a.Close(context.WithoutCancel(ctx))
+	return importFolder(ctx, a, dir, dry, out, errOut)
+}
+
+// openForCommand opens the database for a command that ends: through the server that
+// holds the data folder, when one runs.
+func openForCommand(ctx context.Context, c Config, log *slog.Logger) (*App, error) {
+	if c.MongoDBURI != "" {
+		return Open(ctx, c, log, nil)
+	}
+	uri, running, err := embedded.Find(c.Data)
+	if err != nil {
+		return nil, err
+	}
+	if !running {
+		return Open(ctx, c, log, nil)
+	}
+	log.Info("a server is running on this data folder: working through it", "data", c.Data)
+	return attach(ctx, c, log, uri)
+}
+
+// importFolder imports dir, prints what came of it, and fails when a file did.
+func importFolder(ctx context.Context, a *App, dir string, dry bool, out, errOut io.Writer) error {
+	name, err := importer.Identity(dir)
+	if err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("open the folder: %w", err)
+	}
+	defer root.Close()
+	importing, err := a.Blog.BeginImport(ctx, dry)
+	if err != nil {
+		return err
+	}
+	report, err := importer.Markdown(ctx, importer.Options{FS: root.FS(), Name: name, DryRun: dry, Import: importing.Add, Out: errOut})
+	if err == nil {
+		err = importing.Finish(ctx)
+	}
+	err = errors.Join(err, report.List(out), report.Table(out))
+	if err == nil && report.Failed > 0 {
+		return errFailed
+	}
+	return err
+}
+
+// version is the module's version and the commit it was built from, where known.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "stoa (unknown)"
+	}
+	text := "stoa " + info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			text += " " + s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return text + " " + info.GoVersion
+}
+
+// help is worth reading.
+func help(out io.Writer) {
+	fmt.Fprint(out, `Stoa serves articles over GraphQL out of MongoDB, or out of a database of its own.
+
+  stoa [serve]                         serve; http://localhost:8080/ is the playground
+  stoa import markdown DIR [--dry-run] import a folder of Markdown with front matter
+                                       (Hugo, Jekyll, Zola, Hashnode); repeat it at will,
+                                       also while a server runs on the same data folder
+  stoa schema                          print the schema
+  stoa version                         print the version
+
+Every setting is an environment variable, and a flag: STOA_LISTEN is --listen.
+
+`)
+	for _, v := range variables {
+		fallback := v.fallback
+		if fallback == "" {
+			fallback = "unset"
+		}
+		fmt.Fprintf(out, "  %s (%s)\n", v.name, fallback)
+		fmt.Fprintf(out, "      takes %s\n", v.takes)
+		for _, line := range wrap(v.about, 80) {
+			fmt.Fprintf(out, "      %s\n", line)
+		}
+	}
+	fmt.Fprint(out, "\nExit codes: 0 done, 1 failed, 2 wrong command line or setting.\n")
+}
+
+// wrap breaks text into lines of at most width characters.
+func wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && len(line)+1+len(word) > width {
+			lines = append(lines, line)
+			line = ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	return append(lines, line)
+}

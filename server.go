@@ -1,0 +1,10 @@
+// Stoa serves articles over GraphQL. `stoa --help` tells its commands.
+package main
+
+import (
+	"os"
+
+	"stoa/app"
+)
+
+func main() { os.Exit(app.Main(os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)) }
