@@ -48,7 +48,9 @@ func (s *Store) list(q query, w Window) (*List, error) {
 	return &List{query: q, window: checked, store: s}, nil
 }
 
-// Page returns this part of the list.
+// Page returns this part of the list. The element that a cursor marks is taken to be in
+// the list still: more precedes a page that begins after it, and follows one that ends
+// before it.
 func (l *List) Page(ctx context.Context) (*Page, error) {
 	if l.query.empty {
 		return &Page{}, nil
@@ -58,9 +60,11 @@ func (l *List) Page(ctx context.Context) (*Page, error) {
 		return nil, err
 	}
 	p, w := found[0], l.window
-	out := &Page{Entries: p.Entries, HasNext: p.More, HasPrevious: w.after != nil, list: l.query.name()}
+	out := &Page{Entries: p.Entries, HasNext: w.before != nil, HasPrevious: w.after != nil, list: l.query.name()}
 	if w.backwards {
-		out.HasPrevious, out.HasNext = p.More, w.before != nil
+		out.HasPrevious = out.HasPrevious || p.More
+	} else {
+		out.HasNext = out.HasNext || p.More
 	}
 	return out, nil
 }

@@ -35,7 +35,8 @@ type row struct {
 	Time   time.Time `bson:"t"`
 }
 
-// newOrder sorts rows and, for comments, leaves out those that answer one that isn't there.
+// newOrder sorts rows, of which an element may have several. Comments that answer one that
+// isn't there can't be reached in it.
 func newOrder(rows []row, newest bool) *Order {
 	o := &Order{rows: rows, newest: newest}
 	slices.SortFunc(o.rows, func(a, b row) int {
@@ -45,6 +46,7 @@ func newOrder(rows []row, newest bool) *Order {
 		}
 		return c
 	})
+	o.rows = slices.CompactFunc(o.rows, func(a, b row) bool { return a.ID == b.ID })
 	for _, r := range o.rows {
 		e := Entry{ID: r.ID, Time: r.Time}
 		if r.Parent == "" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -28,7 +29,10 @@ type Connection struct {
 // Life is one run of one Redis server. A restarted server, with its data or without, and
 // a promoted replica are other lives: nothing that an earlier life kept is read in a
 // later one. Lives are compared by pointer.
-type Life struct{ runID string }
+type Life struct {
+	runID   string
+	settled time.Time
+}
 
 // Connect makes the client for a URL: redis://, rediss:// or unix:// as
 // https://redis.io/docs/latest/develop/clients/ has them, or, for Sentinel, the same with
@@ -83,9 +87,8 @@ func (c *Connection) observe(ctx context.Context, conn *redis.Conn) error {
 	if err != nil {
 		return fmt.Errorf("ask Redis for its run_id: %w", err)
 	}
-	_, rest, found := strings.Cut(info, "run_id:")
-	runID, _, _ := strings.Cut(rest, "\r\n")
-	if !found || runID == "" {
+	runID := field(info, "run_id")
+	if runID == "" {
 		return errors.New("this Redis doesn't tell its run_id, by which Stoa knows a restarted server: use Redis 2.8 or later, or Valkey")
 	}
 	for {
@@ -93,10 +96,24 @@ func (c *Connection) observe(ctx context.Context, conn *redis.Conn) error {
 		if old != nil && old.runID == runID {
 			return nil
 		}
-		if c.life.CompareAndSwap(old, &Life{runID: runID}) {
+		began := time.Now()
+		if uptime, err := strconv.Atoi(field(info, "uptime_in_seconds")); err == nil && old == nil {
+			began = began.Add(-time.Duration(uptime) * time.Second)
+		}
+		if c.life.CompareAndSwap(old, &Life{runID: runID, settled: began.Add(BlockFor)}) {
 			return nil
 		}
 	}
+}
+
+// field is the value of one line of what INFO answers; "" where it has none of that name.
+func field(info, name string) string {
+	for line := range strings.Lines(info) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
 }
 
 // Life returns the present life of the server, and connects to learn it when there was
@@ -114,6 +131,11 @@ func (c *Connection) Life(ctx context.Context) (*Life, error) {
 // Still says whether life is the present one: to be asked after the reply of a command
 // whose keys were made for it. When it is not, the command spoke to another server.
 func (c *Connection) Still(life *Life) bool { return c.life.Load() == life }
+
+// Settled says whether everything that was blocked in an earlier life has been written by
+// now. Until then a reader may yet see what was there before a write whose block is gone,
+// so nothing it reads may be kept in this one.
+func (l *Life) Settled() bool { return time.Now().After(l.settled) }
 
 // Key is where Redis keeps something of a site in this life.
 func (l *Life) Key(site, name string) string {

@@ -23,7 +23,8 @@ const (
 
 	tickEvery   = 250 * time.Millisecond
 	silence     = 750 * time.Millisecond // three ticks: a live peer is never silent for so long
-	forgetAfter = 5 * time.Second        // a peer silent for so long is gone; one that only lost Redis has said so in the database by then
+	goneAfter   = 5 * time.Second        // a peer silent for so long is gone; one that only lost Redis has said so in the database by then
+	forgetAfter = 15 * time.Minute       // longer than anything lives in a process, so no gap before it matters
 )
 
 // Blocked is what Redis holds in place of a value while a key is blocked.
@@ -47,17 +48,19 @@ type Redis struct {
 	outbox chan *parcel
 	stop   context.CancelFunc
 	ctx    context.Context
+	sent   chan struct{} // closed when nothing is taken out of outbox any more
 	done   sync.WaitGroup
 
 	seq   uint64          // of the last message sent; owned by send
 	peers map[string]peer // owned by receive
 	fresh atomic.Int64    // Unix nanoseconds
-	own   atomic.Int64    // Unix nanoseconds at which a tick of this replica's own came back
+	own   atomic.Int64    // Unix nanoseconds at which the last tick of this replica's own that came back was sent
 }
 
 type peer struct {
 	seq  uint64
-	seen time.Time
+	seen time.Time // when it was last heard; for this replica itself, when what was last heard was sent
+	gone bool      // silent for so long that nobody waits for it
 }
 
 type parcel struct {
@@ -78,7 +81,7 @@ func OpenRedis(conn *Connection, site string, heard Heard, log *slog.Logger) *Re
 	ctx, stop := context.WithCancel(context.Background())
 	b := &Redis{
 		conn: conn, site: site, self: rand.Text()[:12], channel: "stoa:" + site + ":bus", heard: heard, log: log,
-		outbox: make(chan *parcel, 256), ctx: ctx, stop: stop, peers: map[string]peer{},
+		outbox: make(chan *parcel, 256), sent: make(chan struct{}), ctx: ctx, stop: stop, peers: map[string]peer{},
 	}
 	b.done.Add(2)
 	go b.send()
@@ -86,7 +89,9 @@ func OpenRedis(conn *Connection, site string, heard Heard, log *slog.Logger) *Re
 	return b
 }
 
-// FreshUntil is 750 ms after the longest silent live peer, this one included, was heard.
+// FreshUntil is 750 ms after the longest silent live peer was heard, or after the last of
+// this replica's own ticks that came back was sent, whichever is earlier: Redis delivers
+// in order, so whatever it was told before that tick has been heard, however slow the way.
 func (b *Redis) FreshUntil() int64 { return b.fresh.Load() }
 
 // Reached says whether what this replica publishes comes back to it.
@@ -109,6 +114,13 @@ func (b *Redis) Drop(ctx context.Context, keys []string) error {
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-b.sent:
+		select {
+		case err := <-p.result:
+			return err
+		default:
+			return fmt.Errorf("the bus is closed: %w", b.ctx.Err())
+		}
 	}
 }
 
@@ -121,6 +133,7 @@ func (b *Redis) Close() {
 // send is the only sender, so that numbers are published in their order.
 func (b *Redis) send() {
 	defer b.done.Done()
+	defer close(b.sent)
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
 	b.publish("t")
@@ -128,14 +141,7 @@ func (b *Redis) send() {
 		select {
 		case <-b.ctx.Done():
 			b.publish("bye")
-			for {
-				select {
-				case p := <-b.outbox:
-					p.result <- fmt.Errorf("the bus is closed: %w", b.ctx.Err())
-				default:
-					return
-				}
-			}
+			return
 		case <-tick.C:
 			b.publish("t")
 		case p := <-b.outbox:
@@ -156,11 +162,13 @@ func (b *Redis) send() {
 	}
 }
 
-// publish sends a message without a key. That it fails is seen by its absence.
+// publish sends a message without a key, and when it was sent. That it fails is seen by
+// its absence.
 func (b *Redis) publish(kind string) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := b.conn.Client.Publish(ctx, b.channel, b.message(b.seq, kind, "")).Err(); err != nil {
+	now := strconv.FormatInt(time.Now().UnixNano(), 36)
+	if err := b.conn.Client.Publish(ctx, b.channel, b.message(b.seq, kind, now)).Err(); err != nil {
 		b.log.Debug("publish on the bus", "error", err)
 	}
 }
@@ -193,8 +201,8 @@ func (b *Redis) deliver(parcels []*parcel) error {
 	return fmt.Errorf("announce a change over Redis: the server keeps changing")
 }
 
-func (b *Redis) message(seq uint64, kind, key string) string {
-	return b.self + " " + strconv.FormatUint(seq, 36) + " " + kind + " " + key
+func (b *Redis) message(seq uint64, kind, rest string) string {
+	return b.self + " " + strconv.FormatUint(seq, 36) + " " + kind + " " + rest
 }
 
 // receive keeps a subscription. Whenever one begins, messages may have been lost before.
@@ -203,7 +211,6 @@ func (b *Redis) receive() {
 	for b.ctx.Err() == nil {
 		b.listen()
 		b.fresh.Store(0)
-		b.own.Store(0)
 		select {
 		case <-b.ctx.Done():
 		case <-time.After(tickEvery / 5):
@@ -237,50 +244,67 @@ func (b *Redis) listen() {
 func (b *Redis) handle(payload string, now time.Time) {
 	from, rest, _ := strings.Cut(payload, " ")
 	number, rest, _ := strings.Cut(rest, " ")
-	kind, key, ok := strings.Cut(rest, " ")
+	kind, rest, ok := strings.Cut(rest, " ")
 	seq, err := strconv.ParseUint(number, 36, 64)
 	if !ok || err != nil {
 		b.log.Warn("a message on the bus that this version doesn't understand", "payload", fmt.Sprintf("%.80q", payload))
 		b.heard.Flush()
 		return
 	}
+	if from == b.self {
+		b.handleOwn(kind, rest, now)
+		return
+	}
 	last, known := b.peers[from]
-	known = known && !last.seen.IsZero()
+	expected := last.seq
+	if kind == "d" {
+		expected++
+	}
+	if known && seq != expected {
+		b.heard.Flush()
+	}
 	switch kind {
 	case "d":
-		if known && seq != last.seq+1 && from != b.self {
-			b.heard.Flush()
-		}
-		if from != b.self {
-			b.heard.Drop(key)
-		}
-	case "t":
-		if known && seq != last.seq && from != b.self {
-			b.heard.Flush()
-		}
+		b.heard.Drop(rest)
 	case "bye":
 		delete(b.peers, from)
 		b.refresh(now)
 		return
 	}
 	b.peers[from] = peer{seq: max(seq, last.seq), seen: now}
-	if from == b.self {
-		b.own.Store(now.UnixNano())
-	}
 	b.refresh(now)
 }
 
+// handleOwn takes note of a tick that has come back.
+func (b *Redis) handleOwn(kind, sent string, now time.Time) {
+	nanoseconds, err := strconv.ParseInt(sent, 36, 64)
+	if kind != "t" || err != nil {
+		return
+	}
+	b.peers[b.self] = peer{seen: time.Unix(0, nanoseconds)}
+	b.own.Store(nanoseconds)
+	b.refresh(now)
+}
+
+// refresh moves FreshUntil on. Of a peer that is given up nobody will tell whether its
+// last messages were lost, so whatever it could have told is forgotten.
 func (b *Redis) refresh(now time.Time) {
-	oldest := now
-	if b.peers[b.self].seen.IsZero() {
+	oldest := b.peers[b.self].seen
+	if oldest.IsZero() {
 		return
 	}
 	for name, p := range b.peers {
-		if name != b.self && now.Sub(p.seen) > forgetAfter {
+		silent := now.Sub(p.seen)
+		switch {
+		case name == b.self:
+		case silent > forgetAfter:
 			delete(b.peers, name)
-			continue
-		}
-		if p.seen.Before(oldest) {
+		case p.gone:
+		case silent > goneAfter:
+			p.gone = true
+			b.peers[name] = p
+			b.heard.Flush()
+		case p.seen.Before(oldest):
 			oldest = p.seen
 		}
 	}

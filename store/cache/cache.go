@@ -91,6 +91,9 @@ type Cache struct {
 	mu      sync.Mutex
 	flights map[string]*flight
 
+	closing sync.RWMutex // held to read while tier1 is written to, which must not be after it is closed
+	closed  bool
+
 	counts counts
 }
 
@@ -105,10 +108,13 @@ type entry struct {
 
 // flight is one load under way that others may wait for.
 type flight struct {
-	start uint64
-	done  chan struct{}
-	entry *entry // nil when err is set
-	err   error
+	start  uint64
+	loaded int64
+	done   chan struct{}
+	entry  *entry // nil when err is set
+	err    error
+
+	replaced bool // another load has taken its place; under Cache.mu
 }
 
 // counts says which tier answered, in keys.
@@ -142,12 +148,16 @@ func New(o Options) (*Cache, error) {
 	return c, nil
 }
 
-// Close leaves the other replicas and frees the memory.
+// Close leaves the other replicas and frees the memory. What is still read afterwards
+// comes from Redis or the database.
 func (c *Cache) Close() {
 	if c.trust != nil {
 		c.trust.close()
 	}
 	c.bus.Close()
+	c.closing.Lock()
+	defer c.closing.Unlock()
+	c.closed = true
 	c.tier1.Close()
 }
 
@@ -195,6 +205,48 @@ func (c *Cache) current(start uint64, deps []uint32) bool {
 		}
 	}
 	return true
+}
+
+// joinable says whether a load that is under way answers whoever begins to read now: it
+// may be no older than an entry in the process could be.
+func (c *Cache) joinable(f *flight, deps []uint32, now int64) bool {
+	return c.current(f.start, deps) && (now-f.loaded <= int64(shortLife) || c.trusted(now))
+}
+
+// settle waits until what was offered to the process is in it or refused. The next load of
+// the same keys may begin only then: of two offers that wait, ristretto takes the first.
+func (c *Cache) settle() {
+	c.closing.RLock()
+	defer c.closing.RUnlock()
+	if !c.closed {
+		c.tier1.Wait()
+	}
+}
+
+// await returns what f found, once it has. Where a younger load has taken its place, that
+// one may have read earlier all the same, and left what it read for others; so what it
+// left, or finds, is the answer: otherwise somebody could be answered older than this.
+func (c *Cache) await(ctx context.Context, key string, f *flight) (*entry, error) {
+	for {
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		c.mu.Lock()
+		replaced, younger := f.replaced, c.flights[key]
+		c.mu.Unlock()
+		if !replaced {
+			return f.entry, f.err
+		}
+		if e, ok := c.get(key, time.Now().UnixNano()); ok {
+			return e, nil
+		}
+		if younger == nil {
+			return f.entry, f.err
+		}
+		f = younger
+	}
 }
 
 // get returns the entry for key if it still holds.
@@ -245,27 +297,30 @@ func jittered() time.Duration { return lifetime - rand.N(lifetime/10) }
 // mid-write leaves nothing half done. Its error is returned as it is. Where it isn't a
 // problem, the write may still happen; for a while nothing that was read is kept long.
 func (c *Cache) Write(ctx context.Context, keys []string, write func(context.Context) error) error {
+	finish := func(context.Context) {}
 	if c.trust != nil {
-		finish, err := c.trust.announce(ctx, keys)
+		announced, err := c.trust.announce(ctx, keys)
 		if err != nil {
 			return err
 		}
-		defer finish()
+		finish = announced
 	}
 	ctx = context.WithoutCancel(ctx)
+	known := false // whether it happened
+	defer func() { // also when write panics
+		if !known {
+			raiseTime(&c.hush, time.Now().Add(bus.BlockFor))
+		}
+		finish(ctx)
+		for _, key := range keys {
+			c.Drop(key)
+		}
+	}()
 	limited, cancel := context.WithTimeout(ctx, WriteLimit)
 	defer cancel()
 	err := write(limited)
 	var refused *problem.Error
-	if err != nil && !errors.As(err, &refused) {
-		raiseTime(&c.hush, time.Now().Add(bus.BlockFor))
-	}
-	if c.trust != nil {
-		c.trust.announceAgain(ctx, keys)
-	}
-	for _, key := range keys {
-		c.Drop(key)
-	}
+	known = err == nil || errors.As(err, &refused)
 	return err
 }
 

@@ -105,44 +105,43 @@ func (t *Table[K, T]) load(ctx context.Context, c *Cache, missing []*want[K]) er
 		}
 	}
 	var lead, follow []*want[K]
-	start := c.seq.Load()
+	start, loaded := c.seq.Load(), time.Now().UnixNano()
 	c.mu.Lock()
 	for _, w := range missing {
-		if f, ok := c.flights[w.key]; ok && c.current(f.start, w.deps) {
-			w.flight = f
-			follow = append(follow, w)
-			continue
+		if f, ok := c.flights[w.key]; ok {
+			if c.joinable(f, w.deps, loaded) {
+				w.flight = f
+				follow = append(follow, w)
+				continue
+			}
+			f.replaced = true
 		}
-		w.flight = &flight{start: start, done: make(chan struct{})}
+		w.flight = &flight{start: start, loaded: loaded, done: make(chan struct{})}
 		c.flights[w.key] = w.flight
 		lead = append(lead, w)
 	}
 	c.mu.Unlock()
 	if len(lead) > 0 {
-		t.lead(ctx, c, lead, start)
+		t.lead(ctx, c, lead, start, loaded)
 	}
 	c.counts.waited.Add(int64(len(follow)))
 	for _, w := range missing {
-		select {
-		case <-w.flight.done:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		var err error
+		if w.entry, err = c.await(ctx, w.key, w.flight); err != nil {
+			return err
 		}
-		if w.flight.err != nil {
-			return w.flight.err
-		}
-		w.entry = w.flight.entry
 	}
 	return nil
 }
 
 // lead loads wants for this request and all that wait for them. It doesn't end with the
 // request that happened to come first.
-func (t *Table[K, T]) lead(ctx context.Context, c *Cache, wants []*want[K], start uint64) {
+func (t *Table[K, T]) lead(ctx context.Context, c *Cache, wants []*want[K], start uint64, loaded int64) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadLimit)
 	defer cancel()
 	err := errInterrupted
 	defer func() { // also when Load panics: nobody may wait for ever
+		c.settle()
 		c.mu.Lock()
 		for _, w := range wants {
 			if w.flight.entry == nil {
@@ -157,7 +156,6 @@ func (t *Table[K, T]) lead(ctx context.Context, c *Cache, wants []*want[K], star
 			close(w.flight.done)
 		}
 	}()
-	loaded := time.Now().UnixNano()
 	rest, life := t.fromRedis(ctx, c, wants, start, loaded)
 	if len(rest) == 0 {
 		err = nil
@@ -202,7 +200,11 @@ func (t *Table[K, T]) land(c *Cache, w *want[K], v *T, start uint64, loaded int6
 	if v != nil {
 		size += t.Size(v)
 	}
-	c.tier1.Set(w.key, e, size)
+	c.closing.RLock()
+	defer c.closing.RUnlock()
+	if !c.closed {
+		c.tier1.Set(w.key, e, size)
+	}
 }
 
 // fromRedis lands what Redis has and returns the rest, with leases where it gave them.

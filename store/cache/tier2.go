@@ -64,6 +64,13 @@ func (t *tier2) acquire(ctx context.Context, keys []string) (_ []held, _ *bus.Li
 	if err != nil {
 		return nil, nil, err
 	}
+	found := make([]held, len(keys))
+	if !life.Settled() {
+		for i := range found {
+			found[i].blocked = true
+		}
+		return found, life, nil
+	}
 	lease := string(isLease) + rand.Text()
 	replies := make([]*redis.Cmd, len(keys))
 	_, err = t.conn.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -78,7 +85,6 @@ func (t *tier2) acquire(ctx context.Context, keys []string) (_ []held, _ *bus.Li
 	if !t.conn.Still(life) {
 		return nil, nil, fmt.Errorf("read from Redis: the server has changed")
 	}
-	found := make([]held, len(keys))
 	for i, reply := range replies {
 		text, err := reply.Text()
 		switch {

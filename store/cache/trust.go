@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,8 @@ const (
 	absenceFor   = 15 * time.Second
 	absenceRenew = 5 * time.Second
 	clockSkew    = 5 * time.Second
+	// settleLimit is how long clearing up after another replica may take.
+	settleLimit = 30 * time.Second
 	// watchEvery is how often a replica looks after its own standing.
 	watchEvery = 250 * time.Millisecond
 	// patience is how long a write waits in all for a way to announce itself.
@@ -66,11 +69,15 @@ type trust struct {
 
 	mu         sync.Mutex
 	silent     bool      // this replica can't announce over Redis
-	placed     time.Time // since when its note has stood in the database; zero when it doesn't
+	returning  bool      // it soon can again, so that no unannounced write may begin
+	placed     time.Time // since when its note can be relied on to stand in the database; zero when it can't
 	renewed    time.Time
 	unheard    int       // unannounced writes under way
+	dirty      bool      // something was written that Redis may still hold as it was before
 	polled     time.Time // start of the last look at the others' notes that succeeded
 	otherNotes bool      // that look found some
+
+	noteLeft bool // there may be a note of this replica's own in the database; owned by watch
 
 	stop context.CancelFunc
 	done chan struct{}
@@ -98,25 +105,29 @@ func (t *trust) close() {
 
 // announce makes sure that every replica knows, or will not rely on knowing, that keys
 // change. It waits for that at most patience. finish is to be called after the write.
-func (t *trust) announce(ctx context.Context, keys []string) (finish func(), err error) {
+func (t *trust) announce(ctx context.Context, keys []string) (finish func(context.Context), err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		t.mu.Lock()
 		silent := t.silent
-		ready := silent && t.noted(time.Now())
+		ready := silent && !t.returning && t.noted(time.Now())
 		if ready {
 			t.unheard++
+			t.dirty = true
 		}
 		t.mu.Unlock()
 		switch {
 		case ready:
 			return t.unheardDone, nil
 		case !silent:
-			if err = t.redis.Drop(ctx, keys); err == nil {
-				return func() {}, nil
+			err := t.redis.Drop(ctx, keys)
+			if err == nil {
+				return func(ctx context.Context) { t.announceAgain(ctx, keys) }, nil
 			}
-			t.fall(err)
+			if ctx.Err() == nil {
+				t.fall(err)
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -129,15 +140,15 @@ func (t *trust) announce(ctx context.Context, keys []string) (finish func(), err
 // announceAgain tells the others after the write. Where that fails, what they read since
 // the first time isn't kept longer than a second.
 func (t *trust) announceAgain(ctx context.Context, keys []string) {
-	if t.redis == nil {
-		return
-	}
 	if err := t.redis.Drop(ctx, keys); err != nil {
+		t.mu.Lock()
+		t.dirty = true
+		t.mu.Unlock()
 		t.fall(err)
 	}
 }
 
-func (t *trust) unheardDone() {
+func (t *trust) unheardDone(context.Context) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.unheard--
@@ -185,14 +196,25 @@ func (t *trust) look(ctx context.Context) {
 		t.fall(errNoTick)
 	}
 	t.mu.Lock()
-	silent, placed, renewed, unheard, polled := t.silent, t.placed, t.renewed, t.unheard, t.polled
+	silent := t.silent
+	t.mu.Unlock()
+	if silent {
+		if reached && now.UnixNano() >= t.cache.hush.Load() && t.writable(ctx) {
+			t.recover(ctx)
+		} else {
+			t.mu.Lock()
+			t.returning = false
+			t.mu.Unlock()
+		}
+	}
+	t.mu.Lock()
+	silent = t.silent
+	placed, renewed, polled := t.placed, t.renewed, t.polled
 	t.mu.Unlock()
 	switch {
-	case silent && reached && unheard == 0:
-		t.recover(ctx)
 	case silent && (placed.IsZero() || now.Sub(renewed) >= absenceRenew):
 		t.place(ctx)
-	case !silent && !placed.IsZero():
+	case !silent && t.noteLeft:
 		t.clear(ctx)
 	}
 	if !silent && now.Sub(polled) >= pollEvery {
@@ -200,10 +222,21 @@ func (t *trust) look(ctx context.Context) {
 	}
 }
 
+// writable says whether Redis also takes blocks: one that is full, or can't save, or is
+// but a copy of another, passes messages on all the same.
+func (t *trust) writable(ctx context.Context) bool {
+	err := t.redis.Drop(ctx, []string{"probe"})
+	if err != nil {
+		t.log.Debug("try whether Redis takes blocks", "error", err)
+	}
+	return err == nil
+}
+
 // place puts this replica's note into the database, or renews it.
 func (t *trust) place(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, WriteLimit)
 	defer cancel()
+	t.noteLeft = true
 	asked := time.Now()
 	if err := t.ledger.Place(ctx, t.self, asked.Add(absenceFor)); err != nil {
 		t.log.Debug("leave a note that this replica can't reach Redis", "error", err)
@@ -217,21 +250,37 @@ func (t *trust) place(ctx context.Context) {
 	t.renewed = asked
 }
 
-// recover begins to announce over Redis again. What was written meanwhile may be in Redis
-// as it was before, so everything there goes before the note does.
+// recover begins to announce over Redis again, once the last unannounced write has ended.
+// What was written meanwhile may be in Redis as it was before, so everything there goes
+// before the note does.
 func (t *trust) recover(ctx context.Context) {
 	t.mu.Lock()
-	t.silent = false
+	t.returning = t.unheard > 0
+	waiting, dirty := t.returning, t.dirty
+	t.silent = waiting
 	t.mu.Unlock()
-	if err := t.cache.tier2.scrubAll(ctx); err != nil {
-		t.mu.Lock()
-		t.silent = true
-		t.mu.Unlock()
-		t.log.Debug("clear what Redis kept while it was out of reach", "error", err)
+	if waiting {
 		return
 	}
-	t.clear(ctx)
-	t.log.Info("Redis is back")
+	if dirty {
+		if err := t.cache.tier2.scrubAll(ctx); err != nil {
+			t.mu.Lock()
+			t.silent = true
+			t.mu.Unlock()
+			t.log.Debug("clear what Redis kept while it was out of reach", "error", err)
+			return
+		}
+	}
+	t.mu.Lock()
+	fell := t.silent
+	if !fell {
+		t.dirty = false
+		t.placed = time.Time{}
+	}
+	t.mu.Unlock()
+	if !fell {
+		t.log.Info("Redis is back")
+	}
 }
 
 // clear takes this replica's note out of the database.
@@ -242,27 +291,20 @@ func (t *trust) clear(ctx context.Context) {
 		t.log.Debug("take back the note that this replica can't reach Redis", "error", err)
 		return
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.placed = time.Time{}
+	t.noteLeft = false
 }
 
 // poll looks for notes of others. As long as there is one, and after a pause in looking,
 // changes may have gone unheard.
 func (t *trust) poll(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, pollEvery)
-	defer cancel()
 	start := time.Now()
-	notes, err := t.ledger.List(ctx)
+	notes, err := t.notes(ctx)
 	if err != nil {
 		t.log.Debug("look for replicas that can't reach Redis", "error", err)
 		return
 	}
 	found := false
 	for _, note := range notes {
-		if note.Replica == t.self {
-			continue
-		}
 		if start.After(note.Until.Add(clockSkew)) && t.settle(ctx, note) {
 			continue
 		}
@@ -285,11 +327,30 @@ func (t *trust) poll(ctx context.Context) {
 	t.until.Store(start.Add(pollGood).UnixNano())
 }
 
-// settle does for a replica that is gone what it would have done on its return.
+// notes lists what others have left.
+func (t *trust) notes(ctx context.Context) ([]Absence, error) {
+	ctx, cancel := context.WithTimeout(ctx, pollEvery)
+	defer cancel()
+	all, err := t.ledger.List(ctx)
+	return slices.DeleteFunc(all, func(note Absence) bool { return note.Replica == t.self }), err
+}
+
+// settle does for a replica that is gone what it would have done on its return; unless,
+// as a second look shows, it is there after all.
 func (t *trust) settle(ctx context.Context, note Absence) bool {
+	ctx, cancel := context.WithTimeout(ctx, settleLimit)
+	defer cancel()
 	err := t.cache.tier2.scrubAll(ctx)
 	if err == nil {
-		err = t.ledger.Clear(ctx, note.Replica)
+		var notes []Absence
+		if notes, err = t.notes(ctx); err == nil {
+			for _, now := range notes {
+				if now.Replica == note.Replica && !now.Until.Equal(note.Until) {
+					return false
+				}
+			}
+			err = t.ledger.Clear(ctx, note.Replica)
+		}
 	}
 	if err != nil {
 		t.log.Debug("clear up after a replica that lost Redis and didn't return", "replica", note.Replica, "error", err)

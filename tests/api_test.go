@@ -1,0 +1,547 @@
+package tests
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vektah/gqlparser/v2"
+	gql "github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/validator"
+
+	"stoa/blog"
+	"stoa/id"
+	"stoa/store"
+	"stoa/tests/stoatest"
+)
+
+// The files in api/ say what clients may rely on. Each is a row of exchanges: a request, a
+// line of dashes, its answer, an empty line. Comments in a request say what it shows; two
+// of them are more than that:
+//
+//	# variables: {"slug": "press"}
+//	# operation: Second
+//
+// Ids and cursors have names, in requests as in answers: <article press>, <author ada>,
+// <tag ink>, <comment Ines>, and <cursor 1> for the first cursor that a file's answers show;
+// <101 ids> is a list of so many that nothing has.
+// UPDATE=1 go test ./tests -run TestAPI writes the answers anew; people review the diff.
+
+const (
+	dashes    = "----------"
+	variables = "# variables:"
+	operation = "# operation:"
+	lineWidth = 100 // of an answer, in characters
+)
+
+// exchange is one request of an API file with its answer.
+type exchange struct {
+	request, answer string
+	line            int // of the file
+}
+
+func TestAPIFilesAreAnswered(t *testing.T) {
+	s := stoatest.Start(t, nil)
+	known := publish(t, s)
+	for _, path := range apiFiles(t) {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".graphql"), func(t *testing.T) {
+			called := known.clone()
+			exchanges := readExchanges(t, path)
+			for i, e := range exchanges {
+				got := called.answer(t, ask(t, s, called.request(e.request)))
+				if os.Getenv("UPDATE") != "" {
+					exchanges[i].answer = got
+					continue
+				}
+				if diff := cmp.Diff(e.answer, got); diff != "" {
+					t.Errorf("%s:%d:\n%s\n\nanswers otherwise than the file says (-file +server):\n%s", path, e.line, e.request, diff)
+				}
+			}
+			if os.Getenv("UPDATE") != "" {
+				writeExchanges(t, path, exchanges)
+			}
+		})
+	}
+}
+
+// A new field, argument, input or enum value needs an exchange that shows it at work.
+func TestAPIFilesShowTheWholeSchema(t *testing.T) {
+	s := schema(t)
+	shown := map[string]bool{}
+	for _, path := range apiFiles(t) {
+		for _, e := range readExchanges(t, path) {
+			if !strings.Contains(e.answer, `"errors"`) {
+				show(t, s, e.request, shown)
+			}
+		}
+	}
+	for _, d := range s.Types {
+		if d.BuiltIn {
+			continue
+		}
+		for _, f := range d.Fields {
+			if !strings.HasPrefix(f.Name, "__") && !shown[d.Name+"."+f.Name] {
+				t.Errorf("no exchange in api/ shows %s.%s", d.Name, f.Name)
+			}
+			for _, a := range f.Arguments {
+				if !strings.HasPrefix(f.Name, "__") && !shown[d.Name+"."+f.Name+"("+a.Name+")"] {
+					t.Errorf("no exchange in api/ shows %s.%s(%s:)", d.Name, f.Name, a.Name)
+				}
+			}
+		}
+		for _, v := range d.EnumValues {
+			if !shown[d.Name+"."+v.Name] {
+				t.Errorf("no exchange in api/ shows %s.%s", d.Name, v.Name)
+			}
+		}
+	}
+}
+
+// show notes what of the schema a request uses.
+func show(t *testing.T, s *gql.Schema, request string, shown map[string]bool) {
+	t.Helper()
+	document, err := gqlparser.LoadQuery(s, request)
+	if len(err) > 0 {
+		t.Fatalf("%s\nis answered without errors, but: %v", request, err)
+	}
+	var events validator.Events
+	events.OnField(func(_ *validator.Walker, f *gql.Field) {
+		name := f.ObjectDefinition.Name + "." + f.Name
+		shown[name] = true
+		for _, a := range f.Arguments {
+			shown[name+"("+a.Name+")"] = true
+		}
+	})
+	events.OnValue(func(_ *validator.Walker, v *gql.Value) {
+		switch v.Kind {
+		case gql.EnumValue:
+			shown[v.Definition.Name+"."+v.Raw] = true
+		case gql.ObjectValue:
+			for _, member := range v.Children {
+				shown[v.Definition.Name+"."+member.Name] = true
+			}
+		}
+	})
+	validator.Walk(s, document, &events)
+}
+
+func apiFiles(t *testing.T) []string {
+	t.Helper()
+	paths, err := filepath.Glob("api/*.graphql")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no files in api/: %v", err)
+	}
+	return paths
+}
+
+func readExchanges(t *testing.T, path string) []exchange {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []exchange
+	var lines []string
+	e, answering := exchange{line: 1}, false
+	for i, line := range append(strings.Split(strings.TrimSpace(string(text)), "\n"), "") {
+		switch {
+		case line == dashes:
+			e.request, lines, answering = strings.Join(lines, "\n"), nil, true
+		case line == "" && answering:
+			e.answer = strings.Join(lines, "\n")
+			all = append(all, e)
+			e, lines, answering = exchange{line: i + 2}, nil, false
+		default:
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) > 0 && strings.Join(lines, "") != "" {
+		t.Fatalf("%s:%d: this request has no line of dashes:\n%s", path, e.line, strings.Join(lines, "\n"))
+	}
+	return all
+}
+
+func writeExchanges(t *testing.T, path string, all []exchange) {
+	t.Helper()
+	var parts []string
+	for _, e := range all {
+		parts = append(parts, e.request+"\n"+dashes+"\n"+e.answer+"\n")
+	}
+	if err := os.WriteFile(path, []byte(strings.Join(parts, "\n")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ask sends the request of an exchange.
+func ask(t *testing.T, s *stoatest.Stoa, request string) stoatest.Answer {
+	t.Helper()
+	ask := stoatest.Request{Query: request}
+	for line := range strings.Lines(request) {
+		if text, ok := strings.CutPrefix(line, variables); ok {
+			if err := json.Unmarshal([]byte(text), &ask.Variables); err != nil {
+				t.Fatalf("the variables of\n%s\n%v", request, err)
+			}
+		}
+		if text, ok := strings.CutPrefix(line, operation); ok {
+			ask.Operation = strings.TrimSpace(text)
+		}
+	}
+	a, err := s.Send(ask)
+	if err != nil {
+		t.Fatalf("%s\n%v", request, err)
+	}
+	return a
+}
+
+// names are what the files call the ids and cursors of one run.
+type names struct {
+	named   map[string]string // by id or cursor
+	cursors int
+}
+
+func (n *names) clone() *names {
+	c := &names{named: map[string]string{}}
+	for text, name := range n.named {
+		c.named[text] = name
+	}
+	return c
+}
+
+func (n *names) call(text, name string) { n.named[text] = "<" + name + ">" }
+
+// request puts ids and cursors in the place of their names.
+func (n *names) request(text string) string {
+	for is, name := range n.named {
+		text = strings.ReplaceAll(text, name, is)
+	}
+	return text
+}
+
+// answer puts names in the place of ids and cursors, and gives names to new cursors.
+func (n *names) answer(t *testing.T, a stoatest.Answer) string {
+	t.Helper()
+	decoder := json.NewDecoder(bytes.NewReader(a.Raw))
+	decoder.UseNumber()
+	v, err := readJSON(decoder, func(key, text string) string {
+		if _, ok := n.named[text]; !ok && (key == "cursor" || key == "startCursor" || key == "endCursor") {
+			n.cursors++
+			n.call(text, fmt.Sprintf("cursor %d", n.cursors))
+		}
+		for is, name := range n.named {
+			text = strings.ReplaceAll(text, is, name)
+		}
+		return text
+	})
+	if err != nil {
+		t.Fatalf("read %s: %v", a.Raw, err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		t.Fatalf("something follows the answer: %s", a.Raw)
+	}
+	sortErrors(v)
+	return layOut(v, "")
+}
+
+// sortErrors puts errors into the order of their paths: fields are resolved side by side,
+// so they come as it happens.
+func sortErrors(answer any) {
+	for _, m := range answer.(object) {
+		if list, ok := m.value.([]any); ok && m.key == "errors" {
+			slices.SortFunc(list, func(a, b any) int { return strings.Compare(pathOf(a), pathOf(b)) })
+		}
+	}
+}
+
+func pathOf(err any) string {
+	for _, m := range err.(object) {
+		if m.key == "path" {
+			return layOut(m.value, "")
+		}
+	}
+	return ""
+}
+
+// member and object keep the order in which an object was written.
+type (
+	member struct {
+		key   string
+		value any
+	}
+	object []member
+)
+
+// readJSON reads a value, its strings as name makes them of their key and text.
+func readJSON(d *json.Decoder, name func(key, text string) string) (any, error) {
+	var read func(key string) (any, error)
+	read = func(key string) (any, error) {
+		token, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		switch token {
+		case json.Delim('{'):
+			o := object{}
+			for d.More() {
+				key, err := d.Token()
+				if err != nil {
+					return nil, err
+				}
+				value, err := read(key.(string))
+				if err != nil {
+					return nil, err
+				}
+				o = append(o, member{key.(string), value})
+			}
+			_, err = d.Token()
+			return o, err
+		case json.Delim('['):
+			list := []any{}
+			for d.More() {
+				value, err := read(key)
+				if err != nil {
+					return nil, err
+				}
+				list = append(list, value)
+			}
+			_, err = d.Token()
+			return list, err
+		}
+		if text, ok := token.(string); ok {
+			return name(key, text), nil
+		}
+		return token, nil
+	}
+	return read("")
+}
+
+// layOut writes a value on one line where it fits, and else each of its parts on its own.
+func layOut(v any, indent string) string {
+	var parts []string
+	begin, end := "[", "]"
+	deeper := indent + "  "
+	switch v := v.(type) {
+	case object:
+		begin, end = "{", "}"
+		for _, m := range v {
+			parts = append(parts, layOut(m.key, "")+": "+layOut(m.value, deeper))
+		}
+	case []any:
+		for _, element := range v {
+			parts = append(parts, layOut(element, deeper))
+		}
+	default:
+		var b strings.Builder
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		if err := e.Encode(v); err != nil {
+			panic(err) // it came out of JSON
+		}
+		return strings.TrimSuffix(b.String(), "\n")
+	}
+	line := begin + strings.Join(parts, ", ") + end
+	if !strings.Contains(line, "\n") && len(indent)+utf8.RuneCountInString(line) <= lineWidth {
+		return line
+	}
+	return begin + "\n" + deeper + strings.Join(parts, ",\n"+deeper) + "\n" + indent + end
+}
+
+// publish fills s with the blog that the API files ask about, and returns its names.
+func publish(t *testing.T, s *stoatest.Stoa) *names {
+	t.Helper()
+	ctx := context.Background()
+	importing, err := s.Blog.BeginImport(ctx, false)
+	check(t, err)
+	for _, a := range []struct{ slug, name, bio, url string }{
+		{"ada", "Ada Brandt", "Prints *slowly*.<script>alert(1)</script>", "https://ada.example/"},
+		{"grace", "Grace Oyelaran", "", "/people/grace"},
+		{"fumiko", "文子", "", ""},
+		{"emile", "émile Zed", "", ""},
+	} {
+		check(t, importing.Author(ctx, blog.ImportName{Slug: a.slug, Name: a.name}, a.bio, a.url))
+	}
+	check(t, importing.Tag(ctx, blog.ImportName{Slug: "ink", Name: "Ink"}, "What is put on paper."))
+	for _, batch := range [][]blog.Import{magazine(), corrections()} {
+		outcomes, err := importing.Add(ctx, batch)
+		check(t, err)
+		for _, o := range outcomes {
+			check(t, o.Err)
+		}
+	}
+	for slug, thread := range threads() {
+		check(t, importing.Comments(ctx, slug, thread))
+	}
+	check(t, importing.Finish(ctx))
+
+	known := &names{named: map[string]string{}}
+	var many []string
+	for range 101 {
+		many = append(many, strconv.Quote(string(id.New(id.Article))))
+	}
+	known.call("["+strings.Join(many, ",")+"]", "101 ids")
+	articles, err := s.Store.Imported(ctx)
+	check(t, err)
+	bySlug := map[string]id.ID{}
+	for _, a := range articles {
+		bySlug[a.Slug] = a.ID
+		known.call(string(a.ID), "article "+a.Slug)
+		known.call(string(a.RevisionID), "text of "+a.Slug)
+	}
+	authors, err := s.Store.AllAuthors(ctx)
+	check(t, err)
+	for _, a := range authors {
+		known.call(string(a.ID), "author "+a.Slug)
+	}
+	tags, err := s.Store.AllTags(ctx)
+	check(t, err)
+	for _, tag := range tags {
+		known.call(string(tag.ID), "tag "+tag.Slug)
+	}
+	moritz := id.At(id.Comment, day("2026-05-20T14:00:00Z"))
+	add := func(i id.ID, article string, parent id.ID, name, at string, visible bool) {
+		check(t, s.Store.AddComments(ctx, []*store.Comment{{
+			ID: i, ArticleID: bySlug[article], ParentID: parent, AuthorName: name, BodyHTML: "<p>" + name + " was here.</p>\n",
+			CreatedAt: day(at), Visible: visible,
+		}}))
+		known.call(string(i), "comment "+name)
+	}
+	add(moritz, "how-to-fold", "", "Moritz", "2026-05-20T14:00:00Z", false)
+	add(id.New(id.Comment), "how-to-fold", moritz, "Nora", "2026-05-20T15:00:00Z", true)
+	add(id.New(id.Comment), "unfinished", "", "Quentin", "2026-05-22T08:00:00Z", true)
+
+	const comment = "id authorName"
+	var found any
+	s.Data(t, &found, `{ articles(first: 100) { nodes { comments(first: 100) { nodes { `+comment+`
+		replies(first: 100) { nodes { `+comment+` replies(first: 100) { nodes { `+comment+` } } } } } } } } }`, nil)
+	eachObject(found, func(o map[string]any) {
+		if name, ok := o["authorName"].(string); ok {
+			known.call(o["id"].(string), "comment "+name)
+		}
+	})
+	return known
+}
+
+// eachObject calls yield with each object in a decoded answer.
+func eachObject(v any, yield func(map[string]any)) {
+	switch v := v.(type) {
+	case map[string]any:
+		yield(v)
+		for _, member := range v {
+			eachObject(member, yield)
+		}
+	case []any:
+		for _, element := range v {
+			eachObject(element, yield)
+		}
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func day(text string) time.Time {
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		panic(err) // it stands in this file
+	}
+	return at.UTC()
+}
+
+// magazine is eight published articles, a draft and a scheduled one. One is by nobody,
+// one under no tag, one has nothing that it needn't have; ink comes out an hour later
+// here than corrections() says, so that its id comes after that of press.
+func magazine() []blog.Import {
+	ada, grace := blog.ImportName{Slug: "ada", Name: "Ada Brandt"}, blog.ImportName{Slug: "grace", Name: "Grace Oyelaran"}
+	fumiko, emile := blog.ImportName{Slug: "fumiko", Name: "文子"}, blog.ImportName{Slug: "emile", Name: "émile Zed"}
+	tag := func(names ...string) []blog.ImportName {
+		var tags []blog.ImportName
+		for _, name := range names {
+			tags = append(tags, blog.ImportName{Slug: strings.ToLower(name), Name: name})
+		}
+		return tags
+	}
+	all := []blog.Import{{
+		Slug: "how-to-fold", Title: "How to Fold a Letter", Summary: "Three folds, and which way round.",
+		Authors: []blog.ImportName{ada}, Tags: tag("Paper", "Tools"), Aliases: []string{"folding"}, Cover: "/img/fold.jpg",
+		PublishedAt: day("2026-05-20T08:00:00Z"), UpdatedAt: day("2026-05-21T10:15:30.5Z"),
+		Markdown: "A letter has *three* parts, so it wants two folds. Begin at the bottom.\n\n" +
+			"## The first fold\n\nUp to where the greeting ends.<script>alert(1)</script>\n\n" +
+			"### If it is thick\n\nUse a [bone folder](https://tools.example/bone).\n\n## The second fold\n\nDown over the first.\n",
+	}, {
+		Slug: "press", Title: "Éclair, a Hand Press", Summary: "It weighs as much as a calf.",
+		Authors: []blog.ImportName{ada, grace}, Tags: tag("Tools", "Ink"),
+		PublishedAt: day("2026-05-12T09:30:00Z"), Markdown: "It stands in the yard & rusts.\n",
+	}, {
+		Slug: "ink", Title: "Ink, and What Is in It", Summary: "Soot, oil, patience.",
+		Authors: []blog.ImportName{grace}, Tags: tag("Ink"),
+		PublishedAt: day("2026-05-12T10:30:00Z"), Markdown: "Soot first.\n",
+	}, {
+		Slug: "kanji", Title: "漢字と🖋", Summary: "Writing with a brush.",
+		Authors: []blog.ImportName{fumiko}, Tags: tag("Ink", "Paper"),
+		PublishedAt: day("2026-04-01T00:00:00Z"), Markdown: "## 永字八法\n\n一点一画。\n",
+	}, {
+		Slug: "unsigned", Title: "Found in a Drawer", Summary: "Nobody knows who wrote it.",
+		Tags: tag("Paper"), PublishedAt: day("2026-03-15T12:00:00+02:00"), Markdown: "Dear reader.\n",
+	}, {
+		Slug: "untagged", Title: "éclair, Again", Summary: "It has moved.",
+		Authors: []blog.ImportName{grace}, PublishedAt: day("2026-02-28T23:59:59.999Z"), Markdown: "To the barn.\n",
+	}, {
+		Slug: "bare", Title: "Zero", PublishedAt: day("2026-01-01T00:00:00Z"), Markdown: "Nothing else.\n",
+	}, {
+		Slug: "long", Title: "A Walk", Summary: "Four hundred words.", Authors: []blog.ImportName{fumiko}, Tags: tag("Tools"),
+		PublishedAt: day("2025-12-24T18:00:00Z"), Markdown: strings.Repeat("We walked on. ", 133) + "Then home.\n",
+	}, {
+		Slug: "unfinished", Title: "Unfinished", Draft: true, Authors: []blog.ImportName{ada}, Tags: tag("Letters", "Paper"),
+		Markdown: "Not yet.\n",
+	}, {
+		Slug: "tomorrow", Title: "Tomorrow", Authors: []blog.ImportName{emile}, Tags: tag("Letters", "Ink"), Aliases: []string{"later"},
+		PublishedAt: day("2999-01-01T00:00:00Z"), Markdown: "Not before then.\n",
+	}}
+	for i := range all {
+		all[i].Source, all[i].Digest = all[i].Slug+".md", "1"
+	}
+	return all
+}
+
+// corrections is what changed afterwards: ink came out when press did.
+func corrections() []blog.Import {
+	var changed []blog.Import
+	for _, in := range magazine() {
+		if in.Slug == "ink" {
+			in.PublishedAt, in.Digest = day("2026-05-12T09:30:00Z"), "2"
+			changed = append(changed, in)
+		}
+	}
+	return changed
+}
+
+func threads() map[string][]blog.ImportComment {
+	say := func(name, at, text string, replies ...blog.ImportComment) blog.ImportComment {
+		return blog.ImportComment{Name: name, At: day(at), Markdown: text, Replies: replies}
+	}
+	return map[string][]blog.ImportComment{
+		"how-to-fold": {
+			say("Ines", "2026-05-20T10:00:00Z", "Which way is *up*?<img src=x onerror=alert(1)>",
+				say("Jonas", "2026-05-20T11:00:00Z", "The greeting is.",
+					say("Klara", "2026-05-20T12:00:00Z", "Not in my letters.")),
+				say("Lena", "2026-05-20T13:00:00Z", "Away from you.")),
+			say("Otto", "2026-05-20T16:00:00Z", "I use envelopes."),
+		},
+		"press": {say("Petra", "2026-05-13T07:00:00Z", "Is it for sale?")},
+	}
+}

@@ -1,0 +1,238 @@
+// Package tests holds Stoa as a whole to its promises, through the same doors as its users.
+package tests
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	gql "github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/vektah/gqlparser/v2"
+)
+
+// mayImport is which packages of Stoa's each package may import, tests excepted. It is the
+// source of truth: docs/architecture.md tells the same in prose.
+var mayImport = map[string][]string{
+	"":                   {"app"},
+	"app":                {"blog", "gateway", "gateway/playground", "graph", "graph/generated", "importer", "importer/demo", "problem", "store", "store/bus", "store/embedded"},
+	"gateway":            {"problem", "id"},
+	"gateway/playground": {},
+	"graph":              {"blog", "dataloader", "graph/generated", "id", "problem", "store", "store/cache"},
+	"graph/generated":    {"blog", "dataloader", "graph/scalar", "id", "store"},
+	"graph/scalar":       {"id", "problem"},
+	"dataloader":         {"id", "problem", "store", "store/cache"},
+	"blog":               {"blog/markdown", "id", "problem", "store"},
+	"blog/markdown":      {},
+	"store":              {"id", "problem", "store/bus", "store/cache"},
+	"store/cache":        {"problem", "store/bus"},
+	"store/bus":          {},
+	"store/embedded":     {"problem"},
+	"importer":           {"blog", "id", "problem", "store"},
+	"importer/demo":      {},
+	"id":                 {},
+	"problem":            {},
+}
+
+// homes is which of Stoa's packages may import what reaches out of the process.
+var homes = []struct {
+	imported string // an import path, or a prefix that ends with a slash
+	by       []string
+}{
+	{"go.mongodb.org/", []string{"store", "store/embedded"}},
+	{"github.com/redis/", []string{"store/bus", "store/cache"}},
+	{"github.com/dgraph-io/", []string{"store/cache"}},
+	{"github.com/FerretDB/", []string{"store/embedded"}},
+	{"modernc.org/", []string{"store/embedded"}},
+	{"github.com/99designs/gqlgen/", []string{"app", "gateway", "graph", "graph/generated", "graph/scalar"}},
+	{"net/http", []string{"app", "gateway", "gateway/playground"}},
+	{"math/rand", nil},
+}
+
+type goPackage struct {
+	ImportPath string
+	Dir        string
+	Doc        string
+	GoFiles    []string
+	Imports    []string
+}
+
+// packages lists Stoa's packages as go list sees them, those of tests/ excepted.
+func packages(t *testing.T) map[string]goPackage {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Dir,Doc,GoFiles,Imports", "stoa/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	all := map[string]goPackage{}
+	for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p goPackage
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, "stoa"), "/")
+		if name != "tests" && !strings.HasPrefix(name, "tests/") {
+			all[name] = p
+		}
+	}
+}
+
+func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
+	all := packages(t)
+	for _, name := range slices.Sorted(maps.Keys(mayImport)) {
+		if _, ok := all[name]; !ok {
+			t.Errorf("the table names %q, which isn't there", name)
+		}
+	}
+	for name, p := range all {
+		allowed, ok := mayImport[name]
+		if !ok {
+			t.Errorf("package %s has no row in the table", p.ImportPath)
+			continue
+		}
+		for _, imported := range p.Imports {
+			if rest, ours := strings.CutPrefix(imported, "stoa/"); ours && !slices.Contains(allowed, rest) {
+				t.Errorf("%s may not import %s", p.ImportPath, imported)
+			}
+			for _, home := range homes {
+				matches := imported == home.imported || strings.HasSuffix(home.imported, "/") && strings.HasPrefix(imported, home.imported)
+				if matches && !slices.Contains(home.by, name) {
+					t.Errorf("%s may not import %s: only %v may", p.ImportPath, imported, home.by)
+				}
+			}
+		}
+	}
+}
+
+func TestPackagesSayWhatTheyAreFor(t *testing.T) {
+	for name, p := range packages(t) {
+		if name == "graph/generated" {
+			continue
+		}
+		if len(p.Doc) < 20 {
+			t.Errorf("%s needs a package comment that says what it is for; it has %q", p.ImportPath, p.Doc)
+		}
+		text := ""
+		for _, file := range p.GoFiles {
+			parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, parser.PackageClauseOnly|parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if parsed.Doc != nil {
+				text += parsed.Doc.Text()
+			}
+		}
+		if name != "" && !strings.Contains(strings.ReplaceAll(text, "\n", " "), "import") {
+			t.Errorf("the package comment of %s doesn't say what it may import", p.ImportPath)
+		}
+	}
+}
+
+// Resolvers decide nothing: no branch, no loop, no function of their own, at most two
+// statements. A resolver is a method of a type that embeds graph's Resolver.
+func TestResolversAreOneCall(t *testing.T) {
+	p := packages(t)["graph"]
+	var files []*ast.File
+	embeds := map[string]bool{}
+	for _, name := range p.GoFiles {
+		parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, parsed)
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			if spec, ok := n.(*ast.TypeSpec); ok {
+				if s, ok := spec.Type.(*ast.StructType); ok && len(s.Fields.List) == 1 && len(s.Fields.List[0].Names) == 0 {
+					if of, ok := s.Fields.List[0].Type.(*ast.Ident); ok && of.Name == "Resolver" {
+						embeds[spec.Name.Name] = true
+					}
+				}
+			}
+			return true
+		})
+	}
+	resolvers := 0
+	for _, file := range files {
+		for _, d := range file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || f.Recv == nil {
+				continue
+			}
+			receiver, ok := f.Recv.List[0].Type.(*ast.Ident)
+			if !ok || !embeds[receiver.Name] {
+				continue
+			}
+			resolvers++
+			if len(f.Body.List) > 2 {
+				t.Errorf("%s.%s has %d statements", receiver, f.Name, len(f.Body.List))
+			}
+			ast.Inspect(f.Body, func(n ast.Node) bool {
+				switch n.(type) {
+				case *ast.IfStmt, *ast.ForStmt, *ast.RangeStmt, *ast.SwitchStmt, *ast.TypeSwitchStmt, *ast.SelectStmt, *ast.FuncLit, *ast.GoStmt:
+					t.Errorf("%s.%s decides: it has a %T", receiver, f.Name, n)
+				}
+				return true
+			})
+		}
+	}
+	if resolvers < 25 {
+		t.Errorf("found %d resolvers: have they moved?", resolvers)
+	}
+}
+
+func schema(t *testing.T) *gql.Schema {
+	t.Helper()
+	text, err := os.ReadFile("../schema.graphqls")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := gqlparser.LoadSchema(&gql.Source{Name: "schema.graphqls", Input: string(text)})
+	var broken *gqlerror.Error
+	if errors.As(err, &broken) {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestEverySchemaElementIsDescribed(t *testing.T) {
+	for _, d := range schema(t).Types {
+		if d.BuiltIn {
+			continue
+		}
+		if d.Description == "" {
+			t.Errorf("%s has no description", d.Name)
+		}
+		for _, f := range d.Fields {
+			if strings.HasPrefix(f.Name, "__") {
+				continue
+			}
+			if f.Description == "" {
+				t.Errorf("%s.%s has no description", d.Name, f.Name)
+			}
+			for _, a := range f.Arguments {
+				if a.Description == "" {
+					t.Errorf("%s.%s(%s:) has no description", d.Name, f.Name, a.Name)
+				}
+			}
+		}
+		for _, v := range d.EnumValues {
+			if v.Description == "" {
+				t.Errorf("%s.%s has no description", d.Name, v.Name)
+			}
+		}
+	}
+}

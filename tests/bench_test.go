@@ -1,0 +1,111 @@
+package tests
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"stoa/blog"
+	"stoa/tests/redistest"
+	"stoa/tests/stoatest"
+)
+
+// pages are the queries of a site's pages.
+var pages = []struct{ name, query string }{
+	{"home", `{ articles(first: 20) { nodes { slug title summary publishedAt author { name slug } tags { name slug } commentCount } pageInfo { hasNextPage endCursor } } }`},
+	{"article", `{ article(slug: "article-7") { title bodyHtml publishedAt readingMinutes author { name } tags { name slug } tableOfContents { level text anchor } commentCount
+		comments(first: 20) { nodes { authorName createdAt bodyHtml replyCount } pageInfo { hasNextPage } } next { slug title } previous { slug title } related { slug title } } }`},
+	{"tag", `{ tag(slug: "tag-1") { name description articleCount articles(first: 20) { nodes { slug title author { name } } pageInfo { hasNextPage endCursor } } } }`},
+	{"field", `query($id: ID!) { node(id: $id) { ... on Article { title } } }`},
+}
+
+// BenchmarkPages measures each page through the HTTP handler: cold, with everything in
+// Redis and nothing in the process, and with everything in the process. It reports the
+// database commands of each.
+//
+//	go test -run '^$' -bench Pages ./tests
+func BenchmarkPages(b *testing.B) {
+	for _, articles := range []int{300} {
+		embedded := stoatest.Start(b, nil)
+		fill(b, embedded, articles)
+		shared := stoatest.Start(b, stoatest.Settings{"STOA_MONGODB_URI": stoatest.Database(b), "STOA_REDIS_URL": redistest.Start(b).URL()})
+		fill(b, shared, articles)
+		benchmarkPages(b, embedded, "cold", true)
+		benchmarkPages(b, shared, "redis", true)
+		benchmarkPages(b, embedded, "process", false)
+	}
+}
+
+// BenchmarkEmbedded measures how far the embedded database goes: the home page, cold and
+// warm, at three sizes. It takes minutes to fill.
+//
+//	go test -run '^$' -bench Embedded -benchtime 5x -timeout 60m ./tests
+func BenchmarkEmbedded(b *testing.B) {
+	for _, articles := range []int{300, 2_000, 10_000} {
+		b.Run(fmt.Sprint(articles), func(b *testing.B) {
+			s := stoatest.Start(b, nil)
+			fill(b, s, articles)
+			benchmarkPages(b, s, "cold", true)
+			benchmarkPages(b, s, "process", false)
+		})
+	}
+}
+
+// fill stores n articles, the first hundred with twenty comments each.
+func fill(b *testing.B, s *stoatest.Stoa, n int) {
+	b.Helper()
+	s.Import(b, stoatest.Articles(n))
+	importing, err := s.Blog.BeginImport(b.Context(), false)
+	if err != nil {
+		b.Fatal(err)
+	}
+	at := time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC)
+	var thread []blog.ImportComment
+	for i := range 20 {
+		thread = append(thread, blog.ImportComment{Name: fmt.Sprint("Reader ", i), Markdown: "A comment of *some* length, as readers write them.", At: at.Add(time.Duration(i) * time.Minute)})
+	}
+	for i := range min(n, 100) {
+		if err := importing.Comments(b.Context(), fmt.Sprintf("article-%d", i), thread); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func benchmarkPages(b *testing.B, s *stoatest.Stoa, name string, flush bool) {
+	var some struct{ Article struct{ ID string } }
+	s.Data(b, &some, `{ article(slug: "article-7") { id } }`, nil)
+	for _, page := range pages {
+		body, err := json.Marshal(map[string]any{"query": page.query, "variables": map[string]any{"id": some.Article.ID}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(page.name+"/"+name, func(b *testing.B) {
+			handler := s.Handler()
+			ask := func() *httptest.ResponseRecorder {
+				request := httptest.NewRequest(http.MethodPost, "/graphql", bytes.NewReader(body))
+				request.Header.Set("Content-Type", "application/json")
+				response := httptest.NewRecorder()
+				handler.ServeHTTP(response, request)
+				return response
+			}
+			for range 3 { // into Redis and the process, which may drop what is set at once
+				if r := ask(); r.Code != http.StatusOK || bytes.Contains(r.Body.Bytes(), []byte(`"errors"`)) {
+					b.Fatalf("%d %.300s", r.Code, r.Body)
+				}
+			}
+			s.Commands()
+			b.ReportAllocs()
+			for b.Loop() {
+				if flush {
+					s.Store.Flush()
+				}
+				ask()
+			}
+			b.ReportMetric(float64(s.Commands())/float64(b.N), "commands/op")
+		})
+	}
+}

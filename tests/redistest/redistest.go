@@ -1,0 +1,362 @@
+// Package redistest gives tests a Redis of their own: the redis-server on the PATH, or an
+// embedded one (miniredis) where there is none. It is for tests alone, may be imported by
+// any of them, and imports nothing of ours. Entry points: Start, Open.
+package redistest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// startLimit is how long a server may take until it answers. It usually takes 20 ms.
+const startLimit = 10 * time.Second
+
+// Server is a Redis server of one test, or of one package's tests.
+type Server struct {
+	socket string
+	folder string
+	server kind
+}
+
+// kind is what differs between a process and an embedded server.
+type kind interface {
+	start(folder, socket string) error
+	// save keeps what is there for the next start.
+	save(ctx context.Context, client *redis.Client) error
+	// forget undoes save.
+	forget(folder string) error
+	// kill ends it at once.
+	kill() error
+	pause() error
+	resume() error
+	name() string
+}
+
+// Start starts a server and stops it when t ends. The log of t says which kind it is.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	s, err := Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("Redis is %s", s.Kind())
+	t.Cleanup(s.Stop)
+	return s
+}
+
+// Open is Start for a TestMain: who calls it calls Stop.
+func Open() (*Server, error) {
+	// Not t.TempDir: the path of a socket can have no more than 107 bytes.
+	folder, err := os.MkdirTemp("", "redis")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{folder: folder, socket: filepath.Join(folder, "redis.sock"), server: &embedded{}}
+	if path, err := exec.LookPath("redis-server"); err == nil {
+		s.server = &process{path: path}
+	}
+	if err := s.start(); err != nil {
+		s.Stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Kind says which Redis it is.
+func (s *Server) Kind() string { return s.server.name() }
+
+// Real says whether it is a redis-server; an embedded one has no memory limit, no CONFIG
+// and no CLIENT KILL.
+func (s *Server) Real() bool { _, ok := s.server.(*process); return ok }
+
+// URL is where it is, also after a restart.
+func (s *Server) URL() string { return "unix://" + s.socket }
+
+// Socket is the path of the Unix socket that it listens on, for whoever stands between.
+func (s *Server) Socket() string { return s.socket }
+
+// Client returns a plain client, closed when t ends.
+func (s *Server) Client(t testing.TB) *redis.Client {
+	c := s.client()
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func (s *Server) client() *redis.Client {
+	return redis.NewClient(&redis.Options{Network: "unix", Addr: s.socket, MaxRetries: -1, ContextTimeoutEnabled: true})
+}
+
+// Stop ends it for good. It may be called more than once.
+func (s *Server) Stop() {
+	_ = s.server.kill()
+	_ = os.RemoveAll(s.folder)
+}
+
+// Kill ends it at once, as if its machine had lost power; Restart(t, false) starts it again.
+func (s *Server) Kill(t testing.TB) {
+	t.Helper()
+	if err := s.server.kill(); err != nil {
+		t.Fatalf("kill Redis: %v", err)
+	}
+}
+
+// Restart ends it at once and starts it again at the same address: with the data it has
+// now, or with none. Either way it is another life, with another run_id.
+func (s *Server) Restart(t testing.TB, keepData bool) {
+	t.Helper()
+	if keepData {
+		s.Save(t)
+	}
+	s.Kill(t)
+	if !keepData {
+		s.Forget(t)
+	}
+	if err := s.start(); err != nil {
+		t.Fatalf("restart Redis: %v", err)
+	}
+}
+
+// Save keeps the data of this moment for the next start, whatever changes until then.
+func (s *Server) Save(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	c := s.client()
+	defer c.Close()
+	if err := s.server.save(ctx, c); err != nil {
+		t.Fatalf("save what Redis has: %v", err)
+	}
+}
+
+// Forget lets the next start begin with nothing.
+func (s *Server) Forget(t testing.TB) {
+	t.Helper()
+	if err := s.server.forget(s.folder); err != nil {
+		t.Fatalf("remove what Redis saved: %v", err)
+	}
+}
+
+// Pause makes it answer nobody, until Resume. Connections stay, and are still accepted.
+func (s *Server) Pause(t testing.TB) {
+	t.Helper()
+	if err := s.server.pause(); err != nil {
+		t.Fatalf("pause Redis: %v", err)
+	}
+}
+
+// Resume ends a pause.
+func (s *Server) Resume(t testing.TB) {
+	t.Helper()
+	if err := s.server.resume(); err != nil {
+		t.Fatalf("resume Redis: %v", err)
+	}
+}
+
+func (s *Server) start() error {
+	if err := s.server.start(s.folder, s.socket); err != nil {
+		return fmt.Errorf("start %s: %w", s.Kind(), err)
+	}
+	c := s.client()
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	for {
+		err := c.Ping(ctx).Err()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("start %s: %w", s.Kind(), err)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// process is a redis-server of its own process.
+type process struct {
+	path string
+	cmd  *exec.Cmd
+}
+
+func (p *process) name() string { return p.path }
+
+func (p *process) start(folder, socket string) error {
+	_ = os.Remove(socket)
+	p.cmd = exec.Command(p.path, "--port", "0", "--unixsocket", socket, "--dir", folder,
+		"--save", "", "--appendonly", "no", "--daemonize", "no", "--loglevel", "warning", "--logfile", filepath.Join(folder, "log"))
+	return p.cmd.Start()
+}
+
+func (p *process) save(ctx context.Context, client *redis.Client) error {
+	return client.Save(ctx).Err()
+}
+
+func (p *process) forget(folder string) error {
+	err := os.Remove(filepath.Join(folder, "dump.rdb"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func (p *process) kill() error {
+	if p.cmd == nil || p.cmd.Process == nil {
+		return nil
+	}
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	_ = p.cmd.Wait() // its error is that it was killed
+	p.cmd = nil
+	return nil
+}
+
+func (p *process) pause() error  { return p.cmd.Process.Signal(syscall.SIGSTOP) }
+func (p *process) resume() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
+
+// Proxy stands between a client and a server, so that a test can part the two.
+type Proxy struct {
+	listener         net.Listener
+	network, address string // of the server
+	done             sync.WaitGroup
+
+	mu    sync.Mutex
+	cut   bool
+	conns map[net.Conn]struct{}
+}
+
+// Between starts a proxy to s on the loopback interface, and stops it when t ends.
+func Between(t testing.TB, s *Server) *Proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Proxy{listener: l, network: "unix", address: s.socket, conns: map[net.Conn]struct{}{}}
+	p.done.Add(1)
+	go p.accept()
+	t.Cleanup(p.stop)
+	return p
+}
+
+func (p *Proxy) stop() {
+	_ = p.listener.Close()
+	p.Cut()
+	p.done.Wait()
+}
+
+// URL is where the proxy is.
+func (p *Proxy) URL() string { return "redis://" + p.listener.Addr().String() }
+
+// Cut closes every connection and admits no other, until Mend.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut = true
+	p.close()
+}
+
+// Mend ends a Cut.
+func (p *Proxy) Mend() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut = false
+}
+
+// Kick closes every connection; new ones are welcome at once.
+func (p *Proxy) Kick() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.close()
+}
+
+func (p *Proxy) close() {
+	for c := range p.conns {
+		_ = c.Close()
+	}
+	clear(p.conns)
+}
+
+func (p *Proxy) accept() {
+	defer p.done.Done()
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		p.done.Add(1)
+		go func() {
+			defer p.done.Done()
+			p.serve(client)
+		}()
+	}
+}
+
+func (p *Proxy) serve(client net.Conn) {
+	defer client.Close()
+	server, err := net.Dial(p.network, p.address)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	if !p.admit(client, server) {
+		return
+	}
+	defer p.leave(client, server)
+	p.done.Add(1)
+	go func() {
+		defer p.done.Done()
+		pipe(server, client)
+	}()
+	pipe(client, server)
+}
+
+func (p *Proxy) admit(conns ...net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range conns {
+		if p.cut {
+			return false
+		}
+		p.conns[c] = struct{}{}
+	}
+	return true
+}
+
+func (p *Proxy) leave(conns ...net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range conns {
+		delete(p.conns, c)
+	}
+}
+
+// pipe copies until either end is closed, and then closes both.
+func pipe(to, from net.Conn) {
+	defer to.Close()
+	defer from.Close()
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		if n > 0 {
+			if _, err := to.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
