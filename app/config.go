@@ -209,8 +209,8 @@ func flags(args []string, given map[string]string) (rest []string, err error) {
 		if name == "h" || name == "help" {
 			return []string{"help"}, nil
 		}
-		if name == "dry-run" && !has {
-			rest = append(rest, "--dry-run")
+		if (name == "dry-run" || name == "list") && !has {
+			rest = append(rest, "--"+name)
 			continue
 		}
 		v, ok := variableByFlag(name)

@@ -139,17 +139,20 @@ func address(l net.Listener) string {
 // runImport imports a folder into the database: through the server that holds it, when
 // one runs on the same data folder.
 func runImport(ctx context.Context, c Config, log *slog.Logger, args []string, out, errOut io.Writer) error {
-	dry := false
+	dry, list := false, false
 	var words []string
 	for _, arg := range args {
-		if arg == "--dry-run" {
+		switch arg {
+		case "--dry-run":
 			dry = true
-			continue
+		case "--list":
+			list = true
+		default:
+			words = append(words, arg)
 		}
-		words = append(words, arg)
 	}
 	if len(words) != 2 || words[0] != "markdown" {
-		return usage("use: import markdown DIR [--dry-run]")
+		return usage("use: import markdown DIR [--dry-run] [--list]")
 	}
 	dir := words[1]
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
@@ -160,7 +163,15 @@ func runImport(ctx context.Context, c Config, log *slog.Logger, args []string, o
 		return err
 	}
 	defer a.Close(context.WithoutCancel(ctx))
-	return importFolder(ctx, a, dir, dry, out, errOut)
+	report, err := importFolder(ctx, a, dir, dry, errOut)
+	if list {
+		err = errors.Join(err, report.List(out))
+	}
+	err = errors.Join(err, report.Table(out))
+	if err == nil && report.Failed > 0 {
+		return errFailed
+	}
+	return err
 }
 
 // openForCommand opens the database for a command that ends: through the server that
@@ -180,30 +191,26 @@ func openForCommand(ctx context.Context, c Config, log *slog.Logger) (*App, erro
 	return attach(ctx, c, log, uri)
 }
 
-// importFolder imports dir, prints what came of it, and fails when a file did.
-func importFolder(ctx context.Context, a *App, dir string, dry bool, out, errOut io.Writer) error {
+// importFolder imports dir and reports what came of every file in it.
+func importFolder(ctx context.Context, a *App, dir string, dry bool, progress io.Writer) (importer.Report, error) {
 	name, err := importer.Identity(dir)
 	if err != nil {
-		return err
+		return importer.Report{}, err
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return fmt.Errorf("open the folder: %w", err)
+		return importer.Report{}, fmt.Errorf("open the folder: %w", err)
 	}
 	defer root.Close()
 	importing, err := a.Blog.BeginImport(ctx, dry)
 	if err != nil {
-		return err
+		return importer.Report{}, err
 	}
-	report, err := importer.Markdown(ctx, importer.Options{FS: root.FS(), Name: name, DryRun: dry, Import: importing.Add, Out: errOut})
-	if err == nil {
-		err = importing.Finish(ctx)
+	report, err := importer.Markdown(ctx, importer.Options{FS: root.FS(), Name: name, DryRun: dry, Import: importing.Add, Out: progress})
+	if err != nil {
+		return report, err
 	}
-	err = errors.Join(err, report.List(out), report.Table(out))
-	if err == nil && report.Failed > 0 {
-		return errFailed
-	}
-	return err
+	return report, importing.Finish(ctx)
 }
 
 // version is the module's version and the commit it was built from, where known.
@@ -226,9 +233,10 @@ func help(out io.Writer) {
 	fmt.Fprint(out, `Stoa serves articles over GraphQL out of MongoDB, or out of a database of its own.
 
   stoa [serve]                         serve; http://localhost:8080/ is the playground
-  stoa import markdown DIR [--dry-run] import a folder of Markdown with front matter
+  stoa import markdown DIR             import a folder of Markdown with front matter
                                        (Hugo, Jekyll, Zola, Hashnode); repeat it at will,
-                                       also while a server runs on the same data folder
+                                       also while a server runs on the same data folder;
+                                       --dry-run only tells, --list tells of every file
   stoa schema                          print the schema
   stoa version                         print the version
 
