@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -126,6 +127,12 @@ func (i *Importing) add(ctx context.Context, in Import) (ImportStatus, error) {
 		if after.TagIDs, err = i.tagIDs(ctx, in.Tags); err != nil {
 			return "", err
 		}
+		// Without relations it is found by the next import, should this one be killed
+		// before it relates it.
+		if before == nil || !slices.Equal(before.AuthorIDs, after.AuthorIDs) || !slices.Equal(before.TagIDs, after.TagIDs) {
+			after.RelatedIDs = []id.ID{}
+			i.touched[after.ID] = true
+		}
 		if err := i.write(ctx, before, after, in.Markdown, rendered); err != nil {
 			return "", err
 		}
@@ -135,7 +142,6 @@ func (i *Importing) add(ctx context.Context, in Import) (ImportStatus, error) {
 	for _, old := range after.OldSlugs {
 		i.slugs[old] = after.ID
 	}
-	i.touched[after.ID] = true
 	return status, nil
 }
 
@@ -282,7 +288,10 @@ func (i *Importing) Author(ctx context.Context, n ImportName, bio, url string) e
 	if there := i.authors[n.Slug]; there != nil {
 		a.ID = there.ID
 	}
-	a.Name, a.NameKey, a.BioHTML, a.URL = n.Name, store.SortKey(n.Name), rendered.HTML, url
+	a.Name, a.NameKey, a.BioHTML = n.Name, store.SortKey(n.Name), rendered.HTML
+	if url != "" {
+		a.URL = &url
+	}
 	i.authors[n.Slug] = a
 	return i.blog.store.PutAuthor(ctx, a)
 }

@@ -70,12 +70,12 @@ type Image struct {
 
 // Author is somebody who writes.
 type Author struct {
-	ID      id.ID  `bson:"_id"`
-	Slug    string `bson:"slug"`
-	Name    string `bson:"name"`
-	NameKey string `bson:"nameKey"` // by which names are ordered: see SortKey
-	BioHTML string `bson:"bioHtml"` // rendered and sanitised
-	URL     string `bson:"url,omitempty"`
+	ID      id.ID   `bson:"_id"`
+	Slug    string  `bson:"slug"`
+	Name    string  `bson:"name"`
+	NameKey string  `bson:"nameKey"`       // by which names are ordered: see SortKey
+	BioHTML string  `bson:"bioHtml"`       // rendered and sanitised
+	URL     *string `bson:"url,omitempty"` // nil where there is none
 }
 
 // Tag is what an article is about.
