@@ -6,6 +6,7 @@ package id
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"strings"
@@ -43,6 +44,11 @@ func New(kind Kind) ID { return At(kind, time.Now()) }
 func At(kind Kind, t time.Time) ID {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the process instead
+	return from(kind, t, b)
+}
+
+// from makes a UUID version 7 of t and the bits of b that it leaves free.
+func from(kind Kind, t time.Time, b [16]byte) ID {
 	ms := max(t.UnixMilli(), 0)
 	var head [8]byte
 	binary.BigEndian.PutUint64(head[:], uint64(ms)<<16)
@@ -50,6 +56,13 @@ func At(kind Kind, t time.Time) ID {
 	b[6] = 0x70 | b[6]&0x0f // version 7, RFC 9562 section 5.7
 	b[8] = 0x80 | b[8]&0x3f // variant
 	return ID(string(kind) + "_" + encode(b))
+}
+
+// Derived is At with a random part that follows from seed: the same kind, time and seed
+// give the same ID, so that what is made again isn't made twice.
+func Derived(kind Kind, t time.Time, seed string) ID {
+	sum := sha256.Sum256([]byte(seed))
+	return from(kind, t, [16]byte(sum[:16]))
 }
 
 // Kind returns the prefix of i, or "" where there is none.
