@@ -78,6 +78,11 @@ type Options struct {
 	// out. 0 is 20; GraphiQL's introspection has 15.
 	MaxDepth int
 
+	// MaxObjects is how many objects an answer could hold by the sizes of the pages asked for,
+	// a text counting as 25. 0 is 100,000. Raising it raises the memory one request can take,
+	// by some 500 bytes each.
+	MaxObjects int
+
 	// Log gets what concerns no single error: requests that timed out. nil is slog.Default().
 	Log *slog.Logger
 }
@@ -106,6 +111,7 @@ type Gateway struct {
 	introspection bool
 	maxBody       int64
 	timeout       time.Duration
+	maxObjects    int64
 	log           *slog.Logger
 	draining      atomic.Bool
 	buffers       buffers
@@ -117,7 +123,7 @@ func New(o Options) (*Gateway, error) {
 	if o.Schema == nil || o.Present == nil || o.Recover == nil {
 		return nil, errors.New("gateway: Schema, Present and Recover are needed")
 	}
-	if o.MaxBody < 0 || o.Timeout < 0 || o.MaxTokens < 0 || o.MaxDepth < 0 {
+	if o.MaxBody < 0 || o.Timeout < 0 || o.MaxTokens < 0 || o.MaxDepth < 0 || o.MaxObjects < 0 {
 		return nil, errors.New("gateway: a limit is negative; 0 is its default")
 	}
 	if o.Log == nil {
@@ -132,6 +138,7 @@ func New(o Options) (*Gateway, error) {
 		introspection: o.Introspection,
 		maxBody:       orDefault(o.MaxBody, defaultMaxBody),
 		timeout:       orDefault(o.Timeout, defaultTimeout),
+		maxObjects:    int64(orDefault(o.MaxObjects, defaultMaxObjects)),
 		log:           o.Log,
 	}
 	g.documents = newDocuments(o.Schema.Schema(), orDefault(o.MaxTokens, defaultMaxTokens), orDefault(o.MaxDepth, defaultMaxDepth), o.Introspection)

@@ -84,6 +84,11 @@ func (g *Gateway) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 		return nil, no
 	}
 
+	// Is there an end to what it asks for?
+	if no := weigh(operation, variables, g.maxObjects); no != nil {
+		return nil, no
+	}
+
 	return g.execute(ctx, document, &graphql.RawParams{
 		Query:         envelope.query,
 		OperationName: operation.Name,

@@ -33,6 +33,7 @@ const (
 	codeValidationFailed      = errcode.ValidationFailed
 	codeDocumentTooLarge      = "DOCUMENT_TOO_LARGE"
 	codeDocumentTooDeep       = "DOCUMENT_TOO_DEEP"
+	codeAnswerTooLarge        = "ANSWER_TOO_LARGE"
 	codeOperationNotFound     = "OPERATION_NOT_FOUND"
 	codeIntrospectionDisabled = "INTROSPECTION_DISABLED"
 
