@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"stoa/problem"
@@ -35,6 +37,7 @@ func (e Errors) Present(ctx context.Context, err error) *gqlerror.Error {
 		}
 		shown.Locations = located.Locations
 	}
+	argument := e.argument(ctx, shown)
 	var refused *problem.Error
 	switch {
 	case errors.As(err, &refused):
@@ -42,10 +45,12 @@ func (e Errors) Present(ctx context.Context, err error) *gqlerror.Error {
 		shown.Extensions = map[string]any{"code": string(refused.Code)}
 		if len(refused.Path) > 0 {
 			shown.Extensions["argument"] = refused.Path
+		} else if len(argument) > 0 {
+			shown.Extensions["argument"] = argument
 		}
 	case located != nil && located.Unwrap() == nil:
 		shown.Message, shown.Rule, shown.Extensions = located.Message, located.Rule, located.Extensions
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(ctx.Err(), context.DeadlineExceeded): // the request's own, not the database's
 		shown.Message = "this took too long: ask for less at once, or try again"
 		shown.Extensions = map[string]any{"code": codeTimeout}
 	default:
@@ -57,6 +62,26 @@ func (e Errors) Present(ctx context.Context, err error) *gqlerror.Error {
 		shown.Extensions = map[string]any{"code": codeInternal, "reference": reference}
 	}
 	return shown
+}
+
+// argument makes an error about an argument one of the field that takes it: gqlgen goes on
+// with the path of the field in the argument, where a client expects a field of the answer.
+// It returns what it has taken off the path.
+func (Errors) argument(ctx context.Context, shown *gqlerror.Error) ast.Path {
+	field := graphql.GetFieldContext(ctx)
+	if field == nil {
+		return nil
+	}
+	if position := field.Field.Position; len(shown.Locations) == 0 && position != nil {
+		shown.Locations = []gqlerror.Location{{Line: position.Line, Column: position.Column}}
+	}
+	path := field.Path()
+	if len(shown.Path) <= len(path) || !slices.Equal(shown.Path[:len(path)], path) {
+		return nil
+	}
+	argument := shown.Path[len(path):]
+	shown.Path = path
+	return argument
 }
 
 // Recover makes an error of a panic, with its stack for the log.

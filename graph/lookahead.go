@@ -75,7 +75,7 @@ func (s *step) run(ctx context.Context, l *dataloader.Loaders) {
 // business: the loaders remember them for the fields that they belong to.
 func walk(ctx context.Context, op *graphql.OperationContext, values []any, selected ast.SelectionSet) {
 	l := dataloader.From(ctx)
-	inMemory := cache.MemoryOnly(ctx)
+	inMemory := dataloader.MemoryOnly(ctx)
 	level := steps(op, values, selected)
 	for len(level) > 0 {
 		var waiting []*step

@@ -981,7 +981,7 @@ enum OrderDirection {
 type Image {
   "Where the picture is."
   url: URL!
-  "What the picture shows, for those who can't see it; empty when it only decorates."
+  "What the picture shows, for those who can't see it; empty when it only decorates, or when nobody has said."
   alt: String!
 }
 
@@ -999,7 +999,7 @@ type Query {
 # ── Articles ──────────────────────────────────────────────
 
 extend type Query {
-  "The published article with this slug, or with this slug in the past; null when there is none. Example: ` + "`" + `article(slug: \"how-to-fold\")` + "`" + `."
+  "The published article with this slug, or with this slug in the past; null when there is none. Example: ` + "`" + `article(slug: \"the-painted-porch\")` + "`" + `."
   article("The last part of the article's address." slug: String!): Article
   "Published articles, newest first unless ` + "`" + `orderBy` + "`" + ` says otherwise."
   articles(
@@ -1020,9 +1020,9 @@ extend type Query {
 
 "Which articles: those that meet every condition given."
 input ArticleWhere {
-  "Has the tag with this slug. Example: ` + "`" + `\"typography\"` + "`" + `."
+  "Has the tag with this slug. Example: ` + "`" + `\"history\"` + "`" + `."
   tag: String
-  "Is by the author with this slug, alone or with others. Example: ` + "`" + `\"ada\"` + "`" + `."
+  "Is by the author with this slug, alone or with others. Example: ` + "`" + `\"ruth-casey\"` + "`" + `."
   author: String
   "Was published at this moment or later."
   publishedAfter: DateTime
@@ -1054,7 +1054,7 @@ enum ArticleOrderField {
 type Article implements Node {
   "Names this article; begins with ` + "`" + `art_` + "`" + `."
   id: ID!
-  "The last part of its address: lower-case letters, digits and hyphens, unique among articles. Example: ` + "`" + `how-to-fold` + "`" + `."
+  "The last part of its address: lower-case letters, digits and hyphens, unique among articles. Example: ` + "`" + `the-painted-porch` + "`" + `."
   slug: String!
   "Its title, as plain text."
   title: String!
@@ -1136,9 +1136,9 @@ type ArticleEdge {
 # ── Authors ───────────────────────────────────────────────
 
 extend type Query {
-  "The author with this slug; null when there is none. Example: ` + "`" + `author(slug: \"ada\")` + "`" + `."
+  "The author with this slug; null when there is none. Example: ` + "`" + `author(slug: \"ruth-casey\")` + "`" + `."
   author("The last part of the author's address." slug: String!): Author
-  "All authors, by name."
+  "All authors, by name, those who have published nothing yet included."
   authors(
     "How many from the start, 1 to 100; 20 when neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
     first: Int
@@ -1155,7 +1155,7 @@ extend type Query {
 type Author implements Node {
   "Names this author; begins with ` + "`" + `aut_` + "`" + `."
   id: ID!
-  "The last part of the author's address: lower-case letters, digits and hyphens, unique among authors. Example: ` + "`" + `ada` + "`" + `."
+  "The last part of the author's address: lower-case letters, digits and hyphens, unique among authors. Example: ` + "`" + `ruth-casey` + "`" + `."
   slug: String!
   "The name as it is shown."
   name: String!
@@ -1201,9 +1201,9 @@ type AuthorEdge {
 # ── Tags ──────────────────────────────────────────────────
 
 extend type Query {
-  "The tag with this slug; null when there is none. Example: ` + "`" + `tag(slug: \"typography\")` + "`" + `."
+  "The tag with this slug; null when there is none. Example: ` + "`" + `tag(slug: \"history\")` + "`" + `."
   tag("The last part of the tag's address." slug: String!): Tag
-  "All tags, by name."
+  "All tags, by name, those that no published article has included."
   tags(
     "How many from the start, 1 to 100; 20 when neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
     first: Int
@@ -1220,7 +1220,7 @@ extend type Query {
 type Tag implements Node {
   "Names this tag; begins with ` + "`" + `tag_` + "`" + `."
   id: ID!
-  "The last part of the tag's address: lower-case letters, digits and hyphens, unique among tags. Example: ` + "`" + `typography` + "`" + `."
+  "The last part of the tag's address: lower-case letters, digits and hyphens, unique among tags. Example: ` + "`" + `history` + "`" + `."
   slug: String!
   "The name as it is shown."
   name: String!
@@ -1269,7 +1269,7 @@ type Comment implements Node {
   id: ID!
   "The article it is about; null when that is no longer public."
   article: Article
-  "The comment it answers; null when it answers the article itself."
+  "The comment it answers; null when it answers the article itself, or one that is no longer shown."
   parent: Comment
   "The name the reader gave."
   authorName: String!

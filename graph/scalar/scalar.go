@@ -64,6 +64,6 @@ func kind(v any) string {
 	case []any:
 		return "a list"
 	default:
-		return fmt.Sprintf("the number %.30v", v)
+		return fmt.Sprintf("the number %.30s", fmt.Sprint(v))
 	}
 }
