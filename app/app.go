@@ -54,13 +54,11 @@ type App struct {
 // embedded database, it fails. onCommand is called with the name of each command to the
 // database; nil for nothing.
 func Open(ctx context.Context, c Config, log *slog.Logger, onCommand func(string)) (*App, error) {
-	a, err := start(ctx, c, log, func(a *App, o *store.Options) error {
-		o.OnCommand = onCommand
-		return a.place(ctx, o)
-	})
+	a, err := openQuietly(ctx, c, log, onCommand)
 	if err != nil {
 		return nil, err
 	}
+	a.done = make(chan struct{})
 	keep, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a.stop = stop
 	go func() {
@@ -70,18 +68,22 @@ func Open(ctx context.Context, c Config, log *slog.Logger, onCommand func(string
 	return a, nil
 }
 
+// openQuietly is Open without the schedule.
+func openQuietly(ctx context.Context, c Config, log *slog.Logger, onCommand func(string)) (*App, error) {
+	return start(ctx, c, log, func(a *App, o *store.Options) error {
+		o.OnCommand = onCommand
+		return a.place(ctx, o)
+	})
+}
+
 // attach opens the embedded database of a server that runs, for a command that ends. That
 // server forgets what it remembers whenever it sees a write that isn't its own, so nobody
 // else needs to be told of what the command writes. It publishes nothing on schedule.
 func attach(ctx context.Context, c Config, log *slog.Logger, uri string) (*App, error) {
-	a, err := start(ctx, c, log, func(_ *App, o *store.Options) error {
+	return start(ctx, c, log, func(_ *App, o *store.Options) error {
 		o.URI, o.Exclusive = uri, true
 		return nil
 	})
-	if err == nil {
-		close(a.done)
-	}
-	return a, err
 }
 
 // start opens everything but the schedule; place says where the database is.
@@ -92,8 +94,8 @@ func start(ctx context.Context, c Config, log *slog.Logger, place func(*App, *st
 	if err == nil {
 		err = a.open(ctx, options)
 	}
+	close(a.done) // nothing runs yet that Close would wait for
 	if err != nil {
-		close(a.done)
 		a.Close(context.WithoutCancel(ctx))
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"stoa/store"
 	"stoa/store/bus"
 )
 
@@ -52,6 +53,9 @@ var variables = []variable{
 		func(c *Config, v string) error {
 			if !strings.HasPrefix(v, "mongodb://") && !strings.HasPrefix(v, "mongodb+srv://") {
 				return errTakes
+			}
+			if store.CheckURI(v) != nil {
+				return errTakes // the reason may repeat a password
 			}
 			c.MongoDBURI = v
 			return nil
@@ -206,9 +210,6 @@ func flags(args []string, given map[string]string) (rest []string, err error) {
 			continue
 		}
 		name, value, has := strings.Cut(strings.TrimLeft(arg, "-"), "=")
-		if name == "h" || name == "help" {
-			return []string{"help"}, nil
-		}
 		if (name == "dry-run" || name == "list") && !has {
 			rest = append(rest, "--"+name)
 			continue
@@ -218,10 +219,13 @@ func flags(args []string, given map[string]string) (rest []string, err error) {
 			return nil, fmt.Errorf("there is no flag --%s; `stoa --help` lists them", name)
 		}
 		if !has {
-			if i++; i == len(args) {
+			if i++; i == len(args) || strings.HasPrefix(args[i], "--") {
 				return nil, fmt.Errorf("--%s needs a value: %s", name, v.takes)
 			}
 			value = args[i]
+		}
+		if value == "" {
+			return nil, fmt.Errorf("--%s needs a value: %s", name, v.takes)
 		}
 		given[v.name] = value
 	}

@@ -14,26 +14,49 @@ import (
 	"stoa/importer/demo"
 )
 
+// demoTask is what store knows the filling by, so that one that was interrupted is done
+// again.
+const demoTask = "demo"
+
+// demoFolder is what importing importer/demo/articles from a checkout would call it, so
+// that doing so changes nothing.
+const demoFolder = "demo/articles"
+
 // FillDemo fills an empty database with a small magazine, by the way that any folder of
 // Markdown is imported. It returns how many articles that made: none when there was
-// something in the database already.
+// something in the database already, unless that was left by a filling that didn't end.
 func (a *App) FillDemo(ctx context.Context) (int, error) {
-	empty, err := a.Store.Empty(ctx)
-	if err != nil || !empty {
+	again, err := a.Store.Unfinished(ctx, demoTask)
+	if err != nil {
 		return 0, err
 	}
+	empty, err := a.Store.Empty(ctx)
+	if err != nil || !empty && !again {
+		return 0, err
+	}
+	if err := a.Store.Begin(ctx, demoTask); err != nil {
+		return 0, err
+	}
+	n, err := fillDemo(ctx, a.Blog)
+	if err != nil {
+		return 0, err
+	}
+	return n, a.Store.Finish(ctx, demoTask)
+}
+
+func fillDemo(ctx context.Context, b *blog.Blog) (int, error) {
 	articles, err := fs.Sub(demo.FS, "articles")
 	if err != nil {
 		return 0, err
 	}
-	importing, err := a.Blog.BeginImport(ctx, false)
+	importing, err := b.BeginImport(ctx, false)
 	if err != nil {
 		return 0, err
 	}
 	if err := fillNames(ctx, importing); err != nil {
 		return 0, err
 	}
-	report, err := importer.Markdown(ctx, importer.Options{FS: articles, Name: "demo", Import: importing.Add})
+	report, err := importer.Markdown(ctx, importer.Options{FS: articles, Name: demoFolder, Import: importing.Add})
 	if err != nil {
 		return 0, err
 	}
@@ -45,7 +68,7 @@ func (a *App) FillDemo(ctx context.Context) (int, error) {
 	if err := fillComments(ctx, importing); err != nil {
 		return 0, err
 	}
-	return report.Created, importing.Finish(ctx)
+	return report.Created + report.Unchanged, importing.Finish(ctx)
 }
 
 // fillNames makes the demo's authors and tags, with what is said about them.

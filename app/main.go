@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -24,6 +26,14 @@ import (
 // Main runs a sub-command and returns the exit code: 0 when it did all it was asked, 1
 // when it didn't, 2 when the command line or a setting is wrong.
 func Main(args []string, lookup func(string) (string, bool), out, errOut io.Writer) int {
+	if asks(args, "help", "--help", "-h") { // also when a setting is wrong
+		help(out)
+		return 0
+	}
+	if asks(args, "version", "--version") {
+		fmt.Fprintln(out, version())
+		return 0
+	}
 	c, rest, err := Configure(args, lookup)
 	if err != nil {
 		fmt.Fprintln(errOut, "stoa:", err)
@@ -50,14 +60,16 @@ func Main(args []string, lookup func(string) (string, bool), out, errOut io.Writ
 		if err = noArguments(command, rest); err == nil {
 			formatter.NewFormatter(out, formatter.WithIndent("  ")).FormatSchema(generated.NewExecutableSchema(generated.Config{}).Schema())
 		}
-	case "version":
-		fmt.Fprintln(out, version())
-	case "help":
-		help(out)
 	default:
 		err = usage("there is no command %q: use serve, import, schema, version or --help", command)
 	}
 	return exitCode(err, errOut)
+}
+
+// asks says whether the command line is one of words and nothing else, or has --help.
+func asks(args []string, words ...string) bool {
+	return len(args) == 1 && slices.Contains(words, args[0]) ||
+		slices.Contains(words, "--help") && slices.Contains(args, "--help")
 }
 
 // misuse is a mistake on the command line.
@@ -106,6 +118,10 @@ func serve(ctx context.Context, c Config, log *slog.Logger) (err error) {
 			log.Info("stopped")
 		}
 	}()
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("STOA_LISTEN: %w", err)
+	}
 	if a.embedded != nil && c.Demo && !c.Production {
 		n, err := a.FillDemo(ctx)
 		if err != nil {
@@ -115,15 +131,11 @@ func serve(ctx context.Context, c Config, log *slog.Logger) (err error) {
 			log.Info("filled the empty database with the demo; STOA_DEMO=off leaves it empty", "articles", n)
 		}
 	}
-	l, err := net.Listen("tcp", c.Listen)
-	if err != nil {
-		return fmt.Errorf("STOA_LISTEN: %w", err)
-	}
 	place := "the embedded database in " + c.Data
 	if c.MongoDBURI != "" {
 		place = "MongoDB"
 	}
-	log.Info("ready", "url", address(l), "database", place, "redis", a.redis != nil, "took", time.Since(began).Round(time.Millisecond))
+	log.Info("ready", "url", address(l), "database", place, "redis", a.redis != nil, "took", time.Since(began).Round(time.Millisecond).String())
 	return a.Serve(ctx, l)
 }
 
@@ -158,6 +170,14 @@ func runImport(ctx context.Context, c Config, log *slog.Logger, args []string, o
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return usage("import markdown takes a folder; there is none at %q", dir)
 	}
+	if _, err := os.Stat(c.Data); dry && c.MongoDBURI == "" && errors.Is(err, fs.ErrNotExist) {
+		nothing, err := os.MkdirTemp("", "stoa") // what isn't there yet isn't made by a dry run
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(nothing)
+		c.Data = nothing
+	}
 	a, err := openForCommand(ctx, c, log)
 	if err != nil {
 		return err
@@ -175,20 +195,19 @@ func runImport(ctx context.Context, c Config, log *slog.Logger, args []string, o
 }
 
 // openForCommand opens the database for a command that ends: through the server that
-// holds the data folder, when one runs.
+// holds the data folder, when one runs. It publishes nothing on schedule.
 func openForCommand(ctx context.Context, c Config, log *slog.Logger) (*App, error) {
-	if c.MongoDBURI != "" {
-		return Open(ctx, c, log, nil)
+	if c.MongoDBURI == "" {
+		uri, running, err := embedded.Find(c.Data)
+		if err != nil {
+			return nil, err
+		}
+		if running {
+			log.Info("a server is running on this data folder: working through it", "data", c.Data)
+			return attach(ctx, c, log, uri)
+		}
 	}
-	uri, running, err := embedded.Find(c.Data)
-	if err != nil {
-		return nil, err
-	}
-	if !running {
-		return Open(ctx, c, log, nil)
-	}
-	log.Info("a server is running on this data folder: working through it", "data", c.Data)
-	return attach(ctx, c, log, uri)
+	return openQuietly(ctx, c, log, nil)
 }
 
 // importFolder imports dir and reports what came of every file in it.
@@ -236,7 +255,9 @@ func help(out io.Writer) {
   stoa import markdown DIR             import a folder of Markdown with front matter
                                        (Hugo, Jekyll, Zola, Hashnode); repeat it at will,
                                        also while a server runs on the same data folder;
-                                       --dry-run only tells, --list tells of every file
+                                       --dry-run only tells, --list tells of every file.
+                                       A folder is known by its name: two of one name are
+                                       taken for the same
   stoa schema                          print the schema
   stoa version                         print the version
 

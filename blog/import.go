@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"stoa/blog/markdown"
@@ -107,6 +105,7 @@ func (i *Importing) Add(ctx context.Context, batch []Import) ([]Outcome, error) 
 }
 
 func (i *Importing) add(ctx context.Context, in Import) (ImportStatus, error) {
+	in.Digest = fmt.Sprintf("%s.%d", in.Digest, markdown.Version) // what is rendered better is an update
 	before := i.known[in.Source]
 	if before != nil && before.Digest == in.Digest {
 		return Unchanged, nil
@@ -181,8 +180,8 @@ func (i *Importing) article(in Import, before *store.Article, rendered markdown.
 // address gives a its slug, and keeps those under which it was known. An article keeps
 // the number it was given as long as the wanted slug stays, whatever happens around it.
 func (i *Importing) address(a *store.Article, in Import, before *store.Article) {
-	if before == nil || (before.Slug != in.Slug && !numbered(before.Slug, in.Slug)) {
-		a.Slug = in.Slug
+	if before == nil || before.WantedSlug != in.Slug {
+		a.Slug, a.WantedSlug = in.Slug, in.Slug
 		for n := 2; i.takenByOther(a.Slug, a.ID); n++ {
 			a.Slug = in.Slug + "-" + strconv.Itoa(n)
 		}
@@ -197,7 +196,7 @@ func (i *Importing) address(a *store.Article, in Import, before *store.Article) 
 	}
 	have := map[string]bool{a.Slug: true}
 	for _, s := range wanted {
-		if !have[s] && s != "" && len(s) <= 200 && !i.takenByOther(s, a.ID) {
+		if !have[s] && s != "" && len(s) <= store.MaxSlug && !i.takenByOther(s, a.ID) {
 			have[s] = true
 			old = append(old, s)
 		}
@@ -208,14 +207,6 @@ func (i *Importing) address(a *store.Article, in Import, before *store.Article) 
 func (i *Importing) takenByOther(slug string, a id.ID) bool {
 	owner, taken := i.slugs[slug]
 	return taken && owner != a
-}
-
-var number = regexp.MustCompile(`^-[0-9]+$`)
-
-// numbered says whether slug is base with a number behind it.
-func numbered(slug, base string) bool {
-	rest, ok := strings.CutPrefix(slug, base)
-	return ok && number.MatchString(rest)
 }
 
 // write stores the text, unless it is the one that is there, and then the article, which
@@ -314,7 +305,8 @@ type ImportComment struct {
 	Replies        []ImportComment
 }
 
-// Comments adds a thread of comments to the article with a slug.
+// Comments adds a thread of comments to the article with a slug. A comment's id follows
+// from its place and time, so a thread that is added again is there once.
 func (i *Importing) Comments(ctx context.Context, slug string, thread []ImportComment) error {
 	article, ok := i.slugs[slug]
 	if !ok {
@@ -323,13 +315,13 @@ func (i *Importing) Comments(ctx context.Context, slug string, thread []ImportCo
 	var all []*store.Comment
 	var add func(parent id.ID, cs []ImportComment) error
 	add = func(parent id.ID, cs []ImportComment) error {
-		for _, in := range cs {
+		for at, in := range cs {
 			rendered, err := markdown.Render(in.Markdown)
 			if err != nil {
 				return problem.New(problem.Invalid, "a comment on %q: %s", slug, err)
 			}
 			c := &store.Comment{
-				ID: id.At(id.Comment, in.At), ArticleID: article, ParentID: parent, AuthorName: in.Name,
+				ID: id.Derived(id.Comment, in.At, fmt.Sprintf("%s/%s/%d", article, parent, at)), ArticleID: article, ParentID: parent, AuthorName: in.Name,
 				BodyHTML: rendered.HTML, CreatedAt: in.At.UTC().Truncate(time.Millisecond), Visible: true,
 			}
 			all = append(all, c)

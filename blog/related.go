@@ -14,8 +14,9 @@ import (
 // may be unpublished later.
 const keepRelated = 12
 
-// relate says again which articles are related to those in touched, and to those that
-// nothing is related to yet, as after an import that was killed.
+// relate says again which articles are related to those in touched, to those that share a
+// tag or an author with one of them, and to those that nothing is related to yet, as after
+// an import that was killed.
 //
 // Two articles are as close as the tags that they share are rare, each counting the
 // logarithm of its inverse frequency (Spärck Jones 1972); a shared author breaks ties as
@@ -31,8 +32,17 @@ func (b *Blog) relate(ctx context.Context, touched map[id.ID]bool) error {
 			under[parent] = append(under[parent], at)
 		}
 	}
+	near := map[id.ID]bool{} // tags and authors of what was touched
+	for _, a := range all {
+		if touched[a.ID] {
+			for _, parent := range slices.Concat(a.TagIDs, a.AuthorIDs) {
+				near[parent] = true
+			}
+		}
+	}
 	for at, a := range all {
-		if !touched[a.ID] && len(a.RelatedIDs) > 0 {
+		isNear := slices.ContainsFunc(slices.Concat(a.TagIDs, a.AuthorIDs), func(parent id.ID) bool { return near[parent] })
+		if !isNear && len(a.RelatedIDs) > 0 {
 			continue
 		}
 		related := closest(all, under, at)

@@ -2,6 +2,7 @@ package blog
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"stoa/id"
@@ -47,21 +48,23 @@ func (b *Blog) PublishDue(ctx context.Context, now time.Time) ([]*store.Article,
 		return nil, err
 	}
 	var published []*store.Article
+	touched := map[id.ID]bool{}
 	for _, before := range due {
 		after := *before
 		after.Status = store.Published
-		err := b.store.ChangeArticle(ctx, before, &after)
+		err = b.store.ChangeArticle(ctx, before, &after)
 		if problem.Is(err, problem.Conflict) {
+			err = nil
 			continue
 		}
 		if err != nil {
-			return published, err
+			break
 		}
 		b.log.Info("published on schedule", "article", after.Slug, "due", after.PublishedAt)
-		published = append(published, &after)
-		if err := b.relate(ctx, map[id.ID]bool{after.ID: true}); err != nil {
-			return published, err
-		}
+		published, touched[after.ID] = append(published, &after), true
 	}
-	return published, nil
+	if len(published) > 0 {
+		err = errors.Join(err, b.relate(ctx, touched))
+	}
+	return published, err
 }

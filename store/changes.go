@@ -101,19 +101,22 @@ func (s *Store) AddArticle(ctx context.Context, a *Article) error {
 // Conflict when somebody else was faster, or when the slug is taken.
 func (s *Store) ChangeArticle(ctx context.Context, before, after *Article) error {
 	after.Version = before.Version + 1
+	set := bson.D{
+		{Key: "slug", Value: after.Slug}, {Key: "wantedSlug", Value: after.WantedSlug}, {Key: "oldSlugs", Value: after.OldSlugs},
+		{Key: "title", Value: after.Title}, {Key: "titleKey", Value: after.TitleKey},
+		{Key: "summary", Value: after.Summary}, {Key: "lead", Value: after.Lead},
+		{Key: "readingMinutes", Value: after.ReadingMinutes}, {Key: "cover", Value: after.Cover},
+		{Key: "status", Value: after.Status}, {Key: "publishedAt", Value: after.PublishedAt}, {Key: "updatedAt", Value: after.UpdatedAt},
+		{Key: "authorIds", Value: after.AuthorIDs}, {Key: "tagIds", Value: after.TagIDs},
+		{Key: "revisionId", Value: after.RevisionID}, {Key: "version", Value: after.Version},
+		{Key: "source", Value: after.Source}, {Key: "digest", Value: after.Digest},
+	}
+	if !slices.Equal(before.RelatedIDs, after.RelatedIDs) { // else Relate may have been faster
+		set = append(set, bson.E{Key: "relatedIds", Value: after.RelatedIDs})
+	}
 	return s.write(ctx, articleKeys(before, after), func(ctx context.Context) error {
 		result, err := s.db.Collection(articles).UpdateOne(ctx,
-			bson.D{{Key: "_id", Value: before.ID}, {Key: "version", Value: before.Version}},
-			bson.D{{Key: "$set", Value: bson.D{
-				{Key: "slug", Value: after.Slug}, {Key: "oldSlugs", Value: after.OldSlugs},
-				{Key: "title", Value: after.Title}, {Key: "titleKey", Value: after.TitleKey},
-				{Key: "summary", Value: after.Summary}, {Key: "lead", Value: after.Lead},
-				{Key: "readingMinutes", Value: after.ReadingMinutes}, {Key: "cover", Value: after.Cover},
-				{Key: "status", Value: after.Status}, {Key: "publishedAt", Value: after.PublishedAt}, {Key: "updatedAt", Value: after.UpdatedAt},
-				{Key: "authorIds", Value: after.AuthorIDs}, {Key: "tagIds", Value: after.TagIDs}, {Key: "relatedIds", Value: after.RelatedIDs},
-				{Key: "revisionId", Value: after.RevisionID}, {Key: "version", Value: after.Version},
-				{Key: "source", Value: after.Source}, {Key: "digest", Value: after.Digest},
-			}}})
+			bson.D{{Key: "_id", Value: before.ID}, {Key: "version", Value: before.Version}}, bson.D{{Key: "$set", Value: set}})
 		if err != nil {
 			return conflict(err, fmt.Sprintf("the slug %q", after.Slug))
 		}
@@ -258,6 +261,33 @@ func (s *Store) AddComments(ctx context.Context, cs []*Comment) error {
 		}
 		return nil
 	})
+}
+
+// Begin notes that something is about to be done that must be done again if it isn't
+// finished; see Unfinished and Finish.
+func (s *Store) Begin(ctx context.Context, task string) error {
+	_, err := s.db.Collection(meta).InsertOne(ctx, bson.D{{Key: "_id", Value: "task/" + task}})
+	if err != nil && !mongo.IsDuplicateKeyError(err) {
+		return fmt.Errorf("note that %s begins: %w", task, err)
+	}
+	return nil
+}
+
+// Unfinished says whether a task was begun and not finished.
+func (s *Store) Unfinished(ctx context.Context, task string) (bool, error) {
+	err := s.db.Collection(meta).FindOne(ctx, bson.D{{Key: "_id", Value: "task/" + task}}).Err()
+	if err != nil && !errors.Is(err, mongo.ErrNoDocuments) {
+		return false, fmt.Errorf("look whether %s was finished: %w", task, err)
+	}
+	return err == nil, nil
+}
+
+// Finish takes back what Begin noted.
+func (s *Store) Finish(ctx context.Context, task string) error {
+	if _, err := s.db.Collection(meta).DeleteOne(ctx, bson.D{{Key: "_id", Value: "task/" + task}}); err != nil {
+		return fmt.Errorf("note that %s is finished: %w", task, err)
+	}
+	return nil
 }
 
 // Empty says whether there is no article, author or tag in the database.

@@ -20,8 +20,9 @@ const (
 // Documents out of the store are shared between requests: they are never changed.
 type Article struct {
 	ID             id.ID     `bson:"_id"`
-	Slug           string    `bson:"slug"`               // unique among articles, those of OldSlugs included
-	OldSlugs       []string  `bson:"oldSlugs,omitempty"` // under which it is still found
+	Slug           string    `bson:"slug"`                 // unique among articles, those of OldSlugs included
+	WantedSlug     string    `bson:"wantedSlug,omitempty"` // before it was given a number because that was taken
+	OldSlugs       []string  `bson:"oldSlugs,omitempty"`   // under which it is still found
 	Title          string    `bson:"title"`
 	TitleKey       string    `bson:"titleKey"` // by which titles are ordered: see SortKey
 	Summary        string    `bson:"summary"`

@@ -19,8 +19,8 @@ import (
 	"stoa/problem"
 )
 
-// maxSlug is the longest slug there is, in bytes.
-const maxSlug = 200
+// MaxSlug is the longest slug there is, in bytes: what addresses of other systems have had.
+const MaxSlug = 512
 
 // Public says whether everyone may see a. publicArticles is the same as a filter.
 func (a *Article) Public() bool { return a.Status == Published }

@@ -11,6 +11,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -61,6 +62,15 @@ type Store struct {
 	cache  *cache.Cache
 	tables tables
 	log    *slog.Logger
+}
+
+// CheckURI says what is wrong with a URI, as far as that can be told without the network.
+func CheckURI(uri string) error {
+	if strings.HasPrefix(uri, connstring.SchemeMongoDBSRV+"://") {
+		return nil // its hosts are in the DNS
+	}
+	_, err := connstring.ParseAndValidate(uri)
+	return err
 }
 
 // Open connects, makes the indexes that are missing, and joins the other replicas. It

@@ -163,7 +163,7 @@ func (s *Store) readSlugs(ctx context.Context, slugs []slug) (map[slug]*named, e
 
 // bySlug finds one document's id by its slug.
 func (s *Store) bySlug(ctx context.Context, collection, text string) (id.ID, bool, error) {
-	if text == "" || len(text) > maxSlug || strings.ContainsAny(text, " \n\x00") {
+	if text == "" || len(text) > MaxSlug || strings.ContainsAny(text, " \n\x00") {
 		return "", false, nil // what can't be a slug needn't be looked for, nor remembered
 	}
 	found, err := s.tables.slugs.Get(ctx, s.cache, []slug{{collection, text}})

@@ -24,6 +24,10 @@ import (
 	"github.com/yuin/goldmark/util"
 )
 
+// Version goes up whenever Render makes something else of the same text, so that what was
+// rendered before can be told from what would be rendered now.
+const Version = 1
+
 // Rendered is everything that is derived from one Markdown text.
 type Rendered struct {
 	HTML  string    // sanitised and balanced, safe as it is inside any block element; at most MaxHTML bytes

@@ -1,0 +1,232 @@
+package store
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"stoa/id"
+)
+
+func TestWhatAChangeOfAnArticleMakesStale(t *testing.T) {
+	const a, b, x, y = id.ID("aut_a"), id.ID("aut_b"), id.ID("tag_x"), id.ID("tag_y")
+	base := &Article{
+		ID: "art_1", Slug: "press", OldSlugs: []string{"presse"}, TitleKey: "press", Status: Published,
+		PublishedAt: second(100), UpdatedAt: second(200), AuthorIDs: []id.ID{a}, TagIDs: []id.ID{x},
+	}
+	with := func(change func(*Article)) *Article { return changedTo(base, change) }
+	itself := []string{"art_1", "slug/articles/press", "slug/articles/presse"}
+	everywhere := append([]string{
+		"order/all", "list/all", "order/aut_a", "list/aut_a", "order/tag_x", "list/tag_x", "list/articles/titleKey", "list/articles/updatedAt",
+	}, itself...)
+	status := func(s Status) func(*Article) { return func(a *Article) { a.Status = s } }
+	cases := map[string]struct {
+		reason        string
+		before, after *Article
+		more          []string // besides itself, or instead of it where whole says so
+		whole         bool
+	}{
+		"Draft":         {"nobody sees a draft", nil, with(status(Draft)), nil, false},
+		"DraftChanged":  {"nor what becomes of it", with(status(Draft)), with(func(a *Article) { a.Status, a.TitleKey, a.TagIDs = Draft, "other", nil }), nil, false},
+		"Scheduled":     {"somebody may have to get up earlier", nil, with(status(Scheduled)), []string{"due"}, false},
+		"Rescheduled":   {"or later", with(status(Scheduled)), with(func(a *Article) { a.Status, a.PublishedAt = Scheduled, second(300) }), []string{"due"}, false},
+		"Published":     {"it appears in every list", nil, base, everywhere, true},
+		"Appears":       {"whether it was due", with(status(Scheduled)), base, append([]string{"due"}, everywhere...), true},
+		"AppearsDraft":  {"or a draft", with(status(Draft)), base, everywhere, true},
+		"Vanishes":      {"it leaves every list", base, with(status(Draft)), everywhere, true},
+		"Deleted":       {"for good", base, nil, everywhere, true},
+		"Nothing":       {"a change of nothing that lists know", base, with(func(a *Article) { a.Summary = "other" }), nil, false},
+		"Text":          {"its place among the last changed", base, with(func(a *Article) { a.UpdatedAt = second(201) }), []string{"list/articles/updatedAt"}, false},
+		"Title":         {"its place in the alphabet", base, with(func(a *Article) { a.TitleKey = "other" }), []string{"list/articles/titleKey"}, false},
+		"Case":          {"a title of the same place", base, with(func(a *Article) { a.Title = "PRESS" }), nil, false},
+		"Slug":          {"what it was found by and will be found by", base, with(func(a *Article) { a.Slug, a.OldSlugs = "new", []string{"presse", "press"} }), []string{"slug/articles/new"}, false},
+		"OldSlug":       {"an old slug that it gives up", base, with(func(a *Article) { a.OldSlugs = nil }), nil, false},
+		"Date":          {"its place in every list, those of other orders by its filter", base, with(func(a *Article) { a.PublishedAt = second(101) }), []string{"order/all", "list/all", "order/aut_a", "list/aut_a", "order/tag_x", "list/tag_x"}, false},
+		"Tagged":        {"one list more", base, with(func(a *Article) { a.TagIDs = []id.ID{x, y} }), []string{"order/tag_y", "list/tag_y"}, false},
+		"Retagged":      {"one list for another", base, with(func(a *Article) { a.TagIDs = []id.ID{y} }), []string{"order/tag_x", "list/tag_x", "order/tag_y", "list/tag_y"}, false},
+		"Untagged":      {"one list less", base, with(func(a *Article) { a.TagIDs = nil }), []string{"order/tag_x", "list/tag_x"}, false},
+		"Author":        {"another author", base, with(func(c *Article) { c.AuthorIDs = []id.ID{b, a} }), []string{"order/aut_b", "list/aut_b"}, false},
+		"Byline":        {"the same authors the other way round", with(func(c *Article) { c.AuthorIDs = []id.ID{b, a} }), with(func(c *Article) { c.AuthorIDs = []id.ID{a, b} }), nil, false},
+		"DateAndTag":    {"all that it was under and is under", base, with(func(a *Article) { a.PublishedAt, a.TagIDs = second(50), []id.ID{y} }), []string{"order/all", "list/all", "order/aut_a", "list/aut_a", "order/tag_x", "list/tag_x", "order/tag_y", "list/tag_y"}, false},
+		"VanishesTag":   {"what it was under as it was public, and nothing else", base, with(func(a *Article) { a.Status, a.TagIDs = Draft, []id.ID{y} }), everywhere, true},
+		"NothingAtAll":  {"nothing of nothing", nil, nil, []string{}, true},
+		"WithoutOthers": {"by nobody, about nothing", nil, &Article{ID: "art_2", Slug: "s", Status: Published}, []string{"art_2", "slug/articles/s", "order/all", "list/all", "list/articles/titleKey", "list/articles/updatedAt"}, true},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			want := c.more
+			if !c.whole {
+				want = append(slices.Clone(itself), c.more...)
+			}
+			slices.Sort(want)
+			if got := articleKeys(c.before, c.after); !slices.Equal(got, want) {
+				t.Errorf("%s:\n%v\nwant\n%v", c.reason, got, want)
+			}
+		})
+	}
+}
+
+// Every answer that a change makes another depends on something that the change makes
+// stale: held against answers worked out from the articles alone.
+func TestNoAnswerOutlivesWhatItWasMadeOf(t *testing.T) {
+	s := openStore(t, nil)
+	c := writeCrowd(t, s, 0)
+	lists := everyList(t, s)
+	rapid.Check(t, func(t *rapid.T) {
+		c.articles = nil
+		for i := range 4 {
+			c.articles = append(c.articles, c.article(t, i))
+		}
+		at := rapid.IntRange(0, 3).Draw(t, "which")
+		before := c.articles[at]
+		after := c.article(t, at)
+		if rapid.Bool().Draw(t, "a little") {
+			after = c.little(t, before)
+		}
+		was := c.answers(lists)
+		c.articles[at] = after
+		is := c.answers(lists)
+		keys := articleKeys(before, after)
+		for _, question := range slices.Sorted(maps.Keys(was)) {
+			depends := lists[question].deps
+			if depends == nil {
+				depends = []string{question}
+			}
+			if was[question] != is[question] && !slices.ContainsFunc(depends, func(d string) bool { return slices.Contains(keys, d) }) {
+				t.Errorf("%s was %s and is %s; it depends on %v, but stale are %v", question, was[question], is[question], depends, keys)
+			}
+		}
+	})
+}
+
+type listed struct {
+	filter ArticleFilter
+	deps   []string
+}
+
+// everyList is one list for each combination of conditions and orders, with the tags that
+// the store says it depends on.
+func everyList(t *testing.T, s *Store) map[string]listed {
+	t.Helper()
+	all := map[string]listed{}
+	text := func(s string) *string { return &s }
+	from, before := second(1_000_001), second(1_000_002)
+	for _, tag := range []*string{nil, text("tag-0"), text("tag-1")} {
+		for _, author := range []*string{nil, text("author-0"), text("author-1")} {
+			for _, order := range []ArticleOrder{ByPublished, ByTitle, ByUpdated} {
+				for _, bounds := range [][2]*time.Time{{nil, nil}, {&from, nil}, {nil, &before}} {
+					f := ArticleFilter{Tag: tag, Author: author, Order: order, PublishedFrom: bounds[0], PublishedBefore: bounds[1]}
+					l, err := s.ListArticles(t.Context(), f, Window{})
+					check(t, err)
+					all[l.query.name()] = listed{f, l.query.tags}
+				}
+			}
+		}
+	}
+	return all
+}
+
+// answers is everything that can be cached about c's articles, under its key.
+func (c crowd) answers(lists map[string]listed) map[string]string {
+	out := map[string]string{"due": ""}
+	for name, l := range lists {
+		out[name] = fmt.Sprint(c.list(l.filter))
+	}
+	orders := map[OrderKey]ArticleFilter{AllArticles: {Order: ByPublished}}
+	for i := range c.tags {
+		orders[OrderKey(c.tags[i].ID)] = ArticleFilter{Order: ByPublished, Tag: &c.tags[i].Slug}
+		orders[OrderKey(c.authors[i].ID)] = ArticleFilter{Order: ByPublished, Author: &c.authors[i].Slug}
+	}
+	var due []time.Time
+	for key, f := range orders {
+		for _, a := range c.articles {
+			if c.meets(a, f) {
+				out[orderKey(key)] += fmt.Sprint(a.ID, a.PublishedAt.UnixMilli(), " ")
+			}
+		}
+	}
+	for _, a := range c.articles {
+		out[string(a.ID)] = fmt.Sprintf("%+v", *a)
+		if a.Status == Scheduled {
+			due = append(due, a.PublishedAt)
+		}
+	}
+	for _, a := range c.articles {
+		for _, old := range a.OldSlugs {
+			out[slug{articles, old}.key()] = string(a.ID)
+		}
+	}
+	for _, a := range c.articles {
+		out[slug{articles, a.Slug}.key()] = string(a.ID)
+	}
+	if len(due) > 0 {
+		out["due"] = slices.MinFunc(due, time.Time.Compare).String()
+	}
+	return out
+}
+
+// article draws the i-th article.
+func (c crowd) article(t *rapid.T, i int) *Article {
+	some := func(name string, from []id.ID) []id.ID {
+		return rapid.SliceOfNDistinct(rapid.SampledFrom(from), 0, 2, rapid.ID).Draw(t, name)
+	}
+	a := &Article{ID: id.ID(fmt.Sprintf("art_%d", i)), Slug: fmt.Sprintf("%d-%d", i, rapid.IntRange(0, 1).Draw(t, "slug"))}
+	a.OldSlugs = rapid.SliceOfN(rapid.SampledFrom([]string{fmt.Sprintf("%d-old", i), fmt.Sprintf("%d-older", i)}), 0, 1).Draw(t, "old slugs")
+	a.Status = rapid.SampledFrom([]Status{Published, Published, Scheduled, Draft}).Draw(t, "status")
+	a.PublishedAt = second(1_000_000 + rapid.IntRange(0, 3).Draw(t, "published"))
+	a.UpdatedAt = a.PublishedAt.Add(time.Duration(rapid.IntRange(0, 1).Draw(t, "updated")) * time.Second)
+	a.TitleKey = rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "title")
+	a.TagIDs = some("tags", []id.ID{c.tags[0].ID, c.tags[1].ID, c.tags[2].ID})
+	a.AuthorIDs = some("authors", []id.ID{c.authors[0].ID, c.authors[1].ID, c.authors[2].ID})
+	return a
+}
+
+// little draws a change of one thing of an article.
+func (c crowd) little(t *rapid.T, a *Article) *Article {
+	other := c.article(t, int(a.ID[len(a.ID)-1]-'0'))
+	return changedTo(a, func(a *Article) {
+		switch rapid.IntRange(0, 7).Draw(t, "what") {
+		case 0:
+			a.Slug = other.Slug
+		case 1:
+			a.OldSlugs = other.OldSlugs
+		case 2:
+			a.Status = other.Status
+		case 3:
+			a.PublishedAt = other.PublishedAt
+		case 4:
+			a.UpdatedAt = other.UpdatedAt
+		case 5:
+			a.TitleKey = other.TitleKey
+		case 6:
+			a.TagIDs = other.TagIDs
+		default:
+			a.AuthorIDs = other.AuthorIDs
+		}
+	})
+}
+
+func TestKeysOfDifferentThingsAreDifferent(t *testing.T) {
+	at := second(1)
+	s := openStore(t, nil)
+	var all []string
+	for name, l := range everyList(t, s) {
+		parsed, err := s.ListArticles(t.Context(), l.filter, Window{})
+		check(t, err)
+		all = append(all, parsed.key(), fmt.Sprintf("count/%s", name))
+	}
+	all = append(all, orderKey(AllArticles), listTag(id.ID(AllArticles)), orderTag(ByTitle), orderTag(ByUpdated), dueKey, listTag(authors), listTag(tags),
+		slug{articles, "x"}.key(), slug{authors, "x"}.key(), slug{tags, "x"}.key(), string(id.At(id.Article, at)))
+	slices.Sort(all)
+	for i := 1; i < len(all); i++ {
+		// Lists by a tag and an author that there aren't are equally empty.
+		if all[i] == all[i-1] && !strings.HasSuffix(all[i], "&true") {
+			t.Errorf("two things are kept under %s", all[i])
+		}
+	}
+}

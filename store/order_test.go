@@ -1,0 +1,149 @@
+package store
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"stoa/id"
+)
+
+func second(n int) time.Time { return time.Unix(int64(n), 0).UTC() }
+
+func TestThreadsAreCountedAsFarAsTheyCanBeReached(t *testing.T) {
+	// a thread is written as child:parent, in any order; "a" answers the article itself.
+	cases := map[string]struct {
+		reason  string
+		rows    []row
+		len     int // everything
+		top     []id.ID
+		replies map[id.ID]int
+	}{
+		"Nothing": {"nobody has said anything", nil, 0, nil, map[id.ID]int{"a": 0}},
+		"Flat":    {"oldest first, and equal times in the order of ids", []row{{"c", "", second(2)}, {"b", "", second(1)}, {"a", "", second(2)}}, 3, []id.ID{"b", "a", "c"}, map[id.ID]int{"a": 0}},
+		"Thread":  {"replies count for the article, only direct ones for a comment", []row{{"c", "b", second(3)}, {"a", "", second(1)}, {"b", "a", second(2)}, {"d", "a", second(4)}}, 4, []id.ID{"a"}, map[id.ID]int{"a": 2, "b": 1, "c": 0, "d": 0}},
+		"Orphan":  {"a reply to what isn't there can't be reached", []row{{"a", "", second(1)}, {"c", "gone", second(3)}}, 1, []id.ID{"a"}, map[id.ID]int{"a": 0}},
+		"Orphans": {"nor can replies to it", []row{{"a", "", second(1)}, {"c", "gone", second(3)}, {"d", "c", second(4)}, {"e", "d", second(5)}}, 1, []id.ID{"a"}, map[id.ID]int{"a": 0}},
+		"Circle":  {"nor can those that answer one another", []row{{"a", "", second(1)}, {"b", "c", second(2)}, {"c", "b", second(3)}}, 1, []id.ID{"a"}, map[id.ID]int{"a": 0}},
+		"Twice":   {"one row twice is one comment", []row{{"a", "", second(1)}, {"b", "a", second(2)}, {"a", "", second(1)}, {"b", "a", second(2)}}, 2, []id.ID{"a"}, map[id.ID]int{"a": 1}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			o := newOrder(slices.Clone(c.rows), false)
+			if o.Len() != c.len {
+				t.Errorf("%s: Len is %d; want %d", c.reason, o.Len(), c.len)
+			}
+			for comment, want := range c.replies {
+				if got := o.Replies(comment); got != want {
+					t.Errorf("%s: %s has %d replies; want %d", c.reason, comment, got, want)
+				}
+			}
+			s, err := NewSlice("art_x", "", Window{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := idsOf(s.Page(o)); !slices.Equal(got, c.top) || s.Len(o) != len(c.top) {
+				t.Errorf("%s: the article's own comments are %v, %d of them; want %v", c.reason, got, s.Len(o), c.top)
+			}
+		})
+	}
+}
+
+func idsOf(p *Page) []id.ID {
+	var ids []id.ID
+	for _, e := range p.Entries {
+		ids = append(ids, e.ID)
+	}
+	return ids
+}
+
+func TestASliceTakesCursorsOfItsOwnOrderOnly(t *testing.T) {
+	o := newOrder([]row{{id.New(id.Comment), "", second(1)}, {id.New(id.Comment), "", second(2)}}, false)
+	first, err := NewSlice("art_x", "", Window{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cursor := first.Page(o).Cursor(0)
+	for name, c := range map[string]struct {
+		reason string
+		key    OrderKey
+		under  id.ID
+		taken  bool
+	}{
+		"Same":    {"the list that gave it", "art_x", "", true},
+		"Parent":  {"another article's comments", "art_y", "", false},
+		"Replies": {"the replies to a comment on the same article", "art_x", "com_a", false},
+		"Joined":  {"names that would look the same if they were joined carelessly", "art_x/", "", false},
+	} {
+		s, err := NewSlice(c.key, c.under, Window{After: &cursor})
+		if (err == nil) != c.taken {
+			t.Errorf("%s: %s: %v", name, c.reason, err)
+		}
+		if c.taken && len(s.Page(o).Entries) != 1 {
+			t.Errorf("%s: %v follow", name, s.Page(o).Entries)
+		}
+	}
+}
+
+func TestAroundIsWhatLiesBesideAnArticle(t *testing.T) {
+	at := func(i id.ID, n int) *Article { return &Article{ID: i, PublishedAt: second(n)} }
+	o := newOrder([]row{{"a", "", second(1)}, {"b", "", second(2)}, {"c", "", second(2)}, {"d", "", second(3)}}, true)
+	cases := map[string]struct {
+		reason        string
+		article       *Article
+		before, after id.ID
+	}{
+		"Newest":  {"nothing is newer", at("d", 3), "", "c"},
+		"Equal":   {"of those that came out together, the greater id is in front", at("c", 2), "d", "b"},
+		"Equal2":  {"and the smaller one behind", at("b", 2), "c", "a"},
+		"Oldest":  {"nothing is older", at("a", 1), "b", ""},
+		"Absent":  {"one that the order doesn't have yet has nothing beside it", at("x", 2), "", ""},
+		"Shifted": {"nor has one whose time has changed since", at("b", 3), "", ""},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if before, after := o.Around(c.article); before != c.before || after != c.after {
+				t.Errorf("%s: %q and %q; want %q and %q", c.reason, before, after, c.before, c.after)
+			}
+		})
+	}
+	if before, after := newOrder(nil, true).Around(at("a", 1)); before != "" || after != "" {
+		t.Errorf("beside an article in an empty order are %q and %q", before, after)
+	}
+}
+
+// An order is kept in Redis as it is in memory.
+func TestAnOrderSurvivesBeingWrittenDown(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var rows []row
+		for i := range rapid.IntRange(0, 20).Draw(t, "n") {
+			r := row{ID: id.ID(fmt.Sprintf("com_%d", i)), Time: time.UnixMilli(rapid.Int64Range(-3, 3).Draw(t, "time")).UTC()}
+			if i > 0 && rapid.Bool().Draw(t, "reply") {
+				r.Parent = rows[rapid.IntRange(0, i-1).Draw(t, "parent")].ID
+			}
+			rows = append(rows, r)
+		}
+		o := newOrder(rows, rapid.Bool().Draw(t, "newest"))
+		b, err := encodeOrder(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := decodeOrder(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(o.entries, again.entries); diff != "" {
+			t.Errorf("entries: %s", diff)
+		}
+		if diff := cmp.Diff(o.replies, again.replies); diff != "" {
+			t.Errorf("replies: %s", diff)
+		}
+		if o.newest != again.newest || o.Len() != again.Len() || o.Len() != len(rows) {
+			t.Errorf("newest %t, %t; %d, %d of %d elements", o.newest, again.newest, o.Len(), again.Len(), len(rows))
+		}
+	})
+}

@@ -1,0 +1,433 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/event"
+
+	"stoa/id"
+)
+
+// Every query that the store can send has an index that serves it: these tests send them
+// all, and hold what the driver sent against the indexes that are declared.
+
+// shape is what matters of a query to an index.
+type shape struct {
+	collection string
+	equal      []string // fields that are compared with one value, or a few
+	ranges     []string // fields that are compared with bounds
+	sort       []string // a minus before those that descend
+	read       []string // the fields that are wanted; nil for all
+	limited    bool     // it ends after a number of documents
+}
+
+func (s shape) String() string {
+	return fmt.Sprintf("%s: equal %v, ranges %v, sort %v, read %v", s.collection, s.equal, s.ranges, s.sort, s.read)
+}
+
+// readsEverything are the methods that read a whole collection on purpose: an import
+// compares all there is with all that comes.
+var readsEverything = []string{"TakenSlugs", "AllAuthors", "AllTags"}
+
+func TestEveryQueryHasAnIndexThatServesIt(t *testing.T) {
+	sent := everyQuery(t)
+	t.Run("Orders", func(t *testing.T) { ordersAreReadFromTheIndexAlone(t, sent["Orders"]) })
+	for _, method := range slices.Sorted(maps.Keys(sent)) {
+		for _, q := range sent[method] {
+			everything := len(q.equal)+len(q.ranges)+len(q.sort) == 0
+			if everything && (q.limited || slices.Contains(readsEverything, method)) {
+				continue
+			}
+			if len(serving(q)) == 0 {
+				t.Errorf("%s sends %s: no index serves it", method, q)
+			}
+		}
+	}
+}
+
+// The orders are large: they are read out of an index alone, where MongoDB can do that,
+// which isn't so for a field that holds several values.
+func ordersAreReadFromTheIndexAlone(t *testing.T, sent []shape) {
+	found := 0
+	for _, q := range sent {
+		if slices.Contains(q.equal, "tagIds") || slices.Contains(q.equal, "authorIds") {
+			continue
+		}
+		found++
+		if !slices.ContainsFunc(serving(q), func(i index) bool { return i.covers(q) }) {
+			t.Errorf("Orders sends %s: no index has all that it reads", q)
+		}
+	}
+	if found < 2 {
+		t.Errorf("%d queries were looked at", found)
+	}
+}
+
+func (i index) covers(q shape) bool {
+	for _, field := range q.read {
+		if field != "_id" && !slices.Contains(i.fields, field) && !slices.Contains(i.fields, "-"+field) {
+			return false
+		}
+	}
+	return q.read != nil && slices.ContainsFunc(i.fields, func(f string) bool { return strings.TrimPrefix(f, "-") == "_id" })
+}
+
+// serving are the indexes that serve q as MongoDB's rule of thumb has it (equality, then
+// sort, then range): first come all fields that are compared with a value, then those that
+// q sorts by, all in its direction or all against it, or else the one with bounds.
+func serving(q shape) []index {
+	if slices.Contains(q.equal, "_id") {
+		return []index{{collection: q.collection, fields: []string{"_id"}, unique: true}}
+	}
+	// An index can't have two fields that hold several values each. Of a query for both, it
+	// serves one, and the other is looked at in what that finds.
+	if slices.Contains(q.equal, "tagIds") && slices.Contains(q.equal, "authorIds") {
+		one, other := q, q
+		one.equal = slices.DeleteFunc(slices.Clone(q.equal), func(f string) bool { return f == "tagIds" })
+		other.equal = slices.DeleteFunc(slices.Clone(q.equal), func(f string) bool { return f == "authorIds" })
+		return slices.Concat(serving(one), serving(other))
+	}
+	var out []index
+	for _, i := range indexes {
+		if i.collection == q.collection && i.serves(q) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+func (i index) serves(q shape) bool {
+	if len(i.fields) < len(q.equal) {
+		return false
+	}
+	prefix, rest := slices.Clone(i.fields[:len(q.equal)]), i.fields[len(q.equal):]
+	for at := range prefix {
+		prefix[at] = strings.TrimPrefix(prefix[at], "-")
+	}
+	slices.Sort(prefix)
+	if !slices.Equal(prefix, slices.Sorted(slices.Values(q.equal))) {
+		return false
+	}
+	if len(q.sort) > 0 {
+		return len(rest) >= len(q.sort) && (slices.Equal(rest[:len(q.sort)], q.sort) || slices.Equal(rest[:len(q.sort)], turned(q.sort)))
+	}
+	if len(q.ranges) > 0 {
+		return len(q.ranges) == 1 && len(rest) > 0 && strings.TrimPrefix(rest[0], "-") == q.ranges[0]
+	}
+	return len(q.equal) > 0
+}
+
+// turned is an order the other way round.
+func turned(sort []string) []string {
+	var out []string
+	for _, field := range sort {
+		if rest, descending := strings.CutPrefix(field, "-"); descending {
+			out = append(out, rest)
+			continue
+		}
+		out = append(out, "-"+field)
+	}
+	return out
+}
+
+func TestAnIndexServesWhatItIsFor(t *testing.T) {
+	i := index{articles, []string{"status", "-publishedAt", "-_id"}, false}
+	cases := map[string]struct {
+		reason string
+		q      shape
+		want   bool
+	}{
+		"Same":      {"the very order", shape{equal: []string{"status"}, sort: []string{"-publishedAt", "-_id"}}, true},
+		"Turned":    {"it can be read backwards", shape{equal: []string{"status"}, sort: []string{"publishedAt", "_id"}}, true},
+		"Mixed":     {"but not half of it", shape{equal: []string{"status"}, sort: []string{"-publishedAt", "_id"}}, false},
+		"OtherSort": {"another order", shape{equal: []string{"status"}, sort: []string{"titleKey"}}, false},
+		"NoStatus":  {"its first field isn't known", shape{sort: []string{"-publishedAt"}}, false},
+		"More":      {"a field that it doesn't have", shape{equal: []string{"status", "tagIds"}, sort: []string{"-publishedAt"}}, false},
+		"Equal":     {"its first field alone", shape{equal: []string{"status"}}, true},
+		"Range":     {"bounds on the next", shape{equal: []string{"status"}, ranges: []string{"publishedAt"}}, true},
+		"OtherOne":  {"bounds on another", shape{equal: []string{"status"}, ranges: []string{"updatedAt"}}, false},
+		"Nothing":   {"no condition", shape{}, false},
+	}
+	for name, c := range cases {
+		if got := i.serves(c.q); got != c.want {
+			t.Errorf("%s: %s: %t", name, c.reason, got)
+		}
+	}
+}
+
+// everyQuery calls every method of the store, with every combination of what it takes that
+// makes another query, and returns what was sent to the database, by method.
+func everyQuery(t *testing.T) map[string][]shape {
+	t.Helper()
+	var mu sync.Mutex
+	var commands []bson.Raw
+	s := openStore(t, func(e *event.CommandStartedEvent) {
+		mu.Lock()
+		defer mu.Unlock()
+		commands = append(commands, slices.Clone(e.Command))
+	})
+	calls := everyCall(t, s)
+	sent := map[string][]shape{}
+	all := reflect.TypeFor[*Store]()
+	for m := range all.NumMethod() {
+		name := all.Method(m).Name
+		call, ok := calls[name]
+		if !ok {
+			t.Errorf("there is a new method, %s: let everyCall call it", name)
+			continue
+		}
+		s.Flush() // so that nothing is answered from memory
+		mu.Lock()
+		commands = nil
+		mu.Unlock()
+		call(t.Context())
+		mu.Lock()
+		seen := slices.Clone(commands)
+		mu.Unlock()
+		for _, c := range seen {
+			for _, q := range shapesOf(t, c) {
+				if !slices.ContainsFunc(sent[name], func(other shape) bool { return other.String() == q.String() }) {
+					sent[name] = append(sent[name], q)
+				}
+			}
+		}
+	}
+	return sent
+}
+
+func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
+	t.Helper()
+	article := published("article", second(100))
+	author, tag := &Author{ID: id.New(id.Author), Slug: "author"}, &Tag{ID: id.New(id.Tag), Slug: "tag"}
+	comment := &Comment{ID: id.New(id.Comment), ArticleID: article.ID, Visible: true}
+	article.AuthorIDs, article.TagIDs = []id.ID{author.ID}, []id.ID{tag.ID}
+	check(t, s.PutAuthor(t.Context(), author))
+	check(t, s.PutTag(t.Context(), tag))
+	check(t, s.AddArticle(t.Context(), article))
+	nothing := func(context.Context) {}
+	done := func(_ any, err error) { t.Helper(); check(t, err) }
+	read := func(ctx context.Context, l *List, err error) {
+		t.Helper()
+		check(t, err)
+		done(l.Page(ctx))
+		_, _, err = l.Count(ctx, 10)
+		check(t, err)
+	}
+	return map[string]func(context.Context){
+		"Close": nothing, "Flush": nothing, "Counts": nothing, "Ping": nothing,
+		"Begin":      func(ctx context.Context) { check(t, s.Begin(ctx, "task")) },
+		"Unfinished": func(ctx context.Context) { done(s.Unfinished(ctx, "task")) },
+		"Finish":     func(ctx context.Context) { check(t, s.Finish(ctx, "task")) },
+		"Articles": func(ctx context.Context) {
+			done(s.Articles(ctx, []id.ID{article.ID}))
+			done(s.Articles(ctx, []id.ID{id.New(id.Article), id.New(id.Article)}))
+		},
+		"Revisions":     func(ctx context.Context) { done(s.Revisions(ctx, []id.ID{id.New(id.Revision), article.RevisionID})) },
+		"Authors":       func(ctx context.Context) { done(s.Authors(ctx, []id.ID{author.ID, id.New(id.Author)})) },
+		"Tags":          func(ctx context.Context) { done(s.Tags(ctx, []id.ID{tag.ID, id.New(id.Tag)})) },
+		"Comments":      func(ctx context.Context) { done(s.Comments(ctx, []id.ID{comment.ID, id.New(id.Comment)})) },
+		"ArticleBySlug": func(ctx context.Context) { done(s.ArticleBySlug(ctx, "article")) },
+		"AuthorBySlug":  func(ctx context.Context) { done(s.AuthorBySlug(ctx, "author")) },
+		"TagBySlug":     func(ctx context.Context) { done(s.TagBySlug(ctx, "tag")) },
+		"ListArticles": func(ctx context.Context) {
+			for _, f := range everyFilter() {
+				for _, w := range windowsOf(func(w Window) (*List, error) { return s.ListArticles(ctx, f, w) }) {
+					l, err := s.ListArticles(ctx, f, w)
+					read(ctx, l, err)
+				}
+			}
+		},
+		"ListAuthors": func(ctx context.Context) {
+			for _, w := range windowsOf(s.ListAuthors) {
+				l, err := s.ListAuthors(w)
+				read(ctx, l, err)
+			}
+		},
+		"ListTags": func(ctx context.Context) {
+			for _, w := range windowsOf(s.ListTags) {
+				l, err := s.ListTags(w)
+				read(ctx, l, err)
+			}
+		},
+		"Orders": func(ctx context.Context) {
+			for _, kind := range []id.Kind{id.Article, id.Author, id.Tag} {
+				done(s.Orders(ctx, []OrderKey{OrderKey(id.New(kind))}))
+				done(s.Orders(ctx, []OrderKey{OrderKey(id.New(kind)), OrderKey(id.New(kind))}))
+			}
+			done(s.Orders(ctx, []OrderKey{AllArticles}))
+		},
+		"AddRevision": func(ctx context.Context) { check(t, s.AddRevision(ctx, &Revision{ID: id.New(id.Revision)})) },
+		"AddArticle":  func(ctx context.Context) { check(t, s.AddArticle(ctx, published("another", second(200)))) },
+		"ChangeArticle": func(ctx context.Context) {
+			check(t, s.ChangeArticle(ctx, article, changedTo(article, func(*Article) {})))
+		},
+		"Relate":         func(ctx context.Context) { check(t, s.Relate(ctx, article.ID, nil)) },
+		"PutAuthor":      func(ctx context.Context) { check(t, s.PutAuthor(ctx, author)) },
+		"PutTag":         func(ctx context.Context) { check(t, s.PutTag(ctx, tag)) },
+		"AddComments":    func(ctx context.Context) { check(t, s.AddComments(ctx, []*Comment{comment})) },
+		"Due":            func(ctx context.Context) { done(s.Due(ctx, second(0))) },
+		"NextDue":        func(ctx context.Context) { _, _, err := s.NextDue(ctx); check(t, err) },
+		"Imported":       func(ctx context.Context) { done(s.Imported(ctx)) },
+		"TakenSlugs":     func(ctx context.Context) { done(s.TakenSlugs(ctx)) },
+		"PublicArticles": func(ctx context.Context) { done(s.PublicArticles(ctx)) },
+		"AllAuthors":     func(ctx context.Context) { done(s.AllAuthors(ctx)) },
+		"AllTags":        func(ctx context.Context) { done(s.AllTags(ctx)) },
+		"Empty":          func(ctx context.Context) { done(s.Empty(ctx)) },
+	}
+}
+
+// everyFilter is every combination of conditions and orders. One by ids is served by them,
+// whatever else it has.
+func everyFilter() []ArticleFilter {
+	slugs := func(s string) []*string { return []*string{nil, &s} }
+	at := second(0)
+	var all []ArticleFilter
+	for _, order := range []ArticleOrder{ByPublished, ByTitle, ByUpdated} {
+		for _, descending := range []bool{false, true} {
+			for _, tag := range slugs("tag") {
+				for _, author := range slugs("author") {
+					for _, bounds := range [][2]*time.Time{{nil, nil}, {&at, nil}, {nil, &at}, {&at, &at}} {
+						all = append(all, ArticleFilter{
+							Order: order, Descending: descending, Tag: tag, Author: author, PublishedFrom: bounds[0], PublishedBefore: bounds[1],
+						})
+					}
+				}
+			}
+			for _, ids := range [][]id.ID{{id.New(id.Article)}, {id.New(id.Article), id.New(id.Article)}} {
+				all = append(all, ArticleFilter{Order: order, Descending: descending, IDs: ids})
+			}
+		}
+	}
+	return all
+}
+
+// windowsOf are windows of every shape onto a list: from either end, with cursors and
+// without.
+func windowsOf(list func(Window) (*List, error)) []Window {
+	one := 1
+	windows := []Window{{}}
+	l, err := list(Window{})
+	if err != nil {
+		return windows // whoever asks for the first of them will see why
+	}
+	cursor := encodeCursor(l.query.name(), Entry{ID: id.New(id.Article), Time: second(0), Text: "x"})
+	return append(windows, Window{Before: &cursor, Last: &one}, Window{After: &cursor, Before: &cursor})
+}
+
+// shapesOf returns the shapes of one command, several where it is a query by either of
+// several conditions. What writes by nothing but inserting has none.
+func shapesOf(t *testing.T, command bson.Raw) []shape {
+	t.Helper()
+	elements, err := command.Elements()
+	check(t, err)
+	q := shape{collection: elements[0].Value().StringValue()}
+	filter := bson.D{}
+	decode := func(name string, into any) {
+		t.Helper()
+		if v, err := command.LookupErr(name); err == nil {
+			check(t, v.Unmarshal(into))
+		}
+	}
+	switch name := elements[0].Key(); name {
+	case "find":
+		var sort, read bson.D
+		decode("filter", &filter)
+		decode("sort", &sort)
+		decode("projection", &read)
+		for _, e := range sort {
+			if fmt.Sprint(e.Value) == "-1" {
+				e.Key = "-" + e.Key
+			}
+			q.sort = append(q.sort, e.Key)
+		}
+		for _, e := range read {
+			q.read = append(q.read, e.Key)
+		}
+		_, err := command.LookupErr("limit")
+		q.limited = err == nil
+	case "aggregate":
+		var stages []bson.D
+		decode("pipeline", &stages)
+		filter = stages[0][0].Value.(bson.D)
+		q.read, q.limited = []string{}, stages[1][0].Key == "$limit"
+	case "update":
+		var updates []struct {
+			Q bson.D `bson:"q"`
+		}
+		decode("updates", &updates)
+		filter = updates[0].Q
+	case "delete":
+		var deletes []struct {
+			Q bson.D `bson:"q"`
+		}
+		decode("deletes", &deletes)
+		filter = deletes[0].Q
+	case "insert":
+		return nil
+	default:
+		t.Fatalf("what does %s need? Say so in shapesOf", name)
+	}
+	return conditions(t, q, filter)
+}
+
+// conditions adds the conditions of a filter to q: one shape for each way to meet them.
+func conditions(t *testing.T, q shape, filter bson.D) []shape {
+	t.Helper()
+	ways := []shape{q}
+	for _, e := range filter {
+		switch v := e.Value.(type) {
+		case bson.A:
+			switch e.Key {
+			case "$or":
+				var out []shape
+				for _, w := range ways {
+					for _, branch := range v {
+						out = append(out, conditions(t, w, branch.(bson.D))...)
+					}
+				}
+				ways = out
+			case "$and":
+				for _, bound := range v {
+					mustBeKeyset(t, q, bound.(bson.D))
+				}
+			default:
+				t.Fatalf("what is %s? Say so in conditions", e.Key)
+			}
+		case bson.D:
+			for i := range ways {
+				if v[0].Key == "$in" {
+					ways[i].equal = append(slices.Clone(ways[i].equal), e.Key)
+				} else {
+					ways[i].ranges = append(slices.Clone(ways[i].ranges), e.Key)
+				}
+			}
+		default:
+			for i := range ways {
+				ways[i].equal = append(slices.Clone(ways[i].equal), e.Key)
+			}
+		}
+	}
+	return ways
+}
+
+// mustBeKeyset checks that a bound of a page is on nothing but what the page is sorted by:
+// such a bound is a place in the index that serves the order.
+func mustBeKeyset(t *testing.T, q shape, bound bson.D) {
+	t.Helper()
+	for _, branch := range bound[0].Value.(bson.A) {
+		for _, e := range branch.(bson.D) {
+			if !slices.Contains(q.sort, e.Key) && !slices.Contains(q.sort, "-"+e.Key) {
+				t.Errorf("a page sorted by %v is bounded by %s", q.sort, e.Key)
+			}
+		}
+	}
+}
