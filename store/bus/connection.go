@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
@@ -39,6 +40,9 @@ type Life struct {
 // ?master_name=NAME and one addr=HOST:PORT for each further sentinel. It doesn't wait
 // for the server: one that can't be reached is a state that lasts, not a failure.
 func Connect(address string) (*Connection, error) {
+	// go-redis prints a line to the standard error for each connection that fails. All of
+	// it comes back as errors, too, and an outage is to be told once.
+	logging.Disable()
 	c := &Connection{}
 	client, err := c.open(address)
 	if err != nil {

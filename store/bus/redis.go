@@ -223,6 +223,7 @@ func (b *Redis) receive() {
 func (b *Redis) listen() {
 	sub := b.conn.Client.Subscribe(b.ctx, b.channel)
 	defer sub.Close()
+	defer context.AfterFunc(b.ctx, func() { _ = sub.Close() })() // messages of others could go on for ever
 	for {
 		in, err := sub.ReceiveTimeout(b.ctx, silence)
 		if err != nil {

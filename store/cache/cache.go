@@ -91,7 +91,7 @@ type Cache struct {
 	mu      sync.Mutex
 	flights map[string]*flight
 
-	closing sync.RWMutex // held to read while tier1 is written to, which must not be after it is closed
+	closing sync.RWMutex // held to read by whoever uses tier1, which must not be used while it is being closed
 	closed  bool
 
 	counts counts
@@ -239,7 +239,10 @@ func (c *Cache) await(ctx context.Context, key string, f *flight) (*entry, error
 		if !replaced {
 			return f.entry, f.err
 		}
-		if e, ok := c.get(key, time.Now().UnixNano()); ok {
+		c.closing.RLock()
+		e, ok := c.get(key, time.Now().UnixNano())
+		c.closing.RUnlock()
+		if ok {
 			return e, nil
 		}
 		if younger == nil {
@@ -249,7 +252,7 @@ func (c *Cache) await(ctx context.Context, key string, f *flight) (*entry, error
 	}
 }
 
-// get returns the entry for key if it still holds.
+// get returns the entry for key if it still holds. The caller holds closing.
 func (c *Cache) get(key string, now int64) (*entry, bool) {
 	e, ok := c.tier1.Get(key)
 	if !ok || now >= e.expires || !c.current(e.start, e.deps) {

@@ -53,9 +53,30 @@ type want[K comparable] struct {
 // that the process lacks are asked of Redis in one round trip and of the database in one
 // Load, and nothing that another request is loading already is loaded again.
 func (t *Table[K, T]) Get(ctx context.Context, c *Cache, ks []K) ([]*T, error) {
-	now := time.Now().UnixNano()
 	out := make([]*T, len(ks))
-	var missing []*want[K]
+	missing := t.fromProcess(c, ks, out)
+	if len(missing) == 0 {
+		return out, nil
+	}
+	if ctx.Value(memoryOnly{}) != nil {
+		return nil, ErrNotInMemory
+	}
+	if err := t.load(ctx, c, missing); err != nil {
+		return nil, err
+	}
+	for _, w := range missing {
+		for _, i := range w.at {
+			out[i] = w.entry.value.(*T)
+		}
+	}
+	return out, nil
+}
+
+// fromProcess puts into out what the process has of ks, and returns what it lacks.
+func (t *Table[K, T]) fromProcess(c *Cache, ks []K, out []*T) (missing []*want[K]) {
+	c.closing.RLock()
+	defer c.closing.RUnlock()
+	now := time.Now().UnixNano()
 	var seen map[K]*want[K]
 	for i, k := range ks {
 		key := t.Key(k)
@@ -75,21 +96,7 @@ func (t *Table[K, T]) Get(ctx context.Context, c *Cache, ks []K) ([]*T, error) {
 		missing = append(missing, w)
 	}
 	c.counts.tier1.Add(int64(len(ks) - len(missing)))
-	if len(missing) == 0 {
-		return out, nil
-	}
-	if ctx.Value(memoryOnly{}) != nil {
-		return nil, ErrNotInMemory
-	}
-	if err := t.load(ctx, c, missing); err != nil {
-		return nil, err
-	}
-	for _, w := range missing {
-		for _, i := range w.at {
-			out[i] = w.entry.value.(*T)
-		}
-	}
-	return out, nil
+	return missing
 }
 
 // load makes the entry of each of missing, its own or by waiting for another's.
@@ -192,7 +199,8 @@ func (t *Table[K, T]) lead(ctx context.Context, c *Cache, wants []*want[K], star
 	}
 }
 
-// land makes w's entry, which may be nil for what is absent, and offers it to the process.
+// land makes w's entry, which may be nil for what is absent, and offers it to the process,
+// unless it is too late to be of use: it would only take the place of a younger one.
 func (t *Table[K, T]) land(c *Cache, w *want[K], v *T, start uint64, loaded int64) {
 	e := &entry{value: v, start: start, loaded: loaded, expires: c.expiry(loaded, w.short), deps: w.deps}
 	w.flight.entry = e
@@ -202,7 +210,7 @@ func (t *Table[K, T]) land(c *Cache, w *want[K], v *T, start uint64, loaded int6
 	}
 	c.closing.RLock()
 	defer c.closing.RUnlock()
-	if !c.closed {
+	if !c.closed && c.current(start, w.deps) {
 		c.tier1.Set(w.key, e, size)
 	}
 }

@@ -22,7 +22,7 @@
 // Built with the tag stoa_noembedded, or for a system that has no flock, there is no server
 // in it: Open says so and Find finds none.
 //
-// It may import problem and the MongoDB driver's bson package, nothing else of ours.
+// It may import problem, and nothing else of ours.
 package embedded
 
 import "log/slog"

@@ -1,0 +1,533 @@
+package cache
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"stoa/store/bus"
+)
+
+// slack is by how much a promise of time may be exceeded before a test fails: the machine
+// that runs it may have other things to do.
+const slack = 3
+
+// register stands for the database: whole numbers under keys, each write one higher than
+// the last; 0 is absent. It also keeps the ledger, and remembers when each number was
+// acknowledged, by which the age of an answer is told.
+type register struct {
+	mu    sync.Mutex
+	value map[string]int
+	acked map[string][]ack // of each key, in the order of their times
+	notes map[string]time.Time
+	noted time.Time // since when there has been a note
+}
+
+type ack struct {
+	v  int
+	at time.Time
+}
+
+func newRegister() *register {
+	return &register{value: map[string]int{}, acked: map[string][]ack{}, notes: map[string]time.Time{}}
+}
+
+func (d *register) get(key string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.value[key]
+}
+
+func (d *register) set(key string, v int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.value[key] = v
+}
+
+func (d *register) raise(key string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.value[key]++
+	return d.value[key]
+}
+
+func (d *register) ack(key string, v int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.acked[key] = append(d.acked[key], ack{v, time.Now()})
+}
+
+// age is for how long, at a moment, something newer than v had been acknowledged.
+func (d *register) age(key string, v int, at time.Time) time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, a := range d.acked[key] {
+		if a.v > v && a.at.Before(at) {
+			return at.Sub(a.at)
+		}
+	}
+	return 0
+}
+
+func (d *register) ledger() *Ledger {
+	return &Ledger{
+		Place: func(_ context.Context, replica string, until time.Time) error {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			if len(d.notes) == 0 {
+				d.noted = time.Now()
+			}
+			d.notes[replica] = until
+			return nil
+		},
+		Clear: func(_ context.Context, replica string) error {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			delete(d.notes, replica)
+			return nil
+		},
+		List: func(context.Context) ([]Absence, error) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			var out []Absence
+			for replica, until := range d.notes {
+				out = append(out, Absence{replica, until})
+			}
+			return out, nil
+		},
+	}
+}
+
+func (d *register) standing() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Sorted(maps.Keys(d.notes))
+}
+
+// oldestNote is since when there has been one; zero when there is none.
+func (d *register) oldestNote() time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.notes) == 0 {
+		return time.Time{}
+	}
+	return d.noted
+}
+
+// ageNotes makes all notes older, as if time had passed.
+func (d *register) ageNotes(by time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for replica, until := range d.notes {
+		d.notes[replica] = until.Add(-by)
+	}
+}
+
+// replica is one cache over a register.
+type replica struct {
+	*Cache
+	name  string
+	site  string
+	db    *register
+	conn  *bus.Connection
+	items Table[string, int]
+	lists Table[string, string]
+	log   *records
+
+	// beforeLoad and afterLoad run on either side of what a load reads, with its keys.
+	beforeLoad, afterLoad atomic.Pointer[func(keys []string)]
+	loads                 atomic.Int64
+
+	mu    sync.Mutex
+	known map[string]int // what a read that begins now may not be older than
+
+	calm atomic.Uint64 // the last flush that was looked for
+}
+
+// world is some replicas over one register and one site.
+type world struct {
+	t        testing.TB
+	db       *register
+	site     string
+	replicas []*replica
+}
+
+func newWorld(t testing.TB) *world {
+	return &world{t: t, db: newRegister(), site: rand.Text()[:10]}
+}
+
+// replica adds one, over the Redis at url; without Redis where url is "".
+func (w *world) replica(name, url string) *replica { return w.open(name, url, false) }
+
+// alone adds one that makes every write.
+func (w *world) alone() *replica { return w.open("alone", "", true) }
+
+func (w *world) open(name, url string, exclusive bool) *replica {
+	w.t.Helper()
+	r := &replica{name: name, site: w.site, db: w.db, log: &records{}, known: map[string]int{}}
+	w.replicas = append(w.replicas, r)
+	if url != "" {
+		var err error
+		if r.conn, err = bus.Connect(url); err != nil {
+			w.t.Fatal(err)
+		}
+		w.t.Cleanup(func() { _ = r.conn.Close() })
+	}
+	var err error
+	r.Cache, err = New(Options{
+		Bytes: 1 << 22, Redis: r.conn, Site: w.site, Exclusive: exclusive, Ledger: w.db.ledger(), Log: slog.New(r.log),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(r.Close)
+	r.items = Table[string, int]{
+		Key: func(k string) string { return k },
+		Load: func(_ context.Context, ks []string) (map[string]*int, error) {
+			r.hook(&r.beforeLoad, ks)
+			out := make(map[string]*int, len(ks))
+			for _, k := range ks {
+				if v := r.db.get(k); v != 0 {
+					out[k] = &v
+				}
+			}
+			r.hook(&r.afterLoad, ks)
+			return out, nil
+		},
+		Encode: func(v *int) ([]byte, error) { return []byte(strconv.Itoa(*v)), nil },
+		Decode: func(b []byte) (*int, error) { v, err := strconv.Atoi(string(b)); return &v, err },
+		Size:   func(*int) int64 { return 8 },
+	}
+	// A list is named by the keys that it depends on, with commas between, and says what
+	// each was.
+	r.lists = Table[string, string]{
+		Key:  func(k string) string { return "list/" + k },
+		Deps: func(k string) []string { return strings.Split(k, ",") },
+		Load: func(_ context.Context, ks []string) (map[string]*string, error) {
+			r.hook(&r.beforeLoad, ks)
+			out := make(map[string]*string, len(ks))
+			for _, k := range ks {
+				var values []string
+				for _, tag := range strings.Split(k, ",") {
+					values = append(values, strconv.Itoa(r.db.get(tag)))
+				}
+				joined := strings.Join(values, ",")
+				out[k] = &joined
+			}
+			r.hook(&r.afterLoad, ks)
+			return out, nil
+		},
+		Encode: func(v *string) ([]byte, error) { return []byte(*v), nil },
+		Decode: func(b []byte) (*string, error) { s := string(b); return &s, nil },
+		Size:   func(v *string) int64 { return int64(len(*v)) },
+	}
+	return r
+}
+
+func (r *replica) hook(h *atomic.Pointer[func([]string)], ks []string) {
+	if h == &r.beforeLoad {
+		r.loads.Add(1)
+	}
+	if f := h.Load(); f != nil {
+		(*f)(ks)
+	}
+}
+
+// hold makes the next load at a hook wait; reached is closed when it does, and release
+// lets it go. Loads after the next one aren't held up.
+func hold(h *atomic.Pointer[func([]string)]) (reached <-chan struct{}, release func()) {
+	at, on := make(chan struct{}), make(chan struct{})
+	var first atomic.Bool
+	f := func([]string) {
+		if first.CompareAndSwap(false, true) {
+			close(at)
+			<-on
+		}
+	}
+	h.Store(&f)
+	return at, sync.OnceFunc(func() { close(on) })
+}
+
+// get is a read that checks nothing.
+func (r *replica) get(key string) (int, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	found, err := r.items.Get(ctx, r.Cache, []string{key})
+	if err != nil || found[0] == nil {
+		return 0, err
+	}
+	return *found[0], nil
+}
+
+// read is a read that holds the cache to its promises: nothing older than was known on
+// this replica before, by its writes or by its answers; and on whatever replica, nothing
+// older than a second. It returns how old the answer was.
+func (r *replica) read(key string) (v int, age time.Duration, err error) {
+	r.mu.Lock()
+	floor := r.known[key]
+	r.mu.Unlock()
+	began := time.Now()
+	if v, err = r.get(key); err != nil {
+		return 0, 0, fmt.Errorf("replica %s: %w", r.name, err)
+	}
+	r.learn(key, v)
+	age = r.db.age(key, v, began)
+	switch {
+	case v < floor:
+		err = fmt.Errorf("replica %s answers %s=%d after it knew of %d", r.name, key, v, floor)
+	case age > slack*time.Second:
+		err = fmt.Errorf("replica %s answers %s=%d, which was out of date for %v", r.name, key, v, age)
+	}
+	return v, age, err
+}
+
+// write raises key by one.
+func (r *replica) write(ctx context.Context, key string) (v int, err error) {
+	err = r.Write(ctx, []string{key}, func(context.Context) error {
+		v = r.db.raise(key)
+		return nil
+	})
+	if err == nil {
+		r.db.ack(key, v)
+		r.learn(key, v)
+	}
+	return v, err
+}
+
+func (r *replica) learn(key string, v int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.known[key] = max(r.known[key], v)
+}
+
+// must fails the test where a read isn't want.
+func (r *replica) must(t testing.TB, key string, want int, reason string) {
+	t.Helper()
+	if v, _, err := r.read(key); err != nil || v != want {
+		t.Errorf("replica %s answers %s=%d, want %d: %s (%v)", r.name, key, v, want, reason, err)
+	}
+}
+
+func (r *replica) mustWrite(t testing.TB, key string) int {
+	t.Helper()
+	v, err := r.write(t.Context(), key)
+	if err != nil {
+		t.Fatalf("replica %s writes %s: %v", r.name, key, err)
+	}
+	return v
+}
+
+// ready says whether r uses both tiers to the full.
+func (r *replica) ready() bool {
+	now := time.Now().UnixNano()
+	if r.conn == nil {
+		return r.trusted(now)
+	}
+	life, err := r.conn.Life(context.Background())
+	return err == nil && life.Settled() && r.trusted(now) && r.shared(now)
+}
+
+func ready(t testing.TB, replicas ...*replica) {
+	t.Helper()
+	for _, r := range replicas {
+		eventually(t, "replica "+r.name+" trusts its tiers", r.ready)
+		r.calm.Store(r.floor.Load())
+	}
+}
+
+// flush is a Flush that was looked for.
+func (r *replica) flush() {
+	r.Flush()
+	r.calm.Store(r.floor.Load())
+}
+
+// disturbed says whether r had doubts about Redis since it was ready.
+func (r *replica) disturbed() bool {
+	return r.floor.Load() != r.calm.Load() || r.log.count(unreachable) > 0 ||
+		r.tier2 != nil && r.tier2.rest.Load() != 0 || r.trust != nil && !r.ready()
+}
+
+// calmly runs a scenario in which Redis is as it should be. A machine that is so busy that
+// Redis takes 250 ms to answer makes a cache do without, as it should, and the scenario
+// something else; then it is run again.
+func calmly(t *testing.T, scenario func(t testing.TB, w *world)) {
+	t.Helper()
+	for range 10 {
+		trial := &trial{TB: t}
+		w := newWorld(t)
+		done := make(chan struct{})
+		go func() { // Fatal ends the goroutine
+			defer close(done)
+			scenario(trial, w)
+		}()
+		<-done
+		if trial.failures == nil {
+			return
+		}
+		if !slices.ContainsFunc(w.replicas, (*replica).disturbed) {
+			for _, f := range trial.failures {
+				t.Error(f)
+			}
+			return
+		}
+		for _, r := range w.replicas {
+			r.Close()
+		}
+		t.Logf("this machine was too busy, and so it doesn't count that: %q", trial.failures)
+	}
+	t.Error("this machine was too busy ten times")
+}
+
+// trial is a test that may have to be repeated.
+type trial struct {
+	testing.TB
+	mu       sync.Mutex
+	failures []string
+}
+
+func (t *trial) add(text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failures = append(t.failures, text)
+}
+
+func (t *trial) Error(args ...any)                 { t.add(fmt.Sprint(args...)) }
+func (t *trial) Errorf(format string, args ...any) { t.add(fmt.Sprintf(format, args...)) }
+
+func (t *trial) Fatal(args ...any) {
+	t.Error(args...)
+	runtime.Goexit()
+}
+
+func (t *trial) Fatalf(format string, args ...any) {
+	t.Errorf(format, args...)
+	runtime.Goexit()
+}
+
+// eventually waits until cond holds, for as long as nothing here should ever take.
+func eventually(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	within(t, 30*time.Second, what, cond)
+}
+
+// within waits until cond holds, and fails the test when it doesn't in time.
+func within(t testing.TB, limit time.Duration, what string, cond func() bool) {
+	t.Helper()
+	deadline := time.After(limit)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("not within %v: %s", limit, what)
+		}
+	}
+}
+
+// readUntil reads key on r, under the promises, until it answers want.
+func (r *replica) readUntil(t testing.TB, limit time.Duration, key string, want int) {
+	t.Helper()
+	within(t, limit, fmt.Sprintf("replica %s answers %s=%d", r.name, key, want), func() bool {
+		v, _, err := r.read(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v == want
+	})
+}
+
+// observe reads key on each replica, under the promises, until stop is called. Errors end
+// it and fail the test.
+func observe(t testing.TB, key string, replicas ...*replica) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var group sync.WaitGroup
+	for _, r := range replicas {
+		group.Go(func() {
+			for ctx.Err() == nil {
+				if _, _, err := r.read(key); err != nil {
+					t.Error(err)
+					return
+				}
+				select {
+				case <-ctx.Done():
+				case <-time.After(time.Millisecond):
+				}
+			}
+		})
+	}
+	stop = sync.OnceFunc(func() {
+		cancel()
+		group.Wait()
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+// inRedis is what the present life of Redis holds of a key; "" for nothing, and where r
+// can't reach it.
+func (r *replica) inRedis(t testing.TB, key string) string {
+	t.Helper()
+	life, err := r.conn.Life(t.Context())
+	if err != nil {
+		return ""
+	}
+	v, _ := r.conn.Client.Get(t.Context(), life.Key(r.site, key)).Result()
+	return v
+}
+
+// removeFromRedis takes a key out of Redis, as an eviction does.
+func (r *replica) removeFromRedis(t testing.TB, key string) {
+	t.Helper()
+	life, err := r.conn.Life(t.Context())
+	if err == nil {
+		err = r.conn.Client.Del(t.Context(), life.Key(r.site, key)).Err()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// records is a log that remembers what it was told at level Info and above.
+type records struct {
+	mu   sync.Mutex
+	seen []slog.Record
+}
+
+func (*records) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
+
+func (l *records) Handle(_ context.Context, r slog.Record) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seen = append(l.seen, r)
+	return nil
+}
+
+func (l *records) WithAttrs([]slog.Attr) slog.Handler { return l }
+func (l *records) WithGroup(string) slog.Handler      { return l }
+
+// count is how many records begin with text.
+func (l *records) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for _, r := range l.seen {
+		if strings.HasPrefix(r.Message, text) {
+			n++
+		}
+	}
+	return n
+}
+
+var errFault = errors.New("a fault made for a test")

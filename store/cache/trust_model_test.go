@@ -1,0 +1,468 @@
+package cache_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A second model, of what trust.go does when a replica can't reach Redis: one that writes,
+// whose line to Redis breaks, and one that reads, and has Redis all the time. Its steps:
+//
+//	fall      trust.fall
+//	place     trust.place, the note in the ledger
+//	noticed   trust.noted, once every look at the ledger from before place has lost its worth
+//	begin, write, end    Cache.Write where trust.announce found it noted
+//	announce, write, announceAgain, Drop    Cache.Write over Redis
+//	return    trust.recover up to silent = false
+//	scrub     tier2.scrubAll, called by trust.recover
+//	unplace   the end of trust.recover
+//	clear     trust.clear
+//	list, conclude   trust.poll, with Ledger.List between the two
+//	lapse     the end of trust.until
+//	settle    trust.settle
+//	get, acquire, Load, land, fill   as in model_test.go
+//
+// A write may fail and yet happen later, while Cache.hush lasts. The writer may fall at any
+// time, for no reason, and die at any time.
+//
+// What is checked: nothing goes back in time for the reader; while it trusts its tiers and
+// has heard everything, it answers nothing older than what was acknowledged; and in every
+// state of rest neither Redis nor its own memory holds anything that is too old.
+
+type trustRule uint
+
+const (
+	noticeFirst     trustRule = 1 << iota // an unannounced write waits until the note was noticed
+	drainFirst                            // nobody returns while an unannounced write is under way
+	hushFirst                             // nor while one that failed may still happen
+	scrubOnReturn                         // who returns scrubs Redis first
+	unplaceFirst                          // a note that is about to be cleared doesn't count any more
+	scrubForTheDead                       // who clears the note of one that died scrubs Redis first
+	flushOnTrust                          // whose trust had lapsed flushes before it trusts again
+	untrustedSkips                        // who doesn't trust doesn't use Redis
+	untrustedShort                        // nor keeps anything for longer than a second
+
+	trustRules = 9
+)
+
+var trustRuleNames = [trustRules]string{
+	"noticeFirst", "drainFirst", "hushFirst", "scrubOnReturn", "unplaceFirst", "scrubForTheDead",
+	"flushOnTrust", "untrustedSkips", "untrustedShort",
+}
+
+type trustRead uint8
+
+const (
+	resting  trustRead = iota
+	decided            // whether to use Redis
+	asked              // Redis
+	answered           // by Redis or the database
+	kept               // in the process
+)
+
+type trustWrite uint8
+
+const (
+	unwritten   trustWrite = iota
+	unannounced            // under way
+	late                   // failed, and may still happen
+	heard                  // announced
+	made                   // and announced
+	madeUnheard
+)
+
+// part is a moment of the second model.
+type part struct {
+	db     int8
+	redis  cell
+	note   bool
+	runOut bool // the writer is dead, and its note has run out
+
+	silent, placed, noticed, noteLeft, returning, scrubbed bool // the writer's
+	dead                                                   bool
+	write                                                  trustWrite
+	writes                                                 int8 // that remain
+	acked                                                  int8
+	messages                                               int8
+
+	trusts, old  bool // the reader's: whether it trusts, and whether for a look from before the note
+	listed       bool // it looks
+	listedOld    bool // and began to before the note
+	listedLate   bool // and so long ago that what it saw is worth nothing any more
+	sawNote      bool
+	missed       bool
+	others       bool // its last look saw a note
+	entry        cached
+	read         trustRead
+	gets         int8
+	short, lease bool
+	dropped      bool
+	v            int8
+	floor, known int8
+	usesRedisNow bool
+}
+
+func (p *part) steps(rules trustRule, out []partStep) []partStep {
+	on := func(r trustRule) bool { return rules&r != 0 }
+	add := func(name string, to part) { out = append(out, partStep{name: name, to: to}) }
+	addV := func(name string, v int8, to part) { out = append(out, partStep{name: name, v: v, to: to}) }
+	drop := func(to *part) {
+		to.entry.dropped = to.entry.there
+		to.dropped = true
+	}
+	block := func(to *part) {
+		to.redis = cell{blocked: true}
+		to.messages++
+	}
+	scrub := func(to *part) {
+		if !to.redis.blocked {
+			to.redis = cell{}
+		}
+	}
+	answer := func(name string, to part, v int8) {
+		s := partStep{name: name, v: v}
+		if v < to.floor {
+			s.bad = fmt.Sprintf("v%d is answered, and was to be no older than v%d", v, to.floor)
+		}
+		to.known = max(to.known, v)
+		to.read, to.floor, to.v, to.short, to.lease, to.dropped, to.usesRedisNow = resting, 0, 0, false, false, false, false
+		s.to = to
+		out = append(out, s)
+	}
+
+	// The writer.
+	if !p.dead {
+		if !p.silent {
+			to := *p
+			to.silent, to.returning, to.scrubbed = true, false, false
+			add("writer: fall", to)
+		}
+		if p.silent && !p.placed {
+			to := *p
+			to.placed, to.note, to.noteLeft, to.noticed = true, true, true, false
+			to.old, to.listedOld = true, true
+			add("writer: place", to)
+		}
+		if p.placed && !p.noticed && (!(p.trusts && p.old) || !on(noticeFirst)) {
+			to := *p
+			to.noticed = true
+			to.listedLate = p.listed && p.listedOld
+			add("writer: noticed", to)
+		}
+		if p.write == unwritten && p.writes > 0 {
+			to := *p
+			to.writes--
+			switch {
+			case p.silent && p.placed && p.noticed && !p.returning:
+				to.write = unannounced
+				add("writer: begin, unannounced", to)
+			case !p.silent:
+				to.write = heard
+				block(&to)
+				add("writer: announce", to)
+			}
+		}
+		switch p.write {
+		case unannounced:
+			to := *p
+			to.db++
+			to.write = madeUnheard
+			addV("writer: write v#", to.db, to)
+			to = *p
+			to.write = late
+			add("writer: end, with an error", to)
+		case madeUnheard:
+			to := *p
+			to.write, to.acked = unwritten, p.db
+			add("writer: end", to)
+		case heard:
+			to := *p
+			to.db++
+			to.write = made
+			addV("writer: write v#", to.db, to)
+		case made:
+			to := *p
+			to.write, to.acked = unwritten, p.db
+			block(&to)
+			add("writer: announceAgain, Drop", to)
+		}
+		if p.silent {
+			to := *p
+			to.returning = p.write == unannounced || p.write == madeUnheard
+			if (!to.returning || !on(drainFirst)) && (p.write != late || !on(hushFirst)) {
+				to.silent, to.returning, to.scrubbed = false, false, !on(scrubOnReturn)
+				add("writer: return", to)
+			} else if to.returning && !p.returning {
+				add("writer: is about to return", to)
+			}
+		}
+		if !p.silent && p.placed && !p.scrubbed {
+			to := *p
+			to.scrubbed = true
+			scrub(&to)
+			add("writer: scrub", to)
+		}
+		if !p.silent && p.placed && p.scrubbed && on(unplaceFirst) {
+			to := *p
+			to.placed, to.noticed = false, false
+			add("writer: unplace", to)
+		}
+		if !p.silent && p.noteLeft && p.scrubbed && (!p.placed || !on(unplaceFirst)) {
+			to := *p
+			to.note, to.noteLeft = false, false
+			if on(unplaceFirst) {
+				add("writer: clear", to)
+			} else {
+				// The command is on its way, and then, maybe after a fall, its reply.
+				add("writer: clear", to)
+				to.placed, to.noticed = false, false
+				add("writer: clear", to)
+			}
+		}
+		to := *p
+		to.dead = true
+		if to.write != late {
+			to.write = unwritten
+		}
+		add("writer: dies", to)
+	}
+	if p.write == late {
+		to := *p
+		to.db++
+		to.write = unwritten
+		addV("v# is written after all", to.db, to)
+		to = *p
+		to.write = unwritten
+		add("the write that failed never happens", to)
+	}
+	if p.dead && p.note && !p.runOut && p.write != late {
+		to := *p
+		to.runOut = true
+		add("the note runs out", to)
+	}
+
+	// The reader's trust.
+	if p.trusts {
+		to := *p
+		to.trusts = false
+		add("reader: lapse", to)
+	}
+	if !p.listed {
+		to := *p
+		to.listed, to.listedOld, to.sawNote, to.missed = true, false, p.note, !p.trusts || p.others
+		add("reader: list", to)
+	} else {
+		to := *p
+		to.listed, to.listedLate, to.sawNote, to.missed = false, false, false, false
+		switch {
+		case p.sawNote && p.runOut:
+			if on(scrubForTheDead) {
+				scrub(&to)
+			}
+			to.note = false
+			to.others, to.trusts = true, false
+			add("reader: settle", to)
+		case p.sawNote:
+			to.others, to.trusts = true, false
+			add("reader: conclude: a note", to)
+		case p.listedLate && on(noticeFirst):
+			to.others, to.trusts = false, false
+			add("reader: conclude: too late", to)
+		default:
+			if p.missed && on(flushOnTrust) {
+				drop(&to)
+			}
+			to.others, to.trusts, to.old = false, true, p.listedOld
+			add("reader: conclude: no note", to)
+		}
+	}
+	if p.messages > 0 {
+		to := *p
+		to.messages--
+		drop(&to)
+		add("reader: hear", to)
+	}
+
+	// Its reads.
+	switch p.read {
+	case resting:
+		if p.gets == 0 {
+			break
+		}
+		to := *p
+		to.gets--
+		to.floor = p.known
+		if p.trusts && p.messages == 0 {
+			to.floor = max(to.floor, p.acked)
+		}
+		if p.entry.there && !p.entry.dropped && (p.trusts || p.entry.short) {
+			answer("reader: get: a hit, v#", to, p.entry.v)
+			break
+		}
+		to.read, to.dropped = decided, false
+		to.floor = max(to.floor, p.acked) // whatever is read past the process's memory
+		to.usesRedisNow = p.trusts || !on(untrustedSkips)
+		to.short = !p.trusts && on(untrustedShort)
+		add("reader: get: a miss", to)
+	case decided:
+		to := *p
+		to.read = asked
+		switch {
+		case !p.usesRedisNow:
+		case p.redis.blocked:
+			to.short = true
+		case p.redis.content == value:
+			to.read, to.v = answered, p.redis.v
+		case p.redis.content == empty:
+			to.redis.content, to.lease = lease, true
+		}
+		add("reader: acquire", to)
+	case asked:
+		to := *p
+		to.read, to.v = answered, p.db
+		addV("reader: Load: v#", p.db, to)
+	case answered:
+		to := *p
+		to.read = kept
+		if !p.dropped {
+			to.entry = cached{there: true, v: p.v, short: p.short || !p.trusts && on(untrustedShort)}
+		}
+		add("reader: land", to)
+	case kept:
+		to := *p
+		if p.lease && p.redis.content == lease && !p.redis.blocked {
+			to.redis = cell{content: value, v: p.v}
+		}
+		answer("reader: fill, leave with v#", to, p.v)
+	}
+
+	// What happens by itself.
+	if p.redis.blocked && p.write != heard {
+		to := *p
+		to.redis = cell{}
+		add("Redis: unblock", to)
+	}
+	if p.redis.content != empty && !p.redis.blocked {
+		to := *p
+		to.redis = cell{}
+		add("Redis: evict", to)
+	}
+	if p.entry.there {
+		to := *p
+		to.entry = cached{}
+		add("reader: forget", to)
+	}
+	return out
+}
+
+type partStep struct {
+	name string
+	v    int8 // the version in question
+	to   part
+	bad  string
+}
+
+func (s partStep) String() string { return strings.ReplaceAll(s.name, "#", fmt.Sprint(s.v)) }
+
+// tidy makes equal what nothing that follows can tell apart.
+func (p *part) tidy() {
+	if p.entry.dropped {
+		p.entry = cached{}
+	}
+	if p.read == resting {
+		p.dropped = false
+	}
+	if p.lease && (p.redis.content != lease || p.redis.blocked) {
+		p.lease = false
+	}
+	if !p.trusts {
+		p.old = false
+	}
+	if !p.listed {
+		p.listedOld = false
+	}
+	if p.redis.content == empty {
+		p.redis.v = 0
+	}
+}
+
+func (p *part) stale() string {
+	if p.note || p.redis.blocked || p.messages > 0 || p.write != unwritten || p.silent && !p.dead || p.listed || !p.trusts || p.read != resting {
+		return ""
+	}
+	if p.redis.content == value && p.redis.v < p.db {
+		return fmt.Sprintf("at rest, Redis holds v%d of v%d", p.redis.v, p.db)
+	}
+	if p.entry.there && !p.entry.dropped && !p.entry.short && p.entry.v < p.db {
+		return fmt.Sprintf("at rest, the reader holds v%d of v%d", p.entry.v, p.db)
+	}
+	return ""
+}
+
+func searchTrust(rules trustRule) (states int, trace []string) {
+	type node struct {
+		p    part
+		from int32
+		by   int16 // which step led here
+	}
+	nodes := []node{{p: part{writes: 1, gets: 2}, from: -1}}
+	seen := map[part]struct{}{nodes[0].p: {}}
+	var out []partStep
+	for i := 0; i < len(nodes); i++ {
+		here := nodes[i].p
+		out = here.steps(rules, out[:0])
+		for by := range out {
+			next := &out[by]
+			next.to.tidy()
+			bad := next.bad
+			if bad == "" {
+				if _, ok := seen[next.to]; ok {
+					continue
+				}
+				seen[next.to] = struct{}{}
+				bad = next.to.stale()
+			}
+			if bad == "" {
+				nodes = append(nodes, node{next.to, int32(i), int16(by)})
+				continue
+			}
+			trace = []string{bad, next.String()}
+			for at := nodes[i]; at.from >= 0; at = nodes[at.from] {
+				trace = append(trace, nodes[at.from].p.steps(rules, nil)[at.by].String())
+			}
+			slices.Reverse(trace)
+			return len(nodes), trace
+		}
+	}
+	return len(nodes), nil
+}
+
+func TestTrustModelHasNoBadState(t *testing.T) {
+	if raceDetector {
+		t.Skip("the model has no goroutines, and takes a minute under the race detector")
+	}
+	t.Parallel()
+	n, trace := searchTrust(1<<trustRules - 1)
+	if trace != nil {
+		t.Errorf("a bad state:\n\t%s", strings.Join(trace, "\n\t"))
+	}
+	t.Logf("%d states", n)
+}
+
+func TestTrustModelMissesEachRule(t *testing.T) {
+	if raceDetector {
+		t.Skip("the model has no goroutines, and takes a minute under the race detector")
+	}
+	for i, name := range trustRuleNames {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n, trace := searchTrust((1<<trustRules - 1) &^ (1 << i))
+			if trace == nil {
+				t.Fatal("nothing breaks without it: it is no rule, or the model doesn't see what it is for")
+			}
+			t.Logf("%d states to a bad one:\n\t%s", n, strings.Join(trace, "\n\t"))
+		})
+	}
+}
