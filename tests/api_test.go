@@ -422,8 +422,8 @@ func publish(t *testing.T, s *stoatest.Stoa) *names {
 
 	const comment = "id authorName"
 	var found any
-	s.Data(t, &found, `{ articles(first: 100) { nodes { comments(first: 100) { nodes { `+comment+`
-		replies(first: 100) { nodes { `+comment+` replies(first: 100) { nodes { `+comment+` } } } } } } } } }`, nil)
+	s.Data(t, &found, `{ articles { nodes { comments { nodes { `+comment+`
+		replies { nodes { `+comment+` replies(first: 5) { nodes { `+comment+` } } } } } } } } }`, nil)
 	eachObject(found, func(o map[string]any) {
 		if name, ok := o["authorName"].(string); ok {
 			known.call(o["id"].(string), "comment "+name)

@@ -151,7 +151,7 @@ func listsOf(t *testing.T, s *stoatest.Stoa) []list {
 	schema := schema(t)
 	var found any
 	s.Data(t, &found, `{
-		articles(first: 100) { nodes { __typename id comments(first: 100) { nodes { __typename id replies(first: 100) { nodes { __typename id } } } } } }
+		articles { nodes { __typename id comments { nodes { __typename id replies { nodes { __typename id } } } } } }
 		authors(first: 100) { nodes { __typename id } } tags(first: 100) { nodes { __typename id } } }`, nil)
 	ids := map[string][]string{}
 	eachObject(found, func(o map[string]any) {

@@ -103,11 +103,19 @@ func (s *Server) Stop() {
 	_ = os.RemoveAll(s.folder)
 }
 
-// Kill ends it at once, as if its machine had lost power; Restart(t, false) starts it again.
+// Kill ends it at once, as if its machine had lost power.
 func (s *Server) Kill(t testing.TB) {
 	t.Helper()
 	if err := s.server.kill(); err != nil {
 		t.Fatalf("kill Redis: %v", err)
+	}
+}
+
+// Start starts it again after Kill, with what it had at the last Save.
+func (s *Server) Start(t testing.TB) {
+	t.Helper()
+	if err := s.start(); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -122,9 +130,7 @@ func (s *Server) Restart(t testing.TB, keepData bool) {
 	if !keepData {
 		s.Forget(t)
 	}
-	if err := s.start(); err != nil {
-		t.Fatalf("restart Redis: %v", err)
-	}
+	s.Start(t)
 }
 
 // Save keeps the data of this moment for the next start, whatever changes until then.
@@ -228,13 +234,13 @@ func (p *process) resume() error { return p.cmd.Process.Signal(syscall.SIGCONT) 
 
 // Proxy stands between a client and a server, so that a test can part the two.
 type Proxy struct {
-	listener         net.Listener
-	network, address string // of the server
-	done             sync.WaitGroup
+	listener net.Listener
+	done     sync.WaitGroup
 
-	mu    sync.Mutex
-	cut   bool
-	conns map[net.Conn]struct{}
+	mu               sync.Mutex
+	network, address string // of the server
+	cut              bool
+	conns            map[net.Conn]struct{}
 }
 
 // Between starts a proxy to s on the loopback interface, and stops it when t ends.
@@ -282,6 +288,14 @@ func (p *Proxy) Kick() {
 	p.close()
 }
 
+// To closes every connection and leads new ones to another server.
+func (p *Proxy) To(s *Server) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.network, p.address = "unix", s.socket
+	p.close()
+}
+
 func (p *Proxy) close() {
 	for c := range p.conns {
 		_ = c.Close()
@@ -306,12 +320,15 @@ func (p *Proxy) accept() {
 
 func (p *Proxy) serve(client net.Conn) {
 	defer client.Close()
-	server, err := net.Dial(p.network, p.address)
+	p.mu.Lock()
+	network, address := p.network, p.address
+	p.mu.Unlock()
+	server, err := net.Dial(network, address)
 	if err != nil {
 		return
 	}
 	defer server.Close()
-	if !p.admit(client, server) {
+	if !p.admit(address, client, server) {
 		return
 	}
 	defer p.leave(client, server)
@@ -323,13 +340,14 @@ func (p *Proxy) serve(client net.Conn) {
 	pipe(client, server)
 }
 
-func (p *Proxy) admit(conns ...net.Conn) bool {
+// admit says whether conns, of which one leads to address, may stay.
+func (p *Proxy) admit(address string, conns ...net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.cut || address != p.address {
+		return false
+	}
 	for _, c := range conns {
-		if p.cut {
-			return false
-		}
 		p.conns[c] = struct{}{}
 	}
 	return true

@@ -1,0 +1,469 @@
+package tests
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"stoa/problem"
+	"stoa/store"
+	"stoa/tests/redistest"
+	"stoa/tests/stoatest"
+)
+
+// The tests of coherence run three replicas over one database, change articles on all of
+// them, read on all of them, and hold every single answer against the promise of the cache:
+//
+//   - the replica that acknowledged a change never answers anything older;
+//   - the others do for at most promisedStale, even where Redis fails;
+//   - no replica goes back in time;
+//   - nobody who reads gets an error, whatever fails.
+//
+// Figures are printed. What is asserted of time has threefold slack.
+
+const (
+	promisedStale = time.Second             // behind, at most, under faults
+	promisedWrite = 2500 * time.Millisecond // a change, at most, when Redis has just gone
+	slack         = 3
+)
+
+// fleet is replicas under load, and what they did.
+type fleet struct {
+	replicas []*stoatest.Stoa
+	articles []*followed
+
+	mu       sync.Mutex
+	since    time.Time // of the present phase
+	wrong    []string  // what broke a promise
+	broken   int
+	writes   []time.Duration
+	stale    []time.Duration // how long ago what a stale answer lacked had been acknowledged
+	reads    atomic.Int64
+	conflict atomic.Int64
+}
+
+// followed is one article: a counter that only goes up.
+type followed struct {
+	slug string
+
+	mu     sync.Mutex
+	acked  []time.Time // by version: when a replica acknowledged it; zero where that isn't known
+	by     []int       // by version: which replica that was
+	own    []int64     // by replica: the newest version that it has acknowledged itself
+	seen   []int64     // by replica: the newest version that an answer had
+	firsts [][]first   // by replica: when an answer first had a version
+}
+
+type first struct {
+	version int64
+	at      time.Time
+}
+
+// newFleet starts replicas with settings of their own, and n articles to follow.
+func newFleet(t *testing.T, n int, settings ...stoatest.Settings) *fleet {
+	t.Helper()
+	f := &fleet{since: time.Now()}
+	for _, s := range settings {
+		f.replicas = append(f.replicas, stoatest.Start(t, s))
+	}
+	f.replicas[0].Import(t, stoatest.Articles(n))
+	for i := range n {
+		a := &followed{
+			slug: fmt.Sprintf("article-%d", i), acked: make([]time.Time, 2), by: make([]int, 2),
+			own: make([]int64, len(settings)), seen: make([]int64, len(settings)), firsts: make([][]first, len(settings)),
+		}
+		f.articles = append(f.articles, a)
+	}
+	return f
+}
+
+// threeOver is the settings of three replicas over one database and one Redis.
+func threeOver(uri, redis string) []stoatest.Settings {
+	s := stoatest.Settings{"STOA_MONGODB_URI": uri, "STOA_REDIS_URL": redis}
+	return []stoatest.Settings{s, s, s}
+}
+
+func (f *fleet) complain(format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.broken++; len(f.wrong) < 10 {
+		f.wrong = append(f.wrong, fmt.Sprintf(format, args...))
+	}
+}
+
+// question is what a reader must remember of the moment at which it asked.
+type question struct {
+	at        time.Time
+	own, seen []int64 // by article
+}
+
+func (f *fleet) ask(replica int) question {
+	q := question{own: make([]int64, len(f.articles)), seen: make([]int64, len(f.articles))}
+	for i, a := range f.articles {
+		a.mu.Lock()
+		q.own[i], q.seen[i] = a.own[replica], a.seen[replica]
+		a.mu.Unlock()
+	}
+	q.at = time.Now()
+	return q
+}
+
+// answered holds what a replica answered, slug by title, against the promises.
+func (f *fleet) answered(replica int, q question, how, slug, title string) {
+	now := time.Now()
+	f.reads.Add(1)
+	i := slices.IndexFunc(f.articles, func(a *followed) bool { return a.slug == slug })
+	if i < 0 {
+		f.complain("%s answers an article %q that isn't there", how, slug)
+		return
+	}
+	a, version := f.articles[i], versionIn(title)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if version < q.own[i] {
+		f.complain("replica %d answers %s by %s with version %d after it has acknowledged %d", replica, slug, how, version, q.own[i])
+	}
+	if version < q.seen[i] {
+		f.complain("replica %d answers %s by %s with version %d after it has answered %d", replica, slug, how, version, q.seen[i])
+	}
+	var behind time.Duration
+	for w := version + 1; w < int64(len(a.acked)); w++ {
+		if at := a.acked[w]; !at.IsZero() && q.at.Sub(at) > behind {
+			behind = q.at.Sub(at)
+		}
+	}
+	if behind > 0 {
+		f.mu.Lock()
+		f.stale = append(f.stale, behind)
+		f.mu.Unlock()
+	}
+	if behind > promisedStale*slack {
+		f.complain("replica %d answers %s by %s as it was %s ago", replica, slug, how, behind)
+	}
+	if version > a.seen[replica] {
+		a.seen[replica] = version
+		a.firsts[replica] = append(a.firsts[replica], first{version, now})
+	}
+}
+
+// title is what the article has in a version; versionIn reads it.
+func title(slug string, version int64) string {
+	return fmt.Sprintf("%s in version %d", slug, version)
+}
+
+func versionIn(title string) int64 {
+	n, err := strconv.ParseInt(title[strings.LastIndexByte(title, ' ')+1:], 10, 64)
+	if err != nil || !strings.Contains(title, "version") {
+		return 1
+	}
+	return n
+}
+
+// write changes one article through a replica, against whoever else does.
+func (f *fleet) write(replica int, a *followed) {
+	ctx := context.Background()
+	s := f.replicas[replica].Store
+	began := time.Now()
+	before, err := s.ArticleBySlug(ctx, a.slug)
+	if err != nil {
+		f.complain("replica %d can't read %s to change it: %v", replica, a.slug, err)
+		return
+	}
+	after := *before
+	after.Title = title(a.slug, before.Version+1)
+	after.TitleKey = store.SortKey(after.Title)
+	after.UpdatedAt = time.Now().UTC().Truncate(time.Millisecond)
+	err = s.ChangeArticle(ctx, before, &after)
+	if problem.Is(err, problem.Conflict) {
+		f.conflict.Add(1)
+		return
+	}
+	if err != nil {
+		f.complain("replica %d can't change %s: %v", replica, a.slug, err)
+		return
+	}
+	acked := time.Now()
+	a.mu.Lock()
+	for int64(len(a.acked)) <= after.Version {
+		a.acked, a.by = append(a.acked, time.Time{}), append(a.by, 0)
+	}
+	a.acked[after.Version], a.by[after.Version] = acked, replica
+	a.own[replica] = max(a.own[replica], after.Version)
+	a.mu.Unlock()
+	f.mu.Lock()
+	f.writes = append(f.writes, acked.Sub(began))
+	f.mu.Unlock()
+	if took := acked.Sub(began); took > promisedWrite*slack {
+		f.complain("replica %d took %s to change %s", replica, took, a.slug)
+	}
+}
+
+// load reads and writes on every replica until stop is called, which returns when all of
+// it has ended. A few articles are changed all the time, the others now and then, so that
+// they are also read from Redis.
+func (f *fleet) load() (stop func()) {
+	var all sync.WaitGroup
+	done := make(chan struct{})
+	every := func(pause time.Duration, do func()) {
+		all.Go(func() {
+			tick := time.NewTicker(pause)
+			defer tick.Stop()
+			for {
+				select {
+				case <-done:
+					return
+				case <-tick.C:
+					do()
+				}
+			}
+		})
+	}
+	pick := func() *followed { return f.articles[rand.N(len(f.articles))] }
+	for r, replica := range f.replicas {
+		every(120*time.Millisecond, func() { f.write(r, f.articles[rand.N(3)]) })
+		every(600*time.Millisecond, func() { f.write(r, pick()) })
+		every(10*time.Millisecond, func() { f.readArticle(r, replica, pick()) })
+		every(20*time.Millisecond, func() { f.readList(r, replica, `orderBy: {field: PUBLISHED_AT}`) })
+		every(70*time.Millisecond, func() { f.readList(r, replica, `orderBy: {field: UPDATED_AT}`) })
+		every(4*time.Millisecond, func() {
+			a, q := pick(), f.ask(r)
+			found, err := replica.Store.ArticleBySlug(context.Background(), a.slug)
+			if err != nil {
+				f.complain("replica %d: the store fails: %v", r, err)
+				return
+			}
+			f.answered(r, q, "the store", a.slug, found.Title)
+		})
+	}
+	return sync.OnceFunc(func() {
+		close(done)
+		all.Wait()
+	})
+}
+
+func (f *fleet) readArticle(r int, replica *stoatest.Stoa, a *followed) {
+	q := f.ask(r)
+	var out struct{ Article struct{ Title string } }
+	if err := decode(replica, &out, `query ($slug: String!) { article(slug: $slug) { title } }`, map[string]any{"slug": a.slug}); err != nil {
+		f.complain("replica %d: %v", r, err)
+		return
+	}
+	f.answered(r, q, "article(slug:)", a.slug, out.Article.Title)
+}
+
+func (f *fleet) readList(r int, replica *stoatest.Stoa, order string) {
+	q := f.ask(r)
+	var out struct {
+		Articles struct {
+			Nodes []struct{ Slug, Title string }
+		}
+	}
+	if err := decode(replica, &out, `{ articles(first: 100, `+order+`) { nodes { slug title } } }`, nil); err != nil {
+		f.complain("replica %d: %v", r, err)
+		return
+	}
+	if len(out.Articles.Nodes) != len(f.articles) {
+		f.complain("replica %d lists %d articles, not %d", r, len(out.Articles.Nodes), len(f.articles))
+	}
+	for _, n := range out.Articles.Nodes {
+		f.answered(r, q, "articles("+order+")", n.Slug, n.Title)
+	}
+}
+
+// during lets the load go on for a while.
+func during(d time.Duration) {
+	<-time.After(d)
+}
+
+// shorter is d, or a third of it with -short.
+func shorter(d time.Duration) time.Duration {
+	if testing.Short() {
+		return d / 3
+	}
+	return d
+}
+
+// forget drops the figures, so that they are of one phase only.
+func (f *fleet) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.since, f.writes, f.stale = time.Now(), nil, nil
+	f.reads.Store(0)
+	f.conflict.Store(0)
+}
+
+// report prints the figures of a phase and fails the test for broken promises.
+func (f *fleet) report(t *testing.T) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var lags []time.Duration
+	for _, a := range f.articles {
+		lags = append(lags, a.lags(f.since)...)
+	}
+	t.Logf("\n\tchanges: %s; %d lost a race\n\tfrom an acknowledged change to its first sight elsewhere: %s\n\t%d answers, of which stale %s",
+		distribution(f.writes), f.conflict.Load(), distribution(lags), f.reads.Load(), distribution(f.stale))
+	for _, w := range f.wrong {
+		t.Error(w)
+	}
+	if f.broken > len(f.wrong) {
+		t.Errorf("and %d more", f.broken-len(f.wrong))
+	}
+	if len(f.writes) == 0 || f.reads.Load() == 0 {
+		t.Error("nothing was written or read")
+	}
+	f.wrong, f.broken = nil, 0
+}
+
+// lags is how long it took each change since a moment to be seen on each other replica.
+func (a *followed) lags(since time.Time) (lags []time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for r, firsts := range a.firsts {
+		for version, at := range a.acked {
+			if at.Before(since) || a.by[version] == r {
+				continue
+			}
+			if i := slices.IndexFunc(firsts, func(s first) bool { return s.version >= int64(version) }); i >= 0 {
+				lags = append(lags, max(0, firsts[i].at.Sub(at)))
+			}
+		}
+	}
+	return lags
+}
+
+// distribution says how durations are distributed.
+func distribution(d []time.Duration) string {
+	if len(d) == 0 {
+		return "0"
+	}
+	sorted := slices.Sorted(slices.Values(d))
+	at := func(p int) time.Duration {
+		return sorted[min(len(sorted)-1, len(sorted)*p/100)].Round(100 * time.Microsecond)
+	}
+	return fmt.Sprintf("%d, p50 %s, p90 %s, p99 %s, max %s", len(d), at(50), at(90), at(99), sorted[len(sorted)-1].Round(100*time.Microsecond))
+}
+
+// decode asks and decodes the answer; an error in it is an error.
+func decode(s *stoatest.Stoa, out any, query string, variables map[string]any) error {
+	a, err := s.Ask(query, variables)
+	if err != nil {
+		return err
+	}
+	if a.Status != 200 || len(a.Errors) > 0 {
+		return fmt.Errorf("status %d: %s", a.Status, a.Raw)
+	}
+	return json.Unmarshal(a.Data, out)
+}
+
+// awaitTrust waits until every replica answers from memory what it read two seconds ago:
+// it then believes that it hears of every change.
+func awaitTrust(t *testing.T, replicas ...*stoatest.Stoa) {
+	t.Helper()
+	misses, since := make([]int64, len(replicas)), make([]time.Time, len(replicas))
+	await(t, 20*time.Second, "every replica to trust the bus", func() bool {
+		trusts := true
+		for i, s := range replicas {
+			if _, err := s.Store.ArticleBySlug(context.Background(), "article-0"); err != nil {
+				t.Fatal(err)
+			}
+			c := s.Store.Counts()
+			if now := c.Redis + c.Database + c.Waited; now != misses[i] || since[i].IsZero() {
+				misses[i], since[i] = now, time.Now()
+			}
+			trusts = trusts && time.Since(since[i]) > 3*promisedStale/2
+		}
+		return trusts
+	})
+}
+
+func TestReplicasAgree(t *testing.T) {
+	uri, redis := stoatest.Database(t), redistest.Start(t)
+	f := newFleet(t, 24, threeOver(uri, redis.URL())...)
+	awaitTrust(t, f.replicas...)
+	stop := f.load()
+	t.Cleanup(func() { stop() }) // before the replicas stop, however this ends
+	phase := func(name string, do func(*testing.T)) {
+		f.forget()
+		t.Run(name, func(t *testing.T) {
+			do(t)
+			f.report(t)
+		})
+	}
+	phase("WhileAllIsWell", func(t *testing.T) {
+		var before []int64
+		for _, r := range f.replicas {
+			before = append(before, r.Store.Counts().Redis)
+		}
+		during(shorter(6 * time.Second))
+		for i, r := range f.replicas {
+			if c := r.Store.Counts(); c.Process == 0 || c.Redis == before[i] && !testing.Short() {
+				t.Errorf("replica %d doesn't use its caches: %+v", i, c)
+			}
+		}
+	})
+	phase("WhileAnotherComesAndGoes", func(t *testing.T) {
+		for range 2 {
+			other := stoatest.Start(t, stoatest.Settings{"STOA_MONGODB_URI": uri, "STOA_REDIS_URL": redis.URL()})
+			during(shorter(600 * time.Millisecond))
+			other.Stop()
+			during(shorter(400 * time.Millisecond))
+		}
+	})
+	phase("WhileRedisIsDead", func(t *testing.T) {
+		redis.Kill(t)
+		during(shorter(3 * time.Second))
+	})
+	phase("WhenRedisIsBackEmpty", func(t *testing.T) {
+		redis.Forget(t)
+		redis.Start(t)
+		during(shorter(2500 * time.Millisecond))
+	})
+	phase("WhenRedisLosesAllAtOnce", func(t *testing.T) {
+		redis.Restart(t, false)
+		during(shorter(2 * time.Second))
+	})
+	phase("WhenRedisIsBackWithOldData", func(t *testing.T) {
+		redis.Save(t)
+		during(shorter(500 * time.Millisecond))
+		redis.Kill(t)
+		during(shorter(800 * time.Millisecond))
+		redis.Start(t)
+		during(shorter(2500 * time.Millisecond))
+	})
+	phase("WhenRedisRestartsWithItsData", func(t *testing.T) {
+		redis.Restart(t, true)
+		during(shorter(1500 * time.Millisecond))
+	})
+	phase("WhileRedisDoesNotAnswer", func(t *testing.T) {
+		redis.Pause(t)
+		during(shorter(2500 * time.Millisecond))
+		redis.Resume(t)
+		during(shorter(2500 * time.Millisecond))
+	})
+	const outages = 5
+	for i, r := range f.replicas {
+		if lost := r.Logged("Redis can't be reached: answers come from the database until it is back"); lost > outages {
+			t.Errorf("replica %d logged %d times that Redis can't be reached, of %d times that it couldn't", i, lost, outages)
+		}
+	}
+}
+
+func TestReplicasAgreeWithOneThatHasNoRedis(t *testing.T) {
+	uri, redis := stoatest.Database(t), redistest.Start(t).URL()
+	settings := threeOver(uri, redis)
+	settings[2] = stoatest.Settings{"STOA_MONGODB_URI": uri}
+	f := newFleet(t, 24, settings...)
+	stop := f.load()
+	during(shorter(4 * time.Second))
+	stop()
+	f.report(t)
+}
