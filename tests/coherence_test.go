@@ -420,7 +420,8 @@ func TestReplicasAgree(t *testing.T) {
 	})
 	phase("WhileRedisIsDead", func(t *testing.T) {
 		redis.Kill(t)
-		during(shorter(3 * time.Second))
+		// Long enough for what isn't given up after a second to be older than the slack.
+		during(shorter(2*slack*promisedStale + time.Second/2))
 	})
 	phase("WhenRedisIsBackEmpty", func(t *testing.T) {
 		redis.Forget(t)

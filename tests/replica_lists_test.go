@@ -197,6 +197,55 @@ func TestWhatIsPublishedOrWithdrawnIsSoInEveryListEverywhere(t *testing.T) {
 	t.Logf("from an acknowledged change until another replica was asked and showed it on every path: %s", distribution(lags))
 }
 
+func TestARenamedArticleMovesInEveryOrderEverywhere(t *testing.T) {
+	const n = 12
+	uri, redis := stoatest.Database(t), redistest.Start(t).URL()
+	var replicas []*stoatest.Stoa
+	for _, s := range threeOver(uri, redis) {
+		replicas = append(replicas, stoatest.Start(t, s))
+	}
+	replicas[0].Import(t, stoatest.Articles(n))
+	awaitTrust(t, replicas...)
+	doc := among(t, replicas[0], n, 5).doc
+
+	// place returns who comes first by title, last by title, and is the latest to be changed.
+	place := func(s *stoatest.Stoa) [3]string {
+		t.Helper()
+		var out struct{ First, Last, Latest listed }
+		s.Data(t, &out, `{
+			first: articles(first: 1, orderBy: {field: TITLE, direction: ASC}) { nodes { slug } }
+			last: articles(last: 1, orderBy: {field: TITLE, direction: ASC}, where: {tag: "tag-5"}) { nodes { slug } }
+			latest: articles(first: 1, orderBy: {field: UPDATED_AT}) { nodes { slug } }
+		}`, nil)
+		return [3]string{out.First.Nodes[0].Slug, out.Last.Nodes[0].Slug, out.Latest.Nodes[0].Slug}
+	}
+	for round := range 6 {
+		writer := replicas[round%len(replicas)]
+		after := *doc
+		after.Title = []string{"0 begins", "Z ends"}[round%2]
+		after.TitleKey = store.SortKey(after.Title)
+		after.UpdatedAt = time.Now().UTC().Truncate(time.Millisecond)
+		for _, s := range replicas {
+			place(s)
+			place(s)
+		}
+		if err := writer.Store.ChangeArticle(context.Background(), doc, &after); err != nil {
+			t.Fatal(err)
+		}
+		doc = &after
+		moved := func(s *stoatest.Stoa) bool {
+			p := place(s)
+			return (p[0] == doc.Slug) == (round%2 == 0) && (p[1] == doc.Slug) == (round%2 == 1) && p[2] == doc.Slug
+		}
+		if !moved(writer) {
+			t.Errorf("round %d: the replica that renamed it has it at %q", round, place(writer))
+		}
+		for i, s := range replicas {
+			await(t, promisedStale*slack, fmt.Sprintf("replica %d to move it in round %d", i, round), func() bool { return moved(s) })
+		}
+	}
+}
+
 func TestWhatWasAbsentIsFoundOnceItIsThere(t *testing.T) {
 	uri, redis := stoatest.Database(t), redistest.Start(t).URL()
 	settings := stoatest.Settings{"STOA_MONGODB_URI": uri, "STOA_REDIS_URL": redis}
