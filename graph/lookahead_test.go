@@ -11,6 +11,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"stoa/dataloader"
 	"stoa/id"
@@ -21,7 +22,7 @@ import (
 // root field.
 func selected(t *testing.T, query string, variables map[string]any) (*graphql.OperationContext, ast.SelectionSet) {
 	t.Helper()
-	document, errs := gqlparser.LoadQuery(New(Resolver{}).Schema(), query)
+	document, errs := gqlparser.LoadQueryWithRules(New(Resolver{}).Schema(), query, rules.NewDefaultRules())
 	if len(errs) > 0 {
 		t.Fatal(errs)
 	}

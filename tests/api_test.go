@@ -20,6 +20,7 @@ import (
 	"github.com/vektah/gqlparser/v2"
 	gql "github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/validator"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"stoa/blog"
 	"stoa/id"
@@ -112,7 +113,7 @@ func TestAPIFilesShowTheWholeSchema(t *testing.T) {
 // show notes what of the schema a request uses.
 func show(t *testing.T, s *gql.Schema, request string, shown map[string]bool) {
 	t.Helper()
-	document, err := gqlparser.LoadQuery(s, request)
+	document, err := gqlparser.LoadQueryWithRules(s, request, rules.NewDefaultRules())
 	if len(err) > 0 {
 		t.Fatalf("%s\nis answered without errors, but: %v", request, err)
 	}
