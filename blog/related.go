@@ -14,9 +14,11 @@ import (
 // may be unpublished later.
 const keepRelated = 12
 
-// relate says again which articles are related to those in touched, to those that share a
-// tag or an author with one of them, and to those that nothing is related to yet, as after
-// an import that was killed.
+// relate says again which articles are related to those in touched, to those that nothing
+// is related to yet, and to those that share a tag or an author with one of either.
+//
+// What has no relations yet gets them last: until then, who comes after an import that was
+// killed sees what it left to do.
 //
 // Two articles are as close as the tags that they share are rare, each counting the
 // logarithm of its inverse frequency (Spärck Jones 1972); a shared author breaks ties as
@@ -32,25 +34,27 @@ func (b *Blog) relate(ctx context.Context, touched map[id.ID]bool) error {
 			under[parent] = append(under[parent], at)
 		}
 	}
-	near := map[id.ID]bool{} // tags and authors of what was touched
+	near := map[id.ID]bool{} // tags and authors of what was touched or is new
 	for _, a := range all {
-		if touched[a.ID] {
+		if touched[a.ID] || len(a.RelatedIDs) == 0 {
 			for _, parent := range slices.Concat(a.TagIDs, a.AuthorIDs) {
 				near[parent] = true
 			}
 		}
 	}
-	for at, a := range all {
-		isNear := slices.ContainsFunc(slices.Concat(a.TagIDs, a.AuthorIDs), func(parent id.ID) bool { return near[parent] })
-		if !isNear && len(a.RelatedIDs) > 0 {
-			continue
-		}
-		related := closest(all, under, at)
-		if slices.Equal(related, a.RelatedIDs) {
-			continue
-		}
-		if err := b.store.Relate(ctx, a.ID, related); err != nil {
-			return err
+	for _, isNew := range []bool{false, true} {
+		for at, a := range all {
+			isNear := slices.ContainsFunc(slices.Concat(a.TagIDs, a.AuthorIDs), func(parent id.ID) bool { return near[parent] })
+			if !isNear || isNew != (len(a.RelatedIDs) == 0) {
+				continue
+			}
+			related := closest(all, under, at)
+			if slices.Equal(related, a.RelatedIDs) {
+				continue
+			}
+			if err := b.store.Relate(ctx, a.ID, related); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -328,7 +328,7 @@ func correct(t *testing.T, folder string, n int) {
 	t.Helper()
 	for i := 0; i < n; i += 3 {
 		path := filepath.Join(folder, fmt.Sprintf("day-%03d.md", i))
-		rewrite(t, path, "tags: [Tag", fmt.Sprintf("tags: [Later %d, Tag", i%4))
+		rewrite(t, path, "tags: [Tag", "tags: [Later")
 		if i%2 == 0 {
 			rewrite(t, path, "happened", "really happened")
 		}
@@ -418,7 +418,7 @@ func TestAKilledImportCanBeRepeated(t *testing.T) {
 		await(t, 20*time.Second, "the last article that changes", func() bool {
 			var out struct{ Article struct{ Tags []slugged } }
 			p.Data(t, &out, `{ article(slug: "day-8-2") { tags { slug } } }`, nil)
-			return slices.Contains(out.Article.Tags, slugged{"later-2"})
+			return slices.Contains(out.Article.Tags, slugged{"later-1"})
 		})
 		importing.kill(t)
 		importInto(t, data, corrected, 0, counts{Unchanged: n})

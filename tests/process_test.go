@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -25,6 +26,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/vektah/gqlparser/v2"
 	gql "github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/formatter"
@@ -702,4 +704,44 @@ func TestKilledServersLoseNothing(t *testing.T) {
 	if log := p.stderr.String(); strings.Contains(log, "demo") {
 		t.Errorf("the demo was filled in again: %s", log)
 	}
+}
+
+func TestADemoThatWasInterruptedIsFilledAgain(t *testing.T) {
+	t.Parallel()
+	if _, err := build(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	p := serve(t, environ{"STOA_DATA": t.TempDir(), "STOA_DEMO": "on"})
+	took := time.Since(began)
+	want := readEverything(t, p.Stoa)
+	p.stop(t)
+	rounds, interrupted := 6, 0
+	if testing.Short() {
+		rounds = 2
+	}
+	for i := range rounds {
+		env := environ{"STOA_DATA": t.TempDir(), "STOA_DEMO": "on", "STOA_LISTEN": "127.0.0.1:0"}
+		first := launch(t, env)
+		select {
+		case <-first.ended:
+			t.Fatalf("it ended: %s", first.stderr)
+		case <-time.After(took/4 + rand.N(took/2)):
+		}
+		if i%2 == 0 {
+			first.kill(t)
+		} else {
+			first.signal(t, syscall.SIGTERM)
+			first.exitCode(t)
+		}
+		if !readyLine.MatchString(first.stderr.String()) {
+			interrupted++
+		}
+		again := serve(t, env)
+		if diff := cmp.Diff(want, readEverything(t, again.Stoa)); diff != "" {
+			t.Errorf("in the end it isn't the demo: %s", diff)
+		}
+		again.stop(t)
+	}
+	t.Logf("%d of %d starts were interrupted before they were ready", interrupted, rounds)
 }

@@ -17,7 +17,8 @@ type Table[K comparable, T any] struct {
 	Key func(k K) string
 	// Deps names what k depends on: a drop of any of them makes it stale. Nil where it
 	// depends on its own key alone. Where set, they are tags: each has a random generation,
-	// which is part of k's name in Redis.
+	// which is part of k's name in Redis. No tag is the Key of anything: Redis keeps its
+	// generation under that name.
 	Deps func(k K) []string
 	// Load reads ks from the database, in as many commands whatever their number. What is
 	// missing in the answer is absent.
