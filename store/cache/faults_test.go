@@ -259,10 +259,6 @@ func TestTwoWritersOfOneKeyCross(t *testing.T) {
 	a, b, c := w.replica("A", shared.URL()), w.replica("B", shared.URL()), w.replica("C", shared.URL())
 	ready(t, a, b, c)
 	// Each writer stops twice: before and after its change. Every order of the four stops.
-	type writer struct {
-		r     *replica
-		first bool
-	}
 	orders := [][]int{{0, 0, 1, 1}, {0, 1, 0, 1}, {0, 1, 1, 0}, {1, 0, 0, 1}, {1, 0, 1, 0}, {1, 1, 0, 0}}
 	for i, order := range orders {
 		t.Run(fmt.Sprint(order), func(t *testing.T) {
