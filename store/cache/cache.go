@@ -92,7 +92,6 @@ type Cache struct {
 	flights map[string]*flight
 
 	closing sync.RWMutex // held to read by whoever uses tier1, which must not be used while it is being closed
-	closed  bool
 
 	counts counts
 }
@@ -157,7 +156,6 @@ func (c *Cache) Close() {
 	c.bus.Close()
 	c.closing.Lock()
 	defer c.closing.Unlock()
-	c.closed = true
 	c.tier1.Close()
 }
 
@@ -218,9 +216,7 @@ func (c *Cache) joinable(f *flight, deps []uint32, now int64) bool {
 func (c *Cache) settle() {
 	c.closing.RLock()
 	defer c.closing.RUnlock()
-	if !c.closed {
-		c.tier1.Wait()
-	}
+	c.tier1.Wait()
 }
 
 // await returns what f found, once it has. Where a younger load has taken its place, that

@@ -423,3 +423,31 @@ func TestReadsGoOnAfterClose(t *testing.T) {
 		stop()
 	}
 }
+
+func TestReadsGoOnDuringClose(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.db.set("a", 1)
+	for range 30 {
+		r := w.alone()
+		var group sync.WaitGroup
+		closed := make(chan struct{})
+		for n := range 4 {
+			group.Go(func() {
+				for i := 0; ; i++ {
+					r.must(t, "a", 1, "it is closing")
+					r.must(t, fmt.Sprint(n, " ", i), 0, "it is closing")
+					select {
+					case <-closed:
+						return
+					default:
+					}
+				}
+			})
+		}
+		eventually(t, "they read", func() bool { return r.Counts().Process > 100 })
+		r.Close()
+		close(closed)
+		group.Wait()
+	}
+}

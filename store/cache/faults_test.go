@@ -768,6 +768,32 @@ func TestAReplicaWithoutRedisJoinsReplicasWithIt(t *testing.T) {
 	stop()
 }
 
+func TestANoteThatIsRenewedStands(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	now := time.Now()
+	w.db.notes["other"] = now.Add(-absenceFor - clockSkew)
+	looks := 0
+	w.db.listed = func() {
+		// Whoever left it isn't dead: it is heard of between one look and the next.
+		if looks++; looks == 1 {
+			w.db.notes["other"] = now.Add(time.Hour)
+		}
+	}
+	a := w.replica("A", shared.URL())
+	eventually(t, "A looks again and again", func() bool {
+		w.db.mu.Lock()
+		defer w.db.mu.Unlock()
+		return looks > 3
+	})
+	if notes := w.db.standing(); len(notes) != 1 {
+		t.Errorf("notes %q, want the one that was renewed", notes)
+	}
+	if a.trusted(time.Now().UnixNano()) {
+		t.Error("A trusts its tiers in spite of the note")
+	}
+}
+
 func TestAReplicaPartedFromRedisWrites(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

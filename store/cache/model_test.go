@@ -9,8 +9,8 @@ import (
 
 // A model of the protocol, small enough that every interleaving of its steps is looked at:
 // one key, its versions in a database, Redis, two replicas with a tier in the process each,
-// two writers, two or three readers, and whatever can go wrong between any two steps. It shares no
-// code with the implementation; its steps carry the names of what they stand for:
+// two writers, two or three readers, and whatever can go wrong between any two steps. It
+// shares no code with the implementation; its steps carry the names of what they stand for:
 //
 //	get            Table.Get up to the end of Table.load's lock: Cache.get, the notes of
 //	               start and loaded, Cache.joinable, the flight
@@ -19,7 +19,7 @@ import (
 //	land           Table.land: the offer to the tier in the process
 //	fill           tier2.fill
 //	leave          the deferred end of Table.lead: Cache.settle, the flight's end; and
-//	               Table.await, in which whoever waits for a flight takes its answer, or a
+//	               Cache.await, in which whoever waits for a flight takes its answer, or a
 //	               newer one
 //	announce       trust.announce, which is bus.Redis.Drop: the block and the message
 //	write          the function that Cache.Write is given
@@ -37,9 +37,10 @@ import (
 // Time is in it only as order: a block outlives the write that it was made for, since
 // bus.BlockFor is longer than WriteLimit; so it doesn't run out, nor is a new life of Redis
 // settled, while a writer that lives stands between announce and write. Nor is a block
-// evicted before: eviction takes what has longest been unused, or is forbidden, as long as
-// maxmemory-policy is neither volatile-ttl (which takes blocks first) nor random. What
-// happens otherwise is seen when the assumption blockLasts is taken out.
+// evicted before: where maxmemory-policy is allkeys-lru or volatile-lru, eviction takes what
+// has longest been unused, and where it is noeviction, nothing. Others take blocks first
+// (volatile-ttl), early (lfu) or by chance (random), and what happens then is seen when the
+// assumption blockLasts is taken out.
 //
 // A sequence number is modelled by what it is compared for: each entry, load and offer
 // says whether a drop came after its start.

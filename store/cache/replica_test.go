@@ -32,6 +32,8 @@ type register struct {
 	acked map[string][]ack // of each key, in the order of their times
 	notes map[string]time.Time
 	noted time.Time // since when there has been a note
+
+	listed func() // runs after each look at the notes
 }
 
 type ack struct {
@@ -103,6 +105,9 @@ func (d *register) ledger() *Ledger {
 			var out []Absence
 			for replica, until := range d.notes {
 				out = append(out, Absence{replica, until})
+			}
+			if d.listed != nil {
+				d.listed()
 			}
 			return out, nil
 		},

@@ -211,7 +211,7 @@ func (t *Table[K, T]) land(c *Cache, w *want[K], v *T, start uint64, loaded int6
 	}
 	c.closing.RLock()
 	defer c.closing.RUnlock()
-	if !c.closed && c.current(start, w.deps) {
+	if c.current(start, w.deps) {
 		c.tier1.Set(w.key, e, size)
 	}
 }

@@ -202,6 +202,7 @@ func (p *process) start(folder, socket string) error {
 	_ = os.Remove(socket)
 	p.cmd = exec.Command(p.path, "--port", "0", "--unixsocket", socket, "--dir", folder,
 		"--save", "", "--appendonly", "no", "--daemonize", "no", "--loglevel", "warning", "--logfile", filepath.Join(folder, "log"))
+	p.cmd.SysProcAttr = attributes()
 	return p.cmd.Start()
 }
 

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package redistest
+
+import "syscall"
+
+// attributes are none: a server outlives tests that end without a clean-up.
+func attributes() *syscall.SysProcAttr { return nil }
