@@ -7,6 +7,7 @@ package problem
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Code says what kind of refusal it is. Codes are part of the API: clients switch on them.
@@ -14,17 +15,24 @@ type Code string
 
 // The codes there are.
 const (
-	Invalid  Code = "INVALID"   // the input breaks a rule; Message says which and what would be right
-	NotFound Code = "NOT_FOUND" // there is no such thing, or the caller may not know of it
-	Conflict Code = "CONFLICT"  // it was right, but something has changed in the meantime
+	Invalid         Code = "INVALID"             // the input breaks a rule; Message says which and what would be right
+	NotFound        Code = "NOT_FOUND"           // there is no such thing, or the caller may not know of it
+	Conflict        Code = "CONFLICT"            // it was right, but something has changed in the meantime
+	Unauthenticated Code = "UNAUTHENTICATED"     // nobody has signed in, or the session has ended
+	Forbidden       Code = "FORBIDDEN"           // the caller knows of it, but may not do this
+	Throttled       Code = "THROTTLED"           // too often; RetryAfter says how long to wait
+	KeyReused       Code = "KEY_REUSED"          // the idempotency key came with another input before
+	Credentials     Code = "CREDENTIALS_INVALID" // no account has this address and this password
+	Token           Code = "TOKEN_INVALID"       // what a mail brought is used up, too old, or was never sent
 )
 
 // Error is a refusal that the caller can put right. Whatever isn't one is our fault:
 // it is logged, and the client sees only a reference.
 type Error struct {
-	Code    Code
-	Message string   // for people, in English, without a final dot
-	Path    []string // of the input field at fault, outermost first; nil where it is the whole request
+	Code       Code
+	Message    string        // for people, in English, without a final dot
+	Path       []string      // of the input field at fault, outermost first; nil where it is the whole request
+	RetryAfter time.Duration // for Throttled: after how long it is worth trying again
 }
 
 func (e *Error) Error() string { return e.Message }
@@ -36,7 +44,16 @@ func New(code Code, format string, args ...any) *Error {
 
 // At returns e with the path of the input at fault.
 func (e *Error) At(path ...string) *Error {
-	return &Error{Code: e.Code, Message: e.Message, Path: path}
+	at := *e
+	at.Path = path
+	return &at
+}
+
+// After returns e with how long to wait.
+func (e *Error) After(wait time.Duration) *Error {
+	after := *e
+	after.RetryAfter = wait
+	return &after
 }
 
 // Is says whether err is, or wraps, a refusal with code.

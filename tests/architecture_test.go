@@ -28,7 +28,7 @@ import (
 var mayImport = map[string][]string{
 	"":                   {"app"},
 	"app":                {"blog", "gateway", "gateway/playground", "graph", "graph/generated", "importer", "importer/demo", "problem", "store", "store/bus", "store/embedded"},
-	"gateway":            {"problem", "id"},
+	"gateway":            {"access", "problem", "id"},
 	"gateway/playground": {},
 	"graph":              {"blog", "dataloader", "graph/generated", "id", "problem", "store", "store/cache"},
 	"graph/generated":    {"blog", "dataloader", "graph/scalar", "id", "store"},
@@ -42,6 +42,7 @@ var mayImport = map[string][]string{
 	"store/embedded":     {"problem"},
 	"importer":           {"blog", "id", "problem", "store"},
 	"importer/demo":      {},
+	"access":             {"id", "problem"},
 	"id":                 {},
 	"problem":            {},
 }

@@ -1,0 +1,125 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"testing"
+
+	"stoa/problem"
+)
+
+func TestRolesIncludeOneAnother(t *testing.T) {
+	want := map[Role]string{ // what may CUSTOMER, AUTHOR, EDITOR, STAFF, ADMIN do, in that order
+		Customer: "x----",
+		Author:   "xx---",
+		Editor:   "xxx--",
+		Staff:    "x--x-",
+		Admin:    "xxxxx",
+		"":       "-----",
+		"ROOT":   "-----",
+	}
+	for role, row := range want {
+		got := ""
+		for _, required := range Roles {
+			if role.Includes(required) {
+				got += "x"
+			} else {
+				got += "-"
+			}
+		}
+		if got != row {
+			t.Errorf("%q includes %s of %v, want %s", role, got, Roles, row)
+		}
+		if role.Includes("") || role.Includes("ROOT") {
+			t.Errorf("%q includes a role that there isn't", role)
+		}
+	}
+}
+
+func TestNobodyMayNothing(t *testing.T) {
+	for _, r := range Roles {
+		if (Viewer{Role: Admin}).May(r) {
+			t.Errorf("who hasn't signed in may do what takes %s", r)
+		}
+	}
+	if (Viewer{}).Is("") {
+		t.Error("nobody owns what belongs to nobody")
+	}
+}
+
+// An answer is private once anything in it could depend on who asks, and not before.
+func TestOnlyWhoLooksMakesAnAnswerPrivate(t *testing.T) {
+	cases := map[string]struct {
+		private bool
+		touch   func(context.Context)
+	}{
+		"Nothing":     {false, func(context.Context) {}},
+		"CookiesFrom": {false, func(ctx context.Context) { CookiesFrom(ctx) }},
+		"ViewerFrom":  {true, func(ctx context.Context) { _, _ = ViewerFrom(ctx) }},
+		"Require":     {true, func(ctx context.Context) { _, _ = Require(ctx, Admin) }},
+		"ClientFrom":  {true, func(ctx context.Context) { ClientFrom(ctx) }},
+		"MarkPrivate": {true, MarkPrivate},
+		"Become":      {true, func(ctx context.Context) { Become(ctx, Viewer{}) }},
+		"Keep":        {true, func(ctx context.Context) { Keep(ctx, Cookie{}) }},
+	}
+	for name, c := range cases {
+		ctx, a := Begin(t.Context(), Request{})
+		c.touch(ctx)
+		if a.Private() != c.private {
+			t.Errorf("%s: private is %t", name, a.Private())
+		}
+		c.touch(t.Context()) // outside an answer it does nothing
+	}
+}
+
+func TestTheTokenIsLookedUpOnceAndOnlyWhenAsked(t *testing.T) {
+	looks := 0
+	q := Request{Token: "secret", Client: Client{Address: netip.MustParseAddr("192.0.2.1")}, Authenticate: func(_ context.Context, token string) (Viewer, error) {
+		looks++
+		return Viewer{Account: "acc_" + "1", Role: Customer}, nil
+	}}
+	ctx, _ := Begin(t.Context(), q)
+	if looks != 0 {
+		t.Error("it was looked up before anybody asked")
+	}
+	for range 3 {
+		if v, err := ViewerFrom(ctx); err != nil || v.Account != "acc_1" {
+			t.Errorf("viewer %+v, %v", v, err)
+		}
+	}
+	if looks != 1 {
+		t.Errorf("it was looked up %d times", looks)
+	}
+	Become(ctx, Viewer{})
+	if v, _ := ViewerFrom(ctx); v.SignedIn() {
+		t.Error("who has signed out is still signed in")
+	}
+}
+
+func TestRequireSaysWhyNot(t *testing.T) {
+	broken := errors.New("the database is away")
+	cases := map[string]struct {
+		viewer Viewer
+		err    error
+		code   problem.Code
+	}{
+		"Nobody":   {Viewer{}, nil, problem.Unauthenticated},
+		"TooLow":   {Viewer{Account: "acc_1", Role: Staff}, nil, problem.Forbidden},
+		"Enough":   {Viewer{Account: "acc_1", Role: Editor}, nil, ""},
+		"Unknown":  {Viewer{Account: "acc_1", Role: "ROOT"}, nil, problem.Forbidden},
+		"NotKnown": {Viewer{}, broken, ""},
+	}
+	for name, c := range cases {
+		ctx, _ := Begin(t.Context(), Request{Token: "t", Authenticate: func(context.Context, string) (Viewer, error) { return c.viewer, c.err }})
+		v, err := Require(ctx, Editor)
+		switch {
+		case c.err != nil:
+			if !errors.Is(err, c.err) {
+				t.Errorf("%s: %v; a fault of ours must not look like an anonymous caller", name, err)
+			}
+		case c.code == "" && (err != nil || v != c.viewer), c.code != "" && !problem.Is(err, c.code):
+			t.Errorf("%s: %+v, %v", name, v, err)
+		}
+	}
+}
