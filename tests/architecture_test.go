@@ -44,6 +44,7 @@ var mayImport = map[string][]string{
 	"importer/demo":      {},
 	"access":             {"id", "problem"},
 	"id":                 {},
+	"mail":               {},
 	"problem":            {},
 }
 
@@ -58,7 +59,8 @@ var homes = []struct {
 	{"github.com/FerretDB/", []string{"store/embedded"}},
 	{"modernc.org/", []string{"store/embedded"}},
 	{"github.com/99designs/gqlgen/", []string{"app", "gateway", "graph", "graph/generated", "graph/scalar"}},
-	{"net/http", []string{"app", "gateway", "gateway/playground"}},
+	{"net/http", []string{"app", "gateway", "gateway/playground", "mail"}},
+	{"github.com/wneessen/", []string{"mail"}},
 	{"math/rand", nil},
 }
 

@@ -1,0 +1,10 @@
+package mail
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// TestMain sees to it that no session outlives its letter.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -1,0 +1,102 @@
+package mail
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"html/template"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// outboxSize is how many letters are kept; one takes some 5 KiB.
+const outboxSize = 100
+
+// outboxPolicy lets the page load nothing at all, run nothing, and be framed by nobody. Styles
+// may be inline, as mails need them to be: the frames that show the letters inherit this.
+const outboxPolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+//go:embed outbox.html
+var outboxSource string
+
+// outbox keeps the last letters.
+type outbox struct {
+	mu      sync.Mutex
+	letters []rendered // oldest first
+}
+
+func (o *outbox) add(r rendered) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.letters) == outboxSize {
+		o.letters = slices.Delete(o.letters, 0, 1)
+	}
+	o.letters = append(o.letters, r)
+}
+
+// newest returns what is kept, newest first; never nil.
+func (o *outbox) newest() []rendered {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	letters := append([]rendered{}, o.letters...)
+	slices.Reverse(letters)
+	return letters
+}
+
+// Outbox returns the page that shows the letters kept, newest first: as HTML, or as JSON
+// with ?format=json or Accept: application/json. It answers requests for a loopback host
+// only, so that no page elsewhere reads it by a name that it points here. It is for
+// development: who can read it can take over any account.
+func (m *Mailer) Outbox() http.Handler {
+	page := template.Must(template.New("outbox.html").Parse(outboxSource))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Cache-Control", "no-store")
+		header.Set("Content-Security-Policy", outboxPolicy)
+		header.Set("Cross-Origin-Resource-Policy", "same-origin")
+		header.Set("Referrer-Policy", "no-referrer")
+		header.Set("X-Content-Type-Options", "nosniff")
+		if !loopback(hostOf(r.Host)) {
+			http.Error(w, "the outbox is shown on this machine only: open it as http://localhost or http://127.0.0.1, with the port", http.StatusForbidden)
+			return
+		}
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			header.Set("Allow", "GET, HEAD")
+			http.Error(w, "the outbox is read by GET", http.StatusMethodNotAllowed)
+			return
+		}
+		letters := []rendered{}
+		if m.outbox != nil {
+			letters = m.outbox.newest()
+		}
+		header.Set("Vary", "Accept")
+		var b bytes.Buffer
+		var err error
+		if r.URL.Query().Get("format") == "json" || strings.Contains(r.Header.Get("Accept"), "application/json") {
+			header.Set("Content-Type", "application/json")
+			encoder := json.NewEncoder(&b)
+			encoder.SetEscapeHTML(false)
+			err = encoder.Encode(letters)
+		} else {
+			header.Set("Content-Type", "text/html; charset=utf-8")
+			err = page.Execute(&b, letters)
+		}
+		if err != nil {
+			m.log.ErrorContext(r.Context(), "outbox", "error", err)
+			http.Error(w, "the outbox can't be shown; the log says why", http.StatusInternalServerError)
+			return
+		}
+		_, _ = w.Write(b.Bytes()) // whoever hangs up doesn't want it
+	})
+}
+
+// hostOf returns the host of a Host header, without port and brackets.
+func hostOf(header string) string {
+	if host, _, err := net.SplitHostPort(header); err == nil {
+		return host
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(header, "["), "]")
+}
