@@ -32,11 +32,11 @@ type runKey struct{}
 // request lasts.
 var errNoResponse = errors.New("the executor gave no response")
 
-// execute runs one operation of a valid document.
-func (g *Gateway) execute(ctx context.Context, document *document, params *graphql.RawParams) (*graphql.Response, *refusal) {
-	running := &run{document: document, ended: ctx.Err}
+// execute runs p.
+func (g *Gateway) execute(ctx context.Context, p *prepared) (*graphql.Response, *refusal) {
+	running := &run{document: p.document, ended: ctx.Err}
 	ctx = context.WithValue(ctx, runKey{}, running)
-	operation, errs := g.executor.CreateOperationContext(ctx, params)
+	operation, errs := g.executor.CreateOperationContext(ctx, p.params)
 	if errs != nil {
 		return nil, refusedBy(errs)
 	}

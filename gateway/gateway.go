@@ -5,8 +5,8 @@
 // that a client can make large, and writes the bytes of the answer itself. What a query
 // means is decided behind it.
 //
-// It may import net/http, gqlgen's executor, gqlparser, problem and id; not graph, store or
-// any domain package: app hands it the executable schema.
+// It may import net/http, gqlgen's executor, gqlparser, access, problem and id; not graph,
+// store or any domain package: app hands it the executable schema.
 package gateway
 
 import (
@@ -15,12 +15,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/executor"
+
+	"stoa/access"
 )
 
 // Where things are. Clients rely on these paths.
@@ -49,6 +52,24 @@ type Options struct {
 	// request's parameters (graphql.OperationParameterMutator) is refused by New: documents
 	// are looked up before it would run.
 	Extensions []graphql.HandlerExtension
+
+	// Authenticate tells whose token it is: the zero Viewer where it is nobody's, an error
+	// where that can't be told now. It is called when something asks for the viewer, at most
+	// once for an answer. Without it nobody is ever signed in.
+	Authenticate func(ctx context.Context, token string) (access.Viewer, error)
+
+	// Used is called once for every request that brings a token, whoever's it is, also where
+	// the answer doesn't look at the viewer. It must not block.
+	Used func(token string)
+
+	// Origins are those of front ends whose pages may use the API as their visitor, cookies
+	// included, as browsers write them: https://shop.example, http://localhost:3000. The
+	// gateway's own needs no mention; a page of any other can neither send a mutation nor
+	// read an answer.
+	Origins []string
+
+	// Proxies are whose X-Forwarded-For is believed. Without any nobody's is.
+	Proxies []netip.Prefix
 
 	// Playground answers a browser at / and everything below /playground/. Without one a
 	// browser gets what every client gets at /.
@@ -108,6 +129,10 @@ type Gateway struct {
 	recoverPanic  graphql.RecoverFunc
 	playground    http.Handler
 	ready         func(context.Context) error
+	authenticate  func(context.Context, string) (access.Viewer, error)
+	used          func(string)
+	origins       *origins
+	proxies       []netip.Prefix
 	introspection bool
 	maxBody       int64
 	timeout       time.Duration
@@ -129,12 +154,24 @@ func New(o Options) (*Gateway, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	origins, err := newOrigins(o.Origins)
+	if err != nil {
+		return nil, err
+	}
+	proxies, err := checkProxies(o.Proxies)
+	if err != nil {
+		return nil, err
+	}
 	g := &Gateway{
 		executor:      executor.New(o.Schema),
 		presentError:  o.Present,
 		recoverPanic:  o.Recover,
 		playground:    o.Playground,
 		ready:         o.Ready,
+		authenticate:  o.Authenticate,
+		used:          o.Used,
+		origins:       origins,
+		proxies:       proxies,
 		introspection: o.Introspection,
 		maxBody:       orDefault(o.MaxBody, defaultMaxBody),
 		timeout:       orDefault(o.Timeout, defaultTimeout),

@@ -12,6 +12,8 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/99designs/gqlgen/graphql"
+
+	"stoa/access"
 )
 
 // errTimeout is why a request's context ended when its time had run out.
@@ -21,6 +23,9 @@ var errTimeout = errors.New("the request's time ran out")
 func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Vary", "Accept, Accept-Encoding")
 	w.Header().Set("Cache-Control", "no-store")
+	if g.origins.allow(w, r) {
+		return
+	}
 	switch r.Method {
 	case http.MethodPost:
 	case http.MethodGet, http.MethodHead:
@@ -41,9 +46,30 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, mediaJSON, no)
 		return
 	}
-	ctx, cancel := context.WithTimeoutCause(graphql.StartOperationTrace(r.Context()), g.timeout, errTimeout)
+	if no := g.origins.check(r); no != nil {
+		g.refuse(w, r, media, no)
+		return
+	}
+	from, no := g.caller(r)
+	if no != nil {
+		g.refuse(w, r, media, no)
+		return
+	}
+	ctx, cancel := context.WithTimeoutCause(context.Background(), g.timeout, errTimeout)
 	defer cancel()
-	response, no := g.answer(ctx, w, r)
+	// The request's own context ends the answer's, but isn't its parent: net/http keeps in it
+	// what leads to the connection, and there to the bytes that came.
+	defer context.AfterFunc(r.Context(), cancel)()
+	ctx, made := access.Begin(ctx, access.Request{
+		Token:        from.token,
+		Client:       from.client,
+		Authenticate: g.authenticate,
+		Cookies:      r.Method == http.MethodPost,
+	})
+	response, no := g.answer(graphql.StartOperationTrace(ctx), w, r)
+	if cookie, ok := made.Cookie(); ok && r.Method == http.MethodPost {
+		setCookie(w.Header(), cookie)
+	}
 	if no != nil {
 		g.refuse(w, r, media, no)
 		return
@@ -55,23 +81,39 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 // only reads from w's connection.
 func (g *Gateway) answer(ctx context.Context, w http.ResponseWriter, r *http.Request) (*graphql.Response, *refusal) {
 	// What is asked for?
-	envelope, no := g.readEnvelope(ctx, w, r)
+	asked, no := g.readEnvelope(ctx, w, r)
 	if no != nil {
 		return nil, no
 	}
+	prepared, no := g.prepare(asked, func(o *ast.OperationDefinition) *refusal { return checkMethod(r.Method, o) })
+	if no != nil {
+		return nil, no
+	}
+	return g.execute(ctx, prepared)
+}
+
+// prepared is an operation that may be executed.
+type prepared struct {
+	document *document
+	params   *graphql.RawParams
+}
+
+// prepare finds the operation that e asks for, and everything that there is to refuse in it
+// before it runs; mayRun is what only the transport knows.
+func (g *Gateway) prepare(e *envelope, mayRun func(*ast.OperationDefinition) *refusal) (*prepared, *refusal) {
 
 	// Is it a document, small enough to look at?
-	document, no := g.documents.parsed(envelope.query)
+	document, no := g.documents.parsed(e.query)
 	if no != nil {
 		return nil, no
 	}
 
-	// Which of its operations, and may this method run it?
-	operation, no := document.operation(envelope.operationName)
+	// Which of its operations, and may it be run this way?
+	operation, no := document.operation(e.operationName)
 	if no != nil {
 		return nil, no
 	}
-	if no := checkMethod(r.Method, operation); no != nil {
+	if no := mayRun(operation); no != nil {
 		return nil, no
 	}
 
@@ -79,7 +121,7 @@ func (g *Gateway) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if no := g.documents.validate(document); no != nil {
 		return nil, no
 	}
-	variables, no := coerceVariables(g.documents.schema, operation, document.required, envelope.variables)
+	variables, no := coerceVariables(g.documents.schema, operation, document.required, e.variables)
 	if no != nil {
 		return nil, no
 	}
@@ -89,13 +131,13 @@ func (g *Gateway) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 		return nil, no
 	}
 
-	return g.execute(ctx, document, &graphql.RawParams{
-		Query:         envelope.query,
+	// Headers stay out: who asks is known to access alone.
+	return &prepared{document, &graphql.RawParams{
+		Query:         e.query,
 		OperationName: operation.Name,
 		Variables:     variables,
-		Extensions:    envelope.extensions,
-		Headers:       r.Header,
-	})
+		Extensions:    e.extensions,
+	}}, nil
 }
 
 // checkMethod refuses an operation that its method may not run. A GET changes nothing, so

@@ -14,12 +14,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"go.uber.org/goleak"
 
 	"github.com/99designs/gqlgen/graphql"
 
+	"stoa/access"
 	"stoa/graph/generated"
 	"stoa/id"
 	"stoa/problem"
@@ -72,6 +74,18 @@ func (q testQuery) Article(ctx context.Context, slug string) (*store.Article, er
 		return nil, fmt.Errorf("find article: %w", ctx.Err())
 	case "large":
 		return &store.Article{Slug: slug, Title: strings.Repeat("<p>words & more</p> ", 5000)}, nil
+	case "viewer":
+		viewer, err := access.ViewerFrom(ctx)
+		return &store.Article{Slug: slug, Title: string(viewer.Account)}, err
+	case "client":
+		client := access.ClientFrom(ctx)
+		return &store.Article{Slug: slug, Title: client.Address.String() + " " + client.Device}, nil
+	case "keep":
+		access.Keep(ctx, access.Cookie{Token: "kept", Until: time.Now().Add(time.Hour)})
+		return &store.Article{Slug: slug}, nil
+	case "forget":
+		access.Keep(ctx, access.Cookie{})
+		return &store.Article{Slug: slug}, nil
 	case "latin1":
 		return &store.Article{Slug: slug, Title: "caf\xe9"}, nil
 	default:

@@ -23,6 +23,7 @@ const (
 	codeBadRequest       = "BAD_REQUEST"
 	codeNotFound         = string(problem.NotFound)
 	codeMethodNotAllowed = "METHOD_NOT_ALLOWED"
+	codeCrossOrigin      = "CROSS_ORIGIN" // a page of an origin that isn't listed
 	codeNotAcceptable    = "NOT_ACCEPTABLE"
 	codeRequestTimeout   = "REQUEST_TIMEOUT" // the body came too slowly
 	codePayloadTooLarge  = "PAYLOAD_TOO_LARGE"
@@ -52,6 +53,8 @@ func statusOf(code string) int {
 	switch code {
 	case codeNotFound:
 		return http.StatusNotFound
+	case codeCrossOrigin:
+		return http.StatusForbidden
 	case codeMethodNotAllowed:
 		return http.StatusMethodNotAllowed
 	case codeNotAcceptable:

@@ -1,0 +1,107 @@
+package gateway
+
+// Pages of other origins: which may send what could change something (checkOrigin), and
+// which may read the answers (allowOrigin). An origin is listed for both or for neither.
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/rs/cors"
+)
+
+// preflightAge is for how long a browser need not ask again: two hours is the most that
+// Chromium takes (Fetch leaves it to browsers).
+const preflightAge = 2 * time.Hour
+
+// allowedHeaders are what clients send of their own: Apollo's, urql's and Relay's, those
+// which other servers want of a browser, and those which carry a trace.
+var allowedHeaders = []string{
+	"Accept", "Authorization", "Content-Type",
+	"Apollo-Require-Preflight", "ApolloGraphQL-Client-Name", "ApolloGraphQL-Client-Version",
+	"X-Apollo-Operation-Id", "X-Apollo-Operation-Name",
+	"GraphQL-Preflight", "GraphQL-Require-Preflight", "X-Requested-With",
+	"Baggage", "Sentry-Trace", "Traceparent", "Tracestate",
+}
+
+// origins are the other origins whose pages may use the API as the visitor.
+type origins struct {
+	protection *http.CrossOriginProtection
+	cors       *cors.Cors // nil when there are none
+	listed     map[string]bool
+}
+
+// newOrigins returns origins as browsers write them, or says which isn't one.
+func newOrigins(list []string) (*origins, error) {
+	o := &origins{protection: http.NewCrossOriginProtection(), listed: map[string]bool{}}
+	for _, origin := range list {
+		if err := checkOrigin(origin); err != nil {
+			return nil, fmt.Errorf("gateway: Origins: %w", err)
+		}
+		if err := o.protection.AddTrustedOrigin(origin); err != nil {
+			return nil, fmt.Errorf("gateway: Origins: %w", err)
+		}
+		o.listed[origin] = true
+	}
+	if len(list) > 0 { // with none rs/cors would let in all
+		o.cors = cors.New(cors.Options{
+			AllowOriginFunc:  func(origin string) bool { return o.listed[origin] },
+			AllowedMethods:   []string{http.MethodGet, http.MethodHead, http.MethodPost},
+			AllowedHeaders:   allowedHeaders,
+			AllowCredentials: true,
+			MaxAge:           int(preflightAge / time.Second),
+		})
+	}
+	return o, nil
+}
+
+// checkOrigin says what keeps s from being an origin in the form in which browsers send it,
+// which is compared letter by letter.
+func checkOrigin(s string) error {
+	const example = "an origin is written as browsers send it, such as https://shop.example or http://localhost:3000"
+	if strings.Contains(s, "*") {
+		return fmt.Errorf("%q has a wildcard, which can't be combined with cookies: name each origin", s)
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme == "" || u.Host == "" {
+		return fmt.Errorf("%q has no scheme or no host: %s", s, example)
+	}
+	if s != u.Scheme+"://"+u.Host {
+		return fmt.Errorf("%q has more than scheme, host and port: %s", s, example)
+	}
+	if u.Scheme == "http" && u.Port() == "80" || u.Scheme == "https" && u.Port() == "443" || strings.HasSuffix(u.Host, ":") {
+		return fmt.Errorf("%q has a port that browsers leave out: %s", s, example)
+	}
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c > '~' || 'A' <= c && c <= 'Z' {
+			return fmt.Errorf("%q isn't in lower-case ASCII (a name in another script is written in Punycode): %s", s, example)
+		}
+	}
+	return nil
+}
+
+// allow adds what lets a page of a listed origin read the answer to r. It answers a
+// preflight, and says so.
+func (o *origins) allow(w http.ResponseWriter, r *http.Request) (answered bool) {
+	if o.cors == nil {
+		return false
+	}
+	o.cors.HandlerFunc(w, r)
+	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
+}
+
+// check refuses a POST that a page of an origin that isn't listed sent. Programs that are no
+// browsers send neither Origin nor Sec-Fetch-Site, and pass.
+func (o *origins) check(r *http.Request) *refusal {
+	if o.protection.Check(r) == nil {
+		return nil
+	}
+	return crossOrigin(r)
+}
+
+func crossOrigin(r *http.Request) *refusal {
+	return refusef(codeCrossOrigin, "a page of another origin (%.100q) sent this, and it isn't one that may: STOA_ORIGINS lists those, and needs it even when only the port or the sub-domain differs", r.Header.Get("Origin"))
+}
