@@ -89,6 +89,8 @@ type Client struct {
 type Request struct {
 	// Token is the secret that came with the request; "" without one.
 	Token string
+	// ByCookie says whether it came in a cookie.
+	ByCookie bool
 	// Client is where the request came from.
 	Client Client
 	// Authenticate tells whose token it is: the zero Viewer where it is nobody's, an error
@@ -177,6 +179,17 @@ func ClientFrom(ctx context.Context) Client {
 	}
 	a.private.Store(true)
 	return a.request.Client
+}
+
+// ByCookie says whether who asks is known by a cookie that can be set anew with the answer,
+// and makes the answer private.
+func ByCookie(ctx context.Context) bool {
+	a := from(ctx)
+	if a == nil {
+		return false
+	}
+	a.private.Store(true)
+	return a.request.ByCookie && a.request.Cookies
 }
 
 // Require returns who asks: Unauthenticated when nobody has signed in, Forbidden when it

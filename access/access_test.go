@@ -59,6 +59,7 @@ func TestOnlyWhoLooksMakesAnAnswerPrivate(t *testing.T) {
 		"ViewerFrom":  {true, func(ctx context.Context) { _, _ = ViewerFrom(ctx) }},
 		"Require":     {true, func(ctx context.Context) { _, _ = Require(ctx, Admin) }},
 		"ClientFrom":  {true, func(ctx context.Context) { ClientFrom(ctx) }},
+		"ByCookie":    {true, func(ctx context.Context) { ByCookie(ctx) }},
 		"MarkPrivate": {true, MarkPrivate},
 		"Become":      {true, func(ctx context.Context) { Become(ctx, Viewer{}) }},
 		"Keep":        {true, func(ctx context.Context) { Keep(ctx, Cookie{}) }},

@@ -12,15 +12,20 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 
+	"stoa/account"
+	"stoa/account/password"
 	"stoa/blog"
 	"stoa/gateway"
 	"stoa/gateway/playground"
 	"stoa/graph"
+	"stoa/mail"
+	"stoa/rate"
 	"stoa/store"
 	"stoa/store/bus"
 	"stoa/store/embedded"
@@ -38,13 +43,15 @@ const (
 
 // App is a Stoa that is open: one replica.
 type App struct {
-	Store *store.Store
-	Blog  *blog.Blog
+	Store  *store.Store
+	Blog   *blog.Blog
+	People *account.People
 
 	config   Config
 	log      *slog.Logger
 	embedded *embedded.Server // nil when the database is elsewhere
 	redis    *bus.Connection  // nil without Redis
+	mailer   *mail.Mailer
 	gateway  *gateway.Gateway
 	stop     context.CancelFunc
 	done     chan struct{}
@@ -63,12 +70,15 @@ func Open(ctx context.Context, c Config, log *slog.Logger, onCommand func(string
 	a.stop = stop
 	go func() {
 		defer close(a.done)
-		a.Blog.KeepSchedule(keep)
+		var all sync.WaitGroup
+		all.Go(func() { a.Blog.KeepSchedule(keep) })
+		all.Go(func() { a.People.Run(keep) })
+		all.Wait()
 	}()
 	return a, nil
 }
 
-// openQuietly is Open without the schedule.
+// openQuietly is Open without what is done beside requests: schedules and mails.
 func openQuietly(ctx context.Context, c Config, log *slog.Logger, onCommand func(string)) (*App, error) {
 	return start(ctx, c, log, func(a *App, o *store.Options) error {
 		o.OnCommand = onCommand
@@ -145,17 +155,39 @@ func (a *App) open(ctx context.Context, options store.Options) error {
 		a.embedded.OnForeignWrite(a.Store.Flush)
 	}
 	a.Blog = blog.New(a.Store, a.log)
+	if a.People, err = a.newPeople(); err != nil {
+		return err
+	}
 	a.gateway, err = newGateway(a)
 	return err
+}
+
+func (a *App) newPeople() (*account.People, error) {
+	c := a.config
+	links := mail.Links{Site: c.Site, Verify: c.VerifyURL, Reset: c.ResetURL, EmailChange: c.EmailURL}
+	var err error
+	if a.mailer, err = mail.New(mail.Options{SMTP: c.SMTPURL, From: c.MailFrom, Links: links, Keep: !c.Production, Log: a.log}); err != nil {
+		return nil, err
+	}
+	site, err := url.Parse(c.Site)
+	if err != nil {
+		return nil, fmt.Errorf("STOA_SITE_URL: %w", err)
+	}
+	return account.New(account.Options{
+		Store: a.Store, Hasher: password.NewHasher(password.Options{}), Mailer: a.mailer, Limiter: rate.New(a.redis, a.Store.Site(), a.log),
+		Site: site.Hostname(), MinPassword: c.PasswordMin, Idle: c.SessionIdle, Longest: c.SessionMax, Log: a.log,
+	}), nil
 }
 
 func newGateway(a *App) (*gateway.Gateway, error) {
 	shown := graph.Errors{Log: a.log}
 	options := gateway.Options{
-		Schema: graph.New(graph.Resolver{Blog: a.Blog}), Extensions: []graphql.HandlerExtension{graph.LookAhead{Store: a.Store}},
+		Schema: graph.New(graph.Resolver{Blog: a.Blog, People: a.People}), Extensions: []graphql.HandlerExtension{graph.LookAhead{Store: a.Store}},
 		Present: shown.Present, Recover: shown.Recover, Ready: a.Store.Ping, Introspection: !a.config.Production, Log: a.log,
+		Authenticate: a.People.Authenticate, Used: a.People.Use, Origins: a.config.Origins, Proxies: a.config.Proxies,
 	}
 	if !a.config.Production {
+		options.Outbox = a.mailer.Outbox()
 		tabs, err := playground.Examples()
 		if err != nil {
 			return nil, err

@@ -5,10 +5,16 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
+	"unicode"
 
+	"stoa/account/password"
+	"stoa/gateway"
+	"stoa/mail"
 	"stoa/store"
 	"stoa/store/bus"
 )
@@ -23,6 +29,18 @@ type Config struct {
 	LogLevel   slog.Level
 	Demo       bool
 	CacheBytes int64
+
+	Site        string // the front end's URL
+	VerifyURL   string // templates of links in mails: see mail.Links
+	ResetURL    string
+	EmailURL    string
+	SMTPURL     string // "" for none
+	MailFrom    string
+	Origins     []string
+	Proxies     []netip.Prefix
+	SessionIdle time.Duration
+	SessionMax  time.Duration
+	PasswordMin int // characters
 }
 
 // variable is one thing that can be set.
@@ -113,6 +131,88 @@ var variables = []variable{
 			c.CacheBytes = n << 20
 			return nil
 		}},
+	{"STOA_SITE_URL", defaultSite, "the URL of the front end, such as https://example.org",
+		"Where the links in mails lead, and what the site is called in them. In production it must be set for mails to be sent.",
+		func(c *Config, v string) error {
+			c.Site = strings.TrimSuffix(v, "/")
+			return mail.Links{Site: v, Verify: verifyURL, Reset: resetURL, EmailChange: emailURL}.Check()
+		}},
+	{"STOA_VERIFY_URL", verifyURL, "a URL with {token} in it; {site} is STOA_SITE_URL",
+		"The page of the front end that takes the code of a registration and calls `accountVerify`. After `#`, the code is in no server's log.",
+		func(c *Config, v string) error { c.VerifyURL = v; return checkLink(v) }},
+	{"STOA_RESET_URL", resetURL, "a URL with {token} in it; {site} is STOA_SITE_URL",
+		"The page of the front end that takes the code of a forgotten password and calls `passwordReset`.",
+		func(c *Config, v string) error { c.ResetURL = v; return checkLink(v) }},
+	{"STOA_EMAIL_URL", emailURL, "a URL with {token} in it; {site} is STOA_SITE_URL",
+		"The page of the front end that takes the code of a new address and calls `emailChangeConfirm`.",
+		func(c *Config, v string) error { c.EmailURL = v; return checkLink(v) }},
+	{"STOA_SMTP_URL", "", "smtp://user:password@host:587 (with STARTTLS) or smtps://user:password@host:465",
+		"The server that mails are handed to. Unset, development mode shows them at `/outbox` and logs their links; in production they wait until it is set, a day at most.",
+		func(c *Config, v string) error { c.SMTPURL = v; return mail.CheckURL(v) }},
+	{"STOA_MAIL_FROM", "", "an address, such as stoa@example.org or Example <stoa@example.org>",
+		"Who mails are from. Needed with `STOA_SMTP_URL`.",
+		func(c *Config, v string) error { c.MailFrom = v; return mail.CheckFrom(v) }},
+	{"STOA_ORIGINS", "", "origins separated by commas, such as https://example.org,http://localhost:3000",
+		"The front ends whose pages may use the API from a browser, with their visitors' cookies. The API's own origin needs no mention; cookies reach it from pages of the same site only (the same registered domain, or localhost).",
+		func(c *Config, v string) error { c.Origins = words(v); return gateway.CheckOrigins(c.Origins) }},
+	{"STOA_PROXIES", "", "networks separated by commas, such as 10.0.0.0/8,fd00::/8",
+		"The proxies in front of Stoa whose `X-Forwarded-For` is believed. Without them everybody who comes through a proxy counts as one client, and is slowed down as one.",
+		func(c *Config, v string) error {
+			for _, word := range words(v) {
+				prefix, err := netip.ParsePrefix(word)
+				if address, e := netip.ParseAddr(word); e == nil {
+					prefix, err = address.Prefix(address.BitLen())
+				}
+				if err != nil {
+					return errTakes
+				}
+				c.Proxies = append(c.Proxies, prefix)
+			}
+			return nil
+		}},
+	{"STOA_SESSION_IDLE", "336h", "a duration, 10m to 8760h",
+		"How long a session lasts unused: two weeks. Shorter is safer where accounts can do much.",
+		func(c *Config, v string) error { return span(&c.SessionIdle, v, 10*time.Minute, 8760*time.Hour) }},
+	{"STOA_SESSION_MAX", "720h", "a duration, 10m to 8760h",
+		"How long a session lasts at most: the 30 days that NIST SP 800-63B-4 gives for accounts with a password alone.",
+		func(c *Config, v string) error { return span(&c.SessionMax, v, 10*time.Minute, 8760*time.Hour) }},
+	{"STOA_PASSWORD_MIN", strconv.Itoa(password.MinLength), "a number of characters, 8 to 64",
+		"The shortest password. NIST SP 800-63B-4 asks for 15 where a password is all it takes; its predecessor for 8.",
+		func(c *Config, v string) error {
+			n, err := strconv.Atoi(v)
+			if err != nil || n < 8 || n > 64 {
+				return errTakes
+			}
+			c.PasswordMin = n
+			return nil
+		}},
+}
+
+const (
+	defaultSite = "http://localhost:3000" // where front ends are developed
+
+	verifyURL = "{site}/verify#token={token}"
+	resetURL  = "{site}/reset#token={token}"
+	emailURL  = "{site}/email#token={token}"
+)
+
+// checkLink says what is wrong with a link's template.
+func checkLink(template string) error {
+	return mail.Links{Site: "https://example.org", Verify: template, Reset: template, EmailChange: template}.Check()
+}
+
+// words are what commas and spaces separate.
+func words(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+}
+
+func span(to *time.Duration, v string, least, most time.Duration) error {
+	d, err := time.ParseDuration(v)
+	if err != nil || d < least || d > most {
+		return errTakes
+	}
+	*to = d
+	return nil
 }
 
 // flag is the variable's name on the command line.
@@ -122,7 +222,7 @@ func (v variable) flag() string {
 
 // secret says whether the variable's value may hold a password, so that no message shows it.
 func (v variable) secret() bool {
-	return strings.HasSuffix(v.name, "_URI") || strings.HasSuffix(v.name, "_URL")
+	return v.name == "STOA_MONGODB_URI" || v.name == "STOA_REDIS_URL" || v.name == "STOA_SMTP_URL"
 }
 
 // Configure reads the environment and flags, which win, and returns the arguments that
@@ -194,6 +294,12 @@ func (c Config) check() error {
 	}
 	if ip := net.ParseIP(host); !c.Production && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return fmt.Errorf("STOA_LISTEN takes a loopback address in development, such as 127.0.0.1:8080; it got %q. Set STOA_ENV=production to serve others", c.Listen)
+	}
+	if c.SMTPURL != "" && c.MailFrom == "" {
+		return errors.New("STOA_SMTP_URL needs STOA_MAIL_FROM: who mails are from, such as stoa@example.org")
+	}
+	if c.SMTPURL != "" && c.Production && c.Site == defaultSite {
+		return errors.New("STOA_SMTP_URL needs STOA_SITE_URL: the front end that links in mails lead to, such as https://example.org")
 	}
 	return nil
 }

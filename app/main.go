@@ -20,6 +20,7 @@ import (
 
 	"stoa/graph/generated"
 	"stoa/importer"
+	"stoa/problem"
 	"stoa/store/embedded"
 )
 
@@ -56,12 +57,14 @@ func Main(args []string, lookup func(string) (string, bool), out, errOut io.Writ
 		}
 	case "import":
 		err = runImport(ctx, c, log, rest, out, errOut)
+	case "admin":
+		err = runAdmin(ctx, c, log, rest, out)
 	case "schema":
 		if err = noArguments(command, rest); err == nil {
 			formatter.NewFormatter(out, formatter.WithIndent("  ")).FormatSchema(generated.NewExecutableSchema(generated.Config{}).Schema())
 		}
 	default:
-		err = usage("there is no command %q: use serve, import, schema, version or --help", command)
+		err = usage("there is no command %q: use serve, import, admin, schema, version or --help", command)
 	}
 	return exitCode(err, errOut)
 }
@@ -194,6 +197,40 @@ func runImport(ctx context.Context, c Config, log *slog.Logger, args []string, o
 	return err
 }
 
+// runAdmin makes whoever has an address an administrator.
+func runAdmin(ctx context.Context, c Config, log *slog.Logger, args []string, out io.Writer) error {
+	if len(args) != 1 {
+		return usage("use: admin EMAIL")
+	}
+	a, err := openForCommand(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer a.Close(context.WithoutCancel(ctx))
+	code, err := a.People.MakeAdmin(ctx, args[0])
+	var refused *problem.Error
+	if errors.As(err, &refused) {
+		return usage("admin: %s", refused.Message)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s is an administrator\n", args[0])
+	if code == "" {
+		return nil
+	}
+	_, err = fmt.Fprintf(out, `
+The account is new. Within 24 hours, set its password where the front end has its page for it:
+
+  %s
+
+or with this mutation:
+
+  mutation { passwordReset(input: {token: "%s", password: "…"}) { userErrors { message } } }
+`, a.mailer.ResetLink(code), code)
+	return err
+}
+
 // openForCommand opens the database for a command that ends: through the server that
 // holds the data folder, when one runs. It publishes nothing on schedule.
 func openForCommand(ctx context.Context, c Config, log *slog.Logger) (*App, error) {
@@ -258,6 +295,9 @@ func help(out io.Writer) {
                                        --dry-run only tells, --list tells of every file.
                                        A folder is known by its name: two of one name are
                                        taken for the same
+  stoa admin EMAIL                     make whoever has this address an administrator,
+                                       and an account for it where it has none; also
+                                       while a server runs on the same data folder
   stoa schema                          print the schema
   stoa version                         print the version
 

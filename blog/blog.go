@@ -8,6 +8,7 @@ package blog
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -85,70 +86,14 @@ func (b *Blog) Tag(ctx context.Context, slug string) (*store.Tag, error) {
 // Tags returns a part of the list of all tags, by name.
 func (b *Blog) Tags(w store.Window) (*store.List, error) { return b.store.ListTags(w) }
 
-// Node returns what an id names; NotFound where there is nothing public.
-func (b *Blog) Node(ctx context.Context, i id.ID) (store.Node, error) {
-	found, err := b.Nodes(ctx, []id.ID{i})
-	if err != nil {
-		return nil, err
-	}
-	if found[0] == nil {
-		return nil, problem.New(problem.NotFound, "nothing has the id %s", i)
-	}
-	return found[0], nil
-}
-
-// Nodes returns what each id names, nil where there is nothing public: in one batch for
-// each kind of thing.
-func (b *Blog) Nodes(ctx context.Context, ids []id.ID) ([]store.Node, error) {
-	if len(ids) > store.MaxPageSize {
-		return nil, problem.New(problem.Invalid, "ids must be at most %d, not %d", store.MaxPageSize, len(ids)).At("ids")
-	}
-	found := map[id.ID]store.Node{}
-	err := gather(ctx, found, of(ids, id.Article), b.store.Articles)
-	if err == nil {
-		err = gather(ctx, found, of(ids, id.Author), b.store.Authors)
-	}
-	if err == nil {
-		err = gather(ctx, found, of(ids, id.Tag), b.store.Tags)
-	}
-	if err == nil {
-		err = gather(ctx, found, of(ids, id.Comment), b.publicComments)
-	}
-	if err != nil {
-		return nil, err
-	}
-	out := make([]store.Node, len(ids))
-	for i, k := range ids {
-		out[i] = found[k]
-	}
-	return out, nil
-}
-
-func of(ids []id.ID, kind id.Kind) []id.ID {
-	var out []id.ID
-	for _, i := range ids {
-		if i.Kind() == kind {
-			out = append(out, i)
-		}
-	}
-	return out
-}
-
-// gather adds what load finds to found.
-func gather[T any, P interface {
-	*T
-	store.Node
-}](ctx context.Context, found map[id.ID]store.Node, ids []id.ID, load func(context.Context, []id.ID) ([]*T, error)) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	values, err := load(ctx, ids)
-	for _, v := range values {
-		if v != nil {
-			found[P(v).NodeID()] = P(v)
-		}
-	}
-	return err
+// Find adds to found what ids name and is public: in one batch for each kind of thing.
+func (b *Blog) Find(ctx context.Context, ids []id.ID, found map[id.ID]store.Node) error {
+	return errors.Join(
+		store.Gather(ctx, found, ids, id.Article, b.store.Articles),
+		store.Gather(ctx, found, ids, id.Author, b.store.Authors),
+		store.Gather(ctx, found, ids, id.Tag, b.store.Tags),
+		store.Gather(ctx, found, ids, id.Comment, b.publicComments),
+	)
 }
 
 // publicComments returns the comments that are visible, under articles that are public.

@@ -29,11 +29,15 @@ type (
 	AuthorConnection  = Connection[store.Author]
 	TagConnection     = Connection[store.Tag]
 	CommentConnection = Connection[store.Comment]
+	AccountConnection = Connection[store.Account]
+	SessionConnection = Connection[store.Session]
 
 	ArticleEdge = Edge[store.Article]
 	AuthorEdge  = Edge[store.Author]
 	TagEdge     = Edge[store.Tag]
 	CommentEdge = Edge[store.Comment]
+	AccountEdge = Edge[store.Account]
+	SessionEdge = Edge[store.Session]
 )
 
 // Edge is an element with its place in the list.

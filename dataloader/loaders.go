@@ -3,14 +3,16 @@
 // them in one go before the first of them asks (graph looks ahead and calls the same
 // loaders). No timer and no goroutine waits for a batch to fill.
 //
-// It may import store, store/cache (for its errors), id and problem. It knows nothing of GraphQL. Entry points: New,
-// With, From, the methods of Loaders.
+// It may import access, store, store/cache (for its errors), id and problem. It knows
+// nothing of GraphQL. Entry points: New, With, From, the methods of Loaders.
 package dataloader
 
 import (
 	"context"
 	"fmt"
+	"time"
 
+	"stoa/access"
 	"stoa/id"
 	"stoa/problem"
 	"stoa/store"
@@ -24,6 +26,9 @@ type Loaders struct {
 	Tags      *Loader[id.ID, store.Tag]
 	Comments  *Loader[id.ID, store.Comment]
 	Orders    *Loader[store.OrderKey, store.Order]
+	Accounts  *Loader[id.ID, store.Account]
+	Sessions  *Loader[id.ID, store.Session]
+	Uses      *Loader[id.ID, store.Use]
 }
 
 // New returns loaders that know nothing yet.
@@ -35,6 +40,9 @@ func New(s *store.Store) *Loaders {
 		Tags:      newLoader("tag", s.Tags),
 		Comments:  newLoader("comment", s.Comments),
 		Orders:    newLoader("list", s.Orders),
+		Accounts:  newLoader("account", s.Accounts),
+		Sessions:  newLoader("session", s.Sessions),
+		Uses:      newLoader("use of a session", s.Uses),
 	}
 }
 
@@ -69,6 +77,20 @@ func (l *Loaders) CommentsOn(a *store.Article, w store.Window) (*CommentConnecti
 // RepliesTo returns a part of the comments that answer a comment.
 func (l *Loaders) RepliesTo(c *store.Comment, w store.Window) (*CommentConnection, error) {
 	return sliced(l, store.OrderKey(c.ArticleID), c.ID, w, l.Comments)
+}
+
+// SessionsOf returns a part of the viewer's sessions.
+func (l *Loaders) SessionsOf(v *access.Viewer, w store.Window) (*SessionConnection, error) {
+	return sliced(l, store.OrderKey(v.Account), "", w, l.Sessions)
+}
+
+// LastUse returns when a session was used last; nil where it wasn't since it began.
+func (l *Loaders) LastUse(ctx context.Context, x *store.Session) (*time.Time, error) {
+	found, err := l.Uses.All(ctx, []id.ID{x.ID})
+	if err != nil || found[0] == nil {
+		return nil, err
+	}
+	return &found[0].At, nil
 }
 
 // sliced returns a connection that is cut from an order.

@@ -27,18 +27,19 @@ const (
 
 // caller is what a request says of who asks.
 type caller struct {
-	token  string // "" without one
-	client access.Client
+	token    string // "" without one
+	byCookie bool   // it came in a cookie
+	client   access.Client
 }
 
 // caller reads r's credentials, and reports the use of its token.
 func (g *Gateway) caller(r *http.Request) (caller, *refusal) {
-	token, no := tokenOf(r.Header)
+	token, byCookie, no := tokenOf(r.Header)
 	if no != nil {
 		return caller{}, no
 	}
 	g.use(token)
-	return caller{token: token, client: access.Client{Address: addressOf(r, g.proxies), Device: deviceOf(r.Header)}}, nil
+	return caller{token: token, byCookie: byCookie, client: access.Client{Address: addressOf(r, g.proxies), Device: deviceOf(r.Header)}}, nil
 }
 
 // use reports that a request brought token.
@@ -51,21 +52,21 @@ func (g *Gateway) use(token string) {
 // tokenOf returns the token that came with a request, "" without one: Authorization's, or
 // else the cookie's. What a program sent wrong in Authorization is refused; a cookie that
 // can't be ours counts as not sent, since nobody who uses a browser could help it.
-func tokenOf(h http.Header) (string, *refusal) {
+func tokenOf(h http.Header) (token string, byCookie bool, no *refusal) {
 	given := h["Authorization"]
 	if len(given) > 1 {
-		return "", refusef(codeBadRequest, "there are %d Authorization headers: send one, Authorization: Bearer TOKEN", len(given))
+		return "", false, refusef(codeBadRequest, "there are %d Authorization headers: send one, Authorization: Bearer TOKEN", len(given))
 	}
 	if len(given) == 1 {
 		if token, ok, no := bearer(given[0]); ok || no != nil {
-			return token, no
+			return token, false, no
 		}
 	}
-	token := cookieOf(h["Cookie"])
+	token = cookieOf(h["Cookie"])
 	if !validToken(token) {
-		return "", nil
+		return "", false, nil
 	}
-	return token, nil
+	return token, true, nil
 }
 
 // bearer reads credentials in the form of Authorization (RFC 6750, section 2.1); ok is false

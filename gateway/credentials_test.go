@@ -60,7 +60,7 @@ func TestTokenOf(t *testing.T) {
 				h["Authorization"] = c.authorization
 			}
 			h["Cookie"] = c.cookie
-			token, no := tokenOf(h)
+			token, _, no := tokenOf(h)
 			if token != c.want || (no != nil) != c.refused {
 				t.Errorf("%s: got %q, %v", c.reason, token, no)
 			}
@@ -74,7 +74,7 @@ func FuzzTokenOf(f *testing.F) {
 	f.Add("", ";=;__Host-stoa=")
 	f.Fuzz(func(t *testing.T, authorization, cookie string) {
 		h := http.Header{"Authorization": {authorization}, "Cookie": {cookie}}
-		token, no := tokenOf(h)
+		token, _, no := tokenOf(h)
 		if token != "" && !validToken(token) {
 			t.Fatalf("%q can't be a token", token)
 		}
@@ -86,7 +86,7 @@ func FuzzTokenOf(f *testing.F) {
 		}
 		// net/http reads the same cookie where it reads the first of that name at all.
 		delete(h, "Authorization")
-		token, _ = tokenOf(h)
+		token, _, _ = tokenOf(h)
 		read, err := (&http.Request{Header: h}).Cookie(cookieName)
 		if err == nil && strings.Count(cookie, cookieName) == 1 && !strings.ContainsAny(cookie, "\" \t,\\\r\n\v\f") && validToken(read.Value) && token != read.Value {
 			t.Fatalf("got %q, net/http reads %q", token, read.Value)

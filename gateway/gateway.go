@@ -31,6 +31,7 @@ const (
 	graphqlPath    = "/graphql"
 	healthPath     = "/healthz"
 	readyPath      = "/readyz"
+	outboxPath     = "/outbox"
 	playgroundPath = "/playground/" // and /, for a browser
 )
 
@@ -70,6 +71,9 @@ type Options struct {
 
 	// Proxies are whose X-Forwarded-For is believed. Without any nobody's is.
 	Proxies []netip.Prefix
+
+	// Outbox shows at /outbox the mails that weren't sent; nil for none.
+	Outbox http.Handler
 
 	// Playground answers a browser at / and everything below /playground/. Without one a
 	// browser gets what every client gets at /.
@@ -128,6 +132,7 @@ type Gateway struct {
 	presentError  graphql.ErrorPresenterFunc
 	recoverPanic  graphql.RecoverFunc
 	playground    http.Handler
+	outbox        http.Handler
 	ready         func(context.Context) error
 	authenticate  func(context.Context, string) (access.Viewer, error)
 	used          func(string)
@@ -156,7 +161,7 @@ func New(o Options) (*Gateway, error) {
 	}
 	origins, err := newOrigins(o.Origins)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("gateway: Origins: %w", err)
 	}
 	proxies, err := checkProxies(o.Proxies)
 	if err != nil {
@@ -167,6 +172,7 @@ func New(o Options) (*Gateway, error) {
 		presentError:  o.Present,
 		recoverPanic:  o.Recover,
 		playground:    o.Playground,
+		outbox:        o.Outbox,
 		ready:         o.Ready,
 		authenticate:  o.Authenticate,
 		used:          o.Used,
@@ -236,6 +242,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.serveReady(w, r)
 	case path == "/":
 		g.serveRoot(w, r)
+	case g.outbox != nil && path == outboxPath:
+		g.outbox.ServeHTTP(w, r)
 	case g.playground != nil && strings.HasPrefix(path, playgroundPath):
 		g.playground.ServeHTTP(w, r)
 	default:

@@ -62,6 +62,7 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 	defer context.AfterFunc(r.Context(), cancel)()
 	ctx, made := access.Begin(ctx, access.Request{
 		Token:        from.token,
+		ByCookie:     from.byCookie,
 		Client:       from.client,
 		Authenticate: g.authenticate,
 		Cookies:      r.Method == http.MethodPost,

@@ -39,10 +39,10 @@ func newOrigins(list []string) (*origins, error) {
 	o := &origins{protection: http.NewCrossOriginProtection(), listed: map[string]bool{}}
 	for _, origin := range list {
 		if err := checkOrigin(origin); err != nil {
-			return nil, fmt.Errorf("gateway: Origins: %w", err)
+			return nil, err
 		}
 		if err := o.protection.AddTrustedOrigin(origin); err != nil {
-			return nil, fmt.Errorf("gateway: Origins: %w", err)
+			return nil, err
 		}
 		o.listed[origin] = true
 	}
@@ -56,6 +56,12 @@ func newOrigins(list []string) (*origins, error) {
 		})
 	}
 	return o, nil
+}
+
+// CheckOrigins says which of list isn't an origin; nil where all are.
+func CheckOrigins(list []string) error {
+	_, err := newOrigins(list)
+	return err
 }
 
 // checkOrigin says what keeps s from being an origin in the form in which browsers send it,

@@ -5,6 +5,7 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 
+	"stoa/access"
 	"stoa/dataloader"
 	"stoa/id"
 	"stoa/store"
@@ -50,6 +51,18 @@ var (
 		"replies":    toSlice(threadOf, (*dataloader.Loaders).RepliesTo),
 		"replyCount": toCount(threadOf),
 	}}
+	viewerType = &objectType{[]string{"Viewer"}, map[string]edge{
+		"account":  toOne(accounts, accountOf),
+		"session":  toOne(sessions, func(v *access.Viewer) id.ID { return v.Session }),
+		"sessions": toSlice(accountOf, (*dataloader.Loaders).SessionsOf),
+	}}
+	sessionType = &objectType{[]string{"Session", "Node"}, map[string]edge{
+		"lastUsedAt": toOne(uses, (*store.Session).NodeID),
+	}}
+	accountsType    = connectionType[store.Account]("AccountConnection")
+	sessionsType    = connectionType[store.Session]("SessionConnection")
+	accountEdgeType = edgeType[store.Account]("AccountEdge")
+	sessionEdgeType = edgeType[store.Session]("SessionEdge")
 	articlesType    = connectionType[store.Article]("ArticleConnection")
 	authorsType     = connectionType[store.Author]("AuthorConnection")
 	tagsType        = connectionType[store.Tag]("TagConnection")
@@ -71,6 +84,18 @@ func typeOf(v any) *objectType {
 		return tagType
 	case *store.Comment:
 		return commentType
+	case *access.Viewer:
+		return viewerType
+	case *store.Session:
+		return sessionType
+	case *dataloader.AccountConnection:
+		return accountsType
+	case *dataloader.SessionConnection:
+		return sessionsType
+	case *dataloader.AccountEdge:
+		return accountEdgeType
+	case *dataloader.SessionEdge:
+		return sessionEdgeType
 	case *dataloader.ArticleConnection:
 		return articlesType
 	case *dataloader.AuthorConnection:
@@ -105,14 +130,18 @@ func flatten(values []any, yield func(any)) {
 	}
 }
 
+func accounts(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Account]   { return l.Accounts }
+func sessions(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Session]   { return l.Sessions }
+func uses(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Use]           { return l.Uses }
 func articles(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Article]   { return l.Articles }
 func authors(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Author]     { return l.Authors }
 func comments(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Comment]   { return l.Comments }
 func revisions(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Revision] { return l.Revisions }
 func tags(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Tag]           { return l.Tags }
 
-func textOf(a *store.Article) id.ID   { return a.RevisionID }
-func threadOf(c *store.Comment) id.ID { return c.ArticleID }
+func accountOf(v *access.Viewer) id.ID { return v.Account }
+func textOf(a *store.Article) id.ID    { return a.RevisionID }
+func threadOf(c *store.Comment) id.ID  { return c.ArticleID }
 
 // toOne is an edge to the one thing that a parent names.
 func toOne[P, C any](items func(*dataloader.Loaders) *dataloader.Loader[id.ID, C], key func(*P) id.ID) edge {

@@ -1,8 +1,9 @@
 // Package graph answers the fields of the schema: one file a noun, each resolver one call.
 // Root fields call a domain package, edges call a loader; nothing is decided here.
 //
-// It may import blog, dataloader, store (for its documents), store/cache (to look into
-// memory only), id, problem and its own sub-packages. generated/ comes out of schema.graphqls and gqlgen.yml by go generate.
+// It may import access, account, blog, dataloader, store (for its documents), store/cache
+// (to look into memory only), id, problem and its own sub-packages. generated/ comes out of
+// schema.graphqls and gqlgen.yml by go generate.
 // Entry points: New, LookAhead, Errors.
 package graph
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 
+	"stoa/account"
 	"stoa/blog"
 	"stoa/dataloader"
 	"stoa/graph/generated"
@@ -21,25 +23,32 @@ import (
 
 // Resolver is what the resolvers call.
 type Resolver struct {
-	Blog *blog.Blog
+	Blog   *blog.Blog
+	People *account.People
 }
 
 // New returns the schema with its resolvers.
 func New(r Resolver) graphql.ExecutableSchema {
-	return generated.NewExecutableSchema(generated.Config{Resolvers: r})
+	return generated.NewExecutableSchema(generated.Config{Resolvers: r, Directives: generated.DirectiveRoot{Auth: auth}})
 }
 
 // query, article … resolve the fields of the types of those names.
 type (
-	query   struct{ Resolver }
-	article struct{ Resolver }
-	author  struct{ Resolver }
-	tag     struct{ Resolver }
-	comment struct{ Resolver }
+	query    struct{ Resolver }
+	mutation struct{ Resolver }
+	article  struct{ Resolver }
+	author   struct{ Resolver }
+	tag      struct{ Resolver }
+	comment  struct{ Resolver }
+	viewer   struct{ Resolver }
+	session  struct{ Resolver }
 )
 
 // Query resolves the root fields that read.
 func (r Resolver) Query() generated.QueryResolver { return query{r} }
+
+// Mutation resolves the root fields that change something.
+func (r Resolver) Mutation() generated.MutationResolver { return mutation{r} }
 
 // Article resolves the fields of an article.
 func (r Resolver) Article() generated.ArticleResolver { return article{r} }
@@ -52,6 +61,12 @@ func (r Resolver) Tag() generated.TagResolver { return tag{r} }
 
 // Comment resolves the fields of a comment.
 func (r Resolver) Comment() generated.CommentResolver { return comment{r} }
+
+// Viewer resolves the fields of who asks.
+func (r Resolver) Viewer() generated.ViewerResolver { return viewer{r} }
+
+// Session resolves the fields of a session.
+func (r Resolver) Session() generated.SessionResolver { return session{r} }
 
 // loaders are those of the response under way.
 func loaders(ctx context.Context) *dataloader.Loaders { return dataloader.From(ctx) }

@@ -10,11 +10,11 @@ import (
 )
 
 func (q query) Node(ctx context.Context, i id.ID) (store.Node, error) {
-	return orNull(q.Blog.Node(ctx, i))
+	return orNull(q.node(ctx, i))
 }
 
 func (q query) Nodes(ctx context.Context, ids []id.ID) ([]store.Node, error) {
-	return q.Blog.Nodes(ctx, ids)
+	return q.nodes(ctx, ids)
 }
 
 func (q query) Article(ctx context.Context, slug string) (*store.Article, error) {

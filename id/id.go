@@ -21,13 +21,16 @@ type ID string
 // Kind is the prefix of an ID and says what it names.
 type Kind string
 
-// The kinds there are. node(id:) dispatches on them.
+// The kinds there are. Clients fetch what has one by node(id:).
 const (
 	Article  Kind = "art"
 	Author   Kind = "aut"
 	Tag      Kind = "tag"
 	Comment  Kind = "com"
 	Revision Kind = "rev"
+	Account  Kind = "acc"
+	Session  Kind = "ses"
+	Letter   Kind = "let" // never seen by clients
 )
 
 // alphabet is Crockford's base32 in lower case: no i, l, o or u.
@@ -81,7 +84,7 @@ func Parse(s string) (ID, error) {
 		return "", fmt.Errorf("%.60q is no id: expected a prefix, an underscore and %d characters, such as %s", s, suffixLen, example)
 	}
 	switch Kind(kind) {
-	case Article, Author, Tag, Comment, Revision:
+	case Article, Author, Tag, Comment, Revision, Account, Session:
 	default:
 		return "", fmt.Errorf("%.60q is no id: nothing has the prefix %.20q", s, kind)
 	}

@@ -127,6 +127,11 @@ func parseFrom(from string) (mail.Address, error) {
 	return *parsed, nil
 }
 
+// ResetLink returns where the front end takes the code that sets a password.
+func (m *Mailer) ResetLink(token string) string {
+	return m.writer.links.put(m.writer.links.Reset, token)
+}
+
 // Send renders l and hands it to the SMTP server, or to the outbox where there is none. It
 // takes 15 seconds at most. Its error is ErrNowhere, or one that Permanent tells apart; a
 // nil error means that the server has taken the letter. Where the connection breaks before

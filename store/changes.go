@@ -14,8 +14,11 @@ import (
 	"stoa/id"
 )
 
-// dueKey names, in the caches, when the next scheduled article is due.
-const dueKey = "due"
+// What is done at its time: dueKey and lettersKey name, in the caches, when the next is due.
+const (
+	dueKey     = "due"     // the next scheduled article
+	lettersKey = "letters" // the next letter
+)
 
 // articleKeys is everything that becomes stale when before turns into after; nil for an
 // article that isn't there yet, or no longer.
@@ -124,28 +127,40 @@ func (s *Store) ChangeArticle(ctx context.Context, before, after *Article) error
 	})
 }
 
-// due is when the next scheduled article is to be published; zero for never.
+// due is when the next of something is to be done; zero for never.
 type due struct {
 	At time.Time `bson:"t"`
 }
 
-func (s *Store) readDue(ctx context.Context, keys []string) (map[string]*due, error) {
+func (s *Store) readDue(ctx context.Context, key string) (*due, error) {
+	if key == lettersKey {
+		found, err := find[Letter](ctx, s.db.Collection(letters), bson.D{{Key: "nextAt", Value: bson.D{{Key: "$gt", Value: time.Time{}}}}},
+			projection("nextAt").SetSort(bson.D{{Key: "nextAt", Value: 1}}).SetLimit(1))
+		if err != nil || len(found) == 0 {
+			return nil, err
+		}
+		return &due{found[0].NextAt}, nil
+	}
 	found, err := find[Article](ctx, s.db.Collection(articles), bson.D{{Key: "status", Value: Scheduled}},
 		projection("publishedAt").SetSort(bson.D{{Key: "publishedAt", Value: 1}}).SetLimit(1))
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
-	return map[string]*due{dueKey: {found[0].PublishedAt}}, nil
+	return &due{found[0].PublishedAt}, nil
+}
+
+func (s *Store) nextDue(ctx context.Context, key string) (at time.Time, ok bool, err error) {
+	found, err := s.tables.due.Get(ctx, s.cache, []string{key})
+	if err != nil || found[0] == nil {
+		return time.Time{}, false, err
+	}
+	return found[0].At, true, nil
 }
 
 // NextDue returns when the next scheduled article is to be published; ok is false when
 // none is scheduled.
 func (s *Store) NextDue(ctx context.Context) (at time.Time, ok bool, err error) {
-	found, err := s.tables.due.Get(ctx, s.cache, []string{dueKey})
-	if err != nil || found[0] == nil {
-		return time.Time{}, false, err
-	}
-	return found[0].At, true, nil
+	return s.nextDue(ctx, dueKey)
 }
 
 // Due returns the articles that were scheduled for now or earlier, the earliest first.

@@ -3,6 +3,7 @@ package store
 import (
 	"time"
 
+	"stoa/access"
 	"stoa/id"
 )
 
@@ -99,6 +100,99 @@ type Comment struct {
 	Visible    bool      `bson:"visible"`
 }
 
+// Account is somebody who can sign in. The password's hash is beside it in the same
+// document, but neither here nor in any cache: see Secret.
+type Account struct {
+	ID        id.ID       `bson:"_id"`
+	Email     string      `bson:"email"` // in its canonical form, unique among accounts
+	Name      string      `bson:"name"`
+	Role      access.Role `bson:"role"`
+	Epoch     int64       `bson:"epoch"` // goes up to end every session there is: see Session
+	CreatedAt time.Time   `bson:"createdAt"`
+	Version   int64       `bson:"version"` // goes up by one with every change: for compare-and-set
+}
+
+// Secret is what an account is recognised by.
+type Secret struct {
+	Account      `bson:",inline"`
+	PasswordHash string `bson:"passwordHash"` // as password.Hasher makes it; "" where no password opens the account
+}
+
+// Session is one device that has signed in. It stands while it isn't ended, its account is
+// there and has the Epoch that it had when the session began: so one write to the account
+// ends all of them at once. When it was used last is apart, in Use, so that using it
+// makes no cache stale.
+type Session struct {
+	ID        id.ID     `bson:"_id"`
+	AccountID id.ID     `bson:"accountId"`
+	Epoch     int64     `bson:"epoch"`
+	Hash      []byte    `bson:"hash"` // SHA-256 of the secret in its token
+	Device    string    `bson:"device"`
+	Address   string    `bson:"address"`
+	CreatedAt time.Time `bson:"createdAt"`
+	EndsAt    time.Time `bson:"endsAt"` // at the latest
+	// Ended stays in the database until EndsAt, so that what is made again under the same
+	// idempotency key doesn't come back to life.
+	Ended bool `bson:"ended"`
+}
+
+// Use is when a session was used last, as of a minute ago.
+type Use struct {
+	Session id.ID     `bson:"_id"`
+	At      time.Time `bson:"at"`
+}
+
+// CodeKind says what a code is good for.
+type CodeKind string
+
+// The kinds of codes.
+const (
+	VerifyCode CodeKind = "VERIFY" // makes the account that was registered
+	ResetCode  CodeKind = "RESET"  // sets the account's password
+	EmailCode  CodeKind = "EMAIL"  // gives the account the address that the code was sent to
+)
+
+// Code is what a mail brings back: who has it has read the mail.
+type Code struct {
+	Hash         string    `bson:"_id"` // SHA-256 of the code, in hex
+	Kind         CodeKind  `bson:"kind"`
+	AccountID    id.ID     `bson:"accountId,omitempty"`    // for VerifyCode: "", there is none yet
+	Epoch        int64     `bson:"epoch,omitempty"`        // the account's: a later one makes the code worthless
+	Email        string    `bson:"email"`                  // that it was sent to
+	Name         string    `bson:"name,omitempty"`         // for VerifyCode
+	PasswordHash string    `bson:"passwordHash,omitempty"` // for VerifyCode
+	EndsAt       time.Time `bson:"endsAt"`
+}
+
+// LetterKind says what a letter is about.
+type LetterKind string
+
+// The kinds of letters. What the first three say depends on whether the address has an
+// account, which nobody looks up before the one who asked has been answered.
+const (
+	RegisterLetter LetterKind = "REGISTER"
+	ResetLetter    LetterKind = "RESET"
+	EmailLetter    LetterKind = "EMAIL"
+	PasswordNotice LetterKind = "PASSWORD_CHANGED"
+	EmailNotice    LetterKind = "EMAIL_CHANGED"
+)
+
+// Letter is a mail that is to be written and sent. Once it was sent it stays for a day
+// without what was in it, so that repeating what asked for it doesn't send it again.
+type Letter struct {
+	ID           id.ID      `bson:"_id"`
+	Kind         LetterKind `bson:"kind"`
+	To           string     `bson:"to"`
+	Name         string     `bson:"name,omitempty"`
+	PasswordHash string     `bson:"passwordHash,omitempty"` // for RegisterLetter
+	AccountID    id.ID      `bson:"accountId,omitempty"`    // whose it is, where that is known
+	Epoch        int64      `bson:"epoch,omitempty"`        // for EmailLetter: the account's
+	Other        string     `bson:"other,omitempty"`        // for EmailNotice: the new address
+	CreatedAt    time.Time  `bson:"createdAt"`
+	NextAt       time.Time  `bson:"nextAt,omitempty"` // when to try to send it; zero once that is over
+	Attempts     int        `bson:"attempts"`
+}
+
 // Node is a document that has an id of its own and can be fetched by it.
 type Node interface{ NodeID() id.ID }
 
@@ -113,3 +207,9 @@ func (t *Tag) NodeID() id.ID { return t.ID }
 
 // NodeID returns the comment's id.
 func (c *Comment) NodeID() id.ID { return c.ID }
+
+// NodeID returns the account's id.
+func (a *Account) NodeID() id.ID { return a.ID }
+
+// NodeID returns the session's id.
+func (x *Session) NodeID() id.ID { return x.ID }

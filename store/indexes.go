@@ -38,6 +38,17 @@ var indexes = []index{
 	{authors, []string{"nameKey", "_id"}, false},
 	{tags, []string{"slug"}, true},
 	{tags, []string{"nameKey", "_id"}, false},
+	{accounts, []string{"email"}, true},
+	{accounts, []string{"createdAt", "_id"}, false},
+	{accounts, []string{"role", "createdAt", "_id"}, false},
+	{sessions, []string{"accountId", "ended", "createdAt", "_id"}, false},
+	{sessions, []string{"endsAt"}, false},
+	{uses, []string{"at"}, false},
+	{codes, []string{"accountId"}, false},
+	{codes, []string{"endsAt"}, false},
+	{letters, []string{"nextAt"}, false},
+	{letters, []string{"createdAt"}, false},
+	{claims, []string{"at"}, false},
 	{comments, []string{"articleId", "visible", "createdAt", "_id", "parentId"}, false},
 }
 

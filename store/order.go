@@ -8,18 +8,19 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"stoa/access"
 	"stoa/id"
 )
 
 // OrderKey names an Order by its parent: an author or a tag for their published articles,
-// an article for its visible comments, or AllArticles.
+// an article for its visible comments, an account for its sessions, or AllArticles.
 type OrderKey id.ID
 
 // AllArticles names the order of all published articles.
 const AllArticles OrderKey = "all"
 
-// Order is everything that hangs on one parent, in order: articles newest first, comments
-// oldest first. It holds ids and times only, about 100 bytes an element, so that pages,
+// Order is everything that hangs on one parent, in order: articles and sessions newest
+// first, comments oldest first. It holds ids and times only, about 100 bytes an element, so that pages,
 // counts and neighbours under any number of parents are cut from memory after one command.
 type Order struct {
 	rows    []row
@@ -144,6 +145,9 @@ func (s *Slice) elements(o *Order) []Entry {
 // Orders returns the order of each key, empty where nothing hangs on it; in one command
 // for all keys of a kind that aren't cached.
 func (s *Store) Orders(ctx context.Context, keys []OrderKey) ([]*Order, error) {
+	if slices.ContainsFunc(keys, func(k OrderKey) bool { return id.ID(k).Kind() == id.Account }) {
+		access.MarkPrivate(ctx)
+	}
 	return s.tables.orders.Get(ctx, s.cache, keys)
 }
 
@@ -170,10 +174,18 @@ func (s *Store) readOrders(ctx context.Context, keys []OrderKey) (map[OrderKey]*
 func (s *Store) readRows(ctx context.Context, kind id.Kind, keys []OrderKey, rows map[OrderKey][]row) error {
 	if kind == id.Article {
 		found, err := find[Comment](ctx, s.db.Collection(comments),
-			append(in("articleId", keys), bson.E{Key: "visible", Value: true}),
+			append(in("articleId", keys), publicComments()...),
 			options.Find().SetProjection(bson.D{{Key: "articleId", Value: 1}, {Key: "parentId", Value: 1}, {Key: "createdAt", Value: 1}}))
 		for _, c := range found {
 			rows[OrderKey(c.ArticleID)] = append(rows[OrderKey(c.ArticleID)], row{c.ID, c.ParentID, c.CreatedAt})
+		}
+		return err
+	}
+	if kind == id.Account {
+		found, err := find[Session](ctx, s.db.Collection(sessions), sessionsOf(keys),
+			options.Find().SetProjection(bson.D{{Key: "accountId", Value: 1}, {Key: "createdAt", Value: 1}}))
+		for _, x := range found {
+			rows[OrderKey(x.AccountID)] = append(rows[OrderKey(x.AccountID)], row{ID: x.ID, Time: x.CreatedAt})
 		}
 		return err
 	}

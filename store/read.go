@@ -22,11 +22,6 @@ import (
 // MaxSlug is the longest slug there is, in bytes: what addresses of other systems have had.
 const MaxSlug = 512
 
-// Public says whether everyone may see a. publicArticles is the same as a filter.
-func (a *Article) Public() bool { return a.Status == Published }
-
-func publicArticles() bson.D { return bson.D{{Key: "status", Value: Published}} }
-
 // SortKey is what a title or a name is ordered by: letter case and accents ignored, its
 // first 100 bytes.
 func SortKey(text string) string {
@@ -44,6 +39,29 @@ func projection(fields ...string) *options.FindOptionsBuilder {
 		p = append(p, bson.E{Key: f, Value: 1})
 	}
 	return options.Find().SetProjection(p)
+}
+
+// Gather adds to found those of ids that are of a kind and that load finds.
+func Gather[T any, P interface {
+	*T
+	Node
+}](ctx context.Context, found map[id.ID]Node, ids []id.ID, kind id.Kind, load func(context.Context, []id.ID) ([]*T, error)) error {
+	var of []id.ID
+	for _, i := range ids {
+		if i.Kind() == kind {
+			of = append(of, i)
+		}
+	}
+	if len(of) == 0 {
+		return nil
+	}
+	values, err := load(ctx, of)
+	for _, v := range values {
+		if v != nil {
+			found[P(v).NodeID()] = P(v)
+		}
+	}
+	return err
 }
 
 // Articles returns the published articles with ids, in their order: nil where there is none.
@@ -77,7 +95,7 @@ func (s *Store) Tags(ctx context.Context, ids []id.ID) ([]*Tag, error) {
 func (s *Store) Comments(ctx context.Context, ids []id.ID) ([]*Comment, error) {
 	found, err := s.tables.comments.Get(ctx, s.cache, ids)
 	for i, c := range found {
-		if c != nil && !c.Visible {
+		if c != nil && !c.Public() {
 			found[i] = nil
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/event"
 
+	"stoa/access"
 	"stoa/id"
 )
 
@@ -87,6 +88,11 @@ func (i index) covers(q shape) bool {
 func serving(q shape) []index {
 	if slices.Contains(q.equal, "_id") {
 		return []index{{collection: q.collection, fields: []string{"_id"}, unique: true}}
+	}
+	for _, i := range indexes { // one document at most, whatever else is asked of it
+		if i.collection == q.collection && i.unique && len(i.fields) == 1 && slices.Contains(q.equal, i.fields[0]) {
+			return []index{i}
+		}
 	}
 	// An index can't have two fields that hold several values each. Of a query for both, it
 	// serves one, and the other is looked at in what that finds.
@@ -213,6 +219,11 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 	check(t, s.PutAuthor(t.Context(), author))
 	check(t, s.PutTag(t.Context(), tag))
 	check(t, s.AddArticle(t.Context(), article))
+	owner := &Secret{Account: Account{ID: id.New(id.Account), Email: "owner", Role: access.Customer}}
+	session, letter := &Session{ID: id.New(id.Session), AccountID: owner.ID, EndsAt: second(100)}, &Letter{ID: id.New(id.Letter), NextAt: second(1), CreatedAt: second(100)}
+	check(t, s.AddAccount(t.Context(), owner))
+	check(t, s.AddSession(t.Context(), session))
+	check(t, s.AddLetter(t.Context(), letter))
 	nothing := func(context.Context) {}
 	done := func(_ any, err error) { t.Helper(); check(t, err) }
 	read := func(ctx context.Context, l *List, err error) {
@@ -223,7 +234,7 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 		check(t, err)
 	}
 	return map[string]func(context.Context){
-		"Close": nothing, "Flush": nothing, "Counts": nothing, "Ping": nothing,
+		"Close": nothing, "Flush": nothing, "Counts": nothing, "Ping": nothing, "Site": nothing,
 		"Begin":      func(ctx context.Context) { check(t, s.Begin(ctx, "task")) },
 		"Unfinished": func(ctx context.Context) { done(s.Unfinished(ctx, "task")) },
 		"Finish":     func(ctx context.Context) { check(t, s.Finish(ctx, "task")) },
@@ -259,7 +270,7 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 			}
 		},
 		"Orders": func(ctx context.Context) {
-			for _, kind := range []id.Kind{id.Article, id.Author, id.Tag} {
+			for _, kind := range []id.Kind{id.Article, id.Author, id.Tag, id.Account} {
 				done(s.Orders(ctx, []OrderKey{OrderKey(id.New(kind))}))
 				done(s.Orders(ctx, []OrderKey{OrderKey(id.New(kind)), OrderKey(id.New(kind))}))
 			}
@@ -282,6 +293,70 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 		"AllAuthors":     func(ctx context.Context) { done(s.AllAuthors(ctx)) },
 		"AllTags":        func(ctx context.Context) { done(s.AllTags(ctx)) },
 		"Empty":          func(ctx context.Context) { done(s.Empty(ctx)) },
+
+		"Accounts": func(ctx context.Context) { done(s.Accounts(ctx, []id.ID{owner.ID, id.New(id.Account)})) },
+		"ListAccounts": func(ctx context.Context) {
+			for _, role := range access.Roles {
+				ctx, _ := access.Begin(ctx, access.Request{})
+				access.Become(ctx, access.Viewer{Account: owner.ID, Role: role})
+				for _, f := range []AccountFilter{{}, {Email: &owner.Email}, {Role: &role}, {Email: &owner.Email, Role: &role}} {
+					list := func(w Window) (*List, error) { return s.ListAccounts(ctx, f, w) }
+					for _, w := range windowsOf(list) {
+						l, err := list(w)
+						read(ctx, l, err)
+					}
+				}
+			}
+		},
+		"Identify":      func(ctx context.Context) { _, _, err := s.Identify(ctx, []id.ID{session.ID}); check(t, err) },
+		"SecretOf":      func(ctx context.Context) { done(s.SecretOf(ctx, owner.ID)) },
+		"SecretByEmail": func(ctx context.Context) { done(s.SecretByEmail(ctx, owner.Email)) },
+		"AddAccount": func(ctx context.Context) {
+			check(t, s.AddAccount(ctx, &Secret{Account: Account{ID: id.New(id.Account), Email: "new"}}))
+		},
+		"ChangeAccount": func(ctx context.Context) { after := *owner; check(t, s.ChangeAccount(ctx, owner, &after)) },
+		"DeleteAccount": func(ctx context.Context) {
+			gone := &Secret{Account: Account{ID: id.New(id.Account), Email: "gone"}}
+			check(t, s.AddAccount(ctx, gone))
+			check(t, s.DeleteAccount(ctx, &gone.Account))
+		},
+		"ForgetAccount": func(ctx context.Context) {
+			gone := &Session{ID: id.New(id.Session), AccountID: id.New(id.Account)}
+			check(t, s.AddSession(ctx, gone))
+			check(t, s.ForgetAccount(ctx, gone.AccountID))
+		},
+		"Sessions":      func(ctx context.Context) { done(s.Sessions(ctx, []id.ID{session.ID, id.New(id.Session)})) },
+		"AddSession":    func(ctx context.Context) { check(t, s.AddSession(ctx, &Session{ID: id.New(id.Session)})) },
+		"SessionsUnder": func(ctx context.Context) { done(s.SessionsUnder(ctx, owner.ID)) },
+		"EndSessions":   func(ctx context.Context) { check(t, s.EndSessions(ctx, []*Session{session})) },
+		"Uses":          func(ctx context.Context) { done(s.Uses(ctx, []id.ID{session.ID})) },
+		"NoteUses": func(ctx context.Context) {
+			check(t, s.NoteUses(ctx, map[id.ID]time.Time{session.ID: second(100)}, time.Minute))
+		},
+		"AddCode": func(ctx context.Context) {
+			check(t, s.AddCode(ctx, &Code{Hash: "1", Kind: ResetCode, EndsAt: second(100)}))
+		},
+		"Code":       func(ctx context.Context) { done(s.Code(ctx, ResetCode, "1", second(0))) },
+		"DeleteCode": func(ctx context.Context) { done(s.DeleteCode(ctx, "1")) },
+		"AddLetter":  func(ctx context.Context) { check(t, s.AddLetter(ctx, &Letter{ID: id.New(id.Letter)})) },
+		"NextLetter": func(ctx context.Context) { _, _, err := s.NextLetter(ctx); check(t, err) },
+		"DueLetters": func(ctx context.Context) { done(s.DueLetters(ctx, second(0))) },
+		"TakeLetter": func(ctx context.Context) { done(s.TakeLetter(ctx, letter, second(100))) },
+		"PutOffLetter": func(ctx context.Context) {
+			check(t, s.PutOffLetter(ctx, letter.ID, second(100)))
+		},
+		"CloseLetter": func(ctx context.Context) { check(t, s.CloseLetter(ctx, letter.ID)) },
+		"Claim": func(ctx context.Context) {
+			for range 2 {
+				done(s.Claim(ctx, Claim{Caller: "me", Key: "0123456789012345678901", Mutation: "make", Input: 1}))
+			}
+		},
+		"Sweep": func(ctx context.Context) {
+			old := &Session{ID: id.New(id.Session), AccountID: id.New(id.Account), EndsAt: second(1)}
+			check(t, s.AddSession(ctx, old))
+			check(t, s.NoteUses(ctx, map[id.ID]time.Time{old.ID: second(1)}, time.Minute))
+			check(t, s.Sweep(ctx, second(50), second(2)))
+		},
 	}
 }
 

@@ -1,8 +1,9 @@
 // Package store keeps Stoa's documents: the only package that talks to MongoDB, and the
 // one that knows what each write makes stale in the caches.
 //
-// It may import id, problem and its own sub-packages; no other package may import the
-// MongoDB driver. It knows nothing of GraphQL, of who is asking, or of HTTP.
+// It may import access, id, problem and its own sub-packages; no other package may import
+// the MongoDB driver. It knows nothing of GraphQL or of HTTP. Who asks it knows only where
+// what is private is read: see visible.go.
 // Entry points: Open, the methods of Store, the documents in documents.go.
 package store
 
@@ -61,6 +62,7 @@ type Store struct {
 	db     *mongo.Database
 	cache  *cache.Cache
 	tables tables
+	name   string // see site
 	log    *slog.Logger
 }
 
@@ -130,12 +132,12 @@ func (s *Store) open(ctx context.Context, o Options) error {
 	if err := s.makeIndexes(ctx, o.Exclusive); err != nil {
 		return err
 	}
-	site, err := s.site(ctx)
-	if err != nil {
+	var err error
+	if s.name, err = s.site(ctx); err != nil {
 		return err
 	}
 	s.cache, err = cache.New(cache.Options{
-		Bytes: o.CacheBytes, Redis: o.Redis, Site: site, Exclusive: o.Exclusive, Ledger: s.ledger(), Log: o.Log,
+		Bytes: o.CacheBytes, Redis: o.Redis, Site: s.name, Exclusive: o.Exclusive, Ledger: s.ledger(), Log: o.Log,
 	})
 	if err != nil {
 		return err
@@ -167,6 +169,9 @@ func (s *Store) Flush() { s.cache.Flush() }
 // Counts tells which tier answered so far.
 func (s *Store) Counts() cache.Counts { return s.cache.Counts() }
 
+// Site is the random name under which Redis keeps what belongs to this database.
+func (s *Store) Site() string { return s.name }
+
 // Names of the collections.
 const (
 	articles  = "articles"
@@ -174,6 +179,12 @@ const (
 	authors   = "authors"
 	tags      = "tags"
 	comments  = "comments"
+	accounts  = "accounts"
+	sessions  = "sessions"
+	uses      = "uses"
+	codes     = "codes"
+	letters   = "letters"
+	claims    = "claims"
 	meta      = "meta"
 	absences  = "absences"
 )

@@ -22,6 +22,8 @@ type tables struct {
 	orders    cache.Table[OrderKey, Order]
 	pages     cache.Table[*List, pageOfIDs]
 	counts    cache.Table[counting, count]
+	accounts  cache.Table[id.ID, Account]
+	sessions  cache.Table[id.ID, Session]
 	due       cache.Table[string, due]
 }
 
@@ -41,6 +43,12 @@ func (s *Store) makeTables() tables {
 		}),
 		comments: byID(s, comments, func(c *Comment) id.ID { return c.ID }, func(c *Comment) int64 {
 			return int64(250 + len(c.AuthorName) + len(c.BodyHTML))
+		}),
+		accounts: byID(s, accounts, func(a *Account) id.ID { return a.ID }, func(a *Account) int64 {
+			return int64(250 + len(a.Email) + len(a.Name))
+		}),
+		sessions: byID(s, sessions, func(x *Session) id.ID { return x.ID }, func(x *Session) int64 {
+			return int64(300 + len(x.Device) + len(x.Address))
 		}),
 		slugs: cache.Table[slug, named]{
 			Key: slug.key, Load: s.readSlugs, Encode: encode[named], Decode: decode[named],
@@ -62,7 +70,7 @@ func (s *Store) makeTables() tables {
 			Size: func(*count) int64 { return 8 },
 		},
 		due: cache.Table[string, due]{
-			Key: func(k string) string { return k }, Load: s.readDue, Encode: encode[due], Decode: decode[due],
+			Key: func(k string) string { return k }, Load: each(s.readDue), Encode: encode[due], Decode: decode[due],
 			Size: func(*due) int64 { return 24 },
 		},
 	}

@@ -2,7 +2,234 @@
 
 package generated
 
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"stoa/store"
+	"strconv"
+)
+
+// Why something that was asked for wasn't done: what the caller can put right.
+type UserError interface {
+	IsUserError()
+	// What is wrong and what would be right, in English, for people.
+	GetMessage() string
+	// The field of `input` at fault, outermost first; null when it is the whole request.
+	GetPath() []string
+}
+
+// What has come of a deletion.
+type AccountDeletePayload struct {
+	// Why nothing was done; empty when it was.
+	UserErrors []*AccountError `json:"userErrors"`
+}
+
+// Why something about an account or a session wasn't done.
+type AccountError struct {
+	// What is wrong and what would be right, in English, for people.
+	Message string `json:"message"`
+	// The field of `input` at fault, outermost first; null when it is the whole request.
+	Path []string `json:"path,omitempty"`
+	// What kind of reason it is, for programs.
+	Code AccountErrorCode `json:"code"`
+	// For `THROTTLED`: after how many seconds to try again; null otherwise.
+	RetryAfter *int `json:"retryAfter,omitempty"`
+}
+
+func (AccountError) IsUserError() {}
+
+// What is wrong and what would be right, in English, for people.
+func (this AccountError) GetMessage() string { return this.Message }
+
+// The field of `input` at fault, outermost first; null when it is the whole request.
+func (this AccountError) GetPath() []string {
+	if this.Path == nil {
+		return nil
+	}
+	interfaceSlice := make([]string, 0, len(this.Path))
+	for _, concrete := range this.Path {
+		interfaceSlice = append(interfaceSlice, concrete)
+	}
+	return interfaceSlice
+}
+
+// What has come of a registration; the rest is in the mail.
+type AccountRegisterPayload struct {
+	// Why nothing was done; empty when the mail is on its way.
+	UserErrors []*AccountError `json:"userErrors"`
+}
+
+// What has come of giving a role.
+type AccountRoleSetPayload struct {
+	// The account as it is now; null when there are errors.
+	Account *store.Account `json:"account,omitempty"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*AccountError `json:"userErrors"`
+}
+
+// What has come of a change.
+type AccountUpdatePayload struct {
+	// The account as it is now; null when there are errors.
+	Account *store.Account `json:"account,omitempty"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*AccountError `json:"userErrors"`
+}
+
+// What has come of a verification.
+type AccountVerifyPayload struct {
+	// The new account; null when there are errors.
+	Account *store.Account `json:"account,omitempty"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*AccountError `json:"userErrors"`
+}
+
+// What has come of confirming an address.
+type EmailChangeConfirmPayload struct {
+	// The account with its new address; null when there are errors.
+	Account *store.Account `json:"account,omitempty"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*AccountError `json:"userErrors"`
+}
+
+// What has come of asking for another address; the rest is in the mail.
+type EmailChangeRequestPayload struct {
+	// Why nothing was done; empty when the mail is on its way.
+	UserErrors []*AccountError `json:"userErrors"`
+}
+
+// Everything that can be changed. Each takes one `input` and answers with what has come of it, and with
+// `userErrors`: it was done if and only if that list is empty. What creates something takes an
+// `idempotencyKey`: repeating a mutation with the same key and input, at once or within a day, does it once
+// and answers the same again.
+type Mutation struct {
+}
+
+// What has come of changing a password.
+type PasswordChangePayload struct {
+	// The session that goes on in the place of the old one; null when there are errors.
+	Session *store.Session `json:"session,omitempty"`
+	// Its token; null when it is in a cookie, or when there are errors.
+	Token *string `json:"token,omitempty"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*AccountError `json:"userErrors"`
+}
+
+// What has come of setting a password.
+type PasswordResetPayload struct {
+	// Why nothing was done; empty when it was.
+	UserErrors []*AccountError `json:"userErrors"`
+}
+
+// What has come of asking for a new password; the rest is in the mail.
+type PasswordResetRequestPayload struct {
+	// Why nothing was done; empty when the mail is on its way.
+	UserErrors []*AccountError `json:"userErrors"`
+}
+
 // Everything that can be read. Lists are connections: `first`/`after` page forwards, `last`/`before`
 // backwards, 20 elements unless told, at most 100. A cursor belongs to the filter and order it came from.
 type Query struct {
+}
+
+// What has come of signing in.
+type SessionCreatePayload struct {
+	// The session that has begun; null when there are errors.
+	Session *store.Session `json:"session,omitempty"`
+	// The account that has signed in; null when there are errors.
+	Account *store.Account `json:"account,omitempty"`
+	// The session's token, a secret; null when it is in a cookie, or when there are errors.
+	Token *string `json:"token,omitempty"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*AccountError `json:"userErrors"`
+}
+
+// What has come of ending a session.
+type SessionRevokePayload struct {
+	// Why nothing was done; empty when it was.
+	UserErrors []*AccountError `json:"userErrors"`
+}
+
+// What has come of ending sessions.
+type SessionsRevokeOthersPayload struct {
+	// How many have ended.
+	Count int `json:"count"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*AccountError `json:"userErrors"`
+}
+
+// The kinds of reasons for which something about an account or a session isn't done.
+type AccountErrorCode string
+
+const (
+	// The input breaks a rule; the message says which.
+	AccountErrorCodeInvalid AccountErrorCode = "INVALID"
+	// There is no such account or session, or it isn't the viewer's.
+	AccountErrorCodeNotFound AccountErrorCode = "NOT_FOUND"
+	// It was right, but something has changed in the meantime, or somebody else has it.
+	AccountErrorCodeConflict AccountErrorCode = "CONFLICT"
+	// The viewer may not do this.
+	AccountErrorCodeForbidden AccountErrorCode = "FORBIDDEN"
+	// It was tried too often; `retryAfter` says how long to wait.
+	AccountErrorCodeThrottled AccountErrorCode = "THROTTLED"
+	// The idempotency key came with another input before.
+	AccountErrorCodeKeyReused AccountErrorCode = "KEY_REUSED"
+	// No account has this address and this password.
+	AccountErrorCodeCredentialsInvalid AccountErrorCode = "CREDENTIALS_INVALID"
+	// The code was used already, is too old, or was never sent.
+	AccountErrorCodeTokenInvalid AccountErrorCode = "TOKEN_INVALID"
+)
+
+var AllAccountErrorCode = []AccountErrorCode{
+	AccountErrorCodeInvalid,
+	AccountErrorCodeNotFound,
+	AccountErrorCodeConflict,
+	AccountErrorCodeForbidden,
+	AccountErrorCodeThrottled,
+	AccountErrorCodeKeyReused,
+	AccountErrorCodeCredentialsInvalid,
+	AccountErrorCodeTokenInvalid,
+}
+
+func (e AccountErrorCode) IsValid() bool {
+	switch e {
+	case AccountErrorCodeInvalid, AccountErrorCodeNotFound, AccountErrorCodeConflict, AccountErrorCodeForbidden, AccountErrorCodeThrottled, AccountErrorCodeKeyReused, AccountErrorCodeCredentialsInvalid, AccountErrorCodeTokenInvalid:
+		return true
+	}
+	return false
+}
+
+func (e AccountErrorCode) String() string {
+	return string(e)
+}
+
+func (e *AccountErrorCode) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = AccountErrorCode(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid AccountErrorCode", str)
+	}
+	return nil
+}
+
+func (e AccountErrorCode) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *AccountErrorCode) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e AccountErrorCode) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
 }

@@ -1,0 +1,163 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"stoa/mail"
+	"stoa/problem"
+	"stoa/store"
+)
+
+const (
+	// lookEvery is how often a replica looks whether a letter is to be sent. The look is
+	// answered from memory until somebody writes one.
+	lookEvery = 250 * time.Millisecond
+	// sendLimit is how long sending one letter may take, and takenFor how long nobody else
+	// tries in the meantime.
+	sendLimit = 20 * time.Second
+	takenFor  = time.Minute
+	// atOnce is how many letters a replica sends side by side.
+	atOnce = 4
+	// A letter that can't be sent is tried again after firstPause, then twice as long, at
+	// most lastPause, and given up after giveUp: what was asked for is forgotten by then.
+	firstPause = 15 * time.Second
+	lastPause  = 30 * time.Minute
+	giveUp     = 24 * time.Hour
+	// sweepEvery is how often what has ended is deleted.
+	sweepEvery = time.Hour
+)
+
+// Run does what is to be done beside requests, until ctx ends: it sends letters, writes
+// down which sessions are used, and deletes what has ended. Every replica does so; a
+// compare-and-set lets one of them send a letter.
+func (p *People) Run(ctx context.Context) {
+	var all sync.WaitGroup
+	all.Go(func() { p.every(ctx, lookEvery, "letters can't be sent for now", p.sendDue) })
+	all.Go(func() { p.every(ctx, useDelay, "the use of sessions can't be noted for now", p.writeUses) })
+	all.Go(func() {
+		p.every(ctx, sweepEvery, "what has ended can't be deleted for now", func(ctx context.Context) error {
+			return p.store.Sweep(ctx, now(), now().Add(-p.idle))
+		})
+	})
+	all.Wait()
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if err := p.writeUses(limited); err != nil {
+		p.log.Warn("the use of sessions can't be noted", "error", err)
+	}
+}
+
+// every does something again and again until ctx ends, and logs when it begins to fail.
+func (p *People) every(ctx context.Context, pause time.Duration, trouble string, do func(context.Context) error) {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	well := true
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := do(ctx)
+		if failed := err != nil && ctx.Err() == nil; failed == well {
+			well = !failed
+			if failed {
+				p.log.Warn(trouble, "error", err)
+			}
+		}
+	}
+}
+
+// sendDue sends the letters that are due.
+func (p *People) sendDue(ctx context.Context) error {
+	at, ok, err := p.store.NextLetter(ctx)
+	if err != nil || !ok || at.After(now()) {
+		return err
+	}
+	due, err := p.store.DueLetters(ctx, now())
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	var errs []error
+	var all sync.WaitGroup
+	slots := make(chan struct{}, atOnce)
+	for _, l := range due {
+		slots <- struct{}{}
+		all.Go(func() {
+			defer func() { <-slots }()
+			if err := p.send(ctx, l); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, err)
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// send sends one letter, unless another replica does. Its error is the database's; that
+// the mail server refused is noted with the letter.
+func (p *People) send(ctx context.Context, l *store.Letter) error {
+	taken, err := p.store.TakeLetter(ctx, l, now().Add(takenFor))
+	if err != nil || !taken {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, sendLimit)
+	defer cancel()
+	written, err := p.compose(limited, l)
+	if err != nil {
+		return err
+	}
+	err = p.mailer.Send(limited, written)
+	switch {
+	case err == nil:
+	case now().Sub(l.CreatedAt) > giveUp || mail.Permanent(err):
+		p.log.Error("a letter can't be sent and is given up", "letter", l.ID, "kind", l.Kind, "error", err)
+	default:
+		pause := min(firstPause<<min(l.Attempts, 10), lastPause)
+		p.log.Warn("a letter can't be sent for now", "letter", l.ID, "kind", l.Kind, "again in", pause, "error", err)
+		return p.store.PutOffLetter(ctx, l.ID, now().Add(pause))
+	}
+	return p.store.CloseLetter(context.WithoutCancel(ctx), l.ID)
+}
+
+// compose writes a letter: here it is that somebody looks whether an address has an account.
+func (p *People) compose(ctx context.Context, l *store.Letter) (mail.Letter, error) {
+	there, err := p.store.SecretByEmail(ctx, l.To)
+	has := err == nil
+	if err != nil && !problem.Is(err, problem.NotFound) {
+		return mail.Letter{}, err
+	}
+	out := mail.Letter{To: l.To, Name: l.Name, Other: l.Other}
+	var code *store.Code
+	switch l.Kind {
+	case store.RegisterLetter:
+		if out.Kind = mail.Registered; !has {
+			out.Kind, code = mail.Verify, &store.Code{Kind: store.VerifyCode, Name: l.Name, PasswordHash: l.PasswordHash, EndsAt: now().Add(verifyFor)}
+		}
+	case store.ResetLetter:
+		if out.Kind = mail.NoAccount; has {
+			out.Name = there.Name
+			out.Kind, code = mail.Reset, &store.Code{Kind: store.ResetCode, AccountID: there.ID, Epoch: there.Epoch, EndsAt: now().Add(resetFor)}
+		}
+	case store.EmailLetter:
+		if out.Kind = mail.EmailTaken; !has {
+			out.Kind, code = mail.EmailChange, &store.Code{Kind: store.EmailCode, AccountID: l.AccountID, Epoch: l.Epoch, EndsAt: now().Add(resetFor)}
+		}
+	case store.PasswordNotice:
+		out.Kind = mail.PasswordChanged
+	case store.EmailNotice:
+		out.Kind = mail.EmailChanged
+	}
+	if code != nil {
+		out.Token, code.Hash = newCode()
+		out.Until, code.Email = code.EndsAt, l.To
+		return out, p.store.AddCode(ctx, code)
+	}
+	return out, nil
+}

@@ -1,0 +1,294 @@
+package account
+
+import (
+	"context"
+	"crypto/subtle"
+	"time"
+
+	"stoa/access"
+	"stoa/account/email"
+	"stoa/id"
+	"stoa/problem"
+	"stoa/store"
+)
+
+// MaxSessions is how many sessions an account can have: another one ends the oldest.
+const MaxSessions = 100
+
+// Delivery is how a client keeps its token.
+type Delivery string
+
+// The ways there are.
+const (
+	ByToken  Delivery = "TOKEN"  // in the answer, for phones and servers
+	ByCookie Delivery = "COOKIE" // in a cookie that scripts can't read, for browsers
+)
+
+// SignIn is what somebody signs in with.
+type SignIn struct {
+	Email          string
+	Password       string
+	Delivery       Delivery
+	IdempotencyKey *string
+}
+
+// Signed is a session that has begun; the zero Signed is none.
+type Signed struct {
+	Session *store.Session
+	Account *store.Account
+	Token   *string // nil when it went into a cookie
+}
+
+// SignIn begins a session. Credentials when no account has this address and this password,
+// in as much time as if one had; Throttled when that was tried too often.
+func (p *People) SignIn(ctx context.Context, in SignIn) (Signed, error) {
+	address, err := email.Canonical(in.Email)
+	if err != nil {
+		return Signed{}, at(err, "email")
+	}
+	if in.Delivery == ByCookie && !access.CookiesFrom(ctx) {
+		return Signed{}, problem.New(problem.Invalid, "no cookie can be set here: use delivery TOKEN, or sign in by POST").At("delivery")
+	}
+	if err := p.throttleLogin(ctx, address); err != nil {
+		return Signed{}, err
+	}
+	there, err := p.store.SecretByEmail(ctx, address)
+	if err != nil && !problem.Is(err, problem.NotFound) {
+		return Signed{}, err
+	}
+	if err != nil {
+		there = nil
+	}
+	ok, err := p.matches(ctx, in.Password, there)
+	if err != nil {
+		return Signed{}, err
+	}
+	if !ok {
+		return Signed{}, problem.New(problem.Credentials, "no account has this address and this password; one that was registered opens once its mail was answered")
+	}
+	p.forgive(ctx, address)
+	begun := newSession()
+	if in.IdempotencyKey != nil {
+		claim := store.Claim{Caller: string(there.ID), Key: *in.IdempotencyKey, Mutation: "sessionCreate", Input: []string{address, in.Password, string(in.Delivery)}}
+		made, err := p.store.Claim(ctx, claim)
+		if err != nil {
+			return Signed{}, err
+		}
+		begun = session{id: id.Derived(id.Session, made, claim.Seed()), secret: derivedSecret(*in.IdempotencyKey, there.ID, in.Password), at: made, repeats: true}
+	}
+	return p.begin(ctx, &there.Account, in.Delivery, begun)
+}
+
+// session is one that is about to begin.
+type session struct {
+	id      id.ID
+	secret  secret
+	at      time.Time
+	repeats bool // it may be there already
+}
+
+func newSession() session {
+	at := now()
+	return session{id: id.At(id.Session, at), secret: newSecret(), at: at}
+}
+
+// begin stores a session and makes its owner the viewer. The one that a cookie named so far
+// ends when a cookie takes its place.
+func (p *People) begin(ctx context.Context, owner *store.Account, by Delivery, s session) (Signed, error) {
+	before, err := access.ViewerFrom(ctx)
+	if err != nil {
+		return Signed{}, err
+	}
+	client := access.ClientFrom(ctx)
+	x := &store.Session{
+		ID: s.id, AccountID: owner.ID, Epoch: owner.Epoch, Hash: s.secret.hash(), Device: client.Device,
+		CreatedAt: s.at, EndsAt: s.at.Add(p.longest),
+	}
+	if client.Address.IsValid() {
+		x.Address = client.Address.String()
+	}
+	err = p.store.AddSession(ctx, x)
+	if s.repeats && problem.Is(err, problem.Conflict) {
+		x, err = p.again(ctx, owner, s)
+	}
+	if err != nil {
+		return Signed{}, err
+	}
+	if err := p.bound(ctx, owner); err != nil {
+		return Signed{}, err
+	}
+	if by == ByCookie && before.SignedIn() && before.Session != x.ID {
+		if err := p.end(ctx, before.Account, before.Session); err != nil && !problem.Is(err, problem.NotFound) {
+			return Signed{}, err
+		}
+	}
+	access.Become(ctx, access.Viewer{Account: owner.ID, Session: x.ID, Role: owner.Role})
+	signed, token := Signed{Session: x, Account: owner}, tokenOf(x.ID, s.secret)
+	if by == ByCookie {
+		access.Keep(ctx, access.Cookie{Token: token, Until: x.EndsAt})
+	} else {
+		signed.Token = &token
+	}
+	return signed, nil
+}
+
+// again returns the session that an equal call has begun.
+func (p *People) again(ctx context.Context, owner *store.Account, s session) (*store.Session, error) {
+	there, err := p.store.SessionsUnder(ctx, owner.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range there {
+		if x.ID == s.id && x.StandsFor(owner, time.Now()) && subtle.ConstantTimeCompare(x.Hash, s.secret.hash()) == 1 {
+			return x, nil
+		}
+	}
+	return nil, problem.New(problem.Conflict, "the session that this idempotency key began has ended: use a new key").At("idempotencyKey")
+}
+
+// bound ends the oldest sessions of an account that has too many.
+func (p *People) bound(ctx context.Context, owner *store.Account) error {
+	there, err := p.store.SessionsUnder(ctx, owner.ID)
+	if err != nil || len(there) <= MaxSessions {
+		return err
+	}
+	return p.store.EndSessions(ctx, there[MaxSessions:])
+}
+
+// Authenticate tells whose token it is: the zero Viewer where it is nobody's.
+func (p *People) Authenticate(ctx context.Context, token string) (access.Viewer, error) {
+	viewers, err := p.authenticate(ctx, []string{token})
+	if err != nil {
+		return access.Viewer{}, err
+	}
+	return viewers[0], nil
+}
+
+// Holds says which tokens still open a session.
+func (p *People) Holds(ctx context.Context, tokens []string) ([]bool, error) {
+	viewers, err := p.authenticate(ctx, tokens)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]bool, len(tokens))
+	for i, v := range viewers {
+		out[i] = v.SignedIn()
+	}
+	return out, nil
+}
+
+func (p *People) authenticate(ctx context.Context, tokens []string) ([]access.Viewer, error) {
+	out := make([]access.Viewer, len(tokens))
+	ids, hashes, at := make([]id.ID, 0, len(tokens)), make([][]byte, 0, len(tokens)), make([]int, 0, len(tokens))
+	for i, token := range tokens {
+		if session, hash, ok := parseToken(token); ok {
+			ids, hashes, at = append(ids, session), append(hashes, hash), append(at, i)
+		}
+	}
+	if len(ids) == 0 {
+		return out, nil
+	}
+	found, owners, err := p.store.Identify(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	moment := time.Now()
+	for i, x := range found {
+		if x == nil || owners[i] == nil || subtle.ConstantTimeCompare(x.Hash, hashes[i]) != 1 || !x.StandsFor(owners[i], moment) {
+			continue
+		}
+		idle, err := p.idled(ctx, x, moment)
+		if err != nil {
+			return nil, err
+		}
+		if !idle {
+			out[at[i]] = access.Viewer{Account: owners[i].ID, Session: x.ID, Role: owners[i].Role}
+		}
+	}
+	return out, nil
+}
+
+// idled says whether a session was unused for too long.
+func (p *People) idled(ctx context.Context, x *store.Session, moment time.Time) (bool, error) {
+	if moment.Sub(x.CreatedAt) < p.idle || moment.Sub(p.uses.last(x.ID)) < p.idle {
+		return false, nil
+	}
+	used, err := p.store.Uses(ctx, []id.ID{x.ID})
+	if err != nil {
+		return false, err
+	}
+	if used[0] == nil {
+		return true, nil
+	}
+	p.uses.learn(x.ID, used[0].At)
+	return moment.Sub(used[0].At) >= p.idle, nil
+}
+
+// Viewer returns who asks; NotFound when nobody has signed in.
+func (p *People) Viewer(ctx context.Context) (*access.Viewer, error) {
+	v, err := access.ViewerFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !v.SignedIn() {
+		return nil, problem.New(problem.NotFound, "nobody has signed in")
+	}
+	return &v, nil
+}
+
+// Revocation names a session; nil for the one that asks.
+type Revocation struct{ ID *id.ID }
+
+// Revoke ends a session of the viewer's. NotFound where the viewer has none with the id.
+func (p *People) Revoke(ctx context.Context, in Revocation) error {
+	v, err := access.Require(ctx, access.Customer)
+	if err != nil {
+		return err
+	}
+	which := v.Session
+	if in.ID != nil {
+		which = *in.ID
+	}
+	if err := p.end(ctx, v.Account, which); err != nil {
+		return at(err, "id")
+	}
+	if which == v.Session {
+		access.Become(ctx, access.Viewer{})
+		access.Keep(ctx, access.Cookie{})
+	}
+	return nil
+}
+
+// RevokeOthers ends all sessions of the viewer's but the one that asks, and returns how
+// many those were.
+func (p *People) RevokeOthers(ctx context.Context) (int, error) {
+	v, err := access.Require(ctx, access.Customer)
+	if err != nil {
+		return 0, err
+	}
+	there, err := p.store.SessionsUnder(ctx, v.Account)
+	if err != nil {
+		return 0, err
+	}
+	others := there[:0]
+	for _, x := range there {
+		if x.ID != v.Session {
+			others = append(others, x)
+		}
+	}
+	return len(others), p.store.EndSessions(ctx, others)
+}
+
+// end ends one session of an account.
+func (p *People) end(ctx context.Context, account, which id.ID) error {
+	there, err := p.store.SessionsUnder(ctx, account)
+	if err != nil {
+		return err
+	}
+	for _, x := range there {
+		if x.ID == which {
+			return p.store.EndSessions(ctx, []*store.Session{x})
+		}
+	}
+	return problem.New(problem.NotFound, "you have no session with this id")
+}

@@ -1,0 +1,115 @@
+package account
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"stoa/id"
+)
+
+const (
+	// useSpacing is how often it is written down, at most, that a session was used.
+	useSpacing = time.Minute
+	// useDelay is how long a use waits for others, to be written down together.
+	useDelay = 5 * time.Second
+	// maxUses is how many sessions are kept in mind. Past it, some uses aren't noted, and
+	// some are read again: 16 MB at most.
+	maxUses = 100_000
+)
+
+// uses is which sessions this replica has seen used. It is safe for concurrent use, and
+// noting a use never waits for anything but a lock.
+type uses struct {
+	mu      *sync.Mutex
+	pending map[id.ID]use       // to be written down
+	known   map[id.ID]time.Time // when a session was used last, as far as this replica knows
+}
+
+type use struct {
+	token string
+	at    time.Time
+}
+
+func newUses() uses {
+	return uses{mu: &sync.Mutex{}, pending: map[id.ID]use{}, known: map[id.ID]time.Time{}}
+}
+
+// Use notes that a request brought a token, whether or not anybody looked at it. Run writes
+// it down where the token opens a session.
+func (p *People) Use(token string) {
+	session, _, ok := parseToken(token)
+	if !ok {
+		return
+	}
+	at := now()
+	p.uses.mu.Lock()
+	defer p.uses.mu.Unlock()
+	if at.Sub(p.uses.known[session]) < useSpacing {
+		return
+	}
+	if _, there := p.uses.pending[session]; there || len(p.uses.pending) < maxUses {
+		p.uses.pending[session] = use{token, at}
+	}
+}
+
+// last is when a session was used last, as far as is known here; the zero Time where it
+// isn't. What is pending doesn't count: whether it opened the session isn't known yet.
+func (u *uses) last(session id.ID) time.Time {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.known[session]
+}
+
+// learn keeps in mind when a session was used.
+func (u *uses) learn(session id.ID, at time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.known) >= maxUses {
+		clear(u.known)
+	}
+	if at.After(u.known[session]) {
+		u.known[session] = at
+	}
+}
+
+// take returns what is to be written down.
+func (u *uses) take() map[id.ID]use {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	taken := u.pending
+	if len(taken) > 0 {
+		u.pending = map[id.ID]use{}
+	}
+	return taken
+}
+
+// writeUses writes down which sessions were used. What can't be written now is lost: the
+// next use of the session makes up for it.
+func (p *People) writeUses(ctx context.Context) error {
+	taken := p.uses.take()
+	if len(taken) == 0 {
+		return nil
+	}
+	ids, tokens := make([]id.ID, 0, len(taken)), make([]string, 0, len(taken))
+	for session, u := range taken {
+		ids, tokens = append(ids, session), append(tokens, u.token)
+	}
+	viewers, err := p.authenticate(ctx, tokens)
+	if err != nil {
+		return err
+	}
+	at := map[id.ID]time.Time{}
+	for i, v := range viewers {
+		if v.SignedIn() {
+			at[ids[i]] = taken[ids[i]].at
+		}
+	}
+	if err := p.store.NoteUses(ctx, at, useSpacing); err != nil {
+		return err
+	}
+	for session, t := range at {
+		p.uses.learn(session, t)
+	}
+	return nil
+}

@@ -1,0 +1,51 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"math"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"stoa/access"
+	"stoa/graph/generated"
+	"stoa/problem"
+)
+
+// auth is the directive @auth: who may not use a field doesn't get to its resolver.
+func auth(ctx context.Context, _ any, next graphql.Resolver, requires access.Role) (any, error) {
+	if _, err := access.Require(ctx, requires); err != nil {
+		return nil, err
+	}
+	return next(ctx)
+}
+
+// refused returns the problem that a mutation's caller can put right, or else what is an
+// error of the whole answer: faults of ours, and that nobody has signed in.
+func refused(err error) (*problem.Error, error) {
+	var p *problem.Error
+	if errors.As(err, &p) && p.Code != problem.Unauthenticated {
+		return p, nil
+	}
+	return nil, err
+}
+
+// accountErrors makes of an error what a payload says of it.
+func accountErrors(err error) ([]*generated.AccountError, error) {
+	p, err := refused(err)
+	if p == nil {
+		return []*generated.AccountError{}, err
+	}
+	shown := &generated.AccountError{Message: p.Message, Path: p.Path, Code: generated.AccountErrorCode(p.Code)}
+	if p.RetryAfter > 0 {
+		seconds := int(math.Ceil(p.RetryAfter.Seconds()))
+		shown.RetryAfter = &seconds
+	}
+	return []*generated.AccountError{shown}, nil
+}
+
+// orAccountErrors is accountErrors beside a value.
+func orAccountErrors[T any](v T, err error) (T, []*generated.AccountError, error) {
+	errs, err := accountErrors(err)
+	return v, errs, err
+}

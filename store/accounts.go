@@ -1,0 +1,427 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"stoa/access"
+	"stoa/id"
+	"stoa/problem"
+)
+
+// Accounts returns the accounts with ids that the viewer may see, in their order: nil where
+// there is none.
+func (s *Store) Accounts(ctx context.Context, ids []id.ID) ([]*Account, error) {
+	v, err := access.ViewerFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.tables.accounts.Get(ctx, s.cache, ids)
+	for i, a := range found {
+		if a != nil && !a.VisibleTo(v) {
+			found[i] = nil
+		}
+	}
+	return found, err
+}
+
+// AccountFilter says which accounts a list has; every condition set must be met.
+type AccountFilter struct {
+	Email *string // in its canonical form
+	Role  *access.Role
+}
+
+// ListAccounts returns a part of the list of the accounts that the viewer may see and that
+// meet f, the oldest first.
+func (s *Store) ListAccounts(ctx context.Context, f AccountFilter, w Window) (*List, error) {
+	v, err := access.ViewerFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	q := query{collection: accounts, filter: accountsVisibleTo(v), sort: "createdAt", byTime: true, tags: []string{listTag(accounts)}}
+	if f.Email != nil {
+		q.filter = append(q.filter, bson.E{Key: "email", Value: *f.Email})
+	}
+	if f.Role != nil {
+		q.filter = append(q.filter, bson.E{Key: "role", Value: *f.Role})
+	}
+	return s.list(q, w)
+}
+
+// Identify returns sessions and whose they are, whoever asks: for finding out who asks.
+// Nil where the session isn't there; so is its owner, or where that isn't. Whether a
+// session stands is for the caller to see.
+func (s *Store) Identify(ctx context.Context, ids []id.ID) ([]*Session, []*Account, error) {
+	access.MarkPrivate(ctx)
+	found, err := s.tables.sessions.Get(ctx, s.cache, ids)
+	if err != nil {
+		return nil, nil, err
+	}
+	of, at := make([]id.ID, 0, len(found)), make([]int, 0, len(found))
+	for i, x := range found {
+		if x != nil {
+			of, at = append(of, x.AccountID), append(at, i)
+		}
+	}
+	owners := make([]*Account, len(ids))
+	known, err := s.tables.accounts.Get(ctx, s.cache, of)
+	for i, a := range known {
+		owners[at[i]] = a
+	}
+	return found, owners, err
+}
+
+// SecretOf returns an account with what it is recognised by, as it is in the database now;
+// NotFound where there is none.
+func (s *Store) SecretOf(ctx context.Context, account id.ID) (*Secret, error) {
+	return s.secret(ctx, bson.D{{Key: "_id", Value: account}})
+}
+
+// SecretByEmail is SecretOf by the canonical form of an address. It takes one command
+// whether or not there is such an account. The embedded server looks at every account for
+// it, also when it has found the one: so that the time doesn't tell.
+func (s *Store) SecretByEmail(ctx context.Context, email string) (*Secret, error) {
+	return s.secret(ctx, bson.D{{Key: "email", Value: email}})
+}
+
+func (s *Store) secret(ctx context.Context, filter bson.D) (*Secret, error) {
+	access.MarkPrivate(ctx)
+	found, err := find[Secret](ctx, s.db.Collection(accounts), filter, nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, problem.New(problem.NotFound, "there is no such account")
+	}
+	return found[0], nil
+}
+
+// accountKeys is what becomes stale when a changes; its sessions too where they end.
+func accountKeys(a *Account) []string {
+	return []string{string(a.ID), orderKey(OrderKey(a.ID)), listTag(accounts)}
+}
+
+// AddAccount stores a new account; Conflict when the address has one already, or when it
+// was added before.
+func (s *Store) AddAccount(ctx context.Context, a *Secret) error {
+	return s.write(ctx, accountKeys(&a.Account), func(ctx context.Context) error {
+		if _, err := s.db.Collection(accounts).InsertOne(ctx, a); err != nil {
+			return conflict(err, "the address")
+		}
+		return nil
+	})
+}
+
+// ChangeAccount turns before, as it was read, into after, whose version it raises; Conflict
+// when somebody else was faster, or when the address has an account already.
+func (s *Store) ChangeAccount(ctx context.Context, before, after *Secret) error {
+	after.Version = before.Version + 1
+	set := bson.D{
+		{Key: "email", Value: after.Email}, {Key: "name", Value: after.Name}, {Key: "role", Value: after.Role},
+		{Key: "epoch", Value: after.Epoch}, {Key: "passwordHash", Value: after.PasswordHash}, {Key: "version", Value: after.Version},
+	}
+	return s.write(ctx, accountKeys(&after.Account), func(ctx context.Context) error {
+		result, err := s.db.Collection(accounts).UpdateOne(ctx,
+			bson.D{{Key: "_id", Value: before.ID}, {Key: "version", Value: before.Version}}, bson.D{{Key: "$set", Value: set}})
+		if err != nil {
+			return conflict(err, "the address")
+		}
+		return changed(result.MatchedCount, nil, "the account")
+	})
+}
+
+// DeleteAccount deletes an account that nobody has changed since it was read, which ends
+// its sessions; Conflict when somebody has.
+func (s *Store) DeleteAccount(ctx context.Context, a *Account) error {
+	return s.write(ctx, accountKeys(a), func(ctx context.Context) error {
+		result, err := s.db.Collection(accounts).DeleteOne(ctx, bson.D{{Key: "_id", Value: a.ID}, {Key: "version", Value: a.Version}})
+		if err != nil {
+			return fmt.Errorf("delete %s: %w", a.ID, err)
+		}
+		return changed(result.DeletedCount, nil, "the account")
+	})
+}
+
+// ForgetAccount deletes what is left of an account that was deleted: sessions and codes.
+func (s *Store) ForgetAccount(ctx context.Context, account id.ID) error {
+	found, err := s.sessionsUnder(ctx, account)
+	if err != nil {
+		return err
+	}
+	if err := s.forgetSessions(ctx, found); err != nil {
+		return err
+	}
+	if _, err := s.db.Collection(codes).DeleteMany(ctx, bson.D{{Key: "accountId", Value: account}}); err != nil {
+		return fmt.Errorf("delete the codes of %s: %w", account, err)
+	}
+	return nil
+}
+
+// Sessions returns the sessions with ids that stand and that the viewer may see, in their
+// order: nil where there is none.
+func (s *Store) Sessions(ctx context.Context, ids []id.ID) ([]*Session, error) {
+	v, err := access.ViewerFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.tables.sessions.Get(ctx, s.cache, ids)
+	if err != nil {
+		return nil, err
+	}
+	owner, err := s.tables.accounts.Get(ctx, s.cache, []id.ID{v.Account})
+	if err != nil {
+		return nil, err
+	}
+	for i, x := range found {
+		if x != nil && (!x.VisibleTo(v) || owner[0] == nil || !x.StandsFor(owner[0], time.Now())) {
+			found[i] = nil
+		}
+	}
+	return found, nil
+}
+
+// AddSession stores a new session; Conflict when it was added before.
+func (s *Store) AddSession(ctx context.Context, x *Session) error {
+	return s.write(ctx, sessionKeys(x), func(ctx context.Context) error {
+		if _, err := s.db.Collection(sessions).InsertOne(ctx, x); err != nil {
+			return conflict(err, "the session")
+		}
+		return nil
+	})
+}
+
+func sessionKeys(xs ...*Session) []string {
+	keys := []string{}
+	for _, x := range xs {
+		keys = append(keys, string(x.ID), orderKey(OrderKey(x.AccountID)))
+	}
+	return compact(keys)
+}
+
+// SessionsUnder returns the sessions of an account that aren't ended, the newest first, as
+// they are in the database now.
+func (s *Store) SessionsUnder(ctx context.Context, account id.ID) ([]*Session, error) {
+	found, err := s.sessionsUnder(ctx, account)
+	return slices.DeleteFunc(found, func(x *Session) bool { return x.Ended }), err
+}
+
+func (s *Store) sessionsUnder(ctx context.Context, account id.ID) ([]*Session, error) {
+	access.MarkPrivate(ctx)
+	found, err := find[Session](ctx, s.db.Collection(sessions), bson.D{{Key: "accountId", Value: account}}, nil)
+	slices.SortFunc(found, func(a, b *Session) int { return strings.Compare(string(b.ID), string(a.ID)) })
+	return found, err
+}
+
+// EndSessions ends sessions. What they were made from is forgotten, that they were made
+// isn't: see Session.
+func (s *Store) EndSessions(ctx context.Context, xs []*Session) error {
+	if len(xs) == 0 {
+		return nil
+	}
+	return s.write(ctx, sessionKeys(xs...), func(ctx context.Context) error {
+		_, err := s.db.Collection(sessions).UpdateMany(ctx, in("_id", sessionIDs(xs)),
+			bson.D{{Key: "$set", Value: bson.D{{Key: "ended", Value: true}, {Key: "device", Value: ""}, {Key: "address", Value: ""}}}})
+		if err != nil {
+			return fmt.Errorf("end sessions: %w", err)
+		}
+		return nil
+	})
+}
+
+func sessionIDs(xs []*Session) []id.ID {
+	ids := make([]id.ID, len(xs))
+	for i, x := range xs {
+		ids[i] = x.ID
+	}
+	return ids
+}
+
+func (s *Store) forgetSessions(ctx context.Context, xs []*Session) error {
+	if len(xs) == 0 {
+		return nil
+	}
+	return s.write(ctx, sessionKeys(xs...), func(ctx context.Context) error {
+		ids := sessionIDs(xs)
+		for _, collection := range []string{uses, sessions} {
+			if _, err := s.db.Collection(collection).DeleteMany(ctx, in("_id", ids)); err != nil {
+				return fmt.Errorf("delete from %s: %w", collection, err)
+			}
+		}
+		return nil
+	})
+}
+
+// Uses returns when each session was used last, as it is in the database now: nil where it
+// wasn't since it began.
+func (s *Store) Uses(ctx context.Context, ids []id.ID) ([]*Use, error) {
+	access.MarkPrivate(ctx)
+	found, err := find[Use](ctx, s.db.Collection(uses), in("_id", ids), nil)
+	out := make([]*Use, len(ids))
+	for _, u := range found {
+		for i, k := range ids {
+			if k == u.Session {
+				out[i] = u
+			}
+		}
+	}
+	return out, err
+}
+
+// NoteUses notes when sessions were used, in one command: each at most once in spacing,
+// whichever replicas note it. No cache knows when a session was used, so none becomes stale.
+func (s *Store) NoteUses(ctx context.Context, at map[id.ID]time.Time, spacing time.Duration) error {
+	if len(at) == 0 {
+		return nil
+	}
+	var notes []mongo.WriteModel
+	for session, used := range at {
+		notes = append(notes, mongo.NewUpdateOneModel().SetUpsert(true).
+			SetFilter(bson.D{{Key: "_id", Value: session}, {Key: "at", Value: bson.D{{Key: "$lte", Value: used.Add(-spacing)}}}}).
+			SetUpdate(bson.D{{Key: "$set", Value: bson.D{{Key: "at", Value: used}}}}))
+	}
+	_, err := s.db.Collection(uses).BulkWrite(ctx, notes, options.BulkWrite().SetOrdered(false))
+	if err != nil && !mongo.IsDuplicateKeyError(err) { // there is a younger one
+		return fmt.Errorf("note the use of sessions: %w", err)
+	}
+	return nil
+}
+
+// AddCode stores a code.
+func (s *Store) AddCode(ctx context.Context, c *Code) error {
+	if _, err := s.db.Collection(codes).InsertOne(ctx, c); err != nil {
+		return fmt.Errorf("add a code: %w", err)
+	}
+	return nil
+}
+
+// Code returns the code of a kind with a hash, as it is in the database now, unless it has
+// ended at now; NotFound where there is none.
+func (s *Store) Code(ctx context.Context, kind CodeKind, hash string, now time.Time) (*Code, error) {
+	access.MarkPrivate(ctx)
+	found, err := find[Code](ctx, s.db.Collection(codes), bson.D{{Key: "_id", Value: hash}}, nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 || found[0].Kind != kind || !now.Before(found[0].EndsAt) {
+		return nil, problem.New(problem.NotFound, "there is no such code")
+	}
+	return found[0], nil
+}
+
+// DeleteCode deletes a code, and says whether this call did: of several, one does.
+func (s *Store) DeleteCode(ctx context.Context, hash string) (bool, error) {
+	result, err := s.db.Collection(codes).DeleteOne(ctx, bson.D{{Key: "_id", Value: hash}})
+	if err != nil {
+		return false, fmt.Errorf("delete a code: %w", err)
+	}
+	return result.DeletedCount == 1, nil
+}
+
+// AddLetter stores a letter that is to be sent. One that was added before is left as it is.
+func (s *Store) AddLetter(ctx context.Context, l *Letter) error {
+	return s.write(ctx, []string{lettersKey}, func(ctx context.Context) error {
+		_, err := s.db.Collection(letters).InsertOne(ctx, l)
+		if err != nil && !mongo.IsDuplicateKeyError(err) {
+			return fmt.Errorf("add a letter: %w", err)
+		}
+		return nil
+	})
+}
+
+// NextLetter returns when the next letter is to be sent; ok is false when there is none.
+func (s *Store) NextLetter(ctx context.Context) (at time.Time, ok bool, err error) {
+	return s.nextDue(ctx, lettersKey)
+}
+
+// DueLetters returns letters that are to be sent at now or were before, at most a hundred.
+func (s *Store) DueLetters(ctx context.Context, now time.Time) ([]*Letter, error) {
+	return find[Letter](ctx, s.db.Collection(letters),
+		bson.D{{Key: "nextAt", Value: bson.D{{Key: "$gt", Value: time.Time{}}, {Key: "$lte", Value: now}}}},
+		options.Find().SetSort(bson.D{{Key: "nextAt", Value: 1}}).SetLimit(MaxPageSize))
+}
+
+// TakeLetter makes l, as it was read, the caller's to send until a time; false when another
+// replica has taken it.
+func (s *Store) TakeLetter(ctx context.Context, l *Letter, until time.Time) (bool, error) {
+	taken := false
+	err := s.write(ctx, []string{lettersKey}, func(ctx context.Context) error {
+		result, err := s.db.Collection(letters).UpdateOne(ctx,
+			bson.D{{Key: "_id", Value: l.ID}, {Key: "attempts", Value: l.Attempts}},
+			bson.D{{Key: "$set", Value: bson.D{{Key: "nextAt", Value: until}, {Key: "attempts", Value: l.Attempts + 1}}}})
+		if err != nil {
+			return fmt.Errorf("take a letter: %w", err)
+		}
+		taken = result.MatchedCount == 1
+		return nil
+	})
+	return taken, err
+}
+
+// PutOffLetter says when to try to send a letter again.
+func (s *Store) PutOffLetter(ctx context.Context, letter id.ID, until time.Time) error {
+	return s.changeLetter(ctx, letter, bson.D{{Key: "$set", Value: bson.D{{Key: "nextAt", Value: until}}}})
+}
+
+// CloseLetter notes that a letter was sent, or never will be, and forgets what was in it.
+func (s *Store) CloseLetter(ctx context.Context, letter id.ID) error {
+	return s.changeLetter(ctx, letter, bson.D{{Key: "$unset", Value: bson.D{
+		{Key: "nextAt", Value: ""}, {Key: "passwordHash", Value: ""}, {Key: "name", Value: ""}, {Key: "other", Value: ""},
+	}}, {Key: "$set", Value: bson.D{{Key: "to", Value: ""}}}})
+}
+
+func (s *Store) changeLetter(ctx context.Context, letter id.ID, change bson.D) error {
+	return s.write(ctx, []string{lettersKey}, func(ctx context.Context) error {
+		if _, err := s.db.Collection(letters).UpdateOne(ctx, bson.D{{Key: "_id", Value: letter}}, change); err != nil {
+			return fmt.Errorf("change a letter: %w", err)
+		}
+		return nil
+	})
+}
+
+// Sweep deletes what has ended by now: sessions, and those not used since idle; codes; what
+// is left of letters and claims a day after they were made.
+func (s *Store) Sweep(ctx context.Context, now, idle time.Time) error {
+	ended, err := find[Session](ctx, s.db.Collection(sessions), bson.D{{Key: "endsAt", Value: bson.D{{Key: "$lte", Value: now}}}}, nil)
+	if err != nil {
+		return err
+	}
+	unused, err := find[Use](ctx, s.db.Collection(uses), bson.D{{Key: "at", Value: bson.D{{Key: "$lte", Value: idle}}}}, nil)
+	if err != nil {
+		return err
+	}
+	if len(unused) > 0 {
+		ids := make([]id.ID, len(unused))
+		for i, u := range unused {
+			ids[i] = u.Session
+		}
+		idle, err := find[Session](ctx, s.db.Collection(sessions), in("_id", ids), nil)
+		if err != nil {
+			return err
+		}
+		ended = append(ended, idle...)
+	}
+	if err := s.forgetSessions(ctx, ended); err != nil {
+		return err
+	}
+	for _, old := range []struct {
+		collection, field string
+		before            time.Time
+	}{
+		{codes, "endsAt", now},
+		{letters, "createdAt", now.Add(-2 * claimFor)}, // later than the claims that name them
+		{claims, "at", now.Add(-claimFor)},
+	} {
+		_, err := s.db.Collection(old.collection).DeleteMany(ctx, bson.D{{Key: old.field, Value: bson.D{{Key: "$lte", Value: old.before}}}})
+		if err != nil {
+			return fmt.Errorf("sweep %s: %w", old.collection, err)
+		}
+	}
+	return nil
+}
