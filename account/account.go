@@ -65,7 +65,7 @@ type People struct {
 	idle    time.Duration
 	longest time.Duration
 	log     *slog.Logger
-	uses    uses
+	uses    *uses
 }
 
 // New returns the people whose accounts are in o.Store.
