@@ -43,6 +43,7 @@ var mayImport = map[string][]string{
 	"importer":           {"blog", "id", "problem", "store"},
 	"importer/demo":      {},
 	"access":             {"id", "problem"},
+	"account/email":      {"problem"},
 	"account/password":   {"problem"},
 	"id":                 {},
 	"problem":            {},
