@@ -29,9 +29,9 @@ var (
 func (p *People) throttleLogin(ctx context.Context, address string) error {
 	client := clientOf(ctx)
 	return p.throttle(ctx, []rate.Charge{
-		{Key: "login/client/" + client, Limit: loginByClient},
-		{Key: "login/account/" + address, Limit: loginByAccount},
-		{Key: bothKey(client, address), Limit: loginByBoth},
+		{Key: "login/client/" + client, Limit: loginByClient, Cost: 1},
+		{Key: "login/account/" + address, Limit: loginByAccount, Cost: 1},
+		{Key: bothKey(client, address), Limit: loginByBoth, Cost: 1},
 	})
 }
 
@@ -45,18 +45,18 @@ func bothKey(client, address string) string { return "login/both/" + client + "/
 // throttleMail charges for one mail to an address.
 func (p *People) throttleMail(ctx context.Context, address string) error {
 	return p.throttle(ctx, []rate.Charge{
-		{Key: "mail/client/" + clientOf(ctx), Limit: mailByClient},
-		{Key: "mail/address/" + address, Limit: mailByAddress},
+		{Key: "mail/client/" + clientOf(ctx), Limit: mailByClient, Cost: 1},
+		{Key: "mail/address/" + address, Limit: mailByAddress, Cost: 1},
 	})
 }
 
 // throttleCodes charges for one try of a code. Nobody guesses one: this bounds the look-ups.
 func (p *People) throttleCodes(ctx context.Context) error {
-	return p.throttle(ctx, []rate.Charge{{Key: "code/client/" + clientOf(ctx), Limit: codeByClient}})
+	return p.throttle(ctx, []rate.Charge{{Key: "code/client/" + clientOf(ctx), Limit: codeByClient, Cost: 1}})
 }
 
 func (p *People) throttle(ctx context.Context, charges []rate.Charge) error {
-	wait, err := p.limiter.TakeAll(ctx, charges)
+	wait, _, err := p.limiter.TakeAll(ctx, charges)
 	if err != nil {
 		return err
 	}
