@@ -101,4 +101,5 @@ tool github.com/99designs/gqlgen
 ignore (
 	./tests/audit/node_modules
 	./tests/browser/node_modules
+	./tests/clients/node_modules
 )
