@@ -1,8 +1,9 @@
 // Package gateway is the HTTP edge: it takes a request from the socket to the executor and
 // its answer back.
 //
-// It speaks the GraphQL-over-HTTP specification by transports of its own, bounds everything
-// that a client can make large, and writes the bytes of the answer itself. What a query
+// It speaks the GraphQL-over-HTTP specification and graphql-transport-ws by transports of its
+// own, bounds everything that a client can make large, and writes the bytes of the answer
+// itself. Who asks it finds out for access, and tells nobody else. What a query
 // means is decided behind it.
 //
 // It may import net/http, gqlgen's executor, gqlparser, access, problem and id; not graph,

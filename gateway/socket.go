@@ -13,7 +13,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -64,9 +66,9 @@ const (
 )
 
 // times are how long a socket waits. Tests wait less.
-type times struct{ init, ping, pong, write time.Duration }
+type times struct{ init, ping, pong, write, end time.Duration }
 
-var usualTimes = times{initTime, pingEvery, pongTime, writeTime}
+var usualTimes = times{initTime, pingEvery, pongTime, writeTime, closeTime}
 
 // socket is one connection.
 type socket struct {
@@ -271,7 +273,8 @@ func tokenOfParams(payload json.RawMessage) (token, reason string) {
 	if json.Unmarshal(payload, &params) != nil {
 		return "", "connection_init: the payload must be an object"
 	}
-	for name, value := range params {
+	for _, name := range slices.Sorted(maps.Keys(params)) { // each time the same of two
+		value := params[name]
 		if strings.EqualFold(name, "authorization") && value != nil && value != "" {
 			credentials, ok := value.(string)
 			if !ok {
@@ -556,7 +559,7 @@ func (s *socket) drain(ctx context.Context) {
 func (s *socket) end(code websocket.StatusCode, reason string) {
 	s.ending.Do(func() {
 		s.cancelAll()
-		_ = s.raw.SetDeadline(time.Now().Add(closeTime))
+		_ = s.raw.SetDeadline(time.Now().Add(s.gateway.times.end))
 		_ = s.connection.Close(code, clipReason(reason))
 		_ = s.raw.Close()
 	})

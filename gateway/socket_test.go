@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -705,6 +706,44 @@ func TestClipReason(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 	}
+}
+
+// A client that sends a frame without end, a byte at a time, is left when its time is over.
+func TestFrameWithoutEnd(t *testing.T) {
+	s := newSite(t, nil)
+	s.times.end = 100 * time.Millisecond
+	raw, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	fmt.Fprintf(raw, "GET /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: %s\r\n\r\n", subprotocol)
+	_, _ = raw.Write([]byte{0x82, 0x80, 0, 0, 0, 0})                               // binary and empty: the end begins
+	_, _ = raw.Write([]byte{0x81, 0x80 | 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0}) // a terabyte
+	_ = raw.SetDeadline(time.Now().Add(patience))
+	for began := time.Now(); ; {
+		_, err := raw.Write([]byte("x"))
+		if errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) > 4*time.Second { // before the library's own limits of 5 s
+			t.Fatal("it still listens")
+		}
+		if err != nil {
+			break
+		}
+		runtime.Gosched()
+	}
+	s.expectNone(t)
+}
+
+func FuzzTokenOfParams(f *testing.F) {
+	f.Add(`{"authorization":"Bearer abc"}`)
+	f.Add(`{"token":"abc","Authorization":null}`)
+	f.Add(`[]`)
+	f.Fuzz(func(t *testing.T, payload string) {
+		token, reason := tokenOfParams(json.RawMessage(payload))
+		if token != "" && (!validToken(token) || reason != "") {
+			t.Fatalf("%q with %q", token, reason)
+		}
+	})
 }
 
 // An idle connection costs its goroutine, two small buffers and what the kernel has of it.

@@ -58,6 +58,8 @@ var homes = []struct {
 	{"github.com/FerretDB/", []string{"store/embedded"}},
 	{"modernc.org/", []string{"store/embedded"}},
 	{"github.com/99designs/gqlgen/", []string{"app", "gateway", "graph", "graph/generated", "graph/scalar"}},
+	{"github.com/coder/websocket", []string{"gateway"}},
+	{"github.com/rs/cors", []string{"gateway"}},
 	{"net/http", []string{"app", "gateway", "gateway/playground"}},
 	{"math/rand", nil},
 }
