@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { chromium } from 'playwright-core';
+import { register } from '../clients/people.mjs';
 
 const [binary] = process.argv.slice(2);
 if (!binary) {
@@ -43,7 +44,7 @@ before(
       });
       stoa.on('exit', (code) => reject(new Error(`the server ended with ${code}`)));
     });
-    await register();
+    await register(api, { email, password });
     browser = await chromium.launch({
       executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
       args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
@@ -65,25 +66,6 @@ function frontEnd() {
   const server = createServer((_, response) => response.setHeader('Content-Type', 'text/html').end('<!doctype html><title>Front end</title>'));
   pages.push(server);
   return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(`http://localhost:${server.address().port}`)));
-}
-
-/** Asks the API as a program does that is no browser. */
-async function ask(query, variables) {
-  const response = await fetch(api, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ query, variables }) });
-  const answer = await response.json();
-  assert.equal(answer.errors, undefined, JSON.stringify(answer));
-  return answer.data;
-}
-
-async function register() {
-  await ask('mutation($in: AccountRegisterInput!) { accountRegister(input: $in) { userErrors { message } } }', { in: { email, password, name: 'Ruth' } });
-  let mails = [];
-  for (const end = Date.now() + patience; mails.length === 0 && Date.now() < end; ) {
-    mails = await (await fetch(new URL('/outbox?format=json', api))).json();
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  const { accountVerify } = await ask('mutation($in: AccountVerifyInput!) { accountVerify(input: $in) { account { email } userErrors { message } } }', { in: { token: mails[0].code } });
-  assert.equal(accountVerify.account?.email, email);
 }
 
 /** Opens a front end's page in a browser of a visitor, and returns how it asks the API. */

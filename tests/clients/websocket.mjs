@@ -1,23 +1,36 @@
 // Speaks with a running server over a WebSocket, by the client of graphql-ws.
 //
-//   npm ci && node websocket.mjs http://127.0.0.1:8080/graphql [TOKEN]
+//   npm ci && node websocket.mjs http://127.0.0.1:8080/graphql
 //
-// TOKEN is that of a session, where there is one. The exit code is 0 only when all holds.
+// The server must be in development mode, since somebody registers there. The exit code is 0
+// only when all holds.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { before, test } from 'node:test';
 import { createClient } from 'graphql-ws';
 import WebSocket from 'ws';
+import { ask, register, signIn } from './people.mjs';
 
-const [address, token] = process.argv.slice(2);
+const [address] = process.argv.slice(2);
 if (!URL.canParse(address ?? '')) {
-  console.error('usage: node websocket.mjs http://HOST:PORT/graphql [TOKEN]');
+  console.error('usage: node websocket.mjs http://HOST:PORT/graphql');
   process.exit(2);
 }
 const url = address.replace(/^http/, 'ws');
 
 // How long one step may take. A step takes milliseconds.
 const timeout = 20_000;
+
+const somebody = { email: `somebody-${process.pid}@example.org`, password: 'four plain words here' };
+let token;
+
+before(
+  async () => {
+    await register(address, somebody);
+    token = await signIn(address, somebody);
+  },
+  { timeout: 3 * timeout },
+);
 
 /** A client, the codes with which its connections were closed, and when the first was. */
 function connect(options = {}) {
@@ -87,9 +100,10 @@ test('pings are answered', { timeout }, async () => {
 test('a token that is nobody’s closes with 4403, and the client comes again with another', { timeout }, async () => {
   let asked = 0;
   const { client, closed } = connect({
-    connectionParams: () => (asked++ === 0 ? { authorization: 'Bearer nobodys' } : token ? { authorization: `Bearer ${token}` } : {}),
+    connectionParams: () => (asked++ === 0 ? { authorization: 'Bearer nobodys' } : { authorization: `Bearer ${token}` }),
   });
-  assert.deepEqual(await results(client, { query: '{ __typename }' }), [{ data: { __typename: 'Query' } }]);
+  const [only] = await results(client, { query: '{ viewer { account { email } } }' });
+  assert.equal(only.data.viewer.account.email, somebody.email);
   assert.equal(asked, 2);
   assert.deepEqual(closed, [4403]);
   await client.dispose();
@@ -100,10 +114,22 @@ test('a token that could be none is a mistake, for which the client gives up', {
   await assert.rejects(results(client, { query: '{ __typename }' }), { code: 4400 });
 });
 
-test('a token stands for its session', { timeout, skip: token ? false : 'no token was given' }, async () => {
-  const { client, closed } = connect({ connectionParams: { token } });
-  const [only] = await results(client, { query: '{ viewer { account { id } } }' });
-  assert.ok(only.data.viewer.account.id);
-  assert.deepEqual(closed, []);
+test('a session that is ended closes its connection, and the client comes again as nobody', { timeout }, async () => {
+  const short = await signIn(address, somebody);
+  let asked = 0;
+  let again;
+  const back = new Promise((resolve) => (again = resolve));
+  const { client, closed, end } = connect({
+    lazy: false,
+    connectionParams: () => (asked++ === 0 ? { token: short } : {}),
+    on: { connected: () => asked === 2 && again() },
+  });
+  const [before] = await results(client, { query: '{ viewer { account { email } } }' });
+  assert.equal(before.data.viewer.account.email, somebody.email);
+  await ask(address, 'mutation { sessionRevoke(input: {}) { userErrors { message } } }', {}, short);
+  await end;
+  await back;
+  assert.deepEqual(closed, [4403]);
+  assert.deepEqual(await results(client, { query: '{ viewer { account { email } } }' }), [{ data: { viewer: null } }]);
   await client.dispose();
 });
