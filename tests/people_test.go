@@ -193,7 +193,9 @@ func (c caller) do(t testing.TB, s *stoatest.Stoa, mutation string, in input) pa
 
 // account is whose token a replica says that c's is; "" where it is nobody's.
 func (c caller) account(s *stoatest.Stoa) (string, error) {
-	var out struct{ Viewer *struct{ Account *struct{ ID string } } }
+	var out struct {
+		Viewer *struct{ Account *struct{ ID string } }
+	}
 	if err := c.ask(s, &out, `{ viewer { account { id } } }`, nil); err != nil {
 		return "", err
 	}

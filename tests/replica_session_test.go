@@ -414,7 +414,9 @@ func TestAWarmRequestWithAnOldTokenCostsNoCommand(t *testing.T) {
 // lastUse is what a replica says of when c's session was used last; "" for not yet.
 func lastUse(t *testing.T, s *stoatest.Stoa, c caller) string {
 	t.Helper()
-	var out struct{ Viewer struct{ Session struct{ LastUsedAt *string } } }
+	var out struct {
+		Viewer struct{ Session struct{ LastUsedAt *string } }
+	}
 	if err := c.ask(s, &out, `{ viewer { session { lastUsedAt } } }`, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -441,7 +443,9 @@ func TestLastUseIsWrittenAtMostOnceAMinute(t *testing.T) {
 		return u.At.UTC()
 	}
 	public := func(s *stoatest.Stoa) { // nothing in it looks at who asks
-		var out struct{ Articles struct{ Nodes []struct{ Slug string } } }
+		var out struct {
+			Articles struct{ Nodes []struct{ Slug string } }
+		}
 		if err := c.ask(s, &out, `{ articles { nodes { slug } } }`, nil); err != nil || len(out.Articles.Nodes) != 3 {
 			t.Fatalf("%+v, %v", out, err)
 		}
