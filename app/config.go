@@ -273,7 +273,8 @@ func Configure(args []string, lookup func(string) (string, bool)) (Config, []str
 // refuse says what is wrong with a value and what would be right.
 func (v variable) refuse(value string, err error) error {
 	got := fmt.Sprintf("%.80q", value)
-	if v.secret() { // a password can be anywhere in what isn't a right URL
+	// A password can be anywhere in what isn't a right URL, but not where nobody is named.
+	if v.secret() && strings.ContainsAny(value, "@?#") {
 		got = "something else"
 		if scheme, _, ok := strings.Cut(value, "://"); ok && len(scheme) < 20 {
 			got = fmt.Sprintf("%q and something that isn't right", scheme+"://")
