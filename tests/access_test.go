@@ -636,3 +636,40 @@ func readMatrix(t *testing.T) map[string]string {
 	}
 	return rows
 }
+
+// What takes an id is given that of every other kind of thing, while nothing is in memory:
+// it is answered without a fault, and the thing is there for everybody afterwards. What is
+// remembered is named by ids alone, so an id must never be looked up as what it isn't.
+func TestTheIDOfSomethingElseHarmsNothing(t *testing.T) {
+	m := openMatrix(t)
+	fine := func(caller, query string) string {
+		a := m.send(t, m.people[caller].Token, query)
+		if slices.Contains(a.codes, "INTERNAL") {
+			t.Errorf("%s is answered with a fault", m.known.request(t, m.s, query))
+		}
+		return cameOf(a.data)
+	}
+	tried := 0
+	for _, f := range m.schema.Query.Fields {
+		if len(f.Arguments) != 1 || f.Arguments[0].Type.Name() != "ID" {
+			continue
+		}
+		tried++
+		for _, x := range things {
+			node := fmt.Sprintf(`{ asked: node(id: "%s") { id } }`, x.id)
+			id := fmt.Sprintf("%q", x.id)
+			if f.Arguments[0].Type.Elem != nil {
+				id = "[" + id + "]"
+			}
+			before := fine("owner", node)
+			m.s.Store.Flush()
+			fine("admin", fmt.Sprintf(`{ asked: %s(%s: %s) { id } }`, f.Name, f.Arguments[0].Name, id))
+			if after := fine("owner", node); after != before {
+				t.Errorf("%s with the id of %s: it was %s by node, and is %s now", f.Name, x.what, before, after)
+			}
+		}
+	}
+	if tried < 3 {
+		t.Errorf("only %d fields take an id", tried)
+	}
+}
