@@ -34,9 +34,13 @@ const (
 	// MaxName is the longest name of an account, in characters.
 	MaxName = 100
 
-	// attempts is how often a change is tried again because somebody else changed the
-	// account in between.
+	// attempts is how often a change is tried, when somebody else changes the account in
+	// between each time.
 	attempts = 5
+
+	// finishLimit is how long what has begun to change something is given to finish,
+	// whether or not anybody still waits for the answer.
+	finishLimit = 10 * time.Second
 )
 
 // Options says what accounts are kept with.
@@ -98,14 +102,24 @@ func (p *People) Register(ctx context.Context, in Registration) error {
 	if err := p.checkPassword(in.Password, address, name); err != nil {
 		return at(err, "password")
 	}
-	if err := p.throttleMail(ctx, address); err != nil {
+	if err := store.CheckKey(in.IdempotencyKey); err != nil {
 		return err
 	}
-	hash, err := p.hasher.Hash(ctx, in.Password)
+	if err := p.throttleAsking(ctx); err != nil {
+		return err
+	}
+	var hash string
+	if in.IdempotencyKey == nil {
+		hash, err = p.hasher.Hash(ctx, in.Password)
+	} else {
+		// The same for an equal call, so that what is kept of the input takes as long to
+		// guess from as what is kept of the password.
+		hash, err = p.hasher.HashAgain(ctx, in.Password, address+"\x00"+*in.IdempotencyKey)
+	}
 	if err != nil {
-		return err
+		return at(err, "password")
 	}
-	return p.write(ctx, "register/"+address, "accountRegister", in.IdempotencyKey, []string{address, name, in.Password}, &store.Letter{
+	return p.write(ctx, "register/"+address, "accountRegister", in.IdempotencyKey, []string{address, name, hash}, &store.Letter{
 		Kind: store.RegisterLetter, To: address, Name: name, PasswordHash: hash,
 	})
 }
@@ -175,21 +189,71 @@ func (p *People) Delete(ctx context.Context, in Deletion) error {
 	if err != nil {
 		return err
 	}
-	secret, err := p.confirm(ctx, v.Account, in.Password)
+	secret, err := p.confirm(ctx, v, in.Password)
 	if err != nil {
+		return at(err, "password")
+	}
+	ctx, cancel := finishing(ctx)
+	defer cancel()
+	// Once the account is gone nothing opens it. What else is known of it goes next, or, if
+	// this ends in between, with the next sweep.
+	if err := p.store.Begin(ctx, forgetTask+string(v.Account)+"/"+secret.Email); err != nil {
 		return err
 	}
-	// What hangs on the account goes first: if this ends in between, the account is still
-	// there to be deleted again.
-	if err := p.store.ForgetAccount(ctx, v.Account); err != nil {
-		return err
-	}
-	if err := p.store.DeleteAccount(ctx, &secret.Account); err != nil {
-		return err
+	for try := 1; ; try++ {
+		err := p.store.DeleteAccount(ctx, &secret.Account)
+		if err == nil {
+			break
+		}
+		epoch := secret.Epoch
+		if !problem.Is(err, problem.Conflict) || try == attempts {
+			return err
+		}
+		if secret, err = p.store.SecretOf(ctx, v.Account); err != nil {
+			return err
+		}
+		if secret.Epoch != epoch {
+			return problem.New(problem.Conflict, "the account has changed in the meantime: sign in again")
+		}
 	}
 	access.Become(ctx, access.Viewer{})
 	access.Keep(ctx, access.Cookie{})
-	return p.store.ForgetAccount(ctx, v.Account) // of those that signed in meanwhile
+	return p.forget(ctx, v.Account, secret.Email)
+}
+
+// forgetTask is how it is noted that what is known of an account is to be deleted.
+const forgetTask = "forget/"
+
+// forget deletes what is known of an account that is gone.
+func (p *People) forget(ctx context.Context, account id.ID, address string) error {
+	if err := p.store.ForgetAccount(ctx, account, address); err != nil {
+		return err
+	}
+	return p.store.Finish(ctx, forgetTask+string(account)+"/"+address)
+}
+
+// forgetRest deletes what is known of accounts whose deletion was interrupted.
+func (p *People) forgetRest(ctx context.Context) error {
+	tasks, err := p.store.Tasks(ctx, forgetTask)
+	if err != nil {
+		return err
+	}
+	for _, task := range tasks {
+		account, address, _ := strings.Cut(strings.TrimPrefix(task, forgetTask), "/")
+		_, err := p.store.SecretOf(ctx, id.ID(account))
+		if problem.Is(err, problem.NotFound) {
+			err = p.forget(ctx, id.ID(account), address)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finishing returns a context for what must not stop half-way because the client has gone.
+func finishing(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), finishLimit)
 }
 
 // RoleChange gives an account a role.
@@ -199,7 +263,8 @@ type RoleChange struct {
 }
 
 // SetRole gives an account a role, for administrators; its sessions end where that changes
-// anything. Nobody changes their own: so there is always an administrator.
+// anything. Nobody changes their own, so that nobody loses it by mistake; should there be no
+// administrator left, MakeAdmin makes one.
 func (p *People) SetRole(ctx context.Context, in RoleChange) (*store.Account, error) {
 	v, err := access.Require(ctx, access.Admin)
 	if err != nil {
@@ -208,6 +273,8 @@ func (p *People) SetRole(ctx context.Context, in RoleChange) (*store.Account, er
 	if v.Is(in.AccountID) {
 		return nil, problem.New(problem.Forbidden, "you can't change your own role: ask another administrator").At("accountId")
 	}
+	ctx, cancel := finishing(ctx)
+	defer cancel()
 	changed, err := p.change(ctx, in.AccountID, func(s *store.Secret) error {
 		setRole(s, in.Role)
 		return nil
@@ -295,7 +362,7 @@ func (p *People) Accounts(ctx context.Context, where *Where, w store.Window) (*s
 // change turns an account, as it is in the database, into what by makes of it. Where by
 // raises its epoch, its sessions have ended when change returns.
 func (p *People) change(ctx context.Context, account id.ID, by func(*store.Secret) error) (*store.Account, error) {
-	for try := 0; ; try++ {
+	for try := 1; ; try++ {
 		before, err := p.store.SecretOf(ctx, account)
 		if err != nil {
 			return nil, err
@@ -358,10 +425,10 @@ func (p *People) checkPassword(secret, address, name string) error {
 	return password.Check(secret, p.minimum, address, name, p.site, "stoa")
 }
 
-// at adds where in the input a problem is, unless it says so itself.
+// at adds where in the input a problem is, unless it says so itself or is of no input.
 func at(err error, path ...string) error {
 	var refused *problem.Error
-	if errors.As(err, &refused) && len(refused.Path) == 0 {
+	if errors.As(err, &refused) && len(refused.Path) == 0 && refused.Code != problem.Throttled {
 		return refused.At(path...)
 	}
 	return err
@@ -370,18 +437,24 @@ func at(err error, path ...string) error {
 // now is the time as the database keeps it.
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
-// write stores a letter that a mutation asks for: once for an idempotency key, where there
-// is one. The caller must be known to nobody else, or be the address that is written to.
+// write stores a letter that a mutation asks for, which counts as one to the address: once
+// for an idempotency key, where there is one.
 func (p *People) write(ctx context.Context, caller, mutation string, key *string, input []string, l *store.Letter) error {
 	l.CreatedAt = now()
 	l.ID = id.At(id.Letter, l.CreatedAt)
 	if key != nil {
 		claim := store.Claim{Caller: caller, Key: *key, Mutation: mutation, Input: input}
-		at, err := p.store.Claim(ctx, claim)
+		made, err := p.store.Claim(ctx, claim)
 		if err != nil {
 			return err
 		}
-		l.CreatedAt, l.ID = at, id.Derived(id.Letter, at, claim.Seed())
+		l.CreatedAt, l.ID = made, id.Derived(id.Letter, made, claim.Seed())
+		if there, err := p.store.HasLetter(ctx, l.ID); err != nil || there {
+			return err
+		}
+	}
+	if err := p.throttleMail(ctx, l.To); err != nil {
+		return err
 	}
 	l.NextAt = now()
 	if err := p.store.AddLetter(ctx, l); err != nil {

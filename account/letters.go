@@ -39,7 +39,7 @@ func (p *People) Run(ctx context.Context) {
 	all.Go(func() { p.every(ctx, useDelay, "the use of sessions can't be noted for now", p.writeUses) })
 	all.Go(func() {
 		p.every(ctx, sweepEvery, "what has ended can't be deleted for now", func(ctx context.Context) error {
-			return p.store.Sweep(ctx, now(), now().Add(-p.idle))
+			return errors.Join(p.forgetRest(ctx), p.store.Sweep(ctx, now(), now().Add(-p.idle)))
 		})
 	})
 	all.Wait()
@@ -109,35 +109,47 @@ func (p *People) send(ctx context.Context, l *store.Letter) error {
 	}
 	limited, cancel := context.WithTimeout(ctx, sendLimit)
 	defer cancel()
-	written, err := p.compose(limited, l)
+	written, code, err := p.compose(limited, l)
 	if err != nil {
 		return err
 	}
+	if written.Kind == "" {
+		return p.store.CloseLetter(ctx, l.ID) // what it tells of hasn't happened
+	}
 	err = p.mailer.Send(limited, written)
+	if err != nil && code != "" { // each attempt has its own
+		_, failed := p.store.DeleteCode(context.WithoutCancel(ctx), code)
+		err = errors.Join(err, failed)
+	}
 	switch {
 	case err == nil:
 	case now().Sub(l.CreatedAt) > giveUp || mail.Permanent(err):
 		p.log.Error("a letter can't be sent and is given up", "letter", l.ID, "kind", l.Kind, "error", err)
 	default:
 		pause := min(firstPause<<min(l.Attempts, 10), lastPause)
-		p.log.Warn("a letter can't be sent for now", "letter", l.ID, "kind", l.Kind, "again in", pause, "error", err)
+		p.log.Warn("a letter can't be sent for now", "letter", l.ID, "kind", l.Kind, "again in", pause.String(), "error", err)
 		return p.store.PutOffLetter(ctx, l.ID, now().Add(pause))
 	}
 	return p.store.CloseLetter(context.WithoutCancel(ctx), l.ID)
 }
 
-// compose writes a letter: here it is that somebody looks whether an address has an account.
-func (p *People) compose(ctx context.Context, l *store.Letter) (mail.Letter, error) {
+// compose writes a letter, and stores the code in it, whose hash it returns: here it is that
+// somebody looks whether an address has an account. Its kind is "" where it tells of
+// something that hasn't happened. A stranger to whom nobody has written yet isn't greeted by
+// name: whoever gave the address chose the name, too.
+func (p *People) compose(ctx context.Context, l *store.Letter) (mail.Letter, string, error) {
 	there, err := p.store.SecretByEmail(ctx, l.To)
 	has := err == nil
 	if err != nil && !problem.Is(err, problem.NotFound) {
-		return mail.Letter{}, err
+		return mail.Letter{}, "", err
 	}
-	out := mail.Letter{To: l.To, Name: l.Name, Other: l.Other}
+	out := mail.Letter{To: l.To}
 	var code *store.Code
 	switch l.Kind {
 	case store.RegisterLetter:
-		if out.Kind = mail.Registered; !has {
+		if out.Kind = mail.Registered; has {
+			out.Name = there.Name
+		} else {
 			out.Kind, code = mail.Verify, &store.Code{Kind: store.VerifyCode, Name: l.Name, PasswordHash: l.PasswordHash, EndsAt: now().Add(verifyFor)}
 		}
 	case store.ResetLetter:
@@ -147,17 +159,25 @@ func (p *People) compose(ctx context.Context, l *store.Letter) (mail.Letter, err
 		}
 	case store.EmailLetter:
 		if out.Kind = mail.EmailTaken; !has {
-			out.Kind, code = mail.EmailChange, &store.Code{Kind: store.EmailCode, AccountID: l.AccountID, Epoch: l.Epoch, EndsAt: now().Add(resetFor)}
+			out.Kind, code = mail.EmailChange, &store.Code{Kind: store.EmailCode, AccountID: l.AccountID, Epoch: l.Epoch, Replaces: l.Other, EndsAt: now().Add(resetFor)}
 		}
 	case store.PasswordNotice:
-		out.Kind = mail.PasswordChanged
+		if has && there.ID == l.AccountID && there.Epoch >= l.Epoch {
+			out.Kind, out.Name = mail.PasswordChanged, there.Name
+		}
 	case store.EmailNotice:
-		out.Kind = mail.EmailChanged
+		now, err := p.store.SecretOf(ctx, l.AccountID)
+		if err != nil && !problem.Is(err, problem.NotFound) {
+			return out, "", err
+		}
+		if err == nil && now.Email == l.Other {
+			out.Kind, out.Name, out.Other = mail.EmailChanged, now.Name, l.Other
+		}
 	}
-	if code != nil {
-		out.Token, code.Hash = newCode()
-		out.Until, code.Email = code.EndsAt, l.To
-		return out, p.store.AddCode(ctx, code)
+	if code == nil {
+		return out, "", nil
 	}
-	return out, nil
+	out.Token, code.Hash = newCode()
+	out.Until, code.Email = code.EndsAt, l.To
+	return out, code.Hash, p.store.AddCode(ctx, code)
 }

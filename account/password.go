@@ -20,7 +20,7 @@ func (p *People) ChangePassword(ctx context.Context, in NewPassword) (Signed, er
 	if err != nil {
 		return Signed{}, err
 	}
-	secret, err := p.confirm(ctx, v.Account, in.CurrentPassword)
+	secret, err := p.confirm(ctx, v, in.CurrentPassword)
 	if err != nil {
 		return Signed{}, at(err, "currentPassword")
 	}
@@ -28,7 +28,9 @@ func (p *People) ChangePassword(ctx context.Context, in NewPassword) (Signed, er
 	if err != nil {
 		return Signed{}, at(err, "newPassword")
 	}
-	changed, err := p.setPassword(ctx, v.Account, secret.Epoch, hash)
+	ctx, cancel := finishing(ctx)
+	defer cancel()
+	changed, err := p.setPassword(ctx, secret, hash)
 	if err != nil {
 		return Signed{}, err
 	}
@@ -39,21 +41,37 @@ func (p *People) ChangePassword(ctx context.Context, in NewPassword) (Signed, er
 	return p.begin(ctx, changed, delivery, newSession())
 }
 
-// setPassword sets the password of an account whose epoch is still the one given, and so
-// ends its sessions and its codes.
-func (p *People) setPassword(ctx context.Context, account id.ID, epoch int64, hash string) (*store.Account, error) {
-	changed, err := p.change(ctx, account, func(s *store.Secret) error {
-		if s.Epoch != epoch {
-			return problem.New(problem.Conflict, "the password has been changed in the meantime")
-		}
-		s.PasswordHash = hash
-		s.Epoch++
-		return nil
+// setPassword sets the password of an account that is still as it was read, but for its
+// name, and so ends its sessions and its codes. Its owner is told by mail.
+func (p *People) setPassword(ctx context.Context, of *store.Secret, hash string) (*store.Account, error) {
+	return p.announced(ctx, &store.Letter{
+		Kind: store.PasswordNotice, To: of.Email, Name: of.Name, AccountID: of.ID, Epoch: of.Epoch + 1,
+	}, func() (*store.Account, error) {
+		return p.change(ctx, of.ID, func(s *store.Secret) error {
+			if s.Epoch != of.Epoch || s.Email != of.Email {
+				return problem.New(problem.Conflict, "the account has been changed in the meantime")
+			}
+			s.PasswordHash = hash
+			s.Epoch++
+			return nil
+		})
 	})
+}
+
+// announced makes a change that somebody is told of by a letter. The letter is stored
+// before, for a time when the change has been made or never will be, so that nothing that
+// happens in between keeps it back; compose sees which it was.
+func (p *People) announced(ctx context.Context, l *store.Letter, change func() (*store.Account, error)) (*store.Account, error) {
+	l.CreatedAt = now()
+	l.NextAt, l.ID = l.CreatedAt.Add(2*finishLimit), id.At(id.Letter, l.CreatedAt)
+	if err := p.store.AddLetter(ctx, l); err != nil {
+		return nil, err
+	}
+	changed, err := change()
 	if err != nil {
 		return nil, err
 	}
-	return changed, p.notify(ctx, &store.Letter{Kind: store.PasswordNotice, To: changed.Email, Name: changed.Name})
+	return changed, p.store.PutOffLetter(ctx, l.ID, now())
 }
 
 // newHash checks a new password of an account and hashes it.
@@ -64,14 +82,14 @@ func (p *People) newHash(ctx context.Context, secret string, of *store.Secret) (
 	return p.hasher.Hash(ctx, secret)
 }
 
-// confirm returns the account with what it is recognised by, if secret is its password;
-// Credentials if it isn't, Throttled when it was tried too often.
-func (p *People) confirm(ctx context.Context, account id.ID, secret string) (*store.Secret, error) {
-	there, err := p.store.SecretOf(ctx, account)
-	if err != nil {
+// confirm returns the viewer's account with what it is recognised by, if secret is its
+// password; Credentials if it isn't, Throttled when it was tried too often.
+func (p *People) confirm(ctx context.Context, v access.Viewer, secret string) (*store.Secret, error) {
+	if err := p.throttleConfirm(ctx, v.Session); err != nil {
 		return nil, err
 	}
-	if err := p.throttleLogin(ctx, there.Email); err != nil {
+	there, err := p.store.SecretOf(ctx, v.Account)
+	if err != nil {
 		return nil, err
 	}
 	ok, err := p.matches(ctx, secret, there)
@@ -79,9 +97,8 @@ func (p *People) confirm(ctx context.Context, account id.ID, secret string) (*st
 		return nil, err
 	}
 	if !ok {
-		return nil, problem.New(problem.Credentials, "this isn't the account's password").At("password")
+		return nil, problem.New(problem.Credentials, "this isn't the account's password")
 	}
-	p.forgive(ctx, there.Email)
 	return there, nil
 }
 
@@ -122,7 +139,10 @@ func (p *People) RequestReset(ctx context.Context, in ResetRequest) error {
 	if err != nil {
 		return at(err, "email")
 	}
-	if err := p.throttleMail(ctx, address); err != nil {
+	if err := store.CheckKey(in.IdempotencyKey); err != nil {
+		return err
+	}
+	if err := p.throttleAsking(ctx); err != nil {
 		return err
 	}
 	return p.write(ctx, "reset/"+address, "passwordResetRequest", in.IdempotencyKey, []string{address}, &store.Letter{Kind: store.ResetLetter, To: address})
@@ -139,7 +159,8 @@ func (p *People) Reset(ctx context.Context, in Reset) error {
 		return err
 	}
 	there, err := p.store.SecretOf(ctx, code.AccountID)
-	if problem.Is(err, problem.NotFound) || err == nil && there.Epoch != code.Epoch {
+	// A mailbox that is the account's no longer opens nothing.
+	if problem.Is(err, problem.NotFound) || err == nil && (there.Epoch != code.Epoch || there.Email != code.Email) {
 		return invalidToken()
 	}
 	if err != nil {
@@ -149,11 +170,14 @@ func (p *People) Reset(ctx context.Context, in Reset) error {
 	if err != nil {
 		return at(err, "password")
 	}
-	if _, err = p.setPassword(ctx, there.ID, code.Epoch, hash); problem.Is(err, problem.Conflict) {
+	ctx, cancel := finishing(ctx)
+	defer cancel()
+	if _, err = p.setPassword(ctx, there, hash); problem.Is(err, problem.Conflict) {
 		return invalidToken()
 	} else if err != nil {
 		return err
 	}
+	p.forgive(ctx, there.Email)
 	_, err = p.store.DeleteCode(ctx, code.Hash)
 	return err
 }
@@ -176,51 +200,53 @@ func (p *People) RequestEmail(ctx context.Context, in EmailRequest) error {
 	if err != nil {
 		return at(err, "email")
 	}
-	there, err := p.confirm(ctx, v.Account, in.Password)
-	if err != nil {
+	if err := store.CheckKey(in.IdempotencyKey); err != nil {
 		return err
 	}
-	if err := p.throttleMail(ctx, address); err != nil {
+	there, err := p.confirm(ctx, v, in.Password)
+	if err != nil {
+		return at(err, "password")
+	}
+	if err := p.throttleAsking(ctx); err != nil {
 		return err
 	}
 	return p.write(ctx, string(v.Account), "emailChangeRequest", in.IdempotencyKey, []string{address}, &store.Letter{
-		Kind: store.EmailLetter, To: address, Name: there.Name, AccountID: v.Account, Epoch: there.Epoch,
+		Kind: store.EmailLetter, To: address, Other: there.Email, AccountID: v.Account, Epoch: there.Epoch,
 	})
 }
 
-// ConfirmEmail gives an account the address that a code was sent to, and tells the old one.
+// ConfirmEmail gives the viewer's account the address that a code was sent to, and tells
+// the old one. Token where the code is of another account, or of an address that the
+// account had before.
 func (p *People) ConfirmEmail(ctx context.Context, in Coming) (*store.Account, error) {
+	v, err := access.Require(ctx, access.Customer)
+	if err != nil {
+		return nil, err
+	}
 	code, err := p.code(ctx, store.EmailCode, in.Token)
 	if err != nil {
 		return nil, err
 	}
-	old := ""
-	changed, err := p.change(ctx, code.AccountID, func(s *store.Secret) error {
-		if s.Epoch != code.Epoch {
-			return invalidToken()
-		}
-		old, s.Email = s.Email, code.Email
-		return nil
-	})
-	if problem.Is(err, problem.NotFound) {
+	// That the mail was read isn't enough: a mistyped address would give the account away.
+	if !v.Is(code.AccountID) {
 		return nil, invalidToken()
 	}
+	ctx, cancel := finishing(ctx)
+	defer cancel()
+	changed, err := p.announced(ctx, &store.Letter{
+		Kind: store.EmailNotice, To: code.Replaces, Other: code.Email, AccountID: code.AccountID,
+	}, func() (*store.Account, error) {
+		return p.change(ctx, code.AccountID, func(s *store.Secret) error {
+			if s.Epoch != code.Epoch || s.Email != code.Replaces {
+				return invalidToken()
+			}
+			s.Email = code.Email
+			return nil
+		})
+	})
 	if err != nil {
-		return nil, err
-	}
-	if old != changed.Email {
-		notice := &store.Letter{Kind: store.EmailNotice, To: old, Name: changed.Name, Other: changed.Email}
-		if err := p.notify(ctx, notice); err != nil {
-			return nil, err
-		}
+		return nil, at(err, "token")
 	}
 	_, err = p.store.DeleteCode(ctx, code.Hash)
 	return changed, err
-}
-
-// notify stores a letter that tells somebody what has happened.
-func (p *People) notify(ctx context.Context, l *store.Letter) error {
-	l.CreatedAt = now()
-	l.NextAt, l.ID = l.CreatedAt, id.At(id.Letter, l.CreatedAt)
-	return p.store.AddLetter(ctx, l)
 }

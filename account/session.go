@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"crypto/subtle"
+	"errors"
 	"time"
 
 	"stoa/access"
@@ -49,6 +50,9 @@ func (p *People) SignIn(ctx context.Context, in SignIn) (Signed, error) {
 	if in.Delivery == ByCookie && !access.CookiesFrom(ctx) {
 		return Signed{}, problem.New(problem.Invalid, "no cookie can be set here: use delivery TOKEN, or sign in by POST").At("delivery")
 	}
+	if err := store.CheckKey(in.IdempotencyKey); err != nil {
+		return Signed{}, err
+	}
 	if err := p.throttleLogin(ctx, address); err != nil {
 		return Signed{}, err
 	}
@@ -69,7 +73,8 @@ func (p *People) SignIn(ctx context.Context, in SignIn) (Signed, error) {
 	p.forgive(ctx, address)
 	begun := newSession()
 	if in.IdempotencyKey != nil {
-		claim := store.Claim{Caller: string(there.ID), Key: *in.IdempotencyKey, Mutation: "sessionCreate", Input: []string{address, in.Password, string(in.Delivery)}}
+		// The password, which has just been found right, needn't be told apart from others.
+		claim := store.Claim{Caller: string(there.ID), Key: *in.IdempotencyKey, Mutation: "sessionCreate", Input: []string{address, string(in.Delivery)}}
 		made, err := p.store.Claim(ctx, claim)
 		if err != nil {
 			return Signed{}, err
@@ -99,6 +104,7 @@ func (p *People) begin(ctx context.Context, owner *store.Account, by Delivery, s
 	if err != nil {
 		return Signed{}, err
 	}
+	replaces := by == ByCookie && access.ByCookie(ctx) && before.SignedIn()
 	client := access.ClientFrom(ctx)
 	x := &store.Session{
 		ID: s.id, AccountID: owner.ID, Epoch: owner.Epoch, Hash: s.secret.hash(), Device: client.Device,
@@ -117,7 +123,11 @@ func (p *People) begin(ctx context.Context, owner *store.Account, by Delivery, s
 	if err := p.bound(ctx, owner); err != nil {
 		return Signed{}, err
 	}
-	if by == ByCookie && before.SignedIn() && before.Session != x.ID {
+	// Of an account that was deleted meanwhile nothing is to stay.
+	if _, owners, err := p.store.Identify(ctx, []id.ID{x.ID}); err == nil && owners[0] == nil {
+		return Signed{}, errors.Join(p.store.EndSessions(ctx, []*store.Session{x}), problem.New(problem.Conflict, "the account has been deleted in the meantime"))
+	}
+	if replaces && before.Session != x.ID {
 		if err := p.end(ctx, before.Account, before.Session); err != nil && !problem.Is(err, problem.NotFound) {
 			return Signed{}, err
 		}
@@ -139,7 +149,14 @@ func (p *People) again(ctx context.Context, owner *store.Account, s session) (*s
 		return nil, err
 	}
 	for _, x := range there {
-		if x.ID == s.id && x.StandsFor(owner, time.Now()) && subtle.ConstantTimeCompare(x.Hash, s.secret.hash()) == 1 {
+		if x.ID != s.id || !x.StandsFor(owner, time.Now()) || subtle.ConstantTimeCompare(x.Hash, s.secret.hash()) != 1 {
+			continue
+		}
+		idle, err := p.idled(ctx, x, time.Now())
+		if err != nil {
+			return nil, err
+		}
+		if !idle {
 			return x, nil
 		}
 	}

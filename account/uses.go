@@ -17,9 +17,10 @@ const (
 	useDelay = 5 * time.Second
 	// usesAtOnce is how many uses one command writes down.
 	usesAtOnce = 1000
-	// maxUses is how many sessions are kept in mind. Past it, some uses aren't noted, and
-	// some are read again: 16 MB at most.
-	maxUses = 100_000
+	// maxUses is how many sessions are kept in mind, and maxPending how many uses wait to be
+	// written down: past them, some are read again, and some aren't noted. 16 MB at most.
+	maxUses    = 100_000
+	maxPending = 10_000
 )
 
 // uses is which sessions this replica has seen used. It is safe for concurrent use, and
@@ -48,7 +49,7 @@ func (p *People) Use(token string) {
 	if at.Sub(u.known[session]) < useSpacing {
 		return
 	}
-	if _, there := u.pending[token]; there || len(u.pending) < maxUses {
+	if _, there := u.pending[token]; there || len(u.pending) < maxPending {
 		u.pending[token] = at
 	}
 }

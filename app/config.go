@@ -273,10 +273,10 @@ func Configure(args []string, lookup func(string) (string, bool)) (Config, []str
 // refuse says what is wrong with a value and what would be right.
 func (v variable) refuse(value string, err error) error {
 	got := fmt.Sprintf("%.80q", value)
-	if v.secret() {
+	if v.secret() { // a password can be anywhere in what isn't a right URL
 		got = "something else"
-		if u, e := url.Parse(value); e == nil && u.Scheme != "" {
-			got = fmt.Sprintf("%.80q", u.Redacted())
+		if scheme, _, ok := strings.Cut(value, "://"); ok && len(scheme) < 20 {
+			got = fmt.Sprintf("%q and something that isn't right", scheme+"://")
 		}
 	}
 	detail := ""
@@ -298,8 +298,8 @@ func (c Config) check() error {
 	if c.SMTPURL != "" && c.MailFrom == "" {
 		return errors.New("STOA_SMTP_URL needs STOA_MAIL_FROM: who mails are from, such as stoa@example.org")
 	}
-	if c.SMTPURL != "" && c.Production && c.Site == defaultSite {
-		return errors.New("STOA_SMTP_URL needs STOA_SITE_URL: the front end that links in mails lead to, such as https://example.org")
+	if c.SMTPURL != "" && c.Production && !strings.HasPrefix(c.Site, "https://") {
+		return errors.New("STOA_SMTP_URL needs STOA_SITE_URL: the front end that links in mails lead to, such as https://example.org; its codes may not go over http")
 	}
 	return nil
 }

@@ -227,9 +227,9 @@ The account is new. Within 24 hours, set its password where the front end has it
 
   %s
 
-or with this mutation:
+or with this mutation, the password in a variable:
 
-  mutation { passwordReset(input: {token: "%s", password: "…"}) { userErrors { message } } }
+  mutation($password: String!) { passwordReset(input: {token: "%s", password: $password}) { userErrors { message } } }
 `, a.mailer.ResetLink(code), code)
 	return err
 }

@@ -57,8 +57,10 @@ type Limiter struct {
 	prefix string
 	script *redis.Script
 	log    *slog.Logger
-	now    func() int64 // microseconds, of any origin, never going back
-	local  *table
+
+	patience time.Duration
+	now      func() int64 // microseconds, of any origin, never going back
+	local    *table
 
 	downUntil atomic.Int64 // on the clock of now; 0 while Redis is well
 }
@@ -69,7 +71,7 @@ func New(connection *bus.Connection, site string, log *slog.Logger) *Limiter {
 	return &Limiter{
 		redis: connection, prefix: "stoa:" + site + ":rate:", script: redis.NewScript(takeAll), log: log,
 		now:   func() int64 { return time.Since(start).Microseconds() + 1 },
-		local: newTable(maxKeys),
+		local: newTable(maxKeys), patience: patience,
 	}
 }
 
@@ -93,10 +95,10 @@ func (l *Limiter) TakeAll(ctx context.Context, charges []Charge) (wait time.Dura
 	if err := ctx.Err(); err != nil {
 		return 0, -1, fmt.Errorf("take from a rate: %w", err)
 	}
-	if l.ask() {
+	if ask, until := l.ask(); ask {
 		wait, which, err := l.shared(ctx, charges)
 		if err == nil {
-			l.reached()
+			l.reached(until)
 			return wait, which, nil
 		}
 		if ended := ctx.Err(); ended != nil {
@@ -110,20 +112,21 @@ func (l *Limiter) TakeAll(ctx context.Context, charges []Charge) (wait time.Dura
 
 // Reset fills the bucket of key, such as after a sign-in that succeeded. In Redis it does so
 // if it can: otherwise the bucket fills by itself, later.
-func (l *Limiter) Reset(ctx context.Context, key string) {
+func (l *Limiter) Reset(parent context.Context, key string) {
 	l.local.reset(key)
-	if !l.ask() {
+	ask, until := l.ask()
+	if !ask {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(parent, l.patience)
 	defer cancel()
 	if err := l.redis.Client.Del(ctx, l.prefix+key).Err(); err != nil {
-		if !errors.Is(err, context.Canceled) {
+		if ended := parent.Err(); ended == nil {
 			l.failed(err)
 		}
 		return
 	}
-	l.reached()
+	l.reached(until)
 }
 
 func check(charges []Charge) error {
@@ -144,20 +147,24 @@ func check(charges []Charge) error {
 }
 
 // ask says whether to ask Redis: it is well, or this caller is the one that tries it again.
-func (l *Limiter) ask() bool {
+// until is for reached.
+func (l *Limiter) ask() (ask bool, until int64) {
 	if l.redis == nil {
-		return false
+		return false, 0
 	}
-	until := l.downUntil.Load()
+	until = l.downUntil.Load()
 	if until == 0 {
-		return true
+		return true, 0
 	}
 	now := l.now()
-	return now >= until && l.downUntil.CompareAndSwap(until, now+outage.Microseconds())
+	next := now + outage.Microseconds()
+	return now >= until && l.downUntil.CompareAndSwap(until, next), next
 }
 
-func (l *Limiter) reached() {
-	if until := l.downUntil.Load(); until != 0 && l.downUntil.CompareAndSwap(until, 0) {
+// reached ends an outage when the one that tried again has got an answer; one that had asked
+// before the outage doesn't end it, so there is no more than one a second to log.
+func (l *Limiter) reached(until int64) {
+	if until != 0 && l.downUntil.CompareAndSwap(until, 0) {
 		l.log.Info("rates are counted in Redis again")
 	}
 }
@@ -198,7 +205,7 @@ return {wait, which, string.format('%.0f', now)}
 `
 
 func (l *Limiter) shared(ctx context.Context, charges []Charge) (wait time.Duration, which int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, l.patience)
 	defer cancel()
 	wait, which, _, err = l.run(ctx, charges)
 	return wait, which, err

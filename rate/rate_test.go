@@ -43,7 +43,13 @@ func each(t *testing.T, test func(t *testing.T, one, another *Limiter)) {
 	})
 	t.Run("Redis", func(t *testing.T) {
 		s := redistest.Start(t)
-		test(t, New(connect(t, s.URL()), "site", quiet), New(connect(t, s.URL()), "site", quiet))
+		open := func() *Limiter {
+			// Without the time limits, which a busy machine exceeds.
+			l := New(&bus.Connection{Client: s.Client(t)}, "site", quiet)
+			l.patience = time.Minute
+			return l
+		}
+		test(t, open(), open())
 	})
 }
 
@@ -149,9 +155,6 @@ func TestManyAtOnceGetTheBurstExactly(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if one.downUntil.Load() != 0 || another.downUntil.Load() != 0 {
-			t.Skip("Redis took longer than 250 ms: this machine is too busy to tell")
-		}
 		if n := taken.Load(); n != 100 {
 			t.Errorf("%d of 640 were taken out of a bucket of 100", n)
 		}
@@ -288,13 +291,22 @@ func TestRedisGoesAndComesBack(t *testing.T) {
 func TestOneTriesAgain(t *testing.T) {
 	l := New(&bus.Connection{}, "site", quiet)
 	l.failed(errors.New("away"))
-	if l.ask() {
+	if ask, _ := l.ask(); ask {
 		t.Error("asked within the second")
+	}
+	l.reached(0)
+	if l.downUntil.Load() == 0 {
+		t.Error("an answer to who had asked before the outage ended it")
 	}
 	later := l.now() + outage.Microseconds()
 	l.now = func() int64 { return later }
-	if !l.ask() || l.ask() {
+	first, until := l.ask()
+	if second, _ := l.ask(); !first || second {
 		t.Error("not exactly one of two tries again")
+	}
+	l.reached(until)
+	if ask, _ := l.ask(); !ask {
+		t.Error("Redis has answered, and isn't asked")
 	}
 }
 
@@ -318,7 +330,7 @@ func TestMadeUpKeysDoNotForgetAnEmptyBucket(t *testing.T) {
 }
 
 func BenchmarkTake(b *testing.B) {
-	limit := Limit{Burst: 1000, Per: time.Millisecond}
+	limit := Limit{Burst: 1_000_000_000, Per: time.Microsecond} // never empty
 	charges := []Charge{{"one", limit, 1}, {"two", limit, 1}, {"three", limit, 1}}
 	run := func(b *testing.B, l *Limiter) {
 		b.Run("One", func(b *testing.B) {

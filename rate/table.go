@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	// maxKeys is how many buckets a process keeps: some 4 MB, without a pointer for the
+	// maxKeys is how many buckets a process keeps: some 7 MB, without a pointer for the
 	// collector to follow.
 	maxKeys = 100_000
 

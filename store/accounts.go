@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,8 +21,8 @@ import (
 // there is none.
 func (s *Store) Accounts(ctx context.Context, ids []id.ID) ([]*Account, error) {
 	v, err := access.ViewerFrom(ctx)
-	if err != nil {
-		return nil, err
+	if err != nil || !v.SignedIn() {
+		return make([]*Account, len(ids)), err
 	}
 	found, err := s.tables.accounts.Get(ctx, s.cache, ids)
 	for i, a := range found {
@@ -149,17 +150,23 @@ func (s *Store) DeleteAccount(ctx context.Context, a *Account) error {
 	})
 }
 
-// ForgetAccount deletes what is left of an account that was deleted: sessions and codes.
-func (s *Store) ForgetAccount(ctx context.Context, account id.ID) error {
-	found, err := s.sessionsUnder(ctx, account)
+// ForgetAccount deletes what is left of an account that was deleted: its sessions, and the
+// codes and letters that are its or go to its address.
+func (s *Store) ForgetAccount(ctx context.Context, account id.ID, address string) error {
+	found, err := find[Session](ctx, s.db.Collection(sessions), bson.D{{Key: "accountId", Value: account}}, nil)
 	if err != nil {
 		return err
 	}
 	if err := s.forgetSessions(ctx, found); err != nil {
 		return err
 	}
-	if _, err := s.db.Collection(codes).DeleteMany(ctx, bson.D{{Key: "accountId", Value: account}}); err != nil {
-		return fmt.Errorf("delete the codes of %s: %w", account, err)
+	for _, left := range []struct {
+		collection, field string
+		value             any
+	}{{codes, "accountId", account}, {codes, "email", address}, {letters, "accountId", account}, {letters, "to", address}} {
+		if _, err := s.db.Collection(left.collection).DeleteMany(ctx, bson.D{{Key: left.field, Value: left.value}}); err != nil {
+			return fmt.Errorf("delete the %s of %s: %w", left.collection, account, err)
+		}
 	}
 	return nil
 }
@@ -168,8 +175,8 @@ func (s *Store) ForgetAccount(ctx context.Context, account id.ID) error {
 // order: nil where there is none.
 func (s *Store) Sessions(ctx context.Context, ids []id.ID) ([]*Session, error) {
 	v, err := access.ViewerFrom(ctx)
-	if err != nil {
-		return nil, err
+	if err != nil || !v.SignedIn() {
+		return make([]*Session, len(ids)), err
 	}
 	found, err := s.tables.sessions.Get(ctx, s.cache, ids)
 	if err != nil {
@@ -208,13 +215,8 @@ func sessionKeys(xs ...*Session) []string {
 // SessionsUnder returns the sessions of an account that aren't ended, the newest first, as
 // they are in the database now.
 func (s *Store) SessionsUnder(ctx context.Context, account id.ID) ([]*Session, error) {
-	found, err := s.sessionsUnder(ctx, account)
-	return slices.DeleteFunc(found, func(x *Session) bool { return x.Ended }), err
-}
-
-func (s *Store) sessionsUnder(ctx context.Context, account id.ID) ([]*Session, error) {
 	access.MarkPrivate(ctx)
-	found, err := find[Session](ctx, s.db.Collection(sessions), bson.D{{Key: "accountId", Value: account}}, nil)
+	found, err := find[Session](ctx, s.db.Collection(sessions), sessionsOf([]id.ID{account}), nil)
 	slices.SortFunc(found, func(a, b *Session) int { return strings.Compare(string(b.ID), string(a.ID)) })
 	return found, err
 }
@@ -243,10 +245,19 @@ func sessionIDs(xs []*Session) []id.ID {
 	return ids
 }
 
-func (s *Store) forgetSessions(ctx context.Context, xs []*Session) error {
-	if len(xs) == 0 {
-		return nil
+// writtenAtOnce is how many documents one write changes, so that it ends in time.
+const writtenAtOnce = 1000
+
+func (s *Store) forgetSessions(ctx context.Context, all []*Session) error {
+	for xs := range slices.Chunk(all, writtenAtOnce) {
+		if err := s.forgetSome(ctx, xs); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+func (s *Store) forgetSome(ctx context.Context, xs []*Session) error {
 	return s.write(ctx, sessionKeys(xs...), func(ctx context.Context) error {
 		ids := sessionIDs(xs)
 		for _, collection := range []string{uses, sessions} {
@@ -324,6 +335,12 @@ func (s *Store) DeleteCode(ctx context.Context, hash string) (bool, error) {
 	return result.DeletedCount == 1, nil
 }
 
+// HasLetter says whether there is, or was, a letter.
+func (s *Store) HasLetter(ctx context.Context, letter id.ID) (bool, error) {
+	found, err := find[Letter](ctx, s.db.Collection(letters), bson.D{{Key: "_id", Value: letter}}, nil)
+	return len(found) > 0, err
+}
+
 // AddLetter stores a letter that is to be sent. One that was added before is left as it is.
 func (s *Store) AddLetter(ctx context.Context, l *Letter) error {
 	return s.write(ctx, []string{lettersKey}, func(ctx context.Context) error {
@@ -385,43 +402,58 @@ func (s *Store) changeLetter(ctx context.Context, letter id.ID, change bson.D) e
 	})
 }
 
-// Sweep deletes what has ended by now: sessions, and those not used since idle; codes; what
-// is left of letters and claims a day after they were made.
+// Sweep deletes what has ended by now: sessions, a day after they were made at the
+// earliest; codes; what is left of letters and claims. It ends sessions that weren't used
+// since idle. What it can't delete now is there for the next sweep.
 func (s *Store) Sweep(ctx context.Context, now, idle time.Time) error {
-	ended, err := find[Session](ctx, s.db.Collection(sessions), bson.D{{Key: "endsAt", Value: bson.D{{Key: "$lte", Value: now}}}}, nil)
-	if err != nil {
-		return err
-	}
+	return errors.Join(
+		s.endIdle(ctx, idle),
+		s.sweepSessions(ctx, bson.D{{Key: "endsAt", Value: bson.D{{Key: "$lte", Value: now}}}}),
+		s.sweepSessions(ctx, bson.D{{Key: "ended", Value: true}, {Key: "createdAt", Value: bson.D{{Key: "$lte", Value: now.Add(-claimFor)}}}}),
+		s.sweep(ctx, codes, "endsAt", now),
+		s.sweep(ctx, letters, "createdAt", now.Add(-2*claimFor)), // later than the claims that name them
+		s.sweep(ctx, claims, "at", now.Add(-claimFor)),
+	)
+}
+
+// endIdle ends the sessions that were used last at a time or before.
+func (s *Store) endIdle(ctx context.Context, idle time.Time) error {
 	unused, err := find[Use](ctx, s.db.Collection(uses), bson.D{{Key: "at", Value: bson.D{{Key: "$lte", Value: idle}}}}, nil)
 	if err != nil {
 		return err
 	}
-	if len(unused) > 0 {
-		ids := make([]id.ID, len(unused))
-		for i, u := range unused {
+	for some := range slices.Chunk(unused, writtenAtOnce) {
+		ids := make([]id.ID, len(some))
+		for i, u := range some {
 			ids[i] = u.Session
 		}
-		idle, err := find[Session](ctx, s.db.Collection(sessions), in("_id", ids), nil)
+		found, err := find[Session](ctx, s.db.Collection(sessions), in("_id", ids), nil)
 		if err != nil {
 			return err
 		}
-		ended = append(ended, idle...)
+		if err := s.EndSessions(ctx, found); err != nil {
+			return err
+		}
+		if _, err := s.db.Collection(uses).DeleteMany(ctx, in("_id", ids)); err != nil {
+			return fmt.Errorf("sweep uses: %w", err)
+		}
 	}
-	if err := s.forgetSessions(ctx, ended); err != nil {
+	return nil
+}
+
+func (s *Store) sweepSessions(ctx context.Context, filter bson.D) error {
+	found, err := find[Session](ctx, s.db.Collection(sessions), filter, nil)
+	if err != nil {
 		return err
 	}
-	for _, old := range []struct {
-		collection, field string
-		before            time.Time
-	}{
-		{codes, "endsAt", now},
-		{letters, "createdAt", now.Add(-2 * claimFor)}, // later than the claims that name them
-		{claims, "at", now.Add(-claimFor)},
-	} {
-		_, err := s.db.Collection(old.collection).DeleteMany(ctx, bson.D{{Key: old.field, Value: bson.D{{Key: "$lte", Value: old.before}}}})
-		if err != nil {
-			return fmt.Errorf("sweep %s: %w", old.collection, err)
-		}
+	return s.forgetSessions(ctx, found)
+}
+
+// sweep deletes from a collection what has a time that is no later than one.
+func (s *Store) sweep(ctx context.Context, collection, field string, before time.Time) error {
+	_, err := s.db.Collection(collection).DeleteMany(ctx, bson.D{{Key: field, Value: bson.D{{Key: "$lte", Value: before}}}})
+	if err != nil {
+		return fmt.Errorf("sweep %s: %w", collection, err)
 	}
 	return nil
 }

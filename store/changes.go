@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -295,6 +296,20 @@ func (s *Store) Unfinished(ctx context.Context, task string) (bool, error) {
 		return false, fmt.Errorf("look whether %s was finished: %w", task, err)
 	}
 	return err == nil, nil
+}
+
+// Tasks returns those that were begun and not finished, and whose names begin with a prefix.
+func (s *Store) Tasks(ctx context.Context, prefix string) ([]string, error) {
+	type document struct {
+		ID string `bson:"_id"`
+	}
+	from := "task/" + prefix
+	found, err := find[document](ctx, s.db.Collection(meta), bson.D{{Key: "_id", Value: bson.D{{Key: "$gte", Value: from}, {Key: "$lt", Value: from + "\U0010ffff"}}}}, nil)
+	out := make([]string, len(found))
+	for i, d := range found {
+		out[i] = strings.TrimPrefix(d.ID, "task/")
+	}
+	return out, err
 }
 
 // Finish takes back what Begin noted.

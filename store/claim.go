@@ -27,8 +27,8 @@ const (
 
 // Claim is the right to make a thing once, however often it is asked for.
 type Claim struct {
-	// Caller is who asks: an account's id, or what else is known to nobody but the one who
-	// asks. Keys of different callers have nothing to do with each other.
+	// Caller is who asks: an account's id, or the address that is written to. Keys of
+	// different callers have nothing to do with each other.
 	Caller string
 	// Key is the client's, random, minKey to maxKey printable characters.
 	Key string
@@ -52,7 +52,7 @@ type claimDocument struct {
 // find the same thing. What was said to them isn't kept: it is looked up anew for whoever
 // asks now.
 func (s *Store) Claim(ctx context.Context, c Claim) (time.Time, error) {
-	if err := checkKey(c.Key); err != nil {
+	if err := CheckKey(&c.Key); err != nil {
 		return time.Time{}, err
 	}
 	input, err := c.input()
@@ -86,8 +86,9 @@ func (c Claim) id() string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// input is a fingerprint of what is asked for. The key, which isn't stored, is its secret:
-// there may be a password in the input.
+// input is a fingerprint of what is asked for. The key, which isn't stored, is its secret,
+// so that who steals the fingerprints can't try inputs; but some clients' keys aren't as
+// random as they should be, so that a password belongs into it as its hash only.
 func (c Claim) input() ([]byte, error) {
 	text, err := json.Marshal([]any{c.Mutation, c.Input})
 	if err != nil {
@@ -98,7 +99,12 @@ func (c Claim) input() ([]byte, error) {
 	return mac.Sum(nil), nil
 }
 
-func checkKey(key string) error {
+// CheckKey says what is wrong with an idempotency key: Invalid; nil where there is none.
+func CheckKey(given *string) error {
+	if given == nil {
+		return nil
+	}
+	key := *given
 	for _, c := range []byte(key) {
 		if c <= ' ' || c > '~' {
 			return problem.New(problem.Invalid, "idempotencyKey takes printable ASCII without spaces, such as a random UUID").At("idempotencyKey")

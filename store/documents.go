@@ -131,8 +131,8 @@ type Session struct {
 	Address   string    `bson:"address"`
 	CreatedAt time.Time `bson:"createdAt"`
 	EndsAt    time.Time `bson:"endsAt"` // at the latest
-	// Ended stays in the database until EndsAt, so that what is made again under the same
-	// idempotency key doesn't come back to life.
+	// Ended ones stay in the database for as long as an idempotency key is remembered, so
+	// that what is made again under the same key doesn't come back to life.
 	Ended bool `bson:"ended"`
 }
 
@@ -159,6 +159,7 @@ type Code struct {
 	AccountID    id.ID     `bson:"accountId,omitempty"`    // for VerifyCode: "", there is none yet
 	Epoch        int64     `bson:"epoch,omitempty"`        // the account's: a later one makes the code worthless
 	Email        string    `bson:"email"`                  // that it was sent to
+	Replaces     string    `bson:"replaces,omitempty"`     // for EmailCode: the account's address so far
 	Name         string    `bson:"name,omitempty"`         // for VerifyCode
 	PasswordHash string    `bson:"passwordHash,omitempty"` // for VerifyCode
 	EndsAt       time.Time `bson:"endsAt"`
@@ -186,8 +187,8 @@ type Letter struct {
 	Name         string     `bson:"name,omitempty"`
 	PasswordHash string     `bson:"passwordHash,omitempty"` // for RegisterLetter
 	AccountID    id.ID      `bson:"accountId,omitempty"`    // whose it is, where that is known
-	Epoch        int64      `bson:"epoch,omitempty"`        // for EmailLetter: the account's
-	Other        string     `bson:"other,omitempty"`        // for EmailNotice: the new address
+	Epoch        int64      `bson:"epoch,omitempty"`        // for EmailLetter: the account's; for PasswordNotice: the one it gets
+	Other        string     `bson:"other,omitempty"`        // for EmailLetter: the address so far; for EmailNotice: the new one
 	CreatedAt    time.Time  `bson:"createdAt"`
 	NextAt       time.Time  `bson:"nextAt,omitempty"` // when to try to send it; zero once that is over
 	Attempts     int        `bson:"attempts"`

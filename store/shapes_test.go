@@ -86,7 +86,7 @@ func (i index) covers(q shape) bool {
 // sort, then range): first come all fields that are compared with a value, then those that
 // q sorts by, all in its direction or all against it, or else the one with bounds.
 func serving(q shape) []index {
-	if slices.Contains(q.equal, "_id") {
+	if slices.Contains(q.equal, "_id") || len(q.equal)+len(q.sort) == 0 && slices.Equal(q.ranges, []string{"_id"}) {
 		return []index{{collection: q.collection, fields: []string{"_id"}, unique: true}}
 	}
 	for _, i := range indexes { // one document at most, whatever else is asked of it
@@ -323,7 +323,7 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 		"ForgetAccount": func(ctx context.Context) {
 			gone := &Session{ID: id.New(id.Session), AccountID: id.New(id.Account)}
 			check(t, s.AddSession(ctx, gone))
-			check(t, s.ForgetAccount(ctx, gone.AccountID))
+			check(t, s.ForgetAccount(ctx, gone.AccountID, "gone"))
 		},
 		"Sessions":      func(ctx context.Context) { done(s.Sessions(ctx, []id.ID{session.ID, id.New(id.Session)})) },
 		"AddSession":    func(ctx context.Context) { check(t, s.AddSession(ctx, &Session{ID: id.New(id.Session)})) },
@@ -339,6 +339,8 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 		"Code":       func(ctx context.Context) { done(s.Code(ctx, ResetCode, "1", second(0))) },
 		"DeleteCode": func(ctx context.Context) { done(s.DeleteCode(ctx, "1")) },
 		"AddLetter":  func(ctx context.Context) { check(t, s.AddLetter(ctx, &Letter{ID: id.New(id.Letter)})) },
+		"HasLetter":  func(ctx context.Context) { done(s.HasLetter(ctx, letter.ID)) },
+		"Tasks":      func(ctx context.Context) { done(s.Tasks(ctx, "task")) },
 		"NextLetter": func(ctx context.Context) { _, _, err := s.NextLetter(ctx); check(t, err) },
 		"DueLetters": func(ctx context.Context) { done(s.DueLetters(ctx, second(0))) },
 		"TakeLetter": func(ctx context.Context) { done(s.TakeLetter(ctx, letter, second(100))) },

@@ -65,6 +65,8 @@ var homes = []struct {
 	{"github.com/99designs/gqlgen/", []string{"app", "gateway", "graph", "graph/generated", "graph/scalar"}},
 	{"net/http", []string{"app", "gateway", "gateway/playground", "mail"}},
 	{"github.com/wneessen/", []string{"mail"}},
+	{"github.com/coder/websocket", []string{"gateway"}},
+	{"github.com/rs/cors", []string{"gateway"}},
 	{"math/rand", nil},
 }
 

@@ -55,6 +55,7 @@ func Check(password string, minimum int, personal ...string) error {
 // in the order of their bytes, below a header and an empty line.
 //
 // Written by: go run common_write.go zxcvbn-ts-language-common-4.1.3.tgz
+//
 //go:embed common.txt
 var common string
 

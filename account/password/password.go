@@ -8,6 +8,7 @@ package password
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -86,12 +87,24 @@ func NewHasher(o Options) *Hasher {
 // which are Check's business: UTF-8 and the greatest length, else Invalid. It returns
 // Throttled when too many wait already, and ctx's error when ctx ends before its turn.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
+	var salt [saltBytes]byte
+	_, _ = rand.Read(salt[:]) // never fails: crypto/rand
+	return h.hash(ctx, password, salt[:])
+}
+
+// HashAgain is Hash with a salt that follows from seed: the same for the same password and
+// seed. The seed must be as random as a salt is, and of one account.
+func (h *Hasher) HashAgain(ctx context.Context, password, seed string) (string, error) {
+	sum := sha256.Sum256([]byte("salt\x00" + seed))
+	return h.hash(ctx, password, sum[:saltBytes])
+}
+
+func (h *Hasher) hash(ctx context.Context, password string, salt []byte) (string, error) {
 	normal, err := normalise(password)
 	if err != nil {
 		return "", err
 	}
-	e := encoded{params: h.params, salt: make([]byte, saltBytes)}
-	_, _ = rand.Read(e.salt) // never fails: crypto/rand
+	e := encoded{params: h.params, salt: salt}
 	e.key, err = h.key(ctx, normal, e.params, e.salt, keyBytes)
 	if err != nil {
 		return "", err

@@ -2083,8 +2083,8 @@ extend type Mutation {
   accountRoleSet("Who gets which role." input: AccountRoleSetInput!): AccountRoleSetPayload! @auth(requires: ADMIN)
   "Sends a mail to the new address. Where that has no account, the mail brings the code for ` + "`" + `emailChangeConfirm` + "`" + `; where it has one, the mail says so. The answer is the same."
   emailChangeRequest("The new address." input: EmailChangeRequestInput!): EmailChangeRequestPayload! @auth(requires: CUSTOMER)
-  "Gives the account the address that the code was sent to, and tells the old address. Takes the code of the mail, within an hour; nobody needs to be signed in."
-  emailChangeConfirm("The code of the mail." input: EmailChangeConfirmInput!): EmailChangeConfirmPayload!
+  "Gives the viewer's account the address that the code was sent to, and tells the old address. Takes the code of the mail, within an hour."
+  emailChangeConfirm("The code of the mail." input: EmailChangeConfirmInput!): EmailChangeConfirmPayload! @auth(requires: CUSTOMER)
   "Changes the viewer's password. All sessions of the account end; the viewer's goes on under a new token, in the cookie where the old one was in a cookie."
   passwordChange("The old and the new password." input: PasswordChangeInput!): PasswordChangePayload! @auth(requires: CUSTOMER)
   "Sends a mail to the address. Where it has an account, the mail brings the code for ` + "`" + `passwordReset` + "`" + `; where it has none, the mail says so. The answer is the same."
@@ -6714,7 +6714,25 @@ func (ec *executionContext) _Mutation_emailChangeConfirm(ctx context.Context, fi
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().EmailChangeConfirm(ctx, fc.Args["input"].(account.Coming))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				requires, err := ec.unmarshalNRole2stoaᚋaccessᚐRole(ctx, "CUSTOMER")
+				if err != nil {
+					var zeroVal *EmailChangeConfirmPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *EmailChangeConfirmPayload
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, requires)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *EmailChangeConfirmPayload) graphql.Marshaler {
 			return ec.marshalNEmailChangeConfirmPayload2ᚖstoaᚋgraphᚋgeneratedᚐEmailChangeConfirmPayload(ctx, selections, v)
 		},
