@@ -237,47 +237,64 @@ func writeExchanges(t *testing.T, path string, all []exchange) {
 	}
 }
 
-// ask sends the request of an exchange from an address.
-func ask(t *testing.T, s *stoatest.Stoa, people map[string]stoatest.Person, from, request string) stoatest.Answer {
+// sent is the request of an exchange, as its comments say.
+type sent struct {
+	stoatest.Request
+	as    string // who of the cast; "" for nobody
+	often int
+	mail  string // the kind and the address of what comes of it; "" for nothing
+}
+
+func requestOf(t *testing.T, request string) sent {
 	t.Helper()
-	ask := stoatest.Request{Query: request, Header: map[string]string{"X-Forwarded-For": from, "User-Agent": "A browser"}}
-	often, expected := 1, ""
+	r := sent{Request: stoatest.Request{Query: request}, often: 1}
 	for line := range strings.Lines(request) {
 		if text, ok := strings.CutPrefix(line, variables); ok {
-			if err := json.Unmarshal([]byte(text), &ask.Variables); err != nil {
+			if err := json.Unmarshal([]byte(text), &r.Variables); err != nil {
 				t.Fatalf("the variables of\n%s\n%v", request, err)
 			}
 		}
 		if text, ok := strings.CutPrefix(line, operation); ok {
-			ask.Operation = strings.TrimSpace(text)
+			r.Operation = strings.TrimSpace(text)
 		}
 		if text, ok := strings.CutPrefix(line, as); ok {
-			who, ok := people[strings.TrimSpace(text)]
-			if !ok {
-				t.Fatalf("nobody in the cast is called %q:\n%s", strings.TrimSpace(text), request)
-			}
-			ask.Token = who.Token
+			r.as = strings.TrimSpace(text)
 		}
 		if text, ok := strings.CutPrefix(line, bearer); ok {
-			ask.Token = strings.TrimSpace(text)
+			r.Token = strings.TrimSpace(text)
 		}
 		if text, ok := strings.CutPrefix(line, times); ok {
 			var err error
-			often, err = strconv.Atoi(strings.TrimSpace(text))
+			r.often, err = strconv.Atoi(strings.TrimSpace(text))
 			check(t, err)
 		}
 		if text, ok := strings.CutPrefix(line, mail); ok {
-			expected = strings.TrimSpace(text)
+			r.mail = strings.TrimSpace(text)
 		}
 	}
+	return r
+}
+
+// ask sends the request of an exchange from an address.
+func ask(t *testing.T, s *stoatest.Stoa, people map[string]stoatest.Person, from, request string) stoatest.Answer {
+	t.Helper()
+	r := requestOf(t, request)
+	r.Header = map[string]string{"X-Forwarded-For": from, "User-Agent": "A browser"}
+	if r.as != "" {
+		who, ok := people[r.as]
+		if !ok {
+			t.Fatalf("nobody in the cast is called %q:\n%s", r.as, request)
+		}
+		r.Token = who.Token
+	}
 	var a stoatest.Answer
-	for range often {
+	for range r.often {
 		var err error
-		if a, err = s.Send(ask); err != nil {
+		if a, err = s.Send(r.Request); err != nil {
 			t.Fatalf("%s\n%v", request, err)
 		}
 	}
-	if kind, to, ok := strings.Cut(expected, " "); ok {
+	if kind, to, ok := strings.Cut(r.mail, " "); ok {
 		s.Mail(t, kind, to)
 	}
 	return a

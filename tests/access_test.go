@@ -1,0 +1,675 @@
+package tests
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	gql "github.com/vektah/gqlparser/v2/ast"
+
+	"stoa/access"
+	"stoa/id"
+	"stoa/store"
+	"stoa/tests/stoatest"
+)
+
+// The access matrix is access.txt: for everything that the schema has, what comes of it for
+// each who may ask. The rows are derived from the schema, so that a new field, argument or
+// mutation has none and fails; what the schema can't tell is in ways, given, things and
+// changes. UPDATE=1 go test ./tests -run TestAccess writes it anew; people review the diff.
+
+const matrixFile = "access.txt"
+
+const matrixHead = `# Who may what: a row for each field, argument and mutation of the schema, made by
+# access_test.go. The owner is who the account is, and whose the session is, that is asked
+# for or about; customer and other have accounts and sessions of their own.
+#
+#   shown      a value came, if only an empty text or a page
+#   empty      a list came without anything in it
+#   null       the field is null
+#   not found  what the field is of is null: there is none, or not for whoever asks
+#   done       the mutation was done
+#   sign in    the error UNAUTHENTICATED
+#   forbidden  the error FORBIDDEN
+#   CODE       userErrors with this code
+`
+
+// callers are who asks, in the order of the columns. The owner, customer and other are
+// customers.
+var callers = []string{"anonymous", "customer", "owner", "other", "author", "editor", "staff", "admin"}
+
+func roleOf(caller string) access.Role {
+	if role := access.Role(strings.ToUpper(caller)); slices.Contains(access.Roles, role) {
+		return role
+	}
+	return access.Customer
+}
+
+// ways lead to one of each type, with %s for what is asked of it.
+var ways = map[string]string{
+	"Query":             `{ %s }`,
+	"Article":           `{ node(id: "<article how-to-fold>") { ... on Article { %s } } }`,
+	"Author":            `{ node(id: "<author ada>") { ... on Author { %s } } }`,
+	"Tag":               `{ node(id: "<tag ink>") { ... on Tag { %s } } }`,
+	"Comment":           `{ node(id: "<comment Jonas>") { ... on Comment { %s } } }`,
+	"Account":           `{ node(id: "<account owner>") { ... on Account { %s } } }`,
+	"Session":           `{ node(id: "<session owner>") { ... on Session { %s } } }`,
+	"Viewer":            `{ viewer { %s } }`,
+	"Heading":           `{ article(slug: "how-to-fold") { tableOfContents { %s } } }`,
+	"Image":             `{ article(slug: "how-to-fold") { cover { %s } } }`,
+	"PageInfo":          `{ articles { pageInfo { %s } } }`,
+	"Count":             `{ articles { count { %s } } }`,
+	"ArticleConnection": `{ articles { %s } }`,
+	"ArticleEdge":       `{ articles { edges { %s } } }`,
+	"AuthorConnection":  `{ authors { %s } }`,
+	"AuthorEdge":        `{ authors { edges { %s } } }`,
+	"TagConnection":     `{ tags { %s } }`,
+	"TagEdge":           `{ tags { edges { %s } } }`,
+	"CommentConnection": `{ article(slug: "how-to-fold") { comments { %s } } }`,
+	"CommentEdge":       `{ article(slug: "how-to-fold") { comments { edges { %s } } } }`,
+	"AccountConnection": `{ accounts { %s } }`,
+	"AccountEdge":       `{ accounts { edges { %s } } }`,
+	"SessionConnection": `{ viewer { sessions { %s } } }`,
+	"SessionEdge":       `{ viewer { sessions { edges { %s } } } }`,
+	"AccountError":      `mutation { accountVerify(input: {token: "wrong"}) { userErrors { %s } } }`,
+}
+
+// given are the values of arguments and of the fields of their input objects: by their
+// whole name, or by the argument's for all of that name.
+var given = map[string]string{
+	"first": "1", "last": "1", "max": "5", "words": "5",
+	"Query.node.id":    `"<article press>"`,
+	"Query.nodes.ids":  `["<article press>", "<account owner>"]`,
+	"Query.account.id": `"<account owner>"`, "Query.article.slug": `"press"`,
+	"Query.author.slug": `"ada"`, "Query.tag.slug": `"ink"`,
+	"ArticleWhere.tag": `"ink"`, "ArticleWhere.author": `"ada"`, "ArticleWhere.ids": `["<article press>"]`,
+	"ArticleWhere.publishedAfter": `"2026-05-01T00:00:00Z"`, "ArticleWhere.publishedBefore": `"2026-05-01T00:00:00Z"`,
+	"ArticleOrder.field": "TITLE", "ArticleOrder.direction": "ASC",
+	"AccountWhere.email": `"owner@example.org"`, "AccountWhere.role": "CUSTOMER",
+}
+
+// things are one of each kind in each state, asked for by their ids.
+var things = []struct{ what, typeName, id string }{
+	{"a published article", "Article", "<article press>"},
+	{"a draft", "Article", "<article unfinished>"},
+	{"a scheduled article", "Article", "<article tomorrow>"},
+	{"the text of a published article", "", "<text of press>"},
+	{"the text of a draft", "", "<text of unfinished>"},
+	{"an author", "Author", "<author ada>"},
+	{"an author of nothing published", "Author", "<author emile>"},
+	{"a tag", "Tag", "<tag ink>"},
+	{"a tag of nothing published", "Tag", "<tag letters>"},
+	{"a comment", "Comment", "<comment Petra>"},
+	{"a hidden comment", "Comment", "<comment Moritz>"},
+	{"an answer to a hidden comment", "Comment", "<comment Nora>"},
+	{"a comment on a draft", "Comment", "<comment Quentin>"},
+	{"the owner's account", "Account", "<account owner>"},
+	{"the session that the owner asks by", "Session", "<session owner>"},
+	{"another session of the owner", "Session", "<session spare>"},
+	{"an ended session of the owner", "Session", "<session ended>"},
+	{"an account that there isn't", "Account", "acc_01k9v6v0mvf5ts2c5zr0h4m8qd"},
+}
+
+// hidden are other ways to what isn't public; what is asked for is called asked.
+var hidden = []struct{ what, query string }{
+	{"Query.article: the slug of a draft", `{ asked: article(slug: "unfinished") { id } }`},
+	{"Query.article: the slug of a scheduled article", `{ asked: article(slug: "tomorrow") { id } }`},
+	{"Query.article: a former slug of a scheduled article", `{ asked: article(slug: "later") { id } }`},
+	{"Query.articles: drafts and scheduled articles by id", `{ articles(where: {ids: ["<article unfinished>", "<article tomorrow>"]}) { asked: nodes { id } } }`},
+	{"Query.articles: by the tag of a draft", `{ articles(where: {tag: "letters"}) { asked: nodes { id } } }`},
+	{"Query.articles: by the author of a scheduled article", `{ articles(where: {author: "emile"}) { asked: nodes { id } } }`},
+	{"Author.articles: of a scheduled article", `{ author(slug: "emile") { articles { asked: nodes { id } } } }`},
+	{"Tag.articles: of a draft", `{ tag(slug: "letters") { articles { asked: nodes { id } } } }`},
+	{"Comment.parent: of an answer to a hidden comment", `{ node(id: "<comment Nora>") { ... on Comment { asked: parent { id } } } }`},
+	{"Query.accounts: the owner's", `{ accounts(where: {email: "owner@example.org"}) { asked: nodes { id } } }`},
+}
+
+// change is one case of a mutation: input makes what it takes when caller asks about what
+// is target's. Both are made for this one call; the owner is both. Where nobody asks, caller
+// is nobody.
+type change struct {
+	mutation, what string
+	input          func(t *testing.T, s *stoatest.Stoa, caller, target stoatest.Person) string
+}
+
+func input(format string, values ...func(caller, target stoatest.Person) string) func(*testing.T, *stoatest.Stoa, stoatest.Person, stoatest.Person) string {
+	return func(_ *testing.T, _ *stoatest.Stoa, caller, target stoatest.Person) string {
+		all := make([]any, len(values))
+		for i, v := range values {
+			all[i] = v(caller, target)
+		}
+		return fmt.Sprintf(format, all...)
+	}
+}
+
+func targetEmail(_, target stoatest.Person) string   { return target.Email }
+func targetID(_, target stoatest.Person) string      { return string(target.ID) }
+func targetSession(_, target stoatest.Person) string { return string(target.Session) }
+
+func ownID(caller, target stoatest.Person) string {
+	if caller.Account == nil {
+		return string(target.ID)
+	}
+	return string(caller.ID)
+}
+
+// byCode takes a code that a mail brought to the target.
+func byCode(kind store.CodeKind, format string) func(*testing.T, *stoatest.Stoa, stoatest.Person, stoatest.Person) string {
+	return func(t *testing.T, s *stoatest.Stoa, _, target stoatest.Person) string {
+		c := store.Code{Kind: kind, AccountID: target.ID, Epoch: target.Epoch, Email: "new." + target.Email}
+		if kind == store.VerifyCode {
+			c = store.Code{Kind: kind, Name: "New", Email: "new." + target.Email}
+		}
+		return fmt.Sprintf(format, s.Code(t, c))
+	}
+}
+
+const another = "seven old lanterns" // password
+
+var changes = []change{
+	{"accountRegister", "", input(`email: "new.%s", password: "`+another+`", name: "New"`, targetEmail)},
+	{"accountRegister", "the owner's address", input(`email: "%s", password: "`+another+`", name: "New"`, targetEmail)},
+	{"accountVerify", "", byCode(store.VerifyCode, `token: "%s"`)},
+	{"accountUpdate", "", input(`name: "New"`)},
+	{"accountDelete", "", input(`password: "` + stoatest.Password + `"`)},
+	{"accountRoleSet", "the owner's", input(`accountId: "%s", role: AUTHOR`, targetID)},
+	{"accountRoleSet", "their own", input(`accountId: "%s", role: ADMIN`, ownID)},
+	{"emailChangeRequest", "", input(`email: "new.%s", password: "`+stoatest.Password+`"`, targetEmail)},
+	{"emailChangeConfirm", "the owner's", byCode(store.EmailCode, `token: "%s"`)},
+	{"passwordChange", "", input(`currentPassword: "` + stoatest.Password + `", newPassword: "` + another + `"`)},
+	{"passwordResetRequest", "the owner's", input(`email: "%s"`, targetEmail)},
+	{"passwordReset", "the owner's", byCode(store.ResetCode, `token: "%s", password: "`+another+`"`)},
+	{"sessionCreate", "the owner's", input(`email: "%s", password: "`+stoatest.Password+`"`, targetEmail)},
+	{"sessionCreate", "the owner's, by cookie", input(`email: "%s", password: "`+stoatest.Password+`", delivery: COOKIE`, targetEmail)},
+	{"sessionRevoke", "the one that asks", input(``)},
+	{"sessionRevoke", "one of the owner's", input(`id: "%s"`, targetSession)},
+	{"sessionsRevokeOthers", "", nil},
+}
+
+// row is what comes of one thing for each caller; without any it is a title.
+type row struct {
+	what string
+	came []string
+}
+
+// matrix asks everything as everybody.
+type matrix struct {
+	schema *gql.Schema
+	s      *stoatest.Stoa
+	known  *names
+	people map[string]stoatest.Person // without anonymous
+	asked  int                        // so far: each call comes from an address of its own
+	rows   []row
+
+	// try is called for each query, with what it shows; query makes it for a caller.
+	try func(t *testing.T, what string, query func(caller string) string)
+}
+
+func TestAccessIsAsTheTableSays(t *testing.T) {
+	m := openMatrix(t)
+	m.queries(t)
+	m.title("Mutation")
+	m.mutations(t)
+	m.compare(t)
+}
+
+// queries tries everything that is no mutation.
+func (m *matrix) queries(t *testing.T) {
+	t.Helper()
+	m.title("By id")
+	for _, possible := range m.schema.PossibleTypes["Node"] {
+		if !slices.ContainsFunc(things, func(x struct{ what, typeName, id string }) bool { return x.typeName == possible.Name }) {
+			t.Errorf("there is no %s among the things that are asked for by id", possible.Name)
+		}
+	}
+	for _, x := range things {
+		m.ask(t, "Query.node: "+x.what, fmt.Sprintf(`{ asked: node(id: "%s") { id } }`, x.id))
+		m.ask(t, "Query.nodes: "+x.what, fmt.Sprintf(`{ asked: nodes(ids: ["%s"]) { id } }`, x.id))
+	}
+	m.title("By other ways")
+	for _, x := range hidden {
+		m.ask(t, x.what, x.query)
+	}
+	payloads := map[string]bool{}
+	for _, f := range m.schema.Mutation.Fields {
+		payloads[f.Type.Name()] = true
+	}
+	for _, d := range m.objects() {
+		if payloads[d.Name] || d == m.schema.Mutation {
+			continue
+		}
+		way, ok := ways[d.Name]
+		if !ok {
+			t.Errorf("no way leads to %s: say in ways how to reach one", d.Name)
+			continue
+		}
+		m.title(d.Name)
+		for _, f := range d.Fields {
+			if !strings.HasPrefix(f.Name, "__") {
+				m.field(t, way, d, f)
+			}
+		}
+	}
+}
+
+func openMatrix(t *testing.T) *matrix {
+	t.Helper()
+	m := &matrix{schema: schema(t), s: stoatest.Start(t, nil), people: map[string]stoatest.Person{}}
+	m.try = m.askEach
+	m.known = publish(t, m.s)
+	for _, name := range callers[1:] {
+		p := m.s.Join(t, name+"@example.org", name, roleOf(name), time.Time{})
+		m.people[name] = p
+		m.known.call(string(p.ID), "account "+name)
+		m.known.call(string(p.Session), "session "+name)
+	}
+	owner := m.people["owner"]
+	spare, _ := m.s.SignIn(t, owner.Account)
+	ended, _ := m.s.SignIn(t, owner.Account)
+	m.known.call(string(spare), "session spare")
+	m.known.call(string(ended), "session ended")
+	there, err := m.s.Store.SessionsUnder(t.Context(), owner.ID)
+	check(t, err)
+	check(t, m.s.Store.EndSessions(t.Context(), slices.DeleteFunc(there, func(x *store.Session) bool { return x.ID != ended })))
+	check(t, m.s.Store.NoteUses(t.Context(), map[id.ID]time.Time{owner.Session: time.Now()}, time.Minute))
+	return m
+}
+
+// objects are the types that have fields, in the order of the schema.
+func (m *matrix) objects() []*gql.Definition {
+	var all []*gql.Definition
+	for _, d := range m.schema.Types {
+		if d.Kind == gql.Object && !d.BuiltIn && !strings.HasPrefix(d.Name, "__") {
+			all = append(all, d)
+		}
+	}
+	slices.SortFunc(all, func(a, b *gql.Definition) int { return a.Position.Start - b.Position.Start })
+	return all
+}
+
+func (m *matrix) title(text string) { m.rows = append(m.rows, row{what: text}) }
+
+// field asks for a field without the arguments that can be left out, and with each of them.
+func (m *matrix) field(t *testing.T, way string, d *gql.Definition, f *gql.FieldDefinition) {
+	t.Helper()
+	var required []string
+	for _, a := range f.Arguments {
+		if a.Type.NonNull && a.DefaultValue == nil {
+			required = append(required, a.Name+": "+m.value(t, d.Name+"."+f.Name+"."+a.Name, a.Name))
+		}
+	}
+	name := d.Name + "." + f.Name
+	query := func(arguments ...string) string {
+		text := "asked: " + f.Name
+		if len(arguments) > 0 {
+			text += "(" + strings.Join(arguments, ", ") + ")"
+		}
+		if m.schema.Types[f.Type.Name()].IsCompositeType() {
+			text += " { __typename }"
+		}
+		return fmt.Sprintf(way, text)
+	}
+	m.ask(t, name, query(required...))
+	for _, a := range f.Arguments {
+		if a.Type.NonNull && a.DefaultValue == nil {
+			continue
+		}
+		with := func(value string) string { return query(append(slices.Clone(required), a.Name+": "+value)...) }
+		of := m.schema.Types[a.Type.Name()]
+		switch {
+		case of.Kind == gql.InputObject:
+			for _, member := range of.Fields {
+				value := m.value(t, of.Name+"."+member.Name, "")
+				m.ask(t, fmt.Sprintf("%s(%s.%s:)", name, a.Name, member.Name), with("{"+member.Name+": "+value+"}"))
+			}
+		case a.Name == "after" || a.Name == "before":
+			cursor := strings.Replace(query(required...), "{ __typename }", "{ pageInfo { startCursor } }", 1)
+			m.try(t, fmt.Sprintf("%s(%s:)", name, a.Name), func(caller string) string { return with(m.cursor(t, caller, cursor)) })
+		default:
+			m.ask(t, fmt.Sprintf("%s(%s:)", name, a.Name), with(m.value(t, name+"."+a.Name, a.Name)))
+		}
+	}
+}
+
+func (m *matrix) value(t *testing.T, whole, short string) string {
+	t.Helper()
+	if v, ok := given[whole]; ok {
+		return v
+	}
+	v, ok := given[short]
+	if !ok {
+		t.Fatalf("what is %s? Say so in given", whole)
+	}
+	return v
+}
+
+// cursor is one of the list that a query leads to; any text where there is none for caller.
+func (m *matrix) cursor(t *testing.T, caller, query string) string {
+	t.Helper()
+	found := `"none"`
+	eachObject(m.send(t, m.people[caller].Token, query).data, func(o map[string]any) {
+		if cursor, ok := o["startCursor"].(string); ok {
+			found = fmt.Sprintf("%q", cursor)
+		}
+	})
+	return found
+}
+
+// ask tries a query in which what is asked for is called asked.
+func (m *matrix) ask(t *testing.T, what, query string) {
+	t.Helper()
+	m.try(t, what, func(string) string { return query })
+}
+
+// askEach adds a row of what comes of a query for each caller.
+func (m *matrix) askEach(t *testing.T, what string, query func(caller string) string) {
+	t.Helper()
+	r := row{what: what}
+	for _, caller := range callers {
+		a := m.send(t, m.people[caller].Token, query(caller))
+		came := a.refused()
+		if came == "" {
+			came = cameOf(a.data)
+		}
+		r.came = append(r.came, came)
+	}
+	m.rows = append(m.rows, r)
+}
+
+// answered is an answer, decoded.
+type answered struct {
+	data  any
+	codes []string // of its errors
+}
+
+func (m *matrix) send(t *testing.T, token, query string) answered {
+	t.Helper()
+	m.asked++
+	from := fmt.Sprintf("10.0.%d.%d", m.asked/250, m.asked%250+1)
+	a, err := m.s.Send(stoatest.Request{Query: m.known.request(t, m.s, query), Token: token, Header: map[string]string{"X-Forwarded-For": from}})
+	check(t, err)
+	var out answered
+	if len(a.Data) > 0 {
+		check(t, json.Unmarshal(a.Data, &out.data))
+	}
+	for _, e := range a.Errors {
+		out.codes = append(out.codes, fmt.Sprint(e.Extensions["code"]))
+	}
+	slices.Sort(out.codes)
+	out.codes = slices.Compact(out.codes)
+	return out
+}
+
+// refused is how a row says that an answer has errors; "" where it has none.
+func (a answered) refused() string {
+	said := map[string]string{"UNAUTHENTICATED": "sign in", "FORBIDDEN": "forbidden"}
+	var all []string
+	for _, code := range a.codes {
+		if word, ok := said[code]; ok {
+			code = word
+		}
+		all = append(all, code)
+	}
+	return strings.Join(all, ", ")
+}
+
+// cameOf says what came under the name asked.
+func cameOf(data any) string {
+	switch v := data.(type) {
+	case []any:
+		if len(v) > 0 {
+			return cameOf(v[0])
+		}
+	case map[string]any:
+		asked, ok := v["asked"]
+		if !ok {
+			for _, only := range v { // the way there has one field at each step
+				return cameOf(only)
+			}
+		}
+		list, isList := asked.([]any)
+		switch {
+		case asked == nil || isList && len(list) == 1 && list[0] == nil:
+			return "null"
+		case isList && len(list) == 0:
+			return "empty"
+		}
+		return "shown"
+	}
+	return "not found"
+}
+
+// mutations does each change as everybody, to something new each time.
+func (m *matrix) mutations(t *testing.T) {
+	t.Helper()
+	for _, c := range changes {
+		if m.schema.Mutation.Fields.ForName(c.mutation) == nil {
+			t.Errorf("there is no mutation %s", c.mutation)
+		}
+	}
+	number := 0
+	for _, f := range m.schema.Mutation.Fields {
+		shown := false
+		for _, c := range changes {
+			if c.mutation != f.Name {
+				continue
+			}
+			all := []row{{what: "Mutation." + f.Name}}
+			if c.what != "" {
+				all[0].what += ": " + c.what
+			}
+			payload := m.schema.Types[f.Type.Name()]
+			selected := ""
+			for _, of := range payload.Fields {
+				switch {
+				case of.Name == "userErrors":
+					selected += " userErrors { code }"
+				case m.schema.Types[of.Type.Name()].IsCompositeType():
+					selected += " " + of.Name + " { __typename }"
+				default:
+					selected += " " + of.Name
+				}
+				all = append(all, row{what: payload.Name + "." + of.Name})
+			}
+			for _, caller := range callers {
+				number++
+				came := m.change(t, c, caller, number, selected)
+				all[0].came = append(all[0].came, came["done"])
+				for i, of := range payload.Fields {
+					all[i+1].came = append(all[i+1].came, came[of.Name])
+				}
+			}
+			if shown { // the payload's fields once
+				all = all[:1]
+			}
+			shown = true
+			m.rows = append(m.rows, all...)
+		}
+		if !shown {
+			t.Errorf("nothing in changes tries %s", f.Name)
+		}
+	}
+}
+
+// change does c as a caller; the number makes its people others than everybody else's. It
+// returns what came of it, under done, and of each field of the payload.
+func (m *matrix) change(t *testing.T, c change, caller string, number int, selected string) map[string]string {
+	t.Helper()
+	target := m.s.Join(t, fmt.Sprintf("target-%d@example.org", number), "Target", access.Customer, time.Time{})
+	asking := stoatest.Person{}
+	switch caller {
+	case "anonymous":
+	case "owner":
+		asking = target
+		asking.Session, asking.Token = m.s.SignIn(t, target.Account)
+	default:
+		asking = m.s.Join(t, fmt.Sprintf("caller-%d@example.org", number), "Caller", roleOf(caller), time.Time{})
+		_, _ = m.s.SignIn(t, asking.Account)
+	}
+	arguments := ""
+	if c.input != nil {
+		arguments = "(input: {" + c.input(t, m.s, asking, target) + "})"
+	}
+	before := m.state(t, target, asking)
+	a := m.send(t, asking.Token, "mutation { asked: "+c.mutation+arguments+" {"+selected+" } }")
+	came := map[string]string{"done": a.refused()}
+	payload, ok := a.data.(map[string]any)
+	var fields map[string]any
+	if ok {
+		fields, _ = payload["asked"].(map[string]any)
+	}
+	for name, value := range fields {
+		came[name] = "shown"
+		if value == nil {
+			came[name] = "null"
+		}
+	}
+	if errs, _ := fields["userErrors"].([]any); came["done"] == "" && len(errs) > 0 {
+		came["done"] = fmt.Sprint(errs[0].(map[string]any)["code"])
+	}
+	for name := range strings.FieldsSeq(selected) {
+		if _, ok := came[name]; !ok {
+			came[name] = "not found"
+		}
+	}
+	if came["done"] != "" {
+		if after := m.state(t, target, asking); after != before {
+			t.Errorf("%s by %s is answered %q, but it has changed\n%s into\n%s", c.mutation, caller, came["done"], before, after)
+		}
+		return came
+	}
+	came["done"] = "done"
+	return came
+}
+
+// state is everything that a mutation could change of some people.
+func (m *matrix) state(t *testing.T, people ...stoatest.Person) string {
+	t.Helper()
+	var text strings.Builder
+	for _, p := range people {
+		if p.Account == nil {
+			continue
+		}
+		secret, err := m.s.Store.SecretOf(t.Context(), p.ID)
+		check(t, err)
+		sessions, err := m.s.Store.SessionsUnder(t.Context(), p.ID)
+		check(t, err)
+		fmt.Fprintf(&text, "%+v with %d sessions\n", *secret, len(sessions))
+	}
+	return text.String()
+}
+
+// compare holds the rows against the file.
+func (m *matrix) compare(t *testing.T) {
+	t.Helper()
+	got := map[string]string{}
+	wide, cell := 0, len("anonymous")
+	for _, r := range m.rows {
+		wide = max(wide, len(r.what))
+		for _, came := range r.came {
+			cell = max(cell, len(came))
+		}
+	}
+	var text strings.Builder
+	text.WriteString(matrixHead)
+	line := func(what string, cells []string) {
+		padded := fmt.Sprintf("%-*s", wide, what)
+		for _, c := range cells {
+			padded += fmt.Sprintf("  %-*s", cell, c)
+		}
+		text.WriteString(strings.TrimRight(padded, " ") + "\n")
+	}
+	for _, r := range m.rows {
+		if r.came == nil {
+			text.WriteString("\n")
+			line("# "+r.what, callers)
+			continue
+		}
+		if _, twice := got[r.what]; twice {
+			t.Errorf("%s has two rows", r.what)
+		}
+		got[r.what] = strings.Join(r.came, " | ")
+		line(r.what, r.came)
+	}
+	if os.Getenv("UPDATE") != "" {
+		check(t, os.WriteFile(matrixFile, []byte(text.String()), 0o644))
+		return
+	}
+	want := readMatrix(t)
+	for _, what := range slices.Sorted(maps.Keys(got)) {
+		switch row, ok := want[what]; {
+		case !ok:
+			t.Errorf("%s has no row in %s; what comes of it for %v: %s", what, matrixFile, callers, got[what])
+		case row != got[what]:
+			t.Errorf("%s for %v\n  is %s\n  in %s it is %s", what, callers, got[what], matrixFile, row)
+		}
+	}
+	for _, what := range slices.Sorted(maps.Keys(want)) {
+		if _, ok := got[what]; !ok {
+			t.Errorf("%s has a row in %s, but isn't in the schema", what, matrixFile)
+		}
+	}
+}
+
+// readMatrix reads the file: columns are two spaces apart, or more.
+func readMatrix(t *testing.T) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile(matrixFile)
+	check(t, err)
+	rows := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		var cells []string
+		for cell := range strings.SplitSeq(line, "  ") {
+			if cell = strings.TrimSpace(cell); cell != "" {
+				cells = append(cells, cell)
+			}
+		}
+		if len(cells) == 0 || strings.HasPrefix(line, "#") {
+			continue
+		}
+		rows[cells[0]] = strings.Join(cells[1:], " | ")
+	}
+	return rows
+}
+
+// What takes an id is given that of every other kind of thing, while nothing is in memory:
+// it is answered without a fault, and the thing is there for everybody afterwards. What is
+// remembered is named by ids alone, so an id must never be looked up as what it isn't.
+func TestTheIDOfSomethingElseHarmsNothing(t *testing.T) {
+	m := openMatrix(t)
+	fine := func(caller, query string) string {
+		a := m.send(t, m.people[caller].Token, query)
+		if slices.Contains(a.codes, "INTERNAL") {
+			t.Errorf("%s is answered with a fault", m.known.request(t, m.s, query))
+		}
+		return cameOf(a.data)
+	}
+	tried := 0
+	for _, f := range m.schema.Query.Fields {
+		if len(f.Arguments) != 1 || f.Arguments[0].Type.Name() != "ID" {
+			continue
+		}
+		tried++
+		for _, x := range things {
+			node := fmt.Sprintf(`{ asked: node(id: "%s") { id } }`, x.id)
+			id := fmt.Sprintf("%q", x.id)
+			if f.Arguments[0].Type.Elem != nil {
+				id = "[" + id + "]"
+			}
+			before := fine("owner", node)
+			m.s.Store.Flush()
+			fine("admin", fmt.Sprintf(`{ asked: %s(%s: %s) { id } }`, f.Name, f.Arguments[0].Name, id))
+			if after := fine("owner", node); after != before {
+				t.Errorf("%s with the id of %s: it was %s by node, and is %s now", f.Name, x.what, before, after)
+			}
+		}
+	}
+	if tried < 3 {
+		t.Errorf("only %d fields take an id", tried)
+	}
+}

@@ -1,0 +1,407 @@
+package tests
+
+import (
+	"bytes"
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"log/slog"
+	"maps"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/executor"
+	"github.com/vektah/gqlparser/v2"
+	gql "github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/validator/rules"
+
+	"stoa/access"
+	"stoa/graph"
+)
+
+// Private by construction: an answer can't depend on who asks without being marked private,
+// so that a cache of whole answers needs nobody's care to be safe. Access tells who asks,
+// and marks; the first tests here show that nothing else tells, the last one that it holds
+// for every query there is.
+
+// mayLook is which files, or whole packages, call what in package access knows an answer.
+// It is the source of truth: what isn't here goes through what is.
+var mayLook = map[string][]string{
+	"gateway/graphql.go": {"Begin"},
+	"graph/refused.go":   {"Require"},                   // the directive @auth
+	"store/accounts.go":  {"ViewerFrom", "MarkPrivate"}, // who may see which account and session
+	"store/order.go":     {"MarkPrivate"},               // the list of an account's sessions
+	"account":            {"ViewerFrom", "Require", "ClientFrom", "ByCookie", "CookiesFrom", "Become", "Keep"},
+}
+
+// tellsNothing is what package access says of an answer without marking it.
+var tellsNothing = map[string]string{
+	"Begin":       "it makes the answer, of which nothing is known yet",
+	"CookiesFrom": "it tells how a request came, not from whom, and only a mutation comes so",
+}
+
+// knows is what else could tell who asks, by its name, and the packages that may say it.
+var knows = map[string][]string{
+	"Headers":       {"gateway/playground"}, // of gqlgen's operation: the gateway leaves them out; the page's are GraphiQL's
+	"Authenticate":  {"access", "app", "gateway"},
+	"Holds":         nil, // for what stays open: nobody yet
+	"Identify":      {"account"},
+	"SecretOf":      {"account"},
+	"SecretByEmail": {"account"},
+	"SessionsUnder": {"account"},
+	"ctx.Value":     {"access", "dataloader", "gateway", "store/cache"}, // under keys of their own
+}
+
+// parsed is one file of a package of ours.
+type parsed struct {
+	pkg, file string // file is relative to the repository
+	*ast.File
+}
+
+func parseAll(t *testing.T) []parsed {
+	t.Helper()
+	var all []parsed
+	for name, p := range packages(t) {
+		for _, file := range p.GoFiles {
+			f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, 0)
+			check(t, err)
+			all = append(all, parsed{name, path.Join(name, file), f})
+		}
+	}
+	return all
+}
+
+// imports is the name under which a file knows a package; "" where it doesn't.
+func (p parsed) imports(t *testing.T, what string) string {
+	t.Helper()
+	for _, spec := range p.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		check(t, err)
+		if imported != what {
+			continue
+		}
+		if spec.Name == nil {
+			return path.Base(what)
+		}
+		if spec.Name.Name == "." {
+			t.Errorf("%s imports %s without its name", p.file, what)
+		}
+		return spec.Name.Name
+	}
+	return ""
+}
+
+// aboutAnswers are the exported functions of package access that take a context.
+func aboutAnswers(t *testing.T) map[string]*ast.FuncDecl {
+	t.Helper()
+	found := map[string]*ast.FuncDecl{}
+	for _, p := range parseAll(t) {
+		if p.pkg != "access" {
+			continue
+		}
+		for _, d := range p.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if ok && f.Name.IsExported() && slices.ContainsFunc(f.Type.Params.List, func(param *ast.Field) bool {
+				of, ok := param.Type.(*ast.SelectorExpr)
+				return ok && of.Sel.Name == "Context"
+			}) {
+				found[f.Name.Name] = f
+			}
+		}
+	}
+	if len(found) < 9 {
+		t.Errorf("found %d functions of access: have they moved?", len(found))
+	}
+	return found
+}
+
+func TestOnlyAFewLookAtWhoAsks(t *testing.T) {
+	watched := aboutAnswers(t)
+	looked := map[string]map[string]bool{}
+	for _, p := range parseAll(t) {
+		name := p.imports(t, "stoa/access")
+		if name == "" || p.pkg == "graph/generated" {
+			continue
+		}
+		ast.Inspect(p.File, func(n ast.Node) bool {
+			s, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			if x, ok := s.X.(*ast.Ident); !ok || x.Name != name || watched[s.Sel.Name] == nil {
+				return true
+			}
+			place := p.file
+			if _, whole := mayLook[p.pkg]; whole {
+				place = p.pkg
+			}
+			if !slices.Contains(mayLook[place], s.Sel.Name) {
+				t.Errorf("%s may not use access.%s: see mayLook", p.file, s.Sel.Name)
+			}
+			if looked[place] == nil {
+				looked[place] = map[string]bool{}
+			}
+			looked[place][s.Sel.Name] = true
+			return true
+		})
+	}
+	for place, functions := range mayLook {
+		for _, f := range functions {
+			if !looked[place][f] {
+				t.Errorf("mayLook lets %s use access.%s, which it doesn't", place, f)
+			}
+		}
+	}
+}
+
+// Whatever package access tells of an answer marks it private, and there is no other way in.
+func TestAccessMarksWhatItTells(t *testing.T) {
+	functions := aboutAnswers(t)
+	marks := map[string]bool{}
+	for range functions { // as often as one could go through another
+		for name, f := range functions {
+			ast.Inspect(f.Body, func(n ast.Node) bool {
+				call, ok := n.(*ast.CallExpr)
+				if !ok {
+					return true
+				}
+				switch called := call.Fun.(type) {
+				case *ast.Ident:
+					marks[name] = marks[name] || marks[called.Name]
+				case *ast.SelectorExpr: // a.private.Store(true)
+					of, ok := called.X.(*ast.SelectorExpr)
+					if ok && of.Sel.Name == "private" && called.Sel.Name == "Store" && len(call.Args) == 1 {
+						value, ok := call.Args[0].(*ast.Ident)
+						marks[name] = marks[name] || ok && value.Name == "true"
+					}
+				}
+				return true
+			})
+		}
+	}
+	for name := range tellsNothing {
+		if functions[name] == nil {
+			t.Errorf("there is no access.%s any more: take it out of tellsNothing", name)
+		}
+	}
+	for name := range functions {
+		switch _, excused := tellsNothing[name]; {
+		case !marks[name] && !excused:
+			t.Errorf("access.%s doesn't mark the answer private, and tellsNothing has no reason for it", name)
+		case marks[name] && excused:
+			t.Errorf("access.%s marks the answer private: take it out of tellsNothing", name)
+		}
+	}
+
+	// An Answer is had from Begin alone, shows nothing but this, and nothing lies beside it.
+	methods, values := map[string]bool{}, map[string]bool{}
+	for _, p := range parseAll(t) {
+		if p.pkg != "access" {
+			continue
+		}
+		for _, d := range p.Decls {
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				if d.Recv != nil {
+					if of, ok := d.Recv.List[0].Type.(*ast.StarExpr); ok && of.X.(*ast.Ident).Name == "Answer" && d.Name.IsExported() {
+						methods[d.Name.Name] = true
+					}
+					continue
+				}
+				if d.Name.IsExported() && d.Name.Name != "Begin" && d.Type.Results != nil {
+					ast.Inspect(d.Type.Results, func(n ast.Node) bool {
+						if of, ok := n.(*ast.Ident); ok && (of.Name == "Answer" || of.Name == "Request") {
+							t.Errorf("access.%s returns an %s: only Begin may", d.Name, of.Name)
+						}
+						return true
+					})
+				}
+			case *ast.GenDecl:
+				for _, spec := range d.Specs {
+					switch spec := spec.(type) {
+					case *ast.ValueSpec:
+						for _, name := range spec.Names {
+							if d.Tok == token.VAR && name.IsExported() {
+								values[name.Name] = true
+							}
+						}
+					case *ast.TypeSpec:
+						if spec.Name.Name != "Answer" {
+							continue
+						}
+						for _, field := range spec.Type.(*ast.StructType).Fields.List {
+							for _, name := range field.Names {
+								if name.IsExported() {
+									t.Errorf("Answer.%s can be had by whoever has the answer", name)
+								}
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+	if got := slices.Sorted(maps.Keys(methods)); !slices.Equal(got, []string{"Cookie", "Private"}) {
+		t.Errorf("an Answer has the methods %v: does each of them tell nothing of who asks to whom it is not to?", got)
+	}
+	if got := slices.Sorted(maps.Keys(values)); !slices.Equal(got, []string{"Roles"}) {
+		t.Errorf("package access has the variables %v", got)
+	}
+}
+
+func TestNothingElseTellsWhoAsks(t *testing.T) {
+	said := map[string]bool{}
+	for _, p := range parseAll(t) {
+		say := func(what string) {
+			by, watched := knows[what]
+			if !watched {
+				return
+			}
+			said[what] = true
+			if !slices.Contains(by, p.pkg) && p.pkg != "graph/generated" {
+				t.Errorf("%s may not say %s: only %v may", p.file, what, by)
+			}
+		}
+		ast.Inspect(p.File, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.SelectorExpr:
+				say(n.Sel.Name)
+				if x, ok := n.X.(*ast.Ident); ok {
+					say(x.Name + "." + n.Sel.Name)
+				}
+			case *ast.KeyValueExpr: // of a composite literal
+				if key, ok := n.Key.(*ast.Ident); ok {
+					say(key.Name)
+				}
+			}
+			return true
+		})
+	}
+	for what, by := range knows {
+		if len(by) > 0 && !said[what] {
+			t.Errorf("nobody says %s any more: take it out of knows", what)
+		}
+	}
+}
+
+// direct executes queries as the gateway does, and keeps what the gateway doesn't show:
+// whether the answer was private. Between the two lies nothing that knows who asks.
+type direct struct {
+	executor *executor.Executor
+	m        *matrix
+}
+
+func openDirect(t *testing.T, m *matrix) direct {
+	t.Helper()
+	d := direct{executor.New(graph.New(graph.Resolver{Blog: m.s.Blog, People: m.s.People})), m}
+	d.executor.Use(graph.LookAhead{Store: m.s.Store})
+	shown := graph.Errors{Log: slog.New(slog.DiscardHandler)}
+	d.executor.SetErrorPresenter(shown.Present)
+	d.executor.SetRecoverFunc(shown.Recover)
+	return d
+}
+
+// ask returns the bytes of an answer, its errors in the order of their text, since fields
+// are resolved side by side.
+func (d direct) ask(t *testing.T, caller string, params graphql.RawParams) (answer string, private bool) {
+	t.Helper()
+	ctx, made := access.Begin(t.Context(), access.Request{
+		Token: d.m.people[caller].Token, Authenticate: d.m.s.People.Authenticate, Cookies: true,
+		Client: access.Client{Device: caller},
+	})
+	ctx = graphql.StartOperationTrace(ctx)
+	operation, refused := d.executor.CreateOperationContext(ctx, &params)
+	if refused != nil {
+		text, err := json.Marshal(refused)
+		check(t, err)
+		return string(text), made.Private()
+	}
+	operation.DisableIntrospection = false
+	handler, ctx := d.executor.DispatchOperation(ctx, operation)
+	response := handler(ctx)
+	var errs []string
+	for _, e := range response.Errors {
+		text, err := json.Marshal(e)
+		check(t, err)
+		errs = append(errs, string(text))
+	}
+	slices.Sort(errs)
+	return string(response.Data) + strings.Join(errs, "\n"), made.Private()
+}
+
+// Every query of the API files and of the access matrix is asked as everybody: if any of
+// the answers is public, all of them are the same to the byte. And what has nothing to do
+// with people is public, or there would be nothing to share.
+func TestWhatIsPublicIsTheSameForAll(t *testing.T) {
+	m := openMatrix(t)
+	d := openDirect(t, m)
+	var aliases []string // the cast of the files is other people
+	for who, p := range map[string]string{"ada": "owner", "bela": "customer", "chloe": "author", "edgar": "editor", "stan": "staff", "agnes": "admin"} {
+		aliases = append(aliases, "<account "+who+">", "<account "+p+">", "<session "+who+">", "<session "+p+">")
+	}
+	aliases = append(aliases, "<session ada's other>", "<session spare>")
+	name := func(query string) string {
+		return m.known.request(t, m.s, strings.NewReplacer(aliases...).Replace(query))
+	}
+	public, private := 0, 0
+	try := func(what string, params graphql.RawParams) {
+		first, allSame, allPrivate, allPublic := "", true, true, true
+		for i, caller := range callers {
+			answer, isPrivate := d.ask(t, caller, params)
+			if strings.Contains(answer, "INTERNAL") {
+				t.Errorf("%s\n%s\nfails as %s: %s", what, params.Query, caller, answer)
+				return
+			}
+			if i == 0 {
+				first = answer
+			}
+			allSame = allSame && answer == first
+			allPrivate = allPrivate && isPrivate
+			allPublic = allPublic && !isPrivate
+		}
+		people := strings.Contains(params.Query, "acc_") || strings.Contains(params.Query, "ses_") || strings.Contains(params.Query, "viewer") || strings.Contains(params.Query, "account")
+		switch {
+		case !allSame && !allPrivate:
+			t.Errorf("%s\n%s\nis answered otherwise to some, but isn't private for all", what, params.Query)
+		case allSame && !allPublic && !people:
+			t.Errorf("%s\n%s\nhas nothing to do with people, but is private", what, params.Query)
+		}
+		if allPublic {
+			public++
+		} else {
+			private++
+		}
+	}
+	m.try = func(_ *testing.T, what string, query func(string) string) {
+		if text := query("admin"); !strings.HasPrefix(text, "mutation") {
+			try(what, graphql.RawParams{Query: name(text)})
+		}
+	}
+	m.queries(t)
+	for _, file := range apiFiles(t) {
+		for _, e := range readExchanges(t, file) {
+			document, errs := gqlparser.LoadQueryWithRules(m.schema, e.request, rules.NewDefaultRules())
+			if len(errs) > 0 || slices.ContainsFunc(document.Operations, func(o *gql.OperationDefinition) bool { return o.Operation != gql.Query }) {
+				continue // it is never executed, or it changes something
+			}
+			request := requestOf(t, name(e.request))
+			variables, err := json.Marshal(request.Variables)
+			check(t, err)
+			params := graphql.RawParams{Query: request.Query, OperationName: request.Operation}
+			decoder := json.NewDecoder(bytes.NewReader(variables))
+			decoder.UseNumber() // as the gateway does
+			check(t, decoder.Decode(&params.Variables))
+			try(file+" "+strconv.Itoa(e.line), params)
+		}
+	}
+	t.Logf("%d queries are public, %d private", public, private)
+	if public < 100 || private < 50 {
+		t.Errorf("%d queries are public and %d private: is everything asked for?", public, private)
+	}
+}
