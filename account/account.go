@@ -65,7 +65,7 @@ type People struct {
 	idle    time.Duration
 	longest time.Duration
 	log     *slog.Logger
-	uses    uses
+	uses    *uses
 }
 
 // New returns the people whose accounts are in o.Store.
@@ -177,7 +177,7 @@ func (p *People) Delete(ctx context.Context, in Deletion) error {
 	}
 	secret, err := p.confirm(ctx, v.Account, in.Password)
 	if err != nil {
-		return err
+		return at(err, "password")
 	}
 	// What hangs on the account goes first: if this ends in between, the account is still
 	// there to be deleted again.

@@ -79,7 +79,7 @@ func (p *People) confirm(ctx context.Context, account id.ID, secret string) (*st
 		return nil, err
 	}
 	if !ok {
-		return nil, problem.New(problem.Credentials, "this isn't the account's password").At("password")
+		return nil, problem.New(problem.Credentials, "this isn't the account's password")
 	}
 	p.forgive(ctx, there.Email)
 	return there, nil
@@ -178,7 +178,7 @@ func (p *People) RequestEmail(ctx context.Context, in EmailRequest) error {
 	}
 	there, err := p.confirm(ctx, v.Account, in.Password)
 	if err != nil {
-		return err
+		return at(err, "password")
 	}
 	if err := p.throttleMail(ctx, address); err != nil {
 		return err

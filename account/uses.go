@@ -2,6 +2,8 @@ package account
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,6 +15,8 @@ const (
 	useSpacing = time.Minute
 	// useDelay is how long a use waits for others, to be written down together.
 	useDelay = 5 * time.Second
+	// usesAtOnce is how many uses one command writes down.
+	usesAtOnce = 1000
 	// maxUses is how many sessions are kept in mind. Past it, some uses aren't noted, and
 	// some are read again: 16 MB at most.
 	maxUses = 100_000
@@ -21,18 +25,13 @@ const (
 // uses is which sessions this replica has seen used. It is safe for concurrent use, and
 // noting a use never waits for anything but a lock.
 type uses struct {
-	mu      *sync.Mutex
-	pending map[id.ID]use       // to be written down
-	known   map[id.ID]time.Time // when a session was used last, as far as this replica knows
+	mu      sync.Mutex
+	pending map[string]time.Time // by token, since anybody can name a session: to be written down
+	known   map[id.ID]time.Time  // when a session was used last, as far as this replica knows
 }
 
-type use struct {
-	token string
-	at    time.Time
-}
-
-func newUses() uses {
-	return uses{mu: &sync.Mutex{}, pending: map[id.ID]use{}, known: map[id.ID]time.Time{}}
+func newUses() *uses {
+	return &uses{pending: map[string]time.Time{}, known: map[id.ID]time.Time{}}
 }
 
 // Use notes that a request brought a token, whether or not anybody looked at it. Run writes
@@ -43,13 +42,14 @@ func (p *People) Use(token string) {
 		return
 	}
 	at := now()
-	p.uses.mu.Lock()
-	defer p.uses.mu.Unlock()
-	if at.Sub(p.uses.known[session]) < useSpacing {
+	u := p.uses
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if at.Sub(u.known[session]) < useSpacing {
 		return
 	}
-	if _, there := p.uses.pending[session]; there || len(p.uses.pending) < maxUses {
-		p.uses.pending[session] = use{token, at}
+	if _, there := u.pending[token]; there || len(u.pending) < maxUses {
+		u.pending[token] = at
 	}
 }
 
@@ -74,12 +74,12 @@ func (u *uses) learn(session id.ID, at time.Time) {
 }
 
 // take returns what is to be written down.
-func (u *uses) take() map[id.ID]use {
+func (u *uses) take() map[string]time.Time {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	taken := u.pending
 	if len(taken) > 0 {
-		u.pending = map[id.ID]use{}
+		u.pending = map[string]time.Time{}
 	}
 	return taken
 }
@@ -88,28 +88,23 @@ func (u *uses) take() map[id.ID]use {
 // next use of the session makes up for it.
 func (p *People) writeUses(ctx context.Context) error {
 	taken := p.uses.take()
-	if len(taken) == 0 {
-		return nil
-	}
-	ids, tokens := make([]id.ID, 0, len(taken)), make([]string, 0, len(taken))
-	for session, u := range taken {
-		ids, tokens = append(ids, session), append(tokens, u.token)
-	}
-	viewers, err := p.authenticate(ctx, tokens)
-	if err != nil {
-		return err
-	}
-	at := map[id.ID]time.Time{}
-	for i, v := range viewers {
-		if v.SignedIn() {
-			at[ids[i]] = taken[ids[i]].at
+	for tokens := range slices.Chunk(slices.Collect(maps.Keys(taken)), usesAtOnce) {
+		viewers, err := p.authenticate(ctx, tokens)
+		if err != nil {
+			return err
 		}
-	}
-	if err := p.store.NoteUses(ctx, at, useSpacing); err != nil {
-		return err
-	}
-	for session, t := range at {
-		p.uses.learn(session, t)
+		at := map[id.ID]time.Time{}
+		for i, v := range viewers {
+			if v.SignedIn() {
+				at[v.Session] = taken[tokens[i]]
+			}
+		}
+		if err := p.store.NoteUses(ctx, at, useSpacing); err != nil {
+			return err
+		}
+		for session, t := range at {
+			p.uses.learn(session, t)
+		}
 	}
 	return nil
 }

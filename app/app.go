@@ -184,7 +184,7 @@ func newGateway(a *App) (*gateway.Gateway, error) {
 	options := gateway.Options{
 		Schema: graph.New(graph.Resolver{Blog: a.Blog, People: a.People}), Extensions: []graphql.HandlerExtension{graph.LookAhead{Store: a.Store}},
 		Present: shown.Present, Recover: shown.Recover, Ready: a.Store.Ping, Introspection: !a.config.Production, Log: a.log,
-		Authenticate: a.People.Authenticate, Used: a.People.Use, Origins: a.config.Origins, Proxies: a.config.Proxies,
+		Authenticate: a.People.Authenticate, Used: a.People.Use, Holds: a.People.Holds, Origins: a.config.Origins, Proxies: a.config.Proxies,
 	}
 	if !a.config.Production {
 		options.Outbox = a.mailer.Outbox()
@@ -245,6 +245,7 @@ func (a *App) Serve(ctx context.Context, l net.Listener) error {
 	server.SetKeepAlivesEnabled(false)
 	l.Close()
 	<-failed
+	a.gateway.Close(limited)
 	open.wait(limited)
 	if err := server.Shutdown(limited); err != nil {
 		server.Close()

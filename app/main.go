@@ -134,6 +134,9 @@ func serve(ctx context.Context, c Config, log *slog.Logger) (err error) {
 			log.Info("filled the empty database with the demo; STOA_DEMO=off leaves it empty", "articles", n)
 		}
 	}
+	if c.Production && c.SMTPURL == "" {
+		log.Warn("STOA_SMTP_URL isn't set: mails wait, a day at most, so that nobody can register or reset a password")
+	}
 	place := "the embedded database in " + c.Data
 	if c.MongoDBURI != "" {
 		place = "MongoDB"

@@ -32,8 +32,29 @@ type runKey struct{}
 // request lasts.
 var errNoResponse = errors.New("the executor gave no response")
 
-// execute runs p.
+// execute runs p, which has one response.
 func (g *Gateway) execute(ctx context.Context, p *prepared) (*graphql.Response, *refusal) {
+	e, no := g.begin(ctx, p)
+	if no != nil {
+		return nil, no
+	}
+	response, no := g.next(e.ctx, e)
+	if no == nil && response == nil {
+		return nil, &refusal{code: codeInternal, errors: presented(g.presentError(e.ctx, errNoResponse))}
+	}
+	return response, no
+}
+
+// execution is an operation that has begun.
+type execution struct {
+	ctx       context.Context
+	running   *run
+	operation *graphql.OperationContext
+	responses graphql.ResponseHandler
+}
+
+// begin begins the operation of a valid document.
+func (g *Gateway) begin(ctx context.Context, p *prepared) (*execution, *refusal) {
 	running := &run{document: p.document, ended: ctx.Err}
 	ctx = context.WithValue(ctx, runKey{}, running)
 	operation, errs := g.executor.CreateOperationContext(ctx, p.params)
@@ -42,14 +63,18 @@ func (g *Gateway) execute(ctx context.Context, p *prepared) (*graphql.Response, 
 	}
 	operation.DisableIntrospection = !g.introspection
 	next, executing := g.executor.DispatchOperation(ctx, operation)
-	response := next(executing)
+	return &execution{executing, running, operation, next}, nil
+}
+
+// next returns the next response: the only one, or an event's, nil after the last. ctx
+// descends from e's.
+func (g *Gateway) next(ctx context.Context, e *execution) (*graphql.Response, *refusal) {
+	e.running.errors.Store(0)
+	response := e.responses(ctx)
 	if ctx.Err() != nil && (response == nil || len(response.Errors) > 0) {
-		return nil, g.ended(ctx, operation)
+		return nil, g.ended(ctx, e.operation)
 	}
-	if response == nil {
-		return nil, &refusal{code: codeInternal, errors: presented(g.presentError(ctx, errNoResponse))}
-	}
-	if omitted := running.errors.Load() - maxErrors; omitted > 0 {
+	if omitted := e.running.errors.Load() - maxErrors; omitted > 0 && response != nil {
 		response.Errors = append(response.Errors, moreErrors(omitted))
 	}
 	return response, nil

@@ -1,8 +1,9 @@
 // Package gateway is the HTTP edge: it takes a request from the socket to the executor and
 // its answer back.
 //
-// It speaks the GraphQL-over-HTTP specification by transports of its own, bounds everything
-// that a client can make large, and writes the bytes of the answer itself. What a query
+// It speaks the GraphQL-over-HTTP specification and graphql-transport-ws by transports of its
+// own, bounds everything that a client can make large, and writes the bytes of the answer
+// itself. Who asks it finds out for access, and tells nobody else. What a query
 // means is decided behind it.
 //
 // It may import net/http, gqlgen's executor, gqlparser, access, problem and id; not graph,
@@ -75,6 +76,19 @@ type Options struct {
 	// Outbox shows at /outbox the mails that weren't sent; nil for none.
 	Outbox http.Handler
 
+	// Holds says which tokens still stand, each at its place. It is asked twice a second for
+	// those of open WebSockets, at most a thousand at once, and has two seconds; a connection
+	// whose token no longer stands is closed. After an error none is. Without it none ever is.
+	Holds func(ctx context.Context, tokens []string) ([]bool, error)
+
+	// MaxConnections is how many WebSockets may be open at once. 0 is 20,000. Idle ones take
+	// about 20 KB each.
+	MaxConnections int
+
+	// MaxConnectionsPerAddress is how many of them may come from one address, or from one
+	// /64 of IPv6. 0 is 200. Behind a proxy that isn't in Proxies all have the proxy's.
+	MaxConnectionsPerAddress int
+
 	// Playground answers a browser at / and everything below /playground/. Without one a
 	// browser gets what every client gets at /.
 	Playground http.Handler
@@ -138,6 +152,8 @@ type Gateway struct {
 	used          func(string)
 	origins       *origins
 	proxies       []netip.Prefix
+	sockets       *sockets
+	times         times
 	introspection bool
 	maxBody       int64
 	timeout       time.Duration
@@ -153,7 +169,7 @@ func New(o Options) (*Gateway, error) {
 	if o.Schema == nil || o.Present == nil || o.Recover == nil {
 		return nil, errors.New("gateway: Schema, Present and Recover are needed")
 	}
-	if o.MaxBody < 0 || o.Timeout < 0 || o.MaxTokens < 0 || o.MaxDepth < 0 || o.MaxObjects < 0 {
+	if o.MaxBody < 0 || o.Timeout < 0 || o.MaxTokens < 0 || o.MaxDepth < 0 || o.MaxObjects < 0 || o.MaxConnections < 0 || o.MaxConnectionsPerAddress < 0 {
 		return nil, errors.New("gateway: a limit is negative; 0 is its default")
 	}
 	if o.Log == nil {
@@ -178,6 +194,8 @@ func New(o Options) (*Gateway, error) {
 		used:          o.Used,
 		origins:       origins,
 		proxies:       proxies,
+		sockets:       newSockets(o),
+		times:         usualTimes,
 		introspection: o.Introspection,
 		maxBody:       orDefault(o.MaxBody, defaultMaxBody),
 		timeout:       orDefault(o.Timeout, defaultTimeout),

@@ -23,6 +23,10 @@ var errTimeout = errors.New("the request's time ran out")
 func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Vary", "Accept, Accept-Encoding")
 	w.Header().Set("Cache-Control", "no-store")
+	if wantsWebSocket(r) {
+		g.serveWebSocket(w, r)
+		return
+	}
 	if g.origins.allow(w, r) {
 		return
 	}
@@ -95,8 +99,9 @@ func (g *Gateway) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 
 // prepared is an operation that may be executed.
 type prepared struct {
-	document *document
-	params   *graphql.RawParams
+	document  *document
+	operation *ast.OperationDefinition
+	params    *graphql.RawParams
 }
 
 // prepare finds the operation that e asks for, and everything that there is to refuse in it
@@ -133,7 +138,7 @@ func (g *Gateway) prepare(e *envelope, mayRun func(*ast.OperationDefinition) *re
 	}
 
 	// Headers stay out: who asks is known to access alone.
-	return &prepared{document, &graphql.RawParams{
+	return &prepared{document, operation, &graphql.RawParams{
 		Query:         e.query,
 		OperationName: operation.Name,
 		Variables:     variables,
@@ -146,7 +151,7 @@ func (g *Gateway) prepare(e *envelope, mayRun func(*ast.OperationDefinition) *re
 func checkMethod(method string, operation *ast.OperationDefinition) *refusal {
 	switch {
 	case operation.Operation == ast.Subscription:
-		return refusef(codeBadRequest, "a subscription has no single answer: it can't be sent by %s", method)
+		return refusef(codeBadRequest, "a subscription has no single answer: it can't be sent by %s, but over a WebSocket", method)
 	case operation.Operation == ast.Mutation && method != http.MethodPost:
 		return refusef(codeMethodNotAllowed, "a mutation must be sent by POST, not %s", method).with("Allow", http.MethodPost)
 	default:

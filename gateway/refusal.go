@@ -29,6 +29,10 @@ const (
 	codePayloadTooLarge  = "PAYLOAD_TOO_LARGE"
 	codeUnsupportedMedia = "UNSUPPORTED_MEDIA_TYPE"
 
+	// There is no room, for a WebSocket or for one more operation over it.
+	codeTooManyConnections = "TOO_MANY_CONNECTIONS"
+	codeTooManyOperations  = "TOO_MANY_OPERATIONS"
+
 	// The document, the operation or its variables are wrong.
 	codeParseFailed           = errcode.ParseFailed
 	codeValidationFailed      = errcode.ValidationFailed
@@ -69,7 +73,7 @@ func statusOf(code string) int {
 		return http.StatusBadRequest
 	case codeTimeout:
 		return http.StatusGatewayTimeout
-	case codeCancelled:
+	case codeCancelled, codeTooManyConnections:
 		return http.StatusServiceUnavailable
 	case codeInternal:
 		return http.StatusInternalServerError

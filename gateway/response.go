@@ -72,12 +72,13 @@ func (g *Gateway) write(w http.ResponseWriter, r *http.Request, media mediaType,
 // It panics where an error's extensions are no JSON, which is a fault of who presented it.
 func encode(into *bytes.Buffer, response *graphql.Response) {
 	into.WriteByte('{')
+	start := into.Len()
 	if len(response.Errors) > 0 {
 		into.WriteString(`"errors":`)
 		encodeValue(into, bounded(response.Errors))
 	}
 	if response.Data != nil || len(response.Errors) == 0 {
-		if into.Len() > 1 {
+		if into.Len() > start {
 			into.WriteByte(',')
 		}
 		into.WriteString(`"data":`)

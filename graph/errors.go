@@ -43,6 +43,9 @@ func (e Errors) Present(ctx context.Context, err error) *gqlerror.Error {
 	case errors.As(err, &refused):
 		shown.Message = refused.Message
 		shown.Extensions = map[string]any{"code": string(refused.Code)}
+		if refused.RetryAfter > 0 {
+			shown.Extensions["retryAfter"] = seconds(refused.RetryAfter)
+		}
 		if len(refused.Path) > 0 {
 			shown.Extensions["argument"] = refused.Path
 		} else if len(argument) > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 
@@ -38,11 +39,14 @@ func accountErrors(err error) ([]*generated.AccountError, error) {
 	}
 	shown := &generated.AccountError{Message: p.Message, Path: p.Path, Code: generated.AccountErrorCode(p.Code)}
 	if p.RetryAfter > 0 {
-		seconds := int(math.Ceil(p.RetryAfter.Seconds()))
-		shown.RetryAfter = &seconds
+		wait := seconds(p.RetryAfter)
+		shown.RetryAfter = &wait
 	}
 	return []*generated.AccountError{shown}, nil
 }
+
+// seconds is how many whole ones it takes until d is over.
+func seconds(d time.Duration) int { return int(math.Ceil(d.Seconds())) }
 
 // orAccountErrors is accountErrors beside a value.
 func orAccountErrors[T any](v T, err error) (T, []*generated.AccountError, error) {

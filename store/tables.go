@@ -29,25 +29,25 @@ type tables struct {
 
 func (s *Store) makeTables() tables {
 	return tables{
-		articles: byID(s, articles, func(a *Article) id.ID { return a.ID }, func(a *Article) int64 {
+		articles: byID(s, articles, id.Article, func(a *Article) id.ID { return a.ID }, func(a *Article) int64 {
 			return int64(600 + len(a.Slug) + 2*len(a.Title) + len(a.Summary) + len(a.Lead) + 45*(len(a.AuthorIDs)+len(a.TagIDs)+len(a.RelatedIDs)))
 		}),
-		revisions: byID(s, revisions, func(r *Revision) id.ID { return r.ID }, func(r *Revision) int64 {
+		revisions: byID(s, revisions, id.Revision, func(r *Revision) id.ID { return r.ID }, func(r *Revision) int64 {
 			return int64(200 + len(r.Markdown) + len(r.HTML) + 100*len(r.Headings))
 		}),
-		authors: byID(s, authors, func(a *Author) id.ID { return a.ID }, func(a *Author) int64 {
+		authors: byID(s, authors, id.Author, func(a *Author) id.ID { return a.ID }, func(a *Author) int64 {
 			return int64(200 + len(a.Slug) + 2*len(a.Name) + len(a.BioHTML))
 		}),
-		tags: byID(s, tags, func(t *Tag) id.ID { return t.ID }, func(t *Tag) int64 {
+		tags: byID(s, tags, id.Tag, func(t *Tag) id.ID { return t.ID }, func(t *Tag) int64 {
 			return int64(200 + len(t.Slug) + 2*len(t.Name) + len(t.Description))
 		}),
-		comments: byID(s, comments, func(c *Comment) id.ID { return c.ID }, func(c *Comment) int64 {
+		comments: byID(s, comments, id.Comment, func(c *Comment) id.ID { return c.ID }, func(c *Comment) int64 {
 			return int64(250 + len(c.AuthorName) + len(c.BodyHTML))
 		}),
-		accounts: byID(s, accounts, func(a *Account) id.ID { return a.ID }, func(a *Account) int64 {
+		accounts: byID(s, accounts, id.Account, func(a *Account) id.ID { return a.ID }, func(a *Account) int64 {
 			return int64(250 + len(a.Email) + len(a.Name))
 		}),
-		sessions: byID(s, sessions, func(x *Session) id.ID { return x.ID }, func(x *Session) int64 {
+		sessions: byID(s, sessions, id.Session, func(x *Session) id.ID { return x.ID }, func(x *Session) int64 {
 			return int64(300 + len(x.Device) + len(x.Address))
 		}),
 		slugs: cache.Table[slug, named]{
@@ -76,10 +76,16 @@ func (s *Store) makeTables() tables {
 	}
 }
 
-// byID is a table of whole documents, read by their ids.
-func byID[T any](s *Store, collection string, idOf func(*T) id.ID, size func(*T) int64) cache.Table[id.ID, T] {
+// byID is a table of whole documents of a kind, read by their ids. An id of another kind,
+// which a client may give, has a name apart: its own is the name of something else.
+func byID[T any](s *Store, collection string, kind id.Kind, idOf func(*T) id.ID, size func(*T) int64) cache.Table[id.ID, T] {
 	return cache.Table[id.ID, T]{
-		Key: func(i id.ID) string { return string(i) },
+		Key: func(i id.ID) string {
+			if i.Kind() != kind {
+				return collection + "/" + string(i)
+			}
+			return string(i)
+		},
 		Load: func(ctx context.Context, ids []id.ID) (map[id.ID]*T, error) {
 			found, err := find[T](ctx, s.db.Collection(collection), in("_id", ids), nil)
 			if err != nil {

@@ -116,3 +116,24 @@ func TestASessionStandsForItsAccountAlone(t *testing.T) {
 		}
 	}
 }
+
+// Clients may give an id of any kind wherever one is taken.
+func TestAnIdOfAnotherKindNamesNothing(t *testing.T) {
+	s := openStore(t, nil)
+	article := published("press", second(1))
+	check(t, s.AddArticle(t.Context(), article))
+	ctx, _ := access.Begin(t.Context(), access.Request{})
+	access.Become(ctx, access.Viewer{Account: id.New(id.Account), Role: access.Admin})
+	for range 2 { // first as they are in the database, then in memory
+		found, err := s.Accounts(ctx, []id.ID{article.ID})
+		check(t, err)
+		if found[0] != nil {
+			t.Errorf("an article's id names the account %v", found[0])
+		}
+		articles, err := s.Articles(ctx, []id.ID{article.ID})
+		check(t, err)
+		if articles[0] == nil || articles[0].Slug != "press" {
+			t.Errorf("the article is %v", articles[0])
+		}
+	}
+}

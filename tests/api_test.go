@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +23,7 @@ import (
 	"github.com/vektah/gqlparser/v2/validator"
 	"github.com/vektah/gqlparser/v2/validator/rules"
 
+	"stoa/access"
 	"stoa/blog"
 	"stoa/id"
 	"stoa/store"
@@ -29,21 +31,36 @@ import (
 )
 
 // The files in api/ say what clients may rely on. Each is a row of exchanges: a request, a
-// line of dashes, its answer, an empty line. Comments in a request say what it shows; two
+// line of dashes, its answer, an empty line. Comments in a request say what it shows; some
 // of them are more than that:
 //
 //	# variables: {"slug": "press"}
 //	# operation: Second
+//	# as: ada                      one of the cast asks; nobody where there is no such line
+//	# token: <token 1>             who has this token asks
+//	# times: 5                     it is sent so often; the answer is the last one
+//	# mail: verify ada@example.org this mail comes of it
+//
+// Each file begins with the same blog and the same people: publish and cast make them. Each
+// exchange comes from an address of its own, so that none is throttled for another.
 //
 // Ids and cursors have names, in requests as in answers: <article press>, <author ada>,
-// <tag ink>, <comment Ines>, and <cursor 1> for the first cursor that a file's answers show;
-// <101 ids> is a list of so many that nothing has.
+// <tag ink>, <comment Ines>, <account ada>, <session ada>, and <cursor 1> for the first
+// cursor that a file's answers show; so with <token 1>, and with <account 1> and <session 1>
+// for those that have just been made. <101 ids> is a list of so many that nothing has. In a
+// request, <code verify ada@example.org> is the code of the newest mail of a kind to an
+// address. <time> is a time since the test began, <address> where a request comes from, and
+// <seconds> how long to wait.
 // UPDATE=1 go test ./tests -run TestAPI writes the answers anew; people review the diff.
 
 const (
 	dashes    = "----------"
 	variables = "# variables:"
 	operation = "# operation:"
+	as        = "# as:"
+	bearer    = "# token:"
+	times     = "# times:"
+	mail      = "# mail:"
 	lineWidth = 100 // of an answer, in characters
 )
 
@@ -54,14 +71,17 @@ type exchange struct {
 }
 
 func TestAPIFilesAreAnswered(t *testing.T) {
-	s := stoatest.Start(t, nil)
-	known := publish(t, s)
 	for _, path := range apiFiles(t) {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".graphql"), func(t *testing.T) {
-			called := known.clone()
+			t.Parallel()
+			s := stoatest.Start(t, nil)
+			called := publish(t, s)
+			people := cast(t, s, called)
 			exchanges := readExchanges(t, path)
 			for i, e := range exchanges {
-				got := called.answer(t, ask(t, s, called.request(e.request)))
+				from := fmt.Sprintf("198.51.100.%d", i+101) // none begins another
+				called.call(from, "address")
+				got := called.answer(t, ask(t, s, people, from, called.request(t, s, e.request)))
 				if os.Getenv("UPDATE") != "" {
 					exchanges[i].answer = got
 					continue
@@ -84,7 +104,7 @@ func TestAPIFilesShowTheWholeSchema(t *testing.T) {
 	for _, path := range apiFiles(t) {
 		for _, e := range readExchanges(t, path) {
 			if !strings.Contains(e.answer, `"errors"`) {
-				show(t, s, e.request, shown)
+				show(t, s, e, shown)
 			}
 		}
 	}
@@ -110,12 +130,17 @@ func TestAPIFilesShowTheWholeSchema(t *testing.T) {
 	}
 }
 
-// show notes what of the schema a request uses.
-func show(t *testing.T, s *gql.Schema, request string, shown map[string]bool) {
+// show notes what of the schema a request uses, and which enum values its answer has.
+func show(t *testing.T, s *gql.Schema, e exchange, shown map[string]bool) {
 	t.Helper()
-	document, err := gqlparser.LoadQueryWithRules(s, request, rules.NewDefaultRules())
-	if len(err) > 0 {
-		t.Fatalf("%s\nis answered without errors, but: %v", request, err)
+	document, errs := gqlparser.LoadQueryWithRules(s, e.request, rules.NewDefaultRules())
+	if len(errs) > 0 {
+		t.Fatalf("%s\nis answered without errors, but: %v", e.request, errs)
+	}
+	var answer struct{ Data any }
+	check(t, json.Unmarshal([]byte(e.answer), &answer))
+	for _, o := range document.Operations {
+		showValues(s, o.SelectionSet, answer.Data, shown)
 	}
 	var events validator.Events
 	events.OnField(func(_ *validator.Walker, f *gql.Field) {
@@ -136,6 +161,33 @@ func show(t *testing.T, s *gql.Schema, request string, shown map[string]bool) {
 		}
 	})
 	validator.Walk(s, document, &events)
+}
+
+// showValues notes which enum values there are under a selection in an answer.
+func showValues(s *gql.Schema, selected gql.SelectionSet, answer any, shown map[string]bool) {
+	if list, ok := answer.([]any); ok {
+		for _, element := range list {
+			showValues(s, selected, element, shown)
+		}
+		return
+	}
+	o, ok := answer.(map[string]any)
+	if !ok {
+		return
+	}
+	for _, x := range selected {
+		switch x := x.(type) {
+		case *gql.Field:
+			if value, ok := o[x.Alias].(string); ok && x.Definition.Type != nil && s.Types[x.Definition.Type.Name()].Kind == gql.Enum {
+				shown[x.Definition.Type.Name()+"."+value] = true
+			}
+			showValues(s, x.SelectionSet, o[x.Alias], shown)
+		case *gql.InlineFragment:
+			showValues(s, x.SelectionSet, answer, shown)
+		case *gql.FragmentSpread:
+			showValues(s, x.Definition.SelectionSet, answer, shown)
+		}
+	}
 }
 
 func apiFiles(t *testing.T) []string {
@@ -185,10 +237,11 @@ func writeExchanges(t *testing.T, path string, all []exchange) {
 	}
 }
 
-// ask sends the request of an exchange.
-func ask(t *testing.T, s *stoatest.Stoa, request string) stoatest.Answer {
+// ask sends the request of an exchange from an address.
+func ask(t *testing.T, s *stoatest.Stoa, people map[string]stoatest.Person, from, request string) stoatest.Answer {
 	t.Helper()
-	ask := stoatest.Request{Query: request}
+	ask := stoatest.Request{Query: request, Header: map[string]string{"X-Forwarded-For": from, "User-Agent": "A browser"}}
+	often, expected := 1, ""
 	for line := range strings.Lines(request) {
 		if text, ok := strings.CutPrefix(line, variables); ok {
 			if err := json.Unmarshal([]byte(text), &ask.Variables); err != nil {
@@ -198,37 +251,77 @@ func ask(t *testing.T, s *stoatest.Stoa, request string) stoatest.Answer {
 		if text, ok := strings.CutPrefix(line, operation); ok {
 			ask.Operation = strings.TrimSpace(text)
 		}
+		if text, ok := strings.CutPrefix(line, as); ok {
+			who, ok := people[strings.TrimSpace(text)]
+			if !ok {
+				t.Fatalf("nobody in the cast is called %q:\n%s", strings.TrimSpace(text), request)
+			}
+			ask.Token = who.Token
+		}
+		if text, ok := strings.CutPrefix(line, bearer); ok {
+			ask.Token = strings.TrimSpace(text)
+		}
+		if text, ok := strings.CutPrefix(line, times); ok {
+			var err error
+			often, err = strconv.Atoi(strings.TrimSpace(text))
+			check(t, err)
+		}
+		if text, ok := strings.CutPrefix(line, mail); ok {
+			expected = strings.TrimSpace(text)
+		}
 	}
-	a, err := s.Send(ask)
-	if err != nil {
-		t.Fatalf("%s\n%v", request, err)
+	var a stoatest.Answer
+	for range often {
+		var err error
+		if a, err = s.Send(ask); err != nil {
+			t.Fatalf("%s\n%v", request, err)
+		}
+	}
+	if kind, to, ok := strings.Cut(expected, " "); ok {
+		s.Mail(t, kind, to)
 	}
 	return a
 }
 
 // names are what the files call the ids and cursors of one run.
 type names struct {
-	named   map[string]string // by id or cursor
-	cursors int
-}
-
-func (n *names) clone() *names {
-	c := &names{named: map[string]string{}}
-	for text, name := range n.named {
-		c.named[text] = name
-	}
-	return c
+	named map[string]string // by id or cursor
+	made  map[string]int    // how many of a kind got their names from an answer
+	began time.Time
 }
 
 func (n *names) call(text, name string) { n.named[text] = "<" + name + ">" }
 
-// request puts ids and cursors in the place of their names.
-func (n *names) request(text string) string {
+var codeName = regexp.MustCompile(`<code (\S+) (\S+)>`)
+
+// request puts ids, cursors and codes in the place of their names.
+func (n *names) request(t *testing.T, s *stoatest.Stoa, text string) string {
+	t.Helper()
 	for is, name := range n.named {
 		text = strings.ReplaceAll(text, name, is)
 	}
-	return text
+	return codeName.ReplaceAllStringFunc(text, func(name string) string {
+		parts := codeName.FindStringSubmatch(name)
+		return s.Mail(t, parts[1], parts[2]).Code
+	})
 }
+
+// makes is what an answer under a key may show for the first time.
+func makes(key, text string) (what string, ok bool) {
+	switch {
+	case key == "cursor" || key == "startCursor" || key == "endCursor":
+		return "cursor", true
+	case key == "token":
+		return "token", true
+	case key == "id" && id.ID(text).Kind() == id.Account:
+		return "account", true
+	case key == "id" && id.ID(text).Kind() == id.Session:
+		return "session", true
+	}
+	return "", false
+}
+
+var waiting = regexp.MustCompile(`try again in \S+`)
 
 // answer puts names in the place of ids and cursors, and gives names to new cursors.
 func (n *names) answer(t *testing.T, a stoatest.Answer) string {
@@ -236,10 +329,14 @@ func (n *names) answer(t *testing.T, a stoatest.Answer) string {
 	decoder := json.NewDecoder(bytes.NewReader(a.Raw))
 	decoder.UseNumber()
 	v, err := readJSON(decoder, func(key, text string) string {
-		if _, ok := n.named[text]; !ok && (key == "cursor" || key == "startCursor" || key == "endCursor") {
-			n.cursors++
-			n.call(text, fmt.Sprintf("cursor %d", n.cursors))
+		if what, ok := makes(key, text); ok && n.named[text] == "" {
+			n.made[what]++
+			n.call(text, fmt.Sprintf("%s %d", what, n.made[what]))
 		}
+		if at, err := time.Parse(time.RFC3339, text); err == nil && at.After(n.began) && at.Before(n.began.AddDate(1, 0, 0)) {
+			return "<time>"
+		}
+		text = waiting.ReplaceAllString(text, "try again in <seconds>")
 		for is, name := range n.named {
 			text = strings.ReplaceAll(text, is, name)
 		}
@@ -322,6 +419,9 @@ func readJSON(d *json.Decoder, name func(key, text string) string) (any, error) 
 		if text, ok := token.(string); ok {
 			return name(key, text), nil
 		}
+		if _, ok := token.(json.Number); ok && key == "retryAfter" {
+			return "<seconds>", nil
+		}
 		return token, nil
 	}
 	return read("")
@@ -385,7 +485,7 @@ func publish(t *testing.T, s *stoatest.Stoa) *names {
 	}
 	check(t, importing.Finish(ctx))
 
-	known := &names{named: map[string]string{}}
+	known := &names{named: map[string]string{}, made: map[string]int{}, began: time.Now().Add(-time.Second)}
 	var many []string
 	for range 101 {
 		many = append(many, strconv.Quote(string(id.New(id.Article))))
@@ -431,6 +531,29 @@ func publish(t *testing.T, s *stoatest.Stoa) *names {
 		}
 	})
 	return known
+}
+
+// cast gives s the people who ask in the API files, each with one session, ada with two, of
+// which <session ada> is the one that asks and <session ada's other> is older.
+func cast(t *testing.T, s *stoatest.Stoa, known *names) map[string]stoatest.Person {
+	t.Helper()
+	people := map[string]stoatest.Person{}
+	for i, p := range []struct {
+		name string
+		role access.Role
+	}{
+		{"ada", access.Customer}, {"bela", access.Customer}, {"chloe", access.Author}, {"edgar", access.Editor}, {"stan", access.Staff}, {"agnes", access.Admin},
+	} {
+		joined := s.Join(t, p.name+"@example.org", strings.ToUpper(p.name[:1])+p.name[1:], p.role, day("2026-01-10T09:00:00Z").AddDate(0, i, 0))
+		known.call(string(joined.ID), "account "+p.name)
+		if p.name == "ada" {
+			known.call(string(joined.Session), "session ada's other")
+			joined.Session, joined.Token = s.SignIn(t, joined.Account)
+		}
+		known.call(string(joined.Session), "session "+p.name)
+		people[p.name] = joined
+	}
+	return people
 }
 
 // eachObject calls yield with each object in a decoded answer.

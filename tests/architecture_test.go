@@ -44,9 +44,12 @@ var mayImport = map[string][]string{
 	"importer/demo":      {},
 	"access":             {"id", "problem"},
 	"account":            {"access", "account/email", "account/password", "id", "mail", "problem", "rate", "store"},
+	"account/email":      {"problem"},
+	"account/password":   {"problem"},
 	"id":                 {},
 	"mail":               {},
 	"problem":            {},
+	"rate":               {"store/bus"},
 }
 
 // homes is which of Stoa's packages may import what reaches out of the process.
@@ -55,13 +58,15 @@ var homes = []struct {
 	by       []string
 }{
 	{"go.mongodb.org/", []string{"store", "store/embedded"}},
-	{"github.com/redis/", []string{"store/bus", "store/cache"}},
+	{"github.com/redis/", []string{"rate", "store/bus", "store/cache"}},
 	{"github.com/dgraph-io/", []string{"store/cache"}},
 	{"github.com/FerretDB/", []string{"store/embedded"}},
 	{"modernc.org/", []string{"store/embedded"}},
 	{"github.com/99designs/gqlgen/", []string{"app", "gateway", "graph", "graph/generated", "graph/scalar"}},
 	{"net/http", []string{"app", "gateway", "gateway/playground", "mail"}},
 	{"github.com/wneessen/", []string{"mail"}},
+	{"github.com/coder/websocket", []string{"gateway"}},
+	{"github.com/rs/cors", []string{"gateway"}},
 	{"math/rand", nil},
 }
 

@@ -12,6 +12,7 @@ import (
 
 	gql "github.com/vektah/gqlparser/v2/ast"
 
+	"stoa/access"
 	"stoa/blog"
 	"stoa/id"
 	"stoa/tests/stoatest"
@@ -36,20 +37,28 @@ const (
 	allowed = 3
 )
 
+// readEachTime is what is read from the database by each request that asks for it, in one
+// command for all: no cache is told of it, since that would be each time it changes.
+var readEachTime = map[string]string{
+	"Session.lastUsedAt": "using a session would make everything stale that is known of it",
+}
+
 // edge is a field that leads to things.
 type edge struct {
-	field  *gql.FieldDefinition
-	target *gql.Definition // an object
-	paged  bool            // a connection
-	narrow string          // "... on T { ", where the field may lead to others; "" where not
+	through []string // fields on the way that lead to no thing, such as viewer
+	field   *gql.FieldDefinition
+	target  *gql.Definition // an object
+	paged   bool            // a connection
+	narrow  string          // "... on T { ", where the field may lead to others; "" where not
 }
 
 // name tells the edge in a table.
 func (e edge) name() string {
+	name := strings.Join(append(slices.Clone(e.through), e.field.Name), ".")
 	if e.narrow != "" {
-		return e.field.Name + ":" + e.target.Name
+		return name + ":" + e.target.Name
 	}
-	return e.field.Name
+	return name
 }
 
 // walker makes queries out of a schema.
@@ -170,23 +179,30 @@ func (w walker) testSideBySide(t *testing.T, s *stoatest.Stoa) {
 	tabulate(t, rows)
 }
 
-// testRemembered asks for everything again: what was read once needs no command.
+// testRemembered asks for everything again: what was read once needs no command, with the
+// exceptions that readEachTime gives reasons for.
 func (w walker) testRemembered(t *testing.T, s *stoatest.Stoa) {
 	for _, root := range w.edges(w.schema.Query) {
 		selection, _ := w.everything(root.target)
 		q, _ := w.query(t, []edge{root}, "nodes", selection)
+		each := 0
+		for _, v := range w.values(root.target) {
+			if readEachTime[root.target.Name+"."+v.Name] != "" {
+				each++
+			}
+		}
 		commands := -1
 		// The cache in the process takes entries in its own time, so some may not be in it yet
 		// when the second query comes.
 		for range 5 {
 			s.Commands()
 			w.ask(t, s, q, many)
-			if commands = s.Commands(); commands == 0 {
+			if commands = s.Commands(); commands == each {
 				break
 			}
 		}
-		if commands != 0 {
-			t.Errorf("%s takes %d commands each time:\n%s", root.name(), commands, q)
+		if commands != each {
+			t.Errorf("%s takes %d commands each time, and %d have a reason:\n%s", root.name(), commands, each, q)
 		}
 	}
 }
@@ -244,6 +260,12 @@ func (w walker) edges(d *gql.Definition) []edge {
 		for _, possible := range w.schema.PossibleTypes[target.Name] {
 			if target.Kind != gql.Object && w.isThing(possible) {
 				all = append(all, edge{field: f, target: possible, paged: paged, narrow: "... on " + possible.Name + " { "})
+			}
+		}
+		if target.Kind == gql.Object && !isConnection(w.schema, f.Type) && !strings.HasPrefix(f.Name, "__") {
+			for _, e := range w.edges(target) {
+				e.through = append([]string{f.Name}, e.through...)
+				all = append(all, e)
 			}
 		}
 	}
@@ -318,11 +340,15 @@ func (w walker) query(t *testing.T, path []edge, form, selected string) (query s
 			}
 			arguments = append(arguments, a.Name+": "+w.requiredValue(t, e, a))
 		}
+		closing := " }"
+		for _, field := range e.through {
+			open.WriteString(field + " { ")
+			closing += " }"
+		}
 		if open.WriteString(e.field.Name); len(arguments) > 0 {
 			open.WriteString("(" + strings.Join(arguments, ", ") + ")")
 		}
 		open.WriteString(" { ")
-		closing := " }"
 		switch {
 		case e.paged && form == "edges":
 			open.WriteString("edges { node { ")
@@ -390,8 +416,21 @@ func (w walker) everything(d *gql.Definition) (selection string, most int) {
 	return strings.Join(all, " "), most
 }
 
-// measure sends q over few and over many parents, each time to a cold cache.
+// measure sends q over few and over many parents, each time to a cold cache. What a replica
+// does beside requests, such as noting which sessions are used, may come in between; so where
+// the numbers differ they are taken again.
 func (w walker) measure(t *testing.T, s *stoatest.Stoa, q string, path []edge, end string) result {
+	t.Helper()
+	r := w.measureOnce(t, s, q, path, end)
+	for range 2 {
+		if r.few != r.many || r.many > r.depth+allowed {
+			r = w.measureOnce(t, s, q, path, end)
+		}
+	}
+	return r
+}
+
+func (w walker) measureOnce(t *testing.T, s *stoatest.Stoa, q string, path []edge, end string) result {
 	t.Helper()
 	r := result{depth: len(path)}
 	for n, commands := range map[int]*int{few: &r.few, many: &r.many} {
@@ -439,8 +478,8 @@ func (w walker) ask(t *testing.T, s *stoatest.Stoa, q string, n int) any {
 	return data
 }
 
-// cool makes s forget everything but when the next scheduled article is due, for which its
-// clock asks four times a second.
+// cool makes s forget everything but when the next scheduled article and the next letter are
+// due, for which its clocks ask four times a second.
 func cool(t *testing.T, s *stoatest.Stoa) {
 	t.Helper()
 	s.Store.Flush()
@@ -448,14 +487,16 @@ func cool(t *testing.T, s *stoatest.Stoa) {
 		s.Commands()
 		_, _, err := s.Store.NextDue(t.Context())
 		check(t, err)
+		_, _, err = s.Store.NextLetter(t.Context())
+		check(t, err)
 		if s.Commands() == 0 {
 			return
 		}
 	}
-	t.Fatal("the cache doesn't keep when the next article is due")
+	t.Fatal("the cache doesn't keep when the next article or letter is due")
 }
 
-// manyThings starts a blog with many of everything.
+// manyThings starts a blog with many of everything, asked by an administrator who sees it all.
 func manyThings(t *testing.T) (*stoatest.Stoa, walker) {
 	t.Helper()
 	s := stoatest.Start(t, nil)
@@ -466,7 +507,9 @@ func manyThings(t *testing.T) (*stoatest.Stoa, walker) {
 	s.Data(t, &found, `{
 		articles(first: 100) { nodes { id __typename comments(last: 1) { nodes { `+comment+` replies { nodes { `+comment+` replies { nodes { `+comment+` } } } } } } } }
 		authors(first: 100) { nodes { id __typename } }
-		tags(first: 100) { nodes { id __typename } } }`, nil)
+		tags(first: 100) { nodes { id __typename } }
+		accounts(first: 100) { nodes { id __typename } }
+		viewer { sessions(first: 100) { nodes { id __typename } } } }`, nil)
 	eachObject(found, func(o map[string]any) {
 		name, ok := o["__typename"].(string)
 		if reader, is := o["authorName"].(string); ok && (!is || reader == "middle") {
@@ -489,7 +532,7 @@ func manyThings(t *testing.T) (*stoatest.Stoa, walker) {
 // there: otherwise a level might need no command, and the numbers would differ for a good
 // reason. The first author and the first tag have all articles. Each article has a thread
 // of five, one below the other; the one in the middle has something on all sides, and much
-// below it under the first article.
+// below it under the first article. Of the accounts, the one that asks has many sessions.
 func writeMany(t *testing.T, s *stoatest.Stoa) {
 	t.Helper()
 	const n = many + 6
@@ -517,6 +560,15 @@ func writeMany(t *testing.T, s *stoatest.Stoa) {
 			batch[i].Tags = append(batch[i].Tags, name("tag", 0))
 		}
 	}
+	admin := s.Join(t, "admin@example.org", "Admin", access.Admin, newest)
+	used := map[id.ID]time.Time{}
+	for i := range n {
+		s.Join(t, fmt.Sprintf("reader-%d@example.org", i), "A reader", access.Customer, newest)
+		admin.Session, admin.Token = s.SignIn(t, admin.Account)
+		used[admin.Session] = time.Now()
+	}
+	check(t, s.Store.NoteUses(t.Context(), used, time.Minute))
+	s.Token = admin.Token
 	outcomes, err := importing.Add(t.Context(), batch)
 	check(t, err)
 	for _, o := range outcomes {

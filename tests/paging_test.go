@@ -10,6 +10,7 @@ import (
 
 	gql "github.com/vektah/gqlparser/v2/ast"
 
+	"stoa/access"
 	"stoa/blog"
 	"stoa/tests/stoatest"
 )
@@ -20,6 +21,7 @@ var filters = map[string][]string{
 		`where: {tag: "tag-0"}`,
 		`where: {tag: "tag-0", author: "author-1", publishedAfter: "2026-06-01T03:00:00Z"}, orderBy: {field: TITLE, direction: ASC}`,
 	},
+	"accounts": {`where: {role: AUTHOR}`},
 }
 
 // list is one list that can be paged through.
@@ -97,12 +99,16 @@ func bound(whole page, argument string, i int) string {
 func (l list) ask(t *testing.T, s *stoatest.Stoa, arguments string) page {
 	t.Helper()
 	var data struct {
-		List page
-		Node struct{ List page }
+		List   page
+		Node   struct{ List page }
+		Viewer struct{ List page }
 	}
 	s.Data(t, &data, fmt.Sprintf(l.query, arguments, pageSelection), nil)
 	if strings.Contains(l.query, "node(id:") {
 		return data.Node.List
+	}
+	if strings.Contains(l.query, "{ viewer {") {
+		return data.Viewer.List
 	}
 	return data.List
 }
@@ -166,6 +172,12 @@ func listsOf(t *testing.T, s *stoatest.Stoa) []list {
 				continue
 			}
 			variants := append([]string{""}, orders(schema, f)...)
+			if typeName == "Viewer" { // who asks has no id
+				for _, v := range variants {
+					all = append(all, list{typeName + "." + f.Name + v, fmt.Sprintf(`{ viewer { list: %s(%%s%s) { %%s } } }`, f.Name, v)})
+				}
+				continue
+			}
 			if typeName != schema.Query.Name {
 				parent := longest(t, s, ids[typeName], typeName, f.Name)
 				for _, v := range variants {
@@ -236,7 +248,8 @@ func longest(t *testing.T, s *stoatest.Stoa, parents []string, typeName, field s
 }
 
 // writeThreads fills s with lists of some length in which neighbours are equal: articles
-// that came out together and have one title, and a thread under the first of them.
+// that came out together and have one title, a thread under the first of them, and accounts
+// that were made together, of which the one that asks has many sessions.
 func writeThreads(t *testing.T, s *stoatest.Stoa) {
 	t.Helper()
 	batch := stoatest.Articles(11)
@@ -247,6 +260,12 @@ func writeThreads(t *testing.T, s *stoatest.Stoa) {
 		batch[i].Title = batch[i/2*2].Title
 	}
 	s.Import(t, batch)
+	admin := s.Join(t, "admin@example.org", "Admin", access.Admin, batch[0].PublishedAt)
+	for i := range 11 {
+		s.Join(t, fmt.Sprintf("reader-%d@example.org", i), "A reader", access.Roles[i%2], batch[i/3*3].PublishedAt)
+		_, admin.Token = s.SignIn(t, admin.Account)
+	}
+	s.Token = admin.Token
 	importing, err := s.Blog.BeginImport(t.Context(), false)
 	check(t, err)
 	at := batch[0].PublishedAt

@@ -54,7 +54,8 @@ func Check(password string, minimum int, personal ...string) error {
 // common is the most common passwords of at least eight characters, lower-case, a line each,
 // in the order of their bytes, below a header and an empty line.
 //
-// Made by: go run common_write.go zxcvbn-ts-language-common-4.1.3.tgz
+// Written by: go run common_write.go zxcvbn-ts-language-common-4.1.3.tgz
+//
 //go:embed common.txt
 var common string
 

@@ -18,7 +18,7 @@ func TestCheck(t *testing.T) {
 	}{
 		"Words":            {"words in a row", "correct horse battery staple", ""},
 		"NoDigit":          {"no rules of composition", "meadowlarkness", ""},
-		"OnlyDigits":       {"no rules of composition", "4815162342", ""},
+		"OnlyDigits":       {"no rules of composition", "7305518264", ""},
 		"Spaces":           {"spaces may be anywhere", " a b  c d ", ""},
 		"Greek":            {"all of Unicode", "τὸ γὰρ αὐτὸ", ""},
 		"Emoji":            {"all of Unicode, with what joins it", "👩‍🚀🐎🔋📎🌊🪐🎻", ""},
@@ -84,8 +84,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func TestTheListIsSortedAndFound(t *testing.T) {
-	t.Parallel()
+func TestTheListIsSortedAndFound(t *testing.T) { // not parallel: it counts allocations
 	header, lines, _ := strings.Cut(common, "\n\n")
 	for _, named := range []string{"@zxcvbn-ts/language-common 4.1.3", "Permission is hereby granted", "Dropbox"} {
 		if !strings.Contains(header, named) {

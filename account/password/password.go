@@ -38,8 +38,8 @@ const (
 	saltBytes = 16 // RFC 9106, section 4
 	keyBytes  = 32 // the 256-bit tag of RFC 9106, section 4
 
-	// maxWaiting is how many may wait for their turn when Options doesn't say. Two at a time
-	// take some 20 s to get through so many; nobody waits longer for an answer.
+	// maxWaiting is how many may wait for their turn when Options doesn't say. At some 25 ms a
+	// hash, two at a time get through so many in 12 s: whoever comes later gives up before.
 	maxWaiting = 1000
 
 	// retryAfter is what is told to who would have been one too many.
@@ -174,9 +174,11 @@ const (
 )
 
 // normalise returns what is hashed: the password in NFKC, so that the same characters are the
-// same password on every keyboard (NIST SP 800-63B, rev. 3, section 5.1.1.2, which names NFKC
-// and NFKD; rev. 4, section 3.1.1.2, as well). Nothing is ever cut off. Code points that
-// Unicode hasn't assigned yet stay as they are: a font may have them before our tables do.
+// same password on every keyboard, those of East Asia with their two widths included. NIST SP
+// 800-63B, rev. 3, section 5.1.1.2, names NFKC and NFKD for this; rev. 4, section 3.1.1.2,
+// names NFC, which would keep the widths apart. It is never changed: what is stored depends on
+// it. Nothing is ever cut off. Code points that Unicode hasn't assigned yet stay as they are: a
+// font may have them before our tables do.
 func normalise(password string) ([]byte, error) {
 	tooLong := problem.New(problem.Invalid, "the password is too long: it may have %d characters and %d bytes at most", MaxLength, maxBytes)
 	if len(password) > maxBytes {

@@ -6,6 +6,7 @@ package stoatest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -27,15 +28,20 @@ import (
 // Stoa is one replica that listens on a port of its own.
 type Stoa struct {
 	*app.App
-	URL string // http://127.0.0.1:PORT
+	URL   string // http://127.0.0.1:PORT
+	Token string // goes with each request that brings none of its own
 
 	commands atomic.Int64
 	logged   *tally
 	stop     func()
+
+	mu       sync.Mutex
+	signedIn time.Time // when the last session began
 }
 
 // Settings are environment variables, such as STOA_REDIS_URL, over those for a test: an
-// embedded database in a temporary folder, no demo.
+// embedded database in a temporary folder, no demo, and whoever asks is believed where it
+// comes from (X-Forwarded-For), so that a test can be many clients.
 type Settings map[string]string
 
 // Start opens a replica and closes it when the test ends.
@@ -73,7 +79,7 @@ func Start(t testing.TB, settings Settings) *Stoa {
 // Configure reads settings as the environment would be read.
 func Configure(t testing.TB, settings Settings) app.Config {
 	t.Helper()
-	all := Settings{"STOA_LISTEN": "127.0.0.1:0", "STOA_DEMO": "off", "STOA_CACHE_MEMORY": "64"}
+	all := Settings{"STOA_LISTEN": "127.0.0.1:0", "STOA_DEMO": "off", "STOA_CACHE_MEMORY": "64", "STOA_PROXIES": "127.0.0.0/8"}
 	if settings["STOA_MONGODB_URI"] == "" && settings["STOA_DATA"] == "" {
 		all["STOA_DATA"] = t.TempDir()
 	}
@@ -159,6 +165,9 @@ type Request struct {
 	Query     string         `json:"query"`
 	Operation string         `json:"operationName,omitempty"`
 	Variables map[string]any `json:"variables,omitempty"`
+
+	Token  string            `json:"-"` // of a session
+	Header map[string]string `json:"-"` // besides those that every client sends
 }
 
 // Send is Ask with everything that a request may have.
@@ -174,6 +183,12 @@ func (s *Stoa) Send(r Request) (Answer, error) {
 		return Answer{}, err
 	}
 	request.Header.Set("Content-Type", "application/json")
+	if token := cmp.Or(r.Token, s.Token); token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	for name, value := range r.Header {
+		request.Header.Set(name, value)
+	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return Answer{}, err

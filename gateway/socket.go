@@ -1,0 +1,609 @@
+package gateway
+
+// One WebSocket connection: what the client says (socket.serve), the operations that run
+// (socket.run), and its end (socket.end), in the words of graphql-transport-ws.
+//
+// An idle connection has one goroutine, which reads. Answers are written by the goroutines
+// of their operations, one at a time, so that what waits to be written is bounded by how
+// many operations there may be.
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/coder/websocket"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"stoa/access"
+)
+
+// Why a connection is closed. The client of graphql-ws (6.4.2, shouldRetryConnectOrThrow)
+// connects again after those that it doesn't take for fatal, asking its connectionParams
+// anew, and sends again what had no answer.
+const (
+	closeRestart      = websocket.StatusServiceRestart // the server stops; it connects again
+	closeTryLater     = websocket.StatusTryAgainLater  // whose token it is can't be told; it connects again
+	closeInvalid      = websocket.StatusCode(4400)     // a message that can't be understood; fatal
+	closeUnauthorized = websocket.StatusCode(4401)     // subscribe before connection_ack; fatal
+	// closeForbidden is for a token that is nobody's, at first or no longer. It connects
+	// again, which gives it the chance of a new token; after 4401 it would give up.
+	closeForbidden   = websocket.StatusCode(4403)
+	closeInitTimeout = websocket.StatusCode(4408) // no connection_init, or a message that takes too long; it connects again
+	closeDuplicate   = websocket.StatusCode(4409) // an operation's id that is taken; fatal
+	closeTwoInits    = websocket.StatusCode(4429) // a second connection_init; fatal
+	closeInternal    = websocket.StatusCode(4500) // our fault; fatal
+)
+
+const (
+	// initTime is how long a client may take to introduce itself: the default of graphql-ws.
+	initTime = 3 * time.Second
+
+	// pingEvery is below the 60 s after which proxies usually give up on a silent
+	// connection; pongTime is how long the answer may take.
+	pingEvery = 27 * time.Second
+	pongTime  = 10 * time.Second
+
+	// closeTime bounds the end of a connection whose client doesn't answer.
+	closeTime = 5 * time.Second
+
+	// maxOperations is how many may run at once over one connection. A page has a handful.
+	maxOperations = 100
+
+	// maxOperationID is in bytes; clients send UUIDs.
+	maxOperationID = 256
+)
+
+// times are how long a socket waits. Tests wait less.
+type times struct{ init, ping, pong, write, end time.Duration }
+
+var usualTimes = times{initTime, pingEvery, pongTime, writeTime, closeTime}
+
+// socket is one connection.
+type socket struct {
+	gateway    *Gateway
+	connection *websocket.Conn
+	raw        net.Conn // below connection, to set deadlines
+	caller     caller   // by the handshake, then by connection_init
+	watched    string   // the token that must stand; of sockets.mu
+
+	writing sync.Mutex // held for each message that goes out
+	ending  sync.Once
+
+	mu         sync.Mutex
+	introduced bool // connection_init has come
+	known      bool // and was acknowledged
+	ended      bool // nothing more is taken
+	operations map[string]*operation
+	running    int // operations, those that were cancelled but haven't ended among them
+	bytes      int // of what they were asked by
+	idle       chan struct{}
+}
+
+// operation is one that runs.
+type operation struct {
+	id        string
+	bytes     int
+	cancel    context.CancelFunc
+	streaming bool
+}
+
+// message is what is said, in either direction.
+type message struct {
+	ID      string          `json:"id"`
+	Type    string          `json:"type"`
+	Payload json.RawMessage `json:"payload"`
+}
+
+// serve takes what the client says until the connection ends, and returns when nothing runs
+// for it any more.
+func (s *socket) serve() {
+	all, times := s.gateway.sockets, s.gateway.times
+	if all.add(s) {
+		go s.end(closeRestart, "the server is stopping")
+	}
+	init := time.AfterFunc(times.init, s.expectInit)
+	var ping *time.Timer
+	ping = time.AfterFunc(time.Hour, func() { s.ping(ping) })
+	ping.Reset(times.ping)
+	defer func() {
+		if p := recover(); p != nil {
+			ctx := context.Background()
+			s.gateway.presentError(ctx, s.gateway.recoverPanic(ctx, p))
+			s.end(closeInternal, "something went wrong")
+		}
+		init.Stop()
+		ping.Stop()
+		all.remove(s)
+		_ = s.raw.Close()
+		s.end(websocket.StatusNormalClosure, "") // or waits for who has begun to
+		_ = s.connection.CloseNow()
+		<-s.cancelAll()
+	}()
+	for s.receive() {
+	}
+}
+
+// receive takes one message. It returns false when no further one can come.
+func (s *socket) receive() bool {
+	kind, reader, err := s.connection.Reader(context.Background())
+	if err != nil {
+		return false
+	}
+	buffer := s.gateway.buffers.get()
+	defer s.gateway.buffers.put(buffer)
+	// Once begun it must come as quickly as a request's body.
+	late := time.AfterFunc(s.gateway.timeout, func() { s.end(closeInitTimeout, "a message took too long to arrive") })
+	_, err = buffer.ReadFrom(reader)
+	late.Stop()
+	if errors.Is(err, websocket.ErrMessageTooBig) {
+		s.end(websocket.StatusMessageTooBig, "") // the library has said so
+	}
+	if err != nil {
+		return false
+	}
+	s.mu.Lock()
+	ended := s.ended
+	s.mu.Unlock()
+	if ended {
+		return true // read on, for the client's part of the end
+	}
+	if kind != websocket.MessageText {
+		s.end(closeInvalid, "messages are text: this one was binary")
+		return false
+	}
+	return s.handle(buffer.Bytes())
+}
+
+// handle does what one message asks for. It returns false when it has ended the connection.
+func (s *socket) handle(text []byte) bool {
+	if no := checkJSON(text); no != nil {
+		return s.invalid("the message", no)
+	}
+	var m message
+	if err := json.Unmarshal(text, &m); err != nil {
+		var wrong *json.UnmarshalTypeError
+		if errors.As(err, &wrong) {
+			s.end(closeInvalid, fmt.Sprintf("the message's %s can't be a JSON %s", clipName(wrong.Field), wrong.Value))
+			return false
+		}
+		return s.invalid("the message", badJSON(text, err))
+	}
+	switch m.Type {
+	case "connection_init":
+		return s.introduce(m.Payload)
+	case "ping":
+		return s.pong(m.Payload)
+	case "pong":
+		return true
+	case "subscribe":
+		return s.subscribe(m.ID, m.Payload)
+	case "complete":
+		s.forget(m.ID)
+		return true
+	case "":
+		s.end(closeInvalid, "the message has no type")
+	default:
+		s.end(closeInvalid, fmt.Sprintf("there is no message of type %q", clipName(m.Type)))
+	}
+	return false
+}
+
+// invalid ends the connection for a message that can't be understood. The refusal speaks of
+// the body of a POST, in whose place what stands here.
+func (s *socket) invalid(what string, no *refusal) bool {
+	s.end(closeInvalid, strings.Replace(no.errors[0].Message, "the body", what, 1))
+	return false
+}
+
+// introduce learns who is there from connection_init. What its payload says comes before
+// the credentials of the handshake.
+func (s *socket) introduce(payload json.RawMessage) bool {
+	s.mu.Lock()
+	again := s.introduced
+	s.introduced = true
+	s.mu.Unlock()
+	if again {
+		s.end(closeTwoInits, "there was a connection_init before")
+		return false
+	}
+	token, reason := tokenOfParams(payload)
+	if reason != "" {
+		s.end(closeInvalid, reason)
+		return false
+	}
+	given := token != ""
+	if given {
+		s.gateway.use(token)
+		s.caller.token = token
+	}
+	if s.caller.token != "" {
+		viewer, err := s.viewer()
+		switch {
+		case err != nil && given:
+			s.end(closeTryLater, "who you are can't be told now")
+			return false
+		case err != nil: // each answer asks again, and so does the watcher
+		case !viewer.SignedIn() && given:
+			s.end(closeForbidden, "the token is nobody's: it has ended, or never was one")
+			return false
+		case !viewer.SignedIn():
+			s.caller.token = "" // as where a request brings such a cookie
+		}
+	}
+	s.gateway.sockets.watch(s, s.caller.token)
+	s.mu.Lock()
+	s.known = true
+	s.mu.Unlock()
+	return s.write([]byte(`{"type":"connection_ack"}`))
+}
+
+// viewer asks whose the token is, once for the connection: operations ask anew.
+func (s *socket) viewer() (access.Viewer, error) {
+	if s.gateway.authenticate == nil {
+		return access.Viewer{}, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.gateway.timeout)
+	defer cancel()
+	viewer, err := s.gateway.authenticate(ctx, s.caller.token)
+	if err != nil {
+		s.gateway.presentError(ctx, fmt.Errorf("whose token a WebSocket brings: %w", err))
+	}
+	return viewer, err
+}
+
+// tokenOfParams reads {"authorization": "Bearer TOKEN"} or {"token": "TOKEN"}, "" and null
+// standing for none: pages write them so for a visitor who hasn't signed in.
+func tokenOfParams(payload json.RawMessage) (token, reason string) {
+	if len(payload) == 0 || string(payload) == "null" {
+		return "", ""
+	}
+	var params map[string]any
+	if json.Unmarshal(payload, &params) != nil {
+		return "", "connection_init: the payload must be an object"
+	}
+	for _, name := range slices.Sorted(maps.Keys(params)) { // each time the same of two
+		value := params[name]
+		if strings.EqualFold(name, "authorization") && value != nil && value != "" {
+			credentials, ok := value.(string)
+			if !ok {
+				return "", "connection_init: authorization must be a string such as Bearer TOKEN"
+			}
+			token, ok, no := bearer(credentials)
+			if no != nil {
+				return "", "connection_init: authorization must be Bearer TOKEN, with a token that could be one"
+			}
+			if ok {
+				return token, ""
+			}
+		}
+	}
+	switch value := params["token"].(type) {
+	case nil:
+		return "", ""
+	case string:
+		if value != "" && !validToken(value) {
+			return "", "connection_init: token can't be a token"
+		}
+		return value, ""
+	default:
+		return "", "connection_init: token must be a string"
+	}
+}
+
+// pong answers a ping of the protocol's, with what came with it.
+func (s *socket) pong(payload json.RawMessage) bool {
+	if len(payload) == 0 {
+		return s.write([]byte(`{"type":"pong"}`))
+	}
+	return s.write(bytes.Join([][]byte{[]byte(`{"type":"pong","payload":`), payload, []byte("}")}, nil))
+}
+
+// subscribe begins an operation. The message is read, parsed and checked here and not beside
+// others, so that one connection takes the memory for that once.
+func (s *socket) subscribe(id string, payload json.RawMessage) bool {
+	if id == "" || len(id) > maxOperationID {
+		s.end(closeInvalid, fmt.Sprintf("subscribe: the id must be a string of 1 to %d bytes", maxOperationID))
+		return false
+	}
+	s.mu.Lock()
+	known, taken, ended := s.known, s.operations[id] != nil, s.ended
+	full := s.running >= maxOperations || s.running > 0 && int64(s.bytes+len(payload)) > s.gateway.maxBody
+	s.mu.Unlock()
+	switch {
+	case !known:
+		s.end(closeUnauthorized, "subscribe came before connection_ack")
+		return false
+	case taken:
+		s.end(closeDuplicate, fmt.Sprintf("there is an operation with the id %s", clipName(id)))
+		return false
+	case ended:
+		return true
+	}
+	s.gateway.use(s.caller.token)
+	if full {
+		return s.fail(id, refusef(codeTooManyOperations, "too much runs over this connection, where there may be %d operations with %d bytes: wait for some to complete", maxOperations, s.gateway.maxBody))
+	}
+	asked, no := parseEnvelope(payload)
+	if no != nil && no.code == codeBadRequest {
+		return s.invalid("subscribe: the payload", no)
+	}
+	if no != nil {
+		return s.fail(id, no)
+	}
+	prepared, no := s.gateway.prepare(asked, func(*ast.OperationDefinition) *refusal { return nil })
+	if no != nil {
+		return s.fail(id, no)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	o := &operation{id: id, bytes: len(payload), cancel: cancel, streaming: prepared.operation.Operation == ast.Subscription}
+	if !o.streaming {
+		cancel()
+		ctx, o.cancel = context.WithTimeoutCause(context.Background(), s.gateway.timeout, errTimeout)
+	}
+	s.mu.Lock()
+	if s.ended {
+		s.mu.Unlock()
+		o.cancel()
+		return true
+	}
+	if s.operations == nil {
+		s.operations = map[string]*operation{}
+	}
+	s.operations[id] = o
+	s.running++
+	s.bytes += o.bytes
+	s.mu.Unlock()
+	go s.run(ctx, o, prepared)
+	return true
+}
+
+// fail refuses an operation that hasn't begun.
+func (s *socket) fail(id string, no *refusal) bool {
+	return s.write(s.errorMessage(id, no))
+}
+
+// run executes o and sends what comes of it.
+func (s *socket) run(ctx context.Context, o *operation, p *prepared) {
+	defer s.done(o)
+	defer o.cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			shown := s.gateway.presentError(ctx, s.gateway.recoverPanic(ctx, p))
+			s.sendLast(o, func() []byte { return s.errorMessage(o.id, &refusal{code: codeInternal, errors: presented(shown)}) })
+		}
+	}()
+	begun, no := s.gateway.begin(s.answer(ctx), p)
+	for no == nil {
+		var response *graphql.Response
+		response, no = s.gateway.next(s.answer(begun.ctx), begun)
+		if no != nil || response == nil {
+			break
+		}
+		if !s.send(o, func() []byte { return s.nextMessage(o.id, response) }) || !o.streaming {
+			break
+		}
+	}
+	if no != nil {
+		s.sendLast(o, func() []byte { return s.errorMessage(o.id, no) })
+		return
+	}
+	s.sendLast(o, func() []byte {
+		return s.encode(func(b *bytes.Buffer) { envelop(b, o.id, "complete", nil) })
+	})
+}
+
+// answer begins an answer for who is at the other end: each event of a subscription is one.
+func (s *socket) answer(ctx context.Context) context.Context {
+	ctx, _ = access.Begin(graphql.StartOperationTrace(ctx), access.Request{
+		Token:        s.caller.token,
+		Client:       s.caller.client,
+		Authenticate: s.gateway.authenticate,
+	})
+	return ctx
+}
+
+func (s *socket) nextMessage(id string, response *graphql.Response) []byte {
+	return s.encode(func(b *bytes.Buffer) { envelop(b, id, "next", func() { encode(b, response) }) })
+}
+
+func (s *socket) errorMessage(id string, no *refusal) []byte {
+	return s.encode(func(b *bytes.Buffer) {
+		envelop(b, id, "error", func() { encodeValue(b, bounded(no.errors)) })
+	})
+}
+
+// encode returns what write writes. It is a copy: buffers that can be used again are worth
+// more than one allocation less.
+func (s *socket) encode(write func(*bytes.Buffer)) []byte {
+	buffer := s.gateway.buffers.get()
+	defer s.gateway.buffers.put(buffer)
+	write(buffer)
+	return bytes.Clone(buffer.Bytes())
+}
+
+// envelop writes a message about an operation around what payload writes.
+func envelop(b *bytes.Buffer, id, kind string, payload func()) {
+	b.WriteString(`{"id":`)
+	encodeValue(b, id)
+	b.WriteString(`,"type":"` + kind + `"`)
+	if payload != nil {
+		b.WriteString(`,"payload":`)
+		payload()
+	}
+	b.WriteByte('}')
+}
+
+// send sends a message about o, unless the client has completed it: its id may be another's
+// by then. It returns false when nothing more is to be sent.
+func (s *socket) send(o *operation, message func() []byte) bool {
+	text := message()
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.mu.Lock()
+	current := s.operations[o.id] == o
+	s.mu.Unlock()
+	return current && s.writeNow(text)
+}
+
+// sendLast sends the last message about o, whose id is free before the client can know.
+func (s *socket) sendLast(o *operation, message func() []byte) {
+	text := message()
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.mu.Lock()
+	current := s.operations[o.id] == o
+	if current {
+		delete(s.operations, o.id)
+	}
+	s.mu.Unlock()
+	if current {
+		s.writeNow(text)
+	}
+}
+
+// write sends a message about nothing that runs.
+func (s *socket) write(text []byte) bool {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.writeNow(text)
+}
+
+// writeNow sends text; s.writing is held. A client that doesn't read in time is left.
+func (s *socket) writeNow(text []byte) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), s.gateway.times.write)
+	defer cancel()
+	if err := s.connection.Write(ctx, websocket.MessageText, text); err != nil {
+		_ = s.raw.Close()
+		return false
+	}
+	return true
+}
+
+// forget cancels an operation that the client has completed.
+func (s *socket) forget(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o := s.operations[id]; o != nil {
+		delete(s.operations, id)
+		o.cancel()
+	}
+}
+
+// done notes that o runs no longer.
+func (s *socket) done(o *operation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.operations[o.id] == o {
+		delete(s.operations, o.id)
+	}
+	s.running--
+	s.bytes -= o.bytes
+	if s.running == 0 && s.idle != nil {
+		close(s.idle)
+		s.idle = nil
+	}
+}
+
+// quiet takes nothing more and cancels the operations that choose says. It returns a channel
+// that is closed when none runs.
+func (s *socket) quiet(choose func(*operation) bool) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	for _, o := range s.operations {
+		if choose(o) {
+			o.cancel()
+		}
+	}
+	if s.running == 0 {
+		none := make(chan struct{})
+		close(none)
+		return none
+	}
+	if s.idle == nil {
+		s.idle = make(chan struct{})
+	}
+	return s.idle
+}
+
+func (s *socket) cancelAll() <-chan struct{} {
+	return s.quiet(func(*operation) bool { return true })
+}
+
+// drain lets what runs finish until ctx ends, then ends the connection.
+func (s *socket) drain(ctx context.Context) {
+	select {
+	case <-s.quiet(func(o *operation) bool { return o.streaming }):
+	case <-ctx.Done():
+	}
+	stop := context.AfterFunc(ctx, func() { _ = s.raw.Close() })
+	defer stop()
+	s.end(closeRestart, "the server is stopping")
+}
+
+// end closes the connection and tells the client why, once; later calls wait for the first.
+// The deadline is for a client that doesn't read, or sends on without end: the library waits
+// for its part without one.
+func (s *socket) end(code websocket.StatusCode, reason string) {
+	s.ending.Do(func() {
+		s.cancelAll()
+		_ = s.raw.SetDeadline(time.Now().Add(s.gateway.times.end))
+		_ = s.connection.Close(code, clipReason(reason))
+		_ = s.raw.Close()
+	})
+}
+
+// clipReason cuts a reason to the 123 bytes that a close frame has room for (RFC 6455,
+// section 5.5).
+func clipReason(reason string) string {
+	const most = 123
+	if len(reason) <= most {
+		return reason
+	}
+	cut := most - len("…")
+	for !utf8.RuneStart(reason[cut]) {
+		cut--
+	}
+	return reason[:cut] + "…"
+}
+
+// expectInit ends a connection whose client hasn't introduced itself.
+func (s *socket) expectInit() {
+	s.mu.Lock()
+	introduced := s.introduced
+	s.mu.Unlock()
+	if !introduced {
+		s.end(closeInitTimeout, fmt.Sprintf("no connection_init came within %s", s.gateway.times.init))
+	}
+}
+
+// ping leaves a client that is no longer there, or else comes again. While a message is on
+// its way that one's time limit does the same.
+func (s *socket) ping(again *time.Timer) {
+	if s.writing.TryLock() {
+		s.writing.Unlock()
+		ctx, cancel := context.WithTimeout(context.Background(), s.gateway.times.pong)
+		defer cancel()
+		if s.connection.Ping(ctx) != nil {
+			_ = s.raw.Close()
+			return
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended {
+		again.Reset(s.gateway.times.ping)
+	}
+}

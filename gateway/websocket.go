@@ -1,0 +1,133 @@
+package gateway
+
+// GraphQL over WebSocket: the handshake at /graphql (serveWebSocket). What is said over the
+// connection is in socket.go, what concerns all connections in sockets.go.
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// subprotocol is what is spoken: github.com/enisdenjo/graphql-ws, PROTOCOL.md.
+const subprotocol = "graphql-transport-ws"
+
+// socketBuffer is the size of a connection's two buffers in bytes: room for most of what
+// clients send, while what is longer goes around them. net/http's have 4 KiB.
+const socketBuffer = 1 << 10
+
+// wantsWebSocket says whether r is to become a WebSocket.
+func wantsWebSocket(r *http.Request) bool {
+	return r.Method == http.MethodGet && hasToken(r.Header.Values("Upgrade"), "websocket")
+}
+
+// hasToken says whether one of a header's elements is token, in whatever case.
+func hasToken(lines []string, token string) bool {
+	for _, line := range lines {
+		for element := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.Trim(element, " \t"), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// serveWebSocket makes of a request a connection that lives on after it, or refuses.
+func (g *Gateway) serveWebSocket(w http.ResponseWriter, r *http.Request) {
+	if no := g.checkHandshake(r); no != nil {
+		g.refuse(w, r, mediaJSON, no)
+		return
+	}
+	from, no := g.caller(r)
+	if no != nil {
+		g.refuse(w, r, mediaJSON, no)
+		return
+	}
+	leave, no := g.sockets.enter(from.client.Address)
+	if no != nil {
+		g.refuse(w, r, mediaJSON, no)
+		return
+	}
+	hijacked := &hijacker{ResponseWriter: w}
+	connection, err := websocket.Accept(hijacked, r, &websocket.AcceptOptions{
+		Subprotocols:       []string{subprotocol},
+		InsecureSkipVerify: true, // checkHandshake has, against the same list as all else
+		CompressionMode:    websocket.CompressionDisabled,
+	})
+	if err != nil { // it has answered
+		leave()
+		return
+	}
+	connection.SetReadLimit(g.maxBody)
+	// The copies let go of the request.
+	from.token, from.client.Device = strings.Clone(from.token), strings.Clone(from.client.Device)
+	s := &socket{gateway: g, connection: connection, raw: hijacked.raw, caller: from}
+	// A goroutine of its own has a smaller stack than this one, and lets the request go.
+	go func() {
+		defer leave()
+		s.serve()
+	}()
+}
+
+// checkHandshake refuses what no WebSocket is made of. A page of another origin that could
+// open one would speak with the visitor's cookie, and read the answers.
+func (g *Gateway) checkHandshake(r *http.Request) *refusal {
+	if origin := r.Header.Get("Origin"); origin != "" && !g.origins.listed[origin] {
+		if u, err := url.Parse(origin); err != nil || !strings.EqualFold(u.Host, r.Host) || u.Host == "" {
+			return crossOrigin(r)
+		}
+	}
+	if !hasToken(r.Header.Values("Sec-WebSocket-Protocol"), subprotocol) {
+		return refusef(codeBadRequest, "Sec-WebSocket-Protocol must offer %s, the one that is spoken here", subprotocol)
+	}
+	return nil
+}
+
+// hijacker keeps hold of the connection below a WebSocket, and gives it small buffers.
+type hijacker struct {
+	http.ResponseWriter
+	raw net.Conn
+}
+
+// Hijack is http.Hijacker's.
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	raw, buffered, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	// Some clients send their first message without waiting for the handshake's end.
+	if n := buffered.Reader.Buffered(); n > 0 {
+		early := make([]byte, n)
+		if _, err := io.ReadFull(buffered.Reader, early); err != nil {
+			return nil, nil, err
+		}
+		raw = &earlyConn{Conn: raw, early: early}
+	}
+	h.raw = raw
+	_ = raw.SetDeadline(time.Time{})
+	return raw, bufio.NewReadWriter(bufio.NewReaderSize(raw, socketBuffer), bufio.NewWriterSize(raw, socketBuffer)), nil
+}
+
+// earlyConn is a connection of which something has been read already.
+type earlyConn struct {
+	net.Conn
+	early []byte
+}
+
+func (c *earlyConn) Read(p []byte) (int, error) {
+	if len(c.early) == 0 {
+		return c.Conn.Read(p)
+	}
+	n := copy(p, c.early)
+	if c.early = c.early[n:]; len(c.early) == 0 {
+		c.early = nil
+	}
+	return n, nil
+}

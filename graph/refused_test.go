@@ -1,0 +1,53 @@
+package graph
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"stoa/graph/generated"
+	"stoa/problem"
+)
+
+// A refusal's code goes by its name into the enum of each domain: so every code must be in
+// it, and the enum may have no other.
+func TestEveryRefusalHasItsPlaceInTheEnum(t *testing.T) {
+	inPayload := []problem.Code{
+		problem.Invalid, problem.NotFound, problem.Conflict, problem.Forbidden, problem.Throttled,
+		problem.KeyReused, problem.Credentials, problem.Token,
+	}
+	for _, code := range inPayload {
+		shown, err := accountErrors(fmt.Errorf("wrapped: %w", problem.New(code, "no")))
+		if err != nil || len(shown) != 1 || !shown[0].Code.IsValid() || string(shown[0].Code) != string(code) {
+			t.Errorf("%s becomes %v, %v", code, shown, err)
+		}
+	}
+	for _, code := range generated.AllAccountErrorCode {
+		if !slices.Contains(inPayload, problem.Code(code)) {
+			t.Errorf("nothing is refused as %s", code)
+		}
+	}
+}
+
+func TestWhatIsNoRefusalIsAnErrorOfTheAnswer(t *testing.T) {
+	for name, err := range map[string]error{
+		"Fault":           errors.New("the database is away"),
+		"Unauthenticated": problem.New(problem.Unauthenticated, "sign in first"),
+	} {
+		if shown, got := accountErrors(err); !errors.Is(got, err) || len(shown) != 0 {
+			t.Errorf("%s becomes %v, %v", name, shown, got)
+		}
+	}
+	if shown, err := accountErrors(nil); shown == nil || len(shown) != 0 || err != nil {
+		t.Errorf("nothing wrong becomes %v, %v: the list is never null", shown, err)
+	}
+}
+
+func TestWhoIsThrottledIsToldInWholeSeconds(t *testing.T) {
+	shown, _ := accountErrors(problem.New(problem.Throttled, "wait").After(1500 * time.Millisecond))
+	if shown[0].RetryAfter == nil || *shown[0].RetryAfter != 2 {
+		t.Errorf("%+v", shown[0])
+	}
+}

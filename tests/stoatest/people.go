@@ -1,0 +1,140 @@
+package stoatest
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"stoa/access"
+	"stoa/account/password"
+	"stoa/id"
+	"stoa/store"
+)
+
+// Password is that of everybody whom Join makes.
+const Password = "a quiet harbour wall"
+
+// hashed is Password as it is stored. It is made once, since making it is slow on purpose.
+var hashed = sync.OnceValues(func() (string, error) {
+	return password.NewHasher(password.Options{}).Hash(context.Background(), Password)
+})
+
+// Person is somebody who has an account and is signed in.
+type Person struct {
+	*store.Account
+	Session id.ID
+	Token   string
+}
+
+// Join makes an account as of a time, and signs it in. The zero Time is now.
+func (s *Stoa) Join(t testing.TB, address, name string, role access.Role, at time.Time) Person {
+	t.Helper()
+	hash, err := hashed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at.IsZero() {
+		at = time.Now().UTC().Truncate(time.Millisecond)
+	}
+	made := &store.Secret{PasswordHash: hash, Account: store.Account{
+		ID: id.At(id.Account, at), Email: address, Name: name, Role: role, CreatedAt: at, Version: 1,
+	}}
+	if err := s.Store.AddAccount(t.Context(), made); err != nil {
+		t.Fatalf("join %s: %v", address, err)
+	}
+	p := Person{Account: &made.Account}
+	p.Session, p.Token = s.SignIn(t, p.Account)
+	return p
+}
+
+// SignIn begins a session as sessionCreate does, without the time that a password takes.
+// Of two sessions, the one that began later is the younger.
+func (s *Stoa) SignIn(t testing.TB, account *store.Account) (session id.ID, token string) {
+	t.Helper()
+	s.mu.Lock()
+	at := time.Now().UTC().Truncate(time.Millisecond)
+	if !at.After(s.signedIn) {
+		at = s.signedIn.Add(time.Millisecond)
+	}
+	s.signedIn = at
+	s.mu.Unlock()
+	secret, sum := newSecret()
+	x := &store.Session{
+		ID: id.At(id.Session, at), AccountID: account.ID, Epoch: account.Epoch, Hash: sum[:], Device: "A phone", Address: "192.0.2.7",
+		CreatedAt: at, EndsAt: at.Add(24 * time.Hour),
+	}
+	if err := s.Store.AddSession(t.Context(), x); err != nil {
+		t.Fatalf("sign in %s: %v", account.Email, err)
+	}
+	return x.ID, "stoa_" + strings.TrimPrefix(string(x.ID), "ses_") + "_" + secret
+}
+
+// Code stores c as if a mail had brought it, and returns what the mail would say.
+func (s *Stoa) Code(t testing.TB, c store.Code) string {
+	t.Helper()
+	code, sum := newSecret()
+	c.Hash, c.EndsAt = hex.EncodeToString(sum[:]), time.Now().Add(time.Hour)
+	if c.Kind == store.VerifyCode {
+		var err error
+		if c.PasswordHash, err = hashed(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Store.AddCode(t.Context(), &c); err != nil {
+		t.Fatal(err)
+	}
+	return code
+}
+
+// newSecret returns a secret as tokens and codes have it, and what is stored of it.
+func newSecret() (text string, sum [sha256.Size]byte) {
+	var secret [32]byte
+	_, _ = rand.Read(secret[:]) // never fails
+	return base64.RawURLEncoding.EncodeToString(secret[:]), sha256.Sum256(secret[:])
+}
+
+// Letter is a mail in development's outbox.
+type Letter struct{ Kind, To, Subject, Text, Link, Code string }
+
+// mailLimit is how long Mail waits: letters are looked for four times a second, and machines
+// may be busy.
+const mailLimit = 20 * time.Second
+
+// Mail returns the newest mail of a kind to an address, and waits until there is one.
+func (s *Stoa) Mail(t testing.TB, kind, to string) Letter {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), mailLimit)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		var letters []Letter
+		response, err := http.Get(s.URL + "/outbox?format=json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = json.NewDecoder(response.Body).Decode(&letters)
+		response.Body.Close()
+		if err != nil {
+			t.Fatalf("read the outbox: %v", err)
+		}
+		for _, l := range letters { // the newest first
+			if l.Kind == kind && l.To == to {
+				return l
+			}
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			t.Fatalf("no mail %q has come to %s; there are %d others", kind, to, len(letters))
+		}
+	}
+}
