@@ -19,11 +19,11 @@ func TestUsesAreNotedAMinuteApart(t *testing.T) {
 		t.Errorf("what was never a token is to be written down: %v", taken)
 	}
 	p.Use(token)
-	first := p.uses.pending[session].at
-	p.uses.pending[session] = use{token, first.Add(-time.Second)}
+	first := p.uses.pending[token]
+	p.uses.pending[token] = first.Add(-time.Second)
 	p.Use(token)
 	taken := p.uses.take()
-	if len(taken) != 1 || taken[session].token != token || taken[session].at.Before(first) {
+	if len(taken) != 1 || taken[token].Before(first) {
 		t.Errorf("two uses are to be written down as %v; the newest was at %s", taken, first)
 	}
 	if again := p.uses.take(); len(again) != 0 {
@@ -53,6 +53,19 @@ func TestUsesAreNotedAMinuteApart(t *testing.T) {
 	}
 }
 
+// A session's name is no secret. Whoever makes up a token for it must not push out the use
+// by the one who has the right one.
+func TestAMadeUpTokenHidesNoUse(t *testing.T) {
+	p := &People{uses: newUses()}
+	session := id.New(id.Session)
+	right, madeUp := tokenOf(session, newSecret()), tokenOf(session, newSecret())
+	p.Use(right)
+	p.Use(madeUp)
+	if taken := p.uses.take(); taken[right].IsZero() {
+		t.Errorf("what is to be looked at and written down is %v", taken)
+	}
+}
+
 func TestUsesGoForwardOnly(t *testing.T) {
 	u := newUses()
 	session, at := id.New(id.Session), now()
@@ -70,13 +83,15 @@ func TestUsesGoForwardOnly(t *testing.T) {
 func TestUsesAreBounded(t *testing.T) {
 	p := &People{uses: newUses()}
 	secret := newSecret()
-	var first, newest id.ID
+	var first string
+	var newest id.ID
 	for i := range maxUses + 100 {
 		newest = id.New(id.Session)
+		token := tokenOf(newest, secret)
 		if i == 0 {
-			first = newest
+			first = token
 		}
-		p.Use(tokenOf(newest, secret))
+		p.Use(token)
 		p.uses.learn(newest, now())
 	}
 	if n := len(p.uses.pending); n != maxUses {
@@ -89,11 +104,12 @@ func TestUsesAreBounded(t *testing.T) {
 		t.Error("the newest isn't known")
 	}
 	// One that is to be written down already goes on to be renewed.
-	old := use{tokenOf(first, secret), now().Add(-time.Hour)}
-	p.uses.pending[first] = old
-	delete(p.uses.known, first)
-	p.Use(old.token)
-	if !p.uses.pending[first].at.After(old.at) {
+	before := now().Add(-time.Hour)
+	p.uses.pending[first] = before
+	session, _, _ := parseToken(first)
+	delete(p.uses.known, session)
+	p.Use(first)
+	if !p.uses.pending[first].After(before) {
 		t.Error("with many to be written down, a newer use of the same is lost")
 	}
 	p.uses.take()
@@ -109,7 +125,7 @@ func TestUsesAtOnce(t *testing.T) {
 	for i := range tokens {
 		tokens[i] = tokenOf(id.New(id.Session), newSecret())
 	}
-	seen := map[id.ID]bool{}
+	seen := map[string]bool{}
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for k := range 8 {
@@ -117,19 +133,20 @@ func TestUsesAtOnce(t *testing.T) {
 			for i := range 2000 {
 				p.Use(tokens[(i+k)%len(tokens)])
 				if i%100 == 0 {
-					for session, u := range p.uses.take() {
+					for token, at := range p.uses.take() {
 						mu.Lock()
-						seen[session] = true
+						seen[token] = true
 						mu.Unlock()
-						p.uses.learn(session, u.at)
+						session, _, _ := parseToken(token)
+						p.uses.learn(session, at)
 					}
 				}
 			}
 		})
 	}
 	all.Wait()
-	for session := range p.uses.take() {
-		seen[session] = true
+	for token := range p.uses.take() {
+		seen[token] = true
 	}
 	if len(seen) != len(tokens) {
 		t.Errorf("%d of %d sessions were noted", len(seen), len(tokens))

@@ -31,12 +31,12 @@ import (
 // is the root of (m+n+1)/12mn), so that 0.1 is beyond chance; D exceeds 0.25 once in some
 // 150,000 times (2·exp(-2D²·mn/(m+n))). What exceeds them must do so twice to count.
 const (
-	auWithin  = 0.1
+	aucWithin = 0.1
 	ksWithin  = 0.25
 	attempted = 2
 	residents = 50 // who have an account: more of them make the embedded database slow
-	times     = 4  // that each address is asked for: it takes four mails at once
-	perKind   = residents * times
+	eachAsked = 4  // times: an address takes four mails at once
+	perKind   = residents * eachAsked
 )
 
 // auc is the share of pairs in which a's is longer; equal ones count half.
@@ -89,7 +89,7 @@ func TestDistributionsAreToldApart(t *testing.T) {
 		"Wider":   {"the same mean, another width", draw(1e6, 1e4), draw(1e6, 1e5), false, true},
 	}
 	for name, c := range cases {
-		if got := abs(auc(c.a, c.b)-0.5) > auWithin; got != c.byAUC {
+		if got := abs(auc(c.a, c.b)-0.5) > aucWithin; got != c.byAUC {
 			t.Errorf("%s (%s): AUC is %.3f", name, c.reason, auc(c.a, c.b))
 		}
 		if got := ks(c.a, c.b) > ksWithin; got != c.byKS && name != "Shifted" {
@@ -144,7 +144,7 @@ func compareTimes(t *testing.T, s *stoatest.Stoa, mutation string, of func(strin
 	var samples []sample
 	for _, p := range addPeople(t, s, residents, access.Customer) {
 		nobody := newAddress()
-		for range times {
+		for range eachAsked {
 			samples = append(samples, sample{p.email, true}, sample{nobody, false})
 		}
 	}
@@ -193,7 +193,7 @@ func compareTimes(t *testing.T, s *stoatest.Stoa, mutation string, of func(strin
 	verdict = fmt.Sprintf("%d with an account take %s, %d without %s (medians): AUC %.3f, KS %.3f; two halves of the latter: AUC %.3f, KS %.3f; all answer %s",
 		perKind, median(took[true]).Round(time.Microsecond), perKind, median(took[false]).Round(time.Microsecond), a, d,
 		auc(halves[0], halves[1]), ks(halves[0], halves[1]), bytes.TrimSpace(first.Body.Bytes()))
-	return verdict, abs(a-0.5) <= auWithin && d <= ksWithin
+	return verdict, abs(a-0.5) <= aucWithin && d <= ksWithin
 }
 
 // equalHeaders says whether headers are equal but for the time of day.
