@@ -264,14 +264,14 @@ func TestWhatWasInterruptedIsDoneAgain(t *testing.T) {
 		}
 	})
 	t.Run("DeleteBeforeTheAccountIsGone", func(t *testing.T) {
-		p, c := resident(t, replicas)
+		p, _ := resident(t, replicas)
 		// Its first step is done, and so the viewer's session is over.
 		for collection, field := range map[string]string{"sessions": "accountId", "codes": "accountId"} {
 			if _, err := db.Collection(collection).DeleteMany(t.Context(), bson.D{{Key: field, Value: p.id}}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		c = signIn(t, replicas[1], p)
+		c := signIn(t, replicas[1], p)
 		c.do(t, replicas[2], "accountDelete", input{"password": p.password})
 		awaitSent(t, db)
 		for _, f := range traces(t, db, p.email, p.name, c.session) {

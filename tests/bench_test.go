@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"runtime/metrics"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"stoa/access"
 	"stoa/blog"
 	"stoa/tests/redistest"
 	"stoa/tests/stoatest"
@@ -108,4 +112,120 @@ func benchmarkPages(b *testing.B, s *stoatest.Stoa, name string, flush bool) {
 			b.ReportMetric(float64(s.Commands())/float64(b.N), "commands/op")
 		})
 	}
+}
+
+// BenchmarkSignedIn measures what it costs that somebody asks: a warm public page with a
+// token, with a token and a look at who asks, and that look alone, against the same page
+// for nobody. They take turns, so that whatever else the machine does meets all of them.
+// It reports medians, the ratio of each to the anonymous page, and the commands of them all.
+//
+//	go test -run '^$' -bench SignedIn ./tests
+func BenchmarkSignedIn(b *testing.B) {
+	const viewer = ` viewer { account { name } }`
+	page := pages[1].query
+	both := page[:len(page)-1] + viewer + `}`
+	s := startAll(b, stoatest.Settings{})[0]
+	fill(b, s, 100)
+	handler := s.Handler()
+	nobody, somebody := newCaller(), signIn(b, s, addPeople(b, s, 1, access.Customer)[0])
+	kinds := []struct {
+		name, query string
+		by          caller
+	}{
+		{"anonymous", page, nobody},
+		{"token", page, somebody},
+		{"token+viewer", both, somebody},
+		{"viewer-alone", `{` + viewer + ` }`, somebody},
+		{"anonymous+viewer", both, nobody},
+	}
+	ask := func(by caller, query string) *httptest.ResponseRecorder {
+		request, err := by.request(b.Context(), "", query, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		request.RemoteAddr = "127.0.0.1:1000"
+		response := httptest.NewRecorder()
+		handler.ServeHTTP(response, request)
+		return response
+	}
+	for _, k := range kinds {
+		for range 100 {
+			if r := ask(k.by, k.query); r.Code != http.StatusOK || bytes.Contains(r.Body.Bytes(), []byte(`"errors"`)) {
+				b.Fatalf("%d %.300s", r.Code, r.Body)
+			}
+		}
+	}
+	took := make([][]time.Duration, len(kinds))
+	s.Commands()
+	n := 0
+	for b.Loop() {
+		for i := range kinds {
+			k := (i + n) % len(kinds)
+			began := time.Now()
+			ask(kinds[k].by, kinds[k].query)
+			took[k] = append(took[k], time.Since(began))
+		}
+		n++
+	}
+	b.ReportMetric(float64(s.Commands())/float64(n*len(kinds)), "commands/op")
+	base := float64(median(took[0]))
+	for i, k := range kinds {
+		b.ReportMetric(float64(median(took[i]))/1e3, k.name+"-µs")
+		b.ReportMetric(testing.AllocsPerRun(200, func() { ask(k.by, k.query) }), k.name+"-allocs")
+		if i > 0 {
+			b.ReportMetric(float64(median(took[i]))/base, k.name+"-ratio")
+		}
+	}
+}
+
+// BenchmarkLogins signs 200 people in at once, and reports how many a second and what
+// memory holds at most meanwhile: the live and dead objects of the heap, and the process.
+//
+//	go test -run '^$' -bench Logins -benchtime 3x ./tests
+func BenchmarkLogins(b *testing.B) {
+	const atATime = 200
+	s := startAll(b, stoatest.Settings{})[0]
+	people := addPeople(b, s, atATime, access.Customer)
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	read := func() (heap, process uint64) {
+		metrics.Read(sample)
+		return sample[0].Value.Uint64(), sample[1].Value.Uint64() - sample[2].Value.Uint64()
+	}
+	runtime.GC()
+	heapBefore, processBefore := read()
+	var heap, process uint64
+	stop, watched := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(watched)
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				h, p := read()
+				heap, process = max(heap, h), max(process, p)
+			}
+		}
+	}()
+	var logins, failed atomic.Int64
+	for b.Loop() {
+		atOnce(atATime, func(i int) {
+			p, err := newCaller().try(s, "sessionCreate", input{"email": people[i].email, "password": phrase})
+			if err != nil || p.Token == nil {
+				failed.Add(1)
+			}
+			logins.Add(1)
+		})
+	}
+	close(stop)
+	<-watched
+	if failed.Load() > 0 {
+		b.Errorf("%d of %d logins failed", failed.Load(), logins.Load())
+	}
+	b.ReportMetric(float64(logins.Load())/b.Elapsed().Seconds(), "logins/s")
+	b.ReportMetric(float64(heap)/(1<<20), "MiB-heap")
+	b.ReportMetric(float64(heap-min(heap, heapBefore))/(1<<20), "MiB-heap-grown")
+	b.ReportMetric(float64(process-min(process, processBefore))/(1<<20), "MiB-process-grown")
 }

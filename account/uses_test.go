@@ -1,0 +1,165 @@
+package account
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"stoa/id"
+)
+
+func TestUsesAreNotedAMinuteApart(t *testing.T) {
+	p := &People{uses: newUses()}
+	session, s := id.New(id.Session), newSecret()
+	token := tokenOf(session, s)
+	for _, never := range []string{"", "stoa_", "nobody's"} {
+		p.Use(never)
+	}
+	if taken := p.uses.take(); len(taken) != 0 {
+		t.Errorf("what was never a token is to be written down: %v", taken)
+	}
+	p.Use(token)
+	first := p.uses.pending[token]
+	p.uses.pending[token] = first.Add(-time.Second)
+	p.Use(token)
+	taken := p.uses.take()
+	if len(taken) != 1 || taken[token].Before(first) {
+		t.Errorf("two uses are to be written down as %v; the newest was at %s", taken, first)
+	}
+	if again := p.uses.take(); len(again) != 0 {
+		t.Errorf("and once more as %v", again)
+	}
+	if at := p.uses.last(session); !at.IsZero() {
+		t.Errorf("before it was written down, a use counts as of %s", at)
+	}
+	cases := map[string]struct {
+		reason string
+		before time.Duration
+		noted  bool
+	}{
+		"JustNoted":  {"another replica, or this one, has noted it", 0, false},
+		"WithinIt":   {"a minute isn't over", useSpacing - 5*time.Second, false},
+		"AMinuteAgo": {"it is", useSpacing + time.Second, true},
+		"LongAgo":    {"it is", 24 * time.Hour, true},
+		"ClockAhead": {"another replica's clock may be ahead", -2 * time.Second, false},
+	}
+	for name, c := range cases {
+		p := &People{uses: newUses()}
+		p.uses.learn(session, now().Add(-c.before))
+		p.Use(token)
+		if noted := len(p.uses.take()) == 1; noted != c.noted {
+			t.Errorf("%s (%s): noted is %t", name, c.reason, noted)
+		}
+	}
+}
+
+// A session's name is no secret. Whoever makes up a token for it must not push out the use
+// by the one who has the right one.
+func TestAMadeUpTokenHidesNoUse(t *testing.T) {
+	p := &People{uses: newUses()}
+	session := id.New(id.Session)
+	right, madeUp := tokenOf(session, newSecret()), tokenOf(session, newSecret())
+	p.Use(right)
+	p.Use(madeUp)
+	if taken := p.uses.take(); taken[right].IsZero() {
+		t.Errorf("what is to be looked at and written down is %v", taken)
+	}
+}
+
+func TestUsesGoForwardOnly(t *testing.T) {
+	u := newUses()
+	session, at := id.New(id.Session), now()
+	for _, d := range []time.Duration{0, -time.Hour, time.Minute, -time.Minute, time.Second} {
+		u.learn(session, at.Add(d))
+	}
+	if got := u.last(session); !got.Equal(at.Add(time.Minute)) {
+		t.Errorf("the last use was at %s, not %s", got, at.Add(time.Minute))
+	}
+	if got := u.last(id.New(id.Session)); !got.IsZero() {
+		t.Errorf("a session that nobody knows was used at %s", got)
+	}
+}
+
+func TestUsesAreBounded(t *testing.T) {
+	p := &People{uses: newUses()}
+	secret := newSecret()
+	var first string
+	var newest id.ID
+	for i := range maxUses + 100 {
+		newest = id.New(id.Session)
+		token := tokenOf(newest, secret)
+		if i == 0 {
+			first = token
+		}
+		p.Use(token)
+		p.uses.learn(newest, now())
+	}
+	if n := len(p.uses.pending); n != maxUses {
+		t.Errorf("%d are to be written down, and %d is the most", n, maxUses)
+	}
+	if n := len(p.uses.known); n > maxUses {
+		t.Errorf("%d are known, and %d is the most", n, maxUses)
+	}
+	if p.uses.last(newest).IsZero() {
+		t.Error("the newest isn't known")
+	}
+	// One that is to be written down already goes on to be renewed.
+	before := now().Add(-time.Hour)
+	p.uses.pending[first] = before
+	session, _, _ := parseToken(first)
+	delete(p.uses.known, session)
+	p.Use(first)
+	if !p.uses.pending[first].After(before) {
+		t.Error("with many to be written down, a newer use of the same is lost")
+	}
+	p.uses.take()
+	p.Use(tokenOf(id.New(id.Session), secret))
+	if n := len(p.uses.take()); n != 1 {
+		t.Errorf("after they were written down, %d more are noted of 1", n)
+	}
+}
+
+func TestUsesAtOnce(t *testing.T) {
+	p := &People{uses: newUses()}
+	tokens := make([]string, 50)
+	for i := range tokens {
+		tokens[i] = tokenOf(id.New(id.Session), newSecret())
+	}
+	seen := map[string]bool{}
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for k := range 8 {
+		all.Go(func() {
+			for i := range 2000 {
+				p.Use(tokens[(i+k)%len(tokens)])
+				if i%100 == 0 {
+					for token, at := range p.uses.take() {
+						mu.Lock()
+						seen[token] = true
+						mu.Unlock()
+						session, _, _ := parseToken(token)
+						p.uses.learn(session, at)
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+	for token := range p.uses.take() {
+		seen[token] = true
+	}
+	if len(seen) != len(tokens) {
+		t.Errorf("%d of %d sessions were noted", len(seen), len(tokens))
+	}
+}
+
+func BenchmarkUse(b *testing.B) {
+	p := &People{uses: newUses()}
+	session, s := id.New(id.Session), newSecret()
+	token := tokenOf(session, s)
+	p.uses.learn(session, now())
+	b.ReportAllocs()
+	for b.Loop() {
+		p.Use(token)
+	}
+}
