@@ -150,7 +150,7 @@ func TestEachLetterIsSentOnce(t *testing.T) {
 	}
 	for _, a := range addresses {
 		if got := lettersTo(sent, a); len(got) != 1 || got[0].Kind != "verify" {
-			t.Errorf("to %s went %+v", a, got)
+			t.Fatalf("to %s went %+v", a, got)
 		}
 	}
 	for i, s := range replicas {
