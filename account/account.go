@@ -412,12 +412,22 @@ func checkName(name string) (string, error) {
 	if n := utf8.RuneCountInString(name); n == 0 || n > MaxName {
 		return "", problem.New(problem.Invalid, "name takes 1 to %d characters, not %d", MaxName, n).At("name")
 	}
-	if strings.ContainsFunc(name, func(r rune) bool {
-		return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == utf8.RuneError
-	}) {
-		return "", problem.New(problem.Invalid, "name takes letters, digits, spaces and punctuation, no control characters").At("name")
+	if strings.ContainsFunc(name, unnamable) || !strings.ContainsFunc(name, visible) {
+		return "", problem.New(problem.Invalid, "name takes letters, digits, spaces and punctuation, nothing that can't be seen").At("name")
 	}
 	return name, nil
+}
+
+// unnamable says whether r has no place in a name: controls, what changes the direction or
+// breaks lines, and what isn't seen, but for the joiners that some scripts need.
+func unnamable(r rune) bool {
+	const nonJoiner, joiner = '\u200c', '\u200d'
+	return r == utf8.RuneError || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Zl, unicode.Zp) && r != nonJoiner && r != joiner
+}
+
+// visible says whether r is seen: some letters are blank, to fill a place in Hangul and Braille.
+func visible(r rune) bool {
+	return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) && !strings.ContainsRune("\u115f\u1160\u2800\u3164\uffa0", r)
 }
 
 // checkPassword refuses a password that is too easily guessed for who has an address and a name.

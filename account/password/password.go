@@ -51,7 +51,7 @@ const (
 type Options struct {
 	Params     Params // of new hashes; zero for Recommended
 	AtOnce     int    // hashes at once, each holding Params.Memory; 0 for GOMAXPROCS
-	MaxWaiting int    // who may wait for a turn; 0 for 1,000
+	MaxWaiting int    // who may wait for a turn; 0 for 200
 }
 
 // Hasher hashes passwords by argon2id, a few at a time. It is safe for concurrent use.
