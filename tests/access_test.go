@@ -39,9 +39,9 @@ const matrixHead = `# Who may what: a row for each field, argument and mutation 
 #   CODE       userErrors with this code
 `
 
-// callers are who asks, in the order of the columns. The owner, customer and other are
+// askers are who asks, in the order of the columns. The owner, customer and other are
 // customers.
-var callers = []string{"anonymous", "customer", "owner", "other", "author", "editor", "staff", "admin"}
+var askers = []string{"anonymous", "customer", "owner", "other", "author", "editor", "staff", "admin"}
 
 func roleOf(caller string) access.Role {
 	if role := access.Role(strings.ToUpper(caller)); slices.Contains(access.Roles, role) {
@@ -137,7 +137,7 @@ type change struct {
 	input          func(t *testing.T, s *stoatest.Stoa, caller, target stoatest.Person) string
 }
 
-func input(format string, values ...func(caller, target stoatest.Person) string) func(*testing.T, *stoatest.Stoa, stoatest.Person, stoatest.Person) string {
+func takes(format string, values ...func(caller, target stoatest.Person) string) func(*testing.T, *stoatest.Stoa, stoatest.Person, stoatest.Person) string {
 	return func(_ *testing.T, _ *stoatest.Stoa, caller, target stoatest.Person) string {
 		all := make([]any, len(values))
 		for i, v := range values {
@@ -172,22 +172,22 @@ func byCode(kind store.CodeKind, format string) func(*testing.T, *stoatest.Stoa,
 const another = "seven old lanterns" // password
 
 var changes = []change{
-	{"accountRegister", "", input(`email: "new.%s", password: "`+another+`", name: "New"`, targetEmail)},
-	{"accountRegister", "the owner's address", input(`email: "%s", password: "`+another+`", name: "New"`, targetEmail)},
+	{"accountRegister", "", takes(`email: "new.%s", password: "`+another+`", name: "New"`, targetEmail)},
+	{"accountRegister", "the owner's address", takes(`email: "%s", password: "`+another+`", name: "New"`, targetEmail)},
 	{"accountVerify", "", byCode(store.VerifyCode, `token: "%s"`)},
-	{"accountUpdate", "", input(`name: "New"`)},
-	{"accountDelete", "", input(`password: "` + stoatest.Password + `"`)},
-	{"accountRoleSet", "the owner's", input(`accountId: "%s", role: AUTHOR`, targetID)},
-	{"accountRoleSet", "their own", input(`accountId: "%s", role: ADMIN`, ownID)},
-	{"emailChangeRequest", "", input(`email: "new.%s", password: "`+stoatest.Password+`"`, targetEmail)},
+	{"accountUpdate", "", takes(`name: "New"`)},
+	{"accountDelete", "", takes(`password: "` + stoatest.Password + `"`)},
+	{"accountRoleSet", "the owner's", takes(`accountId: "%s", role: AUTHOR`, targetID)},
+	{"accountRoleSet", "their own", takes(`accountId: "%s", role: ADMIN`, ownID)},
+	{"emailChangeRequest", "", takes(`email: "new.%s", password: "`+stoatest.Password+`"`, targetEmail)},
 	{"emailChangeConfirm", "the owner's", byCode(store.EmailCode, `token: "%s"`)},
-	{"passwordChange", "", input(`currentPassword: "` + stoatest.Password + `", newPassword: "` + another + `"`)},
-	{"passwordResetRequest", "the owner's", input(`email: "%s"`, targetEmail)},
+	{"passwordChange", "", takes(`currentPassword: "` + stoatest.Password + `", newPassword: "` + another + `"`)},
+	{"passwordResetRequest", "the owner's", takes(`email: "%s"`, targetEmail)},
 	{"passwordReset", "the owner's", byCode(store.ResetCode, `token: "%s", password: "`+another+`"`)},
-	{"sessionCreate", "the owner's", input(`email: "%s", password: "`+stoatest.Password+`"`, targetEmail)},
-	{"sessionCreate", "the owner's, by cookie", input(`email: "%s", password: "`+stoatest.Password+`", delivery: COOKIE`, targetEmail)},
-	{"sessionRevoke", "the one that asks", input(``)},
-	{"sessionRevoke", "one of the owner's", input(`id: "%s"`, targetSession)},
+	{"sessionCreate", "the owner's", takes(`email: "%s", password: "`+stoatest.Password+`"`, targetEmail)},
+	{"sessionCreate", "the owner's, by cookie", takes(`email: "%s", password: "`+stoatest.Password+`", delivery: COOKIE`, targetEmail)},
+	{"sessionRevoke", "the one that asks", takes(``)},
+	{"sessionRevoke", "one of the owner's", takes(`id: "%s"`, targetSession)},
 	{"sessionsRevokeOthers", "", nil},
 }
 
@@ -262,7 +262,7 @@ func openMatrix(t *testing.T) *matrix {
 	m := &matrix{schema: schema(t), s: stoatest.Start(t, nil), people: map[string]stoatest.Person{}}
 	m.try = m.askEach
 	m.known = publish(t, m.s)
-	for _, name := range callers[1:] {
+	for _, name := range askers[1:] {
 		p := m.s.Join(t, name+"@example.org", name, roleOf(name), time.Time{})
 		m.people[name] = p
 		m.known.call(string(p.ID), "account "+name)
@@ -370,7 +370,7 @@ func (m *matrix) ask(t *testing.T, what, query string) {
 func (m *matrix) askEach(t *testing.T, what string, query func(caller string) string) {
 	t.Helper()
 	r := row{what: what}
-	for _, caller := range callers {
+	for _, caller := range askers {
 		a := m.send(t, m.people[caller].Token, query(caller))
 		came := a.refused()
 		if came == "" {
@@ -476,7 +476,7 @@ func (m *matrix) mutations(t *testing.T) {
 				}
 				all = append(all, row{what: payload.Name + "." + of.Name})
 			}
-			for _, caller := range callers {
+			for _, caller := range askers {
 				number++
 				came := m.change(t, c, caller, number, selected)
 				all[0].came = append(all[0].came, came["done"])
@@ -587,7 +587,7 @@ func (m *matrix) compare(t *testing.T) {
 	for _, r := range m.rows {
 		if r.came == nil {
 			text.WriteString("\n")
-			line("# "+r.what, callers)
+			line("# "+r.what, askers)
 			continue
 		}
 		if _, twice := got[r.what]; twice {
@@ -604,9 +604,9 @@ func (m *matrix) compare(t *testing.T) {
 	for _, what := range slices.Sorted(maps.Keys(got)) {
 		switch row, ok := want[what]; {
 		case !ok:
-			t.Errorf("%s has no row in %s; what comes of it for %v: %s", what, matrixFile, callers, got[what])
+			t.Errorf("%s has no row in %s; what comes of it for %v: %s", what, matrixFile, askers, got[what])
 		case row != got[what]:
-			t.Errorf("%s for %v\n  is %s\n  in %s it is %s", what, callers, got[what], matrixFile, row)
+			t.Errorf("%s for %v\n  is %s\n  in %s it is %s", what, askers, got[what], matrixFile, row)
 		}
 	}
 	for _, what := range slices.Sorted(maps.Keys(want)) {
