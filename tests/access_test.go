@@ -161,7 +161,7 @@ func ownID(caller, target stoatest.Person) string {
 // byCode takes a code that a mail brought to the target.
 func byCode(kind store.CodeKind, format string) func(*testing.T, *stoatest.Stoa, stoatest.Person, stoatest.Person) string {
 	return func(t *testing.T, s *stoatest.Stoa, _, target stoatest.Person) string {
-		c := store.Code{Kind: kind, AccountID: target.ID, Epoch: target.Epoch, Email: "new." + target.Email}
+		c := store.Code{Kind: kind, AccountID: target.ID, Epoch: target.Epoch, Email: "new." + target.Email, Replaces: target.Email}
 		if kind == store.VerifyCode {
 			c = store.Code{Kind: kind, Name: "New", Email: "new." + target.Email}
 		}
