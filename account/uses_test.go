@@ -94,11 +94,11 @@ func TestUsesAreBounded(t *testing.T) {
 		p.Use(token)
 		p.uses.learn(newest, now())
 	}
-	if n := len(p.uses.pending); n != maxUses {
+	if n := len(p.uses.pending); n != maxPending {
 		t.Errorf("%d are to be written down, and %d is the most", n, maxPending)
 	}
 	if n := len(p.uses.known); n > maxUses {
-		t.Errorf("%d are known, and %d is the most", n, maxPending)
+		t.Errorf("%d are known, and %d is the most", n, maxUses)
 	}
 	if p.uses.last(newest).IsZero() {
 		t.Error("the newest isn't known")

@@ -39,9 +39,9 @@ const matrixHead = `# Who may what: a row for each field, argument and mutation 
 #   CODE       userErrors with this code
 `
 
-// columns are who asks. The owner, customer and other are
+// askers are who asks, in the order of the columns. The owner, customer and other are
 // customers.
-var columns = []string{"anonymous", "customer", "owner", "other", "author", "editor", "staff", "admin"}
+var askers = []string{"anonymous", "customer", "owner", "other", "author", "editor", "staff", "admin"}
 
 func roleOf(caller string) access.Role {
 	if role := access.Role(strings.ToUpper(caller)); slices.Contains(access.Roles, role) {
@@ -161,12 +161,9 @@ func ownID(caller, target stoatest.Person) string {
 // byCode takes a code that a mail brought to the target.
 func byCode(kind store.CodeKind, format string) func(*testing.T, *stoatest.Stoa, stoatest.Person, stoatest.Person) string {
 	return func(t *testing.T, s *stoatest.Stoa, _, target stoatest.Person) string {
-		c := store.Code{Kind: kind, AccountID: target.ID, Epoch: target.Epoch, Email: target.Email}
-		switch kind {
-		case store.VerifyCode:
+		c := store.Code{Kind: kind, AccountID: target.ID, Epoch: target.Epoch, Email: "new." + target.Email, Replaces: target.Email}
+		if kind == store.VerifyCode {
 			c = store.Code{Kind: kind, Name: "New", Email: "new." + target.Email}
-		case store.EmailCode:
-			c.Email, c.Replaces = "new."+target.Email, target.Email
 		}
 		return fmt.Sprintf(format, s.Code(t, c))
 	}
@@ -265,7 +262,7 @@ func openMatrix(t *testing.T) *matrix {
 	m := &matrix{schema: schema(t), s: stoatest.Start(t, nil), people: map[string]stoatest.Person{}}
 	m.try = m.askEach
 	m.known = publish(t, m.s)
-	for _, name := range columns[1:] {
+	for _, name := range askers[1:] {
 		p := m.s.Join(t, name+"@example.org", name, roleOf(name), time.Time{})
 		m.people[name] = p
 		m.known.call(string(p.ID), "account "+name)
@@ -373,7 +370,7 @@ func (m *matrix) ask(t *testing.T, what, query string) {
 func (m *matrix) askEach(t *testing.T, what string, query func(caller string) string) {
 	t.Helper()
 	r := row{what: what}
-	for _, caller := range columns {
+	for _, caller := range askers {
 		a := m.send(t, m.people[caller].Token, query(caller))
 		came := a.refused()
 		if came == "" {
@@ -479,7 +476,7 @@ func (m *matrix) mutations(t *testing.T) {
 				}
 				all = append(all, row{what: payload.Name + "." + of.Name})
 			}
-			for _, caller := range columns {
+			for _, caller := range askers {
 				number++
 				came := m.change(t, c, caller, number, selected)
 				all[0].came = append(all[0].came, came["done"])
@@ -590,7 +587,7 @@ func (m *matrix) compare(t *testing.T) {
 	for _, r := range m.rows {
 		if r.came == nil {
 			text.WriteString("\n")
-			line("# "+r.what, columns)
+			line("# "+r.what, askers)
 			continue
 		}
 		if _, twice := got[r.what]; twice {
@@ -607,9 +604,9 @@ func (m *matrix) compare(t *testing.T) {
 	for _, what := range slices.Sorted(maps.Keys(got)) {
 		switch row, ok := want[what]; {
 		case !ok:
-			t.Errorf("%s has no row in %s; what comes of it for %v: %s", what, matrixFile, columns, got[what])
+			t.Errorf("%s has no row in %s; what comes of it for %v: %s", what, matrixFile, askers, got[what])
 		case row != got[what]:
-			t.Errorf("%s for %v\n  is %s\n  in %s it is %s", what, columns, got[what], matrixFile, row)
+			t.Errorf("%s for %v\n  is %s\n  in %s it is %s", what, askers, got[what], matrixFile, row)
 		}
 	}
 	for _, what := range slices.Sorted(maps.Keys(want)) {

@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -13,7 +12,7 @@ import (
 )
 
 // Five equal calls get five equal answers, also where each asks for a mail.
-func TestFaultFiveEqualRequestsForAMail(t *testing.T) {
+func TestFiveEqualCallsForAMailAreAnsweredAlike(t *testing.T) {
 	uri := stoatest.Database(t)
 	replicas := startThree(t, uri, redistest.Start(t).URL())
 	in := input{"email": newAddress(), "password": phrase, "name": "Ruth", "idempotencyKey": newKey()}
@@ -29,7 +28,7 @@ func TestFaultFiveEqualRequestsForAMail(t *testing.T) {
 
 // A code of a second registration must not bring an account back that was deleted, nor
 // keep its address, name and password.
-func TestFaultADeletedAccountComesBackByAnOlderCode(t *testing.T) {
+func TestNoOlderCodeBringsADeletedAccountBack(t *testing.T) {
 	uri := stoatest.Database(t)
 	replicas := startThree(t, uri, redistest.Start(t).URL())
 	db := open(t, uri)
@@ -57,7 +56,7 @@ func TestFaultADeletedAccountComesBackByAnOlderCode(t *testing.T) {
 }
 
 // Who signs in while the account is deleted leaves no session behind.
-func TestFaultASignInDuringADeletionLeavesASession(t *testing.T) {
+func TestASignInDuringADeletionLeavesNothing(t *testing.T) {
 	uri := stoatest.Database(t)
 	replicas := startThree(t, uri, redistest.Start(t).URL())
 	db := open(t, uri)
@@ -86,7 +85,7 @@ func TestFaultASignInDuringADeletionLeavesASession(t *testing.T) {
 }
 
 // A name that nobody sees is none.
-func TestFaultInvisibleNames(t *testing.T) {
+func TestANameThatNobodySeesIsNone(t *testing.T) {
 	s := startAll(t, stoatest.Settings{})[0]
 	for _, name := range []string{"\u200b", "\u2060\u2060", "\u00ad", "Ruth\u2028Admin", "\U000e0041", "\u3164"} {
 		p, err := newCaller().try(s, "accountRegister", input{"email": newAddress(), "password": phrase, "name": name})
@@ -94,5 +93,4 @@ func TestFaultInvisibleNames(t *testing.T) {
 			t.Errorf("the name %+q is taken: %q, %v", name, p.code(), err)
 		}
 	}
-	_ = strings.TrimSpace
 }
