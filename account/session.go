@@ -56,6 +56,11 @@ func (p *People) SignIn(ctx context.Context, in SignIn) (Signed, error) {
 	if err := p.throttleLogin(ctx, address); err != nil {
 		return Signed{}, err
 	}
+	leave, err := p.hasher.Enter(ctx)
+	if err != nil {
+		return Signed{}, err
+	}
+	defer leave()
 	there, err := p.store.SecretByEmail(ctx, address)
 	if err != nil && !problem.Is(err, problem.NotFound) {
 		return Signed{}, err

@@ -39,9 +39,12 @@ const (
 	saltBytes = 16 // RFC 9106, section 4
 	keyBytes  = 32 // the 256-bit tag of RFC 9106, section 4
 
-	// maxWaiting is how many may wait for their turn when Options doesn't say. At some 25 ms a
-	// hash, two at a time get through so many in 12 s: whoever comes later gives up before.
-	maxWaiting = 1000
+	// maxWaiting is how many may wait for their turn when Options doesn't say. Two at a time
+	// take 2 to 5 s to get through so many, within the 10 s that a request has.
+	maxWaiting = 200
+
+	// waitLimit is how long anybody waits: half of the time that a request has.
+	waitLimit = 5 * time.Second
 
 	// retryAfter is what is told to who would have been one too many.
 	retryAfter = 10 * time.Second
@@ -59,11 +62,13 @@ type Options struct {
 // Its memory in use is AtOnce times Params.Memory. What a hash leaves is garbage for the next
 // collection, which GOGC paces as ever, so the heap may briefly hold as much again.
 type Hasher struct {
-	params     Params
-	turns      chan struct{}
-	waiting    atomic.Int64
-	maxWaiting int64
+	params  Params
+	hashing *queue
+	near    *queue
 }
+
+// nearFactor is how many are near their turn, for each that has one.
+const nearFactor = 4
 
 // NewHasher makes a Hasher. It panics on parameters that Verify would refuse to compute.
 func NewHasher(o Options) *Hasher {
@@ -79,7 +84,7 @@ func NewHasher(o Options) *Hasher {
 	if o.MaxWaiting <= 0 {
 		o.MaxWaiting = maxWaiting
 	}
-	return &Hasher{params: o.Params, turns: make(chan struct{}, o.AtOnce), maxWaiting: int64(o.MaxWaiting)}
+	return &Hasher{params: o.Params, hashing: newQueue(o.AtOnce, o.MaxWaiting), near: newQueue(nearFactor*o.AtOnce, o.MaxWaiting)}
 }
 
 // Hash returns what to store for a password, as a PHC string:
@@ -151,33 +156,66 @@ func (h *Hasher) Pretend(ctx context.Context, password string) error {
 // key computes argon2id when it is this caller's turn. Turns are in the order of arrival: a
 // slot that becomes free goes to the first that waits, not to who comes by.
 func (h *Hasher) key(ctx context.Context, normal []byte, p Params, salt []byte, length int) ([]byte, error) {
-	if err := h.wait(ctx); err != nil {
+	if err := h.hashing.enter(ctx); err != nil {
 		return nil, err
 	}
-	defer func() { <-h.turns }()
+	defer h.hashing.leave()
 	return argon2.IDKey(normal, salt, p.Passes, p.Memory, p.Lanes, uint32(length)), nil
 }
 
-func (h *Hasher) wait(ctx context.Context) error {
+// Enter waits until it is nearly the caller's turn to hash, and returns how to leave again.
+// It keeps a crowd from what each of them needs besides, such as a look in the database,
+// until there is something to be done with it. It fails as Hash does.
+func (h *Hasher) Enter(ctx context.Context) (leave func(), err error) {
+	if err := h.near.enter(ctx); err != nil {
+		return nil, err
+	}
+	return h.near.leave, nil
+}
+
+// queue lets a few in at a time.
+type queue struct {
+	turns   chan struct{}
+	waiting atomic.Int64
+	most    int64 // who may wait
+}
+
+func newQueue(atOnce, most int) *queue {
+	return &queue{turns: make(chan struct{}, atOnce), most: int64(most)}
+}
+
+// enter takes a turn, for which it waits: Throttled when too many wait already, or when it
+// takes too long.
+func (q *queue) enter(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("hash a password: %w", err)
 	}
 	select {
-	case h.turns <- struct{}{}:
+	case q.turns <- struct{}{}:
 		return nil
 	default:
 	}
-	defer h.waiting.Add(-1)
-	if h.waiting.Add(1) > h.maxWaiting {
-		return problem.New(problem.Throttled, "too many people are signing in at this moment: try again in a few seconds").After(retryAfter)
+	defer q.waiting.Add(-1)
+	if q.waiting.Add(1) > q.most {
+		return crowded()
 	}
+	limit := time.NewTimer(waitLimit)
+	defer limit.Stop()
 	select {
-	case h.turns <- struct{}{}:
+	case q.turns <- struct{}{}:
 		return nil
+	case <-limit.C:
+		return crowded()
 	case <-ctx.Done():
 		return fmt.Errorf("wait to hash a password: %w", ctx.Err())
 	}
 }
+
+func crowded() error {
+	return problem.New(problem.Throttled, "too many people are signing in at this moment: try again in a few seconds").After(retryAfter)
+}
+
+func (q *queue) leave() { <-q.turns }
 
 // The greatest length of a password. NIST SP 800-63B-4, section 3.1.1.2, asks for at least 64
 // characters. Code points can have four bytes.

@@ -192,14 +192,14 @@ func TestHashRefusesWhatItWouldHaveToCut(t *testing.T) {
 func TestWaitingEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	h := NewHasher(Options{Params: cheap, AtOnce: 1})
-	h.turns <- struct{}{} // somebody else's turn, which doesn't end
+	h.hashing.turns <- struct{}{} // somebody else's turn, which doesn't end
 	ctx, cancel := context.WithCancel(t.Context())
 	errs := make(chan error, 3)
 	stored := encoded{params: cheap, salt: make([]byte, saltBytes), key: make([]byte, keyBytes)}.String()
 	go func() { _, err := h.Hash(ctx, "correct horse"); errs <- err }()
 	go func() { _, _, err := h.Verify(ctx, "correct horse", stored); errs <- err }()
 	go func() { errs <- h.Pretend(ctx, "correct horse") }()
-	for h.waiting.Load() < 3 {
+	for h.hashing.waiting.Load() < 3 {
 		runtime.Gosched()
 	}
 	cancel()
@@ -208,10 +208,10 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 			t.Errorf("who waited left with %v", err)
 		}
 	}
-	if n := h.waiting.Load(); n != 0 {
+	if n := h.hashing.waiting.Load(); n != 0 {
 		t.Errorf("%d still count as waiting", n)
 	}
-	<-h.turns
+	<-h.hashing.turns
 	if _, err := h.Hash(ctx, "correct horse"); !errors.Is(err, context.Canceled) {
 		t.Errorf("with a free turn and an ended context: %v", err)
 	}
@@ -220,12 +220,12 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 func TestTooManyWaiting(t *testing.T) {
 	t.Parallel()
 	h := NewHasher(Options{Params: cheap, AtOnce: 1, MaxWaiting: 2})
-	h.turns <- struct{}{}
+	h.hashing.turns <- struct{}{}
 	errs := make(chan error, 2)
 	for range 2 {
 		go func() { errs <- h.Pretend(t.Context(), "correct horse") }()
 	}
-	for h.waiting.Load() < 2 {
+	for h.hashing.waiting.Load() < 2 {
 		runtime.Gosched()
 	}
 	err := h.Pretend(t.Context(), "correct horse")
@@ -233,7 +233,7 @@ func TestTooManyWaiting(t *testing.T) {
 	if !errors.As(err, &refused) || refused.Code != problem.Throttled || refused.RetryAfter <= 0 {
 		t.Errorf("the third got %v", err)
 	}
-	<-h.turns
+	<-h.hashing.turns
 	for range 2 {
 		if err := <-errs; err != nil {
 			t.Errorf("one of the two who waited: %v", err)
@@ -308,4 +308,30 @@ func BenchmarkFlood(b *testing.B) {
 	}
 	b.ReportMetric(float64(heap>>20), "MiB-heap")
 	b.ReportMetric(float64(total>>20), "MiB-process")
+}
+
+// Whoever isn't near the turn doesn't do what is only worth doing near it.
+func TestAFewAreNearTheirTurn(t *testing.T) {
+	h := NewHasher(Options{Params: cheap, AtOnce: 2, MaxWaiting: 1})
+	var leave []func()
+	for range 2 * nearFactor {
+		l, err := h.Enter(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		leave = append(leave, l)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := h.Enter(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("one too many is let near: %v", err)
+	}
+	for _, l := range leave {
+		l()
+	}
+	if l, err := h.Enter(t.Context()); err != nil {
+		t.Errorf("nobody is near, and nobody is let: %v", err)
+	} else {
+		l()
+	}
 }
