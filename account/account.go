@@ -232,8 +232,9 @@ func (p *People) forget(ctx context.Context, account id.ID, address string) erro
 	return p.store.Finish(ctx, forgetTask+string(account)+"/"+address)
 }
 
-// forgetRest deletes what is known of accounts whose deletion was interrupted.
-func (p *People) forgetRest(ctx context.Context) error {
+// Resume finishes what an earlier run has begun: it deletes what is known of accounts whose
+// deletion was interrupted.
+func (p *People) Resume(ctx context.Context) error {
 	tasks, err := p.store.Tasks(ctx, forgetTask)
 	if err != nil {
 		return err

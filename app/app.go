@@ -65,6 +65,10 @@ func Open(ctx context.Context, c Config, log *slog.Logger, onCommand func(string
 	if err != nil {
 		return nil, err
 	}
+	if err := a.People.Resume(ctx); err != nil {
+		a.Close(context.WithoutCancel(ctx))
+		return nil, err
+	}
 	a.done = make(chan struct{})
 	keep, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a.stop = stop
