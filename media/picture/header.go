@@ -52,14 +52,17 @@ func inspect(file io.ReadSeeker) (header, error) {
 	if h.width < 1 || h.height < 1 || h.width > MaxSide || h.height > MaxSide || h.width*h.height > maxPixels {
 		return h, problem.New(problem.Invalid, "the picture has %d × %d pixels: a side may have %d at most, and all of it %d megapixels", h.width, h.height, MaxSide, maxPixels/1_000_000)
 	}
-	h.perPixel = 12 // as it comes, at most 16 bits in four channels, and as plain makes it
 	switch h.format.name {
 	case jpegFormat.name:
 		h.perPixel = costliestJPEG
 		h.walkJPEG(file)
 	case pngFormat.name:
+		h.perPixel = costOfPNG(start)
 		h.walkChunks(file, 8, binary.BigEndian, 4, "eXIf")
+	case gifFormat.name:
+		h.perPixel = 1 + 4 // the second where it covers only a part of its canvas
 	case webpFormat.name:
+		h.perPixel = 4 + 4 // the second for what can be seen through, which comes in planes
 		h.walkChunks(file, 12, binary.LittleEndian, 0, "EXIF")
 	}
 	return h, nil
@@ -84,6 +87,26 @@ func (h header) cost() int64 {
 		turned = 4
 	}
 	return pixels*(h.perPixel+turned+1) + 4*scaled + 1<<20
+}
+
+// costOfPNG is how many bytes a pixel of a PNG takes to decode, by its first chunk: as it is
+// kept, and what plain makes of that.
+func costOfPNG(start []byte) int64 {
+	const deep = 8 + 4
+	if len(start) < 29 || start[24] == 16 {
+		return deep
+	}
+	cost := int64(4)
+	switch start[25] {
+	case 0: // gray, which has four channels where one gray is clear
+		cost = 4 + 4
+	case 3: // of a palette
+		cost = 1
+	}
+	if start[28] != 0 { // interlaced: the last pass is kept apart, half of the picture
+		cost += (cost + 1) / 2
+	}
+	return cost
 }
 
 // maxSegments is how many parts of a file are looked at for its orientation. Cameras write
