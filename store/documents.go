@@ -77,6 +77,24 @@ type Image struct {
 	Widths []int  `bson:"widths,omitempty"`
 }
 
+// UploadID returns the id of the Picture; nil for one at an address.
+func (i *Image) UploadID() *id.ID { return known(i.ID) }
+
+// PixelWidth returns how wide i is; nil where that isn't known.
+func (i *Image) PixelWidth() *int { return known(i.Width) }
+
+// PixelHeight returns how high i is; nil where that isn't known.
+func (i *Image) PixelHeight() *int { return known(i.Height) }
+
+// known returns v; nil where it says nothing.
+func known[T comparable](v T) *T {
+	var nothing T
+	if v == nothing {
+		return nil
+	}
+	return &v
+}
+
 // Picture is one that was uploaded. It is written once and never changed.
 type Picture struct {
 	ID        id.ID     `bson:"_id"`
