@@ -238,7 +238,7 @@ func (v variable) flag() string {
 
 // secret says whether the variable's value may hold a password, so that no message shows it.
 func (v variable) secret() bool {
-	return v.name == "STOA_MONGODB_URI" || v.name == "STOA_REDIS_URL" || v.name == "STOA_SMTP_URL"
+	return v.name == "STOA_MONGODB_URI" || v.name == "STOA_REDIS_URL" || v.name == "STOA_SMTP_URL" || v.name == "STOA_MEDIA"
 }
 
 // Configure reads the environment and flags, which win, and returns the arguments that
