@@ -93,7 +93,9 @@ func (g *Gateway) answerUpload(ctx context.Context, w http.ResponseWriter, r *ht
 		defer func() { _ = connection.SetReadDeadline(time.Time{}) }()
 	}
 	form := newForm(http.MaxBytesReader(w, r.Body, g.maxForm()), boundary, g.maxBody, g.maxFile)
-	form.fault = func(err error) *refusal { return &refusal{code: codeInternal, errors: presented(g.presentError(ctx, err))} }
+	form.fault = func(err error) *refusal {
+		return &refusal{code: codeInternal, errors: presented(g.presentError(ctx, err))}
+	}
 	defer form.close()
 	asked, no := form.envelope()
 	if no != nil {
@@ -517,4 +519,3 @@ func (s *spool) close() {
 		_ = os.Remove(s.disk.Name())
 	}
 }
-

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -19,6 +20,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"go.uber.org/goleak"
 
 	"stoa/access"
@@ -49,7 +52,9 @@ func open(t testing.TB, o Options) (p *Pictures, dir string) {
 	}
 	t.Cleanup(func() { _ = o.Store.Close(ctx) })
 	dir = t.TempDir()
-	o.Location = "file://" + dir
+	if o.Location == "" {
+		o.Location = "file://" + dir
+	}
 	if p, err = Open(o); err != nil {
 		t.Fatal(err)
 	}
@@ -148,6 +153,41 @@ func TestUploadKeepsAPictureOnceInItsWidths(t *testing.T) {
 	}
 	if got, err := p.URL(&store.Image{URL: "/img/press.jpg"}, pointer(100)); got != "/img/press.jpg" || err != nil {
 		t.Errorf("one at an address is at %s, %v", got, err)
+	}
+}
+
+// In a bucket it is as in a folder.
+func TestUploadKeepsAPictureInABucket(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "key")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	backend := s3mem.New()
+	if err := backend.CreateBucket("pictures"); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(gofakes3.New(backend).Server())
+	t.Cleanup(server.Close)
+	p, dir := open(t, Options{Location: "s3://pictures/site?tls=off&region=eu-central-1&endpoint=" + strings.TrimPrefix(server.URL, "http://")})
+	for range 2 {
+		made, err := p.Upload(as(t.Context(), ada), bytes.NewReader(photo(t, 1000, 500, 1)), "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range made.Widths {
+			content, _, err := p.Serve(t.Context(), nameOf(made.Name, w, picture.JPEG))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m, err := jpeg.Decode(content); err != nil || m.Bounds().Dx() != w {
+				t.Errorf("%d: %v", w, err)
+			}
+			_ = content.Close()
+		}
+	}
+	if _, _, err := p.Serve(t.Context(), nameOf(strings.Repeat("0", 64), 320, picture.JPEG)); !problem.Is(err, problem.NotFound) {
+		t.Errorf("what isn't there is %v", err)
+	}
+	if there, err := backend.ListBucket("pictures", nil, gofakes3.ListBucketPage{}); err != nil || len(there.Contents) != 4 || len(files(t, dir)) != 0 {
+		t.Errorf("%d objects, %v", len(there.Contents), err)
 	}
 }
 
