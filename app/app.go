@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 	"stoa/gateway/playground"
 	"stoa/graph"
 	"stoa/mail"
+	"stoa/media"
 	"stoa/rate"
 	"stoa/store"
 	"stoa/store/bus"
@@ -46,6 +48,9 @@ type App struct {
 	Store  *store.Store
 	Blog   *blog.Blog
 	People *account.People
+
+	// Pictures is what was uploaded.
+	Pictures *media.Pictures
 
 	config   Config
 	log      *slog.Logger
@@ -162,8 +167,36 @@ func (a *App) open(ctx context.Context, options store.Options) error {
 	if a.People, err = a.newPeople(); err != nil {
 		return err
 	}
+	if a.Pictures, err = newPictures(a); err != nil {
+		return err
+	}
 	a.gateway, err = newGateway(a)
 	return err
+}
+
+func newPictures(a *App) (*media.Pictures, error) {
+	location := a.config.Media
+	if location == "" {
+		data, err := filepath.Abs(a.config.Data)
+		if err != nil {
+			return nil, fmt.Errorf("STOA_DATA: %w", err)
+		}
+		location = (&url.URL{Scheme: "file", Path: filepath.Join(data, "media")}).String()
+	}
+	pictures, err := media.Open(media.Options{Store: a.Store, Location: location, Base: a.config.MediaURL})
+	if err != nil {
+		return nil, fmt.Errorf("STOA_MEDIA: %w", err)
+	}
+	return pictures, nil
+}
+
+// picture opens what is served under a name.
+func (a *App) picture(ctx context.Context, name string) (*gateway.Picture, error) {
+	found, contentType, err := a.Pictures.Serve(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return &gateway.Picture{Content: found.ReadCloser, Type: contentType, Size: found.Size, MadeAt: found.MadeAt}, nil
 }
 
 func (a *App) newPeople() (*account.People, error) {
@@ -186,8 +219,9 @@ func (a *App) newPeople() (*account.People, error) {
 func newGateway(a *App) (*gateway.Gateway, error) {
 	shown := graph.Errors{Log: a.log}
 	options := gateway.Options{
-		Schema: graph.New(graph.Resolver{Blog: a.Blog, People: a.People}), Extensions: []graphql.HandlerExtension{graph.LookAhead{Store: a.Store}},
+		Schema: graph.New(graph.Resolver{Blog: a.Blog, People: a.People, Pictures: a.Pictures}), Extensions: []graphql.HandlerExtension{graph.LookAhead{Store: a.Store}},
 		Present: shown.Present, Recover: shown.Recover, Ready: a.Store.Ping, Introspection: !a.config.Production, Log: a.log,
+		Picture: a.picture, MaxFile: media.MaxBytes,
 		Authenticate: a.People.Authenticate, Used: a.People.Use, Holds: a.People.Holds, Origins: a.config.Origins, Proxies: a.config.Proxies,
 	}
 	if !a.config.Production {

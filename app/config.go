@@ -15,6 +15,7 @@ import (
 	"stoa/account/password"
 	"stoa/gateway"
 	"stoa/mail"
+	"stoa/media"
 	"stoa/store"
 	"stoa/store/bus"
 )
@@ -40,7 +41,9 @@ type Config struct {
 	Proxies     []netip.Prefix
 	SessionIdle time.Duration
 	SessionMax  time.Duration
-	PasswordMin int // characters
+	PasswordMin int    // characters
+	Media       string // "" for the folder media in Data
+	MediaURL    string // "" for paths
 }
 
 // variable is one thing that can be set.
@@ -176,6 +179,19 @@ var variables = []variable{
 	{"STOA_SESSION_MAX", "720h", "a duration, 10m to 8760h",
 		"How long a session lasts at most: the 30 days that NIST SP 800-63B-4 gives for accounts with a password alone.",
 		func(c *Config, v string) error { return span(&c.SessionMax, v, 10*time.Minute, 8760*time.Hour) }},
+	{"STOA_MEDIA", "", "file:///path, or s3://bucket/prefix?region=REGION&endpoint=HOST:PORT",
+		"Where uploaded pictures are kept. Unset, in the folder `media` in `STOA_DATA`; several replicas need a place that they share. For S3 and what speaks as it does, the keys come from `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, from `~/.aws/credentials` or from the machine's role, which may list, read and write the bucket; `endpoint` is Amazon's where it is left out, and `tls=off` is for one nearby.",
+		func(c *Config, v string) error { c.Media = v; return media.CheckLocation(v) }},
+	{"STOA_MEDIA_URL", "", "a URL without a final slash, such as https://cdn.example.org",
+		"What the addresses of uploaded pictures begin with: a CDN that gets them from here, or the API as the front end's visitors reach it. Unset, they are paths, `/media/…`, which are right where the front end's own server hands them on to here.",
+		func(c *Config, v string) error {
+			u, err := url.Parse(v)
+			if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+				return errTakes
+			}
+			c.MediaURL = strings.TrimSuffix(v, "/")
+			return nil
+		}},
 	{"STOA_PASSWORD_MIN", strconv.Itoa(password.MinLength), "a number of characters, 8 to 64",
 		"The shortest password. NIST SP 800-63B-4 asks for 15 where a password is all it takes; its predecessor for 8.",
 		func(c *Config, v string) error {
@@ -222,7 +238,7 @@ func (v variable) flag() string {
 
 // secret says whether the variable's value may hold a password, so that no message shows it.
 func (v variable) secret() bool {
-	return v.name == "STOA_MONGODB_URI" || v.name == "STOA_REDIS_URL" || v.name == "STOA_SMTP_URL"
+	return v.name == "STOA_MONGODB_URI" || v.name == "STOA_REDIS_URL" || v.name == "STOA_SMTP_URL" || v.name == "STOA_MEDIA"
 }
 
 // Configure reads the environment and flags, which win, and returns the arguments that

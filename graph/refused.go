@@ -53,3 +53,17 @@ func orAccountErrors[T any](v T, err error) (T, []*generated.AccountError, error
 	errs, err := accountErrors(err)
 	return v, errs, err
 }
+
+// orMediaErrors makes of an error what a payload says of it, beside a value.
+func orMediaErrors[T any](v T, err error) (T, []*generated.MediaError, error) {
+	p, err := refused(err)
+	if p == nil {
+		return v, []*generated.MediaError{}, err
+	}
+	shown := &generated.MediaError{Message: p.Message, Path: p.Path, Code: generated.MediaErrorCode(p.Code)}
+	if p.RetryAfter > 0 {
+		wait := seconds(p.RetryAfter)
+		shown.RetryAfter = &wait
+	}
+	return v, []*generated.MediaError{shown}, nil
+}

@@ -31,6 +31,25 @@ func TestEveryRefusalHasItsPlaceInTheEnum(t *testing.T) {
 	}
 }
 
+func TestEveryRefusalOfAPictureHasItsPlaceInTheEnum(t *testing.T) {
+	inPayload := []problem.Code{problem.Invalid, problem.NotFound, problem.Conflict, problem.Forbidden, problem.Throttled, problem.KeyReused}
+	for _, code := range inPayload {
+		_, shown, err := orMediaErrors(0, fmt.Errorf("wrapped: %w", problem.New(code, "no").After(time.Second)))
+		if err != nil || len(shown) != 1 || !shown[0].Code.IsValid() || string(shown[0].Code) != string(code) || *shown[0].RetryAfter != 1 {
+			t.Errorf("%s becomes %v, %v", code, shown, err)
+		}
+	}
+	for _, code := range generated.AllMediaErrorCode {
+		if !slices.Contains(inPayload, problem.Code(code)) {
+			t.Errorf("nothing is refused as %s", code)
+		}
+	}
+	fault := errors.New("the disk is full")
+	if _, shown, err := orMediaErrors(0, fault); shown == nil || len(shown) != 0 || !errors.Is(err, fault) {
+		t.Errorf("a fault becomes %v, %v", shown, err)
+	}
+}
+
 func TestWhatIsNoRefusalIsAnErrorOfTheAnswer(t *testing.T) {
 	for name, err := range map[string]error{
 		"Fault":           errors.New("the database is away"),

@@ -64,10 +64,54 @@ type Heading struct {
 	Anchor string `bson:"anchor"` // id of its element in the HTML
 }
 
-// Image is a picture.
+// Image is a picture as what shows it keeps it: one at an address, or one that was uploaded,
+// with all that its addresses are made of.
 type Image struct {
-	URL string `bson:"url"`
-	Alt string `bson:"alt"`
+	URL    string `bson:"url,omitempty"` // "" for one that was uploaded
+	Alt    string `bson:"alt"`
+	ID     id.ID  `bson:"id,omitempty"` // of the Picture; "" for one at an address, and so is the rest
+	Name   string `bson:"name,omitempty"`
+	Format string `bson:"format,omitempty"`
+	Width  int    `bson:"width,omitempty"`
+	Height int    `bson:"height,omitempty"`
+	Widths []int  `bson:"widths,omitempty"`
+}
+
+// UploadID returns the id of the Picture; nil for one at an address.
+func (i *Image) UploadID() *id.ID { return known(i.ID) }
+
+// PixelWidth returns how wide i is; nil where that isn't known.
+func (i *Image) PixelWidth() *int { return known(i.Width) }
+
+// PixelHeight returns how high i is; nil where that isn't known.
+func (i *Image) PixelHeight() *int { return known(i.Height) }
+
+// known returns v; nil where it says nothing.
+func known[T comparable](v T) *T {
+	var nothing T
+	if v == nothing {
+		return nil
+	}
+	return &v
+}
+
+// Picture is one that was uploaded. It is written once and never changed.
+type Picture struct {
+	ID        id.ID     `bson:"_id"`
+	Name      string    `bson:"name"`   // what the names of its blobs begin with: equal pictures have one
+	Format    string    `bson:"format"` // jpg or png
+	Width     int       `bson:"width"`  // pixels
+	Height    int       `bson:"height"`
+	Widths    []int     `bson:"widths"` // that there are blobs of, the narrowest first, Width the last
+	Bytes     int64     `bson:"bytes"`  // of the widest
+	Alt       string    `bson:"alt"`    // what it shows, unless what shows it says otherwise
+	OwnerID   id.ID     `bson:"ownerId"`
+	CreatedAt time.Time `bson:"createdAt"`
+}
+
+// Image returns what is kept of p where it is shown.
+func (p *Picture) Image() *Image {
+	return &Image{Alt: p.Alt, ID: p.ID, Name: p.Name, Format: p.Format, Width: p.Width, Height: p.Height, Widths: p.Widths}
 }
 
 // Author is somebody who writes.

@@ -353,6 +353,10 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 				done(s.Claim(ctx, Claim{Caller: "me", Key: "0123456789012345678901", Mutation: "make", Input: 1}))
 			}
 		},
+		"Pictures": func(ctx context.Context) {
+			done(s.Pictures(ctx, []id.ID{id.New(id.Image), id.New(id.Image)}))
+		},
+		"AddPicture": func(ctx context.Context) { check(t, s.AddPicture(ctx, &Picture{ID: id.New(id.Image)})) },
 		"Sweep": func(ctx context.Context) {
 			old := &Session{ID: id.New(id.Session), AccountID: id.New(id.Account), EndsAt: second(1)}
 			check(t, s.AddSession(ctx, old))

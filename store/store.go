@@ -185,6 +185,7 @@ const (
 	codes     = "codes"
 	letters   = "letters"
 	claims    = "claims"
+	pictures  = "images"
 	meta      = "meta"
 	absences  = "absences"
 )

@@ -25,6 +25,7 @@ type tables struct {
 	accounts  cache.Table[id.ID, Account]
 	sessions  cache.Table[id.ID, Session]
 	due       cache.Table[string, due]
+	pictures  cache.Table[id.ID, Picture]
 }
 
 func (s *Store) makeTables() tables {
@@ -49,6 +50,9 @@ func (s *Store) makeTables() tables {
 		}),
 		sessions: byID(s, sessions, id.Session, func(x *Session) id.ID { return x.ID }, func(x *Session) int64 {
 			return int64(300 + len(x.Device) + len(x.Address))
+		}),
+		pictures: byID(s, pictures, func(p *Picture) id.ID { return p.ID }, func(p *Picture) int64 {
+			return int64(400 + len(p.Alt) + 8*len(p.Widths))
 		}),
 		slugs: cache.Table[slug, named]{
 			Key: slug.key, Load: s.readSlugs, Encode: encode[named], Decode: decode[named],

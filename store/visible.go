@@ -40,6 +40,10 @@ func sessionsOf[T ~string](owners []T) bson.D {
 	return append(in("accountId", owners), bson.E{Key: "ended", Value: false})
 }
 
+// VisibleTo says whether v may see p apart from what shows it, and show it: the owner and
+// editors. Where its blobs are isn't a secret to who sees it shown.
+func (p *Picture) VisibleTo(v access.Viewer) bool { return v.Is(p.OwnerID) || v.May(access.Editor) }
+
 // StandsFor says whether x opens a at now: see Session.
 func (x *Session) StandsFor(a *Account, now time.Time) bool {
 	return !x.Ended && x.AccountID == a.ID && x.Epoch == a.Epoch && now.Before(x.EndsAt)

@@ -27,10 +27,10 @@ import (
 // source of truth: docs/architecture.md tells the same in prose.
 var mayImport = map[string][]string{
 	"":                   {"app"},
-	"app":                {"account", "account/password", "blog", "gateway", "gateway/playground", "graph", "graph/generated", "importer", "importer/demo", "mail", "problem", "rate", "store", "store/bus", "store/embedded"},
+	"app":                {"account", "account/password", "blog", "gateway", "gateway/playground", "graph", "graph/generated", "importer", "importer/demo", "mail", "media", "problem", "rate", "store", "store/bus", "store/embedded"},
 	"gateway":            {"access", "problem", "id"},
 	"gateway/playground": {},
-	"graph":              {"access", "account", "blog", "dataloader", "graph/generated", "id", "problem", "store", "store/cache"},
+	"graph":              {"access", "account", "blog", "dataloader", "graph/generated", "id", "media", "problem", "store", "store/cache"},
 	"graph/generated":    {"access", "account", "blog", "dataloader", "graph/scalar", "id", "store"},
 	"graph/scalar":       {"id", "problem"},
 	"dataloader":         {"access", "id", "problem", "store", "store/cache"},
@@ -48,6 +48,9 @@ var mayImport = map[string][]string{
 	"account/password":   {"problem"},
 	"id":                 {},
 	"mail":               {},
+	"media":              {"access", "id", "media/blob", "media/picture", "problem", "store"},
+	"media/blob":         {},
+	"media/picture":      {"problem"},
 	"problem":            {},
 	"rate":               {"store/bus"},
 }
@@ -65,6 +68,8 @@ var homes = []struct {
 	{"github.com/99designs/gqlgen/", []string{"app", "gateway", "graph", "graph/generated", "graph/scalar"}},
 	{"net/http", []string{"app", "gateway", "gateway/playground", "mail"}},
 	{"github.com/wneessen/", []string{"mail"}},
+	{"github.com/minio/", []string{"media/blob"}},
+	{"golang.org/x/image/", []string{"media/picture"}},
 	{"github.com/coder/websocket", []string{"gateway"}},
 	{"github.com/rs/cors", []string{"gateway"}},
 	{"math/rand", nil},

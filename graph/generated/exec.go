@@ -38,6 +38,7 @@ type ResolverRoot interface {
 	Article() ArticleResolver
 	Author() AuthorResolver
 	Comment() CommentResolver
+	Image() ImageResolver
 	Mutation() MutationResolver
 	Query() QueryResolver
 	Session() SessionResolver
@@ -201,8 +202,23 @@ type ComplexityRoot struct {
 	}
 
 	Image struct {
-		Alt func(childComplexity int) int
-		URL func(childComplexity int) int
+		Alt         func(childComplexity int) int
+		PixelHeight func(childComplexity int) int
+		PixelWidth  func(childComplexity int) int
+		URL         func(childComplexity int, width *int) int
+		UploadID    func(childComplexity int) int
+	}
+
+	ImageUploadPayload struct {
+		Image      func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
+	MediaError struct {
+		Code       func(childComplexity int) int
+		Message    func(childComplexity int) int
+		Path       func(childComplexity int) int
+		RetryAfter func(childComplexity int) int
 	}
 
 	Mutation struct {
@@ -213,6 +229,7 @@ type ComplexityRoot struct {
 		AccountVerify        func(childComplexity int, input account.Coming) int
 		EmailChangeConfirm   func(childComplexity int, input account.Coming) int
 		EmailChangeRequest   func(childComplexity int, input account.EmailRequest) int
+		ImageUpload          func(childComplexity int, input ImageUploadInput) int
 		PasswordChange       func(childComplexity int, input account.NewPassword) int
 		PasswordReset        func(childComplexity int, input account.Reset) int
 		PasswordResetRequest func(childComplexity int, input account.ResetRequest) int
@@ -353,6 +370,9 @@ type CommentResolver interface {
 	ReplyCount(ctx context.Context, obj *store.Comment) (int, error)
 	Replies(ctx context.Context, obj *store.Comment, first *int, after *string, last *int, before *string) (*dataloader.Connection[store.Comment], error)
 }
+type ImageResolver interface {
+	URL(ctx context.Context, obj *store.Image, width *int) (string, error)
+}
 type MutationResolver interface {
 	AccountRegister(ctx context.Context, input account.Registration) (*AccountRegisterPayload, error)
 	AccountVerify(ctx context.Context, input account.Coming) (*AccountVerifyPayload, error)
@@ -367,6 +387,7 @@ type MutationResolver interface {
 	SessionCreate(ctx context.Context, input account.SignIn) (*SessionCreatePayload, error)
 	SessionRevoke(ctx context.Context, input account.Revocation) (*SessionRevokePayload, error)
 	SessionsRevokeOthers(ctx context.Context) (*SessionsRevokeOthersPayload, error)
+	ImageUpload(ctx context.Context, input ImageUploadInput) (*ImageUploadPayload, error)
 }
 type QueryResolver interface {
 	Node(ctx context.Context, id id.ID) (store.Node, error)
@@ -989,12 +1010,73 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Image.Alt(childComplexity), true
+	case "Image.height":
+		if e.ComplexityRoot.Image.PixelHeight == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Image.PixelHeight(childComplexity), true
+	case "Image.width":
+		if e.ComplexityRoot.Image.PixelWidth == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Image.PixelWidth(childComplexity), true
 	case "Image.url":
 		if e.ComplexityRoot.Image.URL == nil {
 			break
 		}
 
-		return e.ComplexityRoot.Image.URL(childComplexity), true
+		args, err := ec.field_Image_url_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Image.URL(childComplexity, args["width"].(*int)), true
+	case "Image.id":
+		if e.ComplexityRoot.Image.UploadID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Image.UploadID(childComplexity), true
+
+	case "ImageUploadPayload.image":
+		if e.ComplexityRoot.ImageUploadPayload.Image == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ImageUploadPayload.Image(childComplexity), true
+	case "ImageUploadPayload.userErrors":
+		if e.ComplexityRoot.ImageUploadPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ImageUploadPayload.UserErrors(childComplexity), true
+
+	case "MediaError.code":
+		if e.ComplexityRoot.MediaError.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MediaError.Code(childComplexity), true
+	case "MediaError.message":
+		if e.ComplexityRoot.MediaError.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MediaError.Message(childComplexity), true
+	case "MediaError.path":
+		if e.ComplexityRoot.MediaError.Path == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MediaError.Path(childComplexity), true
+	case "MediaError.retryAfter":
+		if e.ComplexityRoot.MediaError.RetryAfter == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MediaError.RetryAfter(childComplexity), true
 
 	case "Mutation.accountDelete":
 		if e.ComplexityRoot.Mutation.AccountDelete == nil {
@@ -1073,6 +1155,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.EmailChangeRequest(childComplexity, args["input"].(account.EmailRequest)), true
+	case "Mutation.imageUpload":
+		if e.ComplexityRoot.Mutation.ImageUpload == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_imageUpload_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ImageUpload(childComplexity, args["input"].(ImageUploadInput)), true
 	case "Mutation.passwordChange":
 		if e.ComplexityRoot.Mutation.PasswordChange == nil {
 			break
@@ -1563,6 +1656,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputArticleWhere,
 		ec.unmarshalInputEmailChangeConfirmInput,
 		ec.unmarshalInputEmailChangeRequestInput,
+		ec.unmarshalInputImageUploadInput,
 		ec.unmarshalInputPasswordChangeInput,
 		ec.unmarshalInputPasswordResetInput,
 		ec.unmarshalInputPasswordResetRequestInput,
@@ -1659,6 +1753,9 @@ scalar HTML
 "Markdown as its author wrote it (CommonMark with tables, strikethrough, task lists and footnotes)."
 scalar Markdown
 
+"A file, sent by a multipart request (github.com/jaydenseric/graphql-multipart-request-spec) with a header such as ` + "`" + `Apollo-Require-Preflight: 1` + "`" + `: null in the variables, which its map fills. At most 20 MiB."
+scalar Upload
+
 "Anything with an id of its own. Refetch it with ` + "`" + `node(id:)` + "`" + `."
 interface Node {
   "Names this thing everywhere: a prefix that says what it is, an underscore and 26 characters. Example: ` + "`" + `art_01k9v6v0mvf5ts2c5zr0h4m8qd` + "`" + `."
@@ -1707,10 +1804,16 @@ interface UserError {
   path: [String!]
 }
 
-"A picture."
+"A picture: one that was uploaded, or one at an address of its own."
 type Image {
-  "Where the picture is."
-  url: URL!
+  "Names an uploaded picture, for an article's cover; begins with ` + "`" + `img_` + "`" + `. Null for one at an address of its own."
+  id: ID
+  "Where the picture is. Uploaded ones are kept in several widths: it is the narrowest that is at least as wide as asked, or the widest. What is there never changes. Example: ` + "`" + `url(width: 640)` + "`" + `."
+  url("How wide it will be shown, in pixels of the device, at least 1; all of the picture when left out." width: Int): URL!
+  "How wide the whole picture is, in pixels; null when that isn't known, as for one at an address of its own."
+  width: Int
+  "How high the whole picture is, in pixels; null when that isn't known, as for one at an address of its own."
+  height: Int
   "What the picture shows, for those who can't see it; empty when it only decorates, or when nobody has said."
   alt: String!
 }
@@ -2453,6 +2556,59 @@ type SessionsRevokeOthersPayload {
   "Why nothing was done; empty when it was."
   userErrors: [AccountError!]!
 }
+
+# ── Pictures ──────────────────────────────────────────────
+
+extend type Mutation {
+  "Takes in a picture, and makes it fit for pages: upright, without metadata, in the widths that phones and desktops want. A picture that is there already isn't kept twice."
+  imageUpload("The picture." input: ImageUploadInput!): ImageUploadPayload! @auth(requires: AUTHOR)
+}
+
+"A picture that is to be taken in."
+input ImageUploadInput {
+  "The picture: JPEG, PNG, WebP, or the first one of a GIF, known by what is in the file; at most 20 MiB, 52 megapixels and 16384 pixels a side."
+  file: Upload!
+  "What the picture shows, for those who can't see it: at most 500 characters; empty when it only decorates."
+  alt: String!
+  "22 to 128 random characters, such as a UUID: makes repeating safe."
+  idempotencyKey: String
+}
+
+"What has come of an upload."
+type ImageUploadPayload {
+  "The picture as it is kept; null when there are errors."
+  image: Image
+  "Why nothing was done; empty when it was."
+  userErrors: [MediaError!]!
+}
+
+"Why a picture wasn't taken in."
+type MediaError implements UserError {
+  "What is wrong and what would be right, in English, for people."
+  message: String!
+  "The field of ` + "`" + `input` + "`" + ` at fault, outermost first; null when it is the whole request."
+  path: [String!]
+  "What kind of refusal it is, for programs."
+  code: MediaErrorCode!
+  "For ` + "`" + `THROTTLED` + "`" + `: after how many seconds it is worth trying again."
+  retryAfter: Int
+}
+
+"What kind of refusal it is."
+enum MediaErrorCode {
+  "The file is no picture that is taken, is too large, or a text is too long."
+  INVALID
+  "There is no such picture, or it isn't the viewer's to use."
+  NOT_FOUND
+  "It has changed in the meantime."
+  CONFLICT
+  "The viewer may not do this."
+  FORBIDDEN
+  "Too many at this moment; ` + "`" + `retryAfter` + "`" + ` says how long to wait."
+  THROTTLED
+  "The idempotency key came with another picture or text before."
+  KEY_REUSED
+}
 `, BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
@@ -2763,12 +2919,42 @@ func (ec *executionContext) childFields_Heading(ctx context.Context, field graph
 
 func (ec *executionContext) childFields_Image(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
+	case "id":
+		return ec.fieldContext_Image_id(ctx, field)
 	case "url":
 		return ec.fieldContext_Image_url(ctx, field)
+	case "width":
+		return ec.fieldContext_Image_width(ctx, field)
+	case "height":
+		return ec.fieldContext_Image_height(ctx, field)
 	case "alt":
 		return ec.fieldContext_Image_alt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Image", field.Name)
+}
+
+func (ec *executionContext) childFields_ImageUploadPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "image":
+		return ec.fieldContext_ImageUploadPayload_image(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ImageUploadPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ImageUploadPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_MediaError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_MediaError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_MediaError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_MediaError_code(ctx, field)
+	case "retryAfter":
+		return ec.fieldContext_MediaError_retryAfter(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MediaError", field.Name)
 }
 
 func (ec *executionContext) childFields_PageInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3269,6 +3455,20 @@ func (ec *executionContext) field_Comment_replies_args(ctx context.Context, rawA
 	return args, nil
 }
 
+func (ec *executionContext) field_Image_url_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "width",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["width"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_accountDelete_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -3359,6 +3559,20 @@ func (ec *executionContext) field_Mutation_emailChangeRequest_args(ctx context.C
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (account.EmailRequest, error) {
 			return ec.unmarshalNEmailChangeRequestInput2stoaᚋaccountᚐEmailRequest(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_imageUpload_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (ImageUploadInput, error) {
+			return ec.unmarshalNImageUploadInput2stoaᚋgraphᚋgeneratedᚐImageUploadInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -6320,6 +6534,29 @@ func (ec *executionContext) fieldContext_Heading_anchor(_ context.Context, field
 	return graphql.NewScalarFieldContext("Heading", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
+func (ec *executionContext) _Image_id(ctx context.Context, field graphql.CollectedField, obj *store.Image) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Image_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UploadID(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *id.ID) graphql.Marshaler {
+			return ec.marshalOID2ᚖstoaᚋidᚐID(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Image_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Image", field, true, false, errors.New("field of type ID does not have child fields"))
+}
+
 func (ec *executionContext) _Image_url(ctx context.Context, field graphql.CollectedField, obj *store.Image) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -6329,7 +6566,8 @@ func (ec *executionContext) _Image_url(ctx context.Context, field graphql.Collec
 			return ec.fieldContext_Image_url(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.URL, nil
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Image().URL(ctx, obj, fc.Args["width"].(*int))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
@@ -6339,8 +6577,74 @@ func (ec *executionContext) _Image_url(ctx context.Context, field graphql.Collec
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_Image_url(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Image", field, false, false, errors.New("field of type URL does not have child fields"))
+func (ec *executionContext) fieldContext_Image_url(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Image",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type URL does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Image_url_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Image_width(ctx context.Context, field graphql.CollectedField, obj *store.Image) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Image_width(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PixelWidth(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Image_width(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Image", field, true, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _Image_height(ctx context.Context, field graphql.CollectedField, obj *store.Image) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Image_height(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PixelHeight(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Image_height(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Image", field, true, false, errors.New("field of type Int does not have child fields"))
 }
 
 func (ec *executionContext) _Image_alt(ctx context.Context, field graphql.CollectedField, obj *store.Image) (ret graphql.Marshaler) {
@@ -6364,6 +6668,162 @@ func (ec *executionContext) _Image_alt(ctx context.Context, field graphql.Collec
 }
 func (ec *executionContext) fieldContext_Image_alt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Image", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _ImageUploadPayload_image(ctx context.Context, field graphql.CollectedField, obj *ImageUploadPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ImageUploadPayload_image(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Image, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *store.Image) graphql.Marshaler {
+			return ec.marshalOImage2ᚖstoaᚋstoreᚐImage(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ImageUploadPayload_image(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ImageUploadPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Image(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ImageUploadPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *ImageUploadPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ImageUploadPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*MediaError) graphql.Marshaler {
+			return ec.marshalNMediaError2ᚕᚖstoaᚋgraphᚋgeneratedᚐMediaErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ImageUploadPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ImageUploadPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_MediaError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _MediaError_message(ctx context.Context, field graphql.CollectedField, obj *MediaError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MediaError_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_MediaError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("MediaError", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _MediaError_path(ctx context.Context, field graphql.CollectedField, obj *MediaError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MediaError_path(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Path, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_MediaError_path(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("MediaError", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _MediaError_code(ctx context.Context, field graphql.CollectedField, obj *MediaError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MediaError_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v MediaErrorCode) graphql.Marshaler {
+			return ec.marshalNMediaErrorCode2stoaᚋgraphᚋgeneratedᚐMediaErrorCode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_MediaError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("MediaError", field, false, false, errors.New("field of type MediaErrorCode does not have child fields"))
+}
+
+func (ec *executionContext) _MediaError_retryAfter(ctx context.Context, field graphql.CollectedField, obj *MediaError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MediaError_retryAfter(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.RetryAfter, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_MediaError_retryAfter(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("MediaError", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
 func (ec *executionContext) _Mutation_accountRegister(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
@@ -7066,6 +7526,68 @@ func (ec *executionContext) fieldContext_Mutation_sessionsRevokeOthers(_ context
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_SessionsRevokeOthersPayload(ctx, field)
 		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_imageUpload(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_imageUpload(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ImageUpload(ctx, fc.Args["input"].(ImageUploadInput))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				requires, err := ec.unmarshalNRole2stoaᚋaccessᚐRole(ctx, "AUTHOR")
+				if err != nil {
+					var zeroVal *ImageUploadPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *ImageUploadPayload
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, requires)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *ImageUploadPayload) graphql.Marshaler {
+			return ec.marshalNImageUploadPayload2ᚖstoaᚋgraphᚋgeneratedᚐImageUploadPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_imageUpload(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ImageUploadPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_imageUpload_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
 	}
 	return fc, nil
 }
@@ -10348,6 +10870,50 @@ func (ec *executionContext) unmarshalInputEmailChangeRequestInput(ctx context.Co
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputImageUploadInput(ctx context.Context, obj any) (ImageUploadInput, error) {
+	var it ImageUploadInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"file", "alt", "idempotencyKey"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "file":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("file"))
+			data, err := ec.unmarshalNUpload2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚐUpload(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.File = data
+		case "alt":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("alt"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Alt = data
+		case "idempotencyKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("idempotencyKey"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.IdempotencyKey = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputPasswordChangeInput(ctx context.Context, obj any) (account.NewPassword, error) {
 	var it account.NewPassword
 	if obj == nil {
@@ -10595,6 +11161,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 	switch obj := (obj).(type) {
 	case nil:
 		return graphql.Null
+	case MediaError:
+		return ec._MediaError(ctx, sel, &obj)
+	case *MediaError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._MediaError(ctx, sel, obj)
 	case AccountError:
 		return ec._AccountError(ctx, sel, &obj)
 	case *AccountError:
@@ -12895,14 +13468,158 @@ func (ec *executionContext) _Image(ctx context.Context, sel ast.SelectionSet, ob
 		switch field.Name {
 		case "__typename":
 			out.Values[i] = graphql.MarshalString("Image")
+		case "id":
+			out.Values[i] = ec._Image_id(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "url":
-			out.Values[i] = ec._Image_url(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				out.Invalids++
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Image_url(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "width":
+			out.Values[i] = ec._Image_width(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "height":
+			out.Values[i] = ec._Image_height(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "alt":
 			out.Values[i] = ec._Image_alt(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var imageUploadPayloadImplementors = []string{"ImageUploadPayload"}
+
+func (ec *executionContext) _ImageUploadPayload(ctx context.Context, sel ast.SelectionSet, obj *ImageUploadPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, imageUploadPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ImageUploadPayload")
+		case "image":
+			out.Values[i] = ec._ImageUploadPayload_image(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._ImageUploadPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var mediaErrorImplementors = []string{"MediaError", "UserError"}
+
+func (ec *executionContext) _MediaError(ctx context.Context, sel ast.SelectionSet, obj *MediaError) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, mediaErrorImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("MediaError")
+		case "message":
+			out.Values[i] = ec._MediaError_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "path":
+			out.Values[i] = ec._MediaError_path(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "code":
+			out.Values[i] = ec._MediaError_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "retryAfter":
+			out.Values[i] = ec._MediaError_retryAfter(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		default:
@@ -13033,6 +13750,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "sessionsRevokeOthers":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_sessionsRevokeOthers(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "imageUpload":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_imageUpload(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -15434,6 +16158,21 @@ func (ec *executionContext) marshalNID2ᚕstoaᚋidᚐIDᚄ(ctx context.Context,
 	return ret
 }
 
+func (ec *executionContext) unmarshalNImageUploadInput2stoaᚋgraphᚋgeneratedᚐImageUploadInput(ctx context.Context, v any) (ImageUploadInput, error) {
+	res, err := ec.unmarshalInputImageUploadInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNImageUploadPayload2ᚖstoaᚋgraphᚋgeneratedᚐImageUploadPayload(ctx context.Context, sel ast.SelectionSet, v *ImageUploadPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._ImageUploadPayload(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNInt2int(ctx context.Context, v any) (int, error) {
 	res, err := graphql.UnmarshalInt(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -15464,6 +16203,42 @@ func (ec *executionContext) marshalNMarkdown2string(ctx context.Context, sel ast
 		}
 	}
 	return res
+}
+
+func (ec *executionContext) marshalNMediaError2ᚕᚖstoaᚋgraphᚋgeneratedᚐMediaErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*MediaError) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNMediaError2ᚖstoaᚋgraphᚋgeneratedᚐMediaError(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNMediaError2ᚖstoaᚋgraphᚋgeneratedᚐMediaError(ctx context.Context, sel ast.SelectionSet, v *MediaError) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._MediaError(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNMediaErrorCode2stoaᚋgraphᚋgeneratedᚐMediaErrorCode(ctx context.Context, v any) (MediaErrorCode, error) {
+	var res MediaErrorCode
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNMediaErrorCode2stoaᚋgraphᚋgeneratedᚐMediaErrorCode(ctx context.Context, sel ast.SelectionSet, v MediaErrorCode) graphql.Marshaler {
+	return v
 }
 
 func (ec *executionContext) marshalNNode2ᚕstoaᚋstoreᚐNode(ctx context.Context, sel ast.SelectionSet, v []store.Node) graphql.Marshaler {
@@ -15809,6 +16584,22 @@ func (ec *executionContext) unmarshalNURL2string(ctx context.Context, v any) (st
 func (ec *executionContext) marshalNURL2string(ctx context.Context, sel ast.SelectionSet, v string) graphql.Marshaler {
 	_ = sel
 	res := graphql.MarshalString(v)
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNUpload2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚐUpload(ctx context.Context, v any) (graphql.Upload, error) {
+	res, err := scalar.UnmarshalUpload(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNUpload2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚐUpload(ctx context.Context, sel ast.SelectionSet, v graphql.Upload) graphql.Marshaler {
+	_ = sel
+	res := scalar.MarshalUpload(v)
 	if res == graphql.Null {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")

@@ -8,6 +8,8 @@ import (
 	"io"
 	"stoa/store"
 	"strconv"
+
+	"github.com/99designs/gqlgen/graphql"
 )
 
 // Why something that was asked for wasn't done: what the caller can put right.
@@ -96,6 +98,53 @@ type EmailChangeConfirmPayload struct {
 type EmailChangeRequestPayload struct {
 	// Why nothing was done; empty when the mail is on its way.
 	UserErrors []*AccountError `json:"userErrors"`
+}
+
+// A picture that is to be taken in.
+type ImageUploadInput struct {
+	// The picture: JPEG, PNG, WebP, or the first one of a GIF, known by what is in the file; at most 20 MiB, 52 megapixels and 16384 pixels a side.
+	File graphql.Upload `json:"file"`
+	// What the picture shows, for those who can't see it: at most 500 characters; empty when it only decorates.
+	Alt string `json:"alt"`
+	// 22 to 128 random characters, such as a UUID: makes repeating safe.
+	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
+}
+
+// What has come of an upload.
+type ImageUploadPayload struct {
+	// The picture as it is kept; null when there are errors.
+	Image *store.Image `json:"image,omitempty"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*MediaError `json:"userErrors"`
+}
+
+// Why a picture wasn't taken in.
+type MediaError struct {
+	// What is wrong and what would be right, in English, for people.
+	Message string `json:"message"`
+	// The field of `input` at fault, outermost first; null when it is the whole request.
+	Path []string `json:"path,omitempty"`
+	// What kind of refusal it is, for programs.
+	Code MediaErrorCode `json:"code"`
+	// For `THROTTLED`: after how many seconds it is worth trying again.
+	RetryAfter *int `json:"retryAfter,omitempty"`
+}
+
+func (MediaError) IsUserError() {}
+
+// What is wrong and what would be right, in English, for people.
+func (this MediaError) GetMessage() string { return this.Message }
+
+// The field of `input` at fault, outermost first; null when it is the whole request.
+func (this MediaError) GetPath() []string {
+	if this.Path == nil {
+		return nil
+	}
+	interfaceSlice := make([]string, 0, len(this.Path))
+	for _, concrete := range this.Path {
+		interfaceSlice = append(interfaceSlice, concrete)
+	}
+	return interfaceSlice
 }
 
 // Everything that can be changed. Each takes one `input` and answers with what has come of it, and with
@@ -229,6 +278,76 @@ func (e *AccountErrorCode) UnmarshalJSON(b []byte) error {
 }
 
 func (e AccountErrorCode) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What kind of refusal it is.
+type MediaErrorCode string
+
+const (
+	// The file is no picture that is taken, is too large, or a text is too long.
+	MediaErrorCodeInvalid MediaErrorCode = "INVALID"
+	// There is no such picture, or it isn't the viewer's to use.
+	MediaErrorCodeNotFound MediaErrorCode = "NOT_FOUND"
+	// It has changed in the meantime.
+	MediaErrorCodeConflict MediaErrorCode = "CONFLICT"
+	// The viewer may not do this.
+	MediaErrorCodeForbidden MediaErrorCode = "FORBIDDEN"
+	// Too many at this moment; `retryAfter` says how long to wait.
+	MediaErrorCodeThrottled MediaErrorCode = "THROTTLED"
+	// The idempotency key came with another picture or text before.
+	MediaErrorCodeKeyReused MediaErrorCode = "KEY_REUSED"
+)
+
+var AllMediaErrorCode = []MediaErrorCode{
+	MediaErrorCodeInvalid,
+	MediaErrorCodeNotFound,
+	MediaErrorCodeConflict,
+	MediaErrorCodeForbidden,
+	MediaErrorCodeThrottled,
+	MediaErrorCodeKeyReused,
+}
+
+func (e MediaErrorCode) IsValid() bool {
+	switch e {
+	case MediaErrorCodeInvalid, MediaErrorCodeNotFound, MediaErrorCodeConflict, MediaErrorCodeForbidden, MediaErrorCodeThrottled, MediaErrorCodeKeyReused:
+		return true
+	}
+	return false
+}
+
+func (e MediaErrorCode) String() string {
+	return string(e)
+}
+
+func (e *MediaErrorCode) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = MediaErrorCode(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid MediaErrorCode", str)
+	}
+	return nil
+}
+
+func (e MediaErrorCode) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *MediaErrorCode) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e MediaErrorCode) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
