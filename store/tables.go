@@ -51,7 +51,7 @@ func (s *Store) makeTables() tables {
 		sessions: byID(s, sessions, id.Session, func(x *Session) id.ID { return x.ID }, func(x *Session) int64 {
 			return int64(300 + len(x.Device) + len(x.Address))
 		}),
-		pictures: byID(s, pictures, func(p *Picture) id.ID { return p.ID }, func(p *Picture) int64 {
+		pictures: byID(s, pictures, id.Image, func(p *Picture) id.ID { return p.ID }, func(p *Picture) int64 {
 			return int64(400 + len(p.Alt) + 8*len(p.Widths))
 		}),
 		slugs: cache.Table[slug, named]{
