@@ -36,8 +36,8 @@ type Hit struct {
 	Time  int64   // the document's, Unix milliseconds
 }
 
-// best orders hits: the better first, then the newer, then by id.
-func best(a, b Hit) int {
+// Best orders hits: the better first, then the newer, then by id.
+func Best(a, b Hit) int {
 	return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(b.Time, a.Time), strings.Compare(a.ID, b.ID))
 }
 
@@ -318,6 +318,6 @@ func (f *finding) hits(words, phrases int) []Hit {
 			out = append(out, Hit{r.id, f.scores[d] / f.most, r.time})
 		}
 	}
-	slices.SortFunc(out, best)
+	slices.SortFunc(out, Best)
 	return out
 }

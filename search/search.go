@@ -38,11 +38,14 @@ const (
 	compactAfter = 256
 )
 
+// Fields are the texts of a Document, plain: its Title, Summary and Body.
+type Fields [fields]string
+
 // Document is what is to be found.
 type Document struct {
 	ID     string
-	Fields [fields]string // plain text
-	Time   time.Time      // the newer comes first of what is equally good
+	Fields Fields
+	Time   time.Time // the newer comes first of what is equally good
 }
 
 // Index finds documents by their words. It may be asked by many at once, but not while it

@@ -22,7 +22,7 @@ func parse(t testing.TB, l *Language, text string) *Query {
 }
 
 func document(id, title, summary, body string) Document {
-	return Document{ID: id, Fields: [fields]string{title, summary, body}}
+	return Document{ID: id, Fields: Fields{title, summary, body}}
 }
 
 // found are the ids that an index finds, the best first.
@@ -213,7 +213,7 @@ func texts(t *rapid.T, label string, most int) string {
 func drawDocument(t *rapid.T) Document {
 	return Document{
 		ID:     fmt.Sprint("d", rapid.IntRange(0, 30).Draw(t, "id")),
-		Fields: [fields]string{texts(t, "title", 4), texts(t, "summary", 8), texts(t, "body", 40)},
+		Fields: Fields{texts(t, "title", 4), texts(t, "summary", 8), texts(t, "body", 40)},
 		Time:   time.UnixMilli(int64(rapid.IntRange(0, 3).Draw(t, "time"))),
 	}
 }

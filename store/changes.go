@@ -40,6 +40,7 @@ func articleKeys(before, after *Article) []string {
 	if !was && !is {
 		return compact(keys)
 	}
+	keys = append(keys, editionsKey(id.Article))
 	moved := was != is || !before.PublishedAt.Equal(after.PublishedAt)
 	if moved {
 		keys = append(keys, listKeys(id.ID(AllArticles))...)
@@ -255,7 +256,7 @@ func (s *Store) PutTag(ctx context.Context, t *Tag) error {
 }
 
 func (s *Store) put(ctx context.Context, collection string, i id.ID, text string, document any) error {
-	keys := []string{string(i), slug{collection, text}.key(), listTag(id.ID(collection))}
+	keys := []string{string(i), slug{collection, text}.key(), listTag(id.ID(collection)), editionsKey(i.Kind())}
 	return s.write(ctx, keys, func(ctx context.Context) error {
 		_, err := s.db.Collection(collection).ReplaceOne(ctx, bson.D{{Key: "_id", Value: i}}, document, options.Replace().SetUpsert(true))
 		return conflict(err, fmt.Sprintf("the slug %q", text))
