@@ -65,8 +65,8 @@ type tally [fields]uint32
 func (t tally) none() bool { return t == tally{} }
 
 // Find returns the documents that have every phrase of q and every word, the best first.
-// Words that more than half of the documents have needn't be there, unless there are no
-// others. Where no document has them all, those are returned that have the most of them,
+// Small words, and those that more than half of the documents have, needn't be there, unless
+// there are no others. Where no document has them all, those are returned that have the most of them,
 // at least half.
 func (x *Index) Find(q *Query) []Hit {
 	n := len(x.rows)
@@ -82,22 +82,22 @@ func (x *Index) Find(q *Query) []Hit {
 	}
 	found := make([]result, len(q.clauses))
 	words, phrases := 0, 0
-	optional := true
 	for i := range q.clauses {
 		c := &q.clauses[i]
 		found[i] = f.find(c)
+		found[i].optional = !c.phrase && (c.small || float64(len(found[i].documents)) > common*float64(len(x.documents)))
 		if c.phrase {
 			phrases++
-		} else if !found[i].common(x) {
+		} else if !found[i].optional {
 			words++
 		}
 	}
-	if words == 0 { // all are common: then they all count
-		optional = false
+	none := words == 0
+	if none { // then those that needn't be there count
 		words = len(q.clauses) - phrases
 	}
 	for i := range found {
-		f.count(&found[i], q.clauses[i].phrase, optional && !q.clauses[i].phrase && found[i].common(x))
+		f.count(&found[i], q.clauses[i].phrase, found[i].optional && !none)
 	}
 	return f.hits(words, phrases)
 }
@@ -107,10 +107,7 @@ type result struct {
 	documents []uint32
 	scores    []float64
 	rarity    float64
-}
-
-func (r result) common(x *Index) bool {
-	return float64(len(r.documents)) > common*float64(len(x.documents))
+	optional  bool // it needn't be there
 }
 
 // find looks a clause up.

@@ -27,6 +27,7 @@ import (
 type Language struct {
 	code    string
 	stemmer func(*snowballstem.Env) bool // nil for none
+	small   map[string]bool
 }
 
 // stemmers are Snowball's algorithms (https://snowballstem.org), by language.
@@ -41,7 +42,26 @@ func Stemmed() []string { return slices.Sorted(maps.Keys(stemmers)) }
 
 // NewLanguage returns the language with an ISO 639-1 code. In one that isn't among Stemmed
 // every word is its own stem.
-func NewLanguage(code string) *Language { return &Language{code, stemmers[code]} }
+func NewLanguage(code string) *Language { return &Language{code, stemmers[code], smallWords(code)} }
+
+// small are words that say how others hang together, folded: what has all the others needn't
+// have them, or "how do I get my idea funded" would find only what says "I". Languages
+// without a list have none but those that most documents have: see Index.Find.
+var small = map[string]string{
+	"en": "a about all am an and any are as at be been but by can could did do does for from had has have he her him his how i if in into is it its me my no not of on or our she should so some than that the their them then there these they this those to us was we were what when where which while who whom whose why will with would you your",
+	"de": "aber als am an auch auf aus bei bin bis bist da das dass dein dem den der des die dies diese dir doch du durch ein eine einem einen einer es fur hat haben ich ihr im in ist ja kann man mein mich mir mit nach nicht noch nur oder sich sie sind so uber um und uns von vor wann war warum was wer wie wir wird wo zu zum zur",
+	"es": "a al algo como con cual cuando de del desde donde e el ella en entre era es esta este ha hay la las le lo los mas me mi muy no nos o para pero por porque que quien se si sin sobre su sus te tu un una uno y ya yo",
+	"fr": "a ai au aux avec ce ces cet cette comment d dans de des dont du elle en entre est et eu il ils j je l la le les leur lui m ma mais me mes moi mon n ne nos notre nous on ou par pas pour pourquoi qu quand que quel quelle qui s sa sans se ses son sont sur t ta te tes tu un une vos votre vous y",
+}
+
+// smallWords returns the small words of a language.
+func smallWords(code string) map[string]bool {
+	words := map[string]bool{}
+	for w := range strings.FieldsSeq(small[code]) {
+		words[w] = true
+	}
+	return words
+}
 
 // accented are endings that Snowball knows by their accents only, and that hardly any other
 // ending looks like without them.

@@ -31,6 +31,7 @@ type clause struct {
 	phrase bool     // as they stand and in a row
 	prefix bool     // the last may go on
 	stem   string   // where it isn't a phrase
+	small  bool     // a word that needn't be there
 }
 
 // Parse reads a query: words, and phrases in straight or curly double quotes; a quote that
@@ -83,7 +84,6 @@ func (q *Query) add(part string, quoted, last bool) int {
 		}
 		row = clause{}
 	}
-	var final clause
 	for w := range q.language.words(part) {
 		n++
 		goesOn := last && w.end == len(part) && utf8.RuneCountInString(w.folded) >= minPrefix
@@ -98,8 +98,7 @@ func (q *Query) add(part string, quoted, last bool) int {
 			row.words = append(row.words, w.folded)
 		default:
 			flush()
-			final = clause{words: []string{w.folded}, stem: q.language.stem(w.folded), prefix: goesOn}
-			q.put(final)
+			q.put(clause{words: []string{w.folded}, stem: q.language.stem(w.folded), prefix: goesOn, small: q.language.small[w.folded]})
 		}
 		end = w.end
 	}

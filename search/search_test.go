@@ -149,6 +149,7 @@ func TestWhichWordsMustBeThere(t *testing.T) {
 	}{
 		"All":         {"every word", "red number0 ", 1},
 		"Common":      {"but one that most have", "the red number1 ", 1},
+		"Small":       {"nor the small words", "how about red number0 ", 1},
 		"OnlyCommon":  {"unless it is alone", "the ", 10},
 		"Nearly":      {"where none has all, those with the most", "red number0 unheard ", 1},
 		"TooFew":      {"but not with less than half", "red unheard unknown ", 0},

@@ -37,6 +37,8 @@ const pathsQuery = `
 		underAuthor: articles(first: 100, where: {author: $author}) { nodes { slug } }
 		between: articles(first: 100, where: {publishedAfter: $from, publishedBefore: $to}) { nodes { slug } count { value } }
 		byID: articles(first: 100, where: {ids: [$id]}) { nodes { slug } count { value } }
+		found: search(query: "emphasis", types: [ARTICLE], first: 100) { nodes { ... on Article { slug } } count { value } }
+		foundAmong: articles(first: 100, where: {query: "emphasis", tag: $tag}) { nodes { slug } count { value } }
 		tag(slug: $tag) { articleCount articles(first: 100) { nodes { slug } count { value } } }
 		author(slug: $author) { articleCount articles(first: 100) { nodes { slug } count { value } } }
 		newer: article(slug: $newer) { previous { slug } }
@@ -61,13 +63,13 @@ func (g target) find(s *stoatest.Stoa) (paths, error) {
 		Articles     counted
 	}
 	var out struct {
-		BySlug, Node                                                      *slugged
-		Nodes                                                             []*slugged
-		Newest, Oldest, ByTitle, ByUpdate, UnderTag, UnderAuthor, Between listed
-		ByID                                                              counted
-		Tag, Author                                                       parent
-		Newer                                                             struct{ Previous *slugged }
-		Older                                                             struct {
+		BySlug, Node                                                             *slugged
+		Nodes                                                                    []*slugged
+		Newest, Oldest, ByTitle, ByUpdate, UnderTag, UnderAuthor, Between, Found listed
+		ByID, FoundAmong                                                         counted
+		Tag, Author                                                              parent
+		Newer                                                                    struct{ Previous *slugged }
+		Older                                                                    struct {
 			Next    *slugged
 			Related []slugged
 		}
@@ -84,6 +86,7 @@ func (g target) find(s *stoatest.Stoa) (paths, error) {
 		"article(slug:)": out.BySlug != nil, "node": out.Node != nil, "nodes": out.Nodes[0] != nil,
 		"newest first": out.Newest.has(slug), "the last of all": out.Oldest.has(slug), "by title": out.ByTitle.has(slug), "by update": out.ByUpdate.has(slug),
 		"where tag": out.UnderTag.has(slug), "where author": out.UnderAuthor.has(slug), "where published": out.Between.has(slug),
+		"search": out.Found.has(slug), "where query": listed{out.FoundAmong.Nodes}.has(slug), "count where query": out.FoundAmong.Count.Value > g.tagged,
 		"where ids": len(out.ByID.Nodes) == 1, "count where ids": out.ByID.Count.Value == 1,
 		"tag.articles": listed{out.Tag.Articles.Nodes}.has(slug), "author.articles": listed{out.Author.Articles.Nodes}.has(slug),
 		"tag.articleCount": out.Tag.ArticleCount > g.tagged, "author.articleCount": out.Author.ArticleCount > g.written,

@@ -2141,7 +2141,7 @@ extend type Query {
   What has these words, the best first: those in a title count more than those in a summary, and these more
   than those in a text. Letter case, accents and endings don't count; the last word may go on, ` + "`" + `feder` + "`" + ` finds
   ` + "`" + `federal` + "`" + `, unless a space follows it; words in double quotes must be in a row as they stand. All words must be
-  there but those that most things have; where nothing has them all, what has the most of them is found. At most
+  there but small ones (` + "`" + `how` + "`" + `, ` + "`" + `the` + "`" + `) and those that most things have; where nothing has them all, what has the most of them is found. At most
   200 characters and 16 words. The list ends at the best 1,000. Example: ` + "`" + `search(query: "\"painted porch\" athens")` + "`" + `.
   """
   search(
