@@ -1,7 +1,6 @@
 package blog
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -21,9 +20,6 @@ const (
 	// of all of it.
 	MaxFound = 1000
 
-	// readTexts is how many articles are read at once to be indexed: with 10 kB of HTML
-	// each, 5 MB.
-	readTexts = 500
 	// indexAtOnce is how many are put into the index while queries wait: some 10 ms.
 	indexAtOnce = 50
 
@@ -306,14 +302,13 @@ func (b *Blog) follow(ctx context.Context, kind id.Kind, editions *store.Edition
 	if len(gone) > 0 {
 		c.put(s, nil, gone)
 	}
-	for ids := range slices.Chunk(changed, readTexts) {
-		entries, err := b.read(ctx, kind, ids)
-		if err != nil {
-			return err
-		}
+	err := b.read(ctx, kind, changed, func(entries []entry) {
 		for some := range slices.Chunk(entries, indexAtOnce) {
 			c.put(s, some, nil)
 		}
+	})
+	if err != nil {
+		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -354,42 +349,36 @@ func (c *catalogue) put(s *shelf, entries []entry, gone []string) {
 
 // read reads what ids name, as far as it is public still. What has gone in the meantime
 // isn't among the next editions.
-func (b *Blog) read(ctx context.Context, kind id.Kind, ids []id.ID) ([]entry, error) {
-	var out []entry
+func (b *Blog) read(ctx context.Context, kind id.Kind, ids []id.ID, yield func([]entry)) error {
 	switch kind {
 	case id.Article:
-		found, err := b.store.Texts(ctx, ids)
-		if err != nil {
-			return nil, err
-		}
-		for _, t := range found {
-			out = append(out, entry{t.Edition(),
-				search.Document{ID: string(t.ID), Fields: search.Fields{t.Title, t.Summary, search.Plain(t.HTML)}, Time: t.PublishedAt},
-				facts{t.PublishedAt, t.UpdatedAt, t.TitleKey, t.AuthorIDs, t.TagIDs}})
-		}
+		return b.store.Texts(ctx, ids, func(found []store.Text) {
+			out := make([]entry, len(found))
+			for i, t := range found {
+				out[i] = entry{t.Edition(),
+					search.Document{ID: string(t.ID), Fields: search.Fields{t.Title, t.Summary, search.Plain(t.HTML)}, Time: t.PublishedAt},
+					facts{t.PublishedAt, t.UpdatedAt, t.TitleKey, t.AuthorIDs, t.TagIDs}}
+			}
+			yield(out)
+		})
 	case id.Author:
 		found, err := b.store.Authors(ctx, ids)
-		if err != nil {
-			return nil, err
-		}
-		for _, a := range found {
-			if a != nil {
-				out = append(out, entry{Edition: a.Edition(), document: search.Document{ID: string(a.ID), Fields: search.Fields{a.Name, search.Plain(a.BioHTML)}}})
-			}
-		}
-	case id.Tag:
+		yield(entriesOf(found, (*store.Author).Edition, func(a *store.Author) search.Fields { return search.Fields{a.Name, search.Plain(a.BioHTML)} }))
+		return err
+	default:
 		found, err := b.store.Tags(ctx, ids)
-		if err != nil {
-			return nil, err
-		}
-		for _, t := range found {
-			if t != nil {
-				out = append(out, entry{Edition: t.Edition(), document: search.Document{ID: string(t.ID), Fields: search.Fields{t.Name, t.Description}}})
-			}
+		yield(entriesOf(found, (*store.Tag).Edition, func(t *store.Tag) search.Fields { return search.Fields{t.Name, t.Description} }))
+		return err
+	}
+}
+
+func entriesOf[T any](found []*T, edition func(*T) store.Edition, fields func(*T) search.Fields) []entry {
+	var out []entry
+	for _, v := range found {
+		if v != nil {
+			e := edition(v)
+			out = append(out, entry{e, search.Document{ID: string(e.ID), Fields: fields(v), Time: time.UnixMilli(0)}, facts{}})
 		}
 	}
-	for i := range out {
-		out[i].document.Time = cmp.Or(out[i].document.Time, time.UnixMilli(0))
-	}
-	return out, nil
+	return out
 }

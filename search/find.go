@@ -211,13 +211,6 @@ func (r result) merge(o result) result {
 	return out
 }
 
-// place is where a phrase may begin.
-type place struct {
-	document uint32
-	field    uint8
-	position uint32
-}
-
 // phrase puts the occurrences of a phrase into the tallies. It begins with the word that
 // takes the least to read, and of the others looks only at documents that are left.
 func (f *finding) phrase(c *clause) {
@@ -242,37 +235,70 @@ func (f *finding) phrase(c *clause) {
 		slots[i] = s
 	}
 	slices.SortStableFunc(slots, func(a, b slot) int { return a.size - b.size })
-	var places map[place]bool
-	var left map[uint32]bool
+	var places []place
 	for i, s := range slots {
-		now, documents := map[place]bool{}, map[uint32]bool{}
-		for _, n := range s.words {
-			for p := range x.lists[n].all() {
-				if x.rows[p.document].id == "" || i > 0 && !left[p.document] {
+		if places = x.places(s.words, s.offset, places, i == 0); len(places) == 0 {
+			return
+		}
+	}
+	for _, p := range places {
+		t := &f.tallies[p.document()]
+		if t.none() {
+			f.touched = append(f.touched, p.document())
+		}
+		t[p.field()] += itself
+	}
+}
+
+// place is where a phrase may begin: a document in the upper half, a field in two bits and
+// a position in thirty.
+type place uint64
+
+func (p place) document() uint32 { return uint32(p >> 32) }
+func (p place) field() int       { return int(p >> 30 & 3) }
+
+// places returns where phrases begin whose word at an offset is one of words, in order:
+// anywhere, or at places in left.
+func (x *Index) places(words []uint32, offset uint32, left []place, anywhere bool) []place {
+	var out []place
+	for _, n := range words {
+		rest := left
+		for p := range x.lists[n].all() {
+			if x.rows[p.document].id == "" {
+				continue
+			}
+			if !anywhere {
+				for len(rest) > 0 && rest[0].document() < p.document {
+					rest = rest[1:]
+				}
+				if len(rest) == 0 {
+					break
+				}
+				if rest[0].document() > p.document {
 					continue
 				}
-				for field, at := range p.at {
-					positions(at, func(position uint32) {
-						if position < s.offset {
-							return
-						}
-						begins := place{p.document, uint8(field), position - s.offset}
-						if i == 0 || places[begins] {
-							now[begins], documents[p.document] = true, true
-						}
-					})
-				}
+			}
+			for field, at := range p.at {
+				positions(at, func(position uint32) {
+					if position < offset {
+						return
+					}
+					begins := place(p.document)<<32 | place(field)<<30 | place(position-offset)
+					for !anywhere && len(rest) > 0 && rest[0] < begins {
+						rest = rest[1:]
+					}
+					if anywhere || len(rest) > 0 && rest[0] == begins {
+						out = append(out, begins)
+					}
+				})
 			}
 		}
-		places, left = now, documents
 	}
-	for p := range places {
-		t := &f.tallies[p.document]
-		if t.none() {
-			f.touched = append(f.touched, p.document)
-		}
-		t[p.field] += itself
+	if len(words) > 1 {
+		slices.Sort(out)
+		out = slices.Compact(out)
 	}
+	return out
 }
 
 // count adds a clause's scores to the documents'.

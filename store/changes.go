@@ -78,7 +78,28 @@ func compact(keys []string) []string {
 
 // write makes a change that stales keys.
 func (s *Store) write(ctx context.Context, keys []string, change func(context.Context) error) error {
-	return s.cache.Write(ctx, keys, change)
+	return s.cache.Write(ctx, keys, func(ctx context.Context) (err error) {
+		if slices.Contains(keys, editionsKey(id.Article)) {
+			err = errInterrupted
+			defer func() { s.known.note(nil, err) }()
+		}
+		err = change(ctx)
+		return err
+	})
+}
+
+// errInterrupted is what became of a write that panicked.
+var errInterrupted = errors.New("a write was interrupted")
+
+// writeArticle is write for a change that turns before into after, one of them public: then
+// what is known of the editions needn't be forgotten.
+func (s *Store) writeArticle(ctx context.Context, before, after *Article, change func(context.Context) error) error {
+	return s.cache.Write(ctx, articleKeys(before, after), func(ctx context.Context) error {
+		err := errInterrupted
+		defer func() { s.known.note(after, err) }()
+		err = change(ctx)
+		return err
+	})
 }
 
 // AddRevision stores a text. Nothing names it yet, so nothing becomes stale but its absence.
@@ -93,7 +114,7 @@ func (s *Store) AddRevision(ctx context.Context, r *Revision) error {
 
 // AddArticle stores a new article; Conflict when its slug is taken.
 func (s *Store) AddArticle(ctx context.Context, a *Article) error {
-	return s.write(ctx, articleKeys(nil, a), func(ctx context.Context) error {
+	return s.writeArticle(ctx, nil, a, func(ctx context.Context) error {
 		if _, err := s.db.Collection(articles).InsertOne(ctx, a); err != nil {
 			return conflict(err, fmt.Sprintf("the slug %q", a.Slug))
 		}
@@ -118,7 +139,7 @@ func (s *Store) ChangeArticle(ctx context.Context, before, after *Article) error
 	if !slices.Equal(before.RelatedIDs, after.RelatedIDs) { // else Relate may have been faster
 		set = append(set, bson.E{Key: "relatedIds", Value: after.RelatedIDs})
 	}
-	return s.write(ctx, articleKeys(before, after), func(ctx context.Context) error {
+	return s.writeArticle(ctx, before, after, func(ctx context.Context) error {
 		result, err := s.db.Collection(articles).UpdateOne(ctx,
 			bson.D{{Key: "_id", Value: before.ID}, {Key: "version", Value: before.Version}}, bson.D{{Key: "$set", Value: set}})
 		if err != nil {

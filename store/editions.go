@@ -2,13 +2,21 @@ package store
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"hash/fnv"
 	"io"
+	"maps"
 	"slices"
+	"sync"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"stoa/id"
+	"stoa/problem"
+	"stoa/store/bus"
 )
 
 // Edition tells one state of a thing from another.
@@ -52,8 +60,10 @@ func editionsKey(kind id.Kind) string { return "editions/" + string(kind) }
 func (s *Store) readEditions(ctx context.Context, kind id.Kind) (*Editions, error) {
 	switch kind {
 	case id.Article:
-		found, err := find[Article](ctx, s.db.Collection(articles), publicArticles(), projection("version"))
-		return editionsOf(found, (*Article).Edition), err
+		return s.known.or(func() (*Editions, error) {
+			found, err := find[Article](ctx, s.db.Collection(articles), publicArticles(), projection("version"))
+			return editionsOf(found, (*Article).Edition), err
+		})
 	case id.Author:
 		found, err := find[Author](ctx, s.db.Collection(authors), bson.D{}, projection("name", "bioHtml"))
 		return editionsOf(found, (*Author).Edition), err
@@ -71,38 +81,158 @@ func editionsOf[T any](found []*T, of func(*T) Edition) *Editions {
 	return e
 }
 
+// knownEditions is the editions of articles where this process makes every write: they are
+// read once, and from then on its own writes are entered. The embedded server has to decode
+// every article to list them, three seconds for 10,000. A nil one knows nothing.
+type knownEditions struct {
+	mu       sync.Mutex
+	versions map[id.ID]int64 // of all articles that are or were public since; negative for those that no longer are
+	changes  int64           // goes up with each write and each forgetting: a read that it overlaps isn't kept
+	hush     time.Time       // until when a write whose outcome nobody knows may still happen: what is read isn't kept
+}
+
+// forget says that somebody has written whom nobody knows.
+func (k *knownEditions) forget() { k.note(nil, nil) }
+
+// note enters what became of a write that made an article what it is now, nil for one that
+// nobody knows; err is what the write returned.
+func (k *knownEditions) note(after *Article, err error) {
+	var refused *problem.Error
+	if k == nil || errors.As(err, &refused) { // it wrote nothing
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.changes++
+	if err != nil {
+		k.hush = time.Now().Add(bus.BlockFor)
+	}
+	if err != nil || after == nil {
+		k.versions = nil
+		return
+	}
+	was, seen := k.versions[after.ID]
+	if k.versions == nil || seen && max(was, -was) >= after.Version { // a later write was entered first
+		return
+	}
+	k.versions[after.ID] = after.Version
+	if !after.Public() {
+		k.versions[after.ID] = -after.Version
+	}
+}
+
+// or returns what is known, and reads it where nothing is.
+func (k *knownEditions) or(read func() (*Editions, error)) (*Editions, error) {
+	if k == nil {
+		return read()
+	}
+	k.mu.Lock()
+	changes := k.changes
+	if k.versions != nil {
+		defer k.mu.Unlock()
+		e := &Editions{All: make([]Edition, 0, len(k.versions))}
+		for i, version := range k.versions {
+			if version > 0 {
+				e.All = append(e.All, Edition{i, version})
+			}
+		}
+		return e, nil
+	}
+	k.mu.Unlock()
+	e, err := read()
+	if err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.changes == changes && time.Now().After(k.hush) {
+		k.versions = make(map[id.ID]int64, len(e.All))
+		for _, x := range e.All {
+			k.versions[x.ID] = x.Version
+		}
+	}
+	return e, nil
+}
+
 // Text is a published article with its text.
 type Text struct {
 	*Article        // but for what isn't needed to find it: its lead, cover, addresses and relations
 	HTML     string // its text, rendered and sanitised
 }
 
-// Texts returns those of ids that are published, with their texts, as they are in the
-// database now: past the caches, so that reading all of them pushes nothing out. It takes
-// two commands.
-func (s *Store) Texts(ctx context.Context, ids []id.ID) ([]Text, error) {
-	found, err := find[Article](ctx, s.db.Collection(articles), append(in("_id", ids), publicArticles()...),
+// readTexts is how many texts are read at once: with 10 kB of HTML each, 5 MB.
+const readTexts = 500
+
+// Texts calls yield with those of ids that are published, with their texts, some at a time,
+// as they are in the database now: past the caches, so that reading all of them pushes
+// nothing out. It takes two commands for each readTexts of them.
+func (s *Store) Texts(ctx context.Context, ids []id.ID, yield func([]Text)) error {
+	c := s.db.Collection(revisions)
+	if s.known != nil && len(ids) > readTexts {
+		// The embedded server looks at every document for any number of ids, so it had
+		// better do that once.
+		named, err := s.named(ctx, publicArticles())
+		if err != nil {
+			return err
+		}
+		wanted := make(map[id.ID]bool, len(ids))
+		for _, i := range ids {
+			wanted[i] = true
+		}
+		maps.DeleteFunc(named, func(_ id.ID, a *Article) bool { return !wanted[a.ID] })
+		return readInto(ctx, c, bson.D{}, named, yield)
+	}
+	for some := range slices.Chunk(ids, readTexts) {
+		named, err := s.named(ctx, append(in("_id", some), publicArticles()...))
+		if err == nil && len(named) > 0 {
+			err = readInto(ctx, c, in("_id", slices.Collect(maps.Keys(named))), named, yield)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// named returns the articles that match, by the revisions that they name.
+func (s *Store) named(ctx context.Context, filter bson.D) (map[id.ID]*Article, error) {
+	found, err := find[Article](ctx, s.db.Collection(articles), filter,
 		projection("status", "title", "titleKey", "summary", "publishedAt", "updatedAt", "authorIds", "tagIds", "revisionId", "version"))
-	if err != nil || len(found) == 0 {
-		return nil, err
+	named := make(map[id.ID]*Article, len(found))
+	for _, a := range found {
+		named[a.RevisionID] = a
 	}
-	named := make([]id.ID, len(found))
-	for i, a := range found {
-		named[i] = a.RevisionID
-	}
-	texts, err := find[Revision](ctx, s.db.Collection(revisions), in("_id", named), projection("html"))
+	return named, err
+}
+
+// readInto reads revisions and yields the articles that name them.
+func readInto(ctx context.Context, c *mongo.Collection, filter bson.D, named map[id.ID]*Article, yield func([]Text)) error {
+	cursor, err := c.Find(ctx, filter, projection("html").SetBatchSize(readTexts))
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("find in %s: %w", c.Name(), err)
 	}
-	byID := make(map[id.ID]string, len(texts))
-	for _, r := range texts {
-		byID[r.ID] = r.HTML
+	defer cursor.Close(context.WithoutCancel(ctx))
+	var some []Text
+	for cursor.Next(ctx) {
+		var r Revision
+		if err := cursor.Decode(&r); err != nil {
+			return fmt.Errorf("read out of %s: %w", c.Name(), err)
+		}
+		if a := named[r.ID]; a != nil {
+			some = append(some, Text{a, r.HTML})
+		}
+		if cursor.RemainingBatchLength() == 0 && len(some) > 0 {
+			yield(some)
+			some = nil
+		}
 	}
-	out := make([]Text, len(found))
-	for i, a := range found {
-		out[i] = Text{a, byID[a.RevisionID]}
+	if err := cursor.Err(); err != nil {
+		return fmt.Errorf("read out of %s: %w", c.Name(), err)
 	}
-	return out, nil
+	if len(some) > 0 {
+		yield(some)
+	}
+	return nil
 }
 
 // Ranked is a part of a list whose elements somebody else than the database knows, checked
