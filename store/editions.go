@@ -86,9 +86,14 @@ func editionsOf[T any](found []*T, of func(*T) Edition) *Editions {
 // every article to list them, three seconds for 10,000. A nil one knows nothing.
 type knownEditions struct {
 	mu       sync.Mutex
-	versions map[id.ID]int64 // of all articles that are or were public since; negative for those that no longer are
+	versions map[id.ID]knownEdition // of all articles that are public or were written since
 	changes  int64           // goes up with each write and each forgetting: a read that it overlaps isn't kept
 	hush     time.Time       // until when a write whose outcome nobody knows may still happen: what is read isn't kept
+}
+
+type knownEdition struct {
+	version int64
+	public  bool
 }
 
 // forget says that somebody has written whom nobody knows.
@@ -112,13 +117,10 @@ func (k *knownEditions) note(after *Article, err error) {
 		return
 	}
 	was, seen := k.versions[after.ID]
-	if k.versions == nil || seen && max(was, -was) >= after.Version { // a later write was entered first
+	if k.versions == nil || seen && was.version >= after.Version { // a later write was entered first
 		return
 	}
-	k.versions[after.ID] = after.Version
-	if !after.Public() {
-		k.versions[after.ID] = -after.Version
-	}
+	k.versions[after.ID] = knownEdition{after.Version, after.Public()}
 }
 
 // or returns what is known, and reads it where nothing is.
@@ -131,9 +133,9 @@ func (k *knownEditions) or(read func() (*Editions, error)) (*Editions, error) {
 	if k.versions != nil {
 		defer k.mu.Unlock()
 		e := &Editions{All: make([]Edition, 0, len(k.versions))}
-		for i, version := range k.versions {
-			if version > 0 {
-				e.All = append(e.All, Edition{i, version})
+		for i, known := range k.versions {
+			if known.public {
+				e.All = append(e.All, Edition{i, known.version})
 			}
 		}
 		return e, nil
@@ -146,9 +148,9 @@ func (k *knownEditions) or(read func() (*Editions, error)) (*Editions, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.changes == changes && time.Now().After(k.hush) {
-		k.versions = make(map[id.ID]int64, len(e.All))
+		k.versions = make(map[id.ID]knownEdition, len(e.All))
 		for _, x := range e.All {
-			k.versions[x.ID] = x.Version
+			k.versions[x.ID] = knownEdition{x.Version, true}
 		}
 	}
 	return e, nil
@@ -183,7 +185,7 @@ func (s *Store) Texts(ctx context.Context, ids []id.ID, yield func([]Text)) erro
 		return readInto(ctx, c, bson.D{}, named, yield)
 	}
 	for some := range slices.Chunk(ids, readTexts) {
-		named, err := s.named(ctx, append(in("_id", some), publicArticles()...))
+		named, err := s.named(ctx, in("_id", some)) // and nothing else: see in
 		if err == nil && len(named) > 0 {
 			err = readInto(ctx, c, in("_id", slices.Collect(maps.Keys(named))), named, yield)
 		}
@@ -194,13 +196,15 @@ func (s *Store) Texts(ctx context.Context, ids []id.ID, yield func([]Text)) erro
 	return nil
 }
 
-// named returns the articles that match, by the revisions that they name.
+// named returns the published articles that match, by the revisions that they name.
 func (s *Store) named(ctx context.Context, filter bson.D) (map[id.ID]*Article, error) {
 	found, err := find[Article](ctx, s.db.Collection(articles), filter,
 		projection("status", "title", "titleKey", "summary", "publishedAt", "updatedAt", "authorIds", "tagIds", "revisionId", "version"))
 	named := make(map[id.ID]*Article, len(found))
 	for _, a := range found {
-		named[a.RevisionID] = a
+		if a.Public() {
+			named[a.RevisionID] = a
+		}
 	}
 	return named, err
 }
