@@ -52,7 +52,21 @@ func digest(texts ...string) int64 {
 // Editions returns the editions of each of kinds, which may be articles, authors and tags:
 // of published articles only. It takes a command for each kind that isn't cached.
 func (s *Store) Editions(ctx context.Context, kinds []id.Kind) ([]*Editions, error) {
+	if slices.Contains(kinds, id.Article) && !s.known.knows() {
+		// Not below, where what fills a cache has five seconds: for 10,000 articles the
+		// embedded server may need more.
+		if _, err := s.publicEditions(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return s.tables.editions.Get(ctx, s.cache, kinds)
+}
+
+func (s *Store) publicEditions(ctx context.Context) (*Editions, error) {
+	return s.known.or(ctx, func() (*Editions, error) {
+		found, err := find[Article](ctx, s.db.Collection(articles), publicArticles(), projection("version"))
+		return editionsOf(found, (*Article).Edition), err
+	})
 }
 
 func editionsKey(kind id.Kind) string { return "editions/" + string(kind) }
@@ -60,10 +74,7 @@ func editionsKey(kind id.Kind) string { return "editions/" + string(kind) }
 func (s *Store) readEditions(ctx context.Context, kind id.Kind) (*Editions, error) {
 	switch kind {
 	case id.Article:
-		return s.known.or(func() (*Editions, error) {
-			found, err := find[Article](ctx, s.db.Collection(articles), publicArticles(), projection("version"))
-			return editionsOf(found, (*Article).Edition), err
-		})
+		return s.publicEditions(ctx)
 	case id.Author:
 		found, err := find[Author](ctx, s.db.Collection(authors), bson.D{}, projection("name", "bioHtml"))
 		return editionsOf(found, (*Author).Edition), err
@@ -85,10 +96,12 @@ func editionsOf[T any](found []*T, of func(*T) Edition) *Editions {
 // read once, and from then on its own writes are entered. The embedded server has to decode
 // every article to list them, three seconds for 10,000. A nil one knows nothing.
 type knownEditions struct {
+	reading chan struct{} // holds a token while somebody reads them
+
 	mu       sync.Mutex
 	versions map[id.ID]knownEdition // of all articles that are public or were written since
-	changes  int64           // goes up with each write and each forgetting: a read that it overlaps isn't kept
-	hush     time.Time       // until when a write whose outcome nobody knows may still happen: what is read isn't kept
+	changes  int64                  // goes up with each write and each forgetting: a read that it overlaps isn't kept
+	hush     time.Time              // until when a write whose outcome nobody knows may still happen: what is read isn't kept
 }
 
 type knownEdition struct {
@@ -123,11 +136,27 @@ func (k *knownEditions) note(after *Article, err error) {
 	k.versions[after.ID] = knownEdition{after.Version, after.Public()}
 }
 
-// or returns what is known, and reads it where nothing is.
-func (k *knownEditions) or(read func() (*Editions, error)) (*Editions, error) {
+// knows says whether nothing need be read; a nil one has nothing to learn.
+func (k *knownEditions) knows() bool {
+	if k == nil {
+		return true
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.versions != nil
+}
+
+// or returns what is known, and reads it where nothing is: one at a time.
+func (k *knownEditions) or(ctx context.Context, read func() (*Editions, error)) (*Editions, error) {
 	if k == nil {
 		return read()
 	}
+	select {
+	case k.reading <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	defer func() { <-k.reading }()
 	k.mu.Lock()
 	changes := k.changes
 	if k.versions != nil {

@@ -131,7 +131,7 @@ func (s *Store) open(ctx context.Context, o Options) error {
 		}
 	}
 	if o.Exclusive {
-		s.known = &knownEditions{}
+		s.known = &knownEditions{reading: make(chan struct{}, 1)}
 	}
 	if err := s.makeIndexes(ctx, o.Exclusive); err != nil {
 		return err
