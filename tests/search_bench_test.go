@@ -90,7 +90,11 @@ func BenchmarkSearch(b *testing.B) {
 			runtime.ReadMemStats(&before)
 			s.Commands()
 			began := time.Now()
-			check(b, s.Blog.Index(b.Context()))
+			err := s.Blog.Index(b.Context())
+			for tries := 1; err != nil && tries < 5; tries++ { // as at the start: on a busy machine the embedded server may break off
+				err = s.Blog.Index(b.Context())
+			}
+			check(b, err)
 			took, commands := time.Since(began), s.Commands()
 			runtime.GC()
 			runtime.ReadMemStats(&after)
