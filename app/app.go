@@ -28,6 +28,7 @@ import (
 	"stoa/mail"
 	"stoa/media"
 	"stoa/rate"
+	"stoa/search"
 	"stoa/store"
 	"stoa/store/bus"
 	"stoa/store/embedded"
@@ -82,6 +83,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger, onCommand func(string
 		var all sync.WaitGroup
 		all.Go(func() { a.Blog.KeepSchedule(keep) })
 		all.Go(func() { a.People.Run(keep) })
+		all.Go(func() { a.Blog.KeepIndex(keep) })
 		all.Wait()
 	}()
 	return a, nil
@@ -163,7 +165,7 @@ func (a *App) open(ctx context.Context, options store.Options) error {
 	if a.embedded != nil {
 		a.embedded.OnForeignWrite(a.Store.Flush)
 	}
-	a.Blog = blog.New(a.Store, a.log)
+	a.Blog = blog.New(a.Store, search.NewLanguage(a.config.Language), a.log)
 	if a.People, err = a.newPeople(); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"stoa/gateway"
 	"stoa/mail"
 	"stoa/media"
+	"stoa/search"
 	"stoa/store"
 	"stoa/store/bus"
 )
@@ -30,6 +31,7 @@ type Config struct {
 	LogLevel   slog.Level
 	Demo       bool
 	CacheBytes int64
+	Language   string // ISO 639-1
 
 	Site        string // the front end's URL
 	VerifyURL   string // templates of links in mails: see mail.Links
@@ -132,6 +134,15 @@ var variables = []variable{
 				return errTakes
 			}
 			c.CacheBytes = n << 20
+			return nil
+		}},
+	{"STOA_LANGUAGE", "en", "a language's ISO 639-1 code, such as en",
+		"The language of what is published: by it a search finds the forms of a word, *agencies* for *agency*. Known are " + strings.Join(search.Stemmed(), ", ") + "; in other languages a word is found as it is written and by its beginning.",
+		func(c *Config, v string) error {
+			if len(v) != 2 || v[0] < 'a' || v[0] > 'z' || v[1] < 'a' || v[1] > 'z' {
+				return errTakes
+			}
+			c.Language = v
 			return nil
 		}},
 	{"STOA_SITE_URL", defaultSite, "the URL of the front end, such as https://example.org",

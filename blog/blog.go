@@ -2,7 +2,7 @@
 // It decides who may read what, what an import makes of a text, and when a scheduled
 // article appears.
 //
-// It may import store, id, problem and its own sub-packages. Entry points: New and the
+// It may import store, search, id, problem and its own sub-packages. Entry points: New and the
 // methods of Blog.
 package blog
 
@@ -15,17 +15,21 @@ import (
 	"stoa/blog/markdown"
 	"stoa/id"
 	"stoa/problem"
+	"stoa/search"
 	"stoa/store"
 )
 
 // Blog is everything that is published.
 type Blog struct {
-	store *store.Store
-	log   *slog.Logger
+	store     *store.Store
+	log       *slog.Logger
+	catalogue *catalogue
 }
 
-// New returns the blog that is in s.
-func New(s *store.Store, log *slog.Logger) *Blog { return &Blog{store: s, log: log} }
+// New returns the blog that is in s, whose texts are in a language.
+func New(s *store.Store, l *search.Language, log *slog.Logger) *Blog {
+	return &Blog{store: s, log: log, catalogue: newCatalogue(l)}
+}
 
 // ArticleWhere says which published articles a list has; every condition that isn't nil
 // must be met.
@@ -33,6 +37,7 @@ type ArticleWhere struct {
 	Tag, Author                     *string // slugs
 	PublishedAfter, PublishedBefore *time.Time
 	IDs                             []id.ID
+	Query                           *string // see Search
 }
 
 // ArticleOrder is the order of a list of articles.
@@ -63,11 +68,21 @@ func (b *Blog) Articles(ctx context.Context, where *ArticleWhere, order *Article
 	if order != nil {
 		f.Order, f.Descending = order.Field, order.Direction == Descending
 	}
+	if where != nil && where.Query != nil {
+		return b.matching(ctx, *where, ArticleOrder{f.Order, direction(f.Descending)}, w)
+	}
 	if where != nil {
 		f.Tag, f.Author, f.IDs = where.Tag, where.Author, where.IDs
 		f.PublishedFrom, f.PublishedBefore = where.PublishedAfter, where.PublishedBefore
 	}
 	return b.store.ListArticles(ctx, f, w)
+}
+
+func direction(descending bool) Direction {
+	if descending {
+		return Descending
+	}
+	return Ascending
 }
 
 // Author returns the author with this slug; NotFound where there is none.

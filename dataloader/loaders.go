@@ -3,7 +3,7 @@
 // them in one go before the first of them asks (graph looks ahead and calls the same
 // loaders). No timer and no goroutine waits for a batch to fill.
 //
-// It may import access, store, store/cache (for its errors), id and problem. It knows
+// It may import access, search, store, store/cache (for its errors), id and problem. It knows
 // nothing of GraphQL. Entry points: New, With, From, the methods of Loaders.
 package dataloader
 

@@ -24,7 +24,7 @@ type objectType struct {
 // Every field that isn't in the object itself has its line here, under its name in the
 // schema. The walk over the schema in tests/ fails when one is missing.
 var (
-	articleType = &objectType{[]string{"Article", "Node"}, map[string]edge{
+	articleType = &objectType{[]string{"Article", "Node", "SearchResult"}, map[string]edge{
 		"bodyMarkdown":    toOne(revisions, textOf),
 		"bodyHtml":        toOne(revisions, textOf),
 		"tableOfContents": toOne(revisions, textOf),
@@ -37,11 +37,11 @@ var (
 		"next":            toNeighbour(func(newer, _ id.ID) id.ID { return newer }),
 		"previous":        toNeighbour(func(_, older id.ID) id.ID { return older }),
 	}}
-	authorType = &objectType{[]string{"Author", "Node"}, map[string]edge{
+	authorType = &objectType{[]string{"Author", "Node", "SearchResult"}, map[string]edge{
 		"articles":     toSlice((*store.Author).NodeID, (*dataloader.Loaders).ArticlesBy),
 		"articleCount": toCount((*store.Author).NodeID),
 	}}
-	tagType = &objectType{[]string{"Tag", "Node"}, map[string]edge{
+	tagType = &objectType{[]string{"Tag", "Node", "SearchResult"}, map[string]edge{
 		"articles":     toSlice((*store.Tag).NodeID, (*dataloader.Loaders).ArticlesTagged),
 		"articleCount": toCount((*store.Tag).NodeID),
 	}}
@@ -58,6 +58,14 @@ var (
 	}}
 	sessionType = &objectType{[]string{"Session", "Node"}, map[string]edge{
 		"lastUsedAt": toOne(uses, (*store.Session).NodeID),
+	}}
+	searchType = &objectType{[]string{"SearchConnection"}, map[string]edge{
+		"nodes": toFound((*dataloader.SearchConnection).Nodes),
+		"edges": toFound((*dataloader.SearchConnection).Edges),
+	}}
+	searchEdgeType = &objectType{[]string{"SearchEdge"}, map[string]edge{
+		"node":        toFoundNode,
+		"snippetHtml": toFoundText,
 	}}
 	accountsType    = connectionType[store.Account]("AccountConnection")
 	sessionsType    = connectionType[store.Session]("SessionConnection")
@@ -112,6 +120,10 @@ func typeOf(v any) *objectType {
 		return tagEdgeType
 	case *dataloader.CommentEdge:
 		return commentEdgeType
+	case *dataloader.SearchConnection:
+		return searchType
+	case *dataloader.SearchEdge:
+		return searchEdgeType
 	}
 	return nil
 }

@@ -41,6 +41,7 @@ func articleKeys(before, after *Article) []string {
 	if !was && !is {
 		return compact(keys)
 	}
+	keys = append(keys, editionsKey(id.Article))
 	moved := was != is || !before.PublishedAt.Equal(after.PublishedAt)
 	if moved {
 		keys = append(keys, listKeys(id.ID(AllArticles))...)
@@ -78,7 +79,28 @@ func compact(keys []string) []string {
 
 // write makes a change that stales keys.
 func (s *Store) write(ctx context.Context, keys []string, change func(context.Context) error) error {
-	return s.cache.Write(ctx, keys, change)
+	return s.cache.Write(ctx, keys, func(ctx context.Context) (err error) {
+		if slices.Contains(keys, editionsKey(id.Article)) {
+			err = errInterrupted
+			defer func() { s.known.note(nil, err) }()
+		}
+		err = change(ctx)
+		return err
+	})
+}
+
+// errInterrupted is what became of a write that panicked.
+var errInterrupted = errors.New("a write was interrupted")
+
+// writeArticle is write for a change that turns before into after, one of them public: then
+// what is known of the editions needn't be forgotten.
+func (s *Store) writeArticle(ctx context.Context, before, after *Article, change func(context.Context) error) error {
+	return s.cache.Write(ctx, articleKeys(before, after), func(ctx context.Context) error {
+		err := errInterrupted
+		defer func() { s.known.note(after, err) }()
+		err = change(ctx)
+		return err
+	})
 }
 
 // AddRevision stores a text. Nothing names it yet, so nothing becomes stale but its absence.
@@ -93,7 +115,7 @@ func (s *Store) AddRevision(ctx context.Context, r *Revision) error {
 
 // AddArticle stores a new article; Conflict when its slug is taken.
 func (s *Store) AddArticle(ctx context.Context, a *Article) error {
-	return s.write(ctx, articleKeys(nil, a), func(ctx context.Context) error {
+	return s.writeArticle(ctx, nil, a, func(ctx context.Context) error {
 		if _, err := s.db.Collection(articles).InsertOne(ctx, a); err != nil {
 			return conflict(err, fmt.Sprintf("the slug %q", a.Slug))
 		}
@@ -118,7 +140,7 @@ func (s *Store) ChangeArticle(ctx context.Context, before, after *Article) error
 	if !slices.Equal(before.RelatedIDs, after.RelatedIDs) { // else Relate may have been faster
 		set = append(set, bson.E{Key: "relatedIds", Value: after.RelatedIDs})
 	}
-	return s.write(ctx, articleKeys(before, after), func(ctx context.Context) error {
+	return s.writeArticle(ctx, before, after, func(ctx context.Context) error {
 		result, err := s.db.Collection(articles).UpdateOne(ctx,
 			bson.D{{Key: "_id", Value: before.ID}, {Key: "version", Value: before.Version}}, bson.D{{Key: "$set", Value: set}})
 		if err != nil {
@@ -256,7 +278,7 @@ func (s *Store) PutTag(ctx context.Context, t *Tag) error {
 }
 
 func (s *Store) put(ctx context.Context, collection string, i id.ID, text string, document any) error {
-	keys := []string{string(i), slug{collection, text}.key(), listTag(id.ID(collection))}
+	keys := []string{string(i), slug{collection, text}.key(), listTag(id.ID(collection)), editionsKey(i.Kind())}
 	return s.write(ctx, keys, func(ctx context.Context) error {
 		_, err := s.db.Collection(collection).ReplaceOne(ctx, bson.D{{Key: "_id", Value: i}}, document, options.Replace().SetUpsert(true))
 		return conflict(err, fmt.Sprintf("the slug %q", text))

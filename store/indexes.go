@@ -26,6 +26,7 @@ var indexes = []index{
 	{articles, []string{"status", "-publishedAt", "-_id"}, false},
 	{articles, []string{"status", "titleKey", "_id"}, false},
 	{articles, []string{"status", "-updatedAt", "-_id"}, false},
+	{articles, []string{"status", "version", "_id"}, false},
 	{articles, []string{"tagIds", "status", "-publishedAt", "-_id"}, false},
 	{articles, []string{"tagIds", "status", "titleKey", "_id"}, false},
 	{articles, []string{"tagIds", "status", "-updatedAt", "-_id"}, false},

@@ -37,7 +37,7 @@ func (s shape) String() string {
 
 // readsEverything are the methods that read a whole collection on purpose: an import
 // compares all there is with all that comes.
-var readsEverything = []string{"TakenSlugs", "AllAuthors", "AllTags"}
+var readsEverything = []string{"TakenSlugs", "AllAuthors", "AllTags", "Editions"}
 
 func TestEveryQueryHasAnIndexThatServesIt(t *testing.T) {
 	sent := everyQuery(t)
@@ -292,7 +292,12 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 		"PublicArticles": func(ctx context.Context) { done(s.PublicArticles(ctx)) },
 		"AllAuthors":     func(ctx context.Context) { done(s.AllAuthors(ctx)) },
 		"AllTags":        func(ctx context.Context) { done(s.AllTags(ctx)) },
-		"Empty":          func(ctx context.Context) { done(s.Empty(ctx)) },
+		"Editions":       func(ctx context.Context) { done(s.Editions(ctx, []id.Kind{id.Article, id.Author, id.Tag})) },
+		"Texts": func(ctx context.Context) {
+			check(t, s.Texts(ctx, []id.ID{article.ID}, func([]Text) {}))
+			check(t, s.Texts(ctx, []id.ID{article.ID, id.New(id.Article)}, func([]Text) {}))
+		},
+		"Empty": func(ctx context.Context) { done(s.Empty(ctx)) },
 
 		"Accounts": func(ctx context.Context) { done(s.Accounts(ctx, []id.ID{owner.ID, id.New(id.Account)})) },
 		"ListAccounts": func(ctx context.Context) {

@@ -26,6 +26,7 @@ type tables struct {
 	sessions  cache.Table[id.ID, Session]
 	due       cache.Table[string, due]
 	pictures  cache.Table[id.ID, Picture]
+	editions  cache.Table[id.Kind, Editions]
 }
 
 func (s *Store) makeTables() tables {
@@ -76,6 +77,10 @@ func (s *Store) makeTables() tables {
 		due: cache.Table[string, due]{
 			Key: func(k string) string { return k }, Load: each(s.readDue), Encode: encode[due], Decode: decode[due],
 			Size: func(*due) int64 { return 24 },
+		},
+		editions: cache.Table[id.Kind, Editions]{
+			Key: editionsKey, Load: each(s.readEditions), Encode: encode[Editions], Decode: decode[Editions],
+			Size: func(e *Editions) int64 { return int64(60 * len(e.All)) },
 		},
 	}
 }

@@ -27,14 +27,14 @@ import (
 // source of truth: docs/architecture.md tells the same in prose.
 var mayImport = map[string][]string{
 	"":                   {"app"},
-	"app":                {"account", "account/password", "blog", "gateway", "gateway/playground", "graph", "graph/generated", "importer", "importer/demo", "mail", "media", "problem", "rate", "store", "store/bus", "store/embedded"},
+	"app":                {"account", "account/password", "blog", "gateway", "gateway/playground", "graph", "graph/generated", "importer", "importer/demo", "mail", "media", "problem", "rate", "search", "store", "store/bus", "store/embedded"},
 	"gateway":            {"access", "problem", "id"},
 	"gateway/playground": {},
 	"graph":              {"access", "account", "blog", "dataloader", "graph/generated", "id", "media", "problem", "store", "store/cache"},
 	"graph/generated":    {"access", "account", "blog", "dataloader", "graph/scalar", "id", "store"},
 	"graph/scalar":       {"id", "problem"},
-	"dataloader":         {"access", "id", "problem", "store", "store/cache"},
-	"blog":               {"blog/markdown", "id", "problem", "store"},
+	"dataloader":         {"access", "id", "problem", "search", "store", "store/cache"},
+	"blog":               {"blog/markdown", "id", "problem", "search", "store"},
 	"blog/markdown":      {},
 	"store":              {"access", "id", "problem", "store/bus", "store/cache"},
 	"store/cache":        {"problem", "store/bus"},
@@ -53,6 +53,7 @@ var mayImport = map[string][]string{
 	"media/picture":      {"problem"},
 	"problem":            {},
 	"rate":               {"store/bus"},
+	"search":             {"problem"},
 }
 
 // homes is which of Stoa's packages may import what reaches out of the process.
@@ -67,6 +68,7 @@ var homes = []struct {
 	{"modernc.org/", []string{"store/embedded"}},
 	{"github.com/99designs/gqlgen/", []string{"app", "gateway", "graph", "graph/generated", "graph/scalar"}},
 	{"net/http", []string{"app", "gateway", "gateway/playground", "mail"}},
+	{"github.com/blevesearch/", []string{"search"}},
 	{"github.com/wneessen/", []string{"mail"}},
 	{"github.com/minio/", []string{"media/blob"}},
 	{"golang.org/x/image/", []string{"media/picture"}},
