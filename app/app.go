@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -71,7 +72,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger, onCommand func(string
 	go func() {
 		defer close(a.done)
 		var all sync.WaitGroup
-		all.Go(func() { a.Blog.KeepSchedule(keep) })
+		all.Go(func() { a.Blog.Run(keep) })
 		all.Go(func() { a.People.Run(keep) })
 		all.Wait()
 	}()
@@ -154,7 +155,7 @@ func (a *App) open(ctx context.Context, options store.Options) error {
 	if a.embedded != nil {
 		a.embedded.OnForeignWrite(a.Store.Flush)
 	}
-	a.Blog = blog.New(a.Store, a.log)
+	a.Blog = blog.New(a.Store, strings.ReplaceAll(a.config.PreviewURL, "{site}", a.config.Site), a.log)
 	if a.People, err = a.newPeople(); err != nil {
 		return err
 	}

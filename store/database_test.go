@@ -120,12 +120,12 @@ func TestASlugIsOneArticlesOnly(t *testing.T) {
 	if got := slugOf(t, s, "b"); got != "b" {
 		t.Errorf("b is found as %q after the refusal", got)
 	}
-	check(t, s.PutAuthor(t.Context(), &Author{ID: id.New(id.Author), Slug: "ada", Name: "Ada"}))
-	if err := s.PutAuthor(t.Context(), &Author{ID: id.New(id.Author), Slug: "ada", Name: "Another"}); !problem.Is(err, problem.Conflict) {
+	check(t, Add(t.Context(), s, &Author{ID: id.New(id.Author), Slug: "ada", Name: "Ada"}))
+	if err := Add(t.Context(), s, &Author{ID: id.New(id.Author), Slug: "ada", Name: "Another"}); !problem.Is(err, problem.Conflict) {
 		t.Errorf("a second author with the slug: %v", err)
 	}
-	check(t, s.PutTag(t.Context(), &Tag{ID: id.New(id.Tag), Slug: "ink", Name: "Ink"}))
-	if err := s.PutTag(t.Context(), &Tag{ID: id.New(id.Tag), Slug: "ink", Name: "Another"}); !problem.Is(err, problem.Conflict) {
+	check(t, Add(t.Context(), s, &Tag{ID: id.New(id.Tag), Slug: "ink", Name: "Ink"}))
+	if err := Add(t.Context(), s, &Tag{ID: id.New(id.Tag), Slug: "ink", Name: "Another"}); !problem.Is(err, problem.Conflict) {
 		t.Errorf("a second tag with the slug: %v", err)
 	}
 }
@@ -264,9 +264,9 @@ func TestADatabaseIsEmptyUntilSomethingIsInIt(t *testing.T) {
 	for name, write := range map[string]func(context.Context, *Store) error{
 		"Article": func(ctx context.Context, s *Store) error { return s.AddArticle(ctx, published("a", second(1))) },
 		"Author": func(ctx context.Context, s *Store) error {
-			return s.PutAuthor(ctx, &Author{ID: id.New(id.Author), Slug: "ada"})
+			return Add(ctx, s, &Author{ID: id.New(id.Author), Slug: "ada"})
 		},
-		"Tag": func(ctx context.Context, s *Store) error { return s.PutTag(ctx, &Tag{ID: id.New(id.Tag), Slug: "ink"}) },
+		"Tag": func(ctx context.Context, s *Store) error { return Add(ctx, s, &Tag{ID: id.New(id.Tag), Slug: "ink"}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := openStore(t, nil)
@@ -309,7 +309,7 @@ func TestAnAuthorOrTagThatHasChangedIsReadAsItIsNow(t *testing.T) {
 	}
 	put := func(i id.ID, slug, name string) {
 		t.Helper()
-		check(t, s.PutAuthor(t.Context(), &Author{ID: i, Slug: slug, Name: name, NameKey: SortKey(name)}))
+		check(t, Add(t.Context(), s, &Author{ID: i, Slug: slug, Name: name, NameKey: SortKey(name)}))
 	}
 	ada, bob := id.New(id.Author), id.New(id.Author)
 	expect("before anybody writes", "0 true")

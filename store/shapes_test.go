@@ -216,8 +216,8 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 	author, tag := &Author{ID: id.New(id.Author), Slug: "author"}, &Tag{ID: id.New(id.Tag), Slug: "tag"}
 	comment := &Comment{ID: id.New(id.Comment), ArticleID: article.ID, Visible: true}
 	article.AuthorIDs, article.TagIDs = []id.ID{author.ID}, []id.ID{tag.ID}
-	check(t, s.PutAuthor(t.Context(), author))
-	check(t, s.PutTag(t.Context(), tag))
+	check(t, Add(t.Context(), s, author))
+	check(t, Add(t.Context(), s, tag))
 	check(t, s.AddArticle(t.Context(), article))
 	owner := &Secret{Account: Account{ID: id.New(id.Account), Email: "owner", Role: access.Customer}}
 	session, letter := &Session{ID: id.New(id.Session), AccountID: owner.ID, EndsAt: second(100)}, &Letter{ID: id.New(id.Letter), NextAt: second(1), CreatedAt: second(100)}
@@ -282,8 +282,8 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 			check(t, s.ChangeArticle(ctx, article, changedTo(article, func(*Article) {})))
 		},
 		"Relate":         func(ctx context.Context) { check(t, s.Relate(ctx, article.ID, nil)) },
-		"PutAuthor":      func(ctx context.Context) { check(t, s.PutAuthor(ctx, author)) },
-		"PutTag":         func(ctx context.Context) { check(t, s.PutTag(ctx, tag)) },
+		"PutAuthor":      func(ctx context.Context) { check(t, Add(ctx, s, author)) },
+		"PutTag":         func(ctx context.Context) { check(t, Add(ctx, s, tag)) },
 		"AddComments":    func(ctx context.Context) { check(t, s.AddComments(ctx, []*Comment{comment})) },
 		"Due":            func(ctx context.Context) { done(s.Due(ctx, second(0))) },
 		"NextDue":        func(ctx context.Context) { _, _, err := s.NextDue(ctx); check(t, err) },
