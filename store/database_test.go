@@ -317,9 +317,35 @@ func TestAnAuthorOrTagThatHasChangedIsReadAsItIsNow(t *testing.T) {
 	expect("one", "1 true Ada")
 	put(bob, "bob", "Bob")
 	expect("two", "2 true Ada Bob")
-	put(ada, "ada", "Zoë")
+	change := func(slug, name string, old ...string) {
+		t.Helper()
+		found, err := s.AuthorsNow(t.Context(), []id.ID{ada})
+		check(t, err)
+		after := *found[0]
+		after.Slug, after.OldSlugs, after.Name, after.NameKey = slug, old, name, SortKey(name)
+		check(t, Change(t.Context(), s, found[0], &after))
+		if err := Change(t.Context(), s, found[0], &after); !problem.Is(err, problem.Conflict) {
+			t.Errorf("the second change of one version: %v", err)
+		}
+	}
+	change("ada", "Zoë")
 	expect("when one has another name", "2 true Bob Zoë")
 	if a, err := s.AuthorBySlug(t.Context(), "ada"); err != nil || a.Name != "Zoë" {
 		t.Errorf("ada is %+v, %v", a, err)
+	}
+	change("zoe", "Zoë")
+	if a, err := s.AuthorBySlug(t.Context(), "ada"); !problem.Is(err, problem.NotFound) {
+		t.Errorf("under a slug that was given up there is %+v, %v", a, err)
+	}
+	change("zoe", "Zoë", "ada")
+	if a, err := s.AuthorBySlug(t.Context(), "ada"); err != nil || a.Slug != "zoe" {
+		t.Errorf("under the slug it had there is %+v, %v", a, err)
+	}
+	found, err := s.AuthorsNow(t.Context(), []id.ID{ada})
+	check(t, err)
+	check(t, Delete(t.Context(), s, found[0]))
+	expect("when one has gone", "1 true Bob")
+	if a, err := s.AuthorBySlug(t.Context(), "zoe"); !problem.Is(err, problem.NotFound) {
+		t.Errorf("what was deleted is found as %+v, %v", a, err)
 	}
 }

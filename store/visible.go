@@ -41,7 +41,7 @@ func deskOf(v access.Viewer, statuses []Status, own bool) (filter bson.D, ok boo
 	case own && v.May(access.Author):
 		return append(bson.D{{Key: "ownerId", Value: v.Account}}, in("status", statuses)...), true
 	}
-	return nil, false
+	return bson.D{}, false
 }
 
 // Public says whether everyone may see c who may see its article.
