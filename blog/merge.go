@@ -183,7 +183,7 @@ func (b *Blog) moveArticles(ctx context.Context, in Merge) error {
 				return err
 			}
 			if err == nil && after.Public() {
-				b.touch(after.ID)
+				b.touch(before, &after)
 			}
 		}
 	}

@@ -3,6 +3,8 @@ package blog
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -72,11 +74,15 @@ func (b *Blog) Purge(ctx context.Context, now time.Time) (int, error) {
 	return b.store.PurgeDeleted(ctx, now.Add(-restorable))
 }
 
-// touch has an article related to others soon.
-func (b *Blog) touch(article id.ID) {
+// touch has what was related to an article, or is now, related anew soon.
+func (b *Blog) touch(states ...*store.Article) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.touched[article] = true
+	for _, a := range states {
+		for _, i := range slices.Concat([]id.ID{a.ID}, a.AuthorIDs, a.TagIDs) {
+			b.touched[i] = true
+		}
+	}
 }
 
 // relateTouched relates what was touched since it was last called. What it can't do is left
@@ -91,9 +97,9 @@ func (b *Blog) relateTouched(ctx context.Context) error {
 	}
 	err := b.relate(ctx, touched)
 	if err != nil {
-		for i := range touched {
-			b.touch(i)
-		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		maps.Copy(b.touched, touched)
 	}
 	return err
 }

@@ -349,7 +349,7 @@ func (b *Blog) commit(ctx context.Context, v access.Viewer, before, after *store
 	if after.Status == store.Published && after.UpdatedAt.Before(after.PublishedAt) {
 		after.UpdatedAt = after.PublishedAt
 	}
-	if moved(before, after) {
+	if after.Public() && moved(before, after) {
 		after.RelatedIDs = []id.ID{}
 	}
 	err := b.store.ChangeArticle(ctx, before, after)
@@ -357,7 +357,7 @@ func (b *Blog) commit(ctx context.Context, v access.Viewer, before, after *store
 		return errors.Join(err, b.store.DeleteRevision(ctx, r))
 	}
 	if err == nil && moved(before, after) {
-		b.touch(after.ID)
+		b.touch(before, after)
 	}
 	return err
 }
@@ -368,9 +368,12 @@ func contentDiffers(before, after *store.Article) bool {
 		!slices.Equal(before.AuthorIDs, after.AuthorIDs) || !slices.Equal(before.TagIDs, after.TagIDs)
 }
 
-// moved says whether after is related to other articles than before.
+// moved says whether other articles are related otherwise after a change than before it.
 func moved(before, after *store.Article) bool {
-	return after.Public() && (!before.Public() || !slices.Equal(before.AuthorIDs, after.AuthorIDs) || !slices.Equal(before.TagIDs, after.TagIDs))
+	if !before.Public() && !after.Public() {
+		return false
+	}
+	return before.Public() != after.Public() || !slices.Equal(before.AuthorIDs, after.AuthorIDs) || !slices.Equal(before.TagIDs, after.TagIDs)
 }
 
 // conflict tells both versions of an article: the caller's and the present one.
