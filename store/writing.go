@@ -167,8 +167,9 @@ func (s *Store) articlesThat(ctx context.Context, ids []id.ID, may func(*Article
 }
 
 // VisibleBySlug returns the article that has this slug, or had it, if the viewer may see
-// it; NotFound otherwise.
+// it; NotFound otherwise. The answer is private whether there is one or not.
 func (s *Store) VisibleBySlug(ctx context.Context, slug string) (*Article, error) {
+	access.MarkPrivate(ctx)
 	return oneBySlug(ctx, s, articles, "article", slug, s.VisibleArticles)
 }
 
