@@ -137,7 +137,7 @@ func absorb[K store.Kept](ctx context.Context, b *Blog, n naming[K], in Merge) (
 		if err == nil {
 			return after, nil
 		}
-		if !problem.Is(err, problem.Conflict) || try == attempts*attempts {
+		if !problem.Is(err, problem.Conflict) || try == attempts {
 			return none, err
 		}
 	}

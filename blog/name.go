@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"stoa/access"
 	"stoa/blog/markdown"
@@ -151,7 +152,7 @@ func begin[K store.Kept](ctx context.Context, b *Blog, n naming[K], what K, i *i
 		if err == nil {
 			return Named[K]{what, numberedWarning(wanted, *n.parts(what).slug)}, nil
 		}
-		if !problem.Is(err, problem.Conflict) || try == attempts*attempts {
+		if !problem.Is(err, problem.Conflict) || try == attempts {
 			return Named[K]{}, err
 		}
 	}
@@ -199,7 +200,7 @@ func rename[K store.Kept](ctx context.Context, b *Blog, n naming[K], i id.ID, sl
 		if err == nil {
 			return out, nil
 		}
-		if !problem.Is(err, problem.Conflict) || try == attempts*attempts {
+		if !problem.Is(err, problem.Conflict) || try == attempts {
 			return Named[K]{}, err
 		}
 	}
@@ -268,7 +269,7 @@ func (b *Blog) ownPage(ctx context.Context, account id.ID) (*store.Author, error
 			return nil, err
 		}
 		if len(pages) > 0 {
-			return slices.MinFunc(pages, func(a, b *store.Author) int { return slices.Compare([]byte(a.ID), []byte(b.ID)) }), nil
+			return slices.MinFunc(pages, func(a, b *store.Author) int { return strings.Compare(string(a.ID), string(b.ID)) }), nil
 		}
 		owner, err := b.store.Accounts(ctx, []id.ID{account})
 		if err != nil {
@@ -293,7 +294,7 @@ func (b *Blog) ownPage(ctx context.Context, account id.ID) (*store.Author, error
 		if err == nil {
 			return a, nil
 		}
-		if !problem.Is(err, problem.Conflict) || try == attempts*attempts {
+		if !problem.Is(err, problem.Conflict) || try == attempts {
 			return nil, fmt.Errorf("make the page of %s: %w", account, err)
 		}
 	}

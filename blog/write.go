@@ -33,8 +33,9 @@ const (
 	restorable = 30 * 24 * time.Hour
 
 	// attempts is how often a change is tried again because somebody else changed the same
-	// thing in between.
-	attempts = 5
+	// thing, or took the same slug, in between. Of those who want one slug at once, one gets
+	// what it wants in each round.
+	attempts = 100
 )
 
 // NewArticle is what an article begins with; nil for what is left out.
@@ -152,7 +153,7 @@ func (b *Blog) Create(ctx context.Context, in NewArticle) (Written, error) {
 		if err == nil {
 			return Written{Article: &a.Article, Warnings: articleWarnings(&a.Article)}, nil
 		}
-		if !problem.Is(err, problem.Conflict) || try == attempts*attempts {
+		if !problem.Is(err, problem.Conflict) || try == attempts {
 			return Written{}, err
 		}
 		if there, err := b.begun(ctx, a.ID); !problem.Is(err, problem.NotFound) {
@@ -328,7 +329,7 @@ func (b *Blog) change(ctx context.Context, article id.ID, expected *int, may fun
 		if err == nil {
 			return Written{Article: &after.Article}, nil
 		}
-		if !problem.Is(err, problem.Conflict) || try == attempts*attempts {
+		if !problem.Is(err, problem.Conflict) || try == attempts {
 			return Written{}, err
 		}
 	}
