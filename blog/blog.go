@@ -26,8 +26,9 @@ type Blog struct {
 	log      *slog.Logger
 
 	mu      sync.Mutex
-	touched map[id.ID]bool // what is to be related to other articles: see relate
-	key     []byte         // of links to previews; nil until one is made or followed
+	touched map[id.ID]bool  // what is to be related to other articles: see relate
+	met     map[string]bool // merges that met others when they were last looked for
+	key     []byte          // of links to previews; nil until one is made or followed
 }
 
 // New returns the blog that is in s. previews is what links to previews look like, with

@@ -16,11 +16,17 @@ import (
 // open opens a blog over a database of its own.
 func open(t *testing.T) (*Blog, *store.Store) {
 	t.Helper()
+	return openWith(t, nil)
+}
+
+// openWith is open; onCommand is called with each command to the database.
+func openWith(t *testing.T, onCommand func(string)) (*Blog, *store.Store) {
+	t.Helper()
 	server, err := embedded.Open(t.Context(), embedded.Options{Dir: t.TempDir()})
 	check(t, err)
 	t.Cleanup(func() { check(t, server.Close(context.Background())) })
 	s, err := store.Open(t.Context(), store.Options{
-		URI: server.URI(), Dialer: server.Dialer(), Exclusive: true, CacheBytes: 16 << 20, Log: slog.New(slog.DiscardHandler),
+		URI: server.URI(), Dialer: server.Dialer(), Exclusive: true, CacheBytes: 16 << 20, OnCommand: onCommand, Log: slog.New(slog.DiscardHandler),
 	})
 	check(t, err)
 	t.Cleanup(func() { check(t, s.Close(context.Background())) })

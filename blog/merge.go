@@ -67,7 +67,7 @@ func mergeNew[K store.Kept](ctx context.Context, b *Blog, n naming[K], in Merge)
 		return none, err
 	}
 	for _, other := range under {
-		if mergeTask+other != task && (strings.Contains(other, string(in.ID)) || strings.Contains(other, string(in.IntoID))) {
+		if mergeTask+other != task && meet(other, strings.TrimPrefix(task, mergeTask)) {
 			return none, errors.Join(problem.New(problem.Conflict, "one of the two is being merged already: try again when that is done"), b.store.Finish(ctx, task))
 		}
 	}
@@ -220,26 +220,50 @@ func drop[K store.Kept](ctx context.Context, b *Blog, n naming[K], i id.ID) erro
 	}
 }
 
-// FinishMerges does what merges have left to do that ended in between.
+// meet says whether two merges have to do with each other.
+func meet(a, b string) bool {
+	from, into, _ := strings.Cut(a, "/")
+	return strings.Contains(b, from) || strings.Contains(b, into)
+}
+
+// FinishMerges does what merges have left to do that ended in between, in the order of
+// their names, which is everybody's. Those that meet are left for the next call: one of
+// them may just be about to be refused.
 func (b *Blog) FinishMerges(ctx context.Context) error {
 	under, err := b.store.Tasks(ctx, mergeTask)
 	if err != nil {
 		return err
 	}
+	slices.Sort(under)
+	b.mu.Lock()
+	before := b.met
+	b.met = map[string]bool{}
+	b.mu.Unlock()
 	var errs []error
 	for _, task := range under {
-		from, into, _ := strings.Cut(task, "/")
-		in := Merge{id.ID(from), id.ID(into)}
-		var err error
-		if in.ID.Kind() == id.Author {
-			_, err = merge(ctx, b, b.authors(), in)
-		} else {
-			_, err = merge(ctx, b, b.tags(), in)
+		meets := slices.ContainsFunc(under, func(other string) bool { return other != task && meet(other, task) })
+		if meets && !before[task] {
+			b.mu.Lock()
+			b.met[task] = true
+			b.mu.Unlock()
+			continue
 		}
-		if problem.Is(err, problem.NotFound) {
-			err = nil // what it was to become part of has gone: it stays as it is
-		}
-		errs = append(errs, err)
+		errs = append(errs, b.finishMerge(ctx, task))
 	}
 	return errors.Join(errs...)
+}
+
+func (b *Blog) finishMerge(ctx context.Context, task string) error {
+	from, into, _ := strings.Cut(task, "/")
+	in := Merge{id.ID(from), id.ID(into)}
+	var err error
+	if in.ID.Kind() == id.Author {
+		_, err = merge(ctx, b, b.authors(), in)
+	} else {
+		_, err = merge(ctx, b, b.tags(), in)
+	}
+	if problem.Is(err, problem.NotFound) {
+		return nil // what it was to become part of has gone: it stays as it is
+	}
+	return err
 }
