@@ -829,3 +829,42 @@ func TestNoListOfThoseWhoEditTakesACommandForEach(t *testing.T) {
 		t.Logf("%s: %v commands", list, took)
 	}
 }
+
+// Lists of drafts are kept like others, and no longer than others: on every replica.
+func TestAListOfDraftsIsAsFreshAsAnyOther(t *testing.T) {
+	uri, redis := stoatest.Database(t), redistest.Start(t).URL()
+	settings := stoatest.Settings{"STOA_MONGODB_URI": uri, "STOA_REDIS_URL": redis}
+	replicas := []*stoatest.Stoa{stoatest.Start(t, settings), stoatest.Start(t, settings)}
+	replicas[0].Import(t, stoatest.Articles(1))
+	owner, editor := signIn(t, replicas[0], "owner", access.Author), signIn(t, replicas[0], "editor", access.Editor)
+	awaitTrust(t, replicas...)
+	shown := func(s *stoatest.Stoa) string {
+		t.Helper()
+		type nodes struct{ Nodes []struct{ Title string } }
+		var mine, all struct {
+			Viewer struct{ Drafts, DeletedArticles, Queue nodes }
+		}
+		owner.data(t, s, &mine, `{ viewer { drafts { nodes { title } } deletedArticles { nodes { title } } } }`, nil)
+		editor.data(t, s, &all, `{ viewer { queue { nodes { title } } drafts { nodes { title } } deletedArticles { nodes { title } } } }`, nil)
+		return fmt.Sprint(mine.Viewer.Drafts, mine.Viewer.DeletedArticles, all.Viewer.Queue, all.Viewer.Drafts, all.Viewer.DeletedArticles)
+	}
+	expect := func(when, want string) {
+		t.Helper()
+		if got := shown(replicas[0]); got != want {
+			t.Errorf("%s, the replica that wrote shows %s; want %s", when, got, want)
+		}
+		await(t, slack*time.Second, when+", on the other replica", func() bool { return shown(replicas[1]) == want })
+	}
+	expect("at first", "{[]} {[]} {[]} {[]} {[]}")
+	a := owner.do(t, replicas[0], "articleCreate", map[string]any{"title": "A"}).Article
+	expect("begun", "{[{A}]} {[]} {[{A}]} {[]} {[]}")
+	owner.do(t, replicas[0], "articleCreate", map[string]any{"title": "B"})
+	expect("another begun", "{[{B} {A}]} {[]} {[{B} {A}]} {[]} {[]}")
+	owner.do(t, replicas[0], "articleUpdate", map[string]any{"id": a.ID, "expectedVersion": 1, "title": "A2"})
+	expect("changed", "{[{A2} {B}]} {[]} {[{A2} {B}]} {[]} {[]}")
+	owner.do(t, replicas[0], "articleDelete", map[string]any{"id": a.ID})
+	expect("deleted", "{[{B}]} {[{A2}]} {[{B}]} {[]} {[{A2}]}")
+	owner.do(t, replicas[0], "articleRestore", map[string]any{"id": a.ID})
+	editor.do(t, replicas[0], "articlePublish", map[string]any{"id": a.ID})
+	expect("published", "{[{B}]} {[]} {[{B}]} {[]} {[]}")
+}
