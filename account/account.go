@@ -240,7 +240,7 @@ func (p *People) Resume(ctx context.Context) error {
 		return err
 	}
 	for _, task := range tasks {
-		account, address, _ := strings.Cut(strings.TrimPrefix(task, forgetTask), "/")
+		account, address, _ := strings.Cut(task, "/")
 		_, err := p.store.SecretOf(ctx, id.ID(account))
 		if problem.Is(err, problem.NotFound) {
 			err = p.forget(ctx, id.ID(account), address)

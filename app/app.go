@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -81,7 +82,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger, onCommand func(string
 	go func() {
 		defer close(a.done)
 		var all sync.WaitGroup
-		all.Go(func() { a.Blog.KeepSchedule(keep) })
+		all.Go(func() { a.Blog.Run(keep) })
 		all.Go(func() { a.People.Run(keep) })
 		all.Go(func() { a.Blog.KeepIndex(keep) })
 		all.Wait()
@@ -165,7 +166,8 @@ func (a *App) open(ctx context.Context, options store.Options) error {
 	if a.embedded != nil {
 		a.embedded.OnForeignWrite(a.Store.Flush)
 	}
-	a.Blog = blog.New(a.Store, search.NewLanguage(a.config.Language), a.log)
+	previews := strings.ReplaceAll(a.config.PreviewURL, "{site}", a.config.Site)
+	a.Blog = blog.New(a.Store, search.NewLanguage(a.config.Language), previews, a.log)
 	if a.People, err = a.newPeople(); err != nil {
 		return err
 	}

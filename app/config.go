@@ -37,6 +37,7 @@ type Config struct {
 	VerifyURL   string // templates of links in mails: see mail.Links
 	ResetURL    string
 	EmailURL    string
+	PreviewURL  string // a template like those
 	SMTPURL     string // "" for none
 	MailFrom    string
 	Origins     []string
@@ -160,6 +161,9 @@ var variables = []variable{
 	{"STOA_EMAIL_URL", emailURL, "a URL with {token} in it; {site} is STOA_SITE_URL",
 		"The page of the front end that takes the code of a new address and calls `emailChangeConfirm`.",
 		func(c *Config, v string) error { c.EmailURL = v; return checkLink(v) }},
+	{"STOA_PREVIEW_URL", previewURL, "a URL with {token} in it; {site} is STOA_SITE_URL",
+		"The page of the front end that shows an article before it is published, by `preview`. After `#`, the token is in no server's log.",
+		func(c *Config, v string) error { c.PreviewURL = v; return checkLink(v) }},
 	{"STOA_SMTP_URL", "", "smtp://user:password@host:587 (with STARTTLS) or smtps://user:password@host:465",
 		"The server that mails are handed to. Unset, development mode shows them at `/outbox` and logs their links; in production they wait until it is set, a day at most.",
 		func(c *Config, v string) error { c.SMTPURL = v; return mail.CheckURL(v) }},
@@ -218,9 +222,10 @@ var variables = []variable{
 const (
 	defaultSite = "http://localhost:3000" // where front ends are developed
 
-	verifyURL = "{site}/verify#token={token}"
-	resetURL  = "{site}/reset#token={token}"
-	emailURL  = "{site}/email#token={token}"
+	verifyURL  = "{site}/verify#token={token}"
+	resetURL   = "{site}/reset#token={token}"
+	emailURL   = "{site}/email#token={token}"
+	previewURL = "{site}/preview#token={token}"
 )
 
 // checkLink says what is wrong with a link's template.

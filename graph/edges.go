@@ -36,6 +36,7 @@ var (
 		"related":         toRelated,
 		"next":            toNeighbour(func(newer, _ id.ID) id.ID { return newer }),
 		"previous":        toNeighbour(func(_, older id.ID) id.ID { return older }),
+		"revisions":       toRevisions,
 	}}
 	authorType = &objectType{[]string{"Author", "Node", "SearchResult"}, map[string]edge{
 		"articles":     toSlice((*store.Author).NodeID, (*dataloader.Loaders).ArticlesBy),
@@ -79,6 +80,9 @@ var (
 	authorEdgeType  = edgeType[store.Author]("AuthorEdge")
 	tagEdgeType     = edgeType[store.Tag]("TagEdge")
 	commentEdgeType = edgeType[store.Comment]("CommentEdge")
+
+	revisionsType    = connectionType[store.Revision]("RevisionConnection")
+	revisionEdgeType = edgeType[store.Revision]("RevisionEdge")
 )
 
 // typeOf returns the type of a value; nil for one without edges.
@@ -124,6 +128,10 @@ func typeOf(v any) *objectType {
 		return searchType
 	case *dataloader.SearchEdge:
 		return searchEdgeType
+	case *dataloader.RevisionConnection:
+		return revisionsType
+	case *dataloader.RevisionEdge:
+		return revisionEdgeType
 	}
 	return nil
 }
@@ -189,6 +197,24 @@ func toSlice[P, C any](parent func(*P) id.ID, slice func(*dataloader.Loaders, *P
 		}
 		return out, nil
 	}
+}
+
+// toRevisions is the edge to what articles said; to nothing for those who may not know.
+func toRevisions(ctx context.Context, l *dataloader.Loaders, parents []any, args map[string]any) ([]any, error) {
+	var out []any
+	var keys []store.OrderKey
+	for _, p := range parents {
+		a := p.(*store.Article)
+		c, err := l.RevisionsOf(ctx, a, windowOf(args))
+		if err != nil {
+			return nil, err
+		}
+		if c != nil {
+			keys, out = append(keys, store.RevisionsOf(a.ID)), append(out, c)
+		}
+	}
+	_, err := l.Orders.All(ctx, keys)
+	return out, err
 }
 
 // toCount is an edge to a number that is read off the order that a parent names.

@@ -50,6 +50,21 @@ func TestEveryRefusalOfAPictureHasItsPlaceInTheEnum(t *testing.T) {
 	}
 }
 
+func TestEveryRefusalOfWritingHasItsPlaceInTheEnum(t *testing.T) {
+	inPayload := []problem.Code{problem.Invalid, problem.NotFound, problem.Conflict, problem.Forbidden, problem.KeyReused}
+	for _, code := range inPayload {
+		shown, err := articleErrors(fmt.Errorf("wrapped: %w", problem.New(code, "no").At("slug")))
+		if err != nil || len(shown) != 1 || !shown[0].Code.IsValid() || string(shown[0].Code) != string(code) || !slices.Equal(shown[0].Path, []string{"slug"}) {
+			t.Errorf("%s becomes %v, %v", code, shown, err)
+		}
+	}
+	for _, code := range generated.AllArticleErrorCode {
+		if !slices.Contains(inPayload, problem.Code(code)) {
+			t.Errorf("nothing is refused as %s", code)
+		}
+	}
+}
+
 func TestWhatIsNoRefusalIsAnErrorOfTheAnswer(t *testing.T) {
 	for name, err := range map[string]error{
 		"Fault":           errors.New("the database is away"),

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -148,8 +149,8 @@ type named struct {
 
 func orderKey(k OrderKey) string { return "order/" + string(k) }
 
-// readSlugs finds what slugs name, all of one collection. An article's old slugs count,
-// unless another article has that slug now.
+// readSlugs finds what slugs name, all of one collection. Old slugs count, unless another
+// article (author, tag) has that slug now; of several that had it, the newest.
 func (s *Store) readSlugs(ctx context.Context, slugs []slug) (map[slug]*named, error) {
 	out := make(map[slug]*named, len(slugs))
 	byCollection := map[string][]string{}
@@ -162,14 +163,11 @@ func (s *Store) readSlugs(ctx context.Context, slugs []slug) (map[slug]*named, e
 			Slug string   `bson:"slug"`
 			Old  []string `bson:"oldSlugs"`
 		}
-		filter := in("slug", wanted)
-		if collection == articles {
-			filter = bson.D{{Key: "$or", Value: bson.A{in("slug", wanted), in("oldSlugs", wanted)}}}
-		}
-		found, err := find[document](ctx, s.db.Collection(collection), filter, projection("slug", "oldSlugs"))
+		found, err := find[document](ctx, s.db.Collection(collection), hasSlug(wanted), projection("slug", "oldSlugs"))
 		if err != nil {
 			return nil, err
 		}
+		slices.SortFunc(found, func(a, b *document) int { return strings.Compare(string(b.ID), string(a.ID)) })
 		for _, d := range found {
 			for _, old := range d.Old {
 				if k := (slug{collection, old}); out[k] == nil {
@@ -182,6 +180,11 @@ func (s *Store) readSlugs(ctx context.Context, slugs []slug) (map[slug]*named, e
 		}
 	}
 	return out, nil
+}
+
+// hasSlug is the condition that something has one of slugs, or had it.
+func hasSlug(slugs []string) bson.D {
+	return bson.D{{Key: "$or", Value: bson.A{in("slug", slugs), in("oldSlugs", slugs)}}}
 }
 
 // bySlug finds one document's id by its slug.

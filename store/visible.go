@@ -17,6 +17,33 @@ func (a *Article) Public() bool { return a.Status == Published }
 
 func publicArticles() bson.D { return bson.D{{Key: "status", Value: Published}} }
 
+// VisibleTo says whether v may see a: everyone what is published, its owner and editors the
+// rest. What is deleted is seen by nobody, but found in lists of its own: see EditableBy.
+func (a *Article) VisibleTo(v access.Viewer) bool {
+	return a.Public() || a.EditableBy(v) && a.Status != Deleted
+}
+
+// EditableBy says whether a is v's business before it is published and after it was
+// deleted: its owner's, while that is an author, and every editor's.
+func (a *Article) EditableBy(v access.Viewer) bool {
+	switch a.Status {
+	case Draft, Scheduled, Published, Deleted:
+		return v.May(access.Editor) || v.May(access.Author) && v.Is(a.OwnerID)
+	}
+	return false
+}
+
+// deskOf is which articles in statuses are v's business; ok is false where none can be.
+func deskOf(v access.Viewer, statuses []Status, own bool) (filter bson.D, ok bool) {
+	switch {
+	case !own && v.May(access.Editor):
+		return in("status", statuses), true
+	case own && v.May(access.Author):
+		return append(bson.D{{Key: "ownerId", Value: v.Account}}, in("status", statuses)...), true
+	}
+	return bson.D{}, false
+}
+
 // Public says whether everyone may see c who may see its article.
 func (c *Comment) Public() bool { return c.Visible }
 
