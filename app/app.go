@@ -174,6 +174,7 @@ func (a *App) open(ctx context.Context, options store.Options) error {
 	if a.Pictures, err = newPictures(a); err != nil {
 		return err
 	}
+	a.Blog.Uploads = a.Pictures.Cover
 	a.gateway, err = newGateway(a)
 	return err
 }

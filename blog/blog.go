@@ -22,6 +22,10 @@ import (
 
 // Blog is everything that is published, or will be.
 type Blog struct {
+	// Uploads returns an uploaded picture that the viewer may use, with a description of it
+	// or its own; set before the first request.
+	Uploads func(ctx context.Context, picture id.ID, alt *string) (*store.Image, error)
+
 	store     *store.Store
 	catalogue *catalogue
 	previews  string

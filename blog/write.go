@@ -50,8 +50,13 @@ type NewArticle struct {
 	IdempotencyKey *string `json:"-"`
 }
 
-// Cover is a picture as an author names it. An empty URL is none.
-type Cover struct{ URL, Alt string }
+// Cover is a picture as an author names it: by its address, or by the id of an upload; by
+// neither, none.
+type Cover struct {
+	URL     string
+	ImageID *id.ID
+	Alt     *string
+}
 
 // ArticleUpdate is what is to change of an article; nil for what stays.
 type ArticleUpdate struct {
@@ -405,10 +410,8 @@ func (b *Blog) apply(ctx context.Context, a *draft, in ArticleUpdate) error {
 			return err
 		}
 	}
-	if in.Cover != nil && in.Cover.URL == "" {
-		a.Cover = nil
-	} else if in.Cover != nil {
-		if a.Cover, err = in.Cover.image(); err != nil {
+	if in.Cover != nil {
+		if a.Cover, err = b.cover(ctx, *in.Cover); err != nil {
 			return err
 		}
 	}
@@ -480,9 +483,30 @@ func line(text, field string, least, most int) (string, error) {
 	return strings.Join(strings.Fields(text), " "), nil
 }
 
-// image returns the picture that c names.
-func (c Cover) image() (*store.Image, error) {
-	alt, err := line(c.Alt, "alt", 0, MaxSummary)
+// cover returns the picture that c names; nil, without an error, where it names none.
+func (b *Blog) cover(ctx context.Context, c Cover) (*store.Image, error) {
+	switch {
+	case c.ImageID != nil && c.URL != "":
+		return nil, problem.New(problem.Invalid, "a cover is at an address or was uploaded: give url or imageId, not both").At("cover", "imageId")
+	case c.ImageID != nil && b.Uploads != nil:
+		cover, err := b.Uploads(ctx, *c.ImageID, c.Alt)
+		var refused *problem.Error
+		if errors.As(err, &refused) {
+			field := "imageId"
+			if len(refused.Path) > 0 {
+				field = "alt"
+			}
+			return nil, refused.At("cover", field)
+		}
+		return cover, err
+	case c.URL == "":
+		return nil, nil
+	}
+	text := ""
+	if c.Alt != nil {
+		text = *c.Alt
+	}
+	alt, err := line(text, "alt", 0, MaxAlt)
 	if err != nil {
 		return nil, at(err, "cover", "alt")
 	}
@@ -491,6 +515,9 @@ func (c Cover) image() (*store.Image, error) {
 	}
 	return &store.Image{URL: c.URL, Alt: alt}, nil
 }
+
+// MaxAlt is the longest description of a picture, in characters.
+const MaxAlt = 500
 
 // checkURL refuses what is neither an address on the web nor a path on the site.
 func checkURL(text string) *problem.Error {

@@ -3306,12 +3306,14 @@ enum ArticleErrorCode {
   KEY_REUSED
 }
 
-"A picture that goes with an article."
+"A picture that goes with an article: at an address, or uploaded; one without either takes away the one that is there."
 input CoverInput {
-  "Where the picture is; empty to take away the one that is there."
-  url: URL!
-  "What the picture shows, for those who can't see it, at most 2000 characters."
-  alt: String! = ""
+  "Where the picture is, for one at an address of its own."
+  url: URL
+  "An uploaded picture, instead of ` + "`" + `url` + "`" + `: the viewer's own, or any for editors. Example: ` + "`" + `img_01k9v6v0mvf5ts2c5zr0h4m8qd` + "`" + `."
+  imageId: ID
+  "What the picture shows, for those who can't see it, at most 500 characters; when left out, what was said of it when it was uploaded."
+  alt: String
 }
 
 "What an article begins with."
@@ -17601,11 +17603,7 @@ func (ec *executionContext) unmarshalInputCoverInput(ctx context.Context, obj an
 		asMap[k] = v
 	}
 
-	if _, present := asMap["alt"]; !present {
-		asMap["alt"] = ""
-	}
-
-	fieldsInOrder := [...]string{"url", "alt"}
+	fieldsInOrder := [...]string{"url", "imageId", "alt"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -17614,14 +17612,21 @@ func (ec *executionContext) unmarshalInputCoverInput(ctx context.Context, obj an
 		switch k {
 		case "url":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("url"))
-			data, err := ec.unmarshalNURL2string(ctx, v)
+			data, err := ec.unmarshalOURL2string(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.URL = data
+		case "imageId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("imageId"))
+			data, err := ec.unmarshalOID2ᚖstoaᚋidᚐID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ImageID = data
 		case "alt":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("alt"))
-			data, err := ec.unmarshalNString2string(ctx, v)
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -26496,6 +26501,18 @@ func (ec *executionContext) marshalOTag2ᚖstoaᚋstoreᚐTag(ctx context.Contex
 		return graphql.Null
 	}
 	return ec._Tag(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOURL2string(ctx context.Context, v any) (string, error) {
+	res, err := graphql.UnmarshalString(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOURL2string(ctx context.Context, sel ast.SelectionSet, v string) graphql.Marshaler {
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(v)
+	return res
 }
 
 func (ec *executionContext) unmarshalOURL2ᚖstring(ctx context.Context, v any) (*string, error) {
