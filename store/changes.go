@@ -41,6 +41,7 @@ func articleKeys(before, after *Article) []string {
 	if !was && !is {
 		return compact(keys)
 	}
+	keys = append(keys, addressesTag)
 	moved := was != is || !before.PublishedAt.Equal(after.PublishedAt)
 	if moved {
 		keys = append(keys, listKeys(id.ID(AllArticles))...)

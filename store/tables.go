@@ -25,6 +25,7 @@ type tables struct {
 	accounts  cache.Table[id.ID, Account]
 	sessions  cache.Table[id.ID, Session]
 	due       cache.Table[string, due]
+	stamps    cache.Table[string, stamp]
 }
 
 func (s *Store) makeTables() tables {
@@ -72,6 +73,12 @@ func (s *Store) makeTables() tables {
 		due: cache.Table[string, due]{
 			Key: func(k string) string { return k }, Load: each(s.readDue), Encode: encode[due], Decode: decode[due],
 			Size: func(*due) int64 { return 24 },
+		},
+		stamps: cache.Table[string, stamp]{
+			Key:  func(k string) string { return k },
+			Deps: func(string) []string { return []string{addressesTag, listTag(authors), listTag(tags)} },
+			Load: s.makeStamps, Encode: encode[stamp], Decode: decode[stamp],
+			Size: func(*stamp) int64 { return 40 },
 		},
 	}
 }
