@@ -97,4 +97,8 @@ func (l Links) article(slug string) string { return put(l.Article, l.Site, slug)
 func (l Links) author(slug string) string  { return put(l.Author, l.Site, slug) }
 func (l Links) tag(slug string) string     { return put(l.Tag, l.Site, slug) }
 func (l Links) home() string               { return strings.TrimRight(l.Site, "/") + "/" }
-func (l Links) public(path string) string  { return strings.TrimRight(l.Public, "/") + path }
+
+// public is where the API has a path, which is given unescaped.
+func (l Links) public(path string) string {
+	return strings.TrimRight(l.Public, "/") + (&url.URL{Path: path}).EscapedPath()
+}
