@@ -5,6 +5,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ import (
 	"stoa/account"
 	"stoa/account/password"
 	"stoa/blog"
+	"stoa/feed"
 	"stoa/gateway"
 	"stoa/gateway/playground"
 	"stoa/graph"
@@ -229,6 +231,9 @@ func newGateway(a *App) (*gateway.Gateway, error) {
 		Picture: a.picture, MaxFile: media.MaxBytes,
 		Authenticate: a.People.Authenticate, Used: a.People.Use, Holds: a.People.Holds, Origins: a.config.Origins, Proxies: a.config.Proxies,
 	}
+	if err := a.addFeeds(&options); err != nil {
+		return nil, err
+	}
 	if !a.config.Production {
 		options.Outbox = a.mailer.Outbox()
 		tabs, err := playground.Examples()
@@ -242,6 +247,39 @@ func newGateway(a *App) (*gateway.Gateway, error) {
 		options.Playground = page
 	}
 	return gateway.New(options)
+}
+
+// addFeeds lets the gateway serve feeds, but in production only where the site is known:
+// else they would lead every reader to localhost.
+func (a *App) addFeeds(options *gateway.Options) error {
+	c := a.config
+	if c.Production && c.Site == defaultSite {
+		a.log.Info("there are no feeds, no sitemap and no robots.txt: they need STOA_SITE_URL")
+		return nil
+	}
+	site, err := url.Parse(c.Site)
+	if err != nil {
+		return fmt.Errorf("STOA_SITE_URL: %w", err)
+	}
+	public := c.PublicURL
+	if public == "" {
+		public = c.Site
+		if !c.Production && !strings.HasSuffix(c.Listen, ":0") {
+			public = "http://" + c.Listen
+		}
+	}
+	feeds, err := feed.New(feed.Options{
+		Blog: a.Blog, Name: cmp.Or(c.SiteName, site.Host), Hide: !c.Production,
+		Links: feed.Links{Site: c.Site, Public: public, Article: c.ArticleURL, Author: c.AuthorURL, Tag: c.TagURL},
+	})
+	if err != nil {
+		return err
+	}
+	options.Feeds = func(ctx context.Context, path string) (gateway.Document, error) {
+		d, err := feeds.Document(ctx, path)
+		return gateway.Document(d), err
+	}
+	return nil
 }
 
 // Close stops what Open started, the last first.

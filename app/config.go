@@ -11,8 +11,10 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"stoa/account/password"
+	"stoa/feed"
 	"stoa/gateway"
 	"stoa/mail"
 	"stoa/media"
@@ -38,6 +40,11 @@ type Config struct {
 	ResetURL    string
 	EmailURL    string
 	PreviewURL  string // a template like those
+	ArticleURL  string // templates of links in feeds: see feed.Links
+	AuthorURL   string
+	TagURL      string
+	PublicURL   string // "" for where it is, as far as that is known: see newFeeds
+	SiteName    string // "" for the host of Site
 	SMTPURL     string // "" for none
 	MailFrom    string
 	Origins     []string
@@ -147,7 +154,7 @@ var variables = []variable{
 			return nil
 		}},
 	{"STOA_SITE_URL", defaultSite, "the URL of the front end, such as https://example.org",
-		"Where the links in mails lead, and what the site is called in them. In production it must be set for mails to be sent.",
+		"Where the links in mails and feeds lead, and what the site is called in them. In production it must be set for mails to be sent, and for feeds, the sitemap and robots.txt to be there.",
 		func(c *Config, v string) error {
 			c.Site = strings.TrimSuffix(v, "/")
 			return mail.Links{Site: v, Verify: verifyURL, Reset: resetURL, EmailChange: emailURL}.Check()
@@ -164,6 +171,27 @@ var variables = []variable{
 	{"STOA_PREVIEW_URL", previewURL, "a URL with {token} in it; {site} is STOA_SITE_URL",
 		"The page of the front end that shows an article before it is published, by `preview`. After `#`, the token is in no server's log.",
 		func(c *Config, v string) error { c.PreviewURL = v; return checkLink(v) }},
+	{"STOA_ARTICLE_URL", articleURL, "a URL with {slug} in it; {site} is STOA_SITE_URL",
+		"The page of the front end that shows an article. Feeds and the sitemap lead there. Links and pictures in a text that name no host are taken to be relative to it.",
+		func(c *Config, v string) error { c.ArticleURL = v; return feed.CheckTemplate(v) }},
+	{"STOA_AUTHOR_URL", authorURL, "a URL with {slug} in it; {site} is STOA_SITE_URL",
+		"The page of the front end that shows an author.",
+		func(c *Config, v string) error { c.AuthorURL = v; return feed.CheckTemplate(v) }},
+	{"STOA_TAG_URL", tagURL, "a URL with {slug} in it; {site} is STOA_SITE_URL",
+		"The page of the front end that shows a tag.",
+		func(c *Config, v string) error { c.TagURL = v; return feed.CheckTemplate(v) }},
+	{"STOA_PUBLIC_URL", "", "the URL under which the world reaches Stoa, such as https://example.org",
+		"Where `/feed.atom`, `/sitemap.xml` and `/robots.txt` are, as they say of themselves. Unset, it is `STOA_SITE_URL` in production, since robots.txt and sitemaps count only on the site's own host, and `STOA_LISTEN` in development. What a request says of its host is never believed.",
+		func(c *Config, v string) error { c.PublicURL = v; return feed.CheckBase(v) }},
+	{"STOA_SITE_NAME", "", "a name of at most 200 characters in one line",
+		"The title of the feeds. Unset, it is the host of `STOA_SITE_URL`.",
+		func(c *Config, v string) error {
+			if utf8.RuneCountInString(v) > 200 || !utf8.ValidString(v) || strings.ContainsFunc(v, unicode.IsControl) || strings.TrimSpace(v) == "" {
+				return errTakes
+			}
+			c.SiteName = v
+			return nil
+		}},
 	{"STOA_SMTP_URL", "", "smtp://user:password@host:587 (with STARTTLS) or smtps://user:password@host:465",
 		"The server that mails are handed to. Unset, development mode shows them at `/outbox` and logs their links; in production they wait until it is set, a day at most.",
 		func(c *Config, v string) error { c.SMTPURL = v; return mail.CheckURL(v) }},
@@ -226,6 +254,10 @@ const (
 	resetURL   = "{site}/reset#token={token}"
 	emailURL   = "{site}/email#token={token}"
 	previewURL = "{site}/preview#token={token}"
+
+	articleURL = "{site}/articles/{slug}"
+	authorURL  = "{site}/authors/{slug}"
+	tagURL     = "{site}/tags/{slug}"
 )
 
 // checkLink says what is wrong with a link's template.

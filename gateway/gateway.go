@@ -77,6 +77,10 @@ type Options struct {
 	// Outbox shows at /outbox the mails that weren't sent; nil for none.
 	Outbox http.Handler
 
+	// Feeds returns what is at the path of a feed, a sitemap or robots.txt; NotFound where
+	// there is nothing. It knows no viewer. Nil for none of them.
+	Feeds func(ctx context.Context, path string) (Document, error)
+
 	// Holds says which tokens still stand, each at its place. It is asked twice a second for
 	// those of open WebSockets, at most a thousand at once, and has two seconds; a connection
 	// whose token no longer stands is closed. After an error none is. Without it none ever is.
@@ -163,6 +167,7 @@ type Gateway struct {
 	recoverPanic  graphql.RecoverFunc
 	playground    http.Handler
 	outbox        http.Handler
+	feeds         func(context.Context, string) (Document, error)
 	ready         func(context.Context) error
 	authenticate  func(context.Context, string) (access.Viewer, error)
 	used          func(string)
@@ -209,6 +214,7 @@ func New(o Options) (*Gateway, error) {
 		recoverPanic:  o.Recover,
 		playground:    o.Playground,
 		outbox:        o.Outbox,
+		feeds:         o.Feeds,
 		ready:         o.Ready,
 		authenticate:  o.Authenticate,
 		used:          o.Used,
@@ -285,6 +291,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.serveRoot(w, r)
 	case g.picture != nil && strings.HasPrefix(path, mediaPath):
 		g.servePicture(w, r)
+	case g.feeds != nil && isFeed(path):
+		g.serveFeed(w, r)
 	case g.outbox != nil && path == outboxPath:
 		g.outbox.ServeHTTP(w, r)
 	case g.playground != nil && strings.HasPrefix(path, playgroundPath):

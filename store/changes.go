@@ -46,6 +46,7 @@ func articleKeys(before, after *Article) []string {
 		return compact(keys)
 	}
 	keys = append(keys, editionsKey(id.Article))
+	keys = append(keys, addressesTag)
 	moved := was != is || !before.PublishedAt.Equal(after.PublishedAt)
 	if moved {
 		keys = append(keys, listKeys(id.ID(AllArticles))...)

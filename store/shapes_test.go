@@ -351,6 +351,8 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 				}
 			}
 		},
+		"Addresses":      func(ctx context.Context) { check(t, s.Addresses(ctx, func(Address) {})) },
+		"AddressesStamp": func(ctx context.Context) { done(s.AddressesStamp(ctx)) },
 
 		"Accounts": func(ctx context.Context) { done(s.Accounts(ctx, []id.ID{owner.ID, id.New(id.Account)})) },
 		"ListAccounts": func(ctx context.Context) {

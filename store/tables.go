@@ -28,6 +28,7 @@ type tables struct {
 	due       cache.Table[string, due]
 	pictures  cache.Table[id.ID, Picture]
 	editions  cache.Table[id.Kind, Editions]
+	stamps    cache.Table[string, stamp]
 }
 
 func (s *Store) makeTables() tables {
@@ -82,6 +83,12 @@ func (s *Store) makeTables() tables {
 		editions: cache.Table[id.Kind, Editions]{
 			Key: editionsKey, Load: each(s.readEditions), Encode: encode[Editions], Decode: decode[Editions],
 			Size: func(e *Editions) int64 { return int64(60 * len(e.All)) },
+		},
+		stamps: cache.Table[string, stamp]{
+			Key:  func(k string) string { return k },
+			Deps: func(string) []string { return []string{addressesTag, listTag(authors), listTag(tags)} },
+			Load: s.makeStamps, Encode: encode[stamp], Decode: decode[stamp],
+			Size: func(*stamp) int64 { return 40 },
 		},
 	}
 }

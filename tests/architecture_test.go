@@ -27,7 +27,7 @@ import (
 // source of truth: docs/architecture.md tells the same in prose.
 var mayImport = map[string][]string{
 	"":                   {"app"},
-	"app":                {"account", "account/password", "blog", "gateway", "gateway/playground", "graph", "graph/generated", "importer", "importer/demo", "mail", "media", "problem", "rate", "search", "store", "store/bus", "store/embedded"},
+	"app":                {"account", "account/password", "blog", "feed", "gateway", "gateway/playground", "graph", "graph/generated", "importer", "importer/demo", "mail", "media", "problem", "rate", "search", "store", "store/bus", "store/embedded"},
 	"gateway":            {"access", "problem", "id"},
 	"gateway/playground": {},
 	"graph":              {"access", "account", "blog", "dataloader", "graph/generated", "id", "media", "problem", "store", "store/cache"},
@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"dataloader":         {"access", "id", "problem", "search", "store", "store/cache"},
 	"blog":               {"access", "blog/markdown", "id", "problem", "search", "store"},
 	"blog/markdown":      {},
+	"feed":               {"blog", "id", "problem", "store"},
 	"store":              {"access", "id", "problem", "store/bus", "store/cache"},
 	"store/cache":        {"problem", "store/bus"},
 	"store/bus":          {},

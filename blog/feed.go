@@ -1,0 +1,108 @@
+package blog
+
+import (
+	"context"
+
+	"stoa/id"
+	"stoa/store"
+)
+
+// feedSize is how many articles a feed has. Who reads it once a week misses none of a site
+// that publishes seven a day.
+const feedSize = 50
+
+// FeedOf says whose or what part of the published articles a feed has: all where both are
+// nil. They are slugs, and at most one is set.
+type FeedOf struct{ Tag, Author *string }
+
+// Feed is what a feed is made of: the newest published articles, newest first, with who and
+// what they name. A name that isn't there any more isn't in the maps.
+type Feed struct {
+	Tag      *store.Tag    // that it is of; nil for none
+	Author   *store.Author // that it is of; nil for none
+	Articles []*store.Article
+	Authors  map[id.ID]*store.Author
+	Tags     map[id.ID]*store.Tag
+}
+
+// Feed returns what a feed is made of but the texts; NotFound where there is no such tag or
+// author. It takes six database commands at most, and none once the caches know it.
+func (b *Blog) Feed(ctx context.Context, of FeedOf) (*Feed, error) {
+	out := &Feed{}
+	var err error
+	if of.Tag != nil {
+		if out.Tag, err = b.store.TagBySlug(ctx, *of.Tag); err != nil {
+			return nil, err
+		}
+	}
+	if of.Author != nil {
+		if out.Author, err = b.store.AuthorBySlug(ctx, *of.Author); err != nil {
+			return nil, err
+		}
+	}
+	size := feedSize
+	list, err := b.Articles(ctx, &ArticleWhere{Tag: of.Tag, Author: of.Author}, nil, store.Window{First: &size})
+	if err != nil {
+		return nil, err
+	}
+	page, err := list.Page(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]id.ID, len(page.Entries))
+	for i, e := range page.Entries {
+		ids[i] = e.ID
+	}
+	found, err := b.store.Articles(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	var by, under []id.ID
+	for _, a := range found {
+		if a != nil { // withdrawn since the list was read
+			out.Articles = append(out.Articles, a)
+			by, under = append(by, a.AuthorIDs...), append(under, a.TagIDs...)
+		}
+	}
+	if out.Authors, err = keyed(ctx, by, b.store.Authors); err != nil {
+		return nil, err
+	}
+	out.Tags, err = keyed(ctx, under, b.store.Tags)
+	return out, err
+}
+
+// Texts returns the texts of articles, by the ids of the revisions, in one database command
+// at most.
+func (b *Blog) Texts(ctx context.Context, articles []*store.Article) (map[id.ID]*store.Revision, error) {
+	ids := make([]id.ID, len(articles))
+	for i, a := range articles {
+		ids[i] = a.RevisionID
+	}
+	return keyed(ctx, ids, b.store.Revisions)
+}
+
+// keyed loads what ids name.
+func keyed[T any](ctx context.Context, ids []id.ID, load func(context.Context, []id.ID) ([]*T, error)) (map[id.ID]*T, error) {
+	out := make(map[id.ID]*T, len(ids))
+	if len(ids) == 0 {
+		return out, nil
+	}
+	found, err := load(ctx, ids)
+	for i, v := range found {
+		if v != nil {
+			out[ids[i]] = v
+		}
+	}
+	return out, err
+}
+
+// Addresses calls visit with everything that has a page of its own and may be read by
+// everyone; see store.Store.Addresses.
+func (b *Blog) Addresses(ctx context.Context, visit func(store.Address)) error {
+	return b.store.Addresses(ctx, visit)
+}
+
+// AddressesStamp returns a text that stays the same while Addresses would visit the same.
+func (b *Blog) AddressesStamp(ctx context.Context) (string, error) {
+	return b.store.AddressesStamp(ctx)
+}

@@ -1,0 +1,244 @@
+// Package feed writes down what has been published for programs that read it: Atom feeds
+// (RFC 4287), sitemaps (sitemaps.org) and robots.txt (RFC 9309). It holds what everyone may
+// read and nothing else: there is no viewer here.
+//
+// It may import blog, store (for its documents), id and problem; it knows nothing of HTTP.
+// Entry points: New, Feeds.Document; CheckBase, CheckTemplate and Links.Check for
+// configuration.
+package feed
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/xml"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"stoa/blog"
+	"stoa/problem"
+	"stoa/store"
+)
+
+// Where things are.
+const (
+	feedPath    = "/feed.atom"
+	tagsPath    = "/tags/" // and a slug, and feedPath
+	authorsPath = "/authors/"
+	sitemapPath = "/sitemap.xml"
+	partPrefix  = "/sitemap-" // and a number from 1, and partSuffix
+	partSuffix  = ".xml"
+	robotsPath  = "/robots.txt"
+)
+
+// Document is what is at a path. Its bytes are shared and never changed.
+type Document struct {
+	Type     string // media type
+	Body     []byte
+	Gzip     bool      // Body is compressed
+	Size     int       // of what Body is uncompressed, in bytes
+	ETag     string    // follows from the uncompressed bytes, without quotes
+	Modified time.Time // when the newest in it was changed; zero for not known
+}
+
+// Options say what the feeds are of and where.
+type Options struct {
+	Blog  *blog.Blog
+	Links Links
+	Name  string // of the site, as the title of its feed
+	Hide  bool   // ask robots to stay away
+}
+
+// Feeds makes documents and keeps the last ones. It is safe for concurrent use.
+type Feeds struct {
+	blog   *blog.Blog
+	links  Links
+	name   string
+	robots Document
+
+	mu    sync.Mutex
+	kept  map[string]rendered // feeds by path
+	bytes int                 // that kept takes
+
+	building chan struct{} // has an element while somebody makes or looks at the two below
+	stamp    string        // what sitemaps were made at
+	sitemaps map[string]Document
+}
+
+// rendered is a feed as it was written last, and what it was written from.
+type rendered struct {
+	from     [sha256.Size]byte
+	document Document
+}
+
+const (
+	// keepBytes bounds the compressed feeds that are kept: a hundred and more, at 50 articles
+	// of 6 KB, which take about 100 KB.
+	keepBytes = 16 << 20
+
+	// buildLimit is how long making a sitemap may take, whoever still waits for it: what was
+	// begun is worth finishing, since who asked will ask again.
+	buildLimit = time.Minute
+)
+
+// New returns the feeds that o describes, or says which option is wrong.
+func New(o Options) (*Feeds, error) {
+	if err := o.Links.Check(); err != nil {
+		return nil, fmt.Errorf("feeds: %w", err)
+	}
+	f := &Feeds{blog: o.Blog, links: o.Links, name: o.Name, kept: map[string]rendered{}, building: make(chan struct{}, 1)}
+	f.robots = f.writeRobots(o.Hide)
+	return f, nil
+}
+
+// Document returns what is at a path; NotFound where there is nothing.
+func (f *Feeds) Document(ctx context.Context, path string) (Document, error) {
+	switch {
+	case path == robotsPath:
+		return f.robots, nil
+	case path == sitemapPath, strings.HasPrefix(path, partPrefix) && strings.HasSuffix(path, partSuffix):
+		return f.sitemap(ctx, path)
+	case path == feedPath:
+		return f.feed(ctx, path, blog.FeedOf{})
+	}
+	if of, ok := strings.CutSuffix(path, feedPath); ok {
+		if slug, ok := strings.CutPrefix(of, tagsPath); ok {
+			return f.feed(ctx, path, blog.FeedOf{Tag: &slug})
+		}
+		if slug, ok := strings.CutPrefix(of, authorsPath); ok {
+			return f.feed(ctx, path, blog.FeedOf{Author: &slug})
+		}
+	}
+	return Document{}, missing(path)
+}
+
+func missing(path string) error {
+	return problem.New(problem.NotFound, "there is no feed at %.100q", path)
+}
+
+// feed returns the feed of a part of what is published. What it would be written from is
+// looked at each time, which costs no database command while the caches have it; it is
+// written again when that has changed.
+func (f *Feeds) feed(ctx context.Context, path string, of blog.FeedOf) (Document, error) {
+	found, err := f.blog.Feed(ctx, of)
+	if err != nil {
+		return Document{}, err
+	}
+	described := f.describe(path, found)
+	from, err := fingerprint(described, found.Articles)
+	if err != nil {
+		return Document{}, err
+	}
+	f.mu.Lock()
+	last, ok := f.kept[path]
+	f.mu.Unlock()
+	if ok && last.from == from {
+		return last.document, nil
+	}
+	texts, err := f.blog.Texts(ctx, found.Articles)
+	if err != nil {
+		return Document{}, err
+	}
+	f.fill(&described, found.Articles, texts)
+	written, err := xml.MarshalIndent(described, "", " ")
+	if err != nil {
+		return Document{}, fmt.Errorf("write %s: %w", path, err)
+	}
+	p := newPacker()
+	p.write(xml.Header)
+	p.write(string(written))
+	p.write("\n")
+	d := p.document(atomType+"; charset=utf-8", modified(found.Articles))
+	f.keep(path, rendered{from, d})
+	return d, nil
+}
+
+// fingerprint follows from all that a feed is written from. A text never changes: its id
+// stands for it.
+func fingerprint(described atomFeed, articles []*store.Article) ([sha256.Size]byte, error) {
+	sum := sha256.New()
+	if err := xml.NewEncoder(sum).Encode(described); err != nil {
+		return [sha256.Size]byte{}, fmt.Errorf("describe a feed: %w", err)
+	}
+	for _, a := range articles {
+		fmt.Fprintln(sum, a.RevisionID)
+	}
+	return [sha256.Size]byte(sum.Sum(nil)), nil
+}
+
+// keep remembers a feed. When there are too many it forgets all of them: those that are
+// asked for come back at once.
+func (f *Feeds) keep(path string, r rendered) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.bytes -= len(f.kept[path].document.Body)
+	if f.bytes+len(r.document.Body) > keepBytes {
+		clear(f.kept)
+		f.bytes = 0
+	}
+	f.kept[path] = r
+	f.bytes += len(r.document.Body)
+}
+
+// sitemap returns the sitemap or a part of it. It is made when it is asked for and something
+// in it has changed, by one request, while others wait.
+func (f *Feeds) sitemap(ctx context.Context, path string) (Document, error) {
+	select {
+	case f.building <- struct{}{}:
+		defer func() { <-f.building }()
+	case <-ctx.Done():
+		return Document{}, fmt.Errorf("wait for the sitemap: %w", context.Cause(ctx))
+	}
+	stamp, err := f.blog.AddressesStamp(ctx)
+	if err != nil {
+		return Document{}, err
+	}
+	if f.stamp != stamp || f.sitemaps == nil {
+		made, err := f.build(ctx)
+		if err != nil {
+			return Document{}, err
+		}
+		f.stamp, f.sitemaps = stamp, made
+	}
+	d, ok := f.sitemaps[path]
+	if !ok {
+		return Document{}, missing(path)
+	}
+	return d, nil
+}
+
+func (f *Feeds) build(ctx context.Context) (map[string]Document, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), buildLimit)
+	defer cancel()
+	s := newSitemap()
+	var newest time.Time
+	err := f.blog.Addresses(ctx, func(a store.Address) {
+		switch a.Of {
+		case store.OfArticle:
+			s.add(f.links.article(a.Slug), a.Changed)
+			if a.Changed.After(newest) {
+				newest = a.Changed
+			}
+		case store.OfAuthor:
+			s.add(f.links.author(a.Slug), a.Changed)
+		case store.OfTag:
+			s.add(f.links.tag(a.Slug), a.Changed)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.add(f.links.home(), newest)
+	return s.finish(f.links.public), nil
+}
+
+func (f *Feeds) writeRobots(hide bool) Document {
+	body := "User-agent: *\nAllow: /\n\nSitemap: " + f.links.public(sitemapPath) + "\n"
+	if hide {
+		body = "User-agent: *\nDisallow: /\n"
+	}
+	sum := sha256.Sum256([]byte(body))
+	return Document{Type: "text/plain; charset=utf-8", Body: []byte(body), Size: len(body), ETag: hex.EncodeToString(sum[:16])}
+}

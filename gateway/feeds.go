@@ -1,0 +1,122 @@
+package gateway
+
+// What programs read: feeds, sitemaps, robots.txt. They hold what everyone may read, so that
+// neither tokens nor cookies are looked at here.
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+
+	"stoa/problem"
+)
+
+// feedCaching lets whoever stands between keep a document for five minutes: those who follow
+// a feed ask every quarter of an hour at the most often, and five minutes is what a withdrawn
+// article may still be seen for in a copy of somebody else's. Here it is gone at once.
+const feedCaching = "public, max-age=300"
+
+// Document is what is at a path, as it is sent. Nobody changes its bytes.
+type Document struct {
+	Type     string // media type
+	Body     []byte
+	Gzip     bool      // Body is compressed
+	Size     int       // of what Body is uncompressed, in bytes
+	ETag     string    // follows from the uncompressed bytes, without quotes
+	Modified time.Time // zero for not known
+}
+
+// isFeed says whether a path is Options.Feeds' to answer.
+func isFeed(path string) bool {
+	return path == "/robots.txt" || strings.HasPrefix(path, "/sitemap") && strings.HasSuffix(path, ".xml") || strings.HasSuffix(path, "/feed.atom")
+}
+
+func (g *Gateway) serveFeed(w http.ResponseWriter, r *http.Request) {
+	if !readOnly(r.Method) {
+		g.refuse(w, r, mediaJSON, refusef(codeMethodNotAllowed, "%.20q isn't taken here: use GET", r.Method).with("Allow", "GET, HEAD"))
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), g.timeout)
+	defer cancel()
+	d, err := g.feeds(ctx, r.URL.Path)
+	var missing *problem.Error
+	switch {
+	case errors.As(err, &missing) && missing.Code == problem.NotFound:
+		g.refuse(w, r, mediaJSON, refusef(codeNotFound, "%s", missing.Message))
+	case err != nil && ctx.Err() != nil:
+		g.refuse(w, r, mediaJSON, refusef(codeTimeout, "this took too long: try again later"))
+	case err != nil:
+		g.refuse(w, r, mediaJSON, &refusal{code: codeInternal, errors: presented(g.presentError(ctx, err))})
+	default:
+		g.writeDocument(w, r, d)
+	}
+}
+
+// writeDocument sends d, or says that the client has it. Only the ETag says so: the time of
+// the newest article goes back when that article is withdrawn, and If-Modified-Since would
+// keep it.
+func (g *Gateway) writeDocument(w http.ResponseWriter, r *http.Request, d Document) {
+	zipped := d.Gzip && d.Size >= minGzip && acceptsGzip(r.Header)
+	h, tag := w.Header(), d.ETag
+	if zipped {
+		tag += gzipSuffix
+	}
+	h.Set("ETag", `"`+tag+`"`)
+	h.Set("Cache-Control", feedCaching)
+	h.Add("Vary", "Accept-Encoding")
+	if !d.Modified.IsZero() {
+		h.Set("Last-Modified", d.Modified.UTC().Format(http.TimeFormat))
+	}
+	if has(r.Header.Values("If-None-Match"), d.ETag) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h.Set("Content-Type", d.Type)
+	size := d.Size
+	if zipped {
+		size = len(d.Body)
+		h.Set("Content-Encoding", "gzip")
+	}
+	h.Set("Content-Length", strconv.Itoa(size))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTime))
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return
+	}
+	if zipped || !d.Gzip {
+		_, _ = w.Write(d.Body)
+		return
+	}
+	reader, err := gzip.NewReader(bytes.NewReader(d.Body))
+	if err == nil {
+		_, err = io.Copy(w, reader) // an error in writing is the client's going
+	}
+	if err != nil {
+		panic(http.ErrAbortHandler) // the length is promised: what has come is no answer
+	}
+}
+
+// gzipSuffix tells the compressed bytes from the others: a strong ETag is of the bytes that
+// are sent (RFC 9110, 8.8.3.3).
+const gzipSuffix = "-gzip"
+
+// has says whether one of the tags in If-None-Match is of a document, however it was encoded:
+// who has either has the document. "*" is any.
+func has(values []string, tag string) bool {
+	for _, value := range values {
+		for element := range splitQuoted(value, ',') {
+			element = strings.TrimPrefix(strings.TrimSpace(element), "W/")
+			if element == "*" || element == `"`+tag+`"` || element == `"`+tag+gzipSuffix+`"` {
+				return true
+			}
+		}
+	}
+	return false
+}
