@@ -43,15 +43,17 @@ const (
 
 // App is a Stoa that is open: one replica.
 type App struct {
-	Store  *store.Store
-	Blog   *blog.Blog
-	People *account.People
+	Store    *store.Store
+	Blog     *blog.Blog
+	People   *account.People
+	Comments *blog.Comments
 
 	config   Config
 	log      *slog.Logger
 	embedded *embedded.Server // nil when the database is elsewhere
 	redis    *bus.Connection  // nil without Redis
 	mailer   *mail.Mailer
+	limiter  *rate.Limiter
 	gateway  *gateway.Gateway
 	stop     context.CancelFunc
 	done     chan struct{}
@@ -155,6 +157,8 @@ func (a *App) open(ctx context.Context, options store.Options) error {
 		a.embedded.OnForeignWrite(a.Store.Flush)
 	}
 	a.Blog = blog.New(a.Store, a.log)
+	a.limiter = rate.New(a.redis, a.Store.Site(), a.log)
+	a.Comments = blog.NewComments(blog.CommentOptions{Store: a.Store, Limiter: a.limiter, Moderated: a.config.Moderated})
 	if a.People, err = a.newPeople(); err != nil {
 		return err
 	}
@@ -174,7 +178,7 @@ func (a *App) newPeople() (*account.People, error) {
 		return nil, fmt.Errorf("STOA_SITE_URL: %w", err)
 	}
 	return account.New(account.Options{
-		Store: a.Store, Hasher: password.NewHasher(password.Options{}), Mailer: a.mailer, Limiter: rate.New(a.redis, a.Store.Site(), a.log),
+		Store: a.Store, Hasher: password.NewHasher(password.Options{}), Mailer: a.mailer, Limiter: a.limiter,
 		Site: site.Hostname(), MinPassword: c.PasswordMin, Idle: c.SessionIdle, Longest: c.SessionMax, Log: a.log,
 	}), nil
 }
@@ -182,7 +186,7 @@ func (a *App) newPeople() (*account.People, error) {
 func newGateway(a *App) (*gateway.Gateway, error) {
 	shown := graph.Errors{Log: a.log}
 	options := gateway.Options{
-		Schema: graph.New(graph.Resolver{Blog: a.Blog, People: a.People}), Extensions: []graphql.HandlerExtension{graph.LookAhead{Store: a.Store}},
+		Schema: graph.New(graph.Resolver{Blog: a.Blog, People: a.People, Comments: a.Comments}), Extensions: []graphql.HandlerExtension{graph.LookAhead{Store: a.Store}},
 		Present: shown.Present, Recover: shown.Recover, Ready: a.Store.Ping, Introspection: !a.config.Production, Log: a.log,
 		Authenticate: a.People.Authenticate, Used: a.People.Use, Holds: a.People.Holds, Origins: a.config.Origins, Proxies: a.config.Proxies,
 	}

@@ -41,6 +41,7 @@ type Config struct {
 	SessionIdle time.Duration
 	SessionMax  time.Duration
 	PasswordMin int // characters
+	Moderated   bool
 }
 
 // variable is one thing that can be set.
@@ -184,6 +185,15 @@ var variables = []variable{
 				return errTakes
 			}
 			c.PasswordMin = n
+			return nil
+		}},
+	{"STOA_COMMENTS", "open", "open or moderated",
+		"Whether what readers write about articles appears at once, or waits until an editor has approved it. What authors and editors write appears at once.",
+		func(c *Config, v string) error {
+			if v != "open" && v != "moderated" {
+				return errTakes
+			}
+			c.Moderated = v == "moderated"
 			return nil
 		}},
 }

@@ -140,6 +140,13 @@ func (l *Loader[K, T]) load(ctx context.Context, ks []K, results map[K]*result[T
 	values, err = l.fetch(ctx, ks)
 }
 
+// forget makes l know nothing.
+func (l *Loader[K, T]) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.known)
+}
+
 // Present is All without what there isn't.
 func (l *Loader[K, T]) Present(ctx context.Context, ks []K) ([]*T, error) {
 	all, err := l.All(ctx, ks)

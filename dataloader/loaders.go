@@ -10,6 +10,7 @@ package dataloader
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"stoa/access"
@@ -29,21 +30,49 @@ type Loaders struct {
 	Accounts  *Loader[id.ID, store.Account]
 	Sessions  *Loader[id.ID, store.Session]
 	Uses      *Loader[id.ID, store.Use]
+
+	Submissions *Loader[id.ID, store.Submission]
+
+	store *store.Store
+	mu    sync.Mutex
+	lists map[string]*SubmissionConnection // of submissions, that the response has asked for
 }
 
 // New returns loaders that know nothing yet.
 func New(s *store.Store) *Loaders {
-	return &Loaders{
+	l := &Loaders{
 		Articles:  newLoader("article", s.Articles),
 		Revisions: newLoader("revision", s.Revisions),
 		Authors:   newLoader("author", s.Authors),
 		Tags:      newLoader("tag", s.Tags),
-		Comments:  newLoader("comment", s.Comments),
 		Orders:    newLoader("list", s.Orders),
 		Accounts:  newLoader("account", s.Accounts),
 		Sessions:  newLoader("session", s.Sessions),
 		Uses:      newLoader("use of a session", s.Uses),
+
+		Submissions: newLoader("comment", s.Submissions),
+		store:       s,
+		lists:       map[string]*SubmissionConnection{},
 	}
+	l.Comments = newLoader("comment", l.shownComments)
+	return l
+}
+
+// Forget makes the loaders know nothing, after something has been changed.
+func (l *Loaders) Forget() {
+	l.Articles.forget()
+	l.Revisions.forget()
+	l.Authors.forget()
+	l.Tags.forget()
+	l.Comments.forget()
+	l.Orders.forget()
+	l.Accounts.forget()
+	l.Sessions.forget()
+	l.Uses.forget()
+	l.Submissions.forget()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.lists)
 }
 
 type key struct{}

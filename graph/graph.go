@@ -25,6 +25,8 @@ import (
 type Resolver struct {
 	Blog   *blog.Blog
 	People *account.People
+
+	Comments *blog.Comments
 }
 
 // New returns the schema with its resolvers.
@@ -42,6 +44,8 @@ type (
 	comment  struct{ Resolver }
 	viewer   struct{ Resolver }
 	session  struct{ Resolver }
+
+	submission struct{ Resolver }
 )
 
 // Query resolves the root fields that read.
@@ -67,6 +71,9 @@ func (r Resolver) Viewer() generated.ViewerResolver { return viewer{r} }
 
 // Session resolves the fields of a session.
 func (r Resolver) Session() generated.SessionResolver { return session{r} }
+
+// Submission resolves the fields of a comment as its owner and editors see it.
+func (r Resolver) Submission() generated.SubmissionResolver { return submission{r} }
 
 // loaders are those of the response under way.
 func loaders(ctx context.Context) *dataloader.Loaders { return dataloader.From(ctx) }

@@ -43,6 +43,9 @@ func (l LookAhead) InterceptResponse(ctx context.Context, next graphql.ResponseH
 func (LookAhead) InterceptField(ctx context.Context, next graphql.Resolver) (any, error) {
 	result, err := next(ctx)
 	field := graphql.GetFieldContext(ctx)
+	if field.Object == "Mutation" { // what an earlier one in the request looked at may have changed
+		dataloader.From(ctx).Forget()
+	}
 	root := field.Object == "Query" || field.Object == "Mutation" || field.Object == "Subscription"
 	if root && err == nil {
 		walk(ctx, graphql.GetOperationContext(ctx), []any{result}, field.Field.Selections)

@@ -34,7 +34,7 @@ var mayImport = map[string][]string{
 	"graph/generated":    {"access", "account", "blog", "dataloader", "graph/scalar", "id", "store"},
 	"graph/scalar":       {"id", "problem"},
 	"dataloader":         {"access", "id", "problem", "store", "store/cache"},
-	"blog":               {"blog/markdown", "id", "problem", "store"},
+	"blog":               {"access", "blog/markdown", "id", "problem", "rate", "store"},
 	"blog/markdown":      {},
 	"store":              {"access", "id", "problem", "store/bus", "store/cache"},
 	"store/cache":        {"problem", "store/bus"},

@@ -195,6 +195,6 @@ func (strangersLinks) Transform(doc *ast.Document, reader text.Reader, _ parser.
 	}
 }
 
-var outward = regexp.MustCompile(`^(?i:https?://|mailto:)[^\s]`)
+var outward = regexp.MustCompile(`^(?i:https?://|mailto:)[^\s/?#:@]`)
 
 func leadsOut(destination []byte) bool { return outward.Match(destination) }
