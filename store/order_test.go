@@ -29,6 +29,8 @@ func TestThreadsAreCountedAsFarAsTheyCanBeReached(t *testing.T) {
 		"Orphan":  {"a reply to what isn't there can't be reached", []row{{"a", "", second(1), false}, {"c", "gone", second(3), false}}, 1, []id.ID{"a"}, map[id.ID]int{"a": 0}},
 		"Orphans": {"nor can replies to it", []row{{"a", "", second(1), false}, {"c", "gone", second(3), false}, {"d", "c", second(4), false}, {"e", "d", second(5), false}}, 1, []id.ID{"a"}, map[id.ID]int{"a": 0}},
 		"Circle":  {"nor can those that answer one another", []row{{"a", "", second(1), false}, {"b", "c", second(2), false}, {"c", "b", second(3), false}}, 1, []id.ID{"a"}, map[id.ID]int{"a": 0}},
+		"Gone":    {"what is left of a comment is shown for its answer", []row{{"a", "", second(1), true}, {"b", "a", second(2), false}}, 2, []id.ID{"a"}, map[id.ID]int{"a": 1}},
+		"Goner":   {"and for that alone", []row{{"a", "", second(1), true}, {"b", "a", second(2), true}, {"c", "", second(3), false}}, 1, []id.ID{"c"}, map[id.ID]int{"a": 0}},
 		"Twice":   {"one row twice is one comment", []row{{"a", "", second(1), false}, {"b", "a", second(2), false}, {"a", "", second(1), false}, {"b", "a", second(2), false}}, 2, []id.ID{"a"}, map[id.ID]int{"a": 1}},
 	}
 	for name, c := range cases {
@@ -141,6 +143,11 @@ func TestAnOrderSurvivesBeingWrittenDown(t *testing.T) {
 		}
 		if diff := cmp.Diff(o.replies, again.replies); diff != "" {
 			t.Errorf("replies: %s", diff)
+		}
+		if !o.newest {
+			if diff := cmp.Diff(o.depths, again.depths); diff != "" {
+				t.Errorf("depths: %s", diff)
+			}
 		}
 		if o.newest != again.newest || o.Len() != again.Len() || o.Len() != len(rows) {
 			t.Errorf("newest %t, %t; %d, %d of %d elements", o.newest, again.newest, o.Len(), again.Len(), len(rows))
