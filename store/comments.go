@@ -81,13 +81,17 @@ func (s *Store) AddComment(ctx context.Context, c *Comment) (*Comment, error) {
 		}
 		return nil, problem.New(problem.NotFound, "the account has been deleted in the meantime")
 	}
-	return s.CommentNow(ctx, c.ID)
+	return s.commentNow(ctx, c.ID)
 }
 
 // CommentNow returns a comment, whoever may see it, as it is in the database now; NotFound
 // where there is none. It is for deciding about a change.
 func (s *Store) CommentNow(ctx context.Context, comment id.ID) (*Comment, error) {
 	access.MarkPrivate(ctx)
+	return s.commentNow(ctx, comment)
+}
+
+func (s *Store) commentNow(ctx context.Context, comment id.ID) (*Comment, error) {
 	found, err := find[Comment](ctx, s.db.Collection(comments), bson.D{{Key: "_id", Value: comment}}, nil)
 	if err != nil {
 		return nil, err
