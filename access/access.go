@@ -85,6 +85,20 @@ type Client struct {
 	Device  string     // what it says it is: its User-Agent, cut to 200 bytes of valid UTF-8
 }
 
+// Name names where a request came from, for counting. Who has one IPv6 address has as many as
+// there are in its /64, so that they count as one.
+func (c Client) Name() string {
+	if a := c.Address; a.Is6() && !a.Is4In6() {
+		if prefix, err := a.Prefix(64); err == nil {
+			return prefix.String()
+		}
+	}
+	if c.Address == (netip.Addr{}) {
+		return "unknown"
+	}
+	return c.Address.Unmap().String()
+}
+
 // Request is what the gateway knows about who asks, before anybody has looked.
 type Request struct {
 	// Token is the secret that came with the request; "" without one.

@@ -3,7 +3,6 @@ package account
 import (
 	"context"
 	"crypto/sha256"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -99,17 +98,5 @@ func (p *People) throttle(ctx context.Context, charges []rate.Charge) error {
 	return problem.New(problem.Throttled, "this was tried too often: try again in %s", wait).After(wait)
 }
 
-// clientOf names where a request came from. Who has one IPv6 address has as many as there
-// are in its /64, so that they count as one.
-func clientOf(ctx context.Context) string {
-	address := access.ClientFrom(ctx).Address
-	if address.Is6() && !address.Is4In6() {
-		if prefix, err := address.Prefix(64); err == nil {
-			return prefix.String()
-		}
-	}
-	if address == (netip.Addr{}) {
-		return "unknown"
-	}
-	return address.Unmap().String()
-}
+// clientOf names where a request came from.
+func clientOf(ctx context.Context) string { return access.ClientFrom(ctx).Name() }

@@ -49,9 +49,10 @@ const (
 
 // App is a Stoa that is open: one replica.
 type App struct {
-	Store  *store.Store
-	Blog   *blog.Blog
-	People *account.People
+	Store    *store.Store
+	Blog     *blog.Blog
+	People   *account.People
+	Comments *blog.Comments
 
 	// Pictures is what was uploaded.
 	Pictures *media.Pictures
@@ -61,6 +62,7 @@ type App struct {
 	embedded *embedded.Server // nil when the database is elsewhere
 	redis    *bus.Connection  // nil without Redis
 	mailer   *mail.Mailer
+	limiter  *rate.Limiter
 	gateway  *gateway.Gateway
 	stop     context.CancelFunc
 	done     chan struct{}
@@ -170,6 +172,8 @@ func (a *App) open(ctx context.Context, options store.Options) error {
 	}
 	previews := strings.ReplaceAll(a.config.PreviewURL, "{site}", a.config.Site)
 	a.Blog = blog.New(a.Store, search.NewLanguage(a.config.Language), previews, a.log)
+	a.limiter = rate.New(a.redis, a.Store.Site(), a.log)
+	a.Comments = blog.NewComments(blog.CommentOptions{Store: a.Store, Limiter: a.limiter, Moderated: a.config.Moderated})
 	if a.People, err = a.newPeople(); err != nil {
 		return err
 	}
@@ -218,7 +222,7 @@ func (a *App) newPeople() (*account.People, error) {
 		return nil, fmt.Errorf("STOA_SITE_URL: %w", err)
 	}
 	return account.New(account.Options{
-		Store: a.Store, Hasher: password.NewHasher(password.Options{}), Mailer: a.mailer, Limiter: rate.New(a.redis, a.Store.Site(), a.log),
+		Store: a.Store, Hasher: password.NewHasher(password.Options{}), Mailer: a.mailer, Limiter: a.limiter,
 		Site: site.Hostname(), MinPassword: c.PasswordMin, Idle: c.SessionIdle, Longest: c.SessionMax, Log: a.log,
 	}), nil
 }
@@ -226,7 +230,7 @@ func (a *App) newPeople() (*account.People, error) {
 func newGateway(a *App) (*gateway.Gateway, error) {
 	shown := graph.Errors{Log: a.log}
 	options := gateway.Options{
-		Schema: graph.New(graph.Resolver{Blog: a.Blog, People: a.People, Pictures: a.Pictures}), Extensions: []graphql.HandlerExtension{graph.LookAhead{Store: a.Store}},
+		Schema: graph.New(graph.Resolver{Blog: a.Blog, People: a.People, Pictures: a.Pictures, Comments: a.Comments}), Extensions: []graphql.HandlerExtension{graph.LookAhead{Store: a.Store}},
 		Present: shown.Present, Recover: shown.Recover, Ready: a.Store.Ping, Introspection: !a.config.Production, Log: a.log,
 		Picture: a.picture, MaxFile: media.MaxBytes,
 		Authenticate: a.People.Authenticate, Used: a.People.Use, Holds: a.People.Holds, Origins: a.config.Origins, Proxies: a.config.Proxies,

@@ -54,6 +54,7 @@ type Config struct {
 	PasswordMin int    // characters
 	Media       string // "" for the folder media in Data
 	MediaURL    string // "" for paths
+	Moderated   bool
 }
 
 // variable is one thing that can be set.
@@ -243,6 +244,15 @@ var variables = []variable{
 				return errTakes
 			}
 			c.PasswordMin = n
+			return nil
+		}},
+	{"STOA_COMMENTS", "open", "open or moderated",
+		"Whether what readers write about articles appears at once, or waits until an editor has approved it. What authors and editors write appears at once.",
+		func(c *Config, v string) error {
+			if v != "open" && v != "moderated" {
+				return errTakes
+			}
+			c.Moderated = v == "moderated"
 			return nil
 		}},
 }

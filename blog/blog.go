@@ -2,8 +2,8 @@
 // It decides who may read what, what an import makes of a text, and when a scheduled
 // article appears.
 //
-// It may import access, store, search, id, problem and its own sub-packages. Entry points:
-// New, Run and the methods of Blog.
+// It may import access, rate, store, search, id, problem and its own sub-packages. Entry
+// points: New, Run and the methods of Blog, NewComments and those of Comments.
 package blog
 
 import (
@@ -139,34 +139,8 @@ func (b *Blog) Find(ctx context.Context, ids []id.ID, found map[id.ID]store.Node
 	return store.Gather(ctx, found, missed, id.Article, b.store.VisibleArticles)
 }
 
-// publicComments returns the comments that are visible, under articles that are public.
 func (b *Blog) publicComments(ctx context.Context, ids []id.ID) ([]*store.Comment, error) {
-	found, err := b.store.Comments(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
-	var under []id.ID
-	for _, c := range found {
-		if c != nil {
-			under = append(under, c.ArticleID)
-		}
-	}
-	articles, err := b.store.Articles(ctx, under)
-	if err != nil {
-		return nil, err
-	}
-	public := map[id.ID]bool{}
-	for _, a := range articles {
-		if a != nil {
-			public[a.ID] = true
-		}
-	}
-	for i, c := range found {
-		if c != nil && !public[c.ArticleID] {
-			found[i] = nil
-		}
-	}
-	return found, nil
+	return publicComments(ctx, b.store, ids)
 }
 
 // Excerpt returns the first words of a's text, 1 to store.LeadWords of them.

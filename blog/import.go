@@ -332,7 +332,8 @@ func (i *Importing) Comments(ctx context.Context, slug string, thread []ImportCo
 			}
 			c := &store.Comment{
 				ID: id.Derived(id.Comment, in.At, fmt.Sprintf("%s/%s/%d", article, parent, at)), ArticleID: article, ParentID: parent, AuthorName: in.Name,
-				BodyHTML: rendered.HTML, CreatedAt: in.At.UTC().Truncate(time.Millisecond), Visible: true,
+				BodyMarkdown: in.Markdown, BodyHTML: rendered.HTML, CreatedAt: in.At.UTC().Truncate(time.Millisecond),
+				Status: store.CommentVisible, Visible: true, Version: 1,
 			}
 			all = append(all, c)
 			if err := add(c.ID, in.Replies); err != nil {

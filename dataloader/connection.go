@@ -32,7 +32,8 @@ type (
 	AccountConnection = Connection[store.Account]
 	SessionConnection = Connection[store.Session]
 
-	RevisionConnection = Connection[store.Revision]
+	RevisionConnection   = Connection[store.Revision]
+	SubmissionConnection = Connection[store.Submission]
 
 	ArticleEdge = Edge[store.Article]
 	AuthorEdge  = Edge[store.Author]
@@ -41,7 +42,8 @@ type (
 	AccountEdge = Edge[store.Account]
 	SessionEdge = Edge[store.Session]
 
-	RevisionEdge = Edge[store.Revision]
+	RevisionEdge   = Edge[store.Revision]
+	SubmissionEdge = Edge[store.Submission]
 )
 
 // Edge is an element with its place in the list.

@@ -10,6 +10,7 @@ package dataloader
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"stoa/access"
@@ -30,29 +31,38 @@ type Loaders struct {
 	Sessions  *Loader[id.ID, store.Session]
 	Uses      *Loader[id.ID, store.Use]
 
-	Desk  *Loader[id.ID, store.Article]  // what the viewer may edit, published or not
-	Texts *Loader[id.ID, store.Revision] // of what the viewer may edit
+	Desk        *Loader[id.ID, store.Article]  // what the viewer may edit, published or not
+	Texts       *Loader[id.ID, store.Revision] // of what the viewer may edit
+	Submissions *Loader[id.ID, store.Submission]
+
+	store *store.Store
+	mu    sync.Mutex
+	lists map[string]*SubmissionConnection // of submissions, that the response has asked for
 }
 
 // New returns loaders that know nothing yet.
 func New(s *store.Store) *Loaders {
-	return &Loaders{
+	l := &Loaders{
 		Articles:  newLoader("article", s.Articles),
 		Revisions: newLoader("revision", s.Revisions),
 		Authors:   newLoader("author", s.Authors),
 		Tags:      newLoader("tag", s.Tags),
-		Comments:  newLoader("comment", s.Comments),
 		Orders:    newLoader("list", s.Orders),
 		Accounts:  newLoader("account", s.Accounts),
 		Sessions:  newLoader("session", s.Sessions),
 		Uses:      newLoader("use of a session", s.Uses),
 
-		Desk:  newLoader("article", s.Desk),
-		Texts: newLoader("revision", s.VisibleRevisions),
+		Desk:        newLoader("article", s.Desk),
+		Texts:       newLoader("revision", s.VisibleRevisions),
+		Submissions: newLoader("comment", s.Submissions),
+		store:       s,
+		lists:       map[string]*SubmissionConnection{},
 	}
+	l.Comments = newLoader("comment", l.shownComments)
+	return l
 }
 
-// Forget makes l know nothing: something has changed.
+// Forget makes the loaders know nothing, after something has been changed.
 func (l *Loaders) Forget() {
 	l.Articles.forget()
 	l.Revisions.forget()
@@ -65,6 +75,10 @@ func (l *Loaders) Forget() {
 	l.Uses.forget()
 	l.Desk.forget()
 	l.Texts.forget()
+	l.Submissions.forget()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.lists)
 }
 
 type key struct{}

@@ -51,11 +51,13 @@ var (
 		"parent":     toOne(comments, func(c *store.Comment) id.ID { return c.ParentID }),
 		"replies":    toSlice(threadOf, (*dataloader.Loaders).RepliesTo),
 		"replyCount": toCount(threadOf),
+		"depth":      toCount(threadOf),
 	}}
 	viewerType = &objectType{[]string{"Viewer"}, map[string]edge{
 		"account":  toOne(accounts, accountOf),
 		"session":  toOne(sessions, func(v *access.Viewer) id.ID { return v.Session }),
 		"sessions": toSlice(accountOf, (*dataloader.Loaders).SessionsOf),
+		"comments": toOwnComments, "commentQueue": toCommentQueue,
 	}}
 	sessionType = &objectType{[]string{"Session", "Node"}, map[string]edge{
 		"lastUsedAt": toOne(uses, (*store.Session).NodeID),
@@ -68,6 +70,13 @@ var (
 		"node":        toFoundNode,
 		"snippetHtml": toFoundText,
 	}}
+	submissionType = &objectType{[]string{"Submission"}, map[string]edge{
+		"article": toOne(articles, func(x *store.Submission) id.ID { return x.ArticleID }),
+		"comment": toShown,
+	}}
+	submissionsType    = connectionType[store.Submission]("SubmissionConnection")
+	submissionEdgeType = edgeType[store.Submission]("SubmissionEdge")
+
 	accountsType    = connectionType[store.Account]("AccountConnection")
 	sessionsType    = connectionType[store.Session]("SessionConnection")
 	accountEdgeType = edgeType[store.Account]("AccountEdge")
@@ -100,6 +109,12 @@ func typeOf(v any) *objectType {
 		return viewerType
 	case *store.Session:
 		return sessionType
+	case *store.Submission:
+		return submissionType
+	case *dataloader.SubmissionConnection:
+		return submissionsType
+	case *dataloader.SubmissionEdge:
+		return submissionEdgeType
 	case *dataloader.AccountConnection:
 		return accountsType
 	case *dataloader.SessionConnection:

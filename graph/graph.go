@@ -27,6 +27,7 @@ type Resolver struct {
 	Blog     *blog.Blog
 	People   *account.People
 	Pictures *media.Pictures
+	Comments *blog.Comments
 }
 
 // New returns the schema with its resolvers.
@@ -45,6 +46,8 @@ type (
 	viewer   struct{ Resolver }
 	session  struct{ Resolver }
 	image    struct{ Resolver }
+
+	submission struct{ Resolver }
 )
 
 // Query resolves the root fields that read.
@@ -73,6 +76,9 @@ func (r Resolver) Session() generated.SessionResolver { return session{r} }
 
 // Image resolves the fields of a picture.
 func (r Resolver) Image() generated.ImageResolver { return image{r} }
+
+// Submission resolves the fields of a comment as its owner and editors see it.
+func (r Resolver) Submission() generated.SubmissionResolver { return submission{r} }
 
 // loaders are those of the response under way.
 func loaders(ctx context.Context) *dataloader.Loaders { return dataloader.From(ctx) }

@@ -150,14 +150,18 @@ func (s *Store) DeleteAccount(ctx context.Context, a *Account) error {
 	})
 }
 
-// ForgetAccount deletes what is left of an account that was deleted: its sessions, and the
-// codes and letters that are its or go to its address.
+// ForgetAccount deletes what is left of an account that was deleted: its sessions, the codes
+// and letters that are its or go to its address, and whose its comments were. It is safe to
+// repeat.
 func (s *Store) ForgetAccount(ctx context.Context, account id.ID, address string) error {
 	found, err := find[Session](ctx, s.db.Collection(sessions), bson.D{{Key: "accountId", Value: account}}, nil)
 	if err != nil {
 		return err
 	}
 	if err := s.forgetSessions(ctx, found); err != nil {
+		return err
+	}
+	if err := s.forgetAuthor(ctx, account); err != nil {
 		return err
 	}
 	for _, left := range []struct {

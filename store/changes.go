@@ -317,22 +317,6 @@ func (s *Store) AllTags(ctx context.Context) (map[string]*Tag, error) {
 	return out, err
 }
 
-// AddComments stores new comments, those that are answered before those that answer them.
-// One that is there already is left as it is.
-func (s *Store) AddComments(ctx context.Context, cs []*Comment) error {
-	keys := []string{}
-	for _, c := range cs {
-		keys = append(keys, string(c.ID), orderKey(OrderKey(c.ArticleID)))
-	}
-	return s.write(ctx, compact(keys), func(ctx context.Context) error {
-		_, err := s.db.Collection(comments).InsertMany(ctx, cs, options.InsertMany().SetOrdered(false))
-		if err != nil && !mongo.IsDuplicateKeyError(err) {
-			return fmt.Errorf("add comments: %w", err)
-		}
-		return nil
-	})
-}
-
 // Begin notes that something is about to be done that must be done again if it isn't
 // finished; see Unfinished and Finish.
 func (s *Store) Begin(ctx context.Context, task string) error {

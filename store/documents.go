@@ -175,16 +175,55 @@ type Tag struct {
 	Version     int64    `bson:"version"`             // goes up by one with every change: for compare-and-set
 }
 
+// CommentStatus says what has become of a comment.
+type CommentStatus string
+
+// The statuses there are.
+const (
+	CommentVisible CommentStatus = "VISIBLE"
+	CommentPending CommentStatus = "PENDING" // waits for an editor
+	CommentHidden  CommentStatus = "HIDDEN"  // an editor has taken it down
+	CommentSpam    CommentStatus = "SPAM"    // the same, because it is spam
+	CommentDeleted CommentStatus = "DELETED" // its words and name are gone, for good
+)
+
 // Comment is what a reader said about an article.
 type Comment struct {
-	ID         id.ID     `bson:"_id"`
-	ArticleID  id.ID     `bson:"articleId"`
-	ParentID   id.ID     `bson:"parentId,omitempty"` // the comment it answers, "" for the article itself
-	AuthorName string    `bson:"authorName"`
-	BodyHTML   string    `bson:"bodyHtml"` // rendered and sanitised
-	CreatedAt  time.Time `bson:"createdAt"`
-	Visible    bool      `bson:"visible"`
+	ID           id.ID         `bson:"_id"`
+	ArticleID    id.ID         `bson:"articleId"`
+	ParentID     id.ID         `bson:"parentId,omitempty"`  // the comment it answers, "" for the article itself
+	AccountID    id.ID         `bson:"accountId,omitempty"` // whose it is; "" for nobody's who has an account
+	AuthorName   string        `bson:"authorName"`          // the account's when it was written; "" once that is gone
+	BodyMarkdown string        `bson:"bodyMarkdown,omitempty"`
+	BodyHTML     string        `bson:"bodyHtml"` // rendered and sanitised
+	CreatedAt    time.Time     `bson:"createdAt"`
+	EditedAt     *time.Time    `bson:"editedAt,omitempty"` // nil while it is as it was written
+	Status       CommentStatus `bson:"status,omitempty"`   // "" in what is older than statuses: see State
+	// Visible says whether it has a place in its thread: as VISIBLE, or as DELETED after that,
+	// where others have answered it.
+	Visible bool  `bson:"visible"`
+	Version int64 `bson:"version,omitempty"` // goes up by one with every change: for compare-and-set
 }
+
+// State is the comment's status, also where none was written down.
+func (c *Comment) State() CommentStatus {
+	switch {
+	case c.Status != "":
+		return c.Status
+	case c.Visible:
+		return CommentVisible
+	}
+	return CommentHidden
+}
+
+// IsDeleted says whether only the comment's place is left.
+func (c *Comment) IsDeleted() bool { return c.State() == CommentDeleted }
+
+// Submission is a comment as its owner and editors see it, whatever its status.
+type Submission Comment
+
+// State is the status of the comment.
+func (x *Submission) State() CommentStatus { return (*Comment)(x).State() }
 
 // Account is somebody who can sign in. The password's hash is beside it in the same
 // document, but neither here nor in any cache: see Secret.

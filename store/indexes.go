@@ -61,7 +61,9 @@ var indexes = []index{
 	{letters, []string{"accountId"}, false},
 	{letters, []string{"to"}, false},
 	{claims, []string{"at"}, false},
-	{comments, []string{"articleId", "visible", "createdAt", "_id", "parentId"}, false},
+	{comments, []string{"articleId", "visible", "createdAt", "_id", "parentId", "status"}, false},
+	{comments, []string{"status", "-createdAt", "-_id"}, false},
+	{comments, []string{"accountId", "-createdAt", "-_id"}, false},
 }
 
 // name is what MongoDB would call i.

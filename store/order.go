@@ -33,6 +33,7 @@ type Order struct {
 	rows    []row
 	entries []Entry           // articles, or the comments that answer the article itself
 	replies map[id.ID][]Entry // of comments, by the comment they answer
+	depths  map[id.ID]int     // of comments: 1 for those that answer the article itself
 	newest  bool              // newest first
 }
 
@@ -41,10 +42,13 @@ type row struct {
 	ID     id.ID     `bson:"i"`
 	Parent id.ID     `bson:"p,omitempty"`
 	Time   time.Time `bson:"t"`
+	// Gone says that only the comment's place is left: it is shown while one that answers it is.
+	Gone bool `bson:"g,omitempty"`
 }
 
 // newOrder sorts rows, of which an element may have several. Comments that answer one that
-// isn't there can't be reached in it.
+// isn't there can't be reached, so they aren't in it, and neither are places that are left of
+// comments where nothing hangs on them.
 func newOrder(rows []row, newest bool) *Order {
 	o := &Order{rows: rows, newest: newest}
 	slices.SortFunc(o.rows, func(a, b row) int {
@@ -55,41 +59,59 @@ func newOrder(rows []row, newest bool) *Order {
 		return c
 	})
 	o.rows = slices.CompactFunc(o.rows, func(a, b row) bool { return a.ID == b.ID })
+	if !newest {
+		o.thread()
+		return o
+	}
 	for _, r := range o.rows {
-		e := Entry{ID: r.ID, Time: r.Time}
-		if r.Parent == "" {
-			o.entries = append(o.entries, e)
-			continue
-		}
-		if o.replies == nil {
-			o.replies = map[id.ID][]Entry{}
-		}
-		o.replies[r.Parent] = append(o.replies[r.Parent], e)
+		o.entries = append(o.entries, Entry{ID: r.ID, Time: r.Time})
 	}
 	return o
 }
 
-// Len is how many elements there are, those of replies included when they can be reached.
-func (o *Order) Len() int {
-	n := len(o.entries)
-	if o.replies != nil {
-		for _, e := range o.entries {
-			n += o.under(e.ID)
-		}
+// thread reads off the rows what can be reached from the article down. Each comment answers
+// one, so each is met once, and those that answer one another in a circle are not met.
+func (o *Order) thread() {
+	under := map[id.ID][]row{}
+	for _, r := range o.rows {
+		under[r.Parent] = append(under[r.Parent], r)
 	}
-	return n
+	o.replies, o.depths = map[id.ID][]Entry{}, map[id.ID]int{}
+	o.entries = o.shown(under, "", 1)
 }
 
-// under counts the replies to a comment, and theirs. A comment is always younger in the
-// database than what it answers, so there is no circle; depth is bounded where comments
-// are written.
-func (o *Order) under(comment id.ID) int {
-	n := 0
-	for _, e := range o.replies[comment] {
-		n += 1 + o.under(e.ID)
+// shown is which of the comments that answer parent are shown, at a depth.
+func (o *Order) shown(under map[id.ID][]row, parent id.ID, depth int) []Entry {
+	var out []Entry
+	for _, r := range under[parent] {
+		replies := o.shown(under, r.ID, depth+1)
+		if r.Gone && len(replies) == 0 {
+			continue
+		}
+		out = append(out, Entry{ID: r.ID, Time: r.Time})
+		o.depths[r.ID] = depth
+		if len(replies) > 0 {
+			o.replies[r.ID] = replies
+		}
 	}
-	return n
+	return out
 }
+
+// Len is how many elements there are, comments at every depth.
+func (o *Order) Len() int {
+	if !o.newest {
+		return len(o.depths)
+	}
+	return len(o.entries)
+}
+
+// Shows says whether a comment can be reached from its article: it, and all above it, have
+// their places in the thread.
+func (o *Order) Shows(comment id.ID) bool { return o.depths[comment] > 0 }
+
+// Depth is how deep in its thread a comment is: 1 for one that answers the article itself, 0
+// for one that isn't shown.
+func (o *Order) Depth(comment id.ID) int { return o.depths[comment] }
 
 // Replies is how many comments answer a comment directly.
 func (o *Order) Replies(comment id.ID) int { return len(o.replies[comment]) }
@@ -182,9 +204,9 @@ func (s *Store) readRows(ctx context.Context, kind id.Kind, keys []OrderKey, row
 	if kind == id.Article {
 		found, err := find[Comment](ctx, s.db.Collection(comments),
 			append(in("articleId", keys), publicComments()...),
-			options.Find().SetProjection(bson.D{{Key: "articleId", Value: 1}, {Key: "parentId", Value: 1}, {Key: "createdAt", Value: 1}}))
+			options.Find().SetProjection(bson.D{{Key: "articleId", Value: 1}, {Key: "parentId", Value: 1}, {Key: "createdAt", Value: 1}, {Key: "status", Value: 1}}))
 		for _, c := range found {
-			rows[OrderKey(c.ArticleID)] = append(rows[OrderKey(c.ArticleID)], row{c.ID, c.ParentID, c.CreatedAt})
+			rows[OrderKey(c.ArticleID)] = append(rows[OrderKey(c.ArticleID)], row{c.ID, c.ParentID, c.CreatedAt, c.IsDeleted()})
 		}
 		return err
 	}

@@ -24,12 +24,14 @@ func TestThreadsAreCountedAsFarAsTheyCanBeReached(t *testing.T) {
 		replies map[id.ID]int
 	}{
 		"Nothing": {"nobody has said anything", nil, 0, nil, map[id.ID]int{"a": 0}},
-		"Flat":    {"oldest first, and equal times in the order of ids", []row{{"c", "", second(2)}, {"b", "", second(1)}, {"a", "", second(2)}}, 3, []id.ID{"b", "a", "c"}, map[id.ID]int{"a": 0}},
-		"Thread":  {"replies count for the article, only direct ones for a comment", []row{{"c", "b", second(3)}, {"a", "", second(1)}, {"b", "a", second(2)}, {"d", "a", second(4)}}, 4, []id.ID{"a"}, map[id.ID]int{"a": 2, "b": 1, "c": 0, "d": 0}},
-		"Orphan":  {"a reply to what isn't there can't be reached", []row{{"a", "", second(1)}, {"c", "gone", second(3)}}, 1, []id.ID{"a"}, map[id.ID]int{"a": 0}},
-		"Orphans": {"nor can replies to it", []row{{"a", "", second(1)}, {"c", "gone", second(3)}, {"d", "c", second(4)}, {"e", "d", second(5)}}, 1, []id.ID{"a"}, map[id.ID]int{"a": 0}},
-		"Circle":  {"nor can those that answer one another", []row{{"a", "", second(1)}, {"b", "c", second(2)}, {"c", "b", second(3)}}, 1, []id.ID{"a"}, map[id.ID]int{"a": 0}},
-		"Twice":   {"one row twice is one comment", []row{{"a", "", second(1)}, {"b", "a", second(2)}, {"a", "", second(1)}, {"b", "a", second(2)}}, 2, []id.ID{"a"}, map[id.ID]int{"a": 1}},
+		"Flat":    {"oldest first, and equal times in the order of ids", []row{{"c", "", second(2), false}, {"b", "", second(1), false}, {"a", "", second(2), false}}, 3, []id.ID{"b", "a", "c"}, map[id.ID]int{"a": 0}},
+		"Thread":  {"replies count for the article, only direct ones for a comment", []row{{"c", "b", second(3), false}, {"a", "", second(1), false}, {"b", "a", second(2), false}, {"d", "a", second(4), false}}, 4, []id.ID{"a"}, map[id.ID]int{"a": 2, "b": 1, "c": 0, "d": 0}},
+		"Orphan":  {"a reply to what isn't there can't be reached", []row{{"a", "", second(1), false}, {"c", "gone", second(3), false}}, 1, []id.ID{"a"}, map[id.ID]int{"a": 0}},
+		"Orphans": {"nor can replies to it", []row{{"a", "", second(1), false}, {"c", "gone", second(3), false}, {"d", "c", second(4), false}, {"e", "d", second(5), false}}, 1, []id.ID{"a"}, map[id.ID]int{"a": 0}},
+		"Circle":  {"nor can those that answer one another", []row{{"a", "", second(1), false}, {"b", "c", second(2), false}, {"c", "b", second(3), false}}, 1, []id.ID{"a"}, map[id.ID]int{"a": 0}},
+		"Gone":    {"what is left of a comment is shown for its answer", []row{{"a", "", second(1), true}, {"b", "a", second(2), false}}, 2, []id.ID{"a"}, map[id.ID]int{"a": 1}},
+		"Goner":   {"and for that alone", []row{{"a", "", second(1), true}, {"b", "a", second(2), true}, {"c", "", second(3), false}}, 1, []id.ID{"c"}, map[id.ID]int{"a": 0}},
+		"Twice":   {"one row twice is one comment", []row{{"a", "", second(1), false}, {"b", "a", second(2), false}, {"a", "", second(1), false}, {"b", "a", second(2), false}}, 2, []id.ID{"a"}, map[id.ID]int{"a": 1}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -62,7 +64,7 @@ func idsOf(p *Page) []id.ID {
 }
 
 func TestASliceTakesCursorsOfItsOwnOrderOnly(t *testing.T) {
-	o := newOrder([]row{{id.New(id.Comment), "", second(1)}, {id.New(id.Comment), "", second(2)}}, false)
+	o := newOrder([]row{{id.New(id.Comment), "", second(1), false}, {id.New(id.Comment), "", second(2), false}}, false)
 	first, err := NewSlice("art_x", "", Window{})
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +93,7 @@ func TestASliceTakesCursorsOfItsOwnOrderOnly(t *testing.T) {
 
 func TestAroundIsWhatLiesBesideAnArticle(t *testing.T) {
 	at := func(i id.ID, n int) *Article { return &Article{ID: i, PublishedAt: second(n)} }
-	o := newOrder([]row{{"a", "", second(1)}, {"b", "", second(2)}, {"c", "", second(2)}, {"d", "", second(3)}}, true)
+	o := newOrder([]row{{"a", "", second(1), false}, {"b", "", second(2), false}, {"c", "", second(2), false}, {"d", "", second(3), false}}, true)
 	cases := map[string]struct {
 		reason        string
 		article       *Article
@@ -141,6 +143,11 @@ func TestAnOrderSurvivesBeingWrittenDown(t *testing.T) {
 		}
 		if diff := cmp.Diff(o.replies, again.replies); diff != "" {
 			t.Errorf("replies: %s", diff)
+		}
+		if !o.newest {
+			if diff := cmp.Diff(o.depths, again.depths); diff != "" {
+				t.Errorf("depths: %s", diff)
+			}
 		}
 		if o.newest != again.newest || o.Len() != again.Len() || o.Len() != len(rows) {
 			t.Errorf("newest %t, %t; %d, %d of %d elements", o.newest, again.newest, o.Len(), again.Len(), len(rows))

@@ -220,6 +220,7 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 	check(t, Add(t.Context(), s, author))
 	check(t, Add(t.Context(), s, tag))
 	check(t, s.AddArticle(t.Context(), article))
+	check(t, s.AddComments(t.Context(), []*Comment{comment}))
 	owner := &Secret{Account: Account{ID: id.New(id.Account), Email: "owner", Role: access.Customer}}
 	session, letter := &Session{ID: id.New(id.Session), AccountID: owner.ID, EndsAt: second(100)}, &Letter{ID: id.New(id.Letter), NextAt: second(1), CreatedAt: second(100)}
 	check(t, s.AddAccount(t.Context(), owner))
@@ -284,8 +285,50 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 		"ChangeArticle": func(ctx context.Context) {
 			check(t, s.ChangeArticle(ctx, article, changedTo(article, func(*Article) {})))
 		},
-		"Relate":         func(ctx context.Context) { check(t, s.Relate(ctx, article.ID, nil)) },
-		"AddComments":    func(ctx context.Context) { check(t, s.AddComments(ctx, []*Comment{comment})) },
+		"Relate":      func(ctx context.Context) { check(t, s.Relate(ctx, article.ID, nil)) },
+		"AddComments": func(ctx context.Context) { check(t, s.AddComments(ctx, []*Comment{comment})) },
+		"AddComment": func(ctx context.Context) {
+			done(s.AddComment(ctx, &Comment{ID: id.New(id.Comment), ArticleID: article.ID, AccountID: owner.ID, Version: 1}))
+			gone := &Comment{ID: id.New(id.Comment), ArticleID: article.ID, AccountID: id.New(id.Account)}
+			if _, err := s.AddComment(ctx, gone); !problem.Is(err, problem.NotFound) {
+				t.Errorf("whose account has gone comments: %v", err)
+			}
+		},
+		"CommentNow": func(ctx context.Context) { done(s.CommentNow(ctx, comment.ID)) },
+		"ChangeComment": func(ctx context.Context) {
+			after := *comment
+			check(t, s.ChangeComment(ctx, comment, &after))
+			again := after
+			check(t, s.ChangeComment(ctx, &after, &again))
+		},
+		"ShownComments": func(ctx context.Context) {
+			done(s.ShownComments(ctx, []id.ID{comment.ID, id.New(id.Comment)}, s.Orders))
+		},
+		"Submissions": func(ctx context.Context) {
+			ctx, _ = access.Begin(ctx, access.Request{})
+			access.Become(ctx, access.Viewer{Account: owner.ID, Role: access.Customer})
+			done(s.Submissions(ctx, []id.ID{comment.ID, id.New(id.Comment)}))
+		},
+		"ListOwnComments": func(ctx context.Context) {
+			ctx, _ = access.Begin(ctx, access.Request{})
+			access.Become(ctx, access.Viewer{Account: owner.ID, Role: access.Customer})
+			list := func(w Window) (*List, error) { return s.ListOwnComments(ctx, w) }
+			for _, w := range windowsOf(list) {
+				l, err := list(w)
+				read(ctx, l, err)
+			}
+		},
+		"ListCommentQueue": func(ctx context.Context) {
+			ctx, _ = access.Begin(ctx, access.Request{})
+			access.Become(ctx, access.Viewer{Account: owner.ID, Role: access.Editor})
+			for _, statuses := range [][]CommentStatus{{CommentPending}, {CommentSpam, CommentHidden}} {
+				list := func(w Window) (*List, error) { return s.ListCommentQueue(ctx, statuses, w) }
+				for _, w := range windowsOf(list) {
+					l, err := list(w)
+					read(ctx, l, err)
+				}
+			}
+		},
 		"Due":            func(ctx context.Context) { done(s.Due(ctx, second(0))) },
 		"NextDue":        func(ctx context.Context) { _, _, err := s.NextDue(ctx); check(t, err) },
 		"Imported":       func(ctx context.Context) { done(s.Imported(ctx)) },

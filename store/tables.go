@@ -46,7 +46,7 @@ func (s *Store) makeTables() tables {
 			return int64(200 + len(t.Slug) + 2*len(t.Name) + len(t.Description))
 		}),
 		comments: byID(s, comments, id.Comment, func(c *Comment) id.ID { return c.ID }, func(c *Comment) int64 {
-			return int64(250 + len(c.AuthorName) + len(c.BodyHTML))
+			return int64(400 + len(c.AuthorName) + len(c.BodyHTML) + len(c.BodyMarkdown))
 		}),
 		accounts: byID(s, accounts, id.Account, func(a *Account) id.ID { return a.ID }, func(a *Account) int64 {
 			return int64(250 + len(a.Email) + len(a.Name))

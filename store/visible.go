@@ -6,6 +6,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"stoa/access"
+	"stoa/id"
 )
 
 // Who may see what, each rule twice: as a predicate, which what was read by id is held
@@ -44,10 +45,19 @@ func deskOf(v access.Viewer, statuses []Status, own bool) (filter bson.D, ok boo
 	return bson.D{}, false
 }
 
-// Public says whether everyone may see c who may see its article.
+// Public says whether c has a place in its thread. Everyone may see it who may see its
+// article, unless what it answers isn't shown: see Order.Shows.
 func (c *Comment) Public() bool { return c.Visible }
 
 func publicComments() bson.D { return bson.D{{Key: "visible", Value: true}} }
+
+// VisibleTo says whether v may see x, whatever its status: the owner and editors.
+func (x *Submission) VisibleTo(v access.Viewer) bool {
+	return v.Is(x.AccountID) || v.May(access.Editor)
+}
+
+// submissionsOf is what an account has written: nobody's is "", which no document has.
+func submissionsOf(account id.ID) bson.D { return bson.D{{Key: "accountId", Value: account}} }
 
 // VisibleTo says whether v may see a: the owner and administrators.
 func (a *Account) VisibleTo(v access.Viewer) bool { return v.Is(a.ID) || v.May(access.Admin) }

@@ -60,6 +60,17 @@ func TestPredicatesAndFiltersAgree(t *testing.T) {
 		agree(t, r, s, n, comments, publicComments(), func(i id.ID) *Comment {
 			return &Comment{ID: i, Visible: rapid.Bool().Draw(r, "visible")}
 		}, (*Comment).Public, seenSome, seenLess)
+		mine := submissionsOf(v.Account)
+		if v.May(access.Editor) {
+			mine = bson.D{}
+		}
+		agree(t, r, s, n, comments, mine, func(i id.ID) *Comment {
+			c := &Comment{ID: i, Visible: rapid.Bool().Draw(r, "visible")}
+			if rapid.Bool().Draw(r, "of an account") {
+				c.AccountID = owner.Draw(r, "owner")
+			}
+			return c
+		}, func(c *Comment) bool { return (*Submission)(c).VisibleTo(v) }, seenSome, seenLess)
 		agree(t, r, s, n, accounts, accountsVisibleTo(v), func(i id.ID) *Account {
 			if rapid.Bool().Draw(r, "one of the people") {
 				i = owner.Draw(r, "account")

@@ -24,6 +24,22 @@ type Window struct {
 	After, Before *string
 }
 
+// Name tells w from other windows.
+func (w Window) Name() string {
+	name := ""
+	for _, n := range []*int{w.First, w.Last} {
+		if name += "/"; n != nil {
+			name += strconv.Itoa(*n)
+		}
+	}
+	for _, cursor := range []*string{w.After, w.Before} {
+		if name += "/"; cursor != nil {
+			name += strconv.Quote(*cursor)
+		}
+	}
+	return name
+}
+
 // Entry is an element's place in a list: the value by which the list is ordered, and the
 // id that decides between equals.
 type Entry struct {

@@ -76,7 +76,14 @@ var ways = map[string]string{
 	"AccountEdge":       `{ accounts { edges { %s } } }`,
 	"SessionConnection": `{ viewer { sessions { %s } } }`,
 	"SessionEdge":       `{ viewer { sessions { edges { %s } } } }`,
-	"AccountError":      `mutation { accountVerify(input: {token: "wrong"}) { userErrors { %s } } }`,
+
+	// The owner has written one, which waits.
+	"Submission":           `{ viewer { comments { nodes { %s } } } }`,
+	"SubmissionConnection": `{ viewer { comments { %s } } }`,
+	"SubmissionEdge":       `{ viewer { comments { edges { %s } } } }`,
+	"CommentError":         `mutation { commentDelete(input: {id: "com_01k9v6v0mvf5ts2c5zr0h4m8qd"}) { userErrors { %s } } }`,
+
+	"AccountError": `mutation { accountVerify(input: {token: "wrong"}) { userErrors { %s } } }`,
 }
 
 // given are the values of arguments and of the fields of their input objects: by their
@@ -90,7 +97,8 @@ var given = map[string]string{
 	"ArticleWhere.tag": `"ink"`, "ArticleWhere.author": `"ada"`, "ArticleWhere.ids": `["<article press>"]`,
 	"ArticleWhere.publishedAfter": `"2026-05-01T00:00:00Z"`, "ArticleWhere.publishedBefore": `"2026-05-01T00:00:00Z"`,
 	"ArticleOrder.field": "TITLE", "ArticleOrder.direction": "ASC",
-	"AccountWhere.email": `"owner@example.org"`, "AccountWhere.role": "CUSTOMER",
+	"Viewer.commentQueue.status": "[PENDING]",
+	"AccountWhere.email":         `"owner@example.org"`, "AccountWhere.role": "CUSTOMER",
 }
 
 // things are one of each kind in each state, asked for by their ids.
@@ -108,6 +116,9 @@ var things = []struct{ what, typeName, id string }{
 	{"a hidden comment", "Comment", "<comment Moritz>"},
 	{"an answer to a hidden comment", "Comment", "<comment Nora>"},
 	{"a comment on a draft", "Comment", "<comment Quentin>"},
+	{"a deleted comment with an answer", "Comment", "<comment deleted>"},
+	{"a deleted comment without", "Comment", "<comment gone>"},
+	{"a comment of the owner's that waits", "Comment", "<comment waiting>"},
 	{"the owner's account", "Account", "<account owner>"},
 	{"the session that the owner asks by", "Session", "<session owner>"},
 	{"another session of the owner", "Session", "<session spare>"},
@@ -169,9 +180,41 @@ func byCode(kind store.CodeKind, format string) func(*testing.T, *stoatest.Stoa,
 	}
 }
 
+// comment is an id of a comment that the target has written, with a status.
+func comment(status store.CommentStatus, format string) func(*testing.T, *stoatest.Stoa, stoatest.Person, stoatest.Person) string {
+	return func(t *testing.T, s *stoatest.Stoa, _, target stoatest.Person) string {
+		return fmt.Sprintf(format, says(t, s, target, status))
+	}
+}
+
+// says stores a comment of somebody's on the article press.
+func says(t testing.TB, s *stoatest.Stoa, who stoatest.Person, status store.CommentStatus) id.ID {
+	t.Helper()
+	press, err := s.Store.ArticleBySlug(t.Context(), "press")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &store.Comment{
+		ID: id.New(id.Comment), ArticleID: press.ID, AccountID: who.ID, AuthorName: who.Name, BodyMarkdown: "Hello.", BodyHTML: "<p>Hello.</p>\n",
+		CreatedAt: time.Now().UTC().Truncate(time.Millisecond), Status: status, Visible: status == store.CommentVisible, Version: 1,
+	}
+	if _, err := s.Store.AddComment(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	return c.ID
+}
+
 const another = "seven old lanterns" // password
 
 var changes = []change{
+	{"commentAdd", "", takes(`articleId: "<article press>", bodyMarkdown: "Hello."`)},
+	{"commentAdd", "about a draft", takes(`articleId: "<article unfinished>", bodyMarkdown: "Hello."`)},
+	{"commentUpdate", "the owner's", comment(store.CommentVisible, `id: "%s", bodyMarkdown: "Goodbye."`)},
+	{"commentUpdate", "one of the owner's that waits", comment(store.CommentPending, `id: "%s", bodyMarkdown: "Goodbye."`)},
+	{"commentDelete", "the owner's", comment(store.CommentVisible, `id: "%s"`)},
+	{"commentDelete", "one of the owner's that is hidden", comment(store.CommentHidden, `id: "%s"`)},
+	{"commentModerate", "one of the owner's that waits", comment(store.CommentPending, `id: "%s", action: APPROVE`)},
+	{"commentModerate", "the owner's", comment(store.CommentVisible, `id: "%s", action: HIDE`)},
 	{"accountRegister", "", takes(`email: "new.%s", password: "`+another+`", name: "New"`, targetEmail)},
 	{"accountRegister", "the owner's address", takes(`email: "%s", password: "`+another+`", name: "New"`, targetEmail)},
 	{"accountVerify", "", byCode(store.VerifyCode, `token: "%s"`)},
@@ -269,6 +312,8 @@ func openMatrix(t *testing.T) *matrix {
 		m.known.call(string(p.Session), "session "+name)
 	}
 	owner := m.people["owner"]
+	m.known.call(string(says(t, m.s, owner, store.CommentPending)), "comment waiting")
+	m.deleted(t)
 	spare, _ := m.s.SignIn(t, owner.Account)
 	ended, _ := m.s.SignIn(t, owner.Account)
 	m.known.call(string(spare), "session spare")
@@ -278,6 +323,21 @@ func openMatrix(t *testing.T) *matrix {
 	check(t, m.s.Store.EndSessions(t.Context(), slices.DeleteFunc(there, func(x *store.Session) bool { return x.ID != ended })))
 	check(t, m.s.Store.NoteUses(t.Context(), map[id.ID]time.Time{owner.Session: time.Now()}, time.Minute))
 	return m
+}
+
+// deleted makes two comments of which only their places are left: one has an answer.
+func (m *matrix) deleted(t *testing.T) {
+	t.Helper()
+	press, err := m.s.Store.ArticleBySlug(t.Context(), "press")
+	check(t, err)
+	add := func(name string, parent id.ID, status store.CommentStatus) id.ID {
+		c := &store.Comment{ID: id.New(id.Comment), ArticleID: press.ID, ParentID: parent, CreatedAt: time.Now(), Status: status, Visible: true, Version: 1}
+		check(t, m.s.Store.AddComments(t.Context(), []*store.Comment{c}))
+		m.known.call(string(c.ID), "comment "+name)
+		return c.ID
+	}
+	add("answer", add("deleted", "", store.CommentDeleted), store.CommentVisible)
+	add("gone", "", store.CommentDeleted)
 }
 
 // objects are the types that have fields, in the order of the schema.
@@ -560,8 +620,35 @@ func (m *matrix) state(t *testing.T, people ...stoatest.Person) string {
 		sessions, err := m.s.Store.SessionsUnder(t.Context(), p.ID)
 		check(t, err)
 		fmt.Fprintf(&text, "%+v with %d sessions\n", *secret, len(sessions))
+		for _, x := range written(t, m.s, p) {
+			fmt.Fprintf(&text, "%+v\n", *x)
+		}
 	}
 	return text.String()
+}
+
+// written is what somebody has written, the newest first, at most a page.
+func written(t testing.TB, s *stoatest.Stoa, who stoatest.Person) []*store.Submission {
+	t.Helper()
+	ctx, _ := access.Begin(t.Context(), access.Request{})
+	access.Become(ctx, access.Viewer{Account: who.ID, Role: who.Role})
+	l, err := s.Store.ListOwnComments(ctx, store.Window{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := l.Page(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []id.ID
+	for _, e := range p.Entries {
+		ids = append(ids, e.ID)
+	}
+	found, err := s.Store.Submissions(ctx, ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
 }
 
 // compare holds the rows against the file.

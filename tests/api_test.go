@@ -47,7 +47,7 @@ import (
 // Ids and cursors have names, in requests as in answers: <article press>, <author ada>,
 // <tag ink>, <comment Ines>, <account ada>, <session ada>, and <cursor 1> for the first
 // cursor that a file's answers show; so with <token 1>, and with <account 1> and <session 1>
-// for those that have just been made. <101 ids> is a list of so many that nothing has. In a
+// for those that have just been made, and <comment 1>. <101 ids> is a list of so many that nothing has. In a
 // request, <code verify ada@example.org> is the code of the newest mail of a kind to an
 // address. <time> is a time since the test began, <address> where a request comes from, and
 // <seconds> how long to wait.
@@ -334,6 +334,8 @@ func makes(key, text string) (what string, ok bool) {
 		return "account", true
 	case key == "id" && id.ID(text).Kind() == id.Session:
 		return "session", true
+	case key == "id" && id.ID(text).Kind() == id.Comment:
+		return "comment", true
 	}
 	return "", false
 }

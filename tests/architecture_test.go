@@ -34,7 +34,7 @@ var mayImport = map[string][]string{
 	"graph/generated":    {"access", "account", "blog", "dataloader", "graph/scalar", "id", "problem", "store"},
 	"graph/scalar":       {"id", "problem"},
 	"dataloader":         {"access", "id", "problem", "search", "store", "store/cache"},
-	"blog":               {"access", "blog/markdown", "id", "problem", "search", "store"},
+	"blog":               {"access", "blog/markdown", "id", "problem", "rate", "search", "store"},
 	"blog/markdown":      {},
 	"feed":               {"blog", "id", "problem", "store"},
 	"store":              {"access", "id", "problem", "store/bus", "store/cache"},

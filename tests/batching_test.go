@@ -526,6 +526,13 @@ func manyThings(t *testing.T) (*stoatest.Stoa, walker) {
 		slices.Sort(w.ids[name])
 	}
 	check(t, s.Blog.Index(t.Context())) // else the first search would read all texts
+	for _, i := range w.ids["Comment"] {
+		before, err := s.Store.CommentNow(t.Context(), id.ID(i))
+		check(t, err)
+		after, at := *before, before.CreatedAt.Add(time.Minute)
+		after.EditedAt = &at
+		check(t, s.Store.ChangeComment(t.Context(), before, &after))
+	}
 	for _, d := range w.things() {
 		if len(w.ids[d.Name]) < many {
 			t.Fatalf("there are %d of %s: let writeMany write %d", len(w.ids[d.Name]), d.Name, many)

@@ -12,6 +12,8 @@ import (
 
 	"stoa/access"
 	"stoa/blog"
+	"stoa/id"
+	"stoa/store"
 	"stoa/tests/stoatest"
 )
 
@@ -277,4 +279,12 @@ func writeThreads(t *testing.T, s *stoatest.Stoa) {
 		return all
 	}
 	check(t, importing.Comments(t.Context(), batch[0].Slug, say(5, say(4, nil))))
+	slugs, err := s.Store.TakenSlugs(t.Context())
+	check(t, err)
+	for i := range 11 {
+		_, err := s.Store.AddComment(t.Context(), &store.Comment{
+			ID: id.New(id.Comment), ArticleID: slugs[batch[0].Slug], AccountID: admin.ID, Status: store.CommentPending, CreatedAt: at.Add(time.Duration(i/3) * time.Second), Version: 1,
+		})
+		check(t, err)
+	}
 }

@@ -35,9 +35,11 @@ import (
 var mayLook = map[string][]string{
 	"gateway/graphql.go": {"Begin"},
 	"gateway/socket.go":  {"Begin"},
-	"graph/refused.go":   {"Require"},                   // the directive @auth
-	"store/accounts.go":  {"ViewerFrom", "MarkPrivate"}, // who may see which account and session
-	"store/order.go":     {"MarkPrivate"},               // the list of an account's sessions
+	"graph/refused.go":   {"Require"},                              // the directive @auth
+	"store/accounts.go":  {"ViewerFrom", "MarkPrivate"},            // who may see which account and session
+	"store/order.go":     {"MarkPrivate"},                          // the list of an account's sessions
+	"store/comments.go":  {"ViewerFrom", "Require", "MarkPrivate"}, // who may see what isn't shown
+	"blog/comment.go":    {"Require", "ClientFrom"},                // who writes, changes and moderates
 	"account":            {"ViewerFrom", "Require", "ClientFrom", "ByCookie", "CookiesFrom", "Become", "Keep"},
 }
 
@@ -56,6 +58,7 @@ var knows = map[string][]string{
 	"SecretOf":      {"account"},
 	"SecretByEmail": {"account"},
 	"SessionsUnder": {"account"},
+	"CommentNow":    {"blog"},
 	"ctx.Value":     {"access", "dataloader", "gateway", "store/cache"}, // under keys of their own
 }
 

@@ -87,8 +87,8 @@ func (w writer) data(t testing.TB, s *stoatest.Stoa, out any, query string, vari
 	check(t, json.Unmarshal(a.Data, out))
 }
 
-// written is what mutations of articles answer.
-type written struct {
+// wrote is what mutations of articles answer.
+type wrote struct {
 	Article, Current *struct {
 		ID, Slug, Title, Status string
 		Version                 int
@@ -104,7 +104,7 @@ type written struct {
 	}
 }
 
-func (w written) code() string {
+func (w wrote) code() string {
 	if len(w.UserErrors) == 0 {
 		return ""
 	}
@@ -114,14 +114,14 @@ func (w written) code() string {
 const articleSelection = `{ id slug title status version publishedAt author { id slug name } authors { id slug } tags { id slug } }`
 
 // do sends one mutation of an article; "" in the input's values stays out of it.
-func (w writer) do(t testing.TB, s *stoatest.Stoa, mutation string, input map[string]any) written {
+func (w writer) do(t testing.TB, s *stoatest.Stoa, mutation string, input map[string]any) wrote {
 	t.Helper()
 	out, err := w.try(s, mutation, input)
 	check(t, err)
 	return out
 }
 
-func (w writer) try(s *stoatest.Stoa, mutation string, input map[string]any) (written, error) {
+func (w writer) try(s *stoatest.Stoa, mutation string, input map[string]any) (wrote, error) {
 	more := ""
 	switch mutation {
 	case "articleCreate":
@@ -134,12 +134,12 @@ func (w writer) try(s *stoatest.Stoa, mutation string, input map[string]any) (wr
 	kind := strings.ToUpper(mutation[:1]) + mutation[1:]
 	a, err := w.ask(s, fmt.Sprintf(`mutation ($in: %sInput!) { out: %s(input: $in) { article %s %s userErrors { code message path } } }`, kind, mutation, articleSelection, more), map[string]any{"in": input})
 	if err != nil {
-		return written{}, err
+		return wrote{}, err
 	}
 	if len(a.Errors) > 0 {
-		return written{}, fmt.Errorf("%s as %s: %s", mutation, w.name, a.Raw)
+		return wrote{}, fmt.Errorf("%s as %s: %s", mutation, w.name, a.Raw)
 	}
-	var out struct{ Out written }
+	var out struct{ Out wrote }
 	return out.Out, json.Unmarshal(a.Data, &out)
 }
 
@@ -329,7 +329,7 @@ func TestFiveEqualCreatesMakeOneArticle(t *testing.T) {
 	input := map[string]any{"title": "Once", "bodyMarkdown": "Only.", "idempotencyKey": rand.Text()}
 	ids := map[string]bool{}
 	for range 2 {
-		for _, got := range together(t, 5, func(int) (written, error) { return owner.try(s, "articleCreate", input) }) {
+		for _, got := range together(t, 5, func(int) (wrote, error) { return owner.try(s, "articleCreate", input) }) {
 			if got.Article == nil || got.Article.Slug != "once" || len(got.Warnings) > 0 || got.Article.Author == nil || got.Article.Author.Name != "Owner" {
 				t.Fatalf("%+v", got)
 			}
@@ -356,9 +356,9 @@ func TestFiveEqualCreatesMakeOneArticle(t *testing.T) {
 }
 
 // together calls do n times at once.
-func together(t *testing.T, n int, do func(i int) (written, error)) []written {
+func together(t *testing.T, n int, do func(i int) (wrote, error)) []wrote {
 	t.Helper()
-	out, errs := make([]written, n), make([]error, n)
+	out, errs := make([]wrote, n), make([]error, n)
 	var all sync.WaitGroup
 	for i := range n {
 		all.Go(func() { out[i], errs[i] = do(i) })
@@ -374,7 +374,7 @@ func TestOfArticlesWithOneSlugEachGetsItsOwn(t *testing.T) {
 	s := stoatest.Start(t, nil)
 	owner := enter(t, s, "owner", access.Author)
 	slugs, warned := map[string]bool{}, 0
-	for _, got := range together(t, 5, func(int) (written, error) {
+	for _, got := range together(t, 5, func(int) (wrote, error) {
 		return owner.try(s, "articleCreate", map[string]any{"title": "The same title!"})
 	}) {
 		if got.Article == nil {
@@ -419,7 +419,7 @@ func TestOfTwoUpdatesOfOneVersionOneWins(t *testing.T) {
 	owner, editor := enter(t, s, "owner", access.Author), enter(t, s, "editor", access.Editor)
 	a := owner.do(t, s, "articleCreate", map[string]any{"title": "First", "bodyMarkdown": "One\n\nTwo"}).Article
 	won, lost := 0, 0
-	for _, got := range together(t, 4, func(i int) (written, error) {
+	for _, got := range together(t, 4, func(i int) (wrote, error) {
 		return []writer{owner, editor}[i%2].try(s, "articleUpdate", map[string]any{"id": a.ID, "expectedVersion": a.Version, "title": fmt.Sprint("Title ", i), "bodyMarkdown": fmt.Sprint("One\n\nThree ", i)})
 	}) {
 		switch {

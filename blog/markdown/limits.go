@@ -46,6 +46,8 @@ func (r refusal) Error() string { return r.why }
 // guard is a parser.Context that adds up what parsing one text costs.
 type guard struct {
 	parser.Context
+	most    int // work
+	nesting int // blocks open at once
 	work    int
 	escaped int      // \| seen in tables so far
 	leaf    ast.Node // the block whose inline content is being parsed
@@ -53,7 +55,7 @@ type guard struct {
 }
 
 func newGuard(source []byte) *guard {
-	g := &guard{Context: parser.NewContext()}
+	g := &guard{Context: parser.NewContext(), most: maxWork, nesting: maxNesting}
 	// Each reference to a footnote walks the list of all footnotes: 5,000 of each took 140 ms.
 	notes := bytes.Count(source, []byte("[^"))
 	g.spend(2*notes*notes, "it has too many footnotes")
@@ -64,15 +66,15 @@ func newGuard(source []byte) *guard {
 // "the text is too complex: ".
 func (g *guard) spend(cost int, why string) {
 	g.work += cost
-	if g.work > maxWork {
+	if g.work > g.most {
 		panic(refusal{"the text is too complex: " + why})
 	}
 }
 
 // SetOpenedBlocks implements parser.Context.
 func (g *guard) SetOpenedBlocks(blocks []parser.Block) {
-	if len(blocks) > maxNesting {
-		panic(refusal{fmt.Sprintf("quotes and lists are nested more than %d deep", maxNesting)})
+	if len(blocks) > g.nesting {
+		panic(refusal{fmt.Sprintf("quotes and lists are nested more than %d deep", g.nesting)})
 	}
 	g.Context.SetOpenedBlocks(blocks)
 }

@@ -113,17 +113,7 @@ var engine = goldmark.New(
 
 // toHTML runs goldmark under the guards of limits.go.
 func toHTML(source []byte) (out []byte, err error) {
-	defer func() {
-		switch cause := recover().(type) {
-		case nil:
-		case refusal:
-			err = cause
-		default:
-			// An input that uncovers a bug in the parser must not end an import of
-			// hundreds of files, so it is reported as this text's own failure.
-			err = fmt.Errorf("the Markdown parser failed on this text: %v", cause)
-		}
-	}()
+	defer recovered(&err)
 	g := newGuard(source)
 	doc := engine.Parser().Parse(guardedReader{text.NewReader(source), g}, parser.WithContext(g))
 	var b bytes.Buffer
@@ -131,6 +121,19 @@ func toHTML(source []byte) (out []byte, err error) {
 		return nil, fmt.Errorf("render HTML: %w", err)
 	}
 	return b.Bytes(), nil
+}
+
+// recovered makes an error of what stopped the parser. It is to be deferred.
+func recovered(err *error) {
+	switch cause := recover().(type) {
+	case nil:
+	case refusal:
+		*err = cause
+	default:
+		// An input that uncovers a bug in the parser must not end an import of
+		// hundreds of files, so it is reported as this text's own failure.
+		*err = fmt.Errorf("the Markdown parser failed on this text: %v", cause)
+	}
 }
 
 // headingIDs reads the ids that Hugo, Zola and Pandoc let authors put after a heading:

@@ -43,6 +43,7 @@ type ResolverRoot interface {
 	Mutation() MutationResolver
 	Query() QueryResolver
 	Session() SessionResolver
+	Submission() SubmissionResolver
 	Tag() TagResolver
 	Viewer() ViewerResolver
 }
@@ -258,10 +259,18 @@ type ComplexityRoot struct {
 		AuthorName func(childComplexity int) int
 		BodyHTML   func(childComplexity int) int
 		CreatedAt  func(childComplexity int) int
+		Depth      func(childComplexity int) int
+		EditedAt   func(childComplexity int) int
 		ID         func(childComplexity int) int
+		IsDeleted  func(childComplexity int) int
 		Parent     func(childComplexity int) int
 		Replies    func(childComplexity int, first *int, after *string, last *int, before *string) int
 		ReplyCount func(childComplexity int) int
+	}
+
+	CommentAddPayload struct {
+		Submission func(childComplexity int) int
+		UserErrors func(childComplexity int) int
 	}
 
 	CommentConnection struct {
@@ -271,9 +280,31 @@ type ComplexityRoot struct {
 		PageInfo func(childComplexity int) int
 	}
 
+	CommentDeletePayload struct {
+		Submission func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
 	CommentEdge struct {
 		Cursor func(childComplexity int) int
 		Node   func(childComplexity int) int
+	}
+
+	CommentError struct {
+		Code       func(childComplexity int) int
+		Message    func(childComplexity int) int
+		Path       func(childComplexity int) int
+		RetryAfter func(childComplexity int) int
+	}
+
+	CommentModeratePayload struct {
+		Submission func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
+	CommentUpdatePayload struct {
+		Submission func(childComplexity int) int
+		UserErrors func(childComplexity int) int
 	}
 
 	Count struct {
@@ -334,6 +365,10 @@ type ComplexityRoot struct {
 		AuthorCreate           func(childComplexity int, input blog.NewAuthor) int
 		AuthorMerge            func(childComplexity int, input blog.Merge) int
 		AuthorUpdate           func(childComplexity int, input blog.AuthorUpdate) int
+		CommentAdd             func(childComplexity int, input blog.CommentAdd) int
+		CommentDelete          func(childComplexity int, input blog.CommentDelete) int
+		CommentModerate        func(childComplexity int, input blog.CommentModerate) int
+		CommentUpdate          func(childComplexity int, input blog.CommentUpdate) int
 		EmailChangeConfirm     func(childComplexity int, input account.Coming) int
 		EmailChangeRequest     func(childComplexity int, input account.EmailRequest) int
 		ImageUpload            func(childComplexity int, input ImageUploadInput) int
@@ -466,6 +501,32 @@ type ComplexityRoot struct {
 		UserErrors func(childComplexity int) int
 	}
 
+	Submission struct {
+		Article       func(childComplexity int) int
+		AuthorName    func(childComplexity int) int
+		BodyHTML      func(childComplexity int) int
+		BodyMarkdown  func(childComplexity int) int
+		Comment       func(childComplexity int) int
+		CreatedAt     func(childComplexity int) int
+		EditableUntil func(childComplexity int) int
+		EditedAt      func(childComplexity int) int
+		ID            func(childComplexity int) int
+		State         func(childComplexity int) int
+		Version       func(childComplexity int) int
+	}
+
+	SubmissionConnection struct {
+		Count    func(childComplexity int, max int) int
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	SubmissionEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
 	Tag struct {
 		ArticleCount func(childComplexity int) int
 		Articles     func(childComplexity int, first *int, after *string, last *int, before *string) int
@@ -506,6 +567,8 @@ type ComplexityRoot struct {
 
 	Viewer struct {
 		Account         func(childComplexity int) int
+		CommentQueue    func(childComplexity int, first *int, after *string, last *int, before *string, status []store.CommentStatus) int
+		Comments        func(childComplexity int, first *int, after *string, last *int, before *string) int
 		DeletedArticles func(childComplexity int, first *int, after *string, last *int, before *string) int
 		Drafts          func(childComplexity int, first *int, after *string, last *int, before *string) int
 		Queue           func(childComplexity int, status []store.Status, first *int, after *string, last *int, before *string) int
@@ -548,6 +611,7 @@ type AuthorResolver interface {
 type CommentResolver interface {
 	Article(ctx context.Context, obj *store.Comment) (*store.Article, error)
 	Parent(ctx context.Context, obj *store.Comment) (*store.Comment, error)
+	Depth(ctx context.Context, obj *store.Comment) (int, error)
 
 	ReplyCount(ctx context.Context, obj *store.Comment) (int, error)
 	Replies(ctx context.Context, obj *store.Comment, first *int, after *string, last *int, before *string) (*dataloader.Connection[store.Comment], error)
@@ -571,6 +635,10 @@ type MutationResolver interface {
 	TagCreate(ctx context.Context, input blog.NewTag) (*TagCreatePayload, error)
 	TagUpdate(ctx context.Context, input blog.TagUpdate) (*TagUpdatePayload, error)
 	TagMerge(ctx context.Context, input blog.Merge) (*TagMergePayload, error)
+	CommentAdd(ctx context.Context, input blog.CommentAdd) (*CommentAddPayload, error)
+	CommentUpdate(ctx context.Context, input blog.CommentUpdate) (*CommentUpdatePayload, error)
+	CommentDelete(ctx context.Context, input blog.CommentDelete) (*CommentDeletePayload, error)
+	CommentModerate(ctx context.Context, input blog.CommentModerate) (*CommentModeratePayload, error)
 	AccountRegister(ctx context.Context, input account.Registration) (*AccountRegisterPayload, error)
 	AccountVerify(ctx context.Context, input account.Coming) (*AccountVerifyPayload, error)
 	AccountUpdate(ctx context.Context, input account.Update) (*AccountUpdatePayload, error)
@@ -605,6 +673,12 @@ type QueryResolver interface {
 type SessionResolver interface {
 	LastUsedAt(ctx context.Context, obj *store.Session) (*time.Time, error)
 }
+type SubmissionResolver interface {
+	Comment(ctx context.Context, obj *store.Submission) (*store.Comment, error)
+	Article(ctx context.Context, obj *store.Submission) (*store.Article, error)
+
+	EditableUntil(ctx context.Context, obj *store.Submission) (*time.Time, error)
+}
 type TagResolver interface {
 	ArticleCount(ctx context.Context, obj *store.Tag) (int, error)
 	Articles(ctx context.Context, obj *store.Tag, first *int, after *string, last *int, before *string) (*dataloader.Connection[store.Article], error)
@@ -616,6 +690,8 @@ type ViewerResolver interface {
 	Drafts(ctx context.Context, obj *access.Viewer, first *int, after *string, last *int, before *string) (*dataloader.Connection[store.Article], error)
 	Queue(ctx context.Context, obj *access.Viewer, status []store.Status, first *int, after *string, last *int, before *string) (*dataloader.Connection[store.Article], error)
 	DeletedArticles(ctx context.Context, obj *access.Viewer, first *int, after *string, last *int, before *string) (*dataloader.Connection[store.Article], error)
+	Comments(ctx context.Context, obj *access.Viewer, first *int, after *string, last *int, before *string) (*dataloader.Connection[store.Submission], error)
+	CommentQueue(ctx context.Context, obj *access.Viewer, first *int, after *string, last *int, before *string, status []store.CommentStatus) (*dataloader.Connection[store.Submission], error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -1413,12 +1489,30 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Comment.CreatedAt(childComplexity), true
+	case "Comment.depth":
+		if e.ComplexityRoot.Comment.Depth == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Comment.Depth(childComplexity), true
+	case "Comment.editedAt":
+		if e.ComplexityRoot.Comment.EditedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Comment.EditedAt(childComplexity), true
 	case "Comment.id":
 		if e.ComplexityRoot.Comment.ID == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Comment.ID(childComplexity), true
+	case "Comment.isDeleted":
+		if e.ComplexityRoot.Comment.IsDeleted == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Comment.IsDeleted(childComplexity), true
 	case "Comment.parent":
 		if e.ComplexityRoot.Comment.Parent == nil {
 			break
@@ -1442,6 +1536,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Comment.ReplyCount(childComplexity), true
+
+	case "CommentAddPayload.submission":
+		if e.ComplexityRoot.CommentAddPayload.Submission == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CommentAddPayload.Submission(childComplexity), true
+	case "CommentAddPayload.userErrors":
+		if e.ComplexityRoot.CommentAddPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CommentAddPayload.UserErrors(childComplexity), true
 
 	case "CommentConnection.count":
 		if e.ComplexityRoot.CommentConnection.Count == nil {
@@ -1473,6 +1580,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.CommentConnection.PageInfo(childComplexity), true
 
+	case "CommentDeletePayload.submission":
+		if e.ComplexityRoot.CommentDeletePayload.Submission == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CommentDeletePayload.Submission(childComplexity), true
+	case "CommentDeletePayload.userErrors":
+		if e.ComplexityRoot.CommentDeletePayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CommentDeletePayload.UserErrors(childComplexity), true
+
 	case "CommentEdge.cursor":
 		if e.ComplexityRoot.CommentEdge.Cursor == nil {
 			break
@@ -1485,6 +1605,57 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.CommentEdge.Node(childComplexity), true
+
+	case "CommentError.code":
+		if e.ComplexityRoot.CommentError.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CommentError.Code(childComplexity), true
+	case "CommentError.message":
+		if e.ComplexityRoot.CommentError.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CommentError.Message(childComplexity), true
+	case "CommentError.path":
+		if e.ComplexityRoot.CommentError.Path == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CommentError.Path(childComplexity), true
+	case "CommentError.retryAfter":
+		if e.ComplexityRoot.CommentError.RetryAfter == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CommentError.RetryAfter(childComplexity), true
+
+	case "CommentModeratePayload.submission":
+		if e.ComplexityRoot.CommentModeratePayload.Submission == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CommentModeratePayload.Submission(childComplexity), true
+	case "CommentModeratePayload.userErrors":
+		if e.ComplexityRoot.CommentModeratePayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CommentModeratePayload.UserErrors(childComplexity), true
+
+	case "CommentUpdatePayload.submission":
+		if e.ComplexityRoot.CommentUpdatePayload.Submission == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CommentUpdatePayload.Submission(childComplexity), true
+	case "CommentUpdatePayload.userErrors":
+		if e.ComplexityRoot.CommentUpdatePayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CommentUpdatePayload.UserErrors(childComplexity), true
 
 	case "Count.isExact":
 		if e.ComplexityRoot.Count.IsExact == nil {
@@ -1799,6 +1970,50 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.AuthorUpdate(childComplexity, args["input"].(blog.AuthorUpdate)), true
+	case "Mutation.commentAdd":
+		if e.ComplexityRoot.Mutation.CommentAdd == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_commentAdd_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CommentAdd(childComplexity, args["input"].(blog.CommentAdd)), true
+	case "Mutation.commentDelete":
+		if e.ComplexityRoot.Mutation.CommentDelete == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_commentDelete_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CommentDelete(childComplexity, args["input"].(blog.CommentDelete)), true
+	case "Mutation.commentModerate":
+		if e.ComplexityRoot.Mutation.CommentModerate == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_commentModerate_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CommentModerate(childComplexity, args["input"].(blog.CommentModerate)), true
+	case "Mutation.commentUpdate":
+		if e.ComplexityRoot.Mutation.CommentUpdate == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_commentUpdate_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CommentUpdate(childComplexity, args["input"].(blog.CommentUpdate)), true
 	case "Mutation.emailChangeConfirm":
 		if e.ComplexityRoot.Mutation.EmailChangeConfirm == nil {
 			break
@@ -2427,6 +2642,116 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SessionsRevokeOthersPayload.UserErrors(childComplexity), true
 
+	case "Submission.article":
+		if e.ComplexityRoot.Submission.Article == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Submission.Article(childComplexity), true
+	case "Submission.authorName":
+		if e.ComplexityRoot.Submission.AuthorName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Submission.AuthorName(childComplexity), true
+	case "Submission.bodyHtml":
+		if e.ComplexityRoot.Submission.BodyHTML == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Submission.BodyHTML(childComplexity), true
+	case "Submission.bodyMarkdown":
+		if e.ComplexityRoot.Submission.BodyMarkdown == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Submission.BodyMarkdown(childComplexity), true
+	case "Submission.comment":
+		if e.ComplexityRoot.Submission.Comment == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Submission.Comment(childComplexity), true
+	case "Submission.createdAt":
+		if e.ComplexityRoot.Submission.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Submission.CreatedAt(childComplexity), true
+	case "Submission.editableUntil":
+		if e.ComplexityRoot.Submission.EditableUntil == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Submission.EditableUntil(childComplexity), true
+	case "Submission.editedAt":
+		if e.ComplexityRoot.Submission.EditedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Submission.EditedAt(childComplexity), true
+	case "Submission.id":
+		if e.ComplexityRoot.Submission.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Submission.ID(childComplexity), true
+	case "Submission.status":
+		if e.ComplexityRoot.Submission.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Submission.State(childComplexity), true
+	case "Submission.version":
+		if e.ComplexityRoot.Submission.Version == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Submission.Version(childComplexity), true
+
+	case "SubmissionConnection.count":
+		if e.ComplexityRoot.SubmissionConnection.Count == nil {
+			break
+		}
+
+		args, err := ec.field_SubmissionConnection_count_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.SubmissionConnection.Count(childComplexity, args["max"].(int)), true
+	case "SubmissionConnection.edges":
+		if e.ComplexityRoot.SubmissionConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SubmissionConnection.Edges(childComplexity), true
+	case "SubmissionConnection.nodes":
+		if e.ComplexityRoot.SubmissionConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SubmissionConnection.Nodes(childComplexity), true
+	case "SubmissionConnection.pageInfo":
+		if e.ComplexityRoot.SubmissionConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SubmissionConnection.PageInfo(childComplexity), true
+
+	case "SubmissionEdge.cursor":
+		if e.ComplexityRoot.SubmissionEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SubmissionEdge.Cursor(childComplexity), true
+	case "SubmissionEdge.node":
+		if e.ComplexityRoot.SubmissionEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SubmissionEdge.Node(childComplexity), true
+
 	case "Tag.articleCount":
 		if e.ComplexityRoot.Tag.ArticleCount == nil {
 			break
@@ -2569,6 +2894,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Viewer.Account(childComplexity), true
+	case "Viewer.commentQueue":
+		if e.ComplexityRoot.Viewer.CommentQueue == nil {
+			break
+		}
+
+		args, err := ec.field_Viewer_commentQueue_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Viewer.CommentQueue(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["status"].([]store.CommentStatus)), true
+	case "Viewer.comments":
+		if e.ComplexityRoot.Viewer.Comments == nil {
+			break
+		}
+
+		args, err := ec.field_Viewer_comments_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Viewer.Comments(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string)), true
 	case "Viewer.deletedArticles":
 		if e.ComplexityRoot.Viewer.DeletedArticles == nil {
 			break
@@ -2661,6 +3008,10 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputAuthorCreateInput,
 		ec.unmarshalInputAuthorMergeInput,
 		ec.unmarshalInputAuthorUpdateInput,
+		ec.unmarshalInputCommentAddInput,
+		ec.unmarshalInputCommentDeleteInput,
+		ec.unmarshalInputCommentModerateInput,
+		ec.unmarshalInputCommentUpdateInput,
 		ec.unmarshalInputCoverInput,
 		ec.unmarshalInputEmailChangeConfirmInput,
 		ec.unmarshalInputEmailChangeRequestInput,
@@ -2961,7 +3312,7 @@ type Article implements Node {
     "Only what precedes this cursor."
     before: String
   ): CommentConnection!
-  "How many comments it has, replies included."
+  "How many comments its threads show, replies included, and those that keep their place after they have been deleted."
   commentCount: Int!
   "Other articles on the same matters, the closest first."
   related("How many, 1 to 10." first: Int! = 3): [Article!]!
@@ -3660,21 +4011,65 @@ type TagMergePayload {
 
 # ── Comments ──────────────────────────────────────────────
 
+extend type Mutation {
+  "Says something about a published article, or in answer to a comment on it. Where the site has it so, it waits for an editor first. 5 at once, then one more each 30 seconds."
+  commentAdd("What is said, and about what." input: CommentAddInput!): CommentAddPayload! @auth(requires: CUSTOMER)
+  "Changes the words of a comment: for who wrote it, within 15 minutes. Where comments wait for an editor, it waits once more."
+  commentUpdate("Which comment, and its new words." input: CommentUpdateInput!): CommentUpdatePayload! @auth(requires: CUSTOMER)
+  "Deletes a comment for good: for who wrote it, and for editors. Its words and name are gone; its place in the thread stays while answers to it are shown."
+  commentDelete("Which comment." input: CommentDeleteInput!): CommentDeletePayload! @auth(requires: CUSTOMER)
+  "Shows a comment, or takes it down with all that answers it."
+  commentModerate("Which comment, and what becomes of it." input: CommentModerateInput!): CommentModeratePayload! @auth(requires: EDITOR)
+}
+
+extend type Viewer {
+  "What the viewer has written, the newest first, whether or not it is shown."
+  comments(
+    "How many from the start, 1 to 100; 20 when neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "How many from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+  ): SubmissionConnection!
+  "What readers have written, the newest first, for editors to look through."
+  commentQueue(
+    "How many from the start, 1 to 100; 20 when neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    first: Int
+    "Only what follows this cursor."
+    after: String
+    "How many from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only what precedes this cursor."
+    before: String
+    "Which comments, by what has become of them; those that wait when left out."
+    status: [CommentStatus!]! = [PENDING]
+  ): SubmissionConnection! @auth(requires: EDITOR)
+}
+
 "What a reader said about an article, or in answer to another reader."
 type Comment implements Node {
   "Names this comment; begins with ` + "`" + `com_` + "`" + `."
   id: ID!
   "The article it is about; null when that is no longer public."
   article: Article
-  "The comment it answers; null when it answers the article itself, or one that is no longer shown."
+  "The comment it answers; null when it answers the article itself."
   parent: Comment
-  "The name the reader gave."
+  "How deep in its thread it is: 1 when it answers the article itself, at most 5 unless it came from elsewhere."
+  depth: Int!
+  "The name of who wrote it, as it was then; empty when that account, or the comment, has been deleted."
   authorName: String!
-  "What the reader said, rendered and sanitised."
+  "What the reader said, rendered and sanitised: paragraphs, emphasis, links, code, quotes and lists; empty when it has been deleted."
   bodyHtml: HTML!
+  "Whether it has been deleted: its place stays while comments that answer it are shown."
+  isDeleted: Boolean!
   "When it was written."
   createdAt: DateTime!
-  "How many comments answer it directly."
+  "When its words were last changed; null when they never were."
+  editedAt: DateTime
+  "How many comments answer it directly, those that keep their place after they have been deleted included."
   replyCount: Int!
   "The comments that answer it directly, oldest first."
   replies(
@@ -3707,6 +4102,174 @@ type CommentEdge {
   node: Comment!
   "Marks its place in the list, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
   cursor: String!
+}
+
+"What has become of a comment."
+enum CommentStatus {
+  "It is shown, while what it answers is."
+  VISIBLE
+  "It waits until an editor has looked at it."
+  PENDING
+  "An editor has taken it down."
+  HIDDEN
+  "An editor has taken it down as spam."
+  SPAM
+  "It has been deleted, for good."
+  DELETED
+}
+
+"A comment as who wrote it and editors see it, whether or not it is shown."
+type Submission {
+  "The id of the comment; begins with ` + "`" + `com_` + "`" + `."
+  id: ID!
+  "The comment as everyone sees it; null when it isn't shown."
+  comment: Comment
+  "The article it is about; null when that is no longer public."
+  article: Article
+  "The name of who wrote it, as it was then; empty when that account, or the comment, has been deleted."
+  authorName: String!
+  "What was said, as it was written; empty when it has been deleted, or came from elsewhere."
+  bodyMarkdown: Markdown!
+  "What was said, rendered and sanitised; empty when it has been deleted."
+  bodyHtml: HTML!
+  "What has become of it."
+  status: CommentStatus!
+  "When it was written."
+  createdAt: DateTime!
+  "When its words were last changed; null when they never were."
+  editedAt: DateTime
+  "Until when who wrote it can change its words, while it is shown or waits."
+  editableUntil: DateTime!
+  "Goes up by one with every change; for ` + "`" + `expectedVersion` + "`" + `."
+  version: Int!
+}
+
+"A page of a list of comments as who wrote them and editors see them."
+type SubmissionConnection {
+  "The comments of the page, each with its cursor."
+  edges: [SubmissionEdge!]!
+  "The comments of the page."
+  nodes: [Submission!]!
+  "Where the page lies in the list."
+  pageInfo: PageInfo!
+  "How many comments the whole list has; counted only when asked for."
+  count("Where to stop counting, 1 to 10000." max: Int! = 1000): Count!
+}
+
+"A comment in a list of those that aren't all shown."
+type SubmissionEdge {
+  "The comment."
+  node: Submission!
+  "Marks its place in the list, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
+  cursor: String!
+}
+
+"Why something about a comment wasn't done."
+type CommentError implements UserError {
+  "What is wrong and what would be right, in English, for people."
+  message: String!
+  "The field of ` + "`" + `input` + "`" + ` at fault, outermost first; null when it is the whole request."
+  path: [String!]
+  "What kind of reason it is, for programs."
+  code: CommentErrorCode!
+  "For ` + "`" + `THROTTLED` + "`" + `: after how many seconds to try again; null otherwise."
+  retryAfter: Int
+}
+
+"The kinds of reasons for which something about a comment isn't done."
+enum CommentErrorCode {
+  "The input breaks a rule; the message says which."
+  INVALID
+  "There is no such article or comment, or the viewer can't see it."
+  NOT_FOUND
+  "It was right, but something has changed in the meantime."
+  CONFLICT
+  "The viewer may not do this, or no longer."
+  FORBIDDEN
+  "It was too often; ` + "`" + `retryAfter` + "`" + ` says how long to wait."
+  THROTTLED
+  "The idempotency key came with another input before."
+  KEY_REUSED
+}
+
+"What somebody says, and about what."
+input CommentAddInput {
+  "The id of the article."
+  articleId: ID!
+  "The id of the comment on it that is answered; left out where the article itself is."
+  parentId: ID
+  "The words, 1 to 5,000 characters of Markdown: paragraphs, emphasis, links, code, quotes and lists. Anything else is text."
+  bodyMarkdown: Markdown!
+  "22 to 128 random characters, such as a UUID: makes repeating safe."
+  idempotencyKey: String
+}
+
+"What has come of saying something."
+type CommentAddPayload {
+  "What was written; null when there are errors."
+  submission: Submission
+  "Why nothing was done; empty when it was."
+  userErrors: [CommentError!]!
+}
+
+"Other words for a comment."
+input CommentUpdateInput {
+  "The id of the comment."
+  id: ID!
+  "The words; by the rules of ` + "`" + `commentAdd` + "`" + `."
+  bodyMarkdown: Markdown!
+  "The version that is to be changed; another one is a ` + "`" + `CONFLICT` + "`" + `. Left out, any."
+  expectedVersion: Int
+}
+
+"What has come of changing a comment."
+type CommentUpdatePayload {
+  "The comment as it is now; null when there are errors."
+  submission: Submission
+  "Why nothing was done; empty when it was."
+  userErrors: [CommentError!]!
+}
+
+"Which comment is to be deleted."
+input CommentDeleteInput {
+  "The id of the comment."
+  id: ID!
+}
+
+"What has come of deleting a comment."
+type CommentDeletePayload {
+  "What is left of the comment; null when there are errors."
+  submission: Submission
+  "Why nothing was done; empty when it was."
+  userErrors: [CommentError!]!
+}
+
+"What becomes of a comment."
+enum CommentAction {
+  "It is shown, while what it answers is."
+  APPROVE
+  "It is taken down."
+  HIDE
+  "It is taken down as spam."
+  SPAM
+}
+
+"What becomes of which comment."
+input CommentModerateInput {
+  "The id of the comment."
+  id: ID!
+  "What becomes of it."
+  action: CommentAction!
+  "The version that was looked at; another one is a ` + "`" + `CONFLICT` + "`" + `. Left out, any."
+  expectedVersion: Int
+}
+
+"What has come of moderating a comment."
+type CommentModeratePayload {
+  "The comment as it is now; null when there are errors."
+  submission: Submission
+  "Why nothing was done; empty when it was."
+  userErrors: [CommentError!]!
 }
 
 # ── Search ────────────────────────────────────────────────
@@ -4642,18 +5205,34 @@ func (ec *executionContext) childFields_Comment(ctx context.Context, field graph
 		return ec.fieldContext_Comment_article(ctx, field)
 	case "parent":
 		return ec.fieldContext_Comment_parent(ctx, field)
+	case "depth":
+		return ec.fieldContext_Comment_depth(ctx, field)
 	case "authorName":
 		return ec.fieldContext_Comment_authorName(ctx, field)
 	case "bodyHtml":
 		return ec.fieldContext_Comment_bodyHtml(ctx, field)
+	case "isDeleted":
+		return ec.fieldContext_Comment_isDeleted(ctx, field)
 	case "createdAt":
 		return ec.fieldContext_Comment_createdAt(ctx, field)
+	case "editedAt":
+		return ec.fieldContext_Comment_editedAt(ctx, field)
 	case "replyCount":
 		return ec.fieldContext_Comment_replyCount(ctx, field)
 	case "replies":
 		return ec.fieldContext_Comment_replies(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Comment", field.Name)
+}
+
+func (ec *executionContext) childFields_CommentAddPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "submission":
+		return ec.fieldContext_CommentAddPayload_submission(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_CommentAddPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CommentAddPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_CommentConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4670,6 +5249,16 @@ func (ec *executionContext) childFields_CommentConnection(ctx context.Context, f
 	return nil, fmt.Errorf("no field named %q was found under type CommentConnection", field.Name)
 }
 
+func (ec *executionContext) childFields_CommentDeletePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "submission":
+		return ec.fieldContext_CommentDeletePayload_submission(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_CommentDeletePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CommentDeletePayload", field.Name)
+}
+
 func (ec *executionContext) childFields_CommentEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "node":
@@ -4678,6 +5267,40 @@ func (ec *executionContext) childFields_CommentEdge(ctx context.Context, field g
 		return ec.fieldContext_CommentEdge_cursor(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CommentEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_CommentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_CommentError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_CommentError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_CommentError_code(ctx, field)
+	case "retryAfter":
+		return ec.fieldContext_CommentError_retryAfter(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CommentError", field.Name)
+}
+
+func (ec *executionContext) childFields_CommentModeratePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "submission":
+		return ec.fieldContext_CommentModeratePayload_submission(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_CommentModeratePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CommentModeratePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_CommentUpdatePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "submission":
+		return ec.fieldContext_CommentUpdatePayload_submission(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_CommentUpdatePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CommentUpdatePayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Count(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4962,6 +5585,58 @@ func (ec *executionContext) childFields_SessionsRevokeOthersPayload(ctx context.
 	return nil, fmt.Errorf("no field named %q was found under type SessionsRevokeOthersPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_Submission(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Submission_id(ctx, field)
+	case "comment":
+		return ec.fieldContext_Submission_comment(ctx, field)
+	case "article":
+		return ec.fieldContext_Submission_article(ctx, field)
+	case "authorName":
+		return ec.fieldContext_Submission_authorName(ctx, field)
+	case "bodyMarkdown":
+		return ec.fieldContext_Submission_bodyMarkdown(ctx, field)
+	case "bodyHtml":
+		return ec.fieldContext_Submission_bodyHtml(ctx, field)
+	case "status":
+		return ec.fieldContext_Submission_status(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Submission_createdAt(ctx, field)
+	case "editedAt":
+		return ec.fieldContext_Submission_editedAt(ctx, field)
+	case "editableUntil":
+		return ec.fieldContext_Submission_editableUntil(ctx, field)
+	case "version":
+		return ec.fieldContext_Submission_version(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Submission", field.Name)
+}
+
+func (ec *executionContext) childFields_SubmissionConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_SubmissionConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_SubmissionConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_SubmissionConnection_pageInfo(ctx, field)
+	case "count":
+		return ec.fieldContext_SubmissionConnection_count(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SubmissionConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_SubmissionEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_SubmissionEdge_node(ctx, field)
+	case "cursor":
+		return ec.fieldContext_SubmissionEdge_cursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SubmissionEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_Tag(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -5052,6 +5727,10 @@ func (ec *executionContext) childFields_Viewer(ctx context.Context, field graphq
 		return ec.fieldContext_Viewer_queue(ctx, field)
 	case "deletedArticles":
 		return ec.fieldContext_Viewer_deletedArticles(ctx, field)
+	case "comments":
+		return ec.fieldContext_Viewer_comments(ctx, field)
+	case "commentQueue":
+		return ec.fieldContext_Viewer_commentQueue(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Viewer", field.Name)
 }
@@ -5684,6 +6363,62 @@ func (ec *executionContext) field_Mutation_authorUpdate_args(ctx context.Context
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_commentAdd_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (blog.CommentAdd, error) {
+			return ec.unmarshalNCommentAddInput2stoaᚋblogᚐCommentAdd(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_commentDelete_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (blog.CommentDelete, error) {
+			return ec.unmarshalNCommentDeleteInput2stoaᚋblogᚐCommentDelete(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_commentModerate_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (blog.CommentModerate, error) {
+			return ec.unmarshalNCommentModerateInput2stoaᚋblogᚐCommentModerate(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_commentUpdate_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (blog.CommentUpdate, error) {
+			return ec.unmarshalNCommentUpdateInput2stoaᚋblogᚐCommentUpdate(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_emailChangeConfirm_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -6228,6 +6963,20 @@ func (ec *executionContext) field_SessionConnection_count_args(ctx context.Conte
 	return args, nil
 }
 
+func (ec *executionContext) field_SubmissionConnection_count_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "max",
+		func(ctx context.Context, v any) (int, error) {
+			return ec.unmarshalNInt2int(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["max"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_TagConnection_count_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -6243,6 +6992,90 @@ func (ec *executionContext) field_TagConnection_count_args(ctx context.Context, 
 }
 
 func (ec *executionContext) field_Tag_articles_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg3
+	return args, nil
+}
+
+func (ec *executionContext) field_Viewer_commentQueue_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "status",
+		func(ctx context.Context, v any) ([]store.CommentStatus, error) {
+			return ec.unmarshalNCommentStatus2ᚕstoaᚋstoreᚐCommentStatusᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["status"] = arg4
+	return args, nil
+}
+
+func (ec *executionContext) field_Viewer_comments_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
@@ -9998,6 +10831,29 @@ func (ec *executionContext) fieldContext_Comment_parent(_ context.Context, field
 	return fc, nil
 }
 
+func (ec *executionContext) _Comment_depth(ctx context.Context, field graphql.CollectedField, obj *store.Comment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Comment_depth(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Comment().Depth(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Comment_depth(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Comment", field, true, true, errors.New("field of type Int does not have child fields"))
+}
+
 func (ec *executionContext) _Comment_authorName(ctx context.Context, field graphql.CollectedField, obj *store.Comment) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -10044,6 +10900,29 @@ func (ec *executionContext) fieldContext_Comment_bodyHtml(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Comment", field, false, false, errors.New("field of type HTML does not have child fields"))
 }
 
+func (ec *executionContext) _Comment_isDeleted(ctx context.Context, field graphql.CollectedField, obj *store.Comment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Comment_isDeleted(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.IsDeleted(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Comment_isDeleted(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Comment", field, true, false, errors.New("field of type Boolean does not have child fields"))
+}
+
 func (ec *executionContext) _Comment_createdAt(ctx context.Context, field graphql.CollectedField, obj *store.Comment) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -10064,6 +10943,29 @@ func (ec *executionContext) _Comment_createdAt(ctx context.Context, field graphq
 	)
 }
 func (ec *executionContext) fieldContext_Comment_createdAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Comment", field, false, false, errors.New("field of type DateTime does not have child fields"))
+}
+
+func (ec *executionContext) _Comment_editedAt(ctx context.Context, field graphql.CollectedField, obj *store.Comment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Comment_editedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.EditedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalODateTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Comment_editedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Comment", field, false, false, errors.New("field of type DateTime does not have child fields"))
 }
 
@@ -10130,6 +11032,70 @@ func (ec *executionContext) fieldContext_Comment_replies(ctx context.Context, fi
 	if fc.Args, err = ec.field_Comment_replies_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _CommentAddPayload_submission(ctx context.Context, field graphql.CollectedField, obj *CommentAddPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CommentAddPayload_submission(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Submission, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *store.Submission) graphql.Marshaler {
+			return ec.marshalOSubmission2ᚖstoaᚋstoreᚐSubmission(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CommentAddPayload_submission(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CommentAddPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Submission(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _CommentAddPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *CommentAddPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CommentAddPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*CommentError) graphql.Marshaler {
+			return ec.marshalNCommentError2ᚕᚖstoaᚋgraphᚋgeneratedᚐCommentErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CommentAddPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CommentAddPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CommentError(ctx, field)
+		},
 	}
 	return fc, nil
 }
@@ -10274,6 +11240,70 @@ func (ec *executionContext) fieldContext_CommentConnection_count(ctx context.Con
 	return fc, nil
 }
 
+func (ec *executionContext) _CommentDeletePayload_submission(ctx context.Context, field graphql.CollectedField, obj *CommentDeletePayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CommentDeletePayload_submission(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Submission, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *store.Submission) graphql.Marshaler {
+			return ec.marshalOSubmission2ᚖstoaᚋstoreᚐSubmission(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CommentDeletePayload_submission(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CommentDeletePayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Submission(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _CommentDeletePayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *CommentDeletePayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CommentDeletePayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*CommentError) graphql.Marshaler {
+			return ec.marshalNCommentError2ᚕᚖstoaᚋgraphᚋgeneratedᚐCommentErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CommentDeletePayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CommentDeletePayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CommentError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _CommentEdge_node(ctx context.Context, field graphql.CollectedField, obj *dataloader.Edge[store.Comment]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -10327,6 +11357,226 @@ func (ec *executionContext) _CommentEdge_cursor(ctx context.Context, field graph
 }
 func (ec *executionContext) fieldContext_CommentEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CommentEdge", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _CommentError_message(ctx context.Context, field graphql.CollectedField, obj *CommentError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CommentError_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CommentError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CommentError", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _CommentError_path(ctx context.Context, field graphql.CollectedField, obj *CommentError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CommentError_path(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Path, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CommentError_path(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CommentError", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _CommentError_code(ctx context.Context, field graphql.CollectedField, obj *CommentError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CommentError_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v CommentErrorCode) graphql.Marshaler {
+			return ec.marshalNCommentErrorCode2stoaᚋgraphᚋgeneratedᚐCommentErrorCode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CommentError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CommentError", field, false, false, errors.New("field of type CommentErrorCode does not have child fields"))
+}
+
+func (ec *executionContext) _CommentError_retryAfter(ctx context.Context, field graphql.CollectedField, obj *CommentError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CommentError_retryAfter(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.RetryAfter, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CommentError_retryAfter(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CommentError", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _CommentModeratePayload_submission(ctx context.Context, field graphql.CollectedField, obj *CommentModeratePayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CommentModeratePayload_submission(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Submission, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *store.Submission) graphql.Marshaler {
+			return ec.marshalOSubmission2ᚖstoaᚋstoreᚐSubmission(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CommentModeratePayload_submission(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CommentModeratePayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Submission(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _CommentModeratePayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *CommentModeratePayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CommentModeratePayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*CommentError) graphql.Marshaler {
+			return ec.marshalNCommentError2ᚕᚖstoaᚋgraphᚋgeneratedᚐCommentErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CommentModeratePayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CommentModeratePayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CommentError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _CommentUpdatePayload_submission(ctx context.Context, field graphql.CollectedField, obj *CommentUpdatePayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CommentUpdatePayload_submission(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Submission, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *store.Submission) graphql.Marshaler {
+			return ec.marshalOSubmission2ᚖstoaᚋstoreᚐSubmission(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CommentUpdatePayload_submission(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CommentUpdatePayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Submission(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _CommentUpdatePayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *CommentUpdatePayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CommentUpdatePayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*CommentError) graphql.Marshaler {
+			return ec.marshalNCommentError2ᚕᚖstoaᚋgraphᚋgeneratedᚐCommentErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CommentUpdatePayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CommentUpdatePayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CommentError(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _Count_value(ctx context.Context, field graphql.CollectedField, obj *dataloader.Count) (ret graphql.Marshaler) {
@@ -11756,6 +13006,254 @@ func (ec *executionContext) fieldContext_Mutation_tagMerge(ctx context.Context, 
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_tagMerge_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_commentAdd(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_commentAdd(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CommentAdd(ctx, fc.Args["input"].(blog.CommentAdd))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				requires, err := ec.unmarshalNRole2stoaᚋaccessᚐRole(ctx, "CUSTOMER")
+				if err != nil {
+					var zeroVal *CommentAddPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *CommentAddPayload
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, requires)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *CommentAddPayload) graphql.Marshaler {
+			return ec.marshalNCommentAddPayload2ᚖstoaᚋgraphᚋgeneratedᚐCommentAddPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_commentAdd(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CommentAddPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_commentAdd_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_commentUpdate(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_commentUpdate(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CommentUpdate(ctx, fc.Args["input"].(blog.CommentUpdate))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				requires, err := ec.unmarshalNRole2stoaᚋaccessᚐRole(ctx, "CUSTOMER")
+				if err != nil {
+					var zeroVal *CommentUpdatePayload
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *CommentUpdatePayload
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, requires)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *CommentUpdatePayload) graphql.Marshaler {
+			return ec.marshalNCommentUpdatePayload2ᚖstoaᚋgraphᚋgeneratedᚐCommentUpdatePayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_commentUpdate(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CommentUpdatePayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_commentUpdate_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_commentDelete(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_commentDelete(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CommentDelete(ctx, fc.Args["input"].(blog.CommentDelete))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				requires, err := ec.unmarshalNRole2stoaᚋaccessᚐRole(ctx, "CUSTOMER")
+				if err != nil {
+					var zeroVal *CommentDeletePayload
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *CommentDeletePayload
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, requires)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *CommentDeletePayload) graphql.Marshaler {
+			return ec.marshalNCommentDeletePayload2ᚖstoaᚋgraphᚋgeneratedᚐCommentDeletePayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_commentDelete(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CommentDeletePayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_commentDelete_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_commentModerate(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_commentModerate(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CommentModerate(ctx, fc.Args["input"].(blog.CommentModerate))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				requires, err := ec.unmarshalNRole2stoaᚋaccessᚐRole(ctx, "EDITOR")
+				if err != nil {
+					var zeroVal *CommentModeratePayload
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *CommentModeratePayload
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, requires)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *CommentModeratePayload) graphql.Marshaler {
+			return ec.marshalNCommentModeratePayload2ᚖstoaᚋgraphᚋgeneratedᚐCommentModeratePayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_commentModerate(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CommentModeratePayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_commentModerate_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -14697,6 +16195,472 @@ func (ec *executionContext) fieldContext_SessionsRevokeOthersPayload_userErrors(
 	return fc, nil
 }
 
+func (ec *executionContext) _Submission_id(ctx context.Context, field graphql.CollectedField, obj *store.Submission) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Submission_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v id.ID) graphql.Marshaler {
+			return ec.marshalNID2stoaᚋidᚐID(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Submission_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Submission", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _Submission_comment(ctx context.Context, field graphql.CollectedField, obj *store.Submission) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Submission_comment(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Submission().Comment(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *store.Comment) graphql.Marshaler {
+			return ec.marshalOComment2ᚖstoaᚋstoreᚐComment(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Submission_comment(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Submission",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Comment(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Submission_article(ctx context.Context, field graphql.CollectedField, obj *store.Submission) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Submission_article(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Submission().Article(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *store.Article) graphql.Marshaler {
+			return ec.marshalOArticle2ᚖstoaᚋstoreᚐArticle(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Submission_article(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Submission",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Article(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Submission_authorName(ctx context.Context, field graphql.CollectedField, obj *store.Submission) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Submission_authorName(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AuthorName, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Submission_authorName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Submission", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Submission_bodyMarkdown(ctx context.Context, field graphql.CollectedField, obj *store.Submission) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Submission_bodyMarkdown(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.BodyMarkdown, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNMarkdown2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Submission_bodyMarkdown(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Submission", field, false, false, errors.New("field of type Markdown does not have child fields"))
+}
+
+func (ec *executionContext) _Submission_bodyHtml(ctx context.Context, field graphql.CollectedField, obj *store.Submission) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Submission_bodyHtml(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.BodyHTML, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNHTML2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Submission_bodyHtml(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Submission", field, false, false, errors.New("field of type HTML does not have child fields"))
+}
+
+func (ec *executionContext) _Submission_status(ctx context.Context, field graphql.CollectedField, obj *store.Submission) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Submission_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.State(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v store.CommentStatus) graphql.Marshaler {
+			return ec.marshalNCommentStatus2stoaᚋstoreᚐCommentStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Submission_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Submission", field, true, false, errors.New("field of type CommentStatus does not have child fields"))
+}
+
+func (ec *executionContext) _Submission_createdAt(ctx context.Context, field graphql.CollectedField, obj *store.Submission) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Submission_createdAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreatedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNDateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Submission_createdAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Submission", field, false, false, errors.New("field of type DateTime does not have child fields"))
+}
+
+func (ec *executionContext) _Submission_editedAt(ctx context.Context, field graphql.CollectedField, obj *store.Submission) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Submission_editedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.EditedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalODateTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Submission_editedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Submission", field, false, false, errors.New("field of type DateTime does not have child fields"))
+}
+
+func (ec *executionContext) _Submission_editableUntil(ctx context.Context, field graphql.CollectedField, obj *store.Submission) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Submission_editableUntil(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Submission().EditableUntil(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalNDateTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Submission_editableUntil(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Submission", field, true, true, errors.New("field of type DateTime does not have child fields"))
+}
+
+func (ec *executionContext) _Submission_version(ctx context.Context, field graphql.CollectedField, obj *store.Submission) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Submission_version(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Version, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNInt2int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Submission_version(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Submission", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _SubmissionConnection_edges(ctx context.Context, field graphql.CollectedField, obj *dataloader.Connection[store.Submission]) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SubmissionConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*dataloader.Edge[store.Submission]) graphql.Marshaler {
+			return ec.marshalNSubmissionEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SubmissionConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SubmissionConnection",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SubmissionEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SubmissionConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *dataloader.Connection[store.Submission]) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SubmissionConnection_nodes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Nodes(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*store.Submission) graphql.Marshaler {
+			return ec.marshalNSubmission2ᚕᚖstoaᚋstoreᚐSubmissionᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SubmissionConnection_nodes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SubmissionConnection",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Submission(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SubmissionConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *dataloader.Connection[store.Submission]) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SubmissionConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *dataloader.PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖstoaᚋdataloaderᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SubmissionConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SubmissionConnection",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SubmissionConnection_count(ctx context.Context, field graphql.CollectedField, obj *dataloader.Connection[store.Submission]) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SubmissionConnection_count(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return obj.Count(ctx, fc.Args["max"].(int))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *dataloader.Count) graphql.Marshaler {
+			return ec.marshalNCount2ᚖstoaᚋdataloaderᚐCount(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SubmissionConnection_count(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SubmissionConnection",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Count(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_SubmissionConnection_count_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SubmissionEdge_node(ctx context.Context, field graphql.CollectedField, obj *dataloader.Edge[store.Submission]) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SubmissionEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *store.Submission) graphql.Marshaler {
+			return ec.marshalNSubmission2ᚖstoaᚋstoreᚐSubmission(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SubmissionEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SubmissionEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Submission(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SubmissionEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *dataloader.Edge[store.Submission]) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SubmissionEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SubmissionEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SubmissionEdge", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
 func (ec *executionContext) _Tag_id(ctx context.Context, field graphql.CollectedField, obj *store.Tag) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -15559,6 +17523,112 @@ func (ec *executionContext) fieldContext_Viewer_deletedArticles(ctx context.Cont
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Viewer_deletedArticles_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Viewer_comments(ctx context.Context, field graphql.CollectedField, obj *access.Viewer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Viewer_comments(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Viewer().Comments(ctx, obj, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *dataloader.Connection[store.Submission]) graphql.Marshaler {
+			return ec.marshalNSubmissionConnection2ᚖstoaᚋdataloaderᚐConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Viewer_comments(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Viewer",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SubmissionConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Viewer_comments_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Viewer_commentQueue(ctx context.Context, field graphql.CollectedField, obj *access.Viewer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Viewer_commentQueue(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Viewer().CommentQueue(ctx, obj, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["status"].([]store.CommentStatus))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				requires, err := ec.unmarshalNRole2stoaᚋaccessᚐRole(ctx, "EDITOR")
+				if err != nil {
+					var zeroVal *dataloader.Connection[store.Submission]
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *dataloader.Connection[store.Submission]
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, obj, directive0, requires)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *dataloader.Connection[store.Submission]) graphql.Marshaler {
+			return ec.marshalNSubmissionConnection2ᚖstoaᚋdataloaderᚐConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Viewer_commentQueue(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Viewer",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SubmissionConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Viewer_commentQueue_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -17592,6 +19662,175 @@ func (ec *executionContext) unmarshalInputAuthorUpdateInput(ctx context.Context,
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputCommentAddInput(ctx context.Context, obj any) (blog.CommentAdd, error) {
+	var it blog.CommentAdd
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"articleId", "parentId", "bodyMarkdown", "idempotencyKey"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "articleId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("articleId"))
+			data, err := ec.unmarshalNID2stoaᚋidᚐID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ArticleID = data
+		case "parentId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("parentId"))
+			data, err := ec.unmarshalOID2ᚖstoaᚋidᚐID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ParentID = data
+		case "bodyMarkdown":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("bodyMarkdown"))
+			data, err := ec.unmarshalNMarkdown2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.BodyMarkdown = data
+		case "idempotencyKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("idempotencyKey"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.IdempotencyKey = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputCommentDeleteInput(ctx context.Context, obj any) (blog.CommentDelete, error) {
+	var it blog.CommentDelete
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"id"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "id":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("id"))
+			data, err := ec.unmarshalNID2stoaᚋidᚐID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ID = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputCommentModerateInput(ctx context.Context, obj any) (blog.CommentModerate, error) {
+	var it blog.CommentModerate
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"id", "action", "expectedVersion"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "id":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("id"))
+			data, err := ec.unmarshalNID2stoaᚋidᚐID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ID = data
+		case "action":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("action"))
+			data, err := ec.unmarshalNCommentAction2stoaᚋblogᚐVerdict(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Action = data
+		case "expectedVersion":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("expectedVersion"))
+			data, err := ec.unmarshalOInt2ᚖint64(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ExpectedVersion = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputCommentUpdateInput(ctx context.Context, obj any) (blog.CommentUpdate, error) {
+	var it blog.CommentUpdate
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"id", "bodyMarkdown", "expectedVersion"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "id":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("id"))
+			data, err := ec.unmarshalNID2stoaᚋidᚐID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ID = data
+		case "bodyMarkdown":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("bodyMarkdown"))
+			data, err := ec.unmarshalNMarkdown2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.BodyMarkdown = data
+		case "expectedVersion":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("expectedVersion"))
+			data, err := ec.unmarshalOInt2ᚖint64(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ExpectedVersion = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputCoverInput(ctx context.Context, obj any) (blog.Cover, error) {
 	var it blog.Cover
 	if obj == nil {
@@ -18180,6 +20419,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._MediaError(ctx, sel, obj)
+	case CommentError:
+		return ec._CommentError(ctx, sel, &obj)
+	case *CommentError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._CommentError(ctx, sel, obj)
 	case ArticleError:
 		return ec._ArticleError(ctx, sel, &obj)
 	case *ArticleError:
@@ -20718,6 +22964,44 @@ func (ec *executionContext) _Comment(ctx context.Context, sel ast.SelectionSet, 
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "depth":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Comment_depth(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		case "authorName":
 			out.Values[i] = ec._Comment_authorName(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -20728,9 +23012,19 @@ func (ec *executionContext) _Comment(ctx context.Context, sel ast.SelectionSet, 
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "isDeleted":
+			out.Values[i] = ec._Comment_isDeleted(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "createdAt":
 			out.Values[i] = ec._Comment_createdAt(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "editedAt":
+			out.Values[i] = ec._Comment_editedAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "replyCount":
@@ -20809,6 +23103,49 @@ func (ec *executionContext) _Comment(ctx context.Context, sel ast.SelectionSet, 
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var commentAddPayloadImplementors = []string{"CommentAddPayload"}
+
+func (ec *executionContext) _CommentAddPayload(ctx context.Context, sel ast.SelectionSet, obj *CommentAddPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, commentAddPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CommentAddPayload")
+		case "submission":
+			out.Values[i] = ec._CommentAddPayload_submission(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._CommentAddPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -21015,6 +23352,49 @@ func (ec *executionContext) _CommentConnection(ctx context.Context, sel ast.Sele
 	return out
 }
 
+var commentDeletePayloadImplementors = []string{"CommentDeletePayload"}
+
+func (ec *executionContext) _CommentDeletePayload(ctx context.Context, sel ast.SelectionSet, obj *CommentDeletePayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, commentDeletePayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CommentDeletePayload")
+		case "submission":
+			out.Values[i] = ec._CommentDeletePayload_submission(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._CommentDeletePayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var commentEdgeImplementors = []string{"CommentEdge"}
 
 func (ec *executionContext) _CommentEdge(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Edge[store.Comment]) graphql.Marshaler {
@@ -21034,6 +23414,145 @@ func (ec *executionContext) _CommentEdge(ctx context.Context, sel ast.SelectionS
 			}
 		case "cursor":
 			out.Values[i] = ec._CommentEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var commentErrorImplementors = []string{"CommentError", "UserError"}
+
+func (ec *executionContext) _CommentError(ctx context.Context, sel ast.SelectionSet, obj *CommentError) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, commentErrorImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CommentError")
+		case "message":
+			out.Values[i] = ec._CommentError_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "path":
+			out.Values[i] = ec._CommentError_path(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "code":
+			out.Values[i] = ec._CommentError_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "retryAfter":
+			out.Values[i] = ec._CommentError_retryAfter(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var commentModeratePayloadImplementors = []string{"CommentModeratePayload"}
+
+func (ec *executionContext) _CommentModeratePayload(ctx context.Context, sel ast.SelectionSet, obj *CommentModeratePayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, commentModeratePayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CommentModeratePayload")
+		case "submission":
+			out.Values[i] = ec._CommentModeratePayload_submission(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._CommentModeratePayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var commentUpdatePayloadImplementors = []string{"CommentUpdatePayload"}
+
+func (ec *executionContext) _CommentUpdatePayload(ctx context.Context, sel ast.SelectionSet, obj *CommentUpdatePayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, commentUpdatePayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CommentUpdatePayload")
+		case "submission":
+			out.Values[i] = ec._CommentUpdatePayload_submission(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._CommentUpdatePayload_userErrors(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -21538,6 +24057,34 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "tagMerge":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_tagMerge(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "commentAdd":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_commentAdd(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "commentUpdate":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_commentUpdate(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "commentDelete":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_commentDelete(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "commentModerate":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_commentModerate(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -23279,6 +25826,421 @@ func (ec *executionContext) _SessionsRevokeOthersPayload(ctx context.Context, se
 	return out
 }
 
+var submissionImplementors = []string{"Submission"}
+
+func (ec *executionContext) _Submission(ctx context.Context, sel ast.SelectionSet, obj *store.Submission) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, submissionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Submission")
+		case "id":
+			out.Values[i] = ec._Submission_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "comment":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Submission_comment(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "article":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Submission_article(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "authorName":
+			out.Values[i] = ec._Submission_authorName(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "bodyMarkdown":
+			out.Values[i] = ec._Submission_bodyMarkdown(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "bodyHtml":
+			out.Values[i] = ec._Submission_bodyHtml(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "status":
+			out.Values[i] = ec._Submission_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "createdAt":
+			out.Values[i] = ec._Submission_createdAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "editedAt":
+			out.Values[i] = ec._Submission_editedAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "editableUntil":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Submission_editableUntil(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "version":
+			out.Values[i] = ec._Submission_version(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var submissionConnectionImplementors = []string{"SubmissionConnection"}
+
+func (ec *executionContext) _SubmissionConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Submission]) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, submissionConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SubmissionConnection")
+		case "edges":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._SubmissionConnection_edges(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "nodes":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._SubmissionConnection_nodes(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "pageInfo":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._SubmissionConnection_pageInfo(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "count":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._SubmissionConnection_count(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var submissionEdgeImplementors = []string{"SubmissionEdge"}
+
+func (ec *executionContext) _SubmissionEdge(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Edge[store.Submission]) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, submissionEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SubmissionEdge")
+		case "node":
+			out.Values[i] = ec._SubmissionEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "cursor":
+			out.Values[i] = ec._SubmissionEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var tagImplementors = []string{"Tag", "Node", "SearchResult"}
 
 func (ec *executionContext) _Tag(ctx context.Context, sel ast.SelectionSet, obj *store.Tag) graphql.Marshaler {
@@ -23987,6 +26949,82 @@ func (ec *executionContext) _Viewer(ctx context.Context, sel ast.SelectionSet, o
 					}
 				}()
 				res = ec._Viewer_deletedArticles(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "comments":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Viewer_comments(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "commentQueue":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Viewer_commentQueue(ctx, field, obj)
 				if res == graphql.Null {
 					atomic.AddUint32(&fs.Invalids, 1)
 				}
@@ -25118,6 +28156,51 @@ func (ec *executionContext) marshalNComment2ᚖstoaᚋstoreᚐComment(ctx contex
 	return ec._Comment(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalNCommentAction2stoaᚋblogᚐVerdict(ctx context.Context, v any) (blog.Verdict, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := unmarshalNCommentAction2stoaᚋblogᚐVerdict[tmp]
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNCommentAction2stoaᚋblogᚐVerdict(ctx context.Context, sel ast.SelectionSet, v blog.Verdict) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(marshalNCommentAction2stoaᚋblogᚐVerdict[v])
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
+var (
+	unmarshalNCommentAction2stoaᚋblogᚐVerdict = map[string]blog.Verdict{
+		"APPROVE": blog.Approve,
+		"HIDE":    blog.Hide,
+		"SPAM":    blog.Spam,
+	}
+	marshalNCommentAction2stoaᚋblogᚐVerdict = map[blog.Verdict]string{
+		blog.Approve: "APPROVE",
+		blog.Hide:    "HIDE",
+		blog.Spam:    "SPAM",
+	}
+)
+
+func (ec *executionContext) unmarshalNCommentAddInput2stoaᚋblogᚐCommentAdd(ctx context.Context, v any) (blog.CommentAdd, error) {
+	res, err := ec.unmarshalInputCommentAddInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNCommentAddPayload2ᚖstoaᚋgraphᚋgeneratedᚐCommentAddPayload(ctx context.Context, sel ast.SelectionSet, v *CommentAddPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._CommentAddPayload(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNCommentConnection2ᚖstoaᚋdataloaderᚐConnection(ctx context.Context, sel ast.SelectionSet, v *dataloader.Connection[store.Comment]) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
@@ -25126,6 +28209,21 @@ func (ec *executionContext) marshalNCommentConnection2ᚖstoaᚋdataloaderᚐCon
 		return graphql.Null
 	}
 	return ec._CommentConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNCommentDeleteInput2stoaᚋblogᚐCommentDelete(ctx context.Context, v any) (blog.CommentDelete, error) {
+	res, err := ec.unmarshalInputCommentDeleteInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNCommentDeletePayload2ᚖstoaᚋgraphᚋgeneratedᚐCommentDeletePayload(ctx context.Context, sel ast.SelectionSet, v *CommentDeletePayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._CommentDeletePayload(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNCommentEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Comment]) graphql.Marshaler {
@@ -25154,6 +28252,136 @@ func (ec *executionContext) marshalNCommentEdge2ᚖstoaᚋdataloaderᚐEdge(ctx 
 	return ec._CommentEdge(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNCommentError2ᚕᚖstoaᚋgraphᚋgeneratedᚐCommentErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*CommentError) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNCommentError2ᚖstoaᚋgraphᚋgeneratedᚐCommentError(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNCommentError2ᚖstoaᚋgraphᚋgeneratedᚐCommentError(ctx context.Context, sel ast.SelectionSet, v *CommentError) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._CommentError(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNCommentErrorCode2stoaᚋgraphᚋgeneratedᚐCommentErrorCode(ctx context.Context, v any) (CommentErrorCode, error) {
+	var res CommentErrorCode
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNCommentErrorCode2stoaᚋgraphᚋgeneratedᚐCommentErrorCode(ctx context.Context, sel ast.SelectionSet, v CommentErrorCode) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) unmarshalNCommentModerateInput2stoaᚋblogᚐCommentModerate(ctx context.Context, v any) (blog.CommentModerate, error) {
+	res, err := ec.unmarshalInputCommentModerateInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNCommentModeratePayload2ᚖstoaᚋgraphᚋgeneratedᚐCommentModeratePayload(ctx context.Context, sel ast.SelectionSet, v *CommentModeratePayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._CommentModeratePayload(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNCommentStatus2stoaᚋstoreᚐCommentStatus(ctx context.Context, v any) (store.CommentStatus, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := unmarshalNCommentStatus2stoaᚋstoreᚐCommentStatus[tmp]
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNCommentStatus2stoaᚋstoreᚐCommentStatus(ctx context.Context, sel ast.SelectionSet, v store.CommentStatus) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(marshalNCommentStatus2stoaᚋstoreᚐCommentStatus[v])
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
+var (
+	unmarshalNCommentStatus2stoaᚋstoreᚐCommentStatus = map[string]store.CommentStatus{
+		"VISIBLE": store.CommentVisible,
+		"PENDING": store.CommentPending,
+		"HIDDEN":  store.CommentHidden,
+		"SPAM":    store.CommentSpam,
+		"DELETED": store.CommentDeleted,
+	}
+	marshalNCommentStatus2stoaᚋstoreᚐCommentStatus = map[store.CommentStatus]string{
+		store.CommentVisible: "VISIBLE",
+		store.CommentPending: "PENDING",
+		store.CommentHidden:  "HIDDEN",
+		store.CommentSpam:    "SPAM",
+		store.CommentDeleted: "DELETED",
+	}
+)
+
+func (ec *executionContext) unmarshalNCommentStatus2ᚕstoaᚋstoreᚐCommentStatusᚄ(ctx context.Context, v any) ([]store.CommentStatus, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]store.CommentStatus, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNCommentStatus2stoaᚋstoreᚐCommentStatus(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNCommentStatus2ᚕstoaᚋstoreᚐCommentStatusᚄ(ctx context.Context, sel ast.SelectionSet, v []store.CommentStatus) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNCommentStatus2stoaᚋstoreᚐCommentStatus(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) unmarshalNCommentUpdateInput2stoaᚋblogᚐCommentUpdate(ctx context.Context, v any) (blog.CommentUpdate, error) {
+	res, err := ec.unmarshalInputCommentUpdateInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNCommentUpdatePayload2ᚖstoaᚋgraphᚋgeneratedᚐCommentUpdatePayload(ctx context.Context, sel ast.SelectionSet, v *CommentUpdatePayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._CommentUpdatePayload(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNCount2ᚖstoaᚋdataloaderᚐCount(ctx context.Context, sel ast.SelectionSet, v *dataloader.Count) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
@@ -25172,6 +28400,28 @@ func (ec *executionContext) unmarshalNDateTime2timeᚐTime(ctx context.Context, 
 func (ec *executionContext) marshalNDateTime2timeᚐTime(ctx context.Context, sel ast.SelectionSet, v time.Time) graphql.Marshaler {
 	_ = sel
 	res := scalar.MarshalDateTime(v)
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNDateTime2ᚖtimeᚐTime(ctx context.Context, v any) (*time.Time, error) {
+	res, err := scalar.UnmarshalDateTime(v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNDateTime2ᚖtimeᚐTime(ctx context.Context, sel ast.SelectionSet, v *time.Time) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	_ = sel
+	res := scalar.MarshalDateTime(*v)
 	if res == graphql.Null {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -25813,6 +29063,68 @@ func (ec *executionContext) marshalNString2string(ctx context.Context, sel ast.S
 	return res
 }
 
+func (ec *executionContext) marshalNSubmission2ᚕᚖstoaᚋstoreᚐSubmissionᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Submission) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNSubmission2ᚖstoaᚋstoreᚐSubmission(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNSubmission2ᚖstoaᚋstoreᚐSubmission(ctx context.Context, sel ast.SelectionSet, v *store.Submission) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._Submission(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNSubmissionConnection2ᚖstoaᚋdataloaderᚐConnection(ctx context.Context, sel ast.SelectionSet, v *dataloader.Connection[store.Submission]) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._SubmissionConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNSubmissionEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Submission]) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNSubmissionEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNSubmissionEdge2ᚖstoaᚋdataloaderᚐEdge(ctx context.Context, sel ast.SelectionSet, v *dataloader.Edge[store.Submission]) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._SubmissionEdge(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNTag2ᚕᚖstoaᚋstoreᚐTagᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Tag) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -26318,6 +29630,24 @@ func (ec *executionContext) marshalOInt2ᚖint(ctx context.Context, sel ast.Sele
 	return res
 }
 
+func (ec *executionContext) unmarshalOInt2ᚖint64(ctx context.Context, v any) (*int64, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := graphql.UnmarshalInt64(v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOInt2ᚖint64(ctx context.Context, sel ast.SelectionSet, v *int64) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalInt64(*v)
+	return res
+}
+
 func (ec *executionContext) unmarshalOMarkdown2ᚖstring(ctx context.Context, v any) (*string, error) {
 	if v == nil {
 		return nil, nil
@@ -26494,6 +29824,13 @@ func (ec *executionContext) marshalOString2ᚖstring(ctx context.Context, sel as
 	_ = ctx
 	res := graphql.MarshalString(*v)
 	return res
+}
+
+func (ec *executionContext) marshalOSubmission2ᚖstoaᚋstoreᚐSubmission(ctx context.Context, sel ast.SelectionSet, v *store.Submission) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Submission(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOTag2ᚖstoaᚋstoreᚐTag(ctx context.Context, sel ast.SelectionSet, v *store.Tag) graphql.Marshaler {

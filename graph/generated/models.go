@@ -247,6 +247,67 @@ type AuthorUpdatePayload struct {
 	UserErrors []*ArticleError `json:"userErrors"`
 }
 
+// What has come of saying something.
+type CommentAddPayload struct {
+	// What was written; null when there are errors.
+	Submission *store.Submission `json:"submission,omitempty"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*CommentError `json:"userErrors"`
+}
+
+// What has come of deleting a comment.
+type CommentDeletePayload struct {
+	// What is left of the comment; null when there are errors.
+	Submission *store.Submission `json:"submission,omitempty"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*CommentError `json:"userErrors"`
+}
+
+// Why something about a comment wasn't done.
+type CommentError struct {
+	// What is wrong and what would be right, in English, for people.
+	Message string `json:"message"`
+	// The field of `input` at fault, outermost first; null when it is the whole request.
+	Path []string `json:"path,omitempty"`
+	// What kind of reason it is, for programs.
+	Code CommentErrorCode `json:"code"`
+	// For `THROTTLED`: after how many seconds to try again; null otherwise.
+	RetryAfter *int `json:"retryAfter,omitempty"`
+}
+
+func (CommentError) IsUserError() {}
+
+// What is wrong and what would be right, in English, for people.
+func (this CommentError) GetMessage() string { return this.Message }
+
+// The field of `input` at fault, outermost first; null when it is the whole request.
+func (this CommentError) GetPath() []string {
+	if this.Path == nil {
+		return nil
+	}
+	interfaceSlice := make([]string, 0, len(this.Path))
+	for _, concrete := range this.Path {
+		interfaceSlice = append(interfaceSlice, concrete)
+	}
+	return interfaceSlice
+}
+
+// What has come of moderating a comment.
+type CommentModeratePayload struct {
+	// The comment as it is now; null when there are errors.
+	Submission *store.Submission `json:"submission,omitempty"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*CommentError `json:"userErrors"`
+}
+
+// What has come of changing a comment.
+type CommentUpdatePayload struct {
+	// The comment as it is now; null when there are errors.
+	Submission *store.Submission `json:"submission,omitempty"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*CommentError `json:"userErrors"`
+}
+
 // What has come of confirming an address.
 type EmailChangeConfirmPayload struct {
 	// The account with its new address; null when there are errors.
@@ -534,6 +595,76 @@ func (e *ArticleErrorCode) UnmarshalJSON(b []byte) error {
 }
 
 func (e ArticleErrorCode) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// The kinds of reasons for which something about a comment isn't done.
+type CommentErrorCode string
+
+const (
+	// The input breaks a rule; the message says which.
+	CommentErrorCodeInvalid CommentErrorCode = "INVALID"
+	// There is no such article or comment, or the viewer can't see it.
+	CommentErrorCodeNotFound CommentErrorCode = "NOT_FOUND"
+	// It was right, but something has changed in the meantime.
+	CommentErrorCodeConflict CommentErrorCode = "CONFLICT"
+	// The viewer may not do this, or no longer.
+	CommentErrorCodeForbidden CommentErrorCode = "FORBIDDEN"
+	// It was too often; `retryAfter` says how long to wait.
+	CommentErrorCodeThrottled CommentErrorCode = "THROTTLED"
+	// The idempotency key came with another input before.
+	CommentErrorCodeKeyReused CommentErrorCode = "KEY_REUSED"
+)
+
+var AllCommentErrorCode = []CommentErrorCode{
+	CommentErrorCodeInvalid,
+	CommentErrorCodeNotFound,
+	CommentErrorCodeConflict,
+	CommentErrorCodeForbidden,
+	CommentErrorCodeThrottled,
+	CommentErrorCodeKeyReused,
+}
+
+func (e CommentErrorCode) IsValid() bool {
+	switch e {
+	case CommentErrorCodeInvalid, CommentErrorCodeNotFound, CommentErrorCodeConflict, CommentErrorCodeForbidden, CommentErrorCodeThrottled, CommentErrorCodeKeyReused:
+		return true
+	}
+	return false
+}
+
+func (e CommentErrorCode) String() string {
+	return string(e)
+}
+
+func (e *CommentErrorCode) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = CommentErrorCode(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid CommentErrorCode", str)
+	}
+	return nil
+}
+
+func (e CommentErrorCode) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *CommentErrorCode) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e CommentErrorCode) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

@@ -1,0 +1,385 @@
+package blog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"stoa/access"
+	"stoa/blog/markdown"
+	"stoa/id"
+	"stoa/problem"
+	"stoa/rate"
+	"stoa/store"
+)
+
+const (
+	// MaxDepth is how deep threads of comments go: one more level is refused. Beyond that
+	// there is no room on a phone.
+	MaxDepth = 5
+
+	// editFor is how long after it was written its author can change a comment: time for a
+	// slip of the pen, not for taking back what others have answered.
+	editFor = 15 * time.Minute
+
+	// tries is how often a change is tried, when somebody else changes the comment in
+	// between each time.
+	tries = 5
+)
+
+// How often somebody comments: each account, and all accounts of one client together.
+// Asking takes a look at the database, however it ends, so it has a limit of its own.
+var (
+	addByAccount   = rate.Limit{Burst: 5, Per: 30 * time.Second}
+	addByClient    = rate.Limit{Burst: 20, Per: 10 * time.Second}
+	askByAccount   = rate.Limit{Burst: 60, Per: time.Second}
+	changeByAuthor = rate.Limit{Burst: 20, Per: 5 * time.Second}
+)
+
+// CommentOptions says what comments are kept with.
+type CommentOptions struct {
+	Store   *store.Store
+	Limiter *rate.Limiter
+	// Moderated says that what readers write waits until an editor has approved it. What
+	// authors and editors write appears at once.
+	Moderated bool
+}
+
+// Comments is what readers say about articles.
+type Comments struct {
+	store     *store.Store
+	limiter   *rate.Limiter
+	moderated bool
+}
+
+// NewComments returns the comments that are in o.Store.
+func NewComments(o CommentOptions) *Comments {
+	return &Comments{store: o.Store, limiter: o.Limiter, moderated: o.Moderated}
+}
+
+// CommentAdd is a comment that somebody writes.
+type CommentAdd struct {
+	ArticleID      id.ID
+	ParentID       *id.ID // the comment it answers; nil for the article itself
+	BodyMarkdown   string
+	IdempotencyKey *string
+}
+
+// Add makes a comment of the viewer's. NotFound when the article isn't public or the parent
+// isn't shown under it, Invalid when the parent is as deep as comments go or the text isn't
+// what a comment may have, Throttled when it is too often.
+func (c *Comments) Add(ctx context.Context, in CommentAdd) (*store.Submission, error) {
+	v, err := access.Require(ctx, access.Customer)
+	if err != nil {
+		return nil, err
+	}
+	kept, html, err := render(in.BodyMarkdown)
+	if err != nil {
+		return nil, err
+	}
+	if err := store.CheckKey(in.IdempotencyKey); err != nil {
+		return nil, err
+	}
+	if err := c.throttle(ctx, rate.Charge{Key: "comment/ask/" + string(v.Account), Limit: askByAccount, Cost: 1}); err != nil {
+		return nil, err
+	}
+	made := &store.Comment{
+		ArticleID: in.ArticleID, AccountID: v.Account, BodyMarkdown: kept, BodyHTML: html, CreatedAt: now(), Version: 1,
+	}
+	if in.ParentID != nil {
+		made.ParentID = *in.ParentID
+	}
+	made.ID = id.At(id.Comment, made.CreatedAt)
+	if in.IdempotencyKey != nil {
+		claim := store.Claim{
+			Caller: string(v.Account), Key: *in.IdempotencyKey, Mutation: "commentAdd",
+			Input: []string{string(made.ArticleID), string(made.ParentID), kept},
+		}
+		if made.CreatedAt, err = c.store.Claim(ctx, claim); err != nil {
+			return nil, err
+		}
+		made.ID = id.Derived(id.Comment, made.CreatedAt, claim.Seed())
+		there, err := c.store.CommentNow(ctx, made.ID)
+		if err == nil || !problem.Is(err, problem.NotFound) {
+			return (*store.Submission)(there), err
+		}
+	}
+	if err := c.place(ctx, made); err != nil {
+		return nil, err
+	}
+	if made.AuthorName, err = c.nameOf(ctx, v); err != nil {
+		return nil, err
+	}
+	if err := c.throttle(ctx,
+		rate.Charge{Key: "comment/account/" + string(v.Account), Limit: addByAccount, Cost: 1},
+		rate.Charge{Key: "comment/client/" + access.ClientFrom(ctx).Name(), Limit: addByClient, Cost: 1},
+	); err != nil {
+		return nil, err
+	}
+	made.Status = c.begins(v)
+	made.Visible = made.Status == store.CommentVisible
+	there, err := c.store.AddComment(ctx, made)
+	return (*store.Submission)(there), err
+}
+
+// place checks that there is a place for a comment.
+func (c *Comments) place(ctx context.Context, made *store.Comment) error {
+	articles, err := c.store.Articles(ctx, []id.ID{made.ArticleID})
+	if err != nil {
+		return err
+	}
+	if articles[0] == nil {
+		return problem.New(problem.NotFound, "there is no such article").At("articleId")
+	}
+	if made.ParentID == "" {
+		return nil
+	}
+	parents, err := c.store.Comments(ctx, []id.ID{made.ParentID})
+	if err != nil {
+		return err
+	}
+	thread, err := c.store.Orders(ctx, []store.OrderKey{store.OrderKey(made.ArticleID)})
+	if err != nil {
+		return err
+	}
+	depth := thread[0].Depth(made.ParentID)
+	switch {
+	case depth == 0 || parents[0] == nil:
+		return problem.New(problem.NotFound, "the article has no such comment").At("parentId")
+	case parents[0].IsDeleted():
+		return problem.New(problem.Conflict, "the comment has been deleted: nothing is left to answer").At("parentId")
+	case depth >= MaxDepth:
+		return problem.New(problem.Invalid, "threads are at most %d deep: answer a comment further up", MaxDepth).At("parentId")
+	}
+	return nil
+}
+
+// begins is the status of what v writes.
+func (c *Comments) begins(v access.Viewer) store.CommentStatus {
+	if c.moderated && !v.May(access.Author) {
+		return store.CommentPending
+	}
+	return store.CommentVisible
+}
+
+// nameOf is the name of the viewer's account.
+func (c *Comments) nameOf(ctx context.Context, v access.Viewer) (string, error) {
+	found, err := c.store.Accounts(ctx, []id.ID{v.Account})
+	if err != nil {
+		return "", err
+	}
+	if found[0] == nil {
+		return "", problem.New(problem.Unauthenticated, "sign in first: this account is no longer there")
+	}
+	return found[0].Name, nil
+}
+
+// CommentUpdate is what its author changes of a comment.
+type CommentUpdate struct {
+	ID              id.ID
+	BodyMarkdown    string
+	ExpectedVersion *int64 // nil for any
+}
+
+// Update changes the words of a comment of the viewer's, in the first 15 minutes. Where
+// comments wait for an editor, it waits once more.
+func (c *Comments) Update(ctx context.Context, in CommentUpdate) (*store.Submission, error) {
+	v, err := access.Require(ctx, access.Customer)
+	if err != nil {
+		return nil, err
+	}
+	kept, html, err := render(in.BodyMarkdown)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.throttle(ctx, rate.Charge{Key: "comment/change/" + string(v.Account), Limit: changeByAuthor, Cost: 1}); err != nil {
+		return nil, err
+	}
+	return c.change(ctx, v, in.ID, in.ExpectedVersion, func(x *store.Comment) error {
+		at := now()
+		switch {
+		case !v.Is(x.AccountID):
+			return problem.New(problem.Forbidden, "only who wrote a comment can change it").At("id")
+		case x.IsDeleted():
+			return problem.New(problem.Conflict, "the comment has been deleted").At("id")
+		case x.State() == store.CommentHidden || x.State() == store.CommentSpam:
+			return problem.New(problem.Forbidden, "an editor has taken the comment down").At("id")
+		case !at.Before(editableUntil(x.CreatedAt)):
+			return problem.New(problem.Forbidden, "a comment can be changed for %d minutes", int(editFor.Minutes())).At("id")
+		case x.BodyMarkdown == kept:
+			return nil
+		}
+		x.BodyMarkdown, x.BodyHTML, x.EditedAt = kept, html, &at
+		if c.begins(v) == store.CommentPending {
+			x.Status, x.Visible = store.CommentPending, false
+		}
+		return nil
+	})
+}
+
+// CommentDelete names a comment that is to go.
+type CommentDelete struct{ ID id.ID }
+
+// Delete deletes a comment for its author or an editor: its words and name are gone for good.
+// Its place stays while somebody's answer to it is shown.
+func (c *Comments) Delete(ctx context.Context, in CommentDelete) (*store.Submission, error) {
+	v, err := access.Require(ctx, access.Customer)
+	if err != nil {
+		return nil, err
+	}
+	return c.change(ctx, v, in.ID, nil, func(x *store.Comment) error {
+		switch {
+		case !v.Is(x.AccountID) && !v.May(access.Editor):
+			return problem.New(problem.Forbidden, "only who wrote a comment, or an editor, can delete it").At("id")
+		case x.IsDeleted():
+			return nil
+		}
+		// One that had no place in its thread gets none by being deleted.
+		x.Status, x.AuthorName, x.BodyMarkdown, x.BodyHTML = store.CommentDeleted, "", "", ""
+		return nil
+	})
+}
+
+// Verdict is what an editor makes of a comment.
+type Verdict string
+
+// The verdicts there are.
+const (
+	Approve Verdict = "APPROVE"
+	Hide    Verdict = "HIDE"
+	Spam    Verdict = "SPAM"
+)
+
+var becomes = map[Verdict]store.CommentStatus{
+	Approve: store.CommentVisible, Hide: store.CommentHidden, Spam: store.CommentSpam,
+}
+
+// CommentModerate is a verdict on a comment.
+type CommentModerate struct {
+	ID              id.ID
+	Action          Verdict
+	ExpectedVersion *int64 // nil for any
+}
+
+// Moderate shows a comment or takes it down, for editors. With it goes, and comes back, what
+// answers it.
+func (c *Comments) Moderate(ctx context.Context, in CommentModerate) (*store.Submission, error) {
+	v, err := access.Require(ctx, access.Editor)
+	if err != nil {
+		return nil, err
+	}
+	return c.change(ctx, v, in.ID, in.ExpectedVersion, func(x *store.Comment) error {
+		if x.IsDeleted() {
+			return problem.New(problem.Conflict, "the comment has been deleted").At("id")
+		}
+		x.Status = becomes[in.Action]
+		x.Visible = x.Status == store.CommentVisible
+		return nil
+	})
+}
+
+// change turns a comment, as it is in the database, into what by makes of it; by refuses v
+// what v may not do. What v may not see is NotFound.
+func (c *Comments) change(ctx context.Context, v access.Viewer, comment id.ID, expected *int64, by func(*store.Comment) error) (*store.Submission, error) {
+	for try := 1; ; try++ {
+		before, err := c.seen(ctx, v, comment)
+		if err != nil {
+			return nil, err
+		}
+		after := *before
+		if err := by(&after); err != nil {
+			return nil, err
+		}
+		if expected != nil && *expected != before.Version {
+			return nil, problem.New(problem.Conflict, "the comment has changed in the meantime: it has version %d now", before.Version).At("expectedVersion")
+		}
+		after.Status = after.State() // what is older than statuses gets one
+		if same := *before; same.State() == after.Status && same.BodyMarkdown == after.BodyMarkdown && same.BodyHTML == after.BodyHTML {
+			return (*store.Submission)(before), nil
+		}
+		err = c.store.ChangeComment(ctx, before, &after)
+		if problem.Is(err, problem.Conflict) && try < tries {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		return (*store.Submission)(&after), nil
+	}
+}
+
+// seen returns a comment as it is in the database, if v may know of it: it is shown, or v may
+// see it whatever its status.
+func (c *Comments) seen(ctx context.Context, v access.Viewer, comment id.ID) (*store.Comment, error) {
+	found, err := c.store.CommentNow(ctx, comment)
+	if err == nil && !(*store.Submission)(found).VisibleTo(v) {
+		var shown []*store.Comment
+		if shown, err = publicComments(ctx, c.store, []id.ID{comment}); err == nil && shown[0] == nil {
+			err = problem.New(problem.NotFound, "there is no such comment")
+		}
+	}
+	var refused *problem.Error
+	if errors.As(err, &refused) {
+		return nil, refused.At("id")
+	}
+	return found, err
+}
+
+// publicComments returns the comments that are shown, under articles that are public.
+func publicComments(ctx context.Context, s *store.Store, ids []id.ID) ([]*store.Comment, error) {
+	found, err := s.ShownComments(ctx, ids, s.Orders)
+	if err != nil {
+		return nil, err
+	}
+	var under []id.ID
+	for _, c := range found {
+		if c != nil {
+			under = append(under, c.ArticleID)
+		}
+	}
+	articles, err := s.Articles(ctx, under)
+	if err != nil {
+		return nil, err
+	}
+	public := map[id.ID]bool{}
+	for _, a := range articles {
+		if a != nil {
+			public[a.ID] = true
+		}
+	}
+	for i, c := range found {
+		if c != nil && !public[c.ArticleID] {
+			found[i] = nil
+		}
+	}
+	return found, nil
+}
+
+// EditableUntil is until when who wrote x can change its words, while it is shown or waits.
+func EditableUntil(x *store.Submission) *time.Time {
+	until := editableUntil(x.CreatedAt)
+	return &until
+}
+
+func editableUntil(written time.Time) time.Time { return written.Add(editFor) }
+
+func render(source string) (kept, html string, err error) {
+	kept, html, err = markdown.Comment(source)
+	if err != nil {
+		return "", "", problem.New(problem.Invalid, "%s", err).At("bodyMarkdown")
+	}
+	return kept, html, nil
+}
+
+func (c *Comments) throttle(ctx context.Context, charges ...rate.Charge) error {
+	wait, _, err := c.limiter.TakeAll(ctx, charges)
+	if err != nil {
+		return fmt.Errorf("count comments: %w", err)
+	}
+	if wait <= 0 {
+		return nil
+	}
+	wait = max(wait.Round(time.Second), time.Second)
+	return problem.New(problem.Throttled, "this is too much at once: try again in %s", wait).After(wait)
+}

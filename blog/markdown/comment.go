@@ -1,0 +1,200 @@
+package markdown
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/microcosm-cc/bluemonday"
+	"github.com/yuin/goldmark"
+	"github.com/yuin/goldmark/ast"
+	"github.com/yuin/goldmark/extension"
+	"github.com/yuin/goldmark/parser"
+	"github.com/yuin/goldmark/renderer/html"
+	"github.com/yuin/goldmark/text"
+	"github.com/yuin/goldmark/util"
+	nethtml "golang.org/x/net/html"
+)
+
+// What Comment accepts.
+const (
+	// MaxComment is the longest comment, in characters.
+	MaxComment = 5000
+
+	// commentNesting is maxNesting for comments: quotes of quotes, five lists deep.
+	commentNesting = 10
+
+	// commentElements is maxElements for comments, emphasis within emphasis included.
+	commentElements = 50
+
+	// commentWork is maxWork for comments. 5,000 characters of prose with a link in each
+	// sentence cost 3,000,000.
+	commentWork = 50_000_000
+)
+
+// commentEngine knows paragraphs, emphasis, links, code, quotes and lists, and nothing else:
+// what would be a heading, a table, a picture or HTML in an article is text here. Line ends
+// stay, as readers write them.
+var commentEngine = goldmark.New(
+	goldmark.WithParser(parser.NewParser(
+		parser.WithBlockParsers(
+			util.Prioritized(parser.NewListParser(), 300),
+			util.Prioritized(parser.NewListItemParser(), 400),
+			util.Prioritized(parser.NewCodeBlockParser(), 500),
+			util.Prioritized(parser.NewFencedCodeBlockParser(), 700),
+			util.Prioritized(parser.NewBlockquoteParser(), 800),
+			util.Prioritized(parser.NewParagraphParser(), 1000),
+		),
+		parser.WithInlineParsers(
+			util.Prioritized(inlineGuard{}, 0),
+			util.Prioritized(noPictures{}, 50),
+			util.Prioritized(parser.NewCodeSpanParser(), 100),
+			util.Prioritized(parser.NewLinkParser(), 200),
+			util.Prioritized(parser.NewAutoLinkParser(), 300),
+			util.Prioritized(parser.NewEmphasisParser(), 500),
+			util.Prioritized(extension.NewLinkifyParser(), 999),
+		),
+		parser.WithASTTransformers(util.Prioritized(strangersLinks{}, 0)),
+	)),
+	goldmark.WithRendererOptions(html.WithHardWraps()),
+)
+
+// strangersRel is what a link by somebody whom the site doesn't vouch for carries: search
+// engines give it no weight, and the page that it leads to gets no hold of this one.
+const strangersRel = "nofollow ugc noopener"
+
+// commentPolicy is the HTML that a comment may contain: what commentEngine makes and no
+// more, so that it holds whatever goldmark lets through. No ids, no classes, no styles.
+var commentPolicy = newCommentPolicy()
+
+func newCommentPolicy() *bluemonday.Policy {
+	p := bluemonday.NewPolicy()
+	p.RequireParseableURLs(true)
+	p.AllowRelativeURLs(false)
+	p.AllowURLSchemes("http", "https", "mailto")
+	p.AllowElements("p", "br", "em", "strong", "code", "pre", "blockquote", "ul", "ol", "li")
+	p.AllowAttrs("start").Matching(regexp.MustCompile(`^[0-9]{1,9}$`)).OnElements("ol")
+	p.AllowAttrs("href", "title").OnElements("a")
+	p.AllowAttrs("rel").Matching(regexp.MustCompile(`^` + strangersRel + `$`)).OnElements("a")
+	return p
+}
+
+// Comment turns what a reader wrote into HTML: sanitised and balanced, safe as it is inside
+// any block element. It returns the Markdown as it is to be kept, too.
+//
+// Every error is about source, not about us, and may be shown to its author: it is longer or
+// deeper than the limits of this package, or says nothing.
+func Comment(source string) (kept, rendered string, err error) {
+	if len(source) > MaxComment*utf8.UTFMax+MaxComment {
+		return "", "", fmt.Errorf("a comment takes 1 to %d characters", MaxComment)
+	}
+	kept = strings.TrimSpace(tidy(source))
+	if n := utf8.RuneCountInString(kept); n == 0 || n > MaxComment {
+		return "", "", fmt.Errorf("a comment takes 1 to %d characters, not %d", MaxComment, n)
+	}
+	raw, err := commentHTML([]byte(kept))
+	if err != nil {
+		return "", "", err
+	}
+	clean := commentPolicy.SanitizeBytes(raw)
+	says, deepest := look(clean)
+	if deepest > commentElements {
+		return "", "", fmt.Errorf("quotes, lists and emphasis are nested more than %d deep", commentElements)
+	}
+	if !says {
+		return "", "", errors.New("a comment takes some text: this one shows nothing")
+	}
+	return kept, string(clean), nil
+}
+
+func commentHTML(source []byte) (out []byte, err error) {
+	defer recovered(&err)
+	g := newGuard(source)
+	g.nesting, g.most = commentNesting, commentWork
+	doc := commentEngine.Parser().Parse(guardedReader{text.NewReader(source), g}, parser.WithContext(g))
+	var b bytes.Buffer
+	if err := commentEngine.Renderer().Render(&b, source, doc); err != nil {
+		return nil, fmt.Errorf("render HTML: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// look says whether sanitised HTML has any text that is seen, and how deep its elements nest.
+func look(sanitised []byte) (says bool, deepest int) {
+	z, depth := nethtml.NewTokenizer(bytes.NewReader(sanitised)), 0
+	for z.Next() != nethtml.ErrorToken {
+		switch t := z.Token(); t.Type {
+		case nethtml.StartTagToken:
+			if !isVoid(t.DataAtom) {
+				depth++
+				deepest = max(deepest, depth)
+			}
+		case nethtml.EndTagToken:
+			depth--
+		case nethtml.TextToken:
+			says = says || strings.ContainsFunc(t.Data, seen)
+		}
+	}
+	return says, deepest
+}
+
+func seen(r rune) bool { return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) }
+
+// noPictures takes the exclamation mark that would make a picture of a link.
+type noPictures struct{}
+
+// Trigger implements parser.InlineParser.
+func (noPictures) Trigger() []byte { return []byte{'!'} }
+
+// Parse implements parser.InlineParser.
+func (noPictures) Parse(_ ast.Node, block text.Reader, _ parser.Context) ast.Node {
+	line, segment := block.PeekLine()
+	if len(line) < 2 || line[1] != '[' {
+		return nil
+	}
+	block.Advance(1)
+	return ast.NewTextSegment(segment.WithStop(segment.Start + 1))
+}
+
+// strangersLinks says of each link that a stranger made it; one that leads elsewhere than to
+// the web or to a mail address becomes its text.
+type strangersLinks struct{}
+
+// Transform implements parser.ASTTransformer.
+func (strangersLinks) Transform(doc *ast.Document, reader text.Reader, _ parser.Context) {
+	var links []ast.Node
+	// The visitor returns no error, so neither does Walk.
+	_ = ast.Walk(doc, func(n ast.Node, entering bool) (ast.WalkStatus, error) {
+		if k := n.Kind(); entering && (k == ast.KindLink || k == ast.KindAutoLink) {
+			links = append(links, n)
+		}
+		return ast.WalkContinue, nil
+	})
+	for _, n := range links {
+		switch link := n.(type) {
+		case *ast.Link:
+			if !leadsOut(link.Destination) {
+				parent := link.Parent()
+				for c := link.FirstChild(); c != nil; c = link.FirstChild() {
+					parent.InsertBefore(parent, link, c)
+				}
+				parent.RemoveChild(parent, link)
+				continue
+			}
+		case *ast.AutoLink:
+			if link.AutoLinkType == ast.AutoLinkURL && !leadsOut(link.URL(reader.Source())) {
+				link.Parent().ReplaceChild(link.Parent(), link, ast.NewString(link.Label(reader.Source())))
+				continue
+			}
+		}
+		n.SetAttributeString("rel", []byte(strangersRel))
+	}
+}
+
+var outward = regexp.MustCompile(`^(?i:https?://|mailto:)[^\s/?#:@]`)
+
+func leadsOut(destination []byte) bool { return outward.Match(destination) }

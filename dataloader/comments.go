@@ -1,0 +1,82 @@
+package dataloader
+
+import (
+	"context"
+	"fmt"
+
+	"stoa/access"
+	"stoa/id"
+	"stoa/store"
+)
+
+// shownComments returns the comments with ids that are shown in their threads.
+func (l *Loaders) shownComments(ctx context.Context, ids []id.ID) ([]*store.Comment, error) {
+	return l.store.ShownComments(ctx, ids, l.Orders.All)
+}
+
+// Depth returns how deep in its thread a comment is; 1 for one that answers the article.
+func (l *Loaders) Depth(ctx context.Context, c *store.Comment) (int, error) {
+	order, err := l.Orders.One(ctx, store.OrderKey(c.ArticleID))
+	if err != nil {
+		return 0, err
+	}
+	return order.Depth(c.ID), nil
+}
+
+// Shown returns the comments that submissions are to everyone, those that are shown under
+// articles that are public; nil for the others.
+func (l *Loaders) Shown(ctx context.Context, xs []*store.Submission) ([]*store.Comment, error) {
+	articles, comments := make([]id.ID, len(xs)), make([]id.ID, len(xs))
+	for i, x := range xs {
+		articles[i], comments[i] = x.ArticleID, x.ID
+	}
+	public, err := l.Articles.All(ctx, articles)
+	if err != nil {
+		return nil, err
+	}
+	found, err := l.Comments.All(ctx, comments)
+	for i := range found {
+		if public[i] == nil {
+			found[i] = nil
+		}
+	}
+	return found, err
+}
+
+// ShownOne is Shown for one submission; nil where it isn't shown.
+func (l *Loaders) ShownOne(ctx context.Context, x *store.Submission) (*store.Comment, error) {
+	found, err := l.Shown(ctx, []*store.Submission{x})
+	if err != nil {
+		return nil, err
+	}
+	return found[0], nil
+}
+
+// OwnComments returns a part of the viewer's comments, the newest first.
+func (l *Loaders) OwnComments(ctx context.Context, _ *access.Viewer, w store.Window) (*SubmissionConnection, error) {
+	return l.submissions("own", w, func() (*store.List, error) { return l.store.ListOwnComments(ctx, w) })
+}
+
+// CommentQueue returns a part of the comments with one of statuses, the newest first, for
+// editors: Forbidden for others.
+func (l *Loaders) CommentQueue(ctx context.Context, statuses []store.CommentStatus, w store.Window) (*SubmissionConnection, error) {
+	return l.submissions(fmt.Sprint(statuses), w, func() (*store.List, error) { return l.store.ListCommentQueue(ctx, statuses, w) })
+}
+
+// submissions returns the same connection for the same list, so that the response reads it
+// once.
+func (l *Loaders) submissions(name string, w store.Window, list func() (*store.List, error)) (*SubmissionConnection, error) {
+	key := name + w.Name()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c := l.lists[key]; c != nil {
+		return c, nil
+	}
+	read, err := list()
+	if err != nil {
+		return nil, err
+	}
+	c := Listed(read, l.Submissions)
+	l.lists[key] = c
+	return c, nil
+}

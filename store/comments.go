@@ -1,0 +1,247 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"stoa/access"
+	"stoa/id"
+	"stoa/problem"
+)
+
+// commentKeys is everything that becomes stale when before turns into after; before is nil
+// for a comment that isn't there yet. When and on what it was written never changes.
+func commentKeys(before, after *Comment) []string {
+	keys := []string{string(after.ID)}
+	for _, c := range []*Comment{before, after} {
+		if c == nil {
+			continue
+		}
+		if before == nil || before.State() != after.State() {
+			keys = append(keys, statusTag(c.State()))
+		}
+		if before == nil && c.AccountID != "" {
+			keys = append(keys, ownTag(c.AccountID))
+		}
+	}
+	was := before != nil && before.Visible
+	if was != after.Visible || was && before.IsDeleted() != after.IsDeleted() {
+		keys = append(keys, orderKey(OrderKey(after.ArticleID)))
+	}
+	return compact(keys)
+}
+
+// ownTag is what the list of an account's comments depends on, statusTag what queues of
+// comments of a status do.
+func ownTag(account id.ID) string           { return "list/comments/" + string(account) }
+func statusTag(status CommentStatus) string { return "list/comments/" + string(status) }
+
+// AddComments stores new comments, those that are answered before those that answer them.
+// One that is there already is left as it is.
+func (s *Store) AddComments(ctx context.Context, cs []*Comment) error {
+	keys := []string{}
+	for _, c := range cs {
+		keys = append(keys, commentKeys(nil, c)...)
+	}
+	return s.write(ctx, compact(keys), func(ctx context.Context) error {
+		_, err := s.db.Collection(comments).InsertMany(ctx, cs, options.InsertMany().SetOrdered(false))
+		if err != nil && !mongo.IsDuplicateKeyError(err) {
+			return fmt.Errorf("add comments: %w", err)
+		}
+		return nil
+	})
+}
+
+// AddComment stores a new comment of an account, and returns what is there then: where it was
+// there already, that is left as it is.
+//
+// The account may be deleted meanwhile, and its comments made nobody's before this one was
+// among them; so that is looked for afterwards. NotFound when the account has gone.
+func (s *Store) AddComment(ctx context.Context, c *Comment) (*Comment, error) {
+	if err := s.AddComments(ctx, []*Comment{c}); err != nil {
+		return nil, err
+	}
+	// From here on nobody who goes away may keep a name from being forgotten.
+	ctx = context.WithoutCancel(ctx)
+	type document struct {
+		ID id.ID `bson:"_id"`
+	}
+	owner, err := find[document](ctx, s.db.Collection(accounts), bson.D{{Key: "_id", Value: c.AccountID}}, projection("_id"))
+	if err != nil {
+		return nil, err
+	}
+	if len(owner) == 0 {
+		if err := s.forgetAuthor(ctx, c.AccountID); err != nil {
+			return nil, err
+		}
+		return nil, problem.New(problem.NotFound, "the account has been deleted in the meantime")
+	}
+	return s.commentNow(ctx, c.ID)
+}
+
+// CommentNow returns a comment, whoever may see it, as it is in the database now; NotFound
+// where there is none. It is for deciding about a change.
+func (s *Store) CommentNow(ctx context.Context, comment id.ID) (*Comment, error) {
+	access.MarkPrivate(ctx)
+	return s.commentNow(ctx, comment)
+}
+
+func (s *Store) commentNow(ctx context.Context, comment id.ID) (*Comment, error) {
+	found, err := find[Comment](ctx, s.db.Collection(comments), bson.D{{Key: "_id", Value: comment}}, nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, problem.New(problem.NotFound, "there is no such comment")
+	}
+	return found[0], nil
+}
+
+// ChangeComment turns before, as it was read, into after, whose version it raises; Conflict
+// when somebody else was faster. What is changed is the words, the name and the status.
+func (s *Store) ChangeComment(ctx context.Context, before, after *Comment) error {
+	after.Version = before.Version + 1
+	version := bson.E{Key: "version", Value: before.Version}
+	if before.Version == 0 { // written when there were none
+		version.Value = bson.D{{Key: "$exists", Value: false}}
+	}
+	set := bson.D{
+		{Key: "authorName", Value: after.AuthorName}, {Key: "bodyMarkdown", Value: after.BodyMarkdown}, {Key: "bodyHtml", Value: after.BodyHTML},
+		{Key: "status", Value: after.Status}, {Key: "visible", Value: after.Visible}, {Key: "version", Value: after.Version},
+	}
+	if after.EditedAt != nil {
+		set = append(set, bson.E{Key: "editedAt", Value: after.EditedAt})
+	}
+	return s.write(ctx, commentKeys(before, after), func(ctx context.Context) error {
+		result, err := s.db.Collection(comments).UpdateOne(ctx, bson.D{{Key: "_id", Value: before.ID}, version}, bson.D{{Key: "$set", Value: set}})
+		if err != nil {
+			return fmt.Errorf("change %s: %w", before.ID, err)
+		}
+		return changed(result.MatchedCount, nil, "the comment")
+	})
+}
+
+// forgetAuthor makes an account's comments nobody's: its name is in none of them any more.
+// Their versions go up, so that a change under way doesn't bring it back.
+func (s *Store) forgetAuthor(ctx context.Context, account id.ID) error {
+	found, err := find[Comment](ctx, s.db.Collection(comments), submissionsOf(account), projection("accountId"))
+	if err != nil {
+		return err
+	}
+	for some := range slices.Chunk(found, writtenAtOnce) {
+		ids, keys := make([]id.ID, len(some)), []string{ownTag(account)}
+		for i, c := range some {
+			ids[i] = c.ID
+			keys = append(keys, string(c.ID))
+		}
+		err := s.write(ctx, compact(keys), func(ctx context.Context) error {
+			_, err := s.db.Collection(comments).UpdateMany(ctx, in("_id", ids), bson.D{
+				{Key: "$set", Value: bson.D{{Key: "authorName", Value: ""}}},
+				{Key: "$unset", Value: bson.D{{Key: "accountId", Value: ""}}},
+				{Key: "$inc", Value: bson.D{{Key: "version", Value: int64(1)}}},
+			})
+			if err != nil {
+				return fmt.Errorf("forget whose the comments of %s are: %w", account, err)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ShownComments returns the comments with ids that everyone may see who may see their
+// article, in their order: nil where there is none. orders is how the threads they are in
+// are read, as Orders reads them. Whether the article is public is for the caller to ask.
+func (s *Store) ShownComments(ctx context.Context, ids []id.ID, orders func(context.Context, []OrderKey) ([]*Order, error)) ([]*Comment, error) {
+	found, err := s.Comments(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	threads := make([]OrderKey, len(found)) // "" where there is none
+	some := false
+	for i, c := range found {
+		if c != nil {
+			threads[i], some = OrderKey(c.ArticleID), true
+		}
+	}
+	if !some {
+		return found, nil
+	}
+	in, err := orders(ctx, slices.DeleteFunc(compactKeys(threads), func(k OrderKey) bool { return k == "" }))
+	if err != nil {
+		return nil, err
+	}
+	shown := map[id.ID]bool{}
+	for _, o := range in {
+		for _, c := range found {
+			if c != nil && o.Shows(c.ID) {
+				shown[c.ID] = true
+			}
+		}
+	}
+	for i, c := range found {
+		if c != nil && !shown[c.ID] {
+			found[i] = nil
+		}
+	}
+	return found, nil
+}
+
+func compactKeys(keys []OrderKey) []OrderKey {
+	sorted := slices.Sorted(slices.Values(keys))
+	return slices.Compact(sorted)
+}
+
+// Submissions returns the comments with ids that the viewer may see whatever their status, in
+// their order: nil where there is none.
+func (s *Store) Submissions(ctx context.Context, ids []id.ID) ([]*Submission, error) {
+	out := make([]*Submission, len(ids))
+	v, err := access.ViewerFrom(ctx)
+	if err != nil || !v.SignedIn() {
+		return out, err
+	}
+	found, err := s.tables.comments.Get(ctx, s.cache, ids)
+	for i, c := range found {
+		if x := (*Submission)(c); c != nil && x.VisibleTo(v) {
+			out[i] = x
+		}
+	}
+	return out, err
+}
+
+// ListOwnComments returns a part of the list of the viewer's comments, the newest first.
+func (s *Store) ListOwnComments(ctx context.Context, w Window) (*List, error) {
+	v, err := access.ViewerFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.list(query{
+		collection: comments, filter: submissionsOf(v.Account), sort: "createdAt", byTime: true, descending: true,
+		tags: []string{ownTag(v.Account)}, empty: !v.SignedIn(),
+	}, w)
+}
+
+// ListCommentQueue returns a part of the list of comments that have one of statuses, the
+// newest first, for editors: Forbidden for others. Comments older than statuses aren't in it.
+func (s *Store) ListCommentQueue(ctx context.Context, statuses []CommentStatus, w Window) (*List, error) {
+	if _, err := access.Require(ctx, access.Editor); err != nil {
+		return nil, err
+	}
+	statuses = slices.Compact(slices.Sorted(slices.Values(statuses)))
+	q := query{collection: comments, sort: "createdAt", byTime: true, descending: true, empty: len(statuses) == 0}
+	if q.filter = in("status", statuses); q.empty {
+		q.filter = bson.D{}
+	}
+	for _, status := range statuses {
+		q.tags = append(q.tags, statusTag(status))
+	}
+	return s.list(q, w)
+}
