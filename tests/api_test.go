@@ -6,7 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"io"
+	"maps"
+	"mime/multipart"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -26,6 +31,7 @@ import (
 	"stoa/access"
 	"stoa/blog"
 	"stoa/id"
+	"stoa/media"
 	"stoa/store"
 	"stoa/tests/stoatest"
 )
@@ -40,6 +46,7 @@ import (
 //	# token: <token 1>             who has this token asks
 //	# times: 5                     it is sent so often; the answer is the last one
 //	# mail: verify ada@example.org this mail comes of it
+//	# file: wide.png               the variable $file is this one of the files below
 //
 // Each file begins with the same blog and the same people: publish and cast make them. Each
 // exchange comes from an address of its own, so that none is throttled for another.
@@ -47,7 +54,9 @@ import (
 // Ids and cursors have names, in requests as in answers: <article press>, <author ada>,
 // <tag ink>, <comment Ines>, <account ada>, <session ada>, and <cursor 1> for the first
 // cursor that a file's answers show; so with <token 1>, and with <account 1> and <session 1>
-// for those that have just been made, and <comment 1>. <101 ids> is a list of so many that nothing has. In a
+// for those that have just been made, and with articles, authors, tags, comments, revisions and images;
+// <text of press> is the revision that the blog begins with, <picture 1> where a picture is
+// kept. <101 ids> is a list of so many that nothing has. In a
 // request, <code verify ada@example.org> is the code of the newest mail of a kind to an
 // address. <time> is a time since the test began, <address> where a request comes from, and
 // <seconds> how long to wait.
@@ -61,6 +70,7 @@ const (
 	bearer    = "# token:"
 	times     = "# times:"
 	mail      = "# mail:"
+	file      = "# file:"
 	lineWidth = 100 // of an answer, in characters
 )
 
@@ -97,6 +107,14 @@ func TestAPIFilesAreAnswered(t *testing.T) {
 	}
 }
 
+// unshown is what no exchange can show, and why.
+var unshown = map[string]string{
+	"MediaErrorCode.THROTTLED": "takes more pictures at once than may wait: TestOnlySoManyWait in media/picture",
+	"MediaErrorCode.NOT_FOUND": "no mutation takes the id of a picture yet",
+	"MediaErrorCode.CONFLICT":  "no mutation changes a picture yet",
+	"MediaErrorCode.FORBIDDEN": "no mutation takes the id of a picture yet; who may not upload is told by @auth",
+}
+
 // A new field, argument, input or enum value needs an exchange that shows it at work.
 func TestAPIFilesShowTheWholeSchema(t *testing.T) {
 	s := schema(t)
@@ -107,6 +125,12 @@ func TestAPIFilesShowTheWholeSchema(t *testing.T) {
 				show(t, s, e, shown)
 			}
 		}
+	}
+	for what, why := range unshown {
+		if shown[what] {
+			t.Errorf("an exchange shows %s, which %s", what, why)
+		}
+		shown[what] = true
 	}
 	for _, d := range s.Types {
 		if d.BuiltIn {
@@ -243,6 +267,7 @@ type sent struct {
 	as    string // who of the cast; "" for nobody
 	often int
 	mail  string // the kind and the address of what comes of it; "" for nothing
+	file  string // which of files goes with it; "" for none
 }
 
 func requestOf(t *testing.T, request string) sent {
@@ -271,6 +296,9 @@ func requestOf(t *testing.T, request string) sent {
 		if text, ok := strings.CutPrefix(line, mail); ok {
 			r.mail = strings.TrimSpace(text)
 		}
+		if text, ok := strings.CutPrefix(line, file); ok {
+			r.file = strings.TrimSpace(text)
+		}
 	}
 	return r
 }
@@ -290,7 +318,12 @@ func ask(t *testing.T, s *stoatest.Stoa, people map[string]stoatest.Person, from
 	var a stoatest.Answer
 	for range r.often {
 		var err error
-		if a, err = s.Send(r.Request); err != nil {
+		if r.file != "" {
+			a, err = sendFile(t, s, r)
+		} else {
+			a, err = s.Send(r.Request)
+		}
+		if err != nil {
 			t.Fatalf("%s\n%v", request, err)
 		}
 	}
@@ -298,6 +331,64 @@ func ask(t *testing.T, s *stoatest.Stoa, people map[string]stoatest.Person, from
 		s.Mail(t, kind, to)
 	}
 	return a
+}
+
+// sendFile sends a request as a form, with its file.
+func sendFile(t *testing.T, s *stoatest.Stoa, r sent) (a stoatest.Answer, err error) {
+	t.Helper()
+	content, ok := files(t)[r.file]
+	if !ok {
+		t.Fatalf("there is no file %q:\n%s", r.file, r.Query)
+	}
+	r.Variables = map[string]any{"file": nil}
+	operations, err := json.Marshal(r.Request)
+	check(t, err)
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	check(t, form.WriteField("operations", string(operations)))
+	check(t, form.WriteField("map", `{"0": ["variables.file"]}`))
+	part, err := form.CreateFormFile("0", r.file)
+	check(t, err)
+	_, err = part.Write(content)
+	check(t, err)
+	check(t, form.Close())
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/graphql", &body)
+	check(t, err)
+	for name, value := range r.Header {
+		request.Header.Set(name, value)
+	}
+	request.Header.Set("Content-Type", form.FormDataContentType())
+	request.Header.Set("Apollo-Require-Preflight", "1")
+	if r.Token != "" {
+		request.Header.Set("Authorization", "Bearer "+r.Token)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return a, err
+	}
+	defer response.Body.Close()
+	if a.Raw, err = io.ReadAll(response.Body); err != nil {
+		return a, err
+	}
+	a.Status = response.StatusCode
+	return a, json.Unmarshal(a.Raw, &a)
+}
+
+// files are what can be sent: a picture that is kept in several widths, a small one, half of
+// that, and what is no picture.
+func files(t *testing.T) map[string][]byte {
+	t.Helper()
+	picture := func(width, height int) []byte {
+		var b bytes.Buffer
+		check(t, png.Encode(&b, image.NewGray(image.Rect(0, 0, width, height))))
+		return b.Bytes()
+	}
+	return map[string][]byte{
+		"wide.png":    picture(800, 500),
+		"small.png":   picture(8, 5),
+		"half.png":    picture(8, 5)[:40],
+		"drawing.svg": []byte(`<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>`),
+	}
 }
 
 // names are what the files call the ids and cursors of one run.
@@ -330,14 +421,19 @@ func makes(key, text string) (what string, ok bool) {
 		return "cursor", true
 	case key == "token":
 		return "token", true
-	case key == "id" && id.ID(text).Kind() == id.Account:
-		return "account", true
-	case key == "id" && id.ID(text).Kind() == id.Session:
-		return "session", true
-	case key == "id" && id.ID(text).Kind() == id.Comment:
-		return "comment", true
+	case strings.HasPrefix(text, media.Path):
+		return "picture", true
+	case key == "id":
+		what, ok = kinds[id.ID(text).Kind()]
+		return what, ok
 	}
 	return "", false
+}
+
+// kinds is what is called by what it is and a number.
+var kinds = map[id.Kind]string{
+	id.Account: "account", id.Session: "session", id.Article: "article", id.Author: "author",
+	id.Tag: "tag", id.Revision: "revision", id.Image: "image", id.Comment: "comment",
 }
 
 var waiting = regexp.MustCompile(`try again in \S+`)
@@ -356,8 +452,9 @@ func (n *names) answer(t *testing.T, a stoatest.Answer) string {
 			return "<time>"
 		}
 		text = waiting.ReplaceAllString(text, "try again in <seconds>")
-		for is, name := range n.named {
-			text = strings.ReplaceAll(text, is, name)
+		// The longest first: what a preview takes begins with the id of its article.
+		for _, is := range slices.SortedFunc(maps.Keys(n.named), func(a, b string) int { return len(b) - len(a) }) {
+			text = strings.ReplaceAll(text, is, n.named[is])
 		}
 		return text
 	})
