@@ -232,14 +232,15 @@ func (p *People) forget(ctx context.Context, account id.ID, address string) erro
 	return p.store.Finish(ctx, forgetTask+string(account)+"/"+address)
 }
 
-// forgetRest deletes what is known of accounts whose deletion was interrupted.
-func (p *People) forgetRest(ctx context.Context) error {
+// Resume finishes what an earlier run has begun: it deletes what is known of accounts whose
+// deletion was interrupted.
+func (p *People) Resume(ctx context.Context) error {
 	tasks, err := p.store.Tasks(ctx, forgetTask)
 	if err != nil {
 		return err
 	}
 	for _, task := range tasks {
-		account, address, _ := strings.Cut(strings.TrimPrefix(task, forgetTask), "/")
+		account, address, _ := strings.Cut(task, "/")
 		_, err := p.store.SecretOf(ctx, id.ID(account))
 		if problem.Is(err, problem.NotFound) {
 			err = p.forget(ctx, id.ID(account), address)

@@ -39,7 +39,7 @@ func (p *People) Run(ctx context.Context) {
 	all.Go(func() { p.every(ctx, useDelay, "the use of sessions can't be noted for now", p.writeUses) })
 	all.Go(func() {
 		p.every(ctx, sweepEvery, "what has ended can't be deleted for now", func(ctx context.Context) error {
-			return errors.Join(p.forgetRest(ctx), p.store.Sweep(ctx, now(), now().Add(-p.idle)))
+			return errors.Join(p.Resume(ctx), p.store.Sweep(ctx, now(), now().Add(-p.idle)))
 		})
 	})
 	all.Wait()

@@ -78,10 +78,11 @@ func (u *uses) learn(session id.ID, at time.Time) {
 func (u *uses) take() map[string]time.Time {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	taken := u.pending
-	if len(taken) > 0 {
-		u.pending = map[string]time.Time{}
+	if len(u.pending) == 0 {
+		return nil
 	}
+	taken := u.pending
+	u.pending = map[string]time.Time{}
 	return taken
 }
 

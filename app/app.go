@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -28,7 +29,9 @@ import (
 	"stoa/gateway/playground"
 	"stoa/graph"
 	"stoa/mail"
+	"stoa/media"
 	"stoa/rate"
+	"stoa/search"
 	"stoa/store"
 	"stoa/store/bus"
 	"stoa/store/embedded"
@@ -50,6 +53,9 @@ type App struct {
 	Blog   *blog.Blog
 	People *account.People
 
+	// Pictures is what was uploaded.
+	Pictures *media.Pictures
+
 	config   Config
 	log      *slog.Logger
 	embedded *embedded.Server // nil when the database is elsewhere
@@ -68,14 +74,19 @@ func Open(ctx context.Context, c Config, log *slog.Logger, onCommand func(string
 	if err != nil {
 		return nil, err
 	}
+	if err := a.People.Resume(ctx); err != nil {
+		a.Close(context.WithoutCancel(ctx))
+		return nil, err
+	}
 	a.done = make(chan struct{})
 	keep, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a.stop = stop
 	go func() {
 		defer close(a.done)
 		var all sync.WaitGroup
-		all.Go(func() { a.Blog.KeepSchedule(keep) })
+		all.Go(func() { a.Blog.Run(keep) })
 		all.Go(func() { a.People.Run(keep) })
+		all.Go(func() { a.Blog.KeepIndex(keep) })
 		all.Wait()
 	}()
 	return a, nil
@@ -157,12 +168,42 @@ func (a *App) open(ctx context.Context, options store.Options) error {
 	if a.embedded != nil {
 		a.embedded.OnForeignWrite(a.Store.Flush)
 	}
-	a.Blog = blog.New(a.Store, a.log)
+	previews := strings.ReplaceAll(a.config.PreviewURL, "{site}", a.config.Site)
+	a.Blog = blog.New(a.Store, search.NewLanguage(a.config.Language), previews, a.log)
 	if a.People, err = a.newPeople(); err != nil {
 		return err
 	}
+	if a.Pictures, err = newPictures(a); err != nil {
+		return err
+	}
+	a.Blog.Uploads = a.Pictures.Cover
 	a.gateway, err = newGateway(a)
 	return err
+}
+
+func newPictures(a *App) (*media.Pictures, error) {
+	location := a.config.Media
+	if location == "" {
+		data, err := filepath.Abs(a.config.Data)
+		if err != nil {
+			return nil, fmt.Errorf("STOA_DATA: %w", err)
+		}
+		location = (&url.URL{Scheme: "file", Path: filepath.Join(data, "media")}).String()
+	}
+	pictures, err := media.Open(media.Options{Store: a.Store, Location: location, Base: a.config.MediaURL})
+	if err != nil {
+		return nil, fmt.Errorf("STOA_MEDIA: %w", err)
+	}
+	return pictures, nil
+}
+
+// picture opens what is served under a name.
+func (a *App) picture(ctx context.Context, name string) (*gateway.Picture, error) {
+	found, contentType, err := a.Pictures.Serve(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return &gateway.Picture{Content: found.ReadCloser, Type: contentType, Size: found.Size, MadeAt: found.MadeAt}, nil
 }
 
 func (a *App) newPeople() (*account.People, error) {
@@ -185,8 +226,9 @@ func (a *App) newPeople() (*account.People, error) {
 func newGateway(a *App) (*gateway.Gateway, error) {
 	shown := graph.Errors{Log: a.log}
 	options := gateway.Options{
-		Schema: graph.New(graph.Resolver{Blog: a.Blog, People: a.People}), Extensions: []graphql.HandlerExtension{graph.LookAhead{Store: a.Store}},
+		Schema: graph.New(graph.Resolver{Blog: a.Blog, People: a.People, Pictures: a.Pictures}), Extensions: []graphql.HandlerExtension{graph.LookAhead{Store: a.Store}},
 		Present: shown.Present, Recover: shown.Recover, Ready: a.Store.Ping, Introspection: !a.config.Production, Log: a.log,
+		Picture: a.picture, MaxFile: media.MaxBytes,
 		Authenticate: a.People.Authenticate, Used: a.People.Use, Holds: a.People.Holds, Origins: a.config.Origins, Proxies: a.config.Proxies,
 	}
 	if err := a.addFeeds(&options); err != nil {

@@ -17,6 +17,8 @@ import (
 	"stoa/feed"
 	"stoa/gateway"
 	"stoa/mail"
+	"stoa/media"
+	"stoa/search"
 	"stoa/store"
 	"stoa/store/bus"
 )
@@ -31,11 +33,13 @@ type Config struct {
 	LogLevel   slog.Level
 	Demo       bool
 	CacheBytes int64
+	Language   string // ISO 639-1
 
 	Site        string // the front end's URL
 	VerifyURL   string // templates of links in mails: see mail.Links
 	ResetURL    string
 	EmailURL    string
+	PreviewURL  string // a template like those
 	ArticleURL  string // templates of links in feeds: see feed.Links
 	AuthorURL   string
 	TagURL      string
@@ -47,7 +51,9 @@ type Config struct {
 	Proxies     []netip.Prefix
 	SessionIdle time.Duration
 	SessionMax  time.Duration
-	PasswordMin int // characters
+	PasswordMin int    // characters
+	Media       string // "" for the folder media in Data
+	MediaURL    string // "" for paths
 }
 
 // variable is one thing that can be set.
@@ -138,6 +144,15 @@ var variables = []variable{
 			c.CacheBytes = n << 20
 			return nil
 		}},
+	{"STOA_LANGUAGE", "en", "a language's ISO 639-1 code, such as en",
+		"The language of what is published: by it a search finds the forms of a word, *agencies* for *agency*. Known are " + strings.Join(search.Stemmed(), ", ") + "; in other languages a word is found as it is written and by its beginning.",
+		func(c *Config, v string) error {
+			if len(v) != 2 || v[0] < 'a' || v[0] > 'z' || v[1] < 'a' || v[1] > 'z' {
+				return errTakes
+			}
+			c.Language = v
+			return nil
+		}},
 	{"STOA_SITE_URL", defaultSite, "the URL of the front end, such as https://example.org",
 		"Where the links in mails and feeds lead, and what the site is called in them. In production it must be set for mails to be sent, and for feeds, the sitemap and robots.txt to be there.",
 		func(c *Config, v string) error {
@@ -153,6 +168,9 @@ var variables = []variable{
 	{"STOA_EMAIL_URL", emailURL, "a URL with {token} in it; {site} is STOA_SITE_URL",
 		"The page of the front end that takes the code of a new address and calls `emailChangeConfirm`.",
 		func(c *Config, v string) error { c.EmailURL = v; return checkLink(v) }},
+	{"STOA_PREVIEW_URL", previewURL, "a URL with {token} in it; {site} is STOA_SITE_URL",
+		"The page of the front end that shows an article before it is published, by `preview`. After `#`, the token is in no server's log.",
+		func(c *Config, v string) error { c.PreviewURL = v; return checkLink(v) }},
 	{"STOA_ARTICLE_URL", articleURL, "a URL with {slug} in it; {site} is STOA_SITE_URL",
 		"The page of the front end that shows an article. Feeds and the sitemap lead there. Links and pictures in a text that name no host are taken to be relative to it.",
 		func(c *Config, v string) error { c.ArticleURL = v; return feed.CheckTemplate(v) }},
@@ -204,6 +222,19 @@ var variables = []variable{
 	{"STOA_SESSION_MAX", "720h", "a duration, 10m to 8760h",
 		"How long a session lasts at most: the 30 days that NIST SP 800-63B-4 gives for accounts with a password alone.",
 		func(c *Config, v string) error { return span(&c.SessionMax, v, 10*time.Minute, 8760*time.Hour) }},
+	{"STOA_MEDIA", "", "file:///path, or s3://bucket/prefix?region=REGION&endpoint=HOST:PORT",
+		"Where uploaded pictures are kept. Unset, in the folder `media` in `STOA_DATA`; several replicas need a place that they share. For S3 and what speaks as it does, the keys come from `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, from `~/.aws/credentials` or from the machine's role, which may list, read and write the bucket; `endpoint` is Amazon's where it is left out, and `tls=off` is for one nearby.",
+		func(c *Config, v string) error { c.Media = v; return media.CheckLocation(v) }},
+	{"STOA_MEDIA_URL", "", "a URL without a final slash, such as https://cdn.example.org",
+		"What the addresses of uploaded pictures begin with: a CDN that gets them from here, or the API as the front end's visitors reach it. Unset, they are paths, `/media/…`, which are right where the front end's own server hands them on to here.",
+		func(c *Config, v string) error {
+			u, err := url.Parse(v)
+			if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+				return errTakes
+			}
+			c.MediaURL = strings.TrimSuffix(v, "/")
+			return nil
+		}},
 	{"STOA_PASSWORD_MIN", strconv.Itoa(password.MinLength), "a number of characters, 8 to 64",
 		"The shortest password. NIST SP 800-63B-4 asks for 15 where a password is all it takes; its predecessor for 8.",
 		func(c *Config, v string) error {
@@ -219,9 +250,10 @@ var variables = []variable{
 const (
 	defaultSite = "http://localhost:3000" // where front ends are developed
 
-	verifyURL = "{site}/verify#token={token}"
-	resetURL  = "{site}/reset#token={token}"
-	emailURL  = "{site}/email#token={token}"
+	verifyURL  = "{site}/verify#token={token}"
+	resetURL   = "{site}/reset#token={token}"
+	emailURL   = "{site}/email#token={token}"
+	previewURL = "{site}/preview#token={token}"
 
 	articleURL = "{site}/articles/{slug}"
 	authorURL  = "{site}/authors/{slug}"
@@ -254,7 +286,7 @@ func (v variable) flag() string {
 
 // secret says whether the variable's value may hold a password, so that no message shows it.
 func (v variable) secret() bool {
-	return v.name == "STOA_MONGODB_URI" || v.name == "STOA_REDIS_URL" || v.name == "STOA_SMTP_URL"
+	return v.name == "STOA_MONGODB_URI" || v.name == "STOA_REDIS_URL" || v.name == "STOA_SMTP_URL" || v.name == "STOA_MEDIA"
 }
 
 // Configure reads the environment and flags, which win, and returns the arguments that

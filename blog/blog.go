@@ -2,30 +2,46 @@
 // It decides who may read what, what an import makes of a text, and when a scheduled
 // article appears.
 //
-// It may import store, id, problem and its own sub-packages. Entry points: New and the
-// methods of Blog.
+// It may import access, store, search, id, problem and its own sub-packages. Entry points:
+// New, Run and the methods of Blog.
 package blog
 
 import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"stoa/blog/markdown"
 	"stoa/id"
 	"stoa/problem"
+	"stoa/search"
 	"stoa/store"
 )
 
-// Blog is everything that is published.
+// Blog is everything that is published, or will be.
 type Blog struct {
-	store *store.Store
-	log   *slog.Logger
+	// Uploads returns an uploaded picture that the viewer may use, with a description of it
+	// or its own; set before the first request.
+	Uploads func(ctx context.Context, picture id.ID, alt *string) (*store.Image, error)
+
+	store     *store.Store
+	catalogue *catalogue
+	previews  string
+	log       *slog.Logger
+
+	mu      sync.Mutex
+	touched map[id.ID]bool  // what is to be related to other articles: see relate
+	met     map[string]bool // merges that met others when they were last looked for
+	key     []byte          // of links to previews; nil until one is made or followed
 }
 
-// New returns the blog that is in s.
-func New(s *store.Store, log *slog.Logger) *Blog { return &Blog{store: s, log: log} }
+// New returns the blog that is in s, whose texts are in a language. previews is what links
+// to previews look like, with {token} for what names the article.
+func New(s *store.Store, l *search.Language, previews string, log *slog.Logger) *Blog {
+	return &Blog{store: s, catalogue: newCatalogue(l), previews: previews, log: log, touched: map[id.ID]bool{}}
+}
 
 // ArticleWhere says which published articles a list has; every condition that isn't nil
 // must be met.
@@ -33,6 +49,7 @@ type ArticleWhere struct {
 	Tag, Author                     *string // slugs
 	PublishedAfter, PublishedBefore *time.Time
 	IDs                             []id.ID
+	Query                           *string // see Search
 }
 
 // ArticleOrder is the order of a list of articles.
@@ -50,10 +67,14 @@ const (
 	Descending Direction = "DESC"
 )
 
-// Article returns the published article that has this slug, or had it; NotFound where
-// there is none.
+// Article returns the article that has this slug, or had it; NotFound where the viewer may
+// see none. Who asks is looked at only where no published one has it.
 func (b *Blog) Article(ctx context.Context, slug string) (*store.Article, error) {
-	return b.store.ArticleBySlug(ctx, slug)
+	found, err := b.store.ArticleBySlug(ctx, slug)
+	if problem.Is(err, problem.NotFound) {
+		return b.store.VisibleBySlug(ctx, slug)
+	}
+	return found, err
 }
 
 // Articles returns a part of the list of published articles that meet where, newest first
@@ -63,11 +84,21 @@ func (b *Blog) Articles(ctx context.Context, where *ArticleWhere, order *Article
 	if order != nil {
 		f.Order, f.Descending = order.Field, order.Direction == Descending
 	}
+	if where != nil && where.Query != nil {
+		return b.matching(ctx, *where, ArticleOrder{f.Order, direction(f.Descending)}, w)
+	}
 	if where != nil {
 		f.Tag, f.Author, f.IDs = where.Tag, where.Author, where.IDs
 		f.PublishedFrom, f.PublishedBefore = where.PublishedAfter, where.PublishedBefore
 	}
 	return b.store.ListArticles(ctx, f, w)
+}
+
+func direction(descending bool) Direction {
+	if descending {
+		return Descending
+	}
+	return Ascending
 }
 
 // Author returns the author with this slug; NotFound where there is none.
@@ -86,14 +117,26 @@ func (b *Blog) Tag(ctx context.Context, slug string) (*store.Tag, error) {
 // Tags returns a part of the list of all tags, by name.
 func (b *Blog) Tags(w store.Window) (*store.List, error) { return b.store.ListTags(w) }
 
-// Find adds to found what ids name and is public: in one batch for each kind of thing.
+// Find adds to found what ids name and the viewer may see: in one batch for each kind of
+// thing. Who asks is looked at only for articles that aren't public, and for revisions.
 func (b *Blog) Find(ctx context.Context, ids []id.ID, found map[id.ID]store.Node) error {
-	return errors.Join(
+	err := errors.Join(
 		store.Gather(ctx, found, ids, id.Article, b.store.Articles),
 		store.Gather(ctx, found, ids, id.Author, b.store.Authors),
 		store.Gather(ctx, found, ids, id.Tag, b.store.Tags),
 		store.Gather(ctx, found, ids, id.Comment, b.publicComments),
+		store.Gather(ctx, found, ids, id.Revision, b.store.VisibleRevisions),
 	)
+	if err != nil {
+		return err
+	}
+	var missed []id.ID
+	for _, i := range ids {
+		if found[i] == nil {
+			missed = append(missed, i)
+		}
+	}
+	return store.Gather(ctx, found, missed, id.Article, b.store.VisibleArticles)
 }
 
 // publicComments returns the comments that are visible, under articles that are public.

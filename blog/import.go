@@ -162,6 +162,7 @@ func (i *Importing) article(in Import, before *store.Article, rendered markdown.
 		a.UpdatedAt = a.PublishedAt
 	}
 	switch {
+	case !a.DeletedAt.IsZero(): // what was deleted here isn't brought back by an import
 	case in.Draft:
 		a.Status = store.Draft
 	case a.PublishedAt.After(i.now):
@@ -219,12 +220,13 @@ func (i *Importing) write(ctx context.Context, before, after *store.Article, sou
 		if err != nil {
 			return err
 		}
-		same = now[0] != nil && now[0].Markdown == source && now[0].HTML == rendered.HTML
+		same = now[0] != nil && now[0].Markdown == source && now[0].HTML == rendered.HTML &&
+			now[0].Title == after.Title && now[0].Summary == after.Summary
 	}
 	if !same {
-		r := &store.Revision{ID: id.New(id.Revision), ArticleID: after.ID, Markdown: source, HTML: rendered.HTML, CreatedAt: i.now}
-		for _, h := range rendered.TOC {
-			r.Headings = append(r.Headings, store.Heading{Level: h.Level, Text: h.Text, Anchor: h.Anchor})
+		r := revision(after, source, rendered)
+		if before != nil {
+			r.Version = before.Version + 1
 		}
 		if err := s.AddRevision(ctx, r); err != nil {
 			return err
@@ -243,7 +245,7 @@ func (i *Importing) authorIDs(ctx context.Context, names []ImportName) ([]id.ID,
 		a := i.authors[n.Slug]
 		if a == nil {
 			a = &store.Author{ID: id.New(id.Author), Slug: n.Slug, Name: n.Name, NameKey: store.SortKey(n.Name)}
-			if err := i.blog.store.PutAuthor(ctx, a); err != nil {
+			if err := store.Add(ctx, i.blog.store, a); err != nil {
 				return nil, err
 			}
 			i.authors[n.Slug] = a
@@ -259,7 +261,7 @@ func (i *Importing) tagIDs(ctx context.Context, names []ImportName) ([]id.ID, er
 		t := i.tags[n.Slug]
 		if t == nil {
 			t = &store.Tag{ID: id.New(id.Tag), Slug: n.Slug, Name: n.Name, NameKey: store.SortKey(n.Name)}
-			if err := i.blog.store.PutTag(ctx, t); err != nil {
+			if err := store.Add(ctx, i.blog.store, t); err != nil {
 				return nil, err
 			}
 			i.tags[n.Slug] = t
@@ -275,27 +277,35 @@ func (i *Importing) Author(ctx context.Context, n ImportName, bio, url string) e
 	if err != nil {
 		return problem.New(problem.Invalid, "the biography of %s: %s", n.Slug, err)
 	}
+	there := i.authors[n.Slug]
 	a := &store.Author{ID: id.New(id.Author), Slug: n.Slug}
-	if there := i.authors[n.Slug]; there != nil {
-		a.ID = there.ID
+	if there != nil {
+		*a = *there
 	}
 	a.Name, a.NameKey, a.BioHTML = n.Name, store.SortKey(n.Name), rendered.HTML
 	if url != "" {
 		a.URL = &url
 	}
 	i.authors[n.Slug] = a
-	return i.blog.store.PutAuthor(ctx, a)
+	if there == nil {
+		return store.Add(ctx, i.blog.store, a)
+	}
+	return store.Change(ctx, i.blog.store, there, a)
 }
 
 // Tag says more of a tag than the articles under it do; made when there is none.
 func (i *Importing) Tag(ctx context.Context, n ImportName, description string) error {
+	there := i.tags[n.Slug]
 	t := &store.Tag{ID: id.New(id.Tag), Slug: n.Slug}
-	if there := i.tags[n.Slug]; there != nil {
-		t.ID = there.ID
+	if there != nil {
+		*t = *there
 	}
 	t.Name, t.NameKey, t.Description = n.Name, store.SortKey(n.Name), description
 	i.tags[n.Slug] = t
-	return i.blog.store.PutTag(ctx, t)
+	if there == nil {
+		return store.Add(ctx, i.blog.store, t)
+	}
+	return store.Change(ctx, i.blog.store, there, t)
 }
 
 // ImportComment is a comment as another system wrote it, with those that answer it.

@@ -15,7 +15,8 @@ import (
 const keepRelated = 12
 
 // relate says again which articles are related to those in touched, to those that nothing
-// is related to yet, and to those that share a tag or an author with one of either.
+// is related to yet, and to those that share a tag or an author with one of either, or have
+// one that is in touched itself.
 //
 // What has no relations yet gets them last: until then, who comes after an import that was
 // killed sees what it left to do.
@@ -35,6 +36,11 @@ func (b *Blog) relate(ctx context.Context, touched map[id.ID]bool) error {
 		}
 	}
 	near := map[id.ID]bool{} // tags and authors of what was touched or is new
+	for parent := range under {
+		if touched[parent] {
+			near[parent] = true
+		}
+	}
 	for _, a := range all {
 		if touched[a.ID] || len(a.RelatedIDs) == 0 {
 			for _, parent := range slices.Concat(a.TagIDs, a.AuthorIDs) {

@@ -3,6 +3,9 @@ package blog
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"stoa/id"
@@ -14,18 +17,47 @@ import (
 // answered from memory until somebody schedules one.
 const lookEvery = 250 * time.Millisecond
 
-// KeepSchedule publishes scheduled articles when they are due, until ctx ends. Every
+const (
+	// mergesEvery is how often a replica looks for merges that ended in between.
+	mergesEvery = time.Minute
+	// purgeEvery is how often it looks for what was deleted too long ago to be restored.
+	purgeEvery = time.Hour
+)
+
+// Run does what nobody waits for, until ctx ends: it publishes scheduled articles when they
+// are due, relates articles to each other, finishes merges, and deletes for good. Every
 // replica does so; a compare-and-set lets one of them win.
-func (b *Blog) KeepSchedule(ctx context.Context) {
-	tick := time.NewTicker(lookEvery)
+func (b *Blog) Run(ctx context.Context) {
+	var all sync.WaitGroup
+	all.Go(func() {
+		b.every(ctx, lookEvery, "scheduled articles can't be published for now", func(ctx context.Context) error {
+			_, err := b.PublishDue(ctx, time.Now())
+			return err
+		})
+	})
+	all.Go(func() { b.every(ctx, lookEvery, "articles can't be related for now", b.relateTouched) })
+	all.Go(func() { b.every(ctx, mergesEvery, "merges can't be finished for now", b.FinishMerges) })
+	all.Go(func() {
+		b.every(ctx, purgeEvery, "deleted articles can't be deleted for good for now", func(ctx context.Context) error {
+			_, err := b.Purge(ctx, time.Now())
+			return err
+		})
+	})
+	all.Wait()
+}
+
+// every does something at once, and again and again until ctx ends, and logs when it begins
+// to fail.
+func (b *Blog) every(ctx context.Context, pause time.Duration, trouble string, do func(context.Context) error) {
+	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	well := true
 	for {
-		_, err := b.PublishDue(ctx, time.Now())
+		err := do(ctx)
 		if failed := err != nil && ctx.Err() == nil; failed == well {
 			well = !failed
 			if failed {
-				b.log.Warn("scheduled articles can't be published for now", "error", err)
+				b.log.Warn(trouble, "error", err)
 			}
 		}
 		select {
@@ -34,6 +66,42 @@ func (b *Blog) KeepSchedule(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+// Purge deletes for good, with its revisions and comments, what was deleted longer ago than
+// it can be restored, and returns how many articles that were.
+func (b *Blog) Purge(ctx context.Context, now time.Time) (int, error) {
+	return b.store.PurgeDeleted(ctx, now.Add(-restorable))
+}
+
+// touch has what was related to an article, or is now, related anew soon.
+func (b *Blog) touch(states ...*store.Article) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, a := range states {
+		for _, i := range slices.Concat([]id.ID{a.ID}, a.AuthorIDs, a.TagIDs) {
+			b.touched[i] = true
+		}
+	}
+}
+
+// relateTouched relates what was touched since it was last called. What it can't do is left
+// for the next call; what this process doesn't live to do, for the next relate of any.
+func (b *Blog) relateTouched(ctx context.Context) error {
+	b.mu.Lock()
+	touched := b.touched
+	b.touched = map[id.ID]bool{}
+	b.mu.Unlock()
+	if len(touched) == 0 {
+		return nil
+	}
+	err := b.relate(ctx, touched)
+	if err != nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		maps.Copy(b.touched, touched)
+	}
+	return err
 }
 
 // PublishDue publishes the articles that are due at now and returns those that this call
@@ -52,6 +120,9 @@ func (b *Blog) PublishDue(ctx context.Context, now time.Time) ([]*store.Article,
 	for _, before := range due {
 		after := *before
 		after.Status = store.Published
+		if after.UpdatedAt.Before(after.PublishedAt) {
+			after.UpdatedAt = after.PublishedAt
+		}
 		err = b.store.ChangeArticle(ctx, before, &after)
 		if problem.Is(err, problem.Conflict) {
 			err = nil

@@ -32,12 +32,16 @@ type (
 	AccountConnection = Connection[store.Account]
 	SessionConnection = Connection[store.Session]
 
+	RevisionConnection = Connection[store.Revision]
+
 	ArticleEdge = Edge[store.Article]
 	AuthorEdge  = Edge[store.Author]
 	TagEdge     = Edge[store.Tag]
 	CommentEdge = Edge[store.Comment]
 	AccountEdge = Edge[store.Account]
 	SessionEdge = Edge[store.Session]
+
+	RevisionEdge = Edge[store.Revision]
 )
 
 // Edge is an element with its place in the list.

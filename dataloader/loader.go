@@ -13,7 +13,8 @@ import (
 
 // Loader is what one response knows of one kind of thing: each is asked of the database at
 // most once, those that are asked for together in one batch. What was known once stays so
-// for the rest of the response, a failure included, so that an answer agrees with itself.
+// for the rest of the response, or until a mutation in it has changed something, a failure
+// included, so that an answer agrees with itself.
 type Loader[K comparable, T any] struct {
 	fetch func(context.Context, []K) ([]*T, error)
 	what  string // for messages: "article"
@@ -39,6 +40,12 @@ func MemoryOnly(ctx context.Context) context.Context {
 
 func newLoader[K comparable, T any](what string, fetch func(context.Context, []K) ([]*T, error)) *Loader[K, T] {
 	return &Loader[K, T]{fetch: fetch, what: what, known: map[K]*result[T]{}}
+}
+
+func (l *Loader[K, T]) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.known = map[K]*result[T]{}
 }
 
 // All returns what each of ks names, in their order: nil for what there isn't.

@@ -3,7 +3,7 @@
 // them in one go before the first of them asks (graph looks ahead and calls the same
 // loaders). No timer and no goroutine waits for a batch to fill.
 //
-// It may import access, store, store/cache (for its errors), id and problem. It knows
+// It may import access, search, store, store/cache (for its errors), id and problem. It knows
 // nothing of GraphQL. Entry points: New, With, From, the methods of Loaders.
 package dataloader
 
@@ -29,6 +29,9 @@ type Loaders struct {
 	Accounts  *Loader[id.ID, store.Account]
 	Sessions  *Loader[id.ID, store.Session]
 	Uses      *Loader[id.ID, store.Use]
+
+	Desk  *Loader[id.ID, store.Article]  // what the viewer may edit, published or not
+	Texts *Loader[id.ID, store.Revision] // of what the viewer may edit
 }
 
 // New returns loaders that know nothing yet.
@@ -43,7 +46,25 @@ func New(s *store.Store) *Loaders {
 		Accounts:  newLoader("account", s.Accounts),
 		Sessions:  newLoader("session", s.Sessions),
 		Uses:      newLoader("use of a session", s.Uses),
+
+		Desk:  newLoader("article", s.Desk),
+		Texts: newLoader("revision", s.VisibleRevisions),
 	}
+}
+
+// Forget makes l know nothing: something has changed.
+func (l *Loaders) Forget() {
+	l.Articles.forget()
+	l.Revisions.forget()
+	l.Authors.forget()
+	l.Tags.forget()
+	l.Comments.forget()
+	l.Orders.forget()
+	l.Accounts.forget()
+	l.Sessions.forget()
+	l.Uses.forget()
+	l.Desk.forget()
+	l.Texts.forget()
 }
 
 type key struct{}
@@ -82,6 +103,19 @@ func (l *Loaders) RepliesTo(c *store.Comment, w store.Window) (*CommentConnectio
 // SessionsOf returns a part of the viewer's sessions.
 func (l *Loaders) SessionsOf(v *access.Viewer, w store.Window) (*SessionConnection, error) {
 	return sliced(l, store.OrderKey(v.Account), "", w, l.Sessions)
+}
+
+// RevisionsOf returns a part of what an article said, for those who may know: nil for others.
+func (l *Loaders) RevisionsOf(ctx context.Context, a *store.Article, w store.Window) (*RevisionConnection, error) {
+	v, err := access.ViewerFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := sliced(l, store.RevisionsOf(a.ID), "", w, l.Texts)
+	if err != nil || !a.EditableBy(v) {
+		return nil, err
+	}
+	return found, nil
 }
 
 // LastUse returns when a session was used last; nil where it wasn't since it began.

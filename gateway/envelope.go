@@ -17,6 +17,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/99designs/gqlgen/graphql"
 )
 
 // envelope is what a request asks for.
@@ -65,7 +67,7 @@ func checkContent(h http.Header) *refusal {
 	}
 	kind, params, err := mime.ParseMediaType(types[0])
 	if err != nil || kind != string(mediaJSON) {
-		return refusef(codeUnsupportedMedia, "Content-Type %.100q isn't taken: send application/json", types[0])
+		return refusef(codeUnsupportedMedia, "Content-Type %.100q isn't taken: send application/json, or multipart/form-data with files", types[0])
 	}
 	if charset, ok := params["charset"]; ok && !isUTF8(charset) {
 		return refusef(codeUnsupportedMedia, "charset %.40q isn't taken: send UTF-8", charset)
@@ -209,6 +211,8 @@ func kindOf(value any) string {
 		return "a string"
 	case []any:
 		return "a list"
+	case graphql.Upload:
+		return "a file"
 	default:
 		return "an object"
 	}

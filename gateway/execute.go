@@ -93,12 +93,13 @@ func refusedBy(errs gqlerror.List) *refusal {
 // ended says why a request ended before its answer was there. A client that has gone is
 // nobody's fault and reads nothing.
 func (g *Gateway) ended(ctx context.Context, operation *graphql.OperationContext) *refusal {
-	if context.Cause(ctx) != errTimeout { // it is never wrapped
+	late, ok := context.Cause(ctx).(outOfTime) // it is never wrapped
+	if !ok {
 		return refusef(codeCancelled, "the request was cancelled before its answer was there")
 	}
 	g.log.LogAttrs(ctx, slog.LevelWarn, "request timed out",
-		slog.String("operation", operation.OperationName), slog.Duration("after", g.timeout))
-	return refusef(codeTimeout, "the answer wasn't there within %s: ask for less at a time", g.timeout)
+		slog.String("operation", operation.OperationName), slog.Duration("after", late.after))
+	return refusef(codeTimeout, "the answer wasn't there within %s: ask for less at a time", late.after)
 }
 
 // present shows the client what it may see of err. Past maxErrors errors nothing is shown or

@@ -30,6 +30,7 @@ import (
 // Where things are. Clients rely on these paths.
 const (
 	graphqlPath    = "/graphql"
+	mediaPath      = "/media/"
 	healthPath     = "/healthz"
 	readyPath      = "/readyz"
 	outboxPath     = "/outbox"
@@ -93,6 +94,18 @@ type Options struct {
 	// /64 of IPv6. 0 is 200. Behind a proxy that isn't in Proxies all have the proxy's.
 	MaxConnectionsPerAddress int
 
+	// Picture opens what has a name below /media/; a problem.NotFound where there is nothing.
+	// Without it nothing is there.
+	Picture func(ctx context.Context, name string) (*Picture, error)
+
+	// MaxFile is the size of a file in a multipart request, in bytes. 0 is 20 MiB. A request
+	// may have ten, of twice as much in all.
+	MaxFile int64
+
+	// UploadTimeout is how long a multipart request may take to arrive. 0 is two minutes: 20
+	// MiB at 1.5 Mbit/s, a phone on a bad day.
+	UploadTimeout time.Duration
+
 	// Playground answers a browser at / and everything below /playground/. Without one a
 	// browser gets what every client gets at /.
 	Playground http.Handler
@@ -134,6 +147,9 @@ type Options struct {
 const (
 	defaultMaxBody = 1 << 20 // room for an article's text in a mutation: real ones reach 66 KB
 	defaultTimeout = 10 * time.Second
+	defaultMaxFile = 20 << 20
+
+	defaultUploadTimeout = 2 * time.Minute
 
 	// defaultMaxTokens is 25 times what GraphiQL's introspection has (186 as written, 250
 	// with fragments written out).
@@ -162,6 +178,10 @@ type Gateway struct {
 	introspection bool
 	maxBody       int64
 	timeout       time.Duration
+	maxFile       int64
+	uploadTimeout time.Duration
+	uploads       uploads
+	picture       func(context.Context, string) (*Picture, error)
 	maxObjects    int64
 	log           *slog.Logger
 	draining      atomic.Bool
@@ -174,7 +194,7 @@ func New(o Options) (*Gateway, error) {
 	if o.Schema == nil || o.Present == nil || o.Recover == nil {
 		return nil, errors.New("gateway: Schema, Present and Recover are needed")
 	}
-	if o.MaxBody < 0 || o.Timeout < 0 || o.MaxTokens < 0 || o.MaxDepth < 0 || o.MaxObjects < 0 || o.MaxConnections < 0 || o.MaxConnectionsPerAddress < 0 {
+	if o.MaxFile < 0 || o.UploadTimeout < 0 || o.MaxBody < 0 || o.Timeout < 0 || o.MaxTokens < 0 || o.MaxDepth < 0 || o.MaxObjects < 0 || o.MaxConnections < 0 || o.MaxConnectionsPerAddress < 0 {
 		return nil, errors.New("gateway: a limit is negative; 0 is its default")
 	}
 	if o.Log == nil {
@@ -205,6 +225,9 @@ func New(o Options) (*Gateway, error) {
 		introspection: o.Introspection,
 		maxBody:       orDefault(o.MaxBody, defaultMaxBody),
 		timeout:       orDefault(o.Timeout, defaultTimeout),
+		maxFile:       orDefault(o.MaxFile, defaultMaxFile),
+		uploadTimeout: orDefault(o.UploadTimeout, defaultUploadTimeout),
+		picture:       o.Picture,
 		maxObjects:    int64(orDefault(o.MaxObjects, defaultMaxObjects)),
 		log:           o.Log,
 	}
@@ -266,6 +289,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.serveReady(w, r)
 	case path == "/":
 		g.serveRoot(w, r)
+	case g.picture != nil && strings.HasPrefix(path, mediaPath):
+		g.servePicture(w, r)
 	case g.feeds != nil && isFeed(path):
 		g.serveFeed(w, r)
 	case g.outbox != nil && path == outboxPath:

@@ -6,8 +6,9 @@ package gateway
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/vektah/gqlparser/v2/ast"
 
@@ -16,8 +17,10 @@ import (
 	"stoa/access"
 )
 
-// errTimeout is why a request's context ended when its time had run out.
-var errTimeout = errors.New("the request's time ran out")
+// outOfTime is why a request's context ended when its time had run out.
+type outOfTime struct{ after time.Duration }
+
+func (o outOfTime) Error() string { return fmt.Sprintf("the request's time ran out after %s", o.after) }
 
 // serveGraphQL answers one request to /graphql.
 func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
@@ -59,7 +62,11 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, media, no)
 		return
 	}
-	ctx, cancel := context.WithTimeoutCause(context.Background(), g.timeout, errTimeout)
+	limit := g.timeout
+	if isMultipart(r) {
+		limit = g.uploadTimeout + uploadWork*g.timeout
+	}
+	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, outOfTime{limit})
 	defer cancel()
 	// The request's own context ends the answer's, but isn't its parent: net/http keeps in it
 	// what leads to the connection, and there to the bytes that came.
@@ -85,6 +92,10 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 // answer is the way of a request to its response, which a refusal ends wherever it is. It
 // only reads from w's connection.
 func (g *Gateway) answer(ctx context.Context, w http.ResponseWriter, r *http.Request) (*graphql.Response, *refusal) {
+	if isMultipart(r) {
+		return g.answerUpload(ctx, w, r)
+	}
+
 	// What is asked for?
 	asked, no := g.readEnvelope(ctx, w, r)
 	if no != nil {

@@ -28,6 +28,8 @@ const (
 	codeRequestTimeout   = "REQUEST_TIMEOUT" // the body came too slowly
 	codePayloadTooLarge  = "PAYLOAD_TOO_LARGE"
 	codeUnsupportedMedia = "UNSUPPORTED_MEDIA_TYPE"
+	codeUnauthenticated  = string(problem.Unauthenticated) // files aren't read from just anybody
+	codeThrottled        = string(problem.Throttled)
 
 	// There is no room, for a WebSocket or for one more operation over it.
 	codeTooManyConnections = "TOO_MANY_CONNECTIONS"
@@ -71,6 +73,10 @@ func statusOf(code string) int {
 		return http.StatusUnsupportedMediaType
 	case codeBadRequest:
 		return http.StatusBadRequest
+	case codeUnauthenticated:
+		return http.StatusUnauthorized
+	case codeThrottled:
+		return http.StatusTooManyRequests
 	case codeTimeout:
 		return http.StatusGatewayTimeout
 	case codeCancelled, codeTooManyConnections:

@@ -350,7 +350,7 @@ func (s *socket) subscribe(id string, payload json.RawMessage) bool {
 	o := &operation{id: id, bytes: len(payload), cancel: cancel, streaming: prepared.operation.Operation == ast.Subscription}
 	if !o.streaming {
 		cancel()
-		ctx, o.cancel = context.WithTimeoutCause(context.Background(), s.gateway.timeout, errTimeout)
+		ctx, o.cancel = context.WithTimeoutCause(context.Background(), s.gateway.timeout, outOfTime{s.gateway.timeout})
 	}
 	s.mu.Lock()
 	if s.ended {

@@ -15,6 +15,8 @@ import (
 	"strconv"
 
 	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/99designs/gqlgen/graphql"
 )
 
 // coerceVariables returns the values of operation's variables. Those that it doesn't declare
@@ -146,6 +148,12 @@ func coerceObject(schema *ast.Schema, definition *ast.Definition, value any, pat
 // coerceScalar holds value against the specification's five scalars. Those of the schema's
 // own check themselves when they are read.
 func coerceScalar(name string, value any, path string) (any, *misfit) {
+	if _, isFile := value.(graphql.Upload); isFile != (name == "Upload") {
+		if isFile {
+			return nil, misfitf(path, "is a file, where %s is taken", name)
+		}
+		return nil, misfitf(path, "must be a file, sent as %s, and null in the variables", formData)
+	}
 	number, isNumber := value.(json.Number)
 	switch name {
 	case "Int":

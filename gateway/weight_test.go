@@ -27,6 +27,7 @@ func TestAnswersAreWeighedByTheirPages(t *testing.T) {
 		"Variable":      {"a size in a variable counts", `query($n: Int) { articles(first: $n) { nodes { title } } }`, map[string]any{"n": int64(7)}, 7 * 2},
 		"Text":          {"a whole text weighs more than an object", `{ article(slug: "a") { bodyHtml } }`, nil, 1 + textWeighs},
 		"Unpaged":       {"a list that isn't paged is short", `{ article(slug: "a") { tags { name } } }`, nil, 1 + unpagedLength},
+		"Search":        {"a search is a page; its highlights are texts", `{ search(query: "a", first: 10) { edges { titleHtml node { ... on Tag { name } } } } }`, nil, 10 * (1 + 1 + textWeighs + 1)},
 		"Aliases":       {"the same field twice is asked for twice", `{ a: article(slug: "a") { title } b: article(slug: "a") { title } }`, nil, 2},
 		"Fragment":      {"a fragment weighs where it is used", `{ article(slug: "a") { ...F ...F } } fragment F on Article { author { name } }`, nil, 3},
 		"Ids":           {"a list of ids is as long as it is", `{ nodes(ids: ["art_01k9v6v0mvf5ts2c5zr0h4m8qd", "art_01k9v6v0mvf5ts2c5zr0h4m8qd"]) { id } }`, nil, 2},

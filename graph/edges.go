@@ -24,7 +24,7 @@ type objectType struct {
 // Every field that isn't in the object itself has its line here, under its name in the
 // schema. The walk over the schema in tests/ fails when one is missing.
 var (
-	articleType = &objectType{[]string{"Article", "Node"}, map[string]edge{
+	articleType = &objectType{[]string{"Article", "Node", "SearchResult"}, map[string]edge{
 		"bodyMarkdown":    toOne(revisions, textOf),
 		"bodyHtml":        toOne(revisions, textOf),
 		"tableOfContents": toOne(revisions, textOf),
@@ -36,12 +36,13 @@ var (
 		"related":         toRelated,
 		"next":            toNeighbour(func(newer, _ id.ID) id.ID { return newer }),
 		"previous":        toNeighbour(func(_, older id.ID) id.ID { return older }),
+		"revisions":       toRevisions,
 	}}
-	authorType = &objectType{[]string{"Author", "Node"}, map[string]edge{
+	authorType = &objectType{[]string{"Author", "Node", "SearchResult"}, map[string]edge{
 		"articles":     toSlice((*store.Author).NodeID, (*dataloader.Loaders).ArticlesBy),
 		"articleCount": toCount((*store.Author).NodeID),
 	}}
-	tagType = &objectType{[]string{"Tag", "Node"}, map[string]edge{
+	tagType = &objectType{[]string{"Tag", "Node", "SearchResult"}, map[string]edge{
 		"articles":     toSlice((*store.Tag).NodeID, (*dataloader.Loaders).ArticlesTagged),
 		"articleCount": toCount((*store.Tag).NodeID),
 	}}
@@ -59,6 +60,14 @@ var (
 	sessionType = &objectType{[]string{"Session", "Node"}, map[string]edge{
 		"lastUsedAt": toOne(uses, (*store.Session).NodeID),
 	}}
+	searchType = &objectType{[]string{"SearchConnection"}, map[string]edge{
+		"nodes": toFound((*dataloader.SearchConnection).Nodes),
+		"edges": toFound((*dataloader.SearchConnection).Edges),
+	}}
+	searchEdgeType = &objectType{[]string{"SearchEdge"}, map[string]edge{
+		"node":        toFoundNode,
+		"snippetHtml": toFoundText,
+	}}
 	accountsType    = connectionType[store.Account]("AccountConnection")
 	sessionsType    = connectionType[store.Session]("SessionConnection")
 	accountEdgeType = edgeType[store.Account]("AccountEdge")
@@ -71,6 +80,9 @@ var (
 	authorEdgeType  = edgeType[store.Author]("AuthorEdge")
 	tagEdgeType     = edgeType[store.Tag]("TagEdge")
 	commentEdgeType = edgeType[store.Comment]("CommentEdge")
+
+	revisionsType    = connectionType[store.Revision]("RevisionConnection")
+	revisionEdgeType = edgeType[store.Revision]("RevisionEdge")
 )
 
 // typeOf returns the type of a value; nil for one without edges.
@@ -112,6 +124,14 @@ func typeOf(v any) *objectType {
 		return tagEdgeType
 	case *dataloader.CommentEdge:
 		return commentEdgeType
+	case *dataloader.SearchConnection:
+		return searchType
+	case *dataloader.SearchEdge:
+		return searchEdgeType
+	case *dataloader.RevisionConnection:
+		return revisionsType
+	case *dataloader.RevisionEdge:
+		return revisionEdgeType
 	}
 	return nil
 }
@@ -177,6 +197,24 @@ func toSlice[P, C any](parent func(*P) id.ID, slice func(*dataloader.Loaders, *P
 		}
 		return out, nil
 	}
+}
+
+// toRevisions is the edge to what articles said; to nothing for those who may not know.
+func toRevisions(ctx context.Context, l *dataloader.Loaders, parents []any, args map[string]any) ([]any, error) {
+	var out []any
+	var keys []store.OrderKey
+	for _, p := range parents {
+		a := p.(*store.Article)
+		c, err := l.RevisionsOf(ctx, a, windowOf(args))
+		if err != nil {
+			return nil, err
+		}
+		if c != nil {
+			keys, out = append(keys, store.RevisionsOf(a.ID)), append(out, c)
+		}
+	}
+	_, err := l.Orders.All(ctx, keys)
+	return out, err
 }
 
 // toCount is an edge to a number that is read off the order that a parent names.

@@ -1,7 +1,7 @@
 // Package graph answers the fields of the schema: one file a noun, each resolver one call.
 // Root fields call a domain package, edges call a loader; nothing is decided here.
 //
-// It may import access, account, blog, dataloader, store (for its documents), store/cache
+// It may import access, account, blog, dataloader, media, store (for its documents), store/cache
 // (to look into memory only), id, problem and its own sub-packages. generated/ comes out of
 // schema.graphqls and gqlgen.yml by go generate.
 // Entry points: New, LookAhead, Errors.
@@ -17,14 +17,16 @@ import (
 	"stoa/dataloader"
 	"stoa/graph/generated"
 	"stoa/id"
+	"stoa/media"
 	"stoa/problem"
 	"stoa/store"
 )
 
 // Resolver is what the resolvers call.
 type Resolver struct {
-	Blog   *blog.Blog
-	People *account.People
+	Blog     *blog.Blog
+	People   *account.People
+	Pictures *media.Pictures
 }
 
 // New returns the schema with its resolvers.
@@ -42,6 +44,7 @@ type (
 	comment  struct{ Resolver }
 	viewer   struct{ Resolver }
 	session  struct{ Resolver }
+	image    struct{ Resolver }
 )
 
 // Query resolves the root fields that read.
@@ -67,6 +70,9 @@ func (r Resolver) Viewer() generated.ViewerResolver { return viewer{r} }
 
 // Session resolves the fields of a session.
 func (r Resolver) Session() generated.SessionResolver { return session{r} }
+
+// Image resolves the fields of a picture.
+func (r Resolver) Image() generated.ImageResolver { return image{r} }
 
 // loaders are those of the response under way.
 func loaders(ctx context.Context) *dataloader.Loaders { return dataloader.From(ctx) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"sync"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -39,15 +40,27 @@ func (l LookAhead) InterceptResponse(ctx context.Context, next graphql.ResponseH
 	return next(dataloader.With(ctx, dataloader.New(l.Store)))
 }
 
-// InterceptField looks ahead from what a root field returned.
+// InterceptField looks ahead from what a root field returned; so do the fields of what a
+// mutation answers, and of the viewer, whose lists are as large as those of Query. What is
+// known before a mutation isn't afterwards.
 func (LookAhead) InterceptField(ctx context.Context, next graphql.Resolver) (any, error) {
 	result, err := next(ctx)
 	field := graphql.GetFieldContext(ctx)
-	root := field.Object == "Query" || field.Object == "Mutation" || field.Object == "Subscription"
-	if root && err == nil {
+	if field.Object == "Mutation" {
+		dataloader.From(ctx).Forget()
+	}
+	if err == nil && isRoot(field.Object) {
 		walk(ctx, graphql.GetOperationContext(ctx), []any{result}, field.Field.Selections)
 	}
 	return result, err
+}
+
+func isRoot(object string) bool {
+	switch object {
+	case "Query", "Mutation", "Subscription", "Viewer":
+		return true
+	}
+	return strings.HasSuffix(object, "Payload")
 }
 
 // step is one edge on the way down, for all the parents it hangs on.

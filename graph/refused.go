@@ -31,18 +31,30 @@ func refused(err error) (*problem.Error, error) {
 	return nil, err
 }
 
-// accountErrors makes of an error what a payload says of it.
-func accountErrors(err error) ([]*generated.AccountError, error) {
+// shown makes of an error what a payload says of it, by show.
+func shown[E any](err error, show func(*problem.Error) *E) ([]*E, error) {
 	p, err := refused(err)
 	if p == nil {
-		return []*generated.AccountError{}, err
+		return []*E{}, err
 	}
-	shown := &generated.AccountError{Message: p.Message, Path: p.Path, Code: generated.AccountErrorCode(p.Code)}
-	if p.RetryAfter > 0 {
-		wait := seconds(p.RetryAfter)
-		shown.RetryAfter = &wait
-	}
-	return []*generated.AccountError{shown}, nil
+	return []*E{show(p)}, nil
+}
+
+func accountErrors(err error) ([]*generated.AccountError, error) {
+	return shown(err, func(p *problem.Error) *generated.AccountError {
+		e := &generated.AccountError{Message: p.Message, Path: p.Path, Code: generated.AccountErrorCode(p.Code)}
+		if p.RetryAfter > 0 {
+			wait := seconds(p.RetryAfter)
+			e.RetryAfter = &wait
+		}
+		return e
+	})
+}
+
+func articleErrors(err error) ([]*generated.ArticleError, error) {
+	return shown(err, func(p *problem.Error) *generated.ArticleError {
+		return &generated.ArticleError{Message: p.Message, Path: p.Path, Code: generated.ArticleErrorCode(p.Code)}
+	})
 }
 
 // seconds is how many whole ones it takes until d is over.
@@ -52,4 +64,32 @@ func seconds(d time.Duration) int { return int(math.Ceil(d.Seconds())) }
 func orAccountErrors[T any](v T, err error) (T, []*generated.AccountError, error) {
 	errs, err := accountErrors(err)
 	return v, errs, err
+}
+
+// orMediaErrors makes of an error what a payload says of it, beside a value.
+func orMediaErrors[T any](v T, err error) (T, []*generated.MediaError, error) {
+	p, err := refused(err)
+	if p == nil {
+		return v, []*generated.MediaError{}, err
+	}
+	shown := &generated.MediaError{Message: p.Message, Path: p.Path, Code: generated.MediaErrorCode(p.Code)}
+	if p.RetryAfter > 0 {
+		wait := seconds(p.RetryAfter)
+		shown.RetryAfter = &wait
+	}
+	return v, []*generated.MediaError{shown}, nil
+}
+
+// orArticleErrors is articleErrors beside a value.
+func orArticleErrors[T any](v T, err error) (T, []*generated.ArticleError, error) {
+	errs, err := articleErrors(err)
+	return v, errs, err
+}
+
+// some is list, empty where it is nil.
+func some[T any](list []*T) []*T {
+	if list == nil {
+		return []*T{}
+	}
+	return list
 }

@@ -31,6 +31,40 @@ func TestEveryRefusalHasItsPlaceInTheEnum(t *testing.T) {
 	}
 }
 
+func TestEveryRefusalOfAPictureHasItsPlaceInTheEnum(t *testing.T) {
+	inPayload := []problem.Code{problem.Invalid, problem.NotFound, problem.Conflict, problem.Forbidden, problem.Throttled, problem.KeyReused}
+	for _, code := range inPayload {
+		_, shown, err := orMediaErrors(0, fmt.Errorf("wrapped: %w", problem.New(code, "no").After(time.Second)))
+		if err != nil || len(shown) != 1 || !shown[0].Code.IsValid() || string(shown[0].Code) != string(code) || *shown[0].RetryAfter != 1 {
+			t.Errorf("%s becomes %v, %v", code, shown, err)
+		}
+	}
+	for _, code := range generated.AllMediaErrorCode {
+		if !slices.Contains(inPayload, problem.Code(code)) {
+			t.Errorf("nothing is refused as %s", code)
+		}
+	}
+	fault := errors.New("the disk is full")
+	if _, shown, err := orMediaErrors(0, fault); shown == nil || len(shown) != 0 || !errors.Is(err, fault) {
+		t.Errorf("a fault becomes %v, %v", shown, err)
+	}
+}
+
+func TestEveryRefusalOfWritingHasItsPlaceInTheEnum(t *testing.T) {
+	inPayload := []problem.Code{problem.Invalid, problem.NotFound, problem.Conflict, problem.Forbidden, problem.KeyReused}
+	for _, code := range inPayload {
+		shown, err := articleErrors(fmt.Errorf("wrapped: %w", problem.New(code, "no").At("slug")))
+		if err != nil || len(shown) != 1 || !shown[0].Code.IsValid() || string(shown[0].Code) != string(code) || !slices.Equal(shown[0].Path, []string{"slug"}) {
+			t.Errorf("%s becomes %v, %v", code, shown, err)
+		}
+	}
+	for _, code := range generated.AllArticleErrorCode {
+		if !slices.Contains(inPayload, problem.Code(code)) {
+			t.Errorf("nothing is refused as %s", code)
+		}
+	}
+}
+
 func TestWhatIsNoRefusalIsAnErrorOfTheAnswer(t *testing.T) {
 	for name, err := range map[string]error{
 		"Fault":           errors.New("the database is away"),

@@ -30,6 +30,7 @@ const (
 	Revision Kind = "rev"
 	Account  Kind = "acc"
 	Session  Kind = "ses"
+	Image    Kind = "img" // of an upload
 	Letter   Kind = "let" // never seen by clients
 )
 
@@ -84,7 +85,7 @@ func Parse(s string) (ID, error) {
 		return "", fmt.Errorf("%.60q is no id: expected a prefix, an underscore and %d characters, such as %s", s, suffixLen, example)
 	}
 	switch Kind(kind) {
-	case Article, Author, Tag, Comment, Revision, Account, Session:
+	case Article, Author, Tag, Comment, Revision, Account, Session, Image:
 	default:
 		return "", fmt.Errorf("%.60q is no id: nothing has the prefix %.20q", s, kind)
 	}

@@ -29,7 +29,7 @@ func checkArticle(t *testing.T, a blog.Import) {
 		}
 	}
 	for _, slug := range slugs {
-		if !slugPattern.MatchString(slug) || len(slug) > maxSlug {
+		if !slugPattern.MatchString(slug) || len(slug) > blog.MaxSlug {
 			t.Errorf("%s: the slug %q", a.Source, slug)
 		}
 	}

@@ -304,7 +304,7 @@ func (d *document) slug(p *parsed) {
 	for _, key := range []string{"slug", "path", "permalink", "url"} {
 		written, v := d.text(key)
 		last := lastElement(written)
-		slug := slugOf(last)
+		slug := blog.Slug(last)
 		if slug == "" || strings.Contains(written, "/:") { // a placeholder of Jekyll's
 			continue
 		}
@@ -321,11 +321,11 @@ func (d *document) slug(p *parsed) {
 		return
 	}
 	stem := lastElement(d.stem())
-	if p.article.Slug = slugOf(stem); p.article.Slug != "" {
+	if p.article.Slug = blog.Slug(stem); p.article.Slug != "" {
 		p.article.Aliases = append(p.article.Aliases, stem)
 		return
 	}
-	if p.article.Slug = slugOf(p.article.Title); p.article.Slug != "" {
+	if p.article.Slug = blog.Slug(p.article.Title); p.article.Slug != "" {
 		return
 	}
 	p.article.Slug = hashed("article", d.path)
@@ -527,7 +527,7 @@ func (d *document) authors(v value) []blog.ImportName {
 		if item.fields != nil {
 			name := firstText(item.fields, "name", "display_name", "title", "slug", "username", "id")
 			slug := firstText(item.fields, "slug", "username", "id", "name", "display_name", "title")
-			authors = d.addName(authors, "author", slugOf(slug), personName(html.UnescapeString(name)))
+			authors = d.addName(authors, "author", blog.Slug(slug), personName(html.UnescapeString(name)))
 			continue
 		}
 		people := splitPeople(html.UnescapeString(item.text))
@@ -535,7 +535,7 @@ func (d *document) authors(v value) []blog.ImportName {
 			d.note(noteSplitNames, v, item.text)
 		}
 		for _, name := range people {
-			authors = d.addName(authors, "author", slugOf(name), personName(name))
+			authors = d.addName(authors, "author", blog.Slug(name), personName(name))
 		}
 	}
 	return authors

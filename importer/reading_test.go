@@ -9,6 +9,8 @@ import (
 	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/text"
+
+	"stoa/blog"
 )
 
 func TestParseDate(t *testing.T) {
@@ -87,11 +89,11 @@ func TestSlugOf(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := slugOf(c.text)
+			got := blog.Slug(c.text)
 			if got != c.want {
 				t.Errorf("%s: %q is %q, want %q", c.reason, c.text, got, c.want)
 			}
-			if again := slugOf(got); again != got {
+			if again := blog.Slug(got); again != got {
 				t.Errorf("a slug stays itself: %q became %q", got, again)
 			}
 		})

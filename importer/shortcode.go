@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"stoa/blog"
 )
 
 // The shortcodes that have a meaning here, by what becomes of them: those of Hugo, Zola and
@@ -352,8 +354,8 @@ func (c *converter) resolve(target string, line int) string {
 	c.notes = append(c.notes, note{line: line, rule: noteOutside, detail: target})
 	elements := pathElements(target)
 	if len(elements) > 0 {
-		if _, rest, dated := cutDay(elements[len(elements)-1]); dated && slugOf(rest) != "" {
-			return slugOf(rest) + urlText(fragment)
+		if _, rest, dated := cutDay(elements[len(elements)-1]); dated && blog.Slug(rest) != "" {
+			return blog.Slug(rest) + urlText(fragment)
 		}
 	}
 	return urlText("/" + strings.Join(elements, "/") + fragment)

@@ -56,6 +56,12 @@ func (e *Error) After(wait time.Duration) *Error {
 	return &after
 }
 
+// Warning says what was done otherwise than was asked for, because it couldn't be done so.
+type Warning struct {
+	Message string
+	Path    []string // of the input field that it is about, outermost first
+}
+
 // Is says whether err is, or wraps, a refusal with code.
 func Is(err error, code Code) bool {
 	var e *Error

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -37,10 +36,16 @@ func articleKeys(before, after *Article) []string {
 			keys = append(keys, dueKey)
 		}
 	}
+	for _, a := range []*Article{before, after} {
+		if a != nil && deskPlace(before) != deskPlace(after) {
+			keys = append(keys, queueTag, draftsTag(a.OwnerID))
+		}
+	}
 	was, is := before != nil && before.Public(), after != nil && after.Public()
 	if !was && !is {
 		return compact(keys)
 	}
+	keys = append(keys, editionsKey(id.Article))
 	keys = append(keys, addressesTag)
 	moved := was != is || !before.PublishedAt.Equal(after.PublishedAt)
 	if moved {
@@ -67,6 +72,25 @@ func articleKeys(before, after *Article) []string {
 	return compact(keys)
 }
 
+// place is where an article is in the lists of those who edit it; the zero place is nowhere.
+type place struct {
+	owner            id.ID
+	status           Status
+	updated, deleted int64 // Unix milliseconds
+}
+
+func deskPlace(a *Article) place {
+	if a == nil || a.Public() || a.Status == purging {
+		return place{}
+	}
+	return place{a.OwnerID, a.Status, a.UpdatedAt.UnixMilli(), a.DeletedAt.UnixMilli()}
+}
+
+// queueTag is what lists of everybody's drafts depend on, draftsTag those of one account.
+const queueTag = "list/queue"
+
+func draftsTag(owner id.ID) string { return "list/drafts/" + string(owner) }
+
 // listKeys is what becomes stale when something is added to a parent, leaves it, or moves.
 func listKeys(parent id.ID) []string {
 	return []string{orderKey(OrderKey(parent)), listTag(parent)}
@@ -79,22 +103,58 @@ func compact(keys []string) []string {
 
 // write makes a change that stales keys.
 func (s *Store) write(ctx context.Context, keys []string, change func(context.Context) error) error {
-	return s.cache.Write(ctx, keys, change)
+	return s.cache.Write(ctx, keys, func(ctx context.Context) (err error) {
+		if slices.Contains(keys, editionsKey(id.Article)) {
+			err = errInterrupted
+			defer func() { s.known.note(nil, err) }()
+		}
+		err = change(ctx)
+		return err
+	})
 }
 
-// AddRevision stores a text. Nothing names it yet, so nothing becomes stale but its absence.
+// errInterrupted is what became of a write that panicked.
+var errInterrupted = errors.New("a write was interrupted")
+
+// writeArticle is write for a change that turns before into after, one of them public: then
+// what is known of the editions needn't be forgotten.
+func (s *Store) writeArticle(ctx context.Context, before, after *Article, change func(context.Context) error) error {
+	return s.cache.Write(ctx, articleKeys(before, after), func(ctx context.Context) error {
+		err := errInterrupted
+		defer func() { s.known.note(after, err) }()
+		err = change(ctx)
+		return err
+	})
+}
+
+// AddRevision stores a text. No article names it yet. One that was added before is left as
+// it is.
 func (s *Store) AddRevision(ctx context.Context, r *Revision) error {
-	return s.write(ctx, []string{string(r.ID)}, func(ctx context.Context) error {
-		if _, err := s.db.Collection(revisions).InsertOne(ctx, r); err != nil {
+	return s.write(ctx, revisionKeys(r), func(ctx context.Context) error {
+		if _, err := s.db.Collection(revisions).InsertOne(ctx, r); err != nil && !mongo.IsDuplicateKeyError(err) {
 			return fmt.Errorf("add a revision: %w", err)
 		}
 		return nil
 	})
 }
 
+// DeleteRevision takes back a text that no article has come to name.
+func (s *Store) DeleteRevision(ctx context.Context, r *Revision) error {
+	return s.write(ctx, revisionKeys(r), func(ctx context.Context) error {
+		if _, err := s.db.Collection(revisions).DeleteOne(ctx, bson.D{{Key: "_id", Value: r.ID}}); err != nil {
+			return fmt.Errorf("delete a revision: %w", err)
+		}
+		return nil
+	})
+}
+
+func revisionKeys(r *Revision) []string {
+	return []string{string(r.ID), orderKey(RevisionsOf(r.ArticleID))}
+}
+
 // AddArticle stores a new article; Conflict when its slug is taken.
 func (s *Store) AddArticle(ctx context.Context, a *Article) error {
-	return s.write(ctx, articleKeys(nil, a), func(ctx context.Context) error {
+	return s.writeArticle(ctx, nil, a, func(ctx context.Context) error {
 		if _, err := s.db.Collection(articles).InsertOne(ctx, a); err != nil {
 			return conflict(err, fmt.Sprintf("the slug %q", a.Slug))
 		}
@@ -112,6 +172,7 @@ func (s *Store) ChangeArticle(ctx context.Context, before, after *Article) error
 		{Key: "summary", Value: after.Summary}, {Key: "lead", Value: after.Lead},
 		{Key: "readingMinutes", Value: after.ReadingMinutes}, {Key: "cover", Value: after.Cover},
 		{Key: "status", Value: after.Status}, {Key: "publishedAt", Value: after.PublishedAt}, {Key: "updatedAt", Value: after.UpdatedAt},
+		{Key: "ownerId", Value: after.OwnerID}, {Key: "createdAt", Value: after.CreatedAt}, {Key: "deletedAt", Value: after.DeletedAt},
 		{Key: "authorIds", Value: after.AuthorIDs}, {Key: "tagIds", Value: after.TagIDs},
 		{Key: "revisionId", Value: after.RevisionID}, {Key: "version", Value: after.Version},
 		{Key: "source", Value: after.Source}, {Key: "digest", Value: after.Digest},
@@ -119,7 +180,7 @@ func (s *Store) ChangeArticle(ctx context.Context, before, after *Article) error
 	if !slices.Equal(before.RelatedIDs, after.RelatedIDs) { // else Relate may have been faster
 		set = append(set, bson.E{Key: "relatedIds", Value: after.RelatedIDs})
 	}
-	return s.write(ctx, articleKeys(before, after), func(ctx context.Context) error {
+	return s.writeArticle(ctx, before, after, func(ctx context.Context) error {
 		result, err := s.db.Collection(articles).UpdateOne(ctx,
 			bson.D{{Key: "_id", Value: before.ID}, {Key: "version", Value: before.Version}}, bson.D{{Key: "$set", Value: set}})
 		if err != nil {
@@ -226,42 +287,34 @@ func (s *Store) Relate(ctx context.Context, article id.ID, related []id.ID) erro
 	})
 }
 
-// AllAuthors returns every author, by slug, as they are in the database now.
+// AllAuthors returns every author, by their slugs, old ones too, as they are in the database now.
 func (s *Store) AllAuthors(ctx context.Context) (map[string]*Author, error) {
 	found, err := find[Author](ctx, s.db.Collection(authors), bson.D{}, nil)
 	out := make(map[string]*Author, len(found))
+	for _, a := range found {
+		for _, old := range a.OldSlugs {
+			out[old] = a
+		}
+	}
 	for _, a := range found {
 		out[a.Slug] = a
 	}
 	return out, err
 }
 
-// AllTags returns every tag, by slug, as they are in the database now.
+// AllTags returns every tag, by their slugs, old ones too, as they are in the database now.
 func (s *Store) AllTags(ctx context.Context) (map[string]*Tag, error) {
 	found, err := find[Tag](ctx, s.db.Collection(tags), bson.D{}, nil)
 	out := make(map[string]*Tag, len(found))
 	for _, t := range found {
+		for _, old := range t.OldSlugs {
+			out[old] = t
+		}
+	}
+	for _, t := range found {
 		out[t.Slug] = t
 	}
 	return out, err
-}
-
-// PutAuthor stores an author, new or changed; Conflict when another one has the slug.
-func (s *Store) PutAuthor(ctx context.Context, a *Author) error {
-	return s.put(ctx, authors, a.ID, a.Slug, a)
-}
-
-// PutTag stores a tag, new or changed; Conflict when another one has the slug.
-func (s *Store) PutTag(ctx context.Context, t *Tag) error {
-	return s.put(ctx, tags, t.ID, t.Slug, t)
-}
-
-func (s *Store) put(ctx context.Context, collection string, i id.ID, text string, document any) error {
-	keys := []string{string(i), slug{collection, text}.key(), listTag(id.ID(collection))}
-	return s.write(ctx, keys, func(ctx context.Context) error {
-		_, err := s.db.Collection(collection).ReplaceOne(ctx, bson.D{{Key: "_id", Value: i}}, document, options.Replace().SetUpsert(true))
-		return conflict(err, fmt.Sprintf("the slug %q", text))
-	})
 }
 
 // AddComments stores new comments, those that are answered before those that answer them.
@@ -297,20 +350,6 @@ func (s *Store) Unfinished(ctx context.Context, task string) (bool, error) {
 		return false, fmt.Errorf("look whether %s was finished: %w", task, err)
 	}
 	return err == nil, nil
-}
-
-// Tasks returns those that were begun and not finished, and whose names begin with a prefix.
-func (s *Store) Tasks(ctx context.Context, prefix string) ([]string, error) {
-	type document struct {
-		ID string `bson:"_id"`
-	}
-	from := "task/" + prefix
-	found, err := find[document](ctx, s.db.Collection(meta), bson.D{{Key: "_id", Value: bson.D{{Key: "$gte", Value: from}, {Key: "$lt", Value: from + "\U0010ffff"}}}}, nil)
-	out := make([]string, len(found))
-	for i, d := range found {
-		out[i] = strings.TrimPrefix(d.ID, "task/")
-	}
-	return out, err
 }
 
 // Finish takes back what Begin noted.

@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"stoa/access"
 	"stoa/id"
 )
 
@@ -17,13 +18,15 @@ func TestWhatAChangeOfAnArticleMakesStale(t *testing.T) {
 	const a, b, x, y = id.ID("aut_a"), id.ID("aut_b"), id.ID("tag_x"), id.ID("tag_y")
 	base := &Article{
 		ID: "art_1", Slug: "press", OldSlugs: []string{"presse"}, TitleKey: "press", Status: Published,
-		PublishedAt: second(100), UpdatedAt: second(200), AuthorIDs: []id.ID{a}, TagIDs: []id.ID{x},
+		PublishedAt: second(100), UpdatedAt: second(200), OwnerID: "acc_1", AuthorIDs: []id.ID{a}, TagIDs: []id.ID{x},
 	}
 	with := func(change func(*Article)) *Article { return changedTo(base, change) }
 	itself := []string{"art_1", "slug/articles/press", "slug/articles/presse"}
 	everywhere := append([]string{
 		"order/all", "list/all", "order/aut_a", "list/aut_a", "order/tag_x", "list/tag_x", "list/articles/titleKey", "list/articles/updatedAt",
 	}, itself...)
+	desk := []string{"list/queue", "list/drafts/acc_1"}
+	appears := append(slices.Clone(desk), everywhere...)
 	status := func(s Status) func(*Article) { return func(a *Article) { a.Status = s } }
 	cases := map[string]struct {
 		reason        string
@@ -31,14 +34,19 @@ func TestWhatAChangeOfAnArticleMakesStale(t *testing.T) {
 		more          []string // besides itself, or instead of it where whole says so
 		whole         bool
 	}{
-		"Draft":         {"nobody sees a draft", nil, with(status(Draft)), nil, false},
-		"DraftChanged":  {"nor what becomes of it", with(status(Draft)), with(func(a *Article) { a.Status, a.TitleKey, a.TagIDs = Draft, "other", nil }), nil, false},
-		"Scheduled":     {"somebody may have to get up earlier", nil, with(status(Scheduled)), []string{"due"}, false},
+		"Draft":         {"those who edit see a draft", nil, with(status(Draft)), desk, false},
+		"DraftTouched":  {"and when it was changed", with(status(Draft)), with(func(a *Article) { a.Status, a.UpdatedAt = Draft, second(201) }), desk, false},
+		"GivenAway":     {"and whose it is", with(status(Draft)), with(func(a *Article) { a.Status, a.OwnerID = Draft, "acc_2" }), append([]string{"list/drafts/acc_2"}, desk...), false},
+		"DeletedDraft":  {"and what was deleted", with(status(Draft)), with(func(a *Article) { a.Status, a.DeletedAt = Deleted, second(300) }), desk, false},
+		"Purged":        {"and what is deleted for good", with(status(Deleted)), with(status(purging)), desk, false},
+		"PurgedThen":    {"which nobody sees go", with(status(purging)), nil, nil, false},
+		"DraftChanged":  {"no more than that", with(status(Draft)), with(func(a *Article) { a.Status, a.TitleKey, a.TagIDs = Draft, "other", nil }), nil, false},
+		"Scheduled":     {"somebody may have to get up earlier", nil, with(status(Scheduled)), append([]string{"due"}, desk...), false},
 		"Rescheduled":   {"or later", with(status(Scheduled)), with(func(a *Article) { a.Status, a.PublishedAt = Scheduled, second(300) }), []string{"due"}, false},
 		"Published":     {"it appears in every list", nil, base, everywhere, true},
-		"Appears":       {"whether it was due", with(status(Scheduled)), base, append([]string{"due"}, everywhere...), true},
-		"AppearsDraft":  {"or a draft", with(status(Draft)), base, everywhere, true},
-		"Vanishes":      {"it leaves every list", base, with(status(Draft)), everywhere, true},
+		"Appears":       {"whether it was due", with(status(Scheduled)), base, append([]string{"due"}, appears...), true},
+		"AppearsDraft":  {"or a draft", with(status(Draft)), base, appears, true},
+		"Vanishes":      {"it leaves every list", base, with(status(Draft)), appears, true},
 		"Deleted":       {"for good", base, nil, everywhere, true},
 		"Nothing":       {"a change of nothing that lists know", base, with(func(a *Article) { a.Summary = "other" }), nil, false},
 		"Text":          {"its place among the last changed", base, with(func(a *Article) { a.UpdatedAt = second(201) }), []string{"list/articles/updatedAt"}, false},
@@ -53,7 +61,7 @@ func TestWhatAChangeOfAnArticleMakesStale(t *testing.T) {
 		"Author":        {"another author", base, with(func(c *Article) { c.AuthorIDs = []id.ID{b, a} }), []string{"order/aut_b", "list/aut_b"}, false},
 		"Byline":        {"the same authors the other way round", with(func(c *Article) { c.AuthorIDs = []id.ID{b, a} }), with(func(c *Article) { c.AuthorIDs = []id.ID{a, b} }), nil, false},
 		"DateAndTag":    {"all that it was under and is under", base, with(func(a *Article) { a.PublishedAt, a.TagIDs = second(50), []id.ID{y} }), []string{"order/all", "list/all", "order/aut_a", "list/aut_a", "order/tag_x", "list/tag_x", "order/tag_y", "list/tag_y"}, false},
-		"VanishesTag":   {"what it was under as it was public, and nothing else", base, with(func(a *Article) { a.Status, a.TagIDs = Draft, []id.ID{y} }), everywhere, true},
+		"VanishesTag":   {"what it was under as it was public, and nothing else", base, with(func(a *Article) { a.Status, a.TagIDs = Draft, []id.ID{y} }), appears, true},
 		"NothingAtAll":  {"nothing of nothing", nil, nil, []string{}, true},
 		"WithoutOthers": {"by nobody, about nothing", nil, &Article{ID: "art_2", Slug: "s", Status: Published}, []string{"art_2", "slug/articles/s", "order/all", "list/all", "list/articles/titleKey", "list/articles/updatedAt"}, true},
 	}
@@ -63,10 +71,11 @@ func TestWhatAChangeOfAnArticleMakesStale(t *testing.T) {
 			if !c.whole {
 				want = append(slices.Clone(itself), c.more...)
 			}
-			for _, a := range []*Article{c.before, c.after} { // any change of what is public
-				if a != nil && a.Public() && !slices.Contains(want, addressesTag) {
-					want = append(slices.Clone(want), addressesTag)
-				}
+			want = slices.Clone(want)
+			if c.before != nil && c.before.Public() || c.after != nil && c.after.Public() {
+				want = append(want, "editions/art", addressesTag) // every change of what is public
+				slices.Sort(want)
+				want = slices.Compact(want)
 			}
 			slices.Sort(want)
 			if got := articleKeys(c.before, c.after); !slices.Equal(got, want) {
@@ -82,6 +91,7 @@ func TestNoAnswerOutlivesWhatItWasMadeOf(t *testing.T) {
 	s := openStore(t, nil)
 	c := writeCrowd(t, s, 0)
 	lists := everyList(t, s)
+	everyDesk(t, s, lists)
 	rapid.Check(t, func(t *rapid.T) {
 		c.articles = nil
 		for i := range 4 {
@@ -111,7 +121,47 @@ func TestNoAnswerOutlivesWhatItWasMadeOf(t *testing.T) {
 
 type listed struct {
 	filter ArticleFilter
+	desk   *desk // instead of filter, for lists of those who edit
 	deps   []string
+}
+
+// desk is a list of those who edit.
+type desk struct {
+	owner    id.ID // "" for everybody's
+	statuses []Status
+}
+
+// everyDesk is one list for each of those that two authors and an editor can ask for.
+func everyDesk(t *testing.T, s *Store, all map[string]listed) {
+	t.Helper()
+	for _, v := range []access.Viewer{{Account: "acc_0", Role: access.Author}, {Account: "acc_1", Role: access.Author}, {Account: "acc_2", Role: access.Editor}} {
+		for _, statuses := range [][]Status{{Draft, Scheduled}, {Scheduled}, {Deleted}} {
+			d := &desk{statuses: statuses}
+			if v.Role == access.Author {
+				d.owner = v.Account
+			}
+			ctx, _ := access.Begin(t.Context(), access.Request{})
+			access.Become(ctx, v)
+			l, err := s.ListDesk(ctx, statuses, d.owner != "", Window{})
+			check(t, err)
+			all[l.query.name()] = listed{desk: d, deps: l.query.tags}
+		}
+	}
+}
+
+// of is what d has of articles, with what decides where.
+func (d desk) of(articles []*Article) string {
+	out := ""
+	for _, a := range articles {
+		if (d.owner == "" || a.OwnerID == d.owner) && slices.Contains(d.statuses, a.Status) {
+			moment := a.UpdatedAt
+			if a.Status == Deleted {
+				moment = a.DeletedAt
+			}
+			out += fmt.Sprint(a.ID, " ", moment.Unix(), ", ")
+		}
+	}
+	return out
 }
 
 // everyList is one list for each combination of conditions and orders, with the tags that
@@ -128,7 +178,7 @@ func everyList(t *testing.T, s *Store) map[string]listed {
 					f := ArticleFilter{Tag: tag, Author: author, Order: order, PublishedFrom: bounds[0], PublishedBefore: bounds[1]}
 					l, err := s.ListArticles(t.Context(), f, Window{})
 					check(t, err)
-					all[l.query.name()] = listed{f, l.query.tags}
+					all[l.query.name()] = listed{filter: f, deps: l.query.tags}
 				}
 			}
 		}
@@ -140,6 +190,10 @@ func everyList(t *testing.T, s *Store) map[string]listed {
 func (c crowd) answers(lists map[string]listed) map[string]string {
 	out := map[string]string{"due": ""}
 	for name, l := range lists {
+		if l.desk != nil {
+			out[name] = l.desk.of(c.articles)
+			continue
+		}
 		out[name] = fmt.Sprint(c.list(l.filter))
 	}
 	orders := map[OrderKey]ArticleFilter{AllArticles: {Order: ByPublished}}
@@ -182,7 +236,9 @@ func (c crowd) article(t *rapid.T, i int) *Article {
 	}
 	a := &Article{ID: id.ID(fmt.Sprintf("art_%d", i)), Slug: fmt.Sprintf("%d-%d", i, rapid.IntRange(0, 1).Draw(t, "slug"))}
 	a.OldSlugs = rapid.SliceOfN(rapid.SampledFrom([]string{fmt.Sprintf("%d-old", i), fmt.Sprintf("%d-older", i)}), 0, 1).Draw(t, "old slugs")
-	a.Status = rapid.SampledFrom([]Status{Published, Published, Scheduled, Draft}).Draw(t, "status")
+	a.Status = rapid.SampledFrom([]Status{Published, Published, Published, Scheduled, Draft, Deleted, purging}).Draw(t, "status")
+	a.OwnerID = rapid.SampledFrom([]id.ID{"acc_0", "acc_1", ""}).Draw(t, "owner")
+	a.DeletedAt = second(1_000_000 + rapid.IntRange(0, 1).Draw(t, "deleted"))
 	a.PublishedAt = second(1_000_000 + rapid.IntRange(0, 3).Draw(t, "published"))
 	a.UpdatedAt = a.PublishedAt.Add(time.Duration(rapid.IntRange(0, 1).Draw(t, "updated")) * time.Second)
 	a.TitleKey = rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "title")
@@ -195,7 +251,11 @@ func (c crowd) article(t *rapid.T, i int) *Article {
 func (c crowd) little(t *rapid.T, a *Article) *Article {
 	other := c.article(t, int(a.ID[len(a.ID)-1]-'0'))
 	return changedTo(a, func(a *Article) {
-		switch rapid.IntRange(0, 7).Draw(t, "what") {
+		switch rapid.IntRange(0, 9).Draw(t, "what") {
+		case 8:
+			a.OwnerID = other.OwnerID
+		case 9:
+			a.DeletedAt = other.DeletedAt
 		case 0:
 			a.Slug = other.Slug
 		case 1:

@@ -120,12 +120,12 @@ func TestASlugIsOneArticlesOnly(t *testing.T) {
 	if got := slugOf(t, s, "b"); got != "b" {
 		t.Errorf("b is found as %q after the refusal", got)
 	}
-	check(t, s.PutAuthor(t.Context(), &Author{ID: id.New(id.Author), Slug: "ada", Name: "Ada"}))
-	if err := s.PutAuthor(t.Context(), &Author{ID: id.New(id.Author), Slug: "ada", Name: "Another"}); !problem.Is(err, problem.Conflict) {
+	check(t, Add(t.Context(), s, &Author{ID: id.New(id.Author), Slug: "ada", Name: "Ada"}))
+	if err := Add(t.Context(), s, &Author{ID: id.New(id.Author), Slug: "ada", Name: "Another"}); !problem.Is(err, problem.Conflict) {
 		t.Errorf("a second author with the slug: %v", err)
 	}
-	check(t, s.PutTag(t.Context(), &Tag{ID: id.New(id.Tag), Slug: "ink", Name: "Ink"}))
-	if err := s.PutTag(t.Context(), &Tag{ID: id.New(id.Tag), Slug: "ink", Name: "Another"}); !problem.Is(err, problem.Conflict) {
+	check(t, Add(t.Context(), s, &Tag{ID: id.New(id.Tag), Slug: "ink", Name: "Ink"}))
+	if err := Add(t.Context(), s, &Tag{ID: id.New(id.Tag), Slug: "ink", Name: "Another"}); !problem.Is(err, problem.Conflict) {
 		t.Errorf("a second tag with the slug: %v", err)
 	}
 }
@@ -264,9 +264,9 @@ func TestADatabaseIsEmptyUntilSomethingIsInIt(t *testing.T) {
 	for name, write := range map[string]func(context.Context, *Store) error{
 		"Article": func(ctx context.Context, s *Store) error { return s.AddArticle(ctx, published("a", second(1))) },
 		"Author": func(ctx context.Context, s *Store) error {
-			return s.PutAuthor(ctx, &Author{ID: id.New(id.Author), Slug: "ada"})
+			return Add(ctx, s, &Author{ID: id.New(id.Author), Slug: "ada"})
 		},
-		"Tag": func(ctx context.Context, s *Store) error { return s.PutTag(ctx, &Tag{ID: id.New(id.Tag), Slug: "ink"}) },
+		"Tag": func(ctx context.Context, s *Store) error { return Add(ctx, s, &Tag{ID: id.New(id.Tag), Slug: "ink"}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := openStore(t, nil)
@@ -309,7 +309,7 @@ func TestAnAuthorOrTagThatHasChangedIsReadAsItIsNow(t *testing.T) {
 	}
 	put := func(i id.ID, slug, name string) {
 		t.Helper()
-		check(t, s.PutAuthor(t.Context(), &Author{ID: i, Slug: slug, Name: name, NameKey: SortKey(name)}))
+		check(t, Add(t.Context(), s, &Author{ID: i, Slug: slug, Name: name, NameKey: SortKey(name)}))
 	}
 	ada, bob := id.New(id.Author), id.New(id.Author)
 	expect("before anybody writes", "0 true")
@@ -317,9 +317,35 @@ func TestAnAuthorOrTagThatHasChangedIsReadAsItIsNow(t *testing.T) {
 	expect("one", "1 true Ada")
 	put(bob, "bob", "Bob")
 	expect("two", "2 true Ada Bob")
-	put(ada, "ada", "Zoë")
+	change := func(slug, name string, old ...string) {
+		t.Helper()
+		found, err := s.AuthorsNow(t.Context(), []id.ID{ada})
+		check(t, err)
+		after := *found[0]
+		after.Slug, after.OldSlugs, after.Name, after.NameKey = slug, old, name, SortKey(name)
+		check(t, Change(t.Context(), s, found[0], &after))
+		if err := Change(t.Context(), s, found[0], &after); !problem.Is(err, problem.Conflict) {
+			t.Errorf("the second change of one version: %v", err)
+		}
+	}
+	change("ada", "Zoë")
 	expect("when one has another name", "2 true Bob Zoë")
 	if a, err := s.AuthorBySlug(t.Context(), "ada"); err != nil || a.Name != "Zoë" {
 		t.Errorf("ada is %+v, %v", a, err)
+	}
+	change("zoe", "Zoë")
+	if a, err := s.AuthorBySlug(t.Context(), "ada"); !problem.Is(err, problem.NotFound) {
+		t.Errorf("under a slug that was given up there is %+v, %v", a, err)
+	}
+	change("zoe", "Zoë", "ada")
+	if a, err := s.AuthorBySlug(t.Context(), "ada"); err != nil || a.Slug != "zoe" {
+		t.Errorf("under the slug it had there is %+v, %v", a, err)
+	}
+	found, err := s.AuthorsNow(t.Context(), []id.ID{ada})
+	check(t, err)
+	check(t, Delete(t.Context(), s, found[0]))
+	expect("when one has gone", "1 true Bob")
+	if a, err := s.AuthorBySlug(t.Context(), "zoe"); !problem.Is(err, problem.NotFound) {
+		t.Errorf("what was deleted is found as %+v, %v", a, err)
 	}
 }

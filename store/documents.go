@@ -15,7 +15,12 @@ const (
 	Draft     Status = "DRAFT"     // its authors and editors
 	Scheduled Status = "SCHEDULED" // the same, until PublishedAt has come and a replica publishes it
 	Published Status = "PUBLISHED" // everyone
+	Deleted   Status = "DELETED"   // its owner and editors, to restore it
 )
+
+// purging is the status of an article that is being deleted for good: nobody sees it, and
+// nothing brings it back.
+const purging Status = "PURGING"
 
 // Article is one piece of writing without its text, which is in the Revision it names.
 // Documents out of the store are shared between requests: they are never changed.
@@ -31,8 +36,11 @@ type Article struct {
 	ReadingMinutes int       `bson:"readingMinutes"`
 	Cover          *Image    `bson:"cover,omitempty"`
 	Status         Status    `bson:"status"`
-	PublishedAt    time.Time `bson:"publishedAt"` // for Scheduled: when it is due
-	UpdatedAt      time.Time `bson:"updatedAt"`   // never before PublishedAt
+	OwnerID        id.ID     `bson:"ownerId"`     // the account that made it; "" for an import
+	CreatedAt      time.Time `bson:"createdAt"`   // zero where that isn't known
+	PublishedAt    time.Time `bson:"publishedAt"` // for Scheduled: when it is due; zero before that
+	UpdatedAt      time.Time `bson:"updatedAt"`   // of a published article never before PublishedAt
+	DeletedAt      time.Time `bson:"deletedAt"`   // zero where it isn't deleted
 	AuthorIDs      []id.ID   `bson:"authorIds"`   // in the order of the byline
 	TagIDs         []id.ID   `bson:"tagIds"`
 	RelatedIDs     []id.ID   `bson:"relatedIds"` // the closest first
@@ -46,15 +54,42 @@ type Article struct {
 // an excerpt needs no look at the text to know whether it was cut.
 const LeadWords = 100
 
-// Revision is one version of an article's text and what is derived from it. It is
-// written once and never changed, so a copy of it is right for ever.
+// Appears returns when a was published, or is due; nil where neither is so.
+func (a *Article) Appears() *time.Time { return orNil(a.PublishedAt) }
+
+// Began returns when a was begun; nil where that isn't known.
+func (a *Article) Began() *time.Time { return orNil(a.CreatedAt) }
+
+func orNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// Revision is what an article said at one of its versions, and what is derived from its
+// text. It is written once and never changed, so a copy of it is right for ever. One whose
+// article wasn't changed in the end, because the process ended in between, stays: it is
+// what somebody wrote.
 type Revision struct {
 	ID        id.ID     `bson:"_id"`
 	ArticleID id.ID     `bson:"articleId"`
+	Version   int64     `bson:"version"`             // of the article that it made
+	AccountID id.ID     `bson:"accountId,omitempty"` // who wrote it; "" for an import
+	Title     string    `bson:"title"`
+	Summary   string    `bson:"summary"`
 	Markdown  string    `bson:"markdown"`
 	HTML      string    `bson:"html"` // rendered from Markdown and sanitised
 	Headings  []Heading `bson:"headings"`
 	CreatedAt time.Time `bson:"createdAt"`
+}
+
+// Writer is the account that wrote r; nil for an import.
+func (r *Revision) Writer() *id.ID {
+	if r.AccountID == "" {
+		return nil
+	}
+	return &r.AccountID
 }
 
 // Heading is one heading of a text.
@@ -64,29 +99,80 @@ type Heading struct {
 	Anchor string `bson:"anchor"` // id of its element in the HTML
 }
 
-// Image is a picture.
+// Image is a picture as what shows it keeps it: one at an address, or one that was uploaded,
+// with all that its addresses are made of.
 type Image struct {
-	URL string `bson:"url"`
-	Alt string `bson:"alt"`
+	URL    string `bson:"url,omitempty"` // "" for one that was uploaded
+	Alt    string `bson:"alt"`
+	ID     id.ID  `bson:"id,omitempty"` // of the Picture; "" for one at an address, and so is the rest
+	Name   string `bson:"name,omitempty"`
+	Format string `bson:"format,omitempty"`
+	Width  int    `bson:"width,omitempty"`
+	Height int    `bson:"height,omitempty"`
+	Widths []int  `bson:"widths,omitempty"`
+}
+
+// UploadID returns the id of the Picture; nil for one at an address.
+func (i *Image) UploadID() *id.ID { return known(i.ID) }
+
+// PixelWidth returns how wide i is; nil where that isn't known.
+func (i *Image) PixelWidth() *int { return known(i.Width) }
+
+// PixelHeight returns how high i is; nil where that isn't known.
+func (i *Image) PixelHeight() *int { return known(i.Height) }
+
+// known returns v; nil where it says nothing.
+func known[T comparable](v T) *T {
+	var nothing T
+	if v == nothing {
+		return nil
+	}
+	return &v
+}
+
+// Picture is one that was uploaded. It is written once and never changed.
+type Picture struct {
+	ID        id.ID     `bson:"_id"`
+	Name      string    `bson:"name"`   // what the names of its blobs begin with: equal pictures have one
+	Format    string    `bson:"format"` // jpg or png
+	Width     int       `bson:"width"`  // pixels
+	Height    int       `bson:"height"`
+	Widths    []int     `bson:"widths"` // that there are blobs of, the narrowest first, Width the last
+	Bytes     int64     `bson:"bytes"`  // of the widest
+	Alt       string    `bson:"alt"`    // what it shows, unless what shows it says otherwise
+	OwnerID   id.ID     `bson:"ownerId"`
+	CreatedAt time.Time `bson:"createdAt"`
+}
+
+// Image returns what is kept of p where it is shown.
+func (p *Picture) Image() *Image {
+	return &Image{Alt: p.Alt, ID: p.ID, Name: p.Name, Format: p.Format, Width: p.Width, Height: p.Height, Widths: p.Widths}
 }
 
 // Author is somebody who writes.
 type Author struct {
-	ID      id.ID   `bson:"_id"`
-	Slug    string  `bson:"slug"`
-	Name    string  `bson:"name"`
-	NameKey string  `bson:"nameKey"`       // by which names are ordered: see SortKey
-	BioHTML string  `bson:"bioHtml"`       // rendered and sanitised
-	URL     *string `bson:"url,omitempty"` // nil where there is none
+	ID        id.ID    `bson:"_id"`
+	Slug      string   `bson:"slug"`               // unique among authors, those of OldSlugs included
+	OldSlugs  []string `bson:"oldSlugs,omitempty"` // under which it is still found
+	Name      string   `bson:"name"`
+	NameKey   string   `bson:"nameKey"`             // by which names are ordered: see SortKey
+	BioHTML   string   `bson:"bioHtml"`             // rendered and sanitised
+	URL       *string  `bson:"url,omitempty"`       // nil where there is none
+	AccountID id.ID    `bson:"accountId,omitempty"` // whose page it is; "" where nobody's
+	MergedIDs []id.ID  `bson:"mergedIds,omitempty"` // authors that have become this one
+	Version   int64    `bson:"version"`             // goes up by one with every change: for compare-and-set
 }
 
 // Tag is what an article is about.
 type Tag struct {
-	ID          id.ID  `bson:"_id"`
-	Slug        string `bson:"slug"`
-	Name        string `bson:"name"`
-	NameKey     string `bson:"nameKey"` // by which names are ordered: see SortKey
-	Description string `bson:"description"`
+	ID          id.ID    `bson:"_id"`
+	Slug        string   `bson:"slug"`               // unique among tags, those of OldSlugs included
+	OldSlugs    []string `bson:"oldSlugs,omitempty"` // under which it is still found
+	Name        string   `bson:"name"`
+	NameKey     string   `bson:"nameKey"` // by which names are ordered: see SortKey
+	Description string   `bson:"description"`
+	MergedIDs   []id.ID  `bson:"mergedIds,omitempty"` // tags that have become this one
+	Version     int64    `bson:"version"`             // goes up by one with every change: for compare-and-set
 }
 
 // Comment is what a reader said about an article.
@@ -205,6 +291,9 @@ func (a *Author) NodeID() id.ID { return a.ID }
 
 // NodeID returns the tag's id.
 func (t *Tag) NodeID() id.ID { return t.ID }
+
+// NodeID returns the revision's id.
+func (r *Revision) NodeID() id.ID { return r.ID }
 
 // NodeID returns the comment's id.
 func (c *Comment) NodeID() id.ID { return c.ID }

@@ -18,6 +18,7 @@ type List struct {
 	query  query
 	window window
 	store  *Store
+	whole  *whole // a list that isn't read; nil for one that is
 }
 
 // query is what a page or a count of a list is read by.
@@ -52,6 +53,9 @@ func (s *Store) list(q query, w Window) (*List, error) {
 // the list still: more precedes a page that begins after it, and follows one that ends
 // before it.
 func (l *List) Page(ctx context.Context) (*Page, error) {
+	if l.whole != nil {
+		return l.window.cut(l.whole.name, l.whole.entries, l.whole.descending), nil
+	}
 	if l.query.empty {
 		return &Page{}, nil
 	}
@@ -72,6 +76,10 @@ func (l *List) Page(ctx context.Context) (*Page, error) {
 // Count returns how many elements the whole list has, and whether those are all: it stops
 // counting at most.
 func (l *List) Count(ctx context.Context, most int) (n int, exact bool, err error) {
+	if l.whole != nil {
+		n = len(l.whole.entries)
+		return min(n, most), n <= most && !l.whole.more, nil
+	}
 	if l.query.empty {
 		return 0, true, nil
 	}

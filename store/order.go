@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -13,8 +14,14 @@ import (
 )
 
 // OrderKey names an Order by its parent: an author or a tag for their published articles,
-// an article for its visible comments, an account for its sessions, or AllArticles.
+// an article for its visible comments, an account for its sessions, RevisionsOf an article,
+// or AllArticles.
 type OrderKey id.ID
+
+// RevisionsOf names the order of an article's revisions, newest first.
+func RevisionsOf(article id.ID) OrderKey {
+	return OrderKey(string(id.Revision) + "_" + string(article))
+}
 
 // AllArticles names the order of all published articles.
 const AllArticles OrderKey = "all"
@@ -145,7 +152,7 @@ func (s *Slice) elements(o *Order) []Entry {
 // Orders returns the order of each key, empty where nothing hangs on it; in one command
 // for all keys of a kind that aren't cached.
 func (s *Store) Orders(ctx context.Context, keys []OrderKey) ([]*Order, error) {
-	if slices.ContainsFunc(keys, func(k OrderKey) bool { return id.ID(k).Kind() == id.Account }) {
+	if slices.ContainsFunc(keys, func(k OrderKey) bool { return id.ID(k).Kind() == id.Account || id.ID(k).Kind() == id.Revision }) {
 		access.MarkPrivate(ctx)
 	}
 	return s.tables.orders.Get(ctx, s.cache, keys)
@@ -186,6 +193,18 @@ func (s *Store) readRows(ctx context.Context, kind id.Kind, keys []OrderKey, row
 			options.Find().SetProjection(bson.D{{Key: "accountId", Value: 1}, {Key: "createdAt", Value: 1}}))
 		for _, x := range found {
 			rows[OrderKey(x.AccountID)] = append(rows[OrderKey(x.AccountID)], row{ID: x.ID, Time: x.CreatedAt})
+		}
+		return err
+	}
+	if kind == id.Revision {
+		of := make([]id.ID, len(keys))
+		for i, k := range keys {
+			of[i] = id.ID(strings.TrimPrefix(string(k), string(id.Revision)+"_"))
+		}
+		found, err := find[Revision](ctx, s.db.Collection(revisions), in("articleId", of),
+			options.Find().SetProjection(bson.D{{Key: "articleId", Value: 1}, {Key: "createdAt", Value: 1}}))
+		for _, r := range found {
+			rows[RevisionsOf(r.ArticleID)] = append(rows[RevisionsOf(r.ArticleID)], row{ID: r.ID, Time: r.CreatedAt})
 		}
 		return err
 	}

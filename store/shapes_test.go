@@ -16,6 +16,7 @@ import (
 
 	"stoa/access"
 	"stoa/id"
+	"stoa/problem"
 )
 
 // Every query that the store can send has an index that serves it: these tests send them
@@ -37,7 +38,7 @@ func (s shape) String() string {
 
 // readsEverything are the methods that read a whole collection on purpose: an import
 // compares all there is with all that comes, and a sitemap has everything.
-var readsEverything = []string{"TakenSlugs", "AllAuthors", "AllTags", "Addresses"}
+var readsEverything = []string{"TakenSlugs", "AllAuthors", "AllTags", "Editions", "Addresses"}
 
 func TestEveryQueryHasAnIndexThatServesIt(t *testing.T) {
 	sent := everyQuery(t)
@@ -216,8 +217,8 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 	author, tag := &Author{ID: id.New(id.Author), Slug: "author"}, &Tag{ID: id.New(id.Tag), Slug: "tag"}
 	comment := &Comment{ID: id.New(id.Comment), ArticleID: article.ID, Visible: true}
 	article.AuthorIDs, article.TagIDs = []id.ID{author.ID}, []id.ID{tag.ID}
-	check(t, s.PutAuthor(t.Context(), author))
-	check(t, s.PutTag(t.Context(), tag))
+	check(t, Add(t.Context(), s, author))
+	check(t, Add(t.Context(), s, tag))
 	check(t, s.AddArticle(t.Context(), article))
 	owner := &Secret{Account: Account{ID: id.New(id.Account), Email: "owner", Role: access.Customer}}
 	session, letter := &Session{ID: id.New(id.Session), AccountID: owner.ID, EndsAt: second(100)}, &Letter{ID: id.New(id.Letter), NextAt: second(1), CreatedAt: second(100)}
@@ -274,6 +275,8 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 				done(s.Orders(ctx, []OrderKey{OrderKey(id.New(kind))}))
 				done(s.Orders(ctx, []OrderKey{OrderKey(id.New(kind)), OrderKey(id.New(kind))}))
 			}
+			done(s.Orders(ctx, []OrderKey{RevisionsOf(id.New(id.Article))}))
+			done(s.Orders(ctx, []OrderKey{RevisionsOf(id.New(id.Article)), RevisionsOf(id.New(id.Article))}))
 			done(s.Orders(ctx, []OrderKey{AllArticles}))
 		},
 		"AddRevision": func(ctx context.Context) { check(t, s.AddRevision(ctx, &Revision{ID: id.New(id.Revision)})) },
@@ -282,8 +285,6 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 			check(t, s.ChangeArticle(ctx, article, changedTo(article, func(*Article) {})))
 		},
 		"Relate":         func(ctx context.Context) { check(t, s.Relate(ctx, article.ID, nil)) },
-		"PutAuthor":      func(ctx context.Context) { check(t, s.PutAuthor(ctx, author)) },
-		"PutTag":         func(ctx context.Context) { check(t, s.PutTag(ctx, tag)) },
 		"AddComments":    func(ctx context.Context) { check(t, s.AddComments(ctx, []*Comment{comment})) },
 		"Due":            func(ctx context.Context) { done(s.Due(ctx, second(0))) },
 		"NextDue":        func(ctx context.Context) { _, _, err := s.NextDue(ctx); check(t, err) },
@@ -292,7 +293,64 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 		"PublicArticles": func(ctx context.Context) { done(s.PublicArticles(ctx)) },
 		"AllAuthors":     func(ctx context.Context) { done(s.AllAuthors(ctx)) },
 		"AllTags":        func(ctx context.Context) { done(s.AllTags(ctx)) },
-		"Empty":          func(ctx context.Context) { done(s.Empty(ctx)) },
+		"Editions":       func(ctx context.Context) { done(s.Editions(ctx, []id.Kind{id.Article, id.Author, id.Tag})) },
+		"Texts": func(ctx context.Context) {
+			check(t, s.Texts(ctx, []id.ID{article.ID}, func([]Text) {}))
+			check(t, s.Texts(ctx, []id.ID{article.ID, id.New(id.Article)}, func([]Text) {}))
+		},
+		"Empty": func(ctx context.Context) { done(s.Empty(ctx)) },
+
+		"DeleteRevision": func(ctx context.Context) { check(t, s.DeleteRevision(ctx, &Revision{ID: id.New(id.Revision)})) },
+		"AuthorsNow":     func(ctx context.Context) { done(s.AuthorsNow(ctx, []id.ID{author.ID, id.New(id.Author)})) },
+		"TagsNow":        func(ctx context.Context) { done(s.TagsNow(ctx, []id.ID{tag.ID, id.New(id.Tag)})) },
+		"AuthorsOf":      func(ctx context.Context) { done(s.AuthorsOf(ctx, owner.ID)) },
+		"SlugsTaken": func(ctx context.Context) {
+			for _, kind := range []id.Kind{id.Article, id.Author, id.Tag} {
+				done(s.SlugsTaken(ctx, kind, []string{"a", "b"}))
+			}
+		},
+		"ArticleNow":      func(ctx context.Context) { done(s.ArticleNow(ctx, article.ID)) },
+		"VisibleArticles": func(ctx context.Context) { done(s.VisibleArticles(ctx, []id.ID{article.ID, id.New(id.Article)})) },
+		"Desk":            func(ctx context.Context) { done(s.Desk(ctx, []id.ID{article.ID, id.New(id.Article)})) },
+		"VisibleBySlug":   func(ctx context.Context) { done(s.VisibleBySlug(ctx, "article")) },
+		"ArticleFor":      func(ctx context.Context) { done(s.ArticleFor(ctx, article.ID)) },
+		"VisibleRevisions": func(ctx context.Context) {
+			done(s.VisibleRevisions(ctx, []id.ID{id.New(id.Revision), article.RevisionID}))
+		},
+		"RevisionAt": func(ctx context.Context) {
+			if _, err := s.RevisionAt(ctx, article.ID, 3); err != nil && !problem.Is(err, problem.NotFound) {
+				t.Error(err)
+			}
+		},
+		"ArticlesUnder": func(ctx context.Context) {
+			done(s.ArticlesUnder(ctx, author.ID))
+			done(s.ArticlesUnder(ctx, tag.ID))
+		},
+		"Tasks":      func(ctx context.Context) { done(s.Tasks(ctx, "merge/")) },
+		"PreviewKey": func(ctx context.Context) { done(s.PreviewKey(ctx)) },
+		"PurgeDeleted": func(ctx context.Context) {
+			gone := changedTo(published("gone", second(1)), func(a *Article) { a.Status, a.DeletedAt = Deleted, second(1) })
+			check(t, s.AddArticle(ctx, gone))
+			n, err := s.PurgeDeleted(ctx, second(2))
+			if check(t, err); n != 1 {
+				t.Errorf("%d were purged", n)
+			}
+		},
+		"ListDesk": func(ctx context.Context) {
+			for _, role := range []access.Role{access.Author, access.Editor} {
+				ctx, _ := access.Begin(ctx, access.Request{})
+				access.Become(ctx, access.Viewer{Account: owner.ID, Role: role})
+				for _, statuses := range [][]Status{{Draft, Scheduled}, {Draft}, {Deleted}} {
+					for _, own := range []bool{false, true} {
+						list := func(w Window) (*List, error) { return s.ListDesk(ctx, statuses, own, w) }
+						for _, w := range windowsOf(list) {
+							l, err := list(w)
+							read(ctx, l, err)
+						}
+					}
+				}
+			}
+		},
 		"Addresses":      func(ctx context.Context) { check(t, s.Addresses(ctx, func(Address) {})) },
 		"AddressesStamp": func(ctx context.Context) { done(s.AddressesStamp(ctx)) },
 
@@ -342,7 +400,6 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 		"DeleteCode": func(ctx context.Context) { done(s.DeleteCode(ctx, "1")) },
 		"AddLetter":  func(ctx context.Context) { check(t, s.AddLetter(ctx, &Letter{ID: id.New(id.Letter)})) },
 		"HasLetter":  func(ctx context.Context) { done(s.HasLetter(ctx, letter.ID)) },
-		"Tasks":      func(ctx context.Context) { done(s.Tasks(ctx, "task")) },
 		"NextLetter": func(ctx context.Context) { _, _, err := s.NextLetter(ctx); check(t, err) },
 		"DueLetters": func(ctx context.Context) { done(s.DueLetters(ctx, second(0))) },
 		"TakeLetter": func(ctx context.Context) { done(s.TakeLetter(ctx, letter, second(100))) },
@@ -355,6 +412,10 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 				done(s.Claim(ctx, Claim{Caller: "me", Key: "0123456789012345678901", Mutation: "make", Input: 1}))
 			}
 		},
+		"Pictures": func(ctx context.Context) {
+			done(s.Pictures(ctx, []id.ID{id.New(id.Image), id.New(id.Image)}))
+		},
+		"AddPicture": func(ctx context.Context) { check(t, s.AddPicture(ctx, &Picture{ID: id.New(id.Image)})) },
 		"Sweep": func(ctx context.Context) {
 			old := &Session{ID: id.New(id.Session), AccountID: id.New(id.Account), EndsAt: second(1)}
 			check(t, s.AddSession(ctx, old))

@@ -64,6 +64,7 @@ type Store struct {
 	tables tables
 	name   string // see site
 	log    *slog.Logger
+	known  *knownEditions // nil where others write, too
 }
 
 // CheckURI says what is wrong with a URI, as far as that can be told without the network.
@@ -129,6 +130,9 @@ func (s *Store) open(ctx context.Context, o Options) error {
 			return err
 		}
 	}
+	if o.Exclusive {
+		s.known = &knownEditions{reading: make(chan struct{}, 1)}
+	}
 	if err := s.makeIndexes(ctx, o.Exclusive); err != nil {
 		return err
 	}
@@ -164,7 +168,10 @@ func (s *Store) Close(ctx context.Context) error {
 }
 
 // Flush forgets everything that the process remembers: somebody else has written.
-func (s *Store) Flush() { s.cache.Flush() }
+func (s *Store) Flush() {
+	s.known.forget()
+	s.cache.Flush()
+}
 
 // Counts tells which tier answered so far.
 func (s *Store) Counts() cache.Counts { return s.cache.Counts() }
@@ -185,6 +192,7 @@ const (
 	codes     = "codes"
 	letters   = "letters"
 	claims    = "claims"
+	pictures  = "images"
 	meta      = "meta"
 	absences  = "absences"
 )

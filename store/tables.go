@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -25,6 +26,8 @@ type tables struct {
 	accounts  cache.Table[id.ID, Account]
 	sessions  cache.Table[id.ID, Session]
 	due       cache.Table[string, due]
+	pictures  cache.Table[id.ID, Picture]
+	editions  cache.Table[id.Kind, Editions]
 	stamps    cache.Table[string, stamp]
 }
 
@@ -51,6 +54,9 @@ func (s *Store) makeTables() tables {
 		sessions: byID(s, sessions, id.Session, func(x *Session) id.ID { return x.ID }, func(x *Session) int64 {
 			return int64(300 + len(x.Device) + len(x.Address))
 		}),
+		pictures: byID(s, pictures, id.Image, func(p *Picture) id.ID { return p.ID }, func(p *Picture) int64 {
+			return int64(400 + len(p.Alt) + 8*len(p.Widths))
+		}),
 		slugs: cache.Table[slug, named]{
 			Key: slug.key, Load: s.readSlugs, Encode: encode[named], Decode: decode[named],
 			Size: func(*named) int64 { return 50 },
@@ -73,6 +79,10 @@ func (s *Store) makeTables() tables {
 		due: cache.Table[string, due]{
 			Key: func(k string) string { return k }, Load: each(s.readDue), Encode: encode[due], Decode: decode[due],
 			Size: func(*due) int64 { return 24 },
+		},
+		editions: cache.Table[id.Kind, Editions]{
+			Key: editionsKey, Load: each(s.readEditions), Encode: encode[Editions], Decode: decode[Editions],
+			Size: func(e *Editions) int64 { return int64(60 * len(e.All)) },
 		},
 		stamps: cache.Table[string, stamp]{
 			Key:  func(k string) string { return k },
@@ -146,8 +156,8 @@ type named struct {
 
 func orderKey(k OrderKey) string { return "order/" + string(k) }
 
-// readSlugs finds what slugs name, all of one collection. An article's old slugs count,
-// unless another article has that slug now.
+// readSlugs finds what slugs name, all of one collection. Old slugs count, unless another
+// article (author, tag) has that slug now; of several that had it, the newest.
 func (s *Store) readSlugs(ctx context.Context, slugs []slug) (map[slug]*named, error) {
 	out := make(map[slug]*named, len(slugs))
 	byCollection := map[string][]string{}
@@ -160,14 +170,11 @@ func (s *Store) readSlugs(ctx context.Context, slugs []slug) (map[slug]*named, e
 			Slug string   `bson:"slug"`
 			Old  []string `bson:"oldSlugs"`
 		}
-		filter := in("slug", wanted)
-		if collection == articles {
-			filter = bson.D{{Key: "$or", Value: bson.A{in("slug", wanted), in("oldSlugs", wanted)}}}
-		}
-		found, err := find[document](ctx, s.db.Collection(collection), filter, projection("slug", "oldSlugs"))
+		found, err := find[document](ctx, s.db.Collection(collection), hasSlug(wanted), projection("slug", "oldSlugs"))
 		if err != nil {
 			return nil, err
 		}
+		slices.SortFunc(found, func(a, b *document) int { return strings.Compare(string(b.ID), string(a.ID)) })
 		for _, d := range found {
 			for _, old := range d.Old {
 				if k := (slug{collection, old}); out[k] == nil {
@@ -180,6 +187,11 @@ func (s *Store) readSlugs(ctx context.Context, slugs []slug) (map[slug]*named, e
 		}
 	}
 	return out, nil
+}
+
+// hasSlug is the condition that something has one of slugs, or had it.
+func hasSlug(slugs []string) bson.D {
+	return bson.D{{Key: "$or", Value: bson.A{in("slug", slugs), in("oldSlugs", slugs)}}}
 }
 
 // bySlug finds one document's id by its slug.

@@ -17,6 +17,33 @@ func (a *Article) Public() bool { return a.Status == Published }
 
 func publicArticles() bson.D { return bson.D{{Key: "status", Value: Published}} }
 
+// VisibleTo says whether v may see a: everyone what is published, its owner and editors the
+// rest. What is deleted is seen by nobody, but found in lists of its own: see EditableBy.
+func (a *Article) VisibleTo(v access.Viewer) bool {
+	return a.Public() || a.EditableBy(v) && a.Status != Deleted
+}
+
+// EditableBy says whether a is v's business before it is published and after it was
+// deleted: its owner's, while that is an author, and every editor's.
+func (a *Article) EditableBy(v access.Viewer) bool {
+	switch a.Status {
+	case Draft, Scheduled, Published, Deleted:
+		return v.May(access.Editor) || v.May(access.Author) && v.Is(a.OwnerID)
+	}
+	return false
+}
+
+// deskOf is which articles in statuses are v's business; ok is false where none can be.
+func deskOf(v access.Viewer, statuses []Status, own bool) (filter bson.D, ok bool) {
+	switch {
+	case !own && v.May(access.Editor):
+		return in("status", statuses), true
+	case own && v.May(access.Author):
+		return append(bson.D{{Key: "ownerId", Value: v.Account}}, in("status", statuses)...), true
+	}
+	return bson.D{}, false
+}
+
 // Public says whether everyone may see c who may see its article.
 func (c *Comment) Public() bool { return c.Visible }
 
@@ -39,6 +66,10 @@ func (x *Session) VisibleTo(v access.Viewer) bool { return v.Is(x.AccountID) && 
 func sessionsOf[T ~string](owners []T) bson.D {
 	return append(in("accountId", owners), bson.E{Key: "ended", Value: false})
 }
+
+// VisibleTo says whether v may see p apart from what shows it, and show it: the owner and
+// editors. Where its blobs are isn't a secret to who sees it shown.
+func (p *Picture) VisibleTo(v access.Viewer) bool { return v.Is(p.OwnerID) || v.May(access.Editor) }
 
 // StandsFor says whether x opens a at now: see Session.
 func (x *Session) StandsFor(a *Account, now time.Time) bool {

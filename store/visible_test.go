@@ -34,6 +34,29 @@ func TestPredicatesAndFiltersAgree(t *testing.T) {
 		agree(t, r, s, n, articles, publicArticles(), func(i id.ID) *Article {
 			return &Article{ID: i, Slug: string(i), Status: rapid.SampledFrom([]Status{Draft, Scheduled, Published, ""}).Draw(r, "status")}
 		}, (*Article).Public, seenSome, seenLess)
+		for _, own := range []bool{false, true} {
+			filter, ok := deskOf(v, []Status{Draft, Scheduled, Published, Deleted}, own)
+			if !ok {
+				filter = bson.D{{Key: "_id", Value: ""}}
+			}
+			agree(t, r, s, n, articles, filter, func(i id.ID) *Article {
+				return &Article{
+					ID: i, Slug: string(i), OwnerID: rapid.SampledFrom(append(slices.Clone(people), "")).Draw(r, "owner"),
+					Status: rapid.SampledFrom([]Status{Draft, Scheduled, Published, Deleted, purging, ""}).Draw(r, "status"),
+				}
+			}, func(a *Article) bool {
+				if a.EditableBy(v) && !a.VisibleTo(v) && a.Status != Deleted {
+					r.Fatalf("%+v may change %+v, but not see it", v, a)
+				}
+				if a.Public() != a.VisibleTo(access.Viewer{}) || a.VisibleTo(access.Viewer{Account: v.Account, Role: access.Customer}) != a.Public() {
+					r.Fatalf("who doesn't write sees %+v", a)
+				}
+				if ok && !own && !v.May(access.Editor) || !ok && a.EditableBy(v) && own {
+					r.Fatalf("%+v is let in to what is somebody else's", v)
+				}
+				return a.EditableBy(v) && (own && v.Is(a.OwnerID) || !own && v.May(access.Editor))
+			}, seenSome, seenLess)
+		}
 		agree(t, r, s, n, comments, publicComments(), func(i id.ID) *Comment {
 			return &Comment{ID: i, Visible: rapid.Bool().Draw(r, "visible")}
 		}, (*Comment).Public, seenSome, seenLess)

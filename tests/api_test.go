@@ -588,7 +588,7 @@ func eachObject(v any, yield func(map[string]any)) {
 	}
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -27,14 +27,14 @@ import (
 // source of truth: docs/architecture.md tells the same in prose.
 var mayImport = map[string][]string{
 	"":                   {"app"},
-	"app":                {"account", "account/password", "blog", "feed", "gateway", "gateway/playground", "graph", "graph/generated", "importer", "importer/demo", "mail", "problem", "rate", "store", "store/bus", "store/embedded"},
+	"app":                {"account", "account/password", "blog", "feed", "gateway", "gateway/playground", "graph", "graph/generated", "importer", "importer/demo", "mail", "media", "problem", "rate", "search", "store", "store/bus", "store/embedded"},
 	"gateway":            {"access", "problem", "id"},
 	"gateway/playground": {},
-	"graph":              {"access", "account", "blog", "dataloader", "graph/generated", "id", "problem", "store", "store/cache"},
-	"graph/generated":    {"access", "account", "blog", "dataloader", "graph/scalar", "id", "store"},
+	"graph":              {"access", "account", "blog", "dataloader", "graph/generated", "id", "media", "problem", "store", "store/cache"},
+	"graph/generated":    {"access", "account", "blog", "dataloader", "graph/scalar", "id", "problem", "store"},
 	"graph/scalar":       {"id", "problem"},
-	"dataloader":         {"access", "id", "problem", "store", "store/cache"},
-	"blog":               {"blog/markdown", "id", "problem", "store"},
+	"dataloader":         {"access", "id", "problem", "search", "store", "store/cache"},
+	"blog":               {"access", "blog/markdown", "id", "problem", "search", "store"},
 	"blog/markdown":      {},
 	"feed":               {"blog", "id", "problem", "store"},
 	"store":              {"access", "id", "problem", "store/bus", "store/cache"},
@@ -49,8 +49,12 @@ var mayImport = map[string][]string{
 	"account/password":   {"problem"},
 	"id":                 {},
 	"mail":               {},
+	"media":              {"access", "id", "media/blob", "media/picture", "problem", "store"},
+	"media/blob":         {},
+	"media/picture":      {"problem"},
 	"problem":            {},
 	"rate":               {"store/bus"},
+	"search":             {"problem"},
 }
 
 // homes is which of Stoa's packages may import what reaches out of the process.
@@ -65,7 +69,10 @@ var homes = []struct {
 	{"modernc.org/", []string{"store/embedded"}},
 	{"github.com/99designs/gqlgen/", []string{"app", "gateway", "graph", "graph/generated", "graph/scalar"}},
 	{"net/http", []string{"app", "gateway", "gateway/playground", "mail"}},
+	{"github.com/blevesearch/", []string{"search"}},
 	{"github.com/wneessen/", []string{"mail"}},
+	{"github.com/minio/", []string{"media/blob"}},
+	{"golang.org/x/image/", []string{"media/picture"}},
 	{"github.com/coder/websocket", []string{"gateway"}},
 	{"github.com/rs/cors", []string{"gateway"}},
 	{"math/rand", nil},

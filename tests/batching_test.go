@@ -106,8 +106,12 @@ func (w walker) testEdges(t *testing.T, s *stoatest.Stoa) {
 				if r.few != r.many {
 					t.Errorf("%s takes %d commands over %d and %d over %d parents:\n%s", r.path, r.few, few, r.many, many, q)
 				}
-				if r.many > r.depth+allowed {
-					t.Errorf("%s takes %d commands, which may be %d at most:\n%s", r.path, r.many, r.depth+allowed, q)
+				most := r.depth + allowed
+				if path[0].paged && path[0].narrow != "" { // a search asks of each kind what there is
+					most += len(w.schema.PossibleTypes[w.schema.Types[path[0].field.Type.Name()].Fields.ForName("nodes").Type.Name()]) - 1
+				}
+				if r.many > most {
+					t.Errorf("%s takes %d commands, which may be %d at most:\n%s", r.path, r.many, most, q)
 				}
 				if len(path) > 1 {
 					name := path[len(path)-2].target.Name + "." + path[len(path)-1].field.Name
@@ -379,6 +383,8 @@ func (w walker) requiredValue(t *testing.T, e edge, a *gql.ArgumentDefinition) s
 	switch {
 	case a.Type.String() == "ID!":
 		return fmt.Sprintf("%q", w.ids[e.target.Name][0])
+	case a.Type.String() == "String!" && a.Name == "query": // finds the many by their names
+		return fmt.Sprintf("%q", strings.ToLower(e.target.Name))
 	case a.Type.String() == "String!" && a.Name == "slug":
 		return fmt.Sprintf("%q", strings.ToLower(e.target.Name)+"-0")
 	}
@@ -519,6 +525,7 @@ func manyThings(t *testing.T) (*stoatest.Stoa, walker) {
 	for name := range w.ids {
 		slices.Sort(w.ids[name])
 	}
+	check(t, s.Blog.Index(t.Context())) // else the first search would read all texts
 	for _, d := range w.things() {
 		if len(w.ids[d.Name]) < many {
 			t.Fatalf("there are %d of %s: let writeMany write %d", len(w.ids[d.Name]), d.Name, many)

@@ -79,6 +79,55 @@ func fill(b *testing.B, s *stoatest.Stoa, n int) {
 	}
 }
 
+// BenchmarkArticleUpdate measures articleUpdate of a published article through the HTTP
+// handler, with what it makes stale: of its text, which moves its place among the last
+// changed, and of its tags. Beside it stands the home page that follows each update.
+//
+//	go test -run '^$' -bench ArticleUpdate -benchtime 50x ./tests
+func BenchmarkArticleUpdate(b *testing.B) {
+	for _, where := range []string{"embedded", "shared"} {
+		var settings stoatest.Settings
+		if where == "shared" {
+			settings = stoatest.Settings{"STOA_MONGODB_URI": stoatest.Database(b), "STOA_REDIS_URL": redistest.Start(b).URL()}
+		}
+		s := stoatest.Start(b, settings)
+		fill(b, s, 300)
+		editor := enter(b, s, "editor", access.Editor)
+		var some struct {
+			Article struct {
+				ID      string
+				Version int
+			}
+			Tags struct{ Nodes []struct{ ID string } }
+		}
+		s.Data(b, &some, `{ article(slug: "article-7") { id version } tags(first: 2) { nodes { id } } }`, nil)
+		version, n := some.Article.Version, 0
+		for name, input := range map[string]func() map[string]any{
+			"text": func() map[string]any { return map[string]any{"bodyMarkdown": fmt.Sprint("Text ", n)} },
+			"tags": func() map[string]any { return map[string]any{"tagIds": []string{some.Tags.Nodes[n%2].ID}} },
+		} {
+			for _, reads := range []bool{false, true} {
+				b.Run(fmt.Sprintf("%s/%s/home=%t", name, where, reads), func(b *testing.B) {
+					s.Commands()
+					for b.Loop() {
+						n++
+						in := input()
+						in["id"], in["expectedVersion"] = some.Article.ID, version
+						out := editor.do(b, s, "articleUpdate", in)
+						if out.Article == nil {
+							b.Fatalf("%+v", out)
+						}
+						if version = out.Article.Version; reads {
+							s.Query(b, pages[0].query, nil)
+						}
+					}
+					b.ReportMetric(float64(s.Commands())/float64(b.N), "commands/op")
+				})
+			}
+		}
+	}
+}
+
 func benchmarkPages(b *testing.B, s *stoatest.Stoa, name string, flush bool) {
 	var some struct{ Article struct{ ID string } }
 	s.Data(b, &some, `{ article(slug: "article-7") { id } }`, nil)

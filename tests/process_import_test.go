@@ -474,7 +474,7 @@ func TestAnInterruptedImportSaysWhatItDidAndCanBeRepeated(t *testing.T) {
 }
 
 // realData returns a folder of real posts, or skips the test where there is none.
-func realData(t *testing.T, name string) string {
+func realData(t testing.TB, name string) string {
 	t.Helper()
 	root := os.Getenv("STOA_TEST_DATA")
 	if root == "" {

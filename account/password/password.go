@@ -55,6 +55,9 @@ type Options struct {
 	Params     Params // of new hashes; zero for Recommended
 	AtOnce     int    // hashes at once, each holding Params.Memory; 0 for GOMAXPROCS
 	MaxWaiting int    // who may wait for a turn; 0 for 200
+
+	// LongestWait is how long anybody waits for a turn; 0 for 5 s.
+	LongestWait time.Duration
 }
 
 // Hasher hashes passwords by argon2id, a few at a time. It is safe for concurrent use.
@@ -84,7 +87,10 @@ func NewHasher(o Options) *Hasher {
 	if o.MaxWaiting <= 0 {
 		o.MaxWaiting = maxWaiting
 	}
-	return &Hasher{params: o.Params, hashing: newQueue(o.AtOnce, o.MaxWaiting), near: newQueue(nearFactor*o.AtOnce, o.MaxWaiting)}
+	if o.LongestWait <= 0 {
+		o.LongestWait = waitLimit
+	}
+	return &Hasher{params: o.Params, hashing: newQueue(o.AtOnce, o), near: newQueue(nearFactor*o.AtOnce, o)}
 }
 
 // Hash returns what to store for a password, as a PHC string:
@@ -177,11 +183,12 @@ func (h *Hasher) Enter(ctx context.Context) (leave func(), err error) {
 type queue struct {
 	turns   chan struct{}
 	waiting atomic.Int64
-	most    int64 // who may wait
+	most    int64         // who may wait
+	longest time.Duration // anybody does
 }
 
-func newQueue(atOnce, most int) *queue {
-	return &queue{turns: make(chan struct{}, atOnce), most: int64(most)}
+func newQueue(atOnce int, o Options) *queue {
+	return &queue{turns: make(chan struct{}, atOnce), most: int64(o.MaxWaiting), longest: o.LongestWait}
 }
 
 // enter takes a turn, for which it waits: Throttled when too many wait already, or when it
@@ -199,7 +206,7 @@ func (q *queue) enter(ctx context.Context) error {
 	if q.waiting.Add(1) > q.most {
 		return crowded()
 	}
-	limit := time.NewTimer(waitLimit)
+	limit := time.NewTimer(q.longest)
 	defer limit.Stop()
 	select {
 	case q.turns <- struct{}{}:

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"stoa/problem"
 )
@@ -280,7 +281,7 @@ func flood(tb testing.TB, h *Hasher, n int) (heap, total uint64) {
 func TestAFloodTakesTheMemoryOfAFew(t *testing.T) {
 	const atOnce, n = 2, 40
 	one := uint64(Recommended.Memory) << 10
-	heap, total := flood(t, NewHasher(Options{AtOnce: atOnce}), n)
+	heap, total := flood(t, NewHasher(Options{AtOnce: atOnce, LongestWait: time.Minute}), n)
 	t.Logf("%d hashes, %d at once: the heap grew by %d MiB, the process by %d MiB", n, atOnce, heap>>20, total>>20)
 	// Twice over for garbage (GOGC=100), and some for what runs beside; all 40 are 760 MiB.
 	if limit := 8 * atOnce * one; heap > limit {
@@ -333,5 +334,13 @@ func TestAFewAreNearTheirTurn(t *testing.T) {
 		t.Errorf("nobody is near, and nobody is let: %v", err)
 	} else {
 		l()
+	}
+}
+
+func TestNobodyWaitsForever(t *testing.T) {
+	h := NewHasher(Options{Params: cheap, AtOnce: 1, LongestWait: time.Millisecond})
+	h.hashing.turns <- struct{}{} // somebody else's turn, which doesn't end
+	if _, err := h.Hash(t.Context(), "correct horse"); !problem.Is(err, problem.Throttled) {
+		t.Errorf("after waiting too long: %v", err)
 	}
 }

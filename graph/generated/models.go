@@ -6,8 +6,12 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"stoa/blog"
+	"stoa/problem"
 	"stoa/store"
 	"strconv"
+
+	"github.com/99designs/gqlgen/graphql"
 )
 
 // Why something that was asked for wasn't done: what the caller can put right.
@@ -84,6 +88,165 @@ type AccountVerifyPayload struct {
 	UserErrors []*AccountError `json:"userErrors"`
 }
 
+// What has come of beginning an article.
+type ArticleCreatePayload struct {
+	// The article as it is now; null when there are errors.
+	Article *store.Article `json:"article,omitempty"`
+	// What was done otherwise than it was asked for.
+	Warnings []*problem.Warning `json:"warnings"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*ArticleError `json:"userErrors"`
+}
+
+// What has come of deleting an article.
+type ArticleDeletePayload struct {
+	// The article as it is now; null when there are errors.
+	Article *store.Article `json:"article,omitempty"`
+	// With `CONFLICT` at `expectedVersion`: the article as it is now; null otherwise.
+	Current *store.Article `json:"current,omitempty"`
+	// With `CONFLICT` at `expectedVersion`: what the article said at the version that was expected; null otherwise, and where nothing is known of it.
+	Expected *store.Revision `json:"expected,omitempty"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*ArticleError `json:"userErrors"`
+}
+
+// Why something about an article, an author or a tag wasn't done.
+type ArticleError struct {
+	// What is wrong and what would be right, in English, for people.
+	Message string `json:"message"`
+	// The field of `input` at fault, outermost first; null when it is the whole request.
+	Path []string `json:"path,omitempty"`
+	// What kind of reason it is, for programs.
+	Code ArticleErrorCode `json:"code"`
+}
+
+func (ArticleError) IsUserError() {}
+
+// What is wrong and what would be right, in English, for people.
+func (this ArticleError) GetMessage() string { return this.Message }
+
+// The field of `input` at fault, outermost first; null when it is the whole request.
+func (this ArticleError) GetPath() []string {
+	if this.Path == nil {
+		return nil
+	}
+	interfaceSlice := make([]string, 0, len(this.Path))
+	for _, concrete := range this.Path {
+		interfaceSlice = append(interfaceSlice, concrete)
+	}
+	return interfaceSlice
+}
+
+// What has come of making a preview.
+type ArticlePreviewCreatePayload struct {
+	// The link; null when there are errors.
+	Preview *blog.Preview `json:"preview,omitempty"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*ArticleError `json:"userErrors"`
+}
+
+// What has come of publishing an article.
+type ArticlePublishPayload struct {
+	// The article as it is now; null when there are errors.
+	Article *store.Article `json:"article,omitempty"`
+	// With `CONFLICT` at `expectedVersion`: the article as it is now; null otherwise.
+	Current *store.Article `json:"current,omitempty"`
+	// With `CONFLICT` at `expectedVersion`: what the article said at the version that was expected; null otherwise, and where nothing is known of it.
+	Expected *store.Revision `json:"expected,omitempty"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*ArticleError `json:"userErrors"`
+}
+
+// What has come of restoring an article.
+type ArticleRestorePayload struct {
+	// The article as it is now; null when there are errors.
+	Article *store.Article `json:"article,omitempty"`
+	// With `CONFLICT` at `expectedVersion`: the article as it is now; null otherwise.
+	Current *store.Article `json:"current,omitempty"`
+	// With `CONFLICT` at `expectedVersion`: what the article said at the version that was expected; null otherwise, and where nothing is known of it.
+	Expected *store.Revision `json:"expected,omitempty"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*ArticleError `json:"userErrors"`
+}
+
+// What has come of restoring a revision.
+type ArticleRevisionRestorePayload struct {
+	// The article as it is now; null when there are errors.
+	Article *store.Article `json:"article,omitempty"`
+	// With `CONFLICT` at `expectedVersion`: the article as it is now; null otherwise.
+	Current *store.Article `json:"current,omitempty"`
+	// With `CONFLICT` at `expectedVersion`: what the article said at the version that was expected; null otherwise, and where nothing is known of it.
+	Expected *store.Revision `json:"expected,omitempty"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*ArticleError `json:"userErrors"`
+}
+
+// What has come of scheduling an article.
+type ArticleSchedulePayload struct {
+	// The article as it is now; null when there are errors.
+	Article *store.Article `json:"article,omitempty"`
+	// With `CONFLICT` at `expectedVersion`: the article as it is now; null otherwise.
+	Current *store.Article `json:"current,omitempty"`
+	// With `CONFLICT` at `expectedVersion`: what the article said at the version that was expected; null otherwise, and where nothing is known of it.
+	Expected *store.Revision `json:"expected,omitempty"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*ArticleError `json:"userErrors"`
+}
+
+// What has come of unpublishing an article.
+type ArticleUnpublishPayload struct {
+	// The article as it is now; null when there are errors.
+	Article *store.Article `json:"article,omitempty"`
+	// With `CONFLICT` at `expectedVersion`: the article as it is now; null otherwise.
+	Current *store.Article `json:"current,omitempty"`
+	// With `CONFLICT` at `expectedVersion`: what the article said at the version that was expected; null otherwise, and where nothing is known of it.
+	Expected *store.Revision `json:"expected,omitempty"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*ArticleError `json:"userErrors"`
+}
+
+// What has come of changing an article.
+type ArticleUpdatePayload struct {
+	// The article as it is now; null when there are errors.
+	Article *store.Article `json:"article,omitempty"`
+	// What was done otherwise than it was asked for.
+	Warnings []*problem.Warning `json:"warnings"`
+	// With `CONFLICT` at `expectedVersion`: the article as it is now; null otherwise.
+	Current *store.Article `json:"current,omitempty"`
+	// With `CONFLICT` at `expectedVersion`: what the article said at the version that was expected; null otherwise, and where nothing is known of it.
+	Expected *store.Revision `json:"expected,omitempty"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*ArticleError `json:"userErrors"`
+}
+
+// What has come of making an author.
+type AuthorCreatePayload struct {
+	// The author as it is now; null when there are errors.
+	Author *store.Author `json:"author,omitempty"`
+	// What was done otherwise than it was asked for.
+	Warnings []*problem.Warning `json:"warnings"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*ArticleError `json:"userErrors"`
+}
+
+// What has come of merging an author.
+type AuthorMergePayload struct {
+	// The author as it is now; null when there are errors.
+	Author *store.Author `json:"author,omitempty"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*ArticleError `json:"userErrors"`
+}
+
+// What has come of changing an author.
+type AuthorUpdatePayload struct {
+	// The author as it is now; null when there are errors.
+	Author *store.Author `json:"author,omitempty"`
+	// What was done otherwise than it was asked for.
+	Warnings []*problem.Warning `json:"warnings"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*ArticleError `json:"userErrors"`
+}
+
 // What has come of confirming an address.
 type EmailChangeConfirmPayload struct {
 	// The account with its new address; null when there are errors.
@@ -96,6 +259,53 @@ type EmailChangeConfirmPayload struct {
 type EmailChangeRequestPayload struct {
 	// Why nothing was done; empty when the mail is on its way.
 	UserErrors []*AccountError `json:"userErrors"`
+}
+
+// A picture that is to be taken in.
+type ImageUploadInput struct {
+	// The picture: JPEG, PNG, WebP, or the first one of a GIF, known by what is in the file; at most 20 MiB, 52 megapixels and 16384 pixels a side.
+	File graphql.Upload `json:"file"`
+	// What the picture shows, for those who can't see it: at most 500 characters; empty when it only decorates.
+	Alt string `json:"alt"`
+	// 22 to 128 random characters, such as a UUID: makes repeating safe.
+	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
+}
+
+// What has come of an upload.
+type ImageUploadPayload struct {
+	// The picture as it is kept; null when there are errors.
+	Image *store.Image `json:"image,omitempty"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*MediaError `json:"userErrors"`
+}
+
+// Why a picture wasn't taken in.
+type MediaError struct {
+	// What is wrong and what would be right, in English, for people.
+	Message string `json:"message"`
+	// The field of `input` at fault, outermost first; null when it is the whole request.
+	Path []string `json:"path,omitempty"`
+	// What kind of refusal it is, for programs.
+	Code MediaErrorCode `json:"code"`
+	// For `THROTTLED`: after how many seconds it is worth trying again.
+	RetryAfter *int `json:"retryAfter,omitempty"`
+}
+
+func (MediaError) IsUserError() {}
+
+// What is wrong and what would be right, in English, for people.
+func (this MediaError) GetMessage() string { return this.Message }
+
+// The field of `input` at fault, outermost first; null when it is the whole request.
+func (this MediaError) GetPath() []string {
+	if this.Path == nil {
+		return nil
+	}
+	interfaceSlice := make([]string, 0, len(this.Path))
+	for _, concrete := range this.Path {
+		interfaceSlice = append(interfaceSlice, concrete)
+	}
+	return interfaceSlice
 }
 
 // Everything that can be changed. Each takes one `input` and answers with what has come of it, and with
@@ -156,6 +366,34 @@ type SessionsRevokeOthersPayload struct {
 	Count int `json:"count"`
 	// Why nothing was done; empty when it was.
 	UserErrors []*AccountError `json:"userErrors"`
+}
+
+// What has come of making a tag.
+type TagCreatePayload struct {
+	// The tag as it is now; null when there are errors.
+	Tag *store.Tag `json:"tag,omitempty"`
+	// What was done otherwise than it was asked for.
+	Warnings []*problem.Warning `json:"warnings"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*ArticleError `json:"userErrors"`
+}
+
+// What has come of merging a tag.
+type TagMergePayload struct {
+	// The tag as it is now; null when there are errors.
+	Tag *store.Tag `json:"tag,omitempty"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*ArticleError `json:"userErrors"`
+}
+
+// What has come of changing a tag.
+type TagUpdatePayload struct {
+	// The tag as it is now; null when there are errors.
+	Tag *store.Tag `json:"tag,omitempty"`
+	// What was done otherwise than it was asked for.
+	Warnings []*problem.Warning `json:"warnings"`
+	// Why nothing was done; empty when it was.
+	UserErrors []*ArticleError `json:"userErrors"`
 }
 
 // The kinds of reasons for which something about an account or a session isn't done.
@@ -229,6 +467,143 @@ func (e *AccountErrorCode) UnmarshalJSON(b []byte) error {
 }
 
 func (e AccountErrorCode) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// The kinds of reasons for which something about an article, an author or a tag isn't done.
+type ArticleErrorCode string
+
+const (
+	// The input breaks a rule; the message says which.
+	ArticleErrorCodeInvalid ArticleErrorCode = "INVALID"
+	// There is no such thing, or the viewer may not know of it.
+	ArticleErrorCodeNotFound ArticleErrorCode = "NOT_FOUND"
+	// It was right, but something has changed in the meantime, or somebody else has it.
+	ArticleErrorCodeConflict ArticleErrorCode = "CONFLICT"
+	// The viewer may not do this.
+	ArticleErrorCodeForbidden ArticleErrorCode = "FORBIDDEN"
+	// The idempotency key came with another input before.
+	ArticleErrorCodeKeyReused ArticleErrorCode = "KEY_REUSED"
+)
+
+var AllArticleErrorCode = []ArticleErrorCode{
+	ArticleErrorCodeInvalid,
+	ArticleErrorCodeNotFound,
+	ArticleErrorCodeConflict,
+	ArticleErrorCodeForbidden,
+	ArticleErrorCodeKeyReused,
+}
+
+func (e ArticleErrorCode) IsValid() bool {
+	switch e {
+	case ArticleErrorCodeInvalid, ArticleErrorCodeNotFound, ArticleErrorCodeConflict, ArticleErrorCodeForbidden, ArticleErrorCodeKeyReused:
+		return true
+	}
+	return false
+}
+
+func (e ArticleErrorCode) String() string {
+	return string(e)
+}
+
+func (e *ArticleErrorCode) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ArticleErrorCode(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ArticleErrorCode", str)
+	}
+	return nil
+}
+
+func (e ArticleErrorCode) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ArticleErrorCode) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ArticleErrorCode) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What kind of refusal it is.
+type MediaErrorCode string
+
+const (
+	// The file is no picture that is taken, is too large, or a text is too long.
+	MediaErrorCodeInvalid MediaErrorCode = "INVALID"
+	// There is no such picture, or it isn't the viewer's to use.
+	MediaErrorCodeNotFound MediaErrorCode = "NOT_FOUND"
+	// It has changed in the meantime.
+	MediaErrorCodeConflict MediaErrorCode = "CONFLICT"
+	// The viewer may not do this.
+	MediaErrorCodeForbidden MediaErrorCode = "FORBIDDEN"
+	// Too many at this moment; `retryAfter` says how long to wait.
+	MediaErrorCodeThrottled MediaErrorCode = "THROTTLED"
+	// The idempotency key came with another picture or text before.
+	MediaErrorCodeKeyReused MediaErrorCode = "KEY_REUSED"
+)
+
+var AllMediaErrorCode = []MediaErrorCode{
+	MediaErrorCodeInvalid,
+	MediaErrorCodeNotFound,
+	MediaErrorCodeConflict,
+	MediaErrorCodeForbidden,
+	MediaErrorCodeThrottled,
+	MediaErrorCodeKeyReused,
+}
+
+func (e MediaErrorCode) IsValid() bool {
+	switch e {
+	case MediaErrorCodeInvalid, MediaErrorCodeNotFound, MediaErrorCodeConflict, MediaErrorCodeForbidden, MediaErrorCodeThrottled, MediaErrorCodeKeyReused:
+		return true
+	}
+	return false
+}
+
+func (e MediaErrorCode) String() string {
+	return string(e)
+}
+
+func (e *MediaErrorCode) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = MediaErrorCode(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid MediaErrorCode", str)
+	}
+	return nil
+}
+
+func (e MediaErrorCode) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *MediaErrorCode) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e MediaErrorCode) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

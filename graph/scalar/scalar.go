@@ -52,6 +52,18 @@ func UnmarshalDateTime(v any) (time.Time, error) {
 	return t.UTC().Truncate(time.Millisecond), nil
 }
 
+// MarshalUpload writes null: files are input only.
+func MarshalUpload(graphql.Upload) graphql.Marshaler { return graphql.Null }
+
+// UnmarshalUpload takes a file that the gateway has read. What isn't one is Invalid.
+func UnmarshalUpload(v any) (graphql.Upload, error) {
+	file, ok := v.(graphql.Upload)
+	if !ok {
+		return graphql.Upload{}, problem.New(problem.Invalid, "a file is sent by a multipart request: github.com/jaydenseric/graphql-multipart-request-spec")
+	}
+	return file, nil
+}
+
 // kind names what a client sent, for a sentence.
 func kind(v any) string {
 	switch v := v.(type) {

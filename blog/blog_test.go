@@ -1,0 +1,170 @@
+package blog
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"stoa/access"
+	"stoa/id"
+	"stoa/problem"
+	"stoa/search"
+	"stoa/store"
+	"stoa/store/embedded"
+)
+
+// open opens a blog over a database of its own.
+func open(t *testing.T) (*Blog, *store.Store) {
+	t.Helper()
+	return openWith(t, nil)
+}
+
+// openWith is open; onCommand is called with each command to the database.
+func openWith(t *testing.T, onCommand func(string)) (*Blog, *store.Store) {
+	t.Helper()
+	server, err := embedded.Open(t.Context(), embedded.Options{Dir: t.TempDir()})
+	check(t, err)
+	t.Cleanup(func() { check(t, server.Close(context.Background())) })
+	s, err := store.Open(t.Context(), store.Options{
+		URI: server.URI(), Dialer: server.Dialer(), Exclusive: true, CacheBytes: 16 << 20, OnCommand: onCommand, Log: slog.New(slog.DiscardHandler),
+	})
+	check(t, err)
+	t.Cleanup(func() { check(t, s.Close(context.Background())) })
+	return New(s, search.NewLanguage("en"), "{token}", slog.New(slog.DiscardHandler)), s
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// as returns a context in which somebody with a role asks, and what is noted of the answer.
+func as(t *testing.T, s *store.Store, role access.Role) (context.Context, *access.Answer) {
+	t.Helper()
+	ctx, answer := access.Begin(t.Context(), access.Request{})
+	if role != "" {
+		v := access.Viewer{Account: id.New(id.Account), Role: role}
+		check(t, s.AddAccount(t.Context(), &store.Secret{Account: store.Account{ID: v.Account, Email: string(v.Account), Name: "Writer", Role: role, CreatedAt: now()}}))
+		access.Become(ctx, v)
+	}
+	return ctx, answer
+}
+
+// asked returns a context in which nobody asks.
+func asked(t *testing.T) (context.Context, *access.Answer) {
+	t.Helper()
+	return access.Begin(t.Context(), access.Request{})
+}
+
+// What is public is found without a look at who asks, so that it can be kept for everyone;
+// what isn't found looks the same whether it is hidden or absent.
+func TestWhoAsksIsLookedAtOnlyForWhatIsntPublic(t *testing.T) {
+	b, s := open(t)
+	editor, _ := as(t, s, access.Editor)
+	public, err := b.Create(editor, NewArticle{Title: "Public"})
+	check(t, err)
+	_, err = b.Publish(editor, ArticleStep{ID: public.Article.ID})
+	check(t, err)
+	draft, err := b.Create(editor, NewArticle{Title: "Draft"})
+	check(t, err)
+	cases := map[string]struct {
+		reason        string
+		slug          string
+		id            id.ID
+		found, listed bool
+	}{
+		"Public": {"everyone sees it", "public", public.Article.ID, true, false},
+		"Hidden": {"it might be the viewer's", "draft", draft.Article.ID, false, true},
+		"Absent": {"so might this have been", "nothing", id.New(id.Article), false, true},
+	}
+	for name, c := range cases {
+		ctx, answer := asked(t)
+		a, err := b.Article(ctx, c.slug)
+		if (err == nil) != c.found || err != nil && !problem.Is(err, problem.NotFound) || answer.Private() != c.listed {
+			t.Errorf("%s by slug: %v, %v, private %t although %s", name, a, err, answer.Private(), c.reason)
+		}
+		ctx, answer = asked(t)
+		found := map[id.ID]store.Node{}
+		check(t, b.Find(ctx, []id.ID{c.id}, found))
+		if (len(found) == 1) != c.found || answer.Private() != c.listed {
+			t.Errorf("%s by id: %v, private %t although %s", name, found, answer.Private(), c.reason)
+		}
+	}
+	ctx, answer := asked(t)
+	_, err = b.Articles(ctx, nil, nil, store.Window{})
+	if check(t, err); answer.Private() {
+		t.Error("the public list looks at who asks")
+	}
+	link, err := b.CreatePreview(editor, PreviewRequest{ID: draft.Article.ID})
+	check(t, err)
+	ctx, answer = asked(t)
+	if _, err := b.Preview(ctx, link.Token); err != nil || !answer.Private() {
+		t.Errorf("a preview is private %t, %v", answer.Private(), err)
+	}
+}
+
+// An author who isn't one any more has no say in what was theirs.
+func TestARoleThatWasTakenAwayTakesTheDraftsAlong(t *testing.T) {
+	b, s := open(t)
+	ctx, _ := as(t, s, access.Author)
+	made, err := b.Create(ctx, NewArticle{Title: "Mine"})
+	check(t, err)
+	v, err := access.ViewerFrom(ctx)
+	check(t, err)
+	access.Become(ctx, access.Viewer{Account: v.Account, Role: access.Customer})
+	if _, err := b.Article(ctx, "mine"); !problem.Is(err, problem.NotFound) {
+		t.Errorf("by slug: %v", err)
+	}
+	if _, err := b.Update(ctx, ArticleUpdate{ID: made.Article.ID, ExpectedVersion: 1}); !problem.Is(err, problem.Forbidden) {
+		t.Errorf("a change: %v", err)
+	}
+	drafts, err := b.Drafts(ctx, store.Window{})
+	check(t, err)
+	page, err := drafts.Page(ctx)
+	if check(t, err); len(page.Entries) != 0 {
+		t.Errorf("drafts: %v", page.Entries)
+	}
+}
+
+// When it was first published stays, whatever becomes of it afterwards; when it was to be
+// published doesn't.
+func TestWhenAnArticleWasPublished(t *testing.T) {
+	b, s := open(t)
+	ctx, _ := as(t, s, access.Editor)
+	made, err := b.Create(ctx, NewArticle{Title: "T"})
+	check(t, err)
+	step := ArticleStep{ID: made.Article.ID}
+	at := func(w Written, err error) time.Time {
+		t.Helper()
+		check(t, err)
+		return w.Article.PublishedAt
+	}
+	later := time.Now().Add(time.Hour)
+	if got := at(b.Schedule(ctx, Scheduling{ID: step.ID, At: later})); !got.Equal(later.UTC().Truncate(time.Millisecond)) {
+		t.Errorf("scheduled for %s, not %s", got, later)
+	}
+	if got := at(b.Unpublish(ctx, step)); !got.IsZero() {
+		t.Errorf("unscheduled, it has %s", got)
+	}
+	_, err = b.Schedule(ctx, Scheduling{ID: step.ID, At: later})
+	check(t, err)
+	first := at(b.Publish(ctx, step))
+	if first.After(time.Now()) {
+		t.Errorf("published at %s, which is to come", first)
+	}
+	for range 2 { // the second changes nothing
+		if got := at(b.Publish(ctx, step)); !got.Equal(first) {
+			t.Errorf("published again: %s; first %s", got, first)
+		}
+	}
+	if got := at(b.Unpublish(ctx, step)); !got.Equal(first) {
+		t.Errorf("unpublished: %s; first %s", got, first)
+	}
+	again, err := b.Publish(ctx, step)
+	if check(t, err); !again.Article.PublishedAt.Equal(first) || again.Article.UpdatedAt.Before(first) || again.Article.Version != 7 {
+		t.Errorf("republished: %+v", again.Article)
+	}
+}

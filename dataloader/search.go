@@ -1,0 +1,106 @@
+package dataloader
+
+import (
+	"context"
+
+	"stoa/id"
+	"stoa/search"
+	"stoa/store"
+)
+
+// SearchConnection is a part of what a query has found: things of several kinds.
+type SearchConnection struct {
+	Connection[store.Node]
+	loaders *Loaders
+	query   *search.Query
+}
+
+// SearchEdge is something that was found.
+type SearchEdge struct {
+	Node    store.Node
+	Cursor  string
+	loaders *Loaders
+	query   *search.Query
+}
+
+// Found returns a connection over what q has found, or err.
+func (l *Loaders) Found(q *search.Query, list *store.List, err error) (*SearchConnection, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &SearchConnection{Connection: Connection[store.Node]{page: list.Page, count: list.Count}, loaders: l, query: q}, nil
+}
+
+// Nodes returns what is on the page, in one batch for each kind. What has gone since it was
+// found is left out: the loaders know only what is public.
+func (c *SearchConnection) Nodes(ctx context.Context) ([]store.Node, error) {
+	edges, err := c.Edges(ctx)
+	nodes := make([]store.Node, len(edges))
+	for i, e := range edges {
+		nodes[i] = e.Node
+	}
+	return nodes, err
+}
+
+// Edges is Nodes with their cursors.
+func (c *SearchConnection) Edges(ctx context.Context) ([]*SearchEdge, error) {
+	p, err := c.Page(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ids, _ := c.IDs(ctx)
+	found := map[id.ID]store.Node{}
+	for _, err := range []error{
+		store.Gather(ctx, found, ids, id.Article, c.loaders.Articles.All),
+		store.Gather(ctx, found, ids, id.Author, c.loaders.Authors.All),
+		store.Gather(ctx, found, ids, id.Tag, c.loaders.Tags.All),
+	} {
+		if err != nil {
+			return nil, err
+		}
+	}
+	edges := make([]*SearchEdge, 0, len(ids))
+	for i, k := range ids {
+		if n := found[k]; n != nil {
+			edges = append(edges, &SearchEdge{n, p.Cursor(i), c.loaders, c.query})
+		}
+	}
+	return edges, nil
+}
+
+// TitleHTML returns the title or the name, highlighted.
+func (e *SearchEdge) TitleHTML() string {
+	switch n := e.Node.(type) {
+	case *store.Article:
+		return e.query.Highlight(n.Title)
+	case *store.Author:
+		return e.query.Highlight(n.Name)
+	case *store.Tag:
+		return e.query.Highlight(n.Name)
+	}
+	return ""
+}
+
+// SnippetHTML returns the piece of the text that has the most of what was looked for,
+// highlighted.
+func (e *SearchEdge) SnippetHTML(ctx context.Context) (string, error) {
+	switch n := e.Node.(type) {
+	case *store.Article:
+		html, err := e.loaders.HTML(ctx, n)
+		if err != nil {
+			return "", err
+		}
+		text, found := e.query.Snippet(search.Plain(html))
+		if summary, has := e.query.Snippet(n.Summary); !found && (has || summary != "") {
+			text = summary
+		}
+		return text, nil
+	case *store.Author:
+		text, _ := e.query.Snippet(search.Plain(n.BioHTML))
+		return text, nil
+	case *store.Tag:
+		text, _ := e.query.Snippet(n.Description)
+		return text, nil
+	}
+	return "", nil
+}

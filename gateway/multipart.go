@@ -1,0 +1,521 @@
+package gateway
+
+// Files: the GraphQL multipart request specification
+// (github.com/jaydenseric/graphql-multipart-request-spec). A body has the envelope first,
+// then a map of its files to variables, then the files (answerUpload). Everything that can be
+// refused is, before a file is read.
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"stoa/access"
+	"stoa/id"
+	"stoa/problem"
+)
+
+const (
+	formData = "multipart/form-data"
+
+	// maxFiles is how many files one request may have.
+	maxFiles = 10
+
+	// maxMap is the size of the map in bytes: room for ten paths of some kilobytes.
+	maxMap = 64 << 10
+
+	// partHeader is how much may come between the contents of two parts, in bytes: a boundary
+	// and the headers, of which browsers send two. What is read ahead counts.
+	partHeader = 16 << 10
+
+	// inMemory is how much of a file is kept in memory; the rest goes to a file of its own.
+	inMemory = 1 << 20
+
+	// uploadWork is how many times the usual time a request with files may take once they are
+	// there: to make something of them is work, and waits for its turn.
+	uploadWork = 3
+
+	// maxUploads is how many multipart requests are read at once, which bounds them to 64 MiB
+	// of memory and 2.5 GiB of the disk; of one account at most maxUploadsOfOne.
+	maxUploads      = 64
+	maxUploadsOfOne = 4
+)
+
+// preflights are headers that a page of another origin can't send without asking first. One
+// must be there: a form can send everything else.
+var preflights = []string{"Apollo-Require-Preflight", "GraphQL-Preflight", "GraphQL-Require-Preflight", "X-Apollo-Operation-Name", "X-Requested-With"}
+
+// isMultipart says whether r says that its body is multipart/form-data.
+func isMultipart(r *http.Request) bool {
+	if r.Method != http.MethodPost {
+		return false
+	}
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return kind == formData
+}
+
+// answerUpload is the way of a multipart request to its response.
+func (g *Gateway) answerUpload(ctx context.Context, w http.ResponseWriter, r *http.Request) (*graphql.Response, *refusal) {
+	// May its body be read at all?
+	boundary, no := checkForm(r.Header)
+	if no != nil {
+		return nil, no
+	}
+	leave, no := g.admit(ctx)
+	if no != nil {
+		return nil, no
+	}
+	defer leave()
+	if r.ContentLength > g.maxForm() {
+		return nil, formTooLarge(g.maxForm())
+	}
+
+	// What is asked for, and may it be run by who asks?
+	connection := http.NewResponseController(w)
+	if connection.SetReadDeadline(time.Now().Add(g.uploadTimeout)) == nil {
+		defer func() { _ = connection.SetReadDeadline(time.Time{}) }()
+	}
+	form := newForm(http.MaxBytesReader(w, r.Body, g.maxForm()), boundary, g.maxBody, g.maxFile)
+	form.fault = func(err error) *refusal {
+		return &refusal{code: codeInternal, errors: presented(g.presentError(ctx, err))}
+	}
+	defer form.close()
+	asked, no := form.envelope()
+	if no != nil {
+		return nil, g.late(no)
+	}
+	prepared, no := g.prepare(asked, func(o *ast.OperationDefinition) *refusal { return checkMethod(r.Method, o) })
+	if no != nil {
+		return nil, no.with("Connection", "close")
+	}
+	if no := g.authorise(ctx, prepared.operation); no != nil {
+		return nil, no.with("Connection", "close")
+	}
+
+	if no := form.readFiles(); no != nil {
+		return nil, g.late(no)
+	}
+	limit := uploadWork * g.timeout
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, outOfTime{limit})
+	defer cancel()
+	return g.execute(ctx, prepared)
+}
+
+// checkForm refuses what isn't a form that a browser has asked for permission to send.
+func checkForm(h http.Header) (boundary string, no *refusal) {
+	if !slices.ContainsFunc(preflights, func(name string) bool { return h.Get(name) != "" }) {
+		return "", refusef(codeUnsupportedMedia, "a multipart request needs a header that pages of other sites can't send unasked, such as Apollo-Require-Preflight: 1").with("Connection", "close")
+	}
+	_, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if boundary = params["boundary"]; err != nil || boundary == "" || len(boundary) > 70 || len(h.Values("Content-Type")) != 1 { // RFC 2046, section 5.1.1
+		return "", refusef(codeUnsupportedMedia, "Content-Type must be multipart/form-data with a boundary of at most 70 characters").with("Connection", "close")
+	}
+	if coding := h.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return "", refusef(codeUnsupportedMedia, "Content-Encoding %.40q isn't taken: send the body uncompressed", coding).with("Connection", "close")
+	}
+	return boundary, nil
+}
+
+// maxForm is the size of a whole body.
+func (g *Gateway) maxForm() int64 { return 2*g.maxFile + g.maxBody + maxMap + (maxFiles+3)*partHeader }
+
+func formTooLarge(limit int64) *refusal {
+	return refusef(codePayloadTooLarge, "the body is larger than the %d bytes that are taken, files included", limit).with("Connection", "close")
+}
+
+// late completes the refusal of a body that didn't come in time.
+func (g *Gateway) late(no *refusal) *refusal {
+	if no.code == codeRequestTimeout {
+		return refusef(codeRequestTimeout, "the body didn't arrive within %s", g.uploadTimeout).with("Connection", "close")
+	}
+	return no.with("Connection", "close")
+}
+
+// uploads counts multipart requests that are being read. Its zero value is ready.
+type uploads struct {
+	mu    sync.Mutex
+	all   int
+	under map[id.ID]int // by account
+}
+
+// admit lets in who has signed in, so many at once. Nobody else makes us read files.
+func (g *Gateway) admit(ctx context.Context) (leave func(), no *refusal) {
+	viewer, err := access.ViewerFrom(ctx)
+	if err != nil {
+		return nil, (&refusal{code: codeInternal, errors: presented(g.presentError(ctx, err))}).with("Connection", "close")
+	}
+	if !viewer.SignedIn() {
+		return nil, refusef(codeUnauthenticated, "sign in first: files are taken with a session that hasn't ended").with("WWW-Authenticate", "Bearer").with("Connection", "close")
+	}
+	u := &g.uploads
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.all >= maxUploads || u.under[viewer.Account] >= maxUploadsOfOne {
+		return nil, refusef(codeThrottled, "too many files are being sent at this moment, %d requests at once by one account at most: try again in a few seconds", maxUploadsOfOne).with("Retry-After", "5").with("Connection", "close")
+	}
+	if u.under == nil {
+		u.under = map[id.ID]int{}
+	}
+	u.all++
+	u.under[viewer.Account]++
+	return func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.all--
+		if u.under[viewer.Account]--; u.under[viewer.Account] == 0 {
+			delete(u.under, viewer.Account)
+		}
+	}, nil
+}
+
+// authorise refuses an operation whose files needn't be read, since a field of it takes a
+// role that who asks doesn't have. What lies in fragments is refused later.
+func (g *Gateway) authorise(ctx context.Context, operation *ast.OperationDefinition) *refusal {
+	for _, selection := range operation.SelectionSet {
+		field, ok := selection.(*ast.Field)
+		if !ok || field.Definition == nil {
+			continue
+		}
+		directive := field.Definition.Directives.ForName("auth")
+		if directive == nil {
+			continue
+		}
+		requires := directive.Arguments.ForName("requires")
+		if requires == nil {
+			continue
+		}
+		_, err := access.Require(ctx, access.Role(requires.Value.Raw))
+		if err == nil {
+			continue
+		}
+		var refused *problem.Error
+		if !errors.As(err, &refused) {
+			return &refusal{code: codeInternal, errors: presented(g.presentError(ctx, err))}
+		}
+		return refusef(string(refused.Code), "%s", refused.Message).at(field.Position)
+	}
+	return nil
+}
+
+// form is the body of a multipart request.
+type form struct {
+	parts   *multipart.Reader
+	meter   *meter
+	maxBody int64
+	maxFile int64
+	files   map[string]*spool // by the name of their part
+	read    map[string]bool
+	fault   func(error) *refusal // says that something is our fault
+}
+
+func newForm(body io.Reader, boundary string, maxBody, maxFile int64) *form {
+	m := &meter{reader: body}
+	return &form{parts: multipart.NewReader(m, boundary), meter: m, maxBody: maxBody, maxFile: maxFile, files: map[string]*spool{}, read: map[string]bool{}}
+}
+
+// meter reads no more than it is allowed to: mime/multipart bounds headers to 10 MiB only.
+type meter struct {
+	reader io.Reader
+	left   int64
+}
+
+var errMeter = errors.New("more came than is allowed here")
+
+func (m *meter) Read(p []byte) (int, error) {
+	if m.left <= 0 {
+		return 0, errMeter
+	}
+	n, err := m.reader.Read(p[:min(int64(len(p)), m.left)])
+	m.left -= int64(n)
+	return n, err
+}
+
+// next returns the next part, io.EOF after the last.
+func (f *form) next() (*multipart.Part, error) {
+	f.meter.left = partHeader
+	return f.parts.NextRawPart()
+}
+
+// text reads the part that must come next.
+func (f *form) text(name string, most int64) ([]byte, *refusal) {
+	part, err := f.next()
+	if err == nil && part.FormName() != name {
+		return nil, refusef(codeBadRequest, "%q must come before all that follows it: the parts are operations, map, and then the files", name)
+	}
+	var content []byte
+	if err == nil {
+		f.meter.left = most + partHeader
+		content, err = io.ReadAll(io.LimitReader(part, most+1))
+	}
+	if err != nil {
+		return nil, brokenForm(err)
+	}
+	if int64(len(content)) > most {
+		return nil, refusef(codePayloadTooLarge, "%s is larger than the %d bytes that are taken", name, most)
+	}
+	return content, nil
+}
+
+// brokenForm says what is wrong with a body that can't be read any further.
+func brokenForm(err error) *refusal {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return formTooLarge(tooLarge.Limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return refusef(codeRequestTimeout, "the body didn't arrive in time")
+	case errors.Is(err, errMeter):
+		return refusef(codePayloadTooLarge, "there are more than %d bytes between the contents of two parts", partHeader)
+	default:
+		return refusef(codeBadRequest, "the body is no whole multipart/form-data")
+	}
+}
+
+// envelope reads the envelope and the map, and puts into the variables files that are yet to
+// be read.
+func (f *form) envelope() (*envelope, *refusal) {
+	operations, no := f.text("operations", f.maxBody)
+	if no != nil {
+		return nil, no
+	}
+	asked, no := parseEnvelope(operations)
+	if no != nil {
+		return nil, no
+	}
+	text, no := f.text("map", maxMap)
+	if no != nil {
+		return nil, no
+	}
+	paths, no := parseMap(text)
+	if no != nil {
+		return nil, no
+	}
+	for _, name := range slices.Sorted(maps.Keys(paths)) {
+		file := &spool{}
+		if no := place(asked.variables, paths[name], graphql.Upload{File: file}); no != nil {
+			return nil, no
+		}
+		f.files[name] = file
+	}
+	return asked, nil
+}
+
+// parseMap reads which file goes where: {"0": ["variables.input.file"]}. Each file goes to
+// one place.
+func parseMap(text []byte) (map[string]string, *refusal) {
+	const example = `{"0": ["variables.input.file"]}`
+	if no := boundJSON(text); no != nil {
+		return nil, no
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	if token, err := decoder.Token(); err != nil || token != json.Delim('{') {
+		return nil, refusef(codeBadRequest, "map must be a JSON object such as %s", example)
+	}
+	paths := map[string]string{}
+	for decoder.More() {
+		token, err := decoder.Token()
+		name, _ := token.(string)
+		var to []string
+		if err == nil {
+			err = decoder.Decode(&to)
+		}
+		switch _, twice := paths[name]; {
+		case err != nil:
+			return nil, refusef(codeBadRequest, "map must be a JSON object such as %s", example)
+		case twice:
+			return nil, refusef(codeBadRequest, "map has the file %.40q twice", name)
+		case len(to) != 1:
+			return nil, refusef(codeBadRequest, "map has %d places for the file %.40q: send it for one", len(to), name)
+		case len(paths) == maxFiles:
+			return nil, refusef(codePayloadTooLarge, "map has more than %d files", maxFiles)
+		case name == "operations" || name == "map":
+			return nil, refusef(codeBadRequest, "no file can be called %q", name)
+		}
+		paths[name] = to[0]
+	}
+	if _, err := decoder.Token(); err != nil {
+		return nil, refusef(codeBadRequest, "map is no valid JSON")
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, refusef(codeBadRequest, "map goes on after its JSON object")
+	}
+	return paths, nil
+}
+
+// place puts a file where path has it, such as variables.input.file or variables.files.0,
+// which must be null.
+func place(variables map[string]any, path string, file graphql.Upload) *refusal {
+	wrong := refusef(codeBadRequest, "map has a file for %.100q, and operations has no null there", path)
+	steps := strings.Split(path, ".")
+	if steps[0] != "variables" || len(steps) < 2 || len(steps) > maxJSONNesting {
+		return wrong
+	}
+	var at any = variables
+	for i, step := range steps[1:] {
+		last := i == len(steps)-2
+		switch container := at.(type) {
+		case map[string]any:
+			value, ok := container[step]
+			if !ok || last && value != nil {
+				return wrong
+			}
+			if last {
+				container[step] = file
+			}
+			at = value
+		case []any:
+			n, err := strconv.Atoi(step)
+			if err != nil || n < 0 || n >= len(container) || last && container[n] != nil {
+				return wrong
+			}
+			value := container[n]
+			if last {
+				container[n] = file
+			}
+			at = value
+		default:
+			return wrong
+		}
+	}
+	return nil
+}
+
+// readFiles reads the files to the end of the body.
+func (f *form) readFiles() *refusal {
+	for {
+		part, err := f.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return brokenForm(err)
+		}
+		name := part.FormName()
+		file := f.files[name]
+		switch {
+		case file == nil:
+			return refusef(codeBadRequest, "there is a part %.40q, and map has no place for it", name)
+		case f.read[name]:
+			return refusef(codeBadRequest, "there are two files %.40q", name)
+		}
+		f.read[name] = true
+		f.meter.left = f.maxFile + partHeader
+		n, err := file.fill(io.LimitReader(part, f.maxFile+1))
+		var disk *diskError
+		if errors.As(err, &disk) {
+			return f.fault(err)
+		}
+		if err != nil {
+			return brokenForm(err)
+		}
+		if n > f.maxFile {
+			return refusef(codePayloadTooLarge, "the file %.40q is larger than the %d bytes that are taken", name, f.maxFile)
+		}
+	}
+	for name := range f.files {
+		if !f.read[name] {
+			return refusef(codeBadRequest, "map has a file %.40q, and there is no such part", name)
+		}
+	}
+	return nil
+}
+
+// close lets go of the files.
+func (f *form) close() {
+	for _, file := range f.files {
+		file.close()
+	}
+}
+
+// spool is the content of a file: in memory, or from inMemory on in a file without a name,
+// which is gone when the process is.
+type spool struct {
+	io.ReadSeeker
+	disk *os.File
+}
+
+// errEmpty is what reading a file is answered that wasn't read from the body.
+var errEmpty = errors.New("the file isn't there")
+
+// Read reads what fill has read.
+func (s *spool) Read(p []byte) (int, error) {
+	if s.ReadSeeker == nil {
+		return 0, errEmpty
+	}
+	return s.ReadSeeker.Read(p)
+}
+
+// Seek is io.Seeker's.
+func (s *spool) Seek(offset int64, whence int) (int64, error) {
+	if s.ReadSeeker == nil {
+		return 0, errEmpty
+	}
+	return s.ReadSeeker.Seek(offset, whence)
+}
+
+// diskError is one of ours, where others are of what came.
+type diskError struct{ error }
+
+func (d *diskError) Unwrap() error { return d.error }
+
+// disk is where a file is written that is too large for memory.
+type disk struct{ *os.File }
+
+func (d disk) Write(p []byte) (int, error) {
+	n, err := d.File.Write(p)
+	if err != nil {
+		err = &diskError{fmt.Errorf("keep an upload: %w", err)}
+	}
+	return n, err
+}
+
+// fill reads all of from. What fails on our side is a diskError.
+func (s *spool) fill(from io.Reader) (int64, error) {
+	var start bytes.Buffer
+	n, err := io.Copy(&start, io.LimitReader(from, inMemory))
+	if err != nil {
+		return n, err
+	}
+	if n < inMemory {
+		s.ReadSeeker = bytes.NewReader(start.Bytes())
+		return n, nil
+	}
+	file, err := os.CreateTemp("", "stoa-upload-*")
+	if err != nil {
+		return n, &diskError{fmt.Errorf("keep an upload: %w", err)}
+	}
+	s.disk, s.ReadSeeker = file, file
+	_ = os.Remove(file.Name()) // where that can't be while it is open, close does
+	more, err := io.Copy(disk{file}, io.MultiReader(&start, from))
+	if err != nil {
+		return more, err
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return more, &diskError{fmt.Errorf("keep an upload: %w", err)}
+	}
+	return more, nil
+}
+
+func (s *spool) close() {
+	if s.disk != nil {
+		_ = s.disk.Close()
+		_ = os.Remove(s.disk.Name())
+	}
+}

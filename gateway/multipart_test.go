@@ -1,0 +1,371 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"stoa/access"
+	"stoa/graph/generated"
+	"stoa/id"
+	"stoa/problem"
+	"stoa/store"
+)
+
+// testMutation takes in whatever is sent, and tells what it was.
+type testMutation struct{ generated.MutationResolver }
+
+type testImage struct{ generated.ImageResolver }
+
+type uploadRoot struct{ testRoot }
+
+func (uploadRoot) Mutation() generated.MutationResolver { return testMutation{} }
+func (uploadRoot) Image() generated.ImageResolver       { return testImage{} }
+
+func (testMutation) ImageUpload(_ context.Context, in generated.ImageUploadInput) (*generated.ImageUploadPayload, error) {
+	sum := sha256.New()
+	n, err := io.Copy(sum, in.File.File)
+	return &generated.ImageUploadPayload{Image: &store.Image{URL: fmt.Sprintf("%d %s", n, hex.EncodeToString(sum.Sum(nil))[:8]), Alt: in.Alt}}, err
+}
+
+func (testImage) URL(_ context.Context, i *store.Image, _ *int) (string, error) { return i.URL, nil }
+
+const uploadQuery = `mutation($in: ImageUploadInput!) { imageUpload(input: $in) { image { url alt } } }`
+
+// operations is the envelope of an upload.
+const operations = `{"query": "mutation($in: ImageUploadInput!) { imageUpload(input: $in) { image { url alt } } }", "variables": {"in": {"file": null, "alt": "a press"}}}`
+
+const oneFile = `{"0": ["variables.in.file"]}`
+
+// part is one of a form; a name with a file name is a file.
+type part struct{ name, content string }
+
+// formOf writes parts as clients do.
+func formOf(parts ...part) (body, contentType string) {
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	for _, p := range parts {
+		create := w.CreateFormField
+		if p.name != "operations" && p.name != "map" {
+			create = func(name string) (io.Writer, error) { return w.CreateFormFile(name, "picture.jpg") }
+		}
+		to, err := create(p.name)
+		if err == nil {
+			_, err = io.WriteString(to, p.content)
+		}
+		if err != nil {
+			panic(err)
+		}
+	}
+	_ = w.Close()
+	return b.String(), w.FormDataContentType()
+}
+
+// uploadSite is a site whose tokens are roles, and which keeps uploads in a folder that is
+// looked at when the test ends: nothing may be left.
+func uploadSite(t testing.TB, change func(*Options)) *site {
+	t.Helper()
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	t.Cleanup(func() {
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
+	})
+	return newSite(t, func(o *Options) {
+		o.Schema = generated.NewExecutableSchema(generated.Config{
+			Resolvers: uploadRoot{},
+			Directives: generated.DirectiveRoot{Auth: func(ctx context.Context, _ any, next graphql.Resolver, requires access.Role) (any, error) {
+				if _, err := access.Require(ctx, requires); err != nil {
+					return nil, err
+				}
+				return next(ctx)
+			}},
+		})
+		o.MaxFile = 3 << 20
+		o.Authenticate = func(_ context.Context, token string) (access.Viewer, error) {
+			if token == "nobody" {
+				return access.Viewer{}, nil
+			}
+			return access.Viewer{Account: id.ID("acc_" + token), Role: access.Role(token)}, nil
+		}
+		if change != nil {
+			change(o)
+		}
+	})
+}
+
+var uploader = []string{"Authorization: Bearer AUTHOR", "Apollo-Require-Preflight: 1"}
+
+func TestMultipartRequests(t *testing.T) {
+	s := uploadSite(t, nil)
+	large := strings.Repeat("0123456789abcdef", 2<<16) // 2 MiB: on the disk
+	cases := map[string]struct {
+		reason  string
+		parts   []part
+		headers []string
+		status  int
+		want    string // in the answer
+	}{
+		"Small":      {"a small file stays in memory", []part{{"operations", operations}, {"map", oneFile}, {"0", "picture"}}, uploader, 200, `"url":"7 `},
+		"Large":      {"a large one goes to the disk", []part{{"operations", operations}, {"map", oneFile}, {"0", large}}, uploader, 200, `"url":"2097152 `},
+		"Empty":      {"a file may be empty", []part{{"operations", operations}, {"map", oneFile}, {"0", ""}}, uploader, 200, `"url":"0 `},
+		"AnyHeader":  {"any of the headers will do", []part{{"operations", operations}, {"map", oneFile}, {"0", "x"}}, []string{uploader[0], "GraphQL-Preflight: 1"}, 200, `"url":"1 `},
+		"NoFiles":    {"a form needs no file", []part{{"operations", `{"query": "{ article(slug: \"a\") { slug } }"}`}, {"map", `{}`}}, uploader, 200, `"slug":"a"`},
+		"NoHeader":   {"a page of another site could have sent it", []part{{"operations", operations}, {"map", oneFile}, {"0", "x"}}, uploader[:1], 415, "Apollo-Require-Preflight"},
+		"Anonymous":  {"nobody else makes us read files", []part{{"operations", operations}, {"map", oneFile}, {"0", "x"}}, uploader[1:], 401, "UNAUTHENTICATED"},
+		"Ended":      {"nor does a session that has ended", []part{{"operations", operations}, {"map", oneFile}, {"0", "x"}}, []string{"Authorization: Bearer nobody", uploader[1]}, 401, "UNAUTHENTICATED"},
+		"Role":       {"nor who may not do it", []part{{"operations", operations}, {"map", oneFile}, {"0", large}}, []string{"Authorization: Bearer CUSTOMER", uploader[1]}, 200, "FORBIDDEN"},
+		"Unmapped":   {"a file that goes nowhere", []part{{"operations", operations}, {"map", oneFile}, {"0", "x"}, {"1", "y"}}, uploader, 400, `part \"1\"`},
+		"Twice":      {"a file that goes to two places", []part{{"operations", operations}, {"map", `{"0": ["variables.in.file", "variables.in.alt"]}`}, {"0", "x"}}, uploader, 400, "2 places"},
+		"TwoFiles":   {"two files for one place", []part{{"operations", operations}, {"map", oneFile}, {"0", "x"}, {"0", "y"}}, uploader, 400, "two files"},
+		"OnePlace":   {"two entries for one place", []part{{"operations", operations}, {"map", `{"0": ["variables.in.file"], "1": ["variables.in.file"]}`}, {"0", "x"}, {"1", "y"}}, uploader, 400, "no null there"},
+		"SameKey":    {"one key twice in the map", []part{{"operations", operations}, {"map", `{"0": ["variables.in.file"], "0": ["variables.in.file"]}`}, {"0", "x"}}, uploader, 400, "twice"},
+		"Missing":    {"a file that doesn't come", []part{{"operations", operations}, {"map", oneFile}}, uploader, 400, "no such part"},
+		"NoSuchPath": {"a place that isn't there", []part{{"operations", operations}, {"map", `{"0": ["variables.in.picture"]}`}, {"0", "x"}}, uploader, 400, "no null there"},
+		"NotNull":    {"a place that is taken", []part{{"operations", operations}, {"map", `{"0": ["variables.in.alt"]}`}, {"0", "x"}}, uploader, 400, "no null there"},
+		"Outside":    {"a place that is no variable", []part{{"operations", operations}, {"map", `{"0": ["query"]}`}, {"0", "x"}}, uploader, 400, "no null there"},
+		"Order":      {"the envelope comes first", []part{{"map", oneFile}, {"operations", operations}, {"0", "x"}}, uploader, 400, "must come before"},
+		"FileFirst":  {"files come last", []part{{"0", large}, {"operations", operations}, {"map", oneFile}}, uploader, 400, "must come before"},
+		"Batch":      {"one request at a time", []part{{"operations", "[" + operations + "]"}, {"map", `{"0": ["0.variables.in.file"]}`}, {"0", "x"}}, uploader, 400, "array"},
+		"TooLarge":   {"a file may be 3 MiB here", []part{{"operations", operations}, {"map", oneFile}, {"0", strings.Repeat("x", 3<<20+1)}}, uploader, 413, "PAYLOAD_TOO_LARGE"},
+		"TooMuch":    {"and all of them not more than two", []part{{"operations", operations}, {"map", oneFile}, {"0", strings.Repeat("x", 9<<20)}}, uploader, 413, "PAYLOAD_TOO_LARGE"},
+		"TooMany":    {"there are ten files at most", []part{{"operations", operations}, {"map", manyFiles(11)}}, uploader, 413, "more than 10"},
+		"LargeMap":   {"the map is small", []part{{"operations", operations}, {"map", strings.Repeat(" ", maxMap) + oneFile}}, uploader, 413, "map is larger"},
+		"Wrong":      {"what can't be run isn't read", []part{{"operations", `{"query": "{ nothing }", "variables": {"f": null}}`}, {"map", `{"0": ["variables.f"]}`}, {"0", large}}, uploader, 200, "VALIDATION_FAILED"},
+		"WrongType":  {"a file is no text", []part{{"operations", `{"query": "query($s: String!) { article(slug: $s) { slug } }", "variables": {"s": null}}`}, {"map", `{"0": ["variables.s"]}`}, {"0", "x"}}, uploader, 200, "is a file"},
+		"NoObject":   {"the map is an object", []part{{"operations", operations}, {"map", `[]`}}, uploader, 400, "JSON object"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			body, contentType := formOf(c.parts...)
+			answer := s.do(t, "POST", "/graphql", body, append([]string{"Content-Type: " + contentType}, c.headers...)...)
+			if answer.status != c.status || !strings.Contains(answer.body, c.want) {
+				t.Errorf("%s: %d %.300s", c.reason, answer.status, answer.body)
+			}
+		})
+	}
+	if faults := s.errors.faults(); len(faults) > 0 {
+		t.Errorf("logged as our fault: %v", faults)
+	}
+}
+
+func manyFiles(n int) string {
+	var list []string
+	for i := range n {
+		list = append(list, fmt.Sprintf(`"%d": ["variables.files.%d"]`, i, i))
+	}
+	return "{" + strings.Join(list, ",") + "}"
+}
+
+func TestFilesComeByMultipartOnly(t *testing.T) {
+	s := uploadSite(t, nil)
+	for name, query := range map[string]string{
+		"Variable": bodyOf(uploadQuery, map[string]any{"in": map[string]any{"file": "x", "alt": ""}}),
+		"Null":     bodyOf(uploadQuery, map[string]any{"in": map[string]any{"file": nil, "alt": ""}}),
+		"Object":   bodyOf(uploadQuery, map[string]any{"in": map[string]any{"file": map[string]any{"File": 1}, "alt": ""}}),
+		"Literal":  bodyOf(`mutation { imageUpload(input: {file: "x", alt: ""}) { image { url } } }`, nil),
+	} {
+		answer := s.do(t, "POST", "/graphql", query, append(uploader, "Content-Type: application/json")...)
+		if answer.status != 200 || !strings.Contains(answer.body, "errors") || strings.Contains(answer.body, "INTERNAL") {
+			t.Errorf("%s: %d %s", name, answer.status, answer.body)
+		}
+	}
+	body, contentType := formOf(part{"operations", operations}, part{"map", oneFile}, part{"0", "x"})
+	if answer := s.do(t, "GET", "/graphql", body, append(uploader, "Content-Type: "+contentType)...); answer.status != 400 {
+		t.Errorf("a GET with a form: %d %s", answer.status, answer.body)
+	}
+	if answer := s.do(t, "POST", "/graphql", body, append(uploader, "Content-Type: "+contentType, "Sec-Fetch-Site: cross-site", "Origin: https://evil.example")...); answer.status != 403 {
+		t.Errorf("a page of another site: %d %s", answer.status, answer.body)
+	}
+}
+
+// What isn't a whole form is refused, wherever it ends.
+func TestBrokenForms(t *testing.T) {
+	s := uploadSite(t, nil)
+	body, contentType := formOf(part{"operations", operations}, part{"map", oneFile}, part{"0", strings.Repeat("x", 1000)})
+	for n := 0; n < len(body)-4; n += 37 {
+		answer := s.do(t, "POST", "/graphql", body[:n], append(uploader, "Content-Type: "+contentType)...)
+		if answer.status != 400 {
+			t.Errorf("cut after %d bytes: %d %s", n, answer.status, answer.body)
+		}
+	}
+	headers := "--b\r\nContent-Disposition: form-data; name=\"operations\"\r\n" + strings.Repeat("X-A: "+strings.Repeat("a", 1000)+"\r\n", 2000)
+	if answer := s.do(t, "POST", "/graphql", headers, append(uploader, "Content-Type: multipart/form-data; boundary=b")...); answer.status != 413 {
+		t.Errorf("headers without end: %d %s", answer.status, answer.body)
+	}
+	for _, contentType := range []string{"multipart/form-data", "multipart/form-data; boundary=" + strings.Repeat("b", 71), "multipart/mixed; boundary=b"} {
+		if answer := s.do(t, "POST", "/graphql", body, append(uploader, "Content-Type: "+contentType)...); answer.status != 415 {
+			t.Errorf("%s: %d %s", contentType, answer.status, answer.body)
+		}
+	}
+}
+
+// One account sends a few at once, and a sender that stops is let go.
+func TestUploadsAtOnceAndSlowOnes(t *testing.T) {
+	s := uploadSite(t, func(o *Options) { o.UploadTimeout = 300 * time.Millisecond })
+	body, contentType := formOf(part{"operations", operations}, part{"map", oneFile}, part{"0", strings.Repeat("x", 2<<20)})
+	send := func(body io.Reader) (reply, error) {
+		r, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"/graphql", body)
+		if err != nil {
+			return reply{}, err
+		}
+		r.Header = http.Header{"Authorization": {"Bearer AUTHOR"}, "Apollo-Require-Preflight": {"1"}, "Content-Type": {contentType}}
+		response, err := s.client.Do(r)
+		if err != nil {
+			return reply{}, err
+		}
+		defer response.Body.Close()
+		text, _ := io.ReadAll(response.Body)
+		return reply{response.StatusCode, response.Header, string(text)}, nil
+	}
+	answers := make(chan reply, maxUploadsOfOne)
+	var writers []*io.PipeWriter
+	for range maxUploadsOfOne {
+		read, write := io.Pipe()
+		writers = append(writers, write)
+		go func() {
+			answer, err := send(read)
+			if err != nil {
+				t.Error(err)
+			}
+			_ = read.Close()
+			answers <- answer
+		}()
+		if _, err := io.WriteString(write, body[:1<<20]); err != nil { // then it stops
+			t.Log(err) // the sender saw the answer first
+		}
+	}
+	if answer, err := send(strings.NewReader(body)); err == nil && (answer.status != 429 || answer.header.Get("Retry-After") == "") {
+		t.Errorf("one too many: %d %s", answer.status, answer.body)
+	}
+	for range maxUploadsOfOne {
+		if answer := <-answers; answer.status != 408 {
+			t.Errorf("a slow one: %d %s", answer.status, answer.body)
+		}
+	}
+	for _, w := range writers {
+		_ = w.Close()
+	}
+	if answer, err := send(strings.NewReader(body)); err != nil || answer.status != 200 {
+		t.Errorf("afterwards: %d %s, %v", answer.status, answer.body, err)
+	}
+}
+
+// What can seek is served in parts, what can't is served whole.
+func TestPictures(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "a-320.jpg"), []byte("0123456789"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, seeks := range []bool{true, false} {
+		s := newSite(t, func(o *Options) {
+			o.Picture = func(_ context.Context, name string) (*Picture, error) {
+				if name == "broken" {
+					return nil, io.ErrUnexpectedEOF
+				}
+				file, err := os.Open(filepath.Join(dir, filepath.Base(name)))
+				if name == "" || err != nil {
+					return nil, problem.New(problem.NotFound, "no")
+				}
+				p := &Picture{Content: file, Type: "image/jpeg", Size: 10, MadeAt: time.Unix(1e9, 0)}
+				if !seeks {
+					p.Content = struct{ io.ReadCloser }{file}
+				}
+				return p, nil
+			}
+		})
+		got := s.do(t, "GET", "/media/a-320.jpg", "")
+		if got.status != 200 || got.body != "0123456789" {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+		for name, want := range map[string]string{
+			"Content-Type": "image/jpeg", "Cache-Control": "public, max-age=31536000, immutable", "Etag": `"a-320.jpg"`, "X-Content-Type-Options": "nosniff",
+			"Content-Security-Policy": "default-src 'none'; sandbox", "Content-Length": "10", "Cross-Origin-Resource-Policy": "cross-origin",
+		} {
+			if v := got.header.Get(name); v != want {
+				t.Errorf("%s: %q, not %q", name, v, want)
+			}
+		}
+		if got := s.do(t, "HEAD", "/media/a-320.jpg", ""); got.status != 200 || got.body != "" || got.header.Get("Content-Length") != "10" {
+			t.Errorf("HEAD: %d %q %s", got.status, got.body, got.header)
+		}
+		if got := s.do(t, "GET", "/media/a-320.jpg", "", `If-None-Match: "a-320.jpg"`); got.status != 304 || got.body != "" {
+			t.Errorf("again: %d %s", got.status, got.body)
+		}
+		got = s.do(t, "GET", "/media/a-320.jpg", "", "Range: bytes=2-4")
+		if want := map[bool]string{true: "206 234", false: "200 0123456789"}[seeks]; fmt.Sprint(got.status, " ", got.body) != want {
+			t.Errorf("a part: %d %s", got.status, got.body)
+		}
+		for path, status := range map[string]int{"/media/": 404, "/media/b-320.jpg": 404, "/media/%2e%2e/x": 404, "/media/broken": 500} {
+			if got := s.do(t, "GET", path, ""); got.status != status || got.header.Get("Cache-Control") != "no-store" {
+				t.Errorf("%s: %d %s", path, got.status, got.header)
+			}
+		}
+		if got := s.do(t, "POST", "/media/a-320.jpg", "x"); got.status != 405 || got.header.Get("Allow") != "GET, HEAD" {
+			t.Errorf("POST: %d", got.status)
+		}
+	}
+}
+
+// Whatever comes is a form or is refused, and holds no more than it may.
+func FuzzMultipart(f *testing.F) {
+	for _, parts := range [][]part{
+		{{"operations", operations}, {"map", oneFile}, {"0", "picture"}},
+		{{"operations", operations}, {"map", `{"0": ["variables.in.file"], "a": ["variables.in.files.3"]}`}, {"0", ""}, {"a", "\r\n--"}},
+		{{"map", "{}"}},
+	} {
+		body, contentType := formOf(parts...)
+		_, boundary, _ := strings.Cut(contentType, "boundary=")
+		f.Add(strings.ReplaceAll(body, boundary, "b"))
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		form := newForm(strings.NewReader(body), "b", 1<<16, 100)
+		form.fault = func(err error) *refusal { t.Fatal(err); return nil }
+		defer form.close()
+		asked, no := form.envelope()
+		if no != nil {
+			return
+		}
+		if asked.query == "" || len(form.files) > maxFiles {
+			t.Fatalf("%q and %d files", asked.query, len(form.files))
+		}
+		if form.readFiles() != nil {
+			return
+		}
+		for name, file := range form.files {
+			content, err := io.ReadAll(file)
+			if err != nil || len(content) > 100 || !form.read[name] {
+				t.Fatalf("%q has %d bytes, %v", name, len(content), err)
+			}
+		}
+	})
+}
+
+func BenchmarkMultipart(b *testing.B) {
+	s := uploadSite(b, func(o *Options) { o.MaxFile = 20 << 20 })
+	for _, size := range []int{100 << 10, 5 << 20, 20 << 20} {
+		body, contentType := formOf(part{"operations", operations}, part{"map", oneFile}, part{"0", strings.Repeat("x", size)})
+		b.Run(fmt.Sprintf("%dKB", size>>10), func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				if answer := s.do(b, "POST", "/graphql", body, append(uploader, "Content-Type: "+contentType)...); answer.status != 200 {
+					b.Fatal(answer.body)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,52 @@
+package graph
+
+import (
+	"context"
+
+	"stoa/dataloader"
+	"stoa/id"
+	"stoa/store"
+)
+
+func (q query) Search(ctx context.Context, text string, types []id.Kind, first *int, after *string) (*dataloader.SearchConnection, error) {
+	query, list, err := q.Blog.Search(ctx, text, types, window(first, after, nil, nil))
+	return loaders(ctx).Found(query, list, err)
+}
+
+// toFound is an edge to what is on pages of what was found.
+func toFound[C any](on func(*dataloader.SearchConnection, context.Context) ([]C, error)) edge {
+	return func(ctx context.Context, _ *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
+		var out []any
+		for _, p := range parents {
+			found, err := on(p.(*dataloader.SearchConnection), ctx)
+			if err != nil {
+				return nil, err
+			}
+			for _, c := range found {
+				out = append(out, c)
+			}
+		}
+		return out, nil
+	}
+}
+
+// toFoundNode is the edge to what was found; it is loaded already.
+func toFoundNode(_ context.Context, _ *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
+	out := make([]any, len(parents))
+	for i, p := range parents {
+		out[i] = p.(*dataloader.SearchEdge).Node
+	}
+	return out, nil
+}
+
+// toFoundText is the edge to the texts that snippets are cut out of.
+func toFoundText(ctx context.Context, l *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
+	var texts []id.ID
+	for _, p := range parents {
+		if a, ok := p.(*dataloader.SearchEdge).Node.(*store.Article); ok {
+			texts = append(texts, textOf(a))
+		}
+	}
+	_, err := l.Revisions.All(ctx, texts)
+	return nil, err
+}

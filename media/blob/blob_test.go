@@ -1,0 +1,138 @@
+package blob
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
+)
+
+// bucket is a server that speaks as S3 does, with one bucket.
+func bucket(t *testing.T) string {
+	t.Helper()
+	t.Setenv("AWS_ACCESS_KEY_ID", "key")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	backend := s3mem.New()
+	if err := backend.CreateBucket("pictures"); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(gofakes3.New(backend).Server())
+	t.Cleanup(server.Close)
+	return "s3://pictures/site?tls=off&region=eu-central-1&endpoint=" + strings.TrimPrefix(server.URL, "http://")
+}
+
+func TestEveryStoreKeepsWhatItWasGiven(t *testing.T) {
+	for name, location := range map[string]string{"Folder": "file://" + filepath.Join(t.TempDir(), "a", "b"), "Bucket": bucket(t)} {
+		t.Run(name, func(t *testing.T) {
+			s, err := Open(location)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx := t.Context()
+			if _, err := s.Open(ctx, "absent.jpg"); !errors.Is(err, ErrNotFound) {
+				t.Errorf("what isn't there is %v", err)
+			}
+			if there, err := s.Has(ctx, "absent.jpg"); there || err != nil {
+				t.Errorf("what isn't there is %t, %v", there, err)
+			}
+			content := bytes.Repeat([]byte("picture"), 1000)
+			var all sync.WaitGroup
+			for range 8 { // the same at once
+				all.Go(func() {
+					if err := s.Put(ctx, "ab-320.jpg", "image/jpeg", content); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			b, err := s.Open(ctx, "ab-320.jpg")
+			if err != nil {
+				t.Fatal(err)
+			}
+			read, err := io.ReadAll(b)
+			if err != nil || !bytes.Equal(read, content) || b.Size != int64(len(content)) || time.Since(b.MadeAt) > time.Hour {
+				t.Errorf("%d bytes of %d, made at %s, %v", len(read), b.Size, b.MadeAt, err)
+			}
+			if err := b.Close(); err != nil {
+				t.Error(err)
+			}
+			if there, err := s.Has(ctx, "ab-320.jpg"); !there || err != nil {
+				t.Errorf("what is there is %t, %v", there, err)
+			}
+			for _, name := range []string{"", "..", "../secret", "a/b", ".hidden", "A.jpg", "a\x00b", strings.Repeat("a", 200)} {
+				_, open := s.Open(ctx, name)
+				_, has := s.Has(ctx, name)
+				put := s.Put(ctx, name, "image/jpeg", content)
+				if open == nil || errors.Is(open, ErrNotFound) || has == nil || put == nil {
+					t.Errorf("%q is a name: %v, %v, %v", name, open, has, put)
+				}
+			}
+		})
+	}
+}
+
+// What was cut off by a crash is never seen, and goes when it is old.
+func TestHalfAFileIsNeverSeen(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open("file://" + dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Put(t.Context(), "ab-1.png", "image/png", []byte("whole")); err != nil {
+		t.Fatal(err)
+	}
+	for name, at := range map[string]time.Time{"old": time.Now().Add(-2 * abandoned), "new": time.Now()} {
+		half := filepath.Join(dir, halves, name)
+		if err := errors.Join(os.WriteFile(half, []byte("ha"), 0o600), os.Chtimes(half, at, at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s, err = Open("file://" + dir); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(filepath.Join(dir, halves))
+	if err != nil || len(left) != 1 || left[0].Name() != "new" {
+		t.Errorf("there is %v, %v", left, err)
+	}
+	for _, name := range []string{halves + "/new", "new"} {
+		if _, err := s.Open(t.Context(), name); err == nil {
+			t.Errorf("%s can be opened", name)
+		}
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Put(ended, "cd-1.png", "image/png", nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("after its end: %v", err)
+	}
+}
+
+func TestLocations(t *testing.T) {
+	cases := map[string]struct{ location, says string }{
+		"Folder":       {"file:///srv/media", ""},
+		"Bucket":       {"s3://bucket", ""},
+		"BucketPrefix": {"s3://bucket/a/b?endpoint=minio:9000&tls=off", ""},
+		"Relative":     {"file://media", "path from the root"},
+		"Plain":        {"/srv/media", "neither"},
+		"Keys":         {"s3://key:secret@bucket", "AWS_SECRET_ACCESS_KEY"},
+		"Port":         {"s3://minio:9000/bucket", "?endpoint="},
+		"Misspelt":     {"s3://bucket?endpiont=x", `"endpiont" isn't known`},
+		"TLS":          {"s3://bucket?tls=no", "on or off"},
+		"Endpoint":     {"s3://bucket?endpoint=https://x/y", "ndpoint"},
+	}
+	for name, c := range cases {
+		_, err := Open(c.location)
+		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, where it should say %q", name, err, c.says)
+		}
+	}
+}

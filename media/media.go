@@ -1,0 +1,286 @@
+// Package media is the pictures that people upload: taken in, made fit to be shown to
+// everyone, kept, and found again by the addresses under which they are served.
+//
+// A picture's blobs are written before its document, the whole picture last of them, and
+// their names follow from what is in them: whatever ends in between, nothing that is named
+// is missing or half there, and doing it again writes the same.
+//
+// It may import access, id, problem, store and its own sub-packages. Entry points: Open, and
+// Upload, Cover, URL and Serve of Pictures.
+package media
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"stoa/access"
+	"stoa/id"
+	"stoa/media/blob"
+	"stoa/media/picture"
+	"stoa/problem"
+	"stoa/store"
+)
+
+const (
+	// MaxBytes is the largest file that is taken: a photograph of 50 megapixels as JPEG has
+	// 10 to 20 MB.
+	MaxBytes = 20 << 20
+
+	// MaxAlt is the longest text in place of a picture, in characters. Screen readers don't
+	// let people skip within it; guides ask for 150 at most.
+	MaxAlt = 500
+
+	// Path is what addresses of pictures begin with.
+	Path = "/media/"
+)
+
+// Options says where pictures are kept and served.
+type Options struct {
+	Store *store.Store
+	// Location is where the blobs are: see blob.Open.
+	Location string
+	// Base is put before Path in addresses: a CDN or the API's own origin, without a final
+	// slash; "" for paths.
+	Base string
+	// Picture bounds what making pictures takes.
+	Picture picture.Options
+}
+
+// Pictures is everything that was uploaded. It is safe for concurrent use.
+type Pictures struct {
+	store *store.Store
+	blobs blob.Store
+	maker *picture.Maker
+	base  string
+}
+
+// Open returns the pictures at o.Location, or says what is wrong with that.
+func Open(o Options) (*Pictures, error) {
+	blobs, err := blob.Open(o.Location)
+	if err != nil {
+		return nil, err
+	}
+	return &Pictures{store: o.Store, blobs: blobs, maker: picture.New(o.Picture), base: o.Base}, nil
+}
+
+// CheckLocation says what is wrong with a location, as far as that can be told without
+// going there.
+func CheckLocation(location string) error {
+	_, err := blob.Open(location)
+	return err
+}
+
+// Upload takes a picture in, for authors: once for an idempotency key, where there is one.
+// Invalid when it is none, is too large, or its text is too long.
+func (p *Pictures) Upload(ctx context.Context, file io.ReadSeeker, alt string, key *string) (*store.Image, error) {
+	v, err := access.Require(ctx, access.Author)
+	if err != nil {
+		return nil, err
+	}
+	alt, err = checkAlt(alt)
+	if err != nil {
+		return nil, err
+	}
+	sum, err := fingerprint(file)
+	if err != nil {
+		return nil, err
+	}
+	at := time.Now().UTC().Truncate(time.Millisecond)
+	as := id.At(id.Image, at)
+	if key != nil {
+		claim := store.Claim{Caller: string(v.Account), Key: *key, Mutation: "imageUpload", Input: []string{sum, alt}}
+		if at, err = p.store.Claim(ctx, claim); err != nil {
+			return nil, err
+		}
+		as = id.Derived(id.Image, at, claim.Seed())
+		there, err := p.find(ctx, as)
+		if err == nil || !problem.Is(err, problem.NotFound) {
+			return there, err
+		}
+	}
+	made, err := p.keep(ctx, file)
+	if err != nil {
+		return nil, err
+	}
+	made.ID, made.Alt, made.OwnerID, made.CreatedAt = as, alt, v.Account, at
+	err = p.store.AddPicture(ctx, made)
+	if key != nil && problem.Is(err, problem.Conflict) { // an equal call was faster
+		return p.find(ctx, as)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return made.Image(), nil
+}
+
+func (p *Pictures) find(ctx context.Context, picture id.ID) (*store.Image, error) {
+	found, err := p.store.Pictures(ctx, []id.ID{picture})
+	if err != nil {
+		return nil, err
+	}
+	if found[0] == nil {
+		return nil, problem.New(problem.NotFound, "there is no such picture")
+	}
+	return found[0].Image(), nil
+}
+
+// Cover returns an uploaded picture as what an article keeps of it: for who uploaded it, and
+// for editors. The text is the picture's own where alt is nil. NotFound where the viewer may
+// use no such picture.
+func (p *Pictures) Cover(ctx context.Context, picture id.ID, alt *string) (*store.Image, error) {
+	cover, err := p.find(ctx, picture)
+	if err != nil {
+		return nil, err
+	}
+	if alt != nil {
+		if cover.Alt, err = checkAlt(*alt); err != nil {
+			return nil, err
+		}
+	}
+	return cover, nil
+}
+
+// checkAlt returns a text as it is kept.
+func checkAlt(alt string) (string, error) {
+	alt = strings.Join(strings.Fields(alt), " ")
+	if n := utf8.RuneCountInString(alt); n > MaxAlt {
+		return "", problem.New(problem.Invalid, "alt takes %d characters at most, not %d", MaxAlt, n).At("alt")
+	}
+	return alt, nil
+}
+
+// fingerprint reads all of file, which may be MaxBytes.
+func fingerprint(file io.ReadSeeker) (string, error) {
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return "", fmt.Errorf("read an upload: %w", err)
+	}
+	sum := sha256.New()
+	n, err := io.Copy(sum, io.LimitReader(file, MaxBytes+1))
+	if err != nil {
+		return "", fmt.Errorf("read an upload: %w", err)
+	}
+	if n > MaxBytes {
+		return "", problem.New(problem.Invalid, "the file is larger than the %d MiB that are taken", MaxBytes>>20).At("file")
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// keep makes the picture in file and writes its blobs, those that aren't there yet.
+func (p *Pictures) keep(ctx context.Context, file io.ReadSeeker) (*store.Picture, error) {
+	var kept *store.Picture
+	err := p.maker.Open(ctx, file, func(whole *picture.Picture) error {
+		var content bytes.Buffer
+		if err := whole.Write(&content); err != nil {
+			return err
+		}
+		sum := sha256.Sum256(content.Bytes())
+		kept = &store.Picture{
+			Name: hex.EncodeToString(sum[:]), Format: string(whole.Kind), Width: whole.Width, Height: whole.Height, Bytes: int64(content.Len()),
+		}
+		for _, w := range picture.Widths {
+			if w < whole.Width {
+				kept.Widths = append(kept.Widths, w)
+			}
+		}
+		kept.Widths = append(kept.Widths, whole.Width)
+		// The whole picture is written last: where it is, the rest is.
+		there, err := p.blobs.Has(ctx, nameOf(kept.Name, whole.Width, whole.Kind))
+		if err != nil || there {
+			return err
+		}
+		smaller, err := whole.Smaller()
+		if err != nil {
+			return err
+		}
+		var scaled bytes.Buffer
+		for _, s := range smaller {
+			scaled.Reset()
+			if err := s.Write(&scaled); err != nil {
+				return err
+			}
+			if err := p.put(ctx, kept.Name, s, scaled.Bytes()); err != nil {
+				return err
+			}
+		}
+		return p.put(ctx, kept.Name, whole, content.Bytes())
+	})
+	var refused *problem.Error
+	if errors.As(err, &refused) && len(refused.Path) == 0 && refused.Code == problem.Invalid {
+		return nil, refused.At("file")
+	}
+	return kept, err
+}
+
+func (p *Pictures) put(ctx context.Context, name string, s *picture.Picture, content []byte) error {
+	return p.blobs.Put(ctx, nameOf(name, s.Width, s.Kind), types[s.Kind], content)
+}
+
+// types are the media types of kinds.
+var types = map[picture.Kind]string{picture.JPEG: "image/jpeg", picture.PNG: "image/png"}
+
+// nameOf is the name of one width of a picture, as a blob and in its address.
+func nameOf(name string, width int, kind picture.Kind) string {
+	return name + "-" + strconv.Itoa(width) + "." + string(kind)
+}
+
+// URL returns where a picture is: of one that was uploaded the narrowest that is at least as
+// wide as asked, or else the widest; all of it without a width. Invalid for less than one
+// pixel.
+func (p *Pictures) URL(i *store.Image, width *int) (string, error) {
+	if width != nil && *width < 1 {
+		return "", problem.New(problem.Invalid, "width takes 1 or more pixels, not %d", *width).At("width")
+	}
+	if i.Name == "" || len(i.Widths) == 0 {
+		return i.URL, nil
+	}
+	is := i.Widths[len(i.Widths)-1]
+	if width != nil {
+		for _, w := range i.Widths {
+			if w >= *width {
+				is = w
+				break
+			}
+		}
+	}
+	return p.base + Path + nameOf(i.Name, is, picture.Kind(i.Format)), nil
+}
+
+// Serve opens what has a name in an address, after Path, for the caller to close. NotFound
+// where there is nothing; what can't be a name doesn't get to the blobs.
+func (p *Pictures) Serve(ctx context.Context, name string) (content *blob.Blob, contentType string, err error) {
+	kind, ok := parseName(name)
+	if !ok {
+		return nil, "", problem.New(problem.NotFound, "there is no such picture")
+	}
+	content, err = p.blobs.Open(ctx, name)
+	if errors.Is(err, blob.ErrNotFound) {
+		return nil, "", problem.New(problem.NotFound, "there is no such picture")
+	}
+	return content, types[kind], err
+}
+
+// parseName says whether nameOf makes such a name, and of what kind.
+func parseName(name string) (picture.Kind, bool) {
+	sum, rest, _ := strings.Cut(name, "-")
+	width, kind, _ := strings.Cut(rest, ".")
+	if len(sum) != 2*sha256.Size || strings.Trim(sum, "0123456789abcdef") != "" {
+		return "", false
+	}
+	if n, err := strconv.Atoi(width); err != nil || n < 1 || n > maxWidth || strconv.Itoa(n) != width {
+		return "", false
+	}
+	_, ok := types[picture.Kind(kind)]
+	return picture.Kind(kind), ok
+}
+
+// maxWidth is the width of the widest picture there may be.
+const maxWidth = picture.MaxSide

@@ -1,0 +1,152 @@
+package search
+
+import (
+	"iter"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+)
+
+// word is one word of a text.
+type word struct {
+	start, end int    // in bytes
+	folded     string // by which it is compared
+}
+
+// apart are the scripts that are written without spaces: each of their letters is a word,
+// and a row of them in a query a phrase.
+var apart = []*unicode.RangeTable{unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar}
+
+func isApart(r rune) bool { return r >= 0x0e00 && unicode.In(r, apart...) }
+
+func isApostrophe(r rune) bool { return r == '\'' || r == '’' }
+
+// words yields the words of a text in order: runs of letters, digits and marks. An
+// apostrophe within a word belongs to it in English, where a final "'s" is left out, and
+// parts words elsewhere (l'eau).
+func (l *Language) words(text string) iter.Seq[word] {
+	return func(yield func(word) bool) {
+		start := -1 // of the word under way
+		for i := 0; i < len(text); {
+			r, size := rune(text[i]), 1
+			if r >= utf8.RuneSelf {
+				r, size = utf8.DecodeRuneInString(text[i:])
+			}
+			switch {
+			case isApart(r) && !unicode.IsMark(r):
+				if start >= 0 && !yield(l.word(text, start, i)) {
+					return
+				}
+				start = i
+				end := i + size // with the marks on it
+				for end < len(text) {
+					mark, n := utf8.DecodeRuneInString(text[end:])
+					if !unicode.IsMark(mark) {
+						break
+					}
+					end += n
+				}
+				if !yield(l.word(text, start, end)) {
+					return
+				}
+				start, size = -1, end-i
+			case isLetter(r):
+				if start < 0 {
+					start = i
+				}
+			case start >= 0 && r >= utf8.RuneSelf && unicode.IsMark(r):
+			case start >= 0 && l.code == "en" && isApostrophe(r) && letterAt(text, i+size):
+			default:
+				if start >= 0 && !yield(l.word(text, start, i)) {
+					return
+				}
+				start = -1
+			}
+			i += size
+		}
+		if start >= 0 {
+			yield(l.word(text, start, len(text)))
+		}
+	}
+}
+
+func isLetter(r rune) bool {
+	if r < utf8.RuneSelf {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+	}
+	return r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsNumber(r))
+}
+
+func letterAt(text string, i int) bool {
+	r, _ := utf8.DecodeRuneInString(text[i:])
+	return isLetter(r) && !isApart(r)
+}
+
+func (l *Language) word(text string, start, end int) word {
+	return word{start, end, l.fold(text[start:end])}
+}
+
+// fold makes words that differ in case, accents or width the same.
+func (l *Language) fold(text string) string {
+	ascii := true
+	for i := 0; i < len(text) && ascii; i++ {
+		ascii = text[i] < utf8.RuneSelf && text[i] != '\''
+	}
+	if ascii {
+		return cut(strings.ToLower(text), maxWord)
+	}
+	text = cut(text, 16*maxWord) // a word that is longer is told from others by this
+	var b strings.Builder
+	var base rune
+	for _, r := range norm.NFKD.String(cases.Fold().String(norm.NFKC.String(text))) {
+		switch {
+		case unicode.Is(unicode.Mn, r):
+			if accent(base, r) {
+				continue
+			}
+		case r == '’':
+			r = '\''
+		default:
+			base = r
+		}
+		if plain, ok := strokes[r]; ok {
+			b.WriteString(plain)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	folded := norm.NFC.String(b.String())
+	if l.code == "en" {
+		folded = strings.ReplaceAll(strings.TrimSuffix(folded, "'s"), "'", "")
+	}
+	return cut(folded, maxWord)
+}
+
+// accent says whether a mark on a letter only accents it: those of Latin and Greek do; in
+// Cyrillic й is another letter than и, but ё is е and a stress mark is none; elsewhere
+// marks are vowels.
+func accent(base, mark rune) bool {
+	if mark < 0x300 || mark > 0x36f {
+		return false
+	}
+	return !unicode.Is(unicode.Cyrillic, base) || mark == 0x301 || mark == 0x300 || mark == 0x308 && (base == 'е')
+}
+
+// strokes are letters that people write without a keyboard for them as these.
+var strokes = map[rune]string{
+	'ø': "o", 'ł': "l", 'đ': "d", 'ð': "d", 'ħ': "h", 'ŧ': "t", 'ı': "i", 'æ': "ae", 'œ': "oe", 'þ': "th",
+}
+
+// cut returns the first n bytes of text, or fewer where that would cut a character.
+func cut(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n]
+}

@@ -1,0 +1,34 @@
+package store
+
+import (
+	"context"
+
+	"stoa/access"
+	"stoa/id"
+)
+
+// Pictures returns the uploaded pictures with ids that the viewer may show, in their order:
+// nil where there is none.
+func (s *Store) Pictures(ctx context.Context, ids []id.ID) ([]*Picture, error) {
+	v, err := access.ViewerFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.tables.pictures.Get(ctx, s.cache, ids)
+	for i, p := range found {
+		if p != nil && !p.VisibleTo(v) {
+			found[i] = nil
+		}
+	}
+	return found, err
+}
+
+// AddPicture stores a new picture; Conflict when it was added before.
+func (s *Store) AddPicture(ctx context.Context, p *Picture) error {
+	return s.write(ctx, []string{string(p.ID)}, func(ctx context.Context) error {
+		if _, err := s.db.Collection(pictures).InsertOne(ctx, p); err != nil {
+			return conflict(err, "the picture")
+		}
+		return nil
+	})
+}

@@ -1,0 +1,375 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"stoa/access"
+	"stoa/id"
+	"stoa/problem"
+)
+
+// Kept is what has a slug, and is changed by compare-and-set.
+type Kept interface {
+	*Author | *Tag
+	Node
+	kept() *keeping
+}
+
+// keeping is what authors and tags have in common.
+type keeping struct {
+	collection, what string
+	id               id.ID
+	slugs            []string // the present one first
+	version          *int64
+}
+
+func (a *Author) kept() *keeping {
+	return &keeping{authors, "author", a.ID, append([]string{a.Slug}, a.OldSlugs...), &a.Version}
+}
+
+func (t *Tag) kept() *keeping {
+	return &keeping{tags, "tag", t.ID, append([]string{t.Slug}, t.OldSlugs...), &t.Version}
+}
+
+// keptKeys is what becomes stale when before turns into after; nil for one that isn't there.
+func keptKeys(states ...*keeping) []string {
+	keys := []string{}
+	for _, k := range states {
+		keys = append(keys, string(k.id), listTag(id.ID(k.collection)), editionsKey(k.id.Kind()))
+		for _, text := range k.slugs {
+			keys = append(keys, slug{k.collection, text}.key())
+		}
+	}
+	return compact(keys)
+}
+
+// Add stores a new author or tag; Conflict when another one has the slug, or when it was
+// added before.
+func Add[K Kept](ctx context.Context, s *Store, what K) error {
+	k := what.kept()
+	*k.version = 1
+	return s.write(ctx, keptKeys(k), func(ctx context.Context) error {
+		if _, err := s.db.Collection(k.collection).InsertOne(ctx, what); err != nil {
+			return conflict(err, fmt.Sprintf("the slug %q", k.slugs[0]))
+		}
+		return nil
+	})
+}
+
+// Change turns an author or a tag, as it was read, into after, whose version it raises;
+// Conflict when somebody else was faster, or when another one has the slug.
+func Change[K Kept](ctx context.Context, s *Store, before, after K) error {
+	was, is := before.kept(), after.kept()
+	*is.version = *was.version + 1
+	return s.write(ctx, keptKeys(was, is), func(ctx context.Context) error {
+		result, err := s.db.Collection(is.collection).ReplaceOne(ctx,
+			bson.D{{Key: "_id", Value: was.id}, {Key: "version", Value: *was.version}}, after)
+		if err != nil {
+			return conflict(err, fmt.Sprintf("the slug %q", is.slugs[0]))
+		}
+		return changed(result.MatchedCount, nil, "the "+is.what)
+	})
+}
+
+// Delete deletes an author or a tag that nobody has changed since it was read; Conflict
+// when somebody has. No article may have it any more.
+func Delete[K Kept](ctx context.Context, s *Store, what K) error {
+	k := what.kept()
+	keys := append(keptKeys(k), listKeys(k.id)...)
+	return s.write(ctx, keys, func(ctx context.Context) error {
+		result, err := s.db.Collection(k.collection).DeleteOne(ctx, bson.D{{Key: "_id", Value: k.id}, {Key: "version", Value: *k.version}})
+		if err != nil {
+			return fmt.Errorf("delete %s: %w", k.id, err)
+		}
+		return changed(result.DeletedCount, nil, "the "+k.what)
+	})
+}
+
+// AuthorsNow returns the authors with ids as they are in the database now, in any order,
+// without those that there aren't.
+func (s *Store) AuthorsNow(ctx context.Context, ids []id.ID) ([]*Author, error) {
+	return find[Author](ctx, s.db.Collection(authors), in("_id", ids), nil)
+}
+
+// TagsNow is AuthorsNow for tags.
+func (s *Store) TagsNow(ctx context.Context, ids []id.ID) ([]*Tag, error) {
+	return find[Tag](ctx, s.db.Collection(tags), in("_id", ids), nil)
+}
+
+// AuthorsOf returns the pages of an account, as they are in the database now.
+func (s *Store) AuthorsOf(ctx context.Context, account id.ID) ([]*Author, error) {
+	return find[Author](ctx, s.db.Collection(authors), bson.D{{Key: "accountId", Value: account}}, nil)
+}
+
+// SlugsTaken returns whose those of slugs are that something of a kind (articles, authors
+// or tags) has, or had, as it is in the database now.
+func (s *Store) SlugsTaken(ctx context.Context, kind id.Kind, slugs []string) (map[string]id.ID, error) {
+	wanted := make([]slug, len(slugs))
+	for i, text := range slugs {
+		wanted[i] = slug{map[id.Kind]string{id.Article: articles, id.Author: authors, id.Tag: tags}[kind], text}
+	}
+	found, err := s.readSlugs(ctx, wanted)
+	out := make(map[string]id.ID, len(found))
+	for k, n := range found {
+		out[k.slug] = n.ID
+	}
+	return out, err
+}
+
+// ArticleNow returns an article as it is in the database now, whoever may see it; NotFound
+// where there is none.
+func (s *Store) ArticleNow(ctx context.Context, article id.ID) (*Article, error) {
+	access.MarkPrivate(ctx)
+	found, err := find[Article](ctx, s.db.Collection(articles), bson.D{{Key: "_id", Value: article}}, nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 || found[0].Status == purging {
+		return nil, problem.New(problem.NotFound, "there is no such article")
+	}
+	return found[0], nil
+}
+
+// VisibleArticles returns the articles with ids that the viewer may see, in their order:
+// nil where there is none. Public fields take Articles instead, which doesn't look who asks.
+func (s *Store) VisibleArticles(ctx context.Context, ids []id.ID) ([]*Article, error) {
+	return s.articlesThat(ctx, ids, (*Article).VisibleTo)
+}
+
+// Desk returns the articles with ids that are the viewer's business, deleted ones included,
+// in their order: nil where there is none.
+func (s *Store) Desk(ctx context.Context, ids []id.ID) ([]*Article, error) {
+	return s.articlesThat(ctx, ids, (*Article).EditableBy)
+}
+
+func (s *Store) articlesThat(ctx context.Context, ids []id.ID, may func(*Article, access.Viewer) bool) ([]*Article, error) {
+	v, err := access.ViewerFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.tables.articles.Get(ctx, s.cache, ids)
+	for i, a := range found {
+		if a != nil && !may(a, v) {
+			found[i] = nil
+		}
+	}
+	return found, err
+}
+
+// VisibleBySlug returns the article that has this slug, or had it, if the viewer may see
+// it; NotFound otherwise. The answer is private whether there is one or not.
+func (s *Store) VisibleBySlug(ctx context.Context, slug string) (*Article, error) {
+	access.MarkPrivate(ctx)
+	return oneBySlug(ctx, s, articles, "article", slug, s.VisibleArticles)
+}
+
+// ArticleFor returns an article to whoever was let in to it by its id alone: not a deleted
+// one, NotFound where there is none. It makes the answer private.
+func (s *Store) ArticleFor(ctx context.Context, article id.ID) (*Article, error) {
+	access.MarkPrivate(ctx)
+	found, err := s.tables.articles.Get(ctx, s.cache, []id.ID{article})
+	if err != nil {
+		return nil, err
+	}
+	if a := found[0]; a != nil && (a.Public() || a.Status == Draft || a.Status == Scheduled) {
+		return a, nil
+	}
+	return nil, problem.New(problem.NotFound, "there is no such article")
+}
+
+// ListDesk returns a part of the list of the articles in statuses that are the viewer's
+// own, or everybody's, for editors: deleted ones by when they were deleted, others by when
+// they were changed, the newest first. It is empty for who may not write.
+func (s *Store) ListDesk(ctx context.Context, statuses []Status, own bool, w Window) (*List, error) {
+	v, err := access.ViewerFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	filter, ok := deskOf(v, statuses, own)
+	q := query{collection: articles, filter: filter, sort: "updatedAt", byTime: true, descending: true, tags: []string{queueTag}, empty: !ok || len(statuses) == 0}
+	if own {
+		q.tags = []string{draftsTag(v.Account)}
+	}
+	if slices.Equal(statuses, []Status{Deleted}) {
+		q.sort = "deletedAt"
+	}
+	return s.list(q, w)
+}
+
+// VisibleRevisions returns the revisions with ids of articles that are the viewer's
+// business, in their order: nil where there is none.
+func (s *Store) VisibleRevisions(ctx context.Context, ids []id.ID) ([]*Revision, error) {
+	access.MarkPrivate(ctx)
+	found, err := s.Revisions(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	of := make([]id.ID, len(found))
+	for i, r := range found {
+		if r != nil {
+			of[i] = r.ArticleID
+		}
+	}
+	under, err := s.Desk(ctx, compactIDs(of))
+	if err != nil {
+		return nil, err
+	}
+	mine := map[id.ID]bool{}
+	for _, a := range under {
+		if a != nil {
+			mine[a.ID] = true
+		}
+	}
+	for i, r := range found {
+		if r != nil && !mine[r.ArticleID] {
+			found[i] = nil
+		}
+	}
+	return found, nil
+}
+
+func compactIDs(ids []id.ID) []id.ID {
+	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
+	return slices.DeleteFunc(ids, func(i id.ID) bool { return i == "" })
+}
+
+// RevisionAt returns what an article said at a version; NotFound where it isn't known.
+func (s *Store) RevisionAt(ctx context.Context, article id.ID, version int64) (*Revision, error) {
+	access.MarkPrivate(ctx)
+	found, err := find[Revision](ctx, s.db.Collection(revisions),
+		bson.D{{Key: "articleId", Value: article}, {Key: "version", Value: bson.D{{Key: "$lte", Value: version}}}},
+		options.Find().SetSort(bson.D{{Key: "version", Value: -1}, {Key: "_id", Value: -1}}).SetLimit(1))
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, problem.New(problem.NotFound, "nothing is known of version %d", version)
+	}
+	return found[0], nil
+}
+
+// ArticlesUnder returns some of the articles, of any status, that name an author or a tag,
+// as they are in the database now: at most a hundred.
+func (s *Store) ArticlesUnder(ctx context.Context, parent id.ID) ([]*Article, error) {
+	field := "tagIds"
+	if parent.Kind() == id.Author {
+		field = "authorIds"
+	}
+	return find[Article](ctx, s.db.Collection(articles), bson.D{{Key: field, Value: parent}}, options.Find().SetLimit(MaxPageSize))
+}
+
+// Tasks returns what follows prefix in the names of the tasks that were begun and not
+// finished.
+func (s *Store) Tasks(ctx context.Context, prefix string) ([]string, error) {
+	type document struct {
+		ID string `bson:"_id"`
+	}
+	from := "task/" + prefix
+	found, err := find[document](ctx, s.db.Collection(meta),
+		bson.D{{Key: "_id", Value: bson.D{{Key: "$gte", Value: from}, {Key: "$lt", Value: from + "\U0010ffff"}}}}, nil)
+	out := make([]string, len(found))
+	for i, d := range found {
+		out[i] = strings.TrimPrefix(d.ID, from)
+	}
+	return out, err
+}
+
+// PurgeDeleted deletes for good what was deleted at a time or before, with its revisions
+// and its comments, and returns how many articles that were. Several may do so at once, and
+// whoever comes next does what was left undone.
+func (s *Store) PurgeDeleted(ctx context.Context, before time.Time) (int, error) {
+	purged := 0
+	for {
+		found, err := find[Article](ctx, s.db.Collection(articles),
+			append(in("status", []Status{Deleted, purging}), bson.E{Key: "deletedAt", Value: bson.D{{Key: "$lte", Value: before}}}),
+			options.Find().SetLimit(MaxPageSize))
+		if err != nil {
+			return purged, err
+		}
+		went := 0
+		for _, a := range found {
+			switch err := s.purge(ctx, a); {
+			case problem.Is(err, problem.Conflict): // somebody has restored it, or was faster
+			case err != nil:
+				return purged, err
+			default:
+				went++
+			}
+		}
+		if purged += went; went == 0 {
+			return purged, nil
+		}
+	}
+}
+
+// purge first makes a what nobody can restore; then what hangs on it can go.
+func (s *Store) purge(ctx context.Context, a *Article) error {
+	if a.Status != purging {
+		after := *a
+		after.Status = purging
+		if err := s.ChangeArticle(ctx, a, &after); err != nil {
+			return err
+		}
+		a = &after
+	}
+	texts, err := find[Revision](ctx, s.db.Collection(revisions), bson.D{{Key: "articleId", Value: a.ID}}, projection("articleId"))
+	if err != nil {
+		return err
+	}
+	said, err := find[Comment](ctx, s.db.Collection(comments), bson.D{{Key: "articleId", Value: a.ID}}, projection("articleId"))
+	if err != nil {
+		return err
+	}
+	keys := append(articleKeys(a, nil), orderKey(OrderKey(a.ID)))
+	for _, r := range texts {
+		keys = append(keys, revisionKeys(r)...)
+	}
+	for _, c := range said {
+		keys = append(keys, string(c.ID))
+	}
+	return s.write(ctx, compact(keys), func(ctx context.Context) error {
+		for _, collection := range []string{revisions, comments} {
+			if _, err := s.db.Collection(collection).DeleteMany(ctx, bson.D{{Key: "articleId", Value: a.ID}}); err != nil {
+				return fmt.Errorf("delete from %s: %w", collection, err)
+			}
+		}
+		result, err := s.db.Collection(articles).DeleteOne(ctx, bson.D{{Key: "_id", Value: a.ID}, {Key: "version", Value: a.Version}})
+		if err != nil {
+			return fmt.Errorf("delete %s: %w", a.ID, err)
+		}
+		return changed(result.DeletedCount, nil, "the article")
+	})
+}
+
+// PreviewKey returns the secret that links to previews are signed with: random, the same on
+// every replica, made by the first that asks.
+func (s *Store) PreviewKey(ctx context.Context) ([]byte, error) {
+	type document struct {
+		ID  string `bson:"_id"`
+		Key []byte `bson:"key"`
+	}
+	c, mine := s.db.Collection(meta), document{"previewKey", make([]byte, 32)}
+	var there document
+	err := c.FindOne(ctx, bson.D{{Key: "_id", Value: mine.ID}}).Decode(&there)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		_, _ = rand.Read(mine.Key) // never fails: crypto/rand ends the process instead
+		if _, err := c.InsertOne(ctx, mine); err != nil && !mongo.IsDuplicateKeyError(err) {
+			return nil, fmt.Errorf("make the key of previews: %w", err)
+		}
+		err = c.FindOne(ctx, bson.D{{Key: "_id", Value: mine.ID}}).Decode(&there)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the key of previews: %w", err)
+	}
+	return there.Key, nil
+}
