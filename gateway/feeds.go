@@ -18,9 +18,9 @@ import (
 	"stoa/problem"
 )
 
-// feedCaching lets whoever stands between keep a document for five minutes: those who follow
-// a feed ask every quarter of an hour at the most often, and five minutes is what a withdrawn
-// article may still be seen for in a copy of somebody else's. Here it is gone at once.
+// feedCaching lets whoever stands between keep a document for five minutes: that takes most
+// of the load of a popular feed, and is how long a withdrawn article may still be in a copy
+// of somebody else's. Here it is gone at once.
 const feedCaching = "public, max-age=300"
 
 // Document is what is at a path, as it is sent. Nobody changes its bytes.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"slices"
 	"time"
 
@@ -30,64 +31,55 @@ type Address struct {
 
 // Addresses calls visit with every published article, then with the authors and the tags
 // that have one: of those without, the page would be empty, and what only a draft names is
-// nobody's business. Articles come newest first, the others by name. All are read past the
-// caches in parts of oneReply, so that memory holds one part and a time for each author and
-// tag. What is moved while it runs may come twice or not at all: AddressesStamp tells.
+// nobody's business. They come in the database's own order, read past the caches in parts of
+// oneReply, so that memory holds one part and a time for each author and tag.
 func (s *Store) Addresses(ctx context.Context, visit func(Address)) error {
 	newest := map[id.ID]time.Time{}
-	all := query{collection: articles, filter: publicArticles(), sort: string(ByPublished), byTime: true, descending: true}
-	err := inParts(ctx, s, all, func(a *Article) Entry {
+	err := inParts(ctx, s, articles, publicArticles(), func(a *Article) {
 		visit(Address{OfArticle, a.Slug, a.UpdatedAt})
 		for _, parent := range slices.Concat(a.AuthorIDs, a.TagIDs) {
 			if a.UpdatedAt.After(newest[parent]) {
 				newest[parent] = a.UpdatedAt
 			}
 		}
-		return Entry{ID: a.ID, Time: a.PublishedAt}
 	})
 	if err != nil {
 		return err
 	}
-	err = inParts(ctx, s, query{collection: authors, filter: bson.D{}, sort: "nameKey"}, func(a *Author) Entry {
+	err = inParts(ctx, s, authors, bson.D{}, func(a *Author) {
 		if at, ok := newest[a.ID]; ok {
 			visit(Address{OfAuthor, a.Slug, at})
 		}
-		return Entry{ID: a.ID, Text: a.NameKey}
 	})
 	if err != nil {
 		return err
 	}
-	return inParts(ctx, s, query{collection: tags, filter: bson.D{}, sort: "nameKey"}, func(t *Tag) Entry {
+	return inParts(ctx, s, tags, bson.D{}, func(t *Tag) {
 		if at, ok := newest[t.ID]; ok {
 			visit(Address{OfTag, t.Slug, at})
 		}
-		return Entry{ID: t.ID, Text: t.NameKey}
 	})
 }
 
-// inParts reads all of q, as far as addresses need it, by keyset. visit returns the place of
-// what it is given.
-func inParts[T any](ctx context.Context, s *Store, q query, visit func(*T) Entry) error {
-	direction := 1
-	if q.descending {
-		direction = -1
+// inParts reads what an address takes of all that match, which the cursor brings in parts.
+// They aren't ordered: for that the embedded server takes longer than for the reading.
+func inParts[T any](ctx context.Context, s *Store, collection string, filter bson.D, visit func(*T)) error {
+	cursor, err := s.db.Collection(collection).Find(ctx, filter, projection("slug", "updatedAt", "authorIds", "tagIds").SetBatchSize(oneReply))
+	if err != nil {
+		return fmt.Errorf("find in %s: %w", collection, err)
 	}
-	filter := q.filter
-	for {
-		found, err := find[T](ctx, s.db.Collection(q.collection), filter, projection("slug", q.sort, "updatedAt", "authorIds", "tagIds").
-			SetSort(bson.D{{Key: q.sort, Value: direction}, {Key: "_id", Value: direction}}).SetLimit(oneReply))
-		if err != nil {
-			return err
+	defer func() { _ = cursor.Close(context.WithoutCancel(ctx)) }()
+	for cursor.Next(ctx) {
+		d := new(T)
+		if err := cursor.Decode(d); err != nil {
+			return fmt.Errorf("read %s: %w", collection, err)
 		}
-		var last Entry
-		for _, d := range found {
-			last = visit(d)
-		}
-		if len(found) < oneReply {
-			return nil
-		}
-		filter = append(slices.Clone(q.filter), bson.E{Key: "$and", Value: bson.A{q.beyond(last, true)}})
+		visit(d)
 	}
+	if err := cursor.Err(); err != nil {
+		return fmt.Errorf("find in %s: %w", collection, err)
+	}
+	return nil
 }
 
 // addressesTag is what everything that follows from Addresses depends on, besides the lists

@@ -1,0 +1,60 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"stoa/problem"
+)
+
+func TestFeedsThatCantBeMadeAreRefused(t *testing.T) {
+	s := newSite(t, func(o *Options) {
+		o.Timeout = 50 * time.Millisecond
+		o.Feeds = func(ctx context.Context, path string) (Document, error) {
+			switch path {
+			case "/tags/fault/feed.atom":
+				return Document{}, errors.New(secret)
+			case "/tags/slow/feed.atom":
+				<-ctx.Done()
+				return Document{}, context.Cause(ctx)
+			case "/tags/panic/feed.atom":
+				panic(secret)
+			case "/tags/broken/feed.atom":
+				return Document{Type: "application/atom+xml", Body: []byte("no gzip"), Gzip: true, Size: 2000, ETag: "x"}, nil
+			}
+			return Document{}, problem.New(problem.NotFound, "there is no tag %q", path)
+		}
+	})
+	cases := map[string]struct {
+		reason string
+		status int
+		code   string
+	}{
+		"fault":  {"it is logged and masked", 500, "INTERNAL"},
+		"slow":   {"it is nobody's fault", 504, codeTimeout},
+		"panic":  {"it ends one request", 500, "INTERNAL"},
+		"nobody": {"what isn't there is said to be missing", 404, codeNotFound},
+	}
+	for name, c := range cases {
+		r := s.do(t, "GET", "/tags/"+name+"/feed.atom", "")
+		if r.status != c.status || r.codes(t) != c.code || strings.Contains(r.body, secret) || r.header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: %s: %d %s %v", name, c.reason, r.status, r.body, r.header)
+		}
+	}
+	if got := len(s.errors.faults()); got != 2 {
+		t.Errorf("%d faults were logged, not 2", got)
+	}
+	if r, err := s.client.Get(s.url + "/tags/broken/feed.atom"); err == nil {
+		r.Body.Close()
+		if r.ContentLength != 2000 {
+			t.Errorf("half an answer passes for a whole one: %d bytes", r.ContentLength)
+		}
+	}
+	without := newSite(t, nil)
+	if r := without.do(t, "GET", "/feed.atom", ""); r.status != 404 {
+		t.Errorf("without feeds /feed.atom is %d", r.status)
+	}
+}
