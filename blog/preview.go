@@ -51,7 +51,7 @@ func (b *Blog) CreatePreview(ctx context.Context, in PreviewRequest) (*Preview, 
 	}
 	a, err := b.store.ArticleNow(ctx, in.ID)
 	if err == nil && (a.Status == store.Deleted || !a.EditableBy(v)) {
-		err = problem.New(problem.NotFound, "there is no such article, or it isn't yours")
+		err = problem.New(problem.NotFound, "there is no such article")
 	}
 	if err != nil {
 		return nil, at(err, "id")
