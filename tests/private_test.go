@@ -33,12 +33,21 @@ import (
 // mayLook is which files, or whole packages, call what in package access knows an answer.
 // It is the source of truth: what isn't here goes through what is.
 var mayLook = map[string][]string{
-	"gateway/graphql.go": {"Begin"},
-	"gateway/socket.go":  {"Begin"},
-	"graph/refused.go":   {"Require"},                   // the directive @auth
-	"store/accounts.go":  {"ViewerFrom", "MarkPrivate"}, // who may see which account and session
-	"store/order.go":     {"MarkPrivate"},               // the list of an account's sessions
-	"account":            {"ViewerFrom", "Require", "ClientFrom", "ByCookie", "CookiesFrom", "Become", "Keep"},
+	"gateway/graphql.go":    {"Begin"},
+	"gateway/socket.go":     {"Begin"},
+	"graph/refused.go":      {"Require"},                   // the directive @auth
+	"store/accounts.go":     {"ViewerFrom", "MarkPrivate"}, // who may see which account and session
+	"store/order.go":        {"MarkPrivate"},               // the list of an account's sessions
+	"gateway/multipart.go":  {"ViewerFrom", "Require"},     // before the files of a mutation are read
+	"dataloader/loaders.go": {"ViewerFrom"},                // who may see what an article said before
+	"store/pictures.go":     {"ViewerFrom"},                // who may show an upload that nothing shows yet
+	"store/writing.go":      {"ViewerFrom", "MarkPrivate"},
+	"blog/write.go":         {"ViewerFrom", "Require"},
+	"blog/name.go":          {"Require"},
+	"blog/merge.go":         {"Require"},
+	"blog/preview.go":       {"Require", "MarkPrivate"},
+	"media/media.go":        {"Require"},
+	"account":               {"ViewerFrom", "Require", "ClientFrom", "ByCookie", "CookiesFrom", "Become", "Keep"},
 }
 
 // tellsNothing is what package access says of an answer without marking it.
