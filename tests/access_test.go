@@ -27,7 +27,9 @@ const matrixFile = "access.txt"
 
 const matrixHead = `# Who may what: a row for each field, argument and mutation of the schema, made by
 # access_test.go. The owner is who the account is, and whose the session is, that is asked
-# for or about; customer and other have accounts and sessions of their own.
+# for or about; customer and other have accounts and sessions of their own. The author has
+# an article in each status; of mutations that write, the owner is an author, and author is
+# another one.
 #
 #   shown      a value came, if only an empty text or a page
 #   empty      a list came without anything in it
@@ -40,7 +42,7 @@ const matrixHead = `# Who may what: a row for each field, argument and mutation 
 `
 
 // askers are who asks, in the order of the columns. The owner, customer and other are
-// customers.
+// customers; of changes that write, the owner is an author.
 var askers = []string{"anonymous", "customer", "owner", "other", "author", "editor", "staff", "admin"}
 
 func roleOf(caller string) access.Role {
