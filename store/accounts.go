@@ -15,6 +15,7 @@ import (
 	"stoa/access"
 	"stoa/id"
 	"stoa/problem"
+	"stoa/store/cache"
 )
 
 // Accounts returns the accounts with ids that the viewer may see, in their order: nil where
@@ -58,9 +59,11 @@ func (s *Store) ListAccounts(ctx context.Context, f AccountFilter, w Window) (*L
 
 // Identify returns sessions and whose they are, whoever asks: for finding out who asks.
 // Nil where the session isn't there; so is its owner, or where that isn't. Whether a
-// session stands is for the caller to see.
+// session stands is for the caller to see. It reads what isn't in memory also where others
+// wouldn't wait: who asks is found out once for an answer.
 func (s *Store) Identify(ctx context.Context, ids []id.ID) ([]*Session, []*Account, error) {
 	access.MarkPrivate(ctx)
+	ctx = cache.Waiting(ctx)
 	found, err := s.tables.sessions.Get(ctx, s.cache, ids)
 	if err != nil {
 		return nil, nil, err

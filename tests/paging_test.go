@@ -24,12 +24,15 @@ var filters = map[string][]string{
 		`where: {tag: "tag-0", author: "author-1", publishedAfter: "2026-06-01T03:00:00Z"}, orderBy: {field: TITLE, direction: ASC}`,
 	},
 	"accounts": {`where: {role: AUTHOR}`},
+	"search":   {`query: "article"`, `query: "text of article", types: [ARTICLE]`},
 }
 
 // list is one list that can be paged through.
 type list struct {
 	name  string // for messages
 	query string // with %s for the arguments by which it is paged and %s for the selection
+
+	forwards bool // it takes only first and after
 }
 
 // page is a connection as the test selects it.
@@ -68,13 +71,20 @@ func TestEveryListCanBeWalkedFromBothEnds(t *testing.T) {
 			if n < 4 {
 				t.Fatalf("the fixture has only %d elements in it", n)
 			}
-			l.expect(t, s, whole, "last: 100", 0, n)
+			if !l.forwards {
+				l.expect(t, s, whole, "last: 100", 0, n)
+			}
 			for _, size := range []int{1, 2, 3, 100} {
 				for from := 0; from < n; from += size {
 					to := min(from+size, n)
 					l.expect(t, s, whole, fmt.Sprintf("first: %d%s", size, bound(whole, "after", from-1)), from, to)
-					l.expect(t, s, whole, fmt.Sprintf("last: %d%s", size, bound(whole, "before", n-from)), n-to, n-from)
+					if !l.forwards {
+						l.expect(t, s, whole, fmt.Sprintf("last: %d%s", size, bound(whole, "before", n-from)), n-to, n-from)
+					}
 				}
+			}
+			if l.forwards {
+				return
 			}
 			for _, after := range []int{-1, 0, n / 2} {
 				for _, before := range []int{1, n - 1, n} {
@@ -105,7 +115,11 @@ func (l list) ask(t *testing.T, s *stoatest.Stoa, arguments string) page {
 		Node   struct{ List page }
 		Viewer struct{ List page }
 	}
-	s.Data(t, &data, fmt.Sprintf(l.query, arguments, pageSelection), nil)
+	selection := pageSelection
+	if l.forwards { // it leads to several types
+		selection = strings.ReplaceAll(selection, "{ id }", "{ ... on Node { id } }")
+	}
+	s.Data(t, &data, fmt.Sprintf(l.query, arguments, selection), nil)
 	if strings.Contains(l.query, "node(id:") {
 		return data.Node.List
 	}
@@ -160,7 +174,8 @@ func listsOf(t *testing.T, s *stoatest.Stoa) []list {
 	var found any
 	s.Data(t, &found, `{
 		articles { nodes { __typename id comments { nodes { __typename id replies { nodes { __typename id } } } } } }
-		authors(first: 100) { nodes { __typename id } } tags(first: 100) { nodes { __typename id } } }`, nil)
+		authors(first: 100) { nodes { __typename id } } tags(first: 100) { nodes { __typename id } }
+		viewer { drafts { nodes { __typename id } } } }`, nil)
 	ids := map[string][]string{}
 	eachObject(found, func(o map[string]any) {
 		if name, ok := o["__typename"].(string); ok {
@@ -176,22 +191,25 @@ func listsOf(t *testing.T, s *stoatest.Stoa) []list {
 			variants := append([]string{""}, orders(schema, f)...)
 			if typeName == "Viewer" { // who asks has no id
 				for _, v := range variants {
-					all = append(all, list{typeName + "." + f.Name + v, fmt.Sprintf(`{ viewer { list: %s(%%s%s) { %%s } } }`, f.Name, v)})
+					all = append(all, list{name: typeName + "." + f.Name + v, query: fmt.Sprintf(`{ viewer { list: %s(%%s%s) { %%s } } }`, f.Name, v)})
 				}
 				continue
 			}
 			if typeName != schema.Query.Name {
 				parent := longest(t, s, ids[typeName], typeName, f.Name)
 				for _, v := range variants {
-					all = append(all, list{typeName + "." + f.Name + v, fmt.Sprintf(`{ node(id: %q) { ... on %s { list: %s(%%s%s) { %%s } } } }`, parent, typeName, f.Name, v)})
+					all = append(all, list{name: typeName + "." + f.Name + v, query: fmt.Sprintf(`{ node(id: %q) { ... on %s { list: %s(%%s%s) { %%s } } } }`, parent, typeName, f.Name, v)})
 				}
 				continue
 			}
 			for _, filter := range filters[f.Name] {
 				variants = append(variants, ", "+filter)
 			}
+			if f.Arguments.ForName("query") != nil { // it can't be left out
+				variants = variants[1:]
+			}
 			for _, v := range variants {
-				all = append(all, list{f.Name + v, fmt.Sprintf(`{ list: %s(%%s%s) { %%s } }`, f.Name, v)})
+				all = append(all, list{f.Name + v, fmt.Sprintf(`{ list: %s(%%s%s) { %%s } }`, f.Name, v), f.Arguments.ForName("last") == nil})
 			}
 		}
 	}
@@ -238,7 +256,7 @@ func longest(t *testing.T, s *stoatest.Stoa, parents []string, typeName, field s
 	t.Helper()
 	most, parent := -1, ""
 	for _, i := range parents {
-		l := list{"", fmt.Sprintf(`{ node(id: %q) { ... on %s { list: %s(%%s) { %%s } } } }`, i, typeName, field)}
+		l := list{query: fmt.Sprintf(`{ node(id: %q) { ... on %s { list: %s(%%s) { %%s } } } }`, i, typeName, field)}
 		if p := l.ask(t, s, "first: 1"); p.Count.Value > most {
 			most, parent = p.Count.Value, i
 		}
@@ -287,4 +305,15 @@ func writeThreads(t *testing.T, s *stoatest.Stoa) {
 		})
 		check(t, err)
 	}
+	var draft id.ID
+	for i := range 9 {
+		draft = create(t, s, map[string]any{"title": fmt.Sprintf("Draft %d", i/2)})
+		if i < 4 {
+			mutate(t, s, "articleDelete", map[string]any{"id": draft}, "article { id }", nil)
+		}
+	}
+	for version := range 5 {
+		mutate(t, s, "articleUpdate", map[string]any{"id": draft, "expectedVersion": version + 1, "bodyMarkdown": fmt.Sprintf("Text %d.", version)}, "article { id }", nil)
+	}
+	check(t, s.Blog.Index(t.Context()))
 }

@@ -58,6 +58,15 @@ func MemoryOnly(ctx context.Context) context.Context {
 	return context.WithValue(ctx, memoryOnly{}, true)
 }
 
+// Waiting returns a context under which reads wait, whatever MemoryOnly has said: for what
+// is remembered for longer than the look into memory.
+func Waiting(ctx context.Context) context.Context {
+	if ctx.Value(memoryOnly{}) == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, memoryOnly{}, nil)
+}
+
 // Options says what a cache is made over.
 type Options struct {
 	// Bytes bounds the tier in the process.
