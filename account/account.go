@@ -93,14 +93,14 @@ type Registration struct {
 func (p *People) Register(ctx context.Context, in Registration) error {
 	address, err := email.Canonical(in.Email)
 	if err != nil {
-		return at(err, "email")
+		return problem.Locate(err, "email")
 	}
 	name, err := checkName(in.Name)
 	if err != nil {
 		return err
 	}
 	if err := p.checkPassword(in.Password, address, name); err != nil {
-		return at(err, "password")
+		return problem.Locate(err, "password")
 	}
 	if err := store.CheckKey(in.IdempotencyKey); err != nil {
 		return err
@@ -117,7 +117,7 @@ func (p *People) Register(ctx context.Context, in Registration) error {
 		hash, err = p.hasher.HashAgain(ctx, in.Password, address+"\x00"+*in.IdempotencyKey)
 	}
 	if err != nil {
-		return at(err, "password")
+		return problem.Locate(err, "password")
 	}
 	return p.write(ctx, "register/"+address, "accountRegister", in.IdempotencyKey, []string{address, name, hash}, &store.Letter{
 		Kind: store.RegisterLetter, To: address, Name: name, PasswordHash: hash,
@@ -191,7 +191,7 @@ func (p *People) Delete(ctx context.Context, in Deletion) error {
 	}
 	secret, err := p.confirm(ctx, v, in.Password)
 	if err != nil {
-		return at(err, "password")
+		return problem.Locate(err, "password")
 	}
 	ctx, cancel := finishing(ctx)
 	defer cancel()
@@ -280,7 +280,7 @@ func (p *People) SetRole(ctx context.Context, in RoleChange) (*store.Account, er
 		setRole(s, in.Role)
 		return nil
 	})
-	return changed, at(err, "accountId")
+	return changed, problem.Locate(err, "accountId")
 }
 
 func setRole(s *store.Secret, r access.Role) {
@@ -352,7 +352,7 @@ func (p *People) Accounts(ctx context.Context, where *Where, w store.Window) (*s
 		if where.Email != nil {
 			address, err := email.Canonical(*where.Email)
 			if err != nil {
-				return nil, at(err, "where", "email")
+				return nil, problem.Locate(err, "where", "email")
 			}
 			f.Email = &address
 		}
@@ -434,15 +434,6 @@ func visible(r rune) bool {
 // checkPassword refuses a password that is too easily guessed for who has an address and a name.
 func (p *People) checkPassword(secret, address, name string) error {
 	return password.Check(secret, p.minimum, address, name, p.site, "stoa")
-}
-
-// at adds where in the input a problem is, unless it says so itself or is of no input.
-func at(err error, path ...string) error {
-	var refused *problem.Error
-	if errors.As(err, &refused) && len(refused.Path) == 0 && refused.Code != problem.Throttled {
-		return refused.At(path...)
-	}
-	return err
 }
 
 // now is the time as the database keeps it.

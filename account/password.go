@@ -22,11 +22,11 @@ func (p *People) ChangePassword(ctx context.Context, in NewPassword) (Signed, er
 	}
 	secret, err := p.confirm(ctx, v, in.CurrentPassword)
 	if err != nil {
-		return Signed{}, at(err, "currentPassword")
+		return Signed{}, problem.Locate(err, "currentPassword")
 	}
 	hash, err := p.newHash(ctx, in.NewPassword, secret)
 	if err != nil {
-		return Signed{}, at(err, "newPassword")
+		return Signed{}, problem.Locate(err, "newPassword")
 	}
 	ctx, cancel := finishing(ctx)
 	defer cancel()
@@ -137,7 +137,7 @@ type ResetRequest struct {
 func (p *People) RequestReset(ctx context.Context, in ResetRequest) error {
 	address, err := email.Canonical(in.Email)
 	if err != nil {
-		return at(err, "email")
+		return problem.Locate(err, "email")
 	}
 	if err := store.CheckKey(in.IdempotencyKey); err != nil {
 		return err
@@ -168,7 +168,7 @@ func (p *People) Reset(ctx context.Context, in Reset) error {
 	}
 	hash, err := p.newHash(ctx, in.Password, there)
 	if err != nil {
-		return at(err, "password")
+		return problem.Locate(err, "password")
 	}
 	ctx, cancel := finishing(ctx)
 	defer cancel()
@@ -198,14 +198,14 @@ func (p *People) RequestEmail(ctx context.Context, in EmailRequest) error {
 	}
 	address, err := email.Canonical(in.Email)
 	if err != nil {
-		return at(err, "email")
+		return problem.Locate(err, "email")
 	}
 	if err := store.CheckKey(in.IdempotencyKey); err != nil {
 		return err
 	}
 	there, err := p.confirm(ctx, v, in.Password)
 	if err != nil {
-		return at(err, "password")
+		return problem.Locate(err, "password")
 	}
 	if err := p.throttleAsking(ctx); err != nil {
 		return err
@@ -245,7 +245,7 @@ func (p *People) ConfirmEmail(ctx context.Context, in Coming) (*store.Account, e
 		})
 	})
 	if err != nil {
-		return nil, at(err, "token")
+		return nil, problem.Locate(err, "token")
 	}
 	_, err = p.store.DeleteCode(ctx, code.Hash)
 	return changed, err

@@ -45,7 +45,7 @@ type Signed struct {
 func (p *People) SignIn(ctx context.Context, in SignIn) (Signed, error) {
 	address, err := email.Canonical(in.Email)
 	if err != nil {
-		return Signed{}, at(err, "email")
+		return Signed{}, problem.Locate(err, "email")
 	}
 	if in.Delivery == ByCookie && !access.CookiesFrom(ctx) {
 		return Signed{}, problem.New(problem.Invalid, "no cookie can be set here: use delivery TOKEN, or sign in by POST").At("delivery")
@@ -272,7 +272,7 @@ func (p *People) Revoke(ctx context.Context, in Revocation) error {
 		which = *in.ID
 	}
 	if err := p.end(ctx, v.Account, which); err != nil {
-		return at(err, "id")
+		return problem.Locate(err, "id")
 	}
 	if which == v.Session {
 		access.Become(ctx, access.Viewer{})

@@ -94,8 +94,7 @@ func (p *People) throttle(ctx context.Context, charges []rate.Charge) error {
 	if wait <= 0 {
 		return nil
 	}
-	wait = max(wait.Round(time.Second), time.Second)
-	return problem.New(problem.Throttled, "this was tried too often: try again in %s", wait).After(wait)
+	return problem.TooMuch("this was tried too often", wait)
 }
 
 // clientOf names where a request came from.

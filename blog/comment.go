@@ -380,6 +380,5 @@ func (c *Comments) throttle(ctx context.Context, charges ...rate.Charge) error {
 	if wait <= 0 {
 		return nil
 	}
-	wait = max(wait.Round(time.Second), time.Second)
-	return problem.New(problem.Throttled, "this is too much at once: try again in %s", wait).After(wait)
+	return problem.TooMuch("this is too much at once", wait)
 }

@@ -45,14 +45,14 @@ func mergeNew[K store.Kept](ctx context.Context, b *Blog, n naming[K], in Merge)
 	}
 	into, err := n.one(ctx, in.IntoID)
 	if err != nil {
-		return none, at(err, "intoId")
+		return none, problem.Locate(err, "intoId")
 	}
 	from, err := n.one(ctx, in.ID)
 	if problem.Is(err, problem.NotFound) && slices.Contains(*n.parts(into).merged, in.ID) {
 		return into, nil
 	}
 	if err != nil {
-		return none, at(err, "id")
+		return none, problem.Locate(err, "id")
 	}
 	if err := mergeable(from, into); err != nil {
 		return none, err

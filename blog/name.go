@@ -177,7 +177,7 @@ func rename[K store.Kept](ctx context.Context, b *Blog, n naming[K], i id.ID, sl
 	for try := 0; ; try++ {
 		before, err := n.one(ctx, i)
 		if err != nil {
-			return Named[K]{}, at(err, "id")
+			return Named[K]{}, problem.Locate(err, "id")
 		}
 		after := n.copied(before)
 		if err := by(after); err != nil {

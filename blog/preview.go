@@ -54,7 +54,7 @@ func (b *Blog) CreatePreview(ctx context.Context, in PreviewRequest) (*Preview, 
 		err = problem.New(problem.NotFound, "there is no such article")
 	}
 	if err != nil {
-		return nil, at(err, "id")
+		return nil, problem.Locate(err, "id")
 	}
 	ends := now().Add(lasts).Truncate(time.Second)
 	named := string(a.ID) + "." + strconv.FormatInt(ends.Unix(), 36)

@@ -37,7 +37,7 @@ type Diff struct {
 func (b *Blog) RestoreRevision(ctx context.Context, in RevisionStep) (Written, error) {
 	r, err := b.revision(ctx, in.ID)
 	if err != nil {
-		return Written{}, at(err, "id")
+		return Written{}, problem.Locate(err, "id")
 	}
 	update := ArticleUpdate{Summary: &r.Summary, BodyMarkdown: &r.Markdown}
 	if r.Title != "" {

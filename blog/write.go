@@ -315,7 +315,7 @@ func (b *Blog) change(ctx context.Context, article id.ID, expected *int, may fun
 			err = problem.New(problem.NotFound, "there is no such article")
 		}
 		if err != nil {
-			return Written{}, at(err, "id")
+			return Written{}, problem.Locate(err, "id")
 		}
 		if err := may(v, before); err != nil {
 			return Written{}, err
@@ -508,7 +508,7 @@ func (b *Blog) cover(ctx context.Context, c Cover) (*store.Image, error) {
 	}
 	alt, err := line(text, "alt", 0, MaxAlt)
 	if err != nil {
-		return nil, at(err, "cover", "alt")
+		return nil, problem.Locate(err, "cover", "alt")
 	}
 	if err := checkURL(c.URL); err != nil {
 		return nil, err.At("cover", "url")
@@ -588,12 +588,3 @@ func (b *Blog) DeletedArticles(ctx context.Context, w store.Window) (*store.List
 
 // now is the time as the database keeps it.
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
-
-// at adds where in the input a problem is, unless it says so itself.
-func at(err error, path ...string) error {
-	var refused *problem.Error
-	if errors.As(err, &refused) && len(refused.Path) == 0 {
-		return refused.At(path...)
-	}
-	return err
-}

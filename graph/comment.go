@@ -73,26 +73,6 @@ func (m mutation) CommentModerate(ctx context.Context, in blog.CommentModerate) 
 	return &generated.CommentModeratePayload{Submission: changed, UserErrors: errs}, err
 }
 
-// commentErrors makes of an error what a payload says of it.
-func commentErrors(err error) ([]*generated.CommentError, error) {
-	p, err := refused(err)
-	if p == nil {
-		return []*generated.CommentError{}, err
-	}
-	shown := &generated.CommentError{Message: p.Message, Path: p.Path, Code: generated.CommentErrorCode(p.Code)}
-	if p.RetryAfter > 0 {
-		wait := seconds(p.RetryAfter)
-		shown.RetryAfter = &wait
-	}
-	return []*generated.CommentError{shown}, nil
-}
-
-// orCommentErrors is commentErrors beside a value.
-func orCommentErrors[T any](v T, err error) (T, []*generated.CommentError, error) {
-	errs, err := commentErrors(err)
-	return v, errs, err
-}
-
 // toShown is an edge from submissions to the comments that they are to everyone.
 func toShown(ctx context.Context, l *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
 	xs := make([]*store.Submission, len(parents))

@@ -42,12 +42,19 @@ func shown[E any](err error, show func(*problem.Error) *E) ([]*E, error) {
 
 func accountErrors(err error) ([]*generated.AccountError, error) {
 	return shown(err, func(p *problem.Error) *generated.AccountError {
-		e := &generated.AccountError{Message: p.Message, Path: p.Path, Code: generated.AccountErrorCode(p.Code)}
-		if p.RetryAfter > 0 {
-			wait := seconds(p.RetryAfter)
-			e.RetryAfter = &wait
-		}
-		return e
+		return &generated.AccountError{Message: p.Message, Path: p.Path, Code: generated.AccountErrorCode(p.Code), RetryAfter: retryAfter(p)}
+	})
+}
+
+func commentErrors(err error) ([]*generated.CommentError, error) {
+	return shown(err, func(p *problem.Error) *generated.CommentError {
+		return &generated.CommentError{Message: p.Message, Path: p.Path, Code: generated.CommentErrorCode(p.Code), RetryAfter: retryAfter(p)}
+	})
+}
+
+func mediaErrors(err error) ([]*generated.MediaError, error) {
+	return shown(err, func(p *problem.Error) *generated.MediaError {
+		return &generated.MediaError{Message: p.Message, Path: p.Path, Code: generated.MediaErrorCode(p.Code), RetryAfter: retryAfter(p)}
 	})
 }
 
@@ -60,24 +67,31 @@ func articleErrors(err error) ([]*generated.ArticleError, error) {
 // seconds is how many whole ones it takes until d is over.
 func seconds(d time.Duration) int { return int(math.Ceil(d.Seconds())) }
 
+// retryAfter is how many seconds a payload tells to wait; nil where p says nothing of it.
+func retryAfter(p *problem.Error) *int {
+	if p.RetryAfter <= 0 {
+		return nil
+	}
+	wait := seconds(p.RetryAfter)
+	return &wait
+}
+
 // orAccountErrors is accountErrors beside a value.
 func orAccountErrors[T any](v T, err error) (T, []*generated.AccountError, error) {
 	errs, err := accountErrors(err)
 	return v, errs, err
 }
 
-// orMediaErrors makes of an error what a payload says of it, beside a value.
+// orCommentErrors is commentErrors beside a value.
+func orCommentErrors[T any](v T, err error) (T, []*generated.CommentError, error) {
+	errs, err := commentErrors(err)
+	return v, errs, err
+}
+
+// orMediaErrors is mediaErrors beside a value.
 func orMediaErrors[T any](v T, err error) (T, []*generated.MediaError, error) {
-	p, err := refused(err)
-	if p == nil {
-		return v, []*generated.MediaError{}, err
-	}
-	shown := &generated.MediaError{Message: p.Message, Path: p.Path, Code: generated.MediaErrorCode(p.Code)}
-	if p.RetryAfter > 0 {
-		wait := seconds(p.RetryAfter)
-		shown.RetryAfter = &wait
-	}
-	return v, []*generated.MediaError{shown}, nil
+	errs, err := mediaErrors(err)
+	return v, errs, err
 }
 
 // orArticleErrors is articleErrors beside a value.

@@ -49,6 +49,22 @@ func (e *Error) At(path ...string) *Error {
 	return &at
 }
 
+// Locate adds where in the input a refusal is, unless it says so itself or is of no input.
+// Whatever is no refusal stays as it is.
+func Locate(err error, path ...string) error {
+	var e *Error
+	if errors.As(err, &e) && len(e.Path) == 0 && e.Code != Throttled {
+		return e.At(path...)
+	}
+	return err
+}
+
+// TooMuch is the refusal of what comes too often or too much, and may come again after wait.
+func TooMuch(what string, wait time.Duration) *Error {
+	wait = max(wait.Round(time.Second), time.Second)
+	return New(Throttled, "%s: try again in %s", what, wait).After(wait)
+}
+
 // After returns e with how long to wait.
 func (e *Error) After(wait time.Duration) *Error {
 	after := *e
