@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,116 +16,180 @@ import (
 )
 
 // What a list is filtered by and what is seen of a document that was read by its id are
-// written apart, so they are held together here: over generated documents, for generated
-// viewers, a filter finds exactly what its predicate lets through.
+// written apart, so they are held together here: for every kind of viewer over a document of
+// each kind, and over some that were generated, a filter finds exactly what its predicate
+// lets through.
 func TestPredicatesAndFiltersAgree(t *testing.T) {
 	s := openStore(t, nil)
 	people := make([]id.ID, 4)
 	for i := range people {
 		people[i] = id.Derived(id.Account, second(i), fmt.Sprint(i))
 	}
-	seenSome, seenLess := map[string]bool{}, map[string]bool{}
-	rapid.Check(t, func(r *rapid.T) {
-		v := access.Viewer{
-			Account: rapid.SampledFrom(append(slices.Clone(people), "")).Draw(r, "viewer"),
-			Role:    rapid.SampledFrom(append(slices.Clone(access.Roles), "", "ROOT")).Draw(r, "role"),
+	statuses := []Status{Draft, Scheduled, Published, Deleted, purging, ""}
+	roles := append(slices.Clone(access.Roles), "", "ROOT")
+
+	tried := outcomes{}
+	each := eachKind(people[:2], statuses)
+	for _, account := range []id.ID{people[0], ""} {
+		for _, role := range roles {
+			each.agree(t, s, access.Viewer{Account: account, Role: role}, tried)
 		}
-		n := rapid.IntRange(0, 6).Draw(r, "how many")
-		owner := rapid.SampledFrom(people)
-		agree(t, r, s, n, articles, publicArticles(), func(i id.ID) *Article {
-			return &Article{ID: i, Slug: string(i), Status: rapid.SampledFrom([]Status{Draft, Scheduled, Published, ""}).Draw(r, "status")}
-		}, (*Article).Public, seenSome, seenLess)
-		for _, own := range []bool{false, true} {
-			filter, ok := deskOf(v, []Status{Draft, Scheduled, Published, Deleted}, own)
-			if !ok {
-				filter = bson.D{{Key: "_id", Value: ""}}
-			}
-			agree(t, r, s, n, articles, filter, func(i id.ID) *Article {
-				return &Article{
-					ID: i, Slug: string(i), OwnerID: rapid.SampledFrom(append(slices.Clone(people), "")).Draw(r, "owner"),
-					Status: rapid.SampledFrom([]Status{Draft, Scheduled, Published, Deleted, purging, ""}).Draw(r, "status"),
-				}
-			}, func(a *Article) bool {
-				if a.EditableBy(v) && !a.VisibleTo(v) && a.Status != Deleted {
-					r.Fatalf("%+v may change %+v, but not see it", v, a)
-				}
-				if a.Public() != a.VisibleTo(access.Viewer{}) || a.VisibleTo(access.Viewer{Account: v.Account, Role: access.Customer}) != a.Public() {
-					r.Fatalf("who doesn't write sees %+v", a)
-				}
-				if ok && !own && !v.May(access.Editor) || !ok && a.EditableBy(v) && own {
-					r.Fatalf("%+v is let in to what is somebody else's", v)
-				}
-				return a.EditableBy(v) && (own && v.Is(a.OwnerID) || !own && v.May(access.Editor))
-			}, seenSome, seenLess)
-		}
-		agree(t, r, s, n, comments, publicComments(), func(i id.ID) *Comment {
-			return &Comment{ID: i, Visible: rapid.Bool().Draw(r, "visible")}
-		}, (*Comment).Public, seenSome, seenLess)
-		mine := submissionsOf(v.Account)
-		if v.May(access.Editor) {
-			mine = bson.D{}
-		}
-		agree(t, r, s, n, comments, mine, func(i id.ID) *Comment {
-			c := &Comment{ID: i, Visible: rapid.Bool().Draw(r, "visible")}
-			if rapid.Bool().Draw(r, "of an account") {
-				c.AccountID = owner.Draw(r, "owner")
-			}
-			return c
-		}, func(c *Comment) bool { return (*Submission)(c).VisibleTo(v) }, seenSome, seenLess)
-		agree(t, r, s, n, accounts, accountsVisibleTo(v), func(i id.ID) *Account {
-			if rapid.Bool().Draw(r, "one of the people") {
-				i = owner.Draw(r, "account")
-			}
-			return &Account{ID: i, Email: string(i), Role: access.Customer}
-		}, func(a *Account) bool { return a.VisibleTo(v) }, seenSome, seenLess)
-		agree(t, r, s, n, sessions, sessionsOf([]id.ID{v.Account}), func(i id.ID) *Session {
-			return &Session{ID: i, AccountID: owner.Draw(r, "owner"), Ended: rapid.Bool().Draw(r, "ended"), EndsAt: second(100)}
-		}, func(x *Session) bool { return x.VisibleTo(v) }, seenSome, seenLess)
-	})
+	}
 	for _, c := range []string{articles, comments, accounts, sessions} {
-		if !seenSome[c] || !seenLess[c] {
+		if !tried[c].seen || !tried[c].hidden {
 			t.Errorf("of %s, not both something seen and something hidden was tried", c)
 		}
 	}
+
+	rapid.Check(t, func(r *rapid.T) {
+		v := access.Viewer{
+			Account: rapid.SampledFrom(append(slices.Clone(people), "")).Draw(r, "viewer"),
+			Role:    rapid.SampledFrom(roles).Draw(r, "role"),
+		}
+		owner, status := rapid.SampledFrom(append(slices.Clone(people), "")), rapid.SampledFrom(statuses)
+		var some documents
+		for i := range rapid.IntRange(0, 6).Draw(r, "how many") {
+			o := owner.Draw(r, "owner")
+			some.articles = append(some.articles, articleOf(i, o, status.Draw(r, "status")))
+			some.comments = append(some.comments, commentOf(i, o, rapid.Bool().Draw(r, "visible")))
+			some.sessions = append(some.sessions, sessionOf(i, rapid.SampledFrom(people).Draw(r, "whose"), rapid.Bool().Draw(r, "ended")))
+			a := id.Derived(id.Account, second(i), "somebody else")
+			if p := people[i%len(people)]; i < len(people) && rapid.Bool().Draw(r, "one of the people") {
+				a = p
+			}
+			some.accounts = append(some.accounts, accountOf(a))
+		}
+		some.agree(r, s, v, tried)
+	})
 }
 
-// agree writes n documents, as the only ones of their collection, and compares.
-func agree[T any, P interface {
-	*T
-	Node
-}](t *testing.T, r *rapid.T, s *Store, n int, collection string, filter bson.D, draw func(id.ID) *T, visible func(*T) bool, seenSome, seenLess map[string]bool) {
+// documents are what is in the database while it is held against one viewer.
+type documents struct {
+	articles []*Article
+	comments []*Comment
+	accounts []*Account
+	sessions []*Session
+}
+
+// eachKind is a document of every kind there is: of each of the owners and, but for sessions,
+// of nobody.
+func eachKind(owners []id.ID, statuses []Status) documents {
+	var d documents
+	for _, o := range append(slices.Clone(owners), "") {
+		for _, status := range statuses {
+			d.articles = append(d.articles, articleOf(len(d.articles), o, status))
+		}
+		for _, yes := range []bool{false, true} {
+			d.comments = append(d.comments, commentOf(len(d.comments), o, yes))
+		}
+	}
+	for _, o := range owners {
+		d.accounts = append(d.accounts, accountOf(o))
+		for _, yes := range []bool{false, true} {
+			d.sessions = append(d.sessions, sessionOf(len(d.sessions), o, yes))
+		}
+	}
+	return d
+}
+
+func articleOf(n int, owner id.ID, status Status) *Article {
+	i := id.Derived(id.Article, second(n), "visible")
+	return &Article{ID: i, Slug: string(i), OwnerID: owner, Status: status}
+}
+
+func commentOf(n int, owner id.ID, visible bool) *Comment {
+	return &Comment{ID: id.Derived(id.Comment, second(n), "visible"), AccountID: owner, Visible: visible}
+}
+
+func sessionOf(n int, owner id.ID, ended bool) *Session {
+	return &Session{ID: id.Derived(id.Session, second(n), "visible"), AccountID: owner, Ended: ended, EndsAt: second(100)}
+}
+
+func accountOf(i id.ID) *Account { return &Account{ID: i, Email: string(i), Role: access.Customer} }
+
+// agree makes d all that there is, and compares what each filter finds for v with what its
+// predicate lets through.
+func (d documents) agree(t rapid.TB, s *Store, v access.Viewer, tried outcomes) {
+	t.Helper()
+	fill(t, s, articles, d.articles)
+	compare(t, s, articles, publicArticles(), d.articles, (*Article).Public, tried)
+	for _, own := range []bool{false, true} {
+		filter, ok := deskOf(v, []Status{Draft, Scheduled, Published, Deleted}, own)
+		if !ok {
+			filter = bson.D{{Key: "_id", Value: ""}}
+		}
+		compare(t, s, articles, filter, d.articles, func(a *Article) bool {
+			if a.EditableBy(v) && !a.VisibleTo(v) && a.Status != Deleted {
+				t.Fatalf("%+v may change %+v, but not see it", v, a)
+			}
+			if a.Public() != a.VisibleTo(access.Viewer{}) || a.VisibleTo(access.Viewer{Account: v.Account, Role: access.Customer}) != a.Public() {
+				t.Fatalf("who doesn't write sees %+v", a)
+			}
+			if ok && !own && !v.May(access.Editor) || !ok && a.EditableBy(v) && own {
+				t.Fatalf("%+v is let in to what is somebody else's", v)
+			}
+			return a.EditableBy(v) && (own && v.Is(a.OwnerID) || !own && v.May(access.Editor))
+		}, tried)
+	}
+
+	fill(t, s, comments, d.comments)
+	compare(t, s, comments, publicComments(), d.comments, (*Comment).Public, tried)
+	mine := submissionsOf(v.Account)
+	if v.May(access.Editor) {
+		mine = bson.D{}
+	}
+	compare(t, s, comments, mine, d.comments, func(c *Comment) bool { return (*Submission)(c).VisibleTo(v) }, tried)
+
+	fill(t, s, accounts, d.accounts)
+	compare(t, s, accounts, accountsVisibleTo(v), d.accounts, func(a *Account) bool { return a.VisibleTo(v) }, tried)
+
+	fill(t, s, sessions, d.sessions)
+	compare(t, s, sessions, sessionsOf([]id.ID{v.Account}), d.sessions, func(x *Session) bool { return x.VisibleTo(v) }, tried)
+}
+
+// outcomes are which answers have come up for the documents of each collection.
+type outcomes map[string]struct{ seen, hidden bool }
+
+// fill makes these documents the only ones of their collection.
+func fill[T any](t rapid.TB, s *Store, collection string, these []*T) {
 	t.Helper()
 	c := s.db.Collection(collection)
-	if _, err := c.DeleteMany(t.Context(), bson.D{}); err != nil {
-		r.Fatal(err)
+	if _, err := c.DeleteMany(context.Background(), bson.D{}); err != nil {
+		t.Fatal(err)
 	}
-	want, all := map[id.ID]bool{}, map[id.ID]bool{}
-	for i := range n {
-		d := draw(id.Derived(id.Comment, second(i), collection))
-		if all[P(d).NodeID()] {
-			continue
-		}
-		all[P(d).NodeID()] = true
-		if _, err := c.InsertOne(t.Context(), d); err != nil {
-			r.Fatal(err)
-		}
+	if len(these) == 0 {
+		return
+	}
+	if _, err := c.InsertMany(context.Background(), these); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// compare finds by filter and says where it isn't what the predicate lets through.
+func compare[T any, P interface {
+	*T
+	Node
+}](t rapid.TB, s *Store, collection string, filter bson.D, all []*T, visible func(*T) bool, tried outcomes) {
+	t.Helper()
+	want, got := map[id.ID]bool{}, map[id.ID]bool{}
+	for _, d := range all {
 		if visible(d) {
 			want[P(d).NodeID()] = true
 		}
 	}
-	found, err := find[T](t.Context(), c, filter, nil)
+	found, err := find[T](context.Background(), s.db.Collection(collection), filter, nil)
 	if err != nil {
-		r.Fatal(err)
+		t.Fatal(err)
 	}
-	got := map[id.ID]bool{}
 	for _, d := range found {
 		got[P(d).NodeID()] = true
 	}
 	if !maps.Equal(got, want) {
-		r.Fatalf("of %s, the filter %v finds %v and the predicate lets through %v", collection, filter, got, want)
+		t.Fatalf("of %s, the filter %v finds %v and the predicate lets through %v", collection, filter, got, want)
 	}
-	seenSome[collection] = seenSome[collection] || len(want) > 0
-	seenLess[collection] = seenLess[collection] || len(want) < len(all)
+	o := tried[collection]
+	o.seen, o.hidden = o.seen || len(want) > 0, o.hidden || len(want) < len(all)
+	tried[collection] = o
 }
 
 func TestASessionStandsForItsAccountAlone(t *testing.T) {
