@@ -5,9 +5,13 @@ package embedded
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -102,6 +106,138 @@ func TestConditionalWritesAreMadeAsFerretDBMakesThem(t *testing.T) {
 				t.Errorf("it is looked up: %t: %s", ok, c.reason)
 			}
 		})
+	}
+}
+
+// TestDocumentsAreFoundByTheirIDsAsFerretDBFindsThem sends the same reads through the proxy and
+// past it, and compares the replies: in one order, which neither promises.
+func TestDocumentsAreFoundByTheirIDsAsFerretDBFindsThem(t *testing.T) {
+	object := bson.NewObjectID()
+	find := func(filter any, more ...any) bson.D {
+		return append(d("find", "variants", "filter", filter), d(more...)...)
+	}
+	in := func(ids ...any) bson.D { return d("_id", d("$in", bson.A(ids))) }
+	many := make([]any, gathered+1)
+	for i := range many {
+		many[i] = fmt.Sprint("none-", i)
+	}
+	many[7] = "b"
+	cases := map[string]struct {
+		reason  string
+		command bson.D
+		lookUp  bool // it is a form that is looked up
+	}{
+		"Some":         {"each is looked up", find(in("a", "b")), true},
+		"OtherOrder":   {"in any order", find(in("b", "a")), true},
+		"One":          {"one is some", find(in("b")), true},
+		"Absent":       {"what isn't there isn't found", find(in("x", "b", "y")), true},
+		"NoneAtAll":    {"an empty answer is one", find(in("x", "y")), true},
+		"Twice":        {"what is asked for twice is found once", find(in("a", "b", "a")), true},
+		"ObjectID":     {"ids may be of this type", find(in("a", object)), true},
+		"Number":       {"FerretDB looks up no numbers", find(in("a", 5)), false},
+		"Null":         {"nor what is null", find(in("a", nil)), false},
+		"Empty":        {"there is nothing to look up", find(in()), false},
+		"Projection":   {"it holds for each", find(in("a", "b"), "projection", d("stock", 1)), true},
+		"WithoutID":    {"so does one without the id", find(in("a", "b"), "projection", d("_id", 0, "name", 1)), true},
+		"BadProjected": {"what FerretDB refuses it refuses in its words", find(in("a", "b"), "projection", d("a", 1, "b", 0)), true},
+		"Sorted":       {"an order is that of all", find(in("a", "b"), "sort", d("stock", -1)), false},
+		"Limited":      {"a limit is that of all", find(in("a", "b"), "limit", 1), false},
+		"Skipped":      {"so is what is left out", find(in("a", "b"), "skip", 1), false},
+		"SmallBatch":   {"the rest would have to be asked for", find(in("a", "b"), "batchSize", 1), false},
+		"Batch":        {"there is no rest", find(in("a", "b"), "batchSize", 2), true},
+		"More":         {"another condition is another matter", find(append(in("a", "b"), d("stock", 5)...)), false},
+		"MoreOfIt":     {"so is one of the id", find(d("_id", d("$in", bson.A{"a", "b"}, "$ne", "a"))), false},
+		"NotIn":        {"and another operator", find(d("_id", d("$nin", bson.A{"a", "b"}))), false},
+		"TooMany":      {"a scan is no slower", find(in(many...)), false},
+		"AsMany":       {"as a page has", find(in(many[:gathered]...)), true},
+		"Alone":        {"FerretDB looks it up itself", find(d("_id", "a")), false},
+		"NoFilter":     {"there is no id", d("find", "variants"), false},
+		"Nonsense":     {"what is malformed is FerretDB's to refuse", find(d("_id", d("$in", "a"))), false},
+		"Elsewhere":    {"a collection that isn't there has no documents", d("find", "nowhere", "filter", in("a", "b")), true},
+	}
+	s := start(t, t.TempDir())
+	insert(t, own(t, s), "variants",
+		d("_id", "a", "stock", 5, "name", "cup"), d("_id", "b", "stock", 9, "name", "jug"), d("_id", object, "stock", 7), d("_id", 5, "stock", 1))
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			replies := map[bool]string{}
+			for _, past := range []bool{false, true} {
+				var client net.Conn
+				var err error
+				if past {
+					client, err = net.Dial("unix", s.folder.path(ferretSocket))
+				} else {
+					client, err = s.Dialer().DialContext(t.Context(), "", "")
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer client.Close()
+				p := peer{t, client}
+				p.send(sent(t, c.command))
+				body, _, err := msgSections(p.receive()[headerSize:])
+				if err != nil {
+					t.Fatal(err)
+				}
+				replies[past] = body.String()
+				if batch, ok := body.Lookup("cursor", "firstBatch").ArrayOK(); ok {
+					documents, _ := batch.Values()
+					var found []string
+					for _, d := range documents {
+						found = append(found, d.String())
+					}
+					slices.Sort(found)
+					cursor := body.Lookup("cursor").Document()
+					replies[past] = fmt.Sprint(found, cursor.Lookup("ns"), body.Lookup("ok"))
+				}
+			}
+			if replies[false] != replies[true] {
+				t.Errorf("%s: through the proxy %s, by FerretDB itself %s", c.reason, replies[false], replies[true])
+			}
+			message := sent(t, c.command)
+			req, err := parseRequest(message)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, ok := parseByIDs(req, message); ok != c.lookUp {
+				t.Errorf("it is looked up: %t: %s", ok, c.reason)
+			}
+		})
+	}
+}
+
+func TestSeveralIDsAreLookedUpOneByOne(t *testing.T) {
+	s := newScript(t)
+	client, database := s.connect(false)
+	client.send(sent(t, d("find", "variants", "filter", d("_id", d("$in", bson.A{"a", "b", "a", "c"})), "projection", d("stock", 1))))
+	found := map[string]bson.A{"a": {d("_id", "a")}, "b": {}, "c": {d("_id", "c")}}
+	for _, want := range []string{"a", "b", "c"} {
+		body, _, err := msgSections(database.receive()[headerSize:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := body.Lookup("filter", "_id"); got.String() != fmt.Sprintf("%q", want) || body.Lookup("projection", "stock").Type == 0 {
+			t.Fatalf("the database is asked %s", body)
+		}
+		database.send(msg(t, 0, d("ok", 1.0, "cursor", d("firstBatch", found[want], "id", int64(0), "ns", "stoa.variants"))))
+	}
+	body, _, err := msgSections(client.receive()[headerSize:])
+	if want := `{"cursor": {"firstBatch": [{"_id": "a"},{"_id": "c"}],"id": {"$numberLong":"0"},"ns": "stoa.variants"},"ok": {"$numberDouble":"1.0"}}`; err != nil || body.String() != want {
+		t.Errorf("the answer is %s, %v; want %s", body, err, want)
+	}
+}
+
+// Of what a reply would become too large for, the whole is asked for, in batches.
+func TestWhatIsTooLargeForOneReplyIsScannedFor(t *testing.T) {
+	c := own(t, start(t, t.TempDir()))
+	var ids bson.A
+	for i := range 4 {
+		ids = append(ids, fmt.Sprint(i))
+		insert(t, c, "texts", d("_id", fmt.Sprint(i), "text", strings.Repeat("x", gatheredBytes/3)))
+	}
+	cursor, err := c.Database("stoa").Collection("texts").Find(t.Context(), d("_id", d("$in", ids)))
+	if err := all(t.Context(), len(ids))(cursor, err); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -281,6 +417,32 @@ func TestTheDriversConditionalWritesAreLookedUp(t *testing.T) {
 		if lookedUp.Load() != before+1 {
 			t.Errorf("%s scans", name)
 		}
+	}
+}
+
+// TestTheDriversReadsByIDAreLookedUp is the same for reads, as package store makes them.
+func TestTheDriversReadsByIDAreLookedUp(t *testing.T) {
+	s := start(t, t.TempDir())
+	var lookedUp atomic.Int32
+	c := connect(t, options.Client().ApplyURI(s.URI()).SetDialer(dialFunc(func(ctx context.Context) (net.Conn, error) {
+		conn, err := s.Dialer().DialContext(ctx, "", "")
+		return tapped{conn, func(message []byte) {
+			if req, err := parseRequest(message); err == nil {
+				if _, ok := parseByIDs(req, message); ok {
+					lookedUp.Add(1)
+				}
+			}
+		}}, err
+	})))
+	insert(t, c, "articles", d("_id", "a", "version", 1), d("_id", "b", "version", 1), d("_id", "c"))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cursor, err := c.Database("stoa").Collection("articles").Find(ctx, d("_id", d("$in", []string{"a", "b"})), options.Find().SetBatchSize(10_000).SetProjection(d("version", 1)))
+	if err := all(ctx, 2)(cursor, err); err != nil {
+		t.Fatal(err)
+	}
+	if lookedUp.Load() != 1 {
+		t.Error("it scans")
 	}
 }
 

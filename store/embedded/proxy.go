@@ -223,6 +223,9 @@ func unlessGone(doing string, err error) error {
 // come within the client's time limit, the write is not made and the reply says so.
 func (c *conn) answer(req request, message []byte, fromBackend *bufio.Reader, buf []byte) ([]byte, error) {
 	if reads(req.command) {
+		if reply, ok, err := c.gather(req, message, fromBackend); ok || err != nil {
+			return reply, err
+		}
 		return c.exchange(message, fromBackend, buf)
 	}
 
