@@ -36,7 +36,7 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodPost:
 	case http.MethodGet, http.MethodHead:
-		if g.playground != nil && wantsHTML(r.Header) && !r.URL.Query().Has("query") {
+		if g.playground != nil && wantsHTML(r.Header) && !namesDocument(r.URL.Query()) {
 			http.Redirect(w, r, "/", http.StatusSeeOther)
 			return
 		}
@@ -101,7 +101,7 @@ func (g *Gateway) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if no != nil {
 		return nil, no
 	}
-	prepared, no := g.prepare(asked, func(o *ast.OperationDefinition) *refusal { return checkMethod(r.Method, o) })
+	prepared, no := g.prepare(ctx, asked, func(o *ast.OperationDefinition) *refusal { return checkMethod(r.Method, o) })
 	if no != nil {
 		return nil, no
 	}
@@ -117,10 +117,10 @@ type prepared struct {
 
 // prepare finds the operation that e asks for, and everything that there is to refuse in it
 // before it runs; mayRun is what only the transport knows.
-func (g *Gateway) prepare(e *envelope, mayRun func(*ast.OperationDefinition) *refusal) (*prepared, *refusal) {
+func (g *Gateway) prepare(ctx context.Context, e *envelope, mayRun func(*ast.OperationDefinition) *refusal) (*prepared, *refusal) {
 
-	// Is it a document, small enough to look at?
-	document, no := g.documents.parsed(e.query)
+	// Which document, and is it small enough to look at?
+	document, no := g.persisted.find(ctx, e)
 	if no != nil {
 		return nil, no
 	}
@@ -148,9 +148,12 @@ func (g *Gateway) prepare(e *envelope, mayRun func(*ast.OperationDefinition) *re
 		return nil, no
 	}
 
+	// Nothing is left to refuse, so it may be asked for by its hash from now on.
+	g.persisted.keep(ctx, e, document)
+
 	// Headers stay out: who asks is known to access alone.
 	return &prepared{document, operation, &graphql.RawParams{
-		Query:         e.query,
+		Query:         document.text,
 		OperationName: operation.Name,
 		Variables:     variables,
 		Extensions:    e.extensions,
