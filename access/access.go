@@ -176,6 +176,11 @@ func ViewerFrom(ctx context.Context) (Viewer, error) {
 		return Viewer{}, nil
 	}
 	a.private.Store(true)
+	return a.look(ctx)
+}
+
+// look tells who asks, and asks for it once.
+func (a *Answer) look(ctx context.Context) (Viewer, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.asked && a.request.Token != "" && a.request.Authenticate != nil {

@@ -44,6 +44,9 @@ type document struct {
 	// introspects says whether any operation asks for the schema.
 	introspects bool
 
+	// plans are what its operations cost.
+	plans map[*ast.OperationDefinition]*plan
+
 	// required are the variables that stand where null isn't taken although their type
 	// allows it, as `$n: Int = 5` may at an argument of type Int!.
 	required map[string]bool
@@ -52,6 +55,7 @@ type document struct {
 // documents parses and validates. It is safe for concurrent use.
 type documents struct {
 	schema        *ast.Schema
+	prices        *prices
 	maxTokens     int
 	maxDepth      int
 	introspection bool
@@ -62,9 +66,10 @@ type documents struct {
 	bytes int                               // of kept, as sizeOf reckons
 }
 
-func newDocuments(schema *ast.Schema, maxTokens, maxDepth int, introspection bool) *documents {
+func newDocuments(prices *prices, maxTokens, maxDepth int, introspection bool) *documents {
 	d := &documents{
-		schema:        schema,
+		schema:        prices.schema,
+		prices:        prices,
 		maxTokens:     maxTokens,
 		maxDepth:      maxDepth,
 		introspection: introspection,
@@ -115,6 +120,10 @@ func (d *documents) validate(doc *document) *refusal {
 	}
 	if doc.introspects && !d.introspection {
 		return refusef(codeIntrospectionDisabled, "the schema isn't given out here: __schema and __type can't be asked for")
+	}
+	doc.plans = map[*ast.OperationDefinition]*plan{}
+	for _, operation := range doc.ast.Operations {
+		doc.plans[operation] = compile(d.prices, operation)
 	}
 	doc.valid, doc.hash = true, hashOf(doc.text)
 	d.keep(doc)

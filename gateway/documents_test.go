@@ -10,7 +10,11 @@ import (
 )
 
 func testDocuments(maxTokens, maxDepth int) *documents {
-	return newDocuments(generated.NewExecutableSchema(generated.Config{Resolvers: testRoot{}}).Schema(), maxTokens, maxDepth, true)
+	prices, err := newPrices(generated.NewExecutableSchema(generated.Config{Resolvers: testRoot{}}).Schema())
+	if err != nil {
+		panic(err)
+	}
+	return newDocuments(prices, maxTokens, maxDepth, true)
 }
 
 // take parses, validates and so keeps text.

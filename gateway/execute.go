@@ -49,8 +49,12 @@ func (g *Gateway) execute(ctx context.Context, p *prepared) (*graphql.Response, 
 type execution struct {
 	ctx       context.Context
 	running   *run
+	cost      int64
 	operation *graphql.OperationContext
 	responses graphql.ResponseHandler
+	streaming bool
+	begun     bool   // and its first response was asked for
+	end       func() // of its turn
 }
 
 // begin begins the operation of a valid document.
@@ -62,15 +66,50 @@ func (g *Gateway) begin(ctx context.Context, p *prepared) (*execution, *refusal)
 		return nil, refusedBy(errs)
 	}
 	operation.DisableIntrospection = !g.introspection
+	end, no := g.admitted(ctx, p.cost)
+	if no != nil {
+		return nil, no
+	}
+	streaming := p.operation.Operation == ast.Subscription
 	next, executing := g.executor.DispatchOperation(ctx, operation)
-	return &execution{executing, running, operation, next}, nil
+	if streaming {
+		end() // an event may be long in coming
+	}
+	return &execution{ctx: executing, running: running, cost: p.cost, operation: operation, responses: next, streaming: streaming, end: end}, nil
+}
+
+// admitted charges for an operation and waits for its turn. It ends at the latest when ctx does.
+func (g *Gateway) admitted(ctx context.Context, cost int64) (end func(), no *refusal) {
+	if no := g.charge(ctx, cost); no != nil {
+		return nil, no
+	}
+	client, _ := payerOf(ctx).Payers(ctx)
+	end, no = g.load.turn(ctx, client, cost)
+	if no != nil {
+		g.refund(ctx)
+		return nil, no
+	}
+	if cost >= dearCost {
+		context.AfterFunc(ctx, end)
+	}
+	return end, nil
 }
 
 // next returns the next response: the only one, or an event's, nil after the last. ctx
-// descends from e's.
+// descends from e's. Each event is charged for like the operation.
 func (g *Gateway) next(ctx context.Context, e *execution) (*graphql.Response, *refusal) {
+	defer e.end()
 	e.running.errors.Store(0)
 	response := e.responses(ctx)
+	if response != nil {
+		tellCost(response, e.cost)
+	}
+	if e.streaming && e.begun && response != nil {
+		if no := g.charge(ctx, e.cost); no != nil {
+			return nil, no
+		}
+	}
+	e.begun = true
 	if ctx.Err() != nil && (response == nil || len(response.Errors) > 0) {
 		return nil, g.ended(ctx, e.operation)
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/executor"
 
 	"stoa/access"
+	"stoa/rate"
 	"stoa/store/bus"
 )
 
@@ -136,10 +137,22 @@ type Options struct {
 	// out. 0 is 20; GraphiQL's introspection has 15.
 	MaxDepth int
 
-	// MaxObjects is how many objects an answer could hold by the sizes of the pages asked for,
-	// a text counting as 25. 0 is 100,000. Raising it raises the memory one request can take,
-	// by some 500 bytes each.
-	MaxObjects int
+	// MaxCost is what an operation may cost, in units of about one object in its answer. 0 is
+	// 20,000. Raising it raises the memory one request can take, by some 500 bytes each.
+	MaxCost int
+
+	// Rates are the buckets out of which clients and accounts pay for what their requests
+	// cost; a burst of theirs must be at least MaxCost. Nil for no limit.
+	Rates *rate.Leases
+
+	// MaxRequests is how many GraphQL requests may be there at once, and MaxPerClient how many
+	// of one client's, an address or a /64 of IPv6. 0 is 2,000, and 200. Further ones are told
+	// to come back.
+	MaxRequests, MaxPerClient int
+
+	// MaxDear is how many operations that cost 1,000 or more may run at once, while others
+	// wait. 0 is one less than there are processors, and at least one.
+	MaxDear int
 
 	// Redis is where replicas share the texts of automatic persisted queries, under the name
 	// of Site. Without it each replica keeps its own.
@@ -197,7 +210,10 @@ type Gateway struct {
 	uploadTimeout time.Duration
 	uploads       uploads
 	picture       func(context.Context, string) (*Picture, error)
-	maxObjects    int64
+	maxCost       int64
+	rates         *rate.Leases // nil for no limit
+	load          *load
+	prices        *prices
 	log           *slog.Logger
 	draining      atomic.Bool
 	buffers       buffers
@@ -209,7 +225,7 @@ func New(o Options) (*Gateway, error) {
 	if o.Schema == nil || o.Present == nil || o.Recover == nil {
 		return nil, errors.New("gateway: Schema, Present and Recover are needed")
 	}
-	if o.MaxFile < 0 || o.UploadTimeout < 0 || o.MaxBody < 0 || o.Timeout < 0 || o.MaxTokens < 0 || o.MaxDepth < 0 || o.MaxObjects < 0 || o.MaxConnections < 0 || o.MaxConnectionsPerAddress < 0 {
+	if o.MaxFile < 0 || o.UploadTimeout < 0 || o.MaxBody < 0 || o.Timeout < 0 || o.MaxTokens < 0 || o.MaxDepth < 0 || o.MaxCost < 0 || o.MaxRequests < 0 || o.MaxPerClient < 0 || o.MaxDear < 0 || o.MaxConnections < 0 || o.MaxConnectionsPerAddress < 0 {
 		return nil, errors.New("gateway: a limit is negative; 0 is its default")
 	}
 	if o.Log == nil {
@@ -220,6 +236,10 @@ func New(o Options) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: Origins: %w", err)
 	}
 	proxies, err := checkProxies(o.Proxies)
+	if err != nil {
+		return nil, err
+	}
+	prices, err := newPrices(o.Schema.Schema())
 	if err != nil {
 		return nil, err
 	}
@@ -243,10 +263,16 @@ func New(o Options) (*Gateway, error) {
 		maxFile:       orDefault(o.MaxFile, defaultMaxFile),
 		uploadTimeout: orDefault(o.UploadTimeout, defaultUploadTimeout),
 		picture:       o.Picture,
-		maxObjects:    int64(orDefault(o.MaxObjects, defaultMaxObjects)),
+		maxCost:       int64(orDefault(o.MaxCost, defaultMaxCost)),
+		prices:        prices,
+		rates:         o.Rates,
+		load:          newLoad(orDefault(o.MaxRequests, defaultMaxRequests), orDefault(o.MaxPerClient, defaultMaxPerClient), orDefault(o.MaxDear, defaultDear())),
 		log:           o.Log,
 	}
-	g.documents = newDocuments(o.Schema.Schema(), orDefault(o.MaxTokens, defaultMaxTokens), orDefault(o.MaxDepth, defaultMaxDepth), o.Introspection)
+	if o.Rates != nil && int64(o.Rates.Limit().Burst) < g.maxCost {
+		return nil, fmt.Errorf("gateway: what an operation may cost (%d) is more than may be spent at once (%d)", g.maxCost, o.Rates.Limit().Burst)
+	}
+	g.documents = newDocuments(prices, orDefault(o.MaxTokens, defaultMaxTokens), orDefault(o.MaxDepth, defaultMaxDepth), o.Introspection)
 	g.persisted, err = newPersisted(g.documents, newSharedTexts(o.Redis, o.Site, o.Log), o.Trusted, o.TrustedOnly)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: Trusted: %w", err)

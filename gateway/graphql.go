@@ -62,6 +62,12 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, media, no)
 		return
 	}
+	leave, no := g.load.enter(from.client.Name())
+	if no != nil {
+		g.refuse(w, r, media, no.with("Connection", "close"))
+		return
+	}
+	defer leave()
 	limit := g.timeout
 	if isMultipart(r) {
 		limit = g.uploadTimeout + uploadWork*g.timeout
@@ -78,10 +84,12 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 		Authenticate: g.authenticate,
 		Cookies:      r.Method == http.MethodPost,
 	})
+	ctx, bill := g.open(ctx, made)
 	response, no := g.answer(graphql.StartOperationTrace(ctx), w, r)
 	if cookie, ok := made.Cookie(); ok && r.Method == http.MethodPost {
 		setCookie(w.Header(), cookie)
 	}
+	bill.write(w.Header(), g.rates)
 	if no != nil {
 		g.refuse(w, r, media, no)
 		return
@@ -112,6 +120,7 @@ func (g *Gateway) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 type prepared struct {
 	document  *document
 	operation *ast.OperationDefinition
+	cost      int64
 	params    *graphql.RawParams
 }
 
@@ -144,7 +153,8 @@ func (g *Gateway) prepare(ctx context.Context, e *envelope, mayRun func(*ast.Ope
 	}
 
 	// Is there an end to what it asks for?
-	if no := weigh(operation, variables, g.maxObjects); no != nil {
+	cost := document.plans[operation].cost(g.prices, variables)
+	if no := costly(operation, cost, g.maxCost); no != nil {
 		return nil, no
 	}
 
@@ -152,7 +162,7 @@ func (g *Gateway) prepare(ctx context.Context, e *envelope, mayRun func(*ast.Ope
 	g.persisted.keep(ctx, e, document)
 
 	// Headers stay out: who asks is known to access alone.
-	return &prepared{document, operation, &graphql.RawParams{
+	return &prepared{document, operation, cost, &graphql.RawParams{
 		Query:         document.text,
 		OperationName: operation.Name,
 		Variables:     variables,

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -191,11 +192,29 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// reply is an answer as it came.
+// reply is an answer as it came, but for its cost, which every executed one has.
 type reply struct {
 	status int
 	header http.Header
 	body   string
+	cost   string // as the body has it; "" without one
+	size   int    // of the body as it came
+}
+
+var costInBody = regexp.MustCompile(`,"extensions":\{"cost":\{"requested":(\d+)\}\}\}\n$`)
+
+// newReply takes the cost out of an answer that was executed, which must have it, as must its
+// header.
+func newReply(t testing.TB, response *http.Response, body string) reply {
+	t.Helper()
+	r := reply{status: response.StatusCode, header: response.Header, body: body, size: len(body)}
+	if found := costInBody.FindStringSubmatchIndex(body); found != nil {
+		r.body, r.cost = body[:found[0]]+"}\n", body[found[2]:found[3]]
+	}
+	if executed := strings.Contains(r.body, `"data":`); executed && r.cost == "" || r.cost != "" && r.cost != response.Header.Get(costHeader) {
+		t.Errorf("the answer costs %q by its body, %q by its header: %.300s", r.cost, response.Header.Get(costHeader), body)
+	}
+	return r
 }
 
 // do sends a request with headers given as "Name: value".
@@ -222,7 +241,7 @@ func (s *site) do(t testing.TB, method, path, body string, headers ...string) re
 	if err != nil {
 		t.Fatalf("read answer: %v", err)
 	}
-	return reply{response.StatusCode, response.Header, string(read)}
+	return newReply(t, response, string(read))
 }
 
 // chunked sends a body without saying how long it is.
@@ -242,7 +261,7 @@ func (s *site) chunked(t testing.TB, body string) reply {
 	if err != nil {
 		t.Fatalf("read answer: %v", err)
 	}
-	return reply{response.StatusCode, response.Header, string(read)}
+	return newReply(t, response, string(read))
 }
 
 // post sends a document by POST.
@@ -293,5 +312,5 @@ func (r reply) unzipped(t testing.TB) string {
 	if err != nil {
 		t.Fatalf("gzip: %v", err)
 	}
-	return string(b)
+	return costInBody.ReplaceAllString(string(b), "}\n")
 }

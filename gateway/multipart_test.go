@@ -229,7 +229,7 @@ func TestUploadsAtOnceAndSlowOnes(t *testing.T) {
 		}
 		defer response.Body.Close()
 		text, _ := io.ReadAll(response.Body)
-		return reply{response.StatusCode, response.Header, string(text)}, nil
+		return reply{status: response.StatusCode, header: response.Header, body: string(text)}, nil
 	}
 	answers := make(chan reply, maxUploadsOfOne)
 	var writers []*io.PipeWriter

@@ -27,6 +27,9 @@ var allowedHeaders = []string{
 	"Baggage", "Sentry-Trace", "Traceparent", "Tracestate",
 }
 
+// exposedHeaders are what a page may read of an answer besides what all may.
+var exposedHeaders = []string{costHeader, policyHeader, rateHeader, "Retry-After"}
+
 // origins are the other origins whose pages may use the API as the visitor.
 type origins struct {
 	protection *http.CrossOriginProtection
@@ -51,6 +54,7 @@ func newOrigins(list []string) (*origins, error) {
 			AllowOriginFunc:  func(origin string) bool { return o.listed[origin] },
 			AllowedMethods:   []string{http.MethodGet, http.MethodHead, http.MethodPost},
 			AllowedHeaders:   allowedHeaders,
+			ExposedHeaders:   exposedHeaders,
 			AllowCredentials: true,
 			MaxAge:           int(preflightAge / time.Second),
 		})

@@ -149,12 +149,12 @@ func TestAPersistedQueryThatIsWrongIsRefused(t *testing.T) {
 }
 
 func TestOnlyWhatMayRunIsKept(t *testing.T) {
-	s := newSite(t, func(o *Options) { o.Introspection, o.MaxObjects = false, 5 })
+	s := newSite(t, func(o *Options) { o.Introspection, o.MaxCost = false, 40 })
 	cases := map[string]struct{ text, code string }{
 		"Unparsed":      {"{", codeParseFailed},
 		"Invalid":       {"{nothing}", codeValidationFailed},
 		"Introspection": {"{__schema{types{name}}}", codeIntrospectionDisabled},
-		"TooLarge":      {`{articles(first:50){nodes{slug}}}`, codeAnswerTooLarge},
+		"TooDear":       {`{articles(first:50){nodes{slug}}}`, codeCostTooHigh},
 		"TooDeep":       {"{" + nested(30, "a{", "b", "}") + "}", codeDocumentTooDeep},
 		"NoVariable":    {slugs, codeValidationFailed},
 		"NoOperation":   {"fragment F on Query{__typename}", codeOperationNotFound},

@@ -30,6 +30,7 @@ const (
 	codeUnsupportedMedia = "UNSUPPORTED_MEDIA_TYPE"
 	codeUnauthenticated  = string(problem.Unauthenticated) // files aren't read from just anybody
 	codeThrottled        = string(problem.Throttled)
+	codeOverloaded       = "OVERLOADED" // more is asked for than can be done now
 
 	// There is no room, for a WebSocket or for one more operation over it.
 	codeTooManyConnections = "TOO_MANY_CONNECTIONS"
@@ -40,7 +41,7 @@ const (
 	codeValidationFailed      = errcode.ValidationFailed
 	codeDocumentTooLarge      = "DOCUMENT_TOO_LARGE"
 	codeDocumentTooDeep       = "DOCUMENT_TOO_DEEP"
-	codeAnswerTooLarge        = "ANSWER_TOO_LARGE"
+	codeCostTooHigh           = "COST_TOO_HIGH"
 	codeOperationNotFound     = "OPERATION_NOT_FOUND"
 	codeIntrospectionDisabled = "INTROSPECTION_DISABLED"
 
@@ -85,7 +86,7 @@ func statusOf(code string) int {
 		return http.StatusTooManyRequests
 	case codeTimeout:
 		return http.StatusGatewayTimeout
-	case codeCancelled, codeTooManyConnections:
+	case codeCancelled, codeTooManyConnections, codeOverloaded:
 		return http.StatusServiceUnavailable
 	case codeInternal:
 		return http.StatusInternalServerError

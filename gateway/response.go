@@ -86,9 +86,21 @@ func encode(into *bytes.Buffer, response *graphql.Response) {
 	}
 	if len(response.Extensions) > 0 {
 		into.WriteString(`,"extensions":`)
-		encodeValue(into, response.Extensions)
+		encodeExtensions(into, response.Extensions)
 	}
 	into.WriteString("}\n")
+}
+
+// encodeExtensions writes extensions, of which most answers have what they cost and no other.
+func encodeExtensions(into *bytes.Buffer, extensions map[string]any) {
+	cost, ok := extensions[costExtension].(requested)
+	if !ok || len(extensions) > 1 {
+		encodeValue(into, extensions)
+		return
+	}
+	into.WriteString(`{"cost":{"requested":`)
+	into.Write(strconv.AppendInt(into.AvailableBuffer(), int64(cost), 10))
+	into.WriteString("}}")
 }
 
 // encodeData copies what the executor marshalled. It escapes what JSON wants escaped, but

@@ -406,11 +406,12 @@ func (s *socket) run(ctx context.Context, o *operation, p *prepared) {
 
 // answer begins an answer for who is at the other end: each event of a subscription is one.
 func (s *socket) answer(ctx context.Context) context.Context {
-	ctx, _ = access.Begin(graphql.StartOperationTrace(ctx), access.Request{
+	ctx, made := access.Begin(graphql.StartOperationTrace(ctx), access.Request{
 		Token:        s.caller.token,
 		Client:       s.caller.client,
 		Authenticate: s.gateway.authenticate,
 	})
+	ctx, _ = s.gateway.open(ctx, made)
 	return ctx
 }
 

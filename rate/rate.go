@@ -2,7 +2,8 @@
 // for all replicas together where they share a Redis, and for this process alone where there
 // is none or while it can't be reached.
 //
-// It may import store/bus, for the connection. Entry points: New, Limiter.Take, Limiter.TakeAll.
+// It may import store/bus, for the connection. Entry points: New, Limiter.Take, Limiter.TakeAll; NewLeases,
+// for what is taken too often to ask Redis each time.
 package rate
 
 import (
@@ -92,22 +93,52 @@ func (l *Limiter) TakeAll(ctx context.Context, charges []Charge) (wait time.Dura
 	if err := check(charges); err != nil {
 		return 0, -1, err
 	}
+	v, err := l.decide(ctx, charges)
+	return v.wait, v.which, err
+}
+
+// takeOne is Take, and says what the bucket has left.
+func (l *Limiter) takeOne(ctx context.Context, c Charge) (wait time.Duration, left int, err error) {
+	charge := [1]Charge{c}
+	if err := check(charge[:]); err != nil {
+		return 0, 0, err
+	}
+	v, err := l.decide(ctx, charge[:])
+	if err != nil {
+		return 0, 0, err
+	}
+	missing := v.full[0] - v.at
+	if v.wait > 0 { // nothing was taken
+		missing -= int64(c.Cost) * c.Limit.Per.Microseconds()
+	}
+	return v.wait, c.Limit.Burst - int((missing+c.Limit.Per.Microseconds()-1)/c.Limit.Per.Microseconds()), nil
+}
+
+// decide asks Redis, or this process when it is away.
+func (l *Limiter) decide(ctx context.Context, charges []Charge) (verdict, error) {
 	if err := ctx.Err(); err != nil {
-		return 0, -1, fmt.Errorf("take from a rate: %w", err)
+		return verdict{which: -1}, fmt.Errorf("take from a rate: %w", err)
 	}
 	if ask, until := l.ask(); ask {
-		wait, which, err := l.shared(ctx, charges)
+		v, err := l.shared(ctx, charges)
 		if err == nil {
 			l.reached(until)
-			return wait, which, nil
+			return v, nil
 		}
 		if ended := ctx.Err(); ended != nil {
-			return 0, -1, fmt.Errorf("take from a rate: %w", ended)
+			return verdict{which: -1}, fmt.Errorf("take from a rate: %w", ended)
 		}
 		l.failed(err)
 	}
-	wait, which = l.local.takeAll(l.now(), charges)
-	return wait, which, nil
+	return l.local.takeAll(l.now(), charges), nil
+}
+
+// verdict is what became of charges.
+type verdict struct {
+	wait  time.Duration
+	which int
+	at    int64   // the microsecond at which it was decided
+	full  []int64 // when each bucket would be full if all were taken
 }
 
 // Reset fills the bucket of key, such as after a sign-in that succeeded. In Redis it does so
@@ -178,7 +209,7 @@ func (l *Limiter) failed(err error) {
 // takeAll keeps in each key the microsecond at which the bucket will be full, by Redis's clock,
 // so those of the replicas don't matter. A key goes a second after its bucket is full. KEYS are
 // the buckets; ARGV, for each, Per in microseconds, Burst and cost. It answers with the wait in
-// microseconds, the number of the charge whose it is, and the time. Redis Cluster would want
+// microseconds, the number of the charge whose it is, the time, and when each bucket would be full. Redis Cluster would want
 // all keys in one slot.
 const takeAll = `
 local time = redis.call('TIME')
@@ -201,18 +232,21 @@ if wait == 0 then
 		end
 	end
 end
-return {wait, which, string.format('%.0f', now)}
+local answer = {wait, which, string.format('%.0f', now)}
+for i, at in ipairs(full) do
+	answer[3+i] = string.format('%.0f', at)
+end
+return answer
 `
 
-func (l *Limiter) shared(ctx context.Context, charges []Charge) (wait time.Duration, which int, err error) {
+func (l *Limiter) shared(ctx context.Context, charges []Charge) (verdict, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.patience)
 	defer cancel()
-	wait, which, _, err = l.run(ctx, charges)
-	return wait, which, err
+	return l.run(ctx, charges)
 }
 
-// run also returns at which microsecond Redis decided.
-func (l *Limiter) run(ctx context.Context, charges []Charge) (wait time.Duration, which int, at int64, err error) {
+// run has Redis decide.
+func (l *Limiter) run(ctx context.Context, charges []Charge) (verdict, error) {
 	keys, args := make([]string, len(charges)), make([]any, 0, 3*len(charges))
 	for i, c := range charges {
 		keys[i] = l.prefix + c.Key
@@ -220,10 +254,10 @@ func (l *Limiter) run(ctx context.Context, charges []Charge) (wait time.Duration
 	}
 	answer, err := l.script.Run(ctx, l.redis.Client, keys, args...).Int64Slice()
 	if err != nil {
-		return 0, -1, 0, fmt.Errorf("take from a rate in Redis: %w", err)
+		return verdict{which: -1}, fmt.Errorf("take from a rate in Redis: %w", err)
 	}
-	if len(answer) != 3 {
-		return 0, -1, 0, fmt.Errorf("take from a rate in Redis: %d numbers came back, not 3", len(answer))
+	if len(answer) != 3+len(charges) {
+		return verdict{which: -1}, fmt.Errorf("take from a rate in Redis: %d numbers came back, not %d", len(answer), 3+len(charges))
 	}
-	return time.Duration(answer[0]) * time.Microsecond, int(answer[1]) - 1, answer[2], nil
+	return verdict{time.Duration(answer[0]) * time.Microsecond, int(answer[1]) - 1, answer[2], answer[3:]}, nil
 }

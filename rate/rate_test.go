@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -206,12 +207,12 @@ func TestProcessAndRedisAgreeOverTime(t *testing.T) {
 }
 
 func agree(t *rapid.T, l *Limiter, charges []Charge) {
-	wait, which, at, err := l.run(context.Background(), charges)
+	shared, err := l.run(context.Background(), charges)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w, i := l.local.takeAll(at, charges); w != wait || i != which {
-		t.Fatalf("%v at %d: %v, %d in Redis, %v, %d in the process", charges, at, wait, which, w, i)
+	if local := l.local.takeAll(shared.at, charges); local.wait != shared.wait || local.which != shared.which || !slices.Equal(local.full, shared.full) {
+		t.Fatalf("%v: %+v in Redis, %+v in the process", charges, shared, local)
 	}
 }
 
@@ -321,7 +322,7 @@ func TestMadeUpKeysDoNotForgetAnEmptyBucket(t *testing.T) {
 		// Of a slower limit, so that they are full later than mine.
 		table.takeAll(1, []Charge{{fmt.Sprint("made up ", i), Limit{Burst: 10, Per: time.Hour}, 1}})
 	}
-	if wait, _ := table.takeAll(1, []Charge{{"mine", limit, 1}}); wait == 0 {
+	if table.takeAll(1, []Charge{{"mine", limit, 1}}).wait == 0 {
 		t.Error("50,000 made-up keys have emptied a table of 1,000 of the bucket that they were made up for")
 	}
 	if n := len(table.buckets); n != most {

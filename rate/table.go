@@ -44,10 +44,10 @@ func newTable(most int) *table {
 }
 
 // takeAll is the script of the same name.
-func (t *table) takeAll(now int64, charges []Charge) (wait time.Duration, which int) {
+func (t *table) takeAll(now int64, charges []Charge) verdict {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	which = -1
+	v := verdict{which: -1, at: now, full: make([]int64, len(charges))}
 	for _, commit := range [2]bool{false, true} {
 		for i, c := range charges {
 			key := maphash.String(t.seed, c.Key)
@@ -58,9 +58,10 @@ func (t *table) takeAll(now int64, charges []Charge) (wait time.Duration, which 
 				b.full = min(max(old.full, now), now+b.span)
 			}
 			b.full += per * int64(c.Cost)
-			if late := time.Duration(b.full-now-b.span) * time.Microsecond; late > wait {
-				wait, which = late, i
+			if late := time.Duration(b.full-now-b.span) * time.Microsecond; late > v.wait {
+				v.wait, v.which = late, i
 			}
+			v.full[i] = b.full
 			if commit && b.full > now {
 				if !known && len(t.buckets) >= t.max {
 					t.forget(now)
@@ -68,11 +69,11 @@ func (t *table) takeAll(now int64, charges []Charge) (wait time.Duration, which 
 				t.buckets[key] = b
 			}
 		}
-		if wait > 0 {
+		if v.wait > 0 {
 			break
 		}
 	}
-	return wait, which
+	return v
 }
 
 // forget makes room for one.

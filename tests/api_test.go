@@ -47,6 +47,7 @@ import (
 //	# times: 5                     it is sent so often; the answer is the last one
 //	# mail: verify ada@example.org this mail comes of it
 //	# file: wide.png               the variable $file is this one of the files below
+//	# cost                         the answer is shown with what it cost, as every answer has it
 //
 // Each file begins with the same blog and the same people: publish and cast make them. Each
 // exchange comes from an address of its own, so that none is throttled for another.
@@ -71,6 +72,7 @@ const (
 	times     = "# times:"
 	mail      = "# mail:"
 	file      = "# file:"
+	costs     = "# cost"
 	lineWidth = 100 // of an answer, in characters
 )
 
@@ -91,7 +93,7 @@ func TestAPIFilesAreAnswered(t *testing.T) {
 			for i, e := range exchanges {
 				from := fmt.Sprintf("198.51.100.%d", i+101) // none begins another
 				called.call(from, "address")
-				got := called.answer(t, ask(t, s, people, from, called.request(t, s, e.request)))
+				got := called.answer(t, ask(t, s, people, from, called.request(t, s, e.request)), strings.Contains(e.request, costs+"\n"))
 				if os.Getenv("UPDATE") != "" {
 					exchanges[i].answer = got
 					continue
@@ -439,7 +441,9 @@ var kinds = map[id.Kind]string{
 var waiting = regexp.MustCompile(`try again in \S+`)
 
 // answer puts names in the place of ids and cursors, and gives names to new cursors.
-func (n *names) answer(t *testing.T, a stoatest.Answer) string {
+// What the answer cost, which must be there where something was executed, is left out unless
+// it is to be shown.
+func (n *names) answer(t *testing.T, a stoatest.Answer, showCost bool) string {
 	t.Helper()
 	decoder := json.NewDecoder(bytes.NewReader(a.Raw))
 	decoder.UseNumber()
@@ -465,6 +469,11 @@ func (n *names) answer(t *testing.T, a stoatest.Answer) string {
 		t.Fatalf("something follows the answer: %s", a.Raw)
 	}
 	sortErrors(v)
+	if rest, ok := withoutCost(v.(object)); ok != (a.Data != nil) {
+		t.Errorf("has a cost: %t, has data: %t: %s", ok, a.Data != nil, a.Raw)
+	} else if !showCost {
+		v = rest
+	}
 	return layOut(v, "")
 }
 
@@ -476,6 +485,22 @@ func sortErrors(answer any) {
 			slices.SortFunc(list, func(a, b any) int { return strings.Compare(pathOf(a), pathOf(b)) })
 		}
 	}
+}
+
+// withoutCost takes the cost off an answer, which is all that its extensions have; ok is false
+// where there is none.
+func withoutCost(answer object) (rest object, ok bool) {
+	for i, m := range answer {
+		if extensions, is := m.value.(object); is && m.key == "extensions" && len(extensions) == 1 && extensions[0].key == "cost" {
+			cost, is := extensions[0].value.(object)
+			if !is || len(cost) != 1 || cost[0].key != "requested" {
+				return answer, false
+			}
+			_, is = cost[0].value.(json.Number)
+			return slices.Concat(answer[:i], answer[i+1:]), is
+		}
+	}
+	return answer, false
 }
 
 func pathOf(err any) string {
@@ -639,8 +664,8 @@ func publish(t *testing.T, s *stoatest.Stoa) *names {
 
 	const comment = "id authorName"
 	var found any
-	s.Data(t, &found, `{ articles { nodes { comments { nodes { `+comment+`
-		replies { nodes { `+comment+` replies(first: 5) { nodes { `+comment+` } } } } } } } } }`, nil)
+	s.Data(t, &found, `{ articles(first: 10) { nodes { comments(first: 10) { nodes { `+comment+`
+		replies(first: 10) { nodes { `+comment+` replies(first: 5) { nodes { `+comment+` } } } } } } } } }`, nil)
 	eachObject(found, func(o map[string]any) {
 		if name, ok := o["authorName"].(string); ok {
 			known.call(o["id"].(string), "comment "+name)

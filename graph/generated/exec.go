@@ -3110,10 +3110,10 @@ scalar DateTime
 scalar URL
 
 "Sanitised HTML: it can be put into a page as it is. It holds no script, no event handler and no style."
-scalar HTML
+scalar HTML @cost(weight: "25")
 
 "Markdown as its author wrote it (CommonMark with tables, strikethrough, task lists and footnotes)."
-scalar Markdown
+scalar Markdown @cost(weight: "25")
 
 "A file, sent by a multipart request (github.com/jaydenseric/graphql-multipart-request-spec) with a header such as ` + "`" + `Apollo-Require-Preflight: 1` + "`" + `: null in the variables, which its map fills. At most 20 MiB."
 scalar Upload
@@ -3158,6 +3158,25 @@ Who may use a field: those who have signed in and whose role includes ` + "`" + 
 """
 directive @auth("The role it takes." requires: Role!) on FIELD_DEFINITION
 
+"""
+What a field costs, by the GraphQL Cost Directives (ibm.github.io/graphql-specs): about how many objects it
+takes to answer it. Without it an object costs 1, a scalar nothing and a field of ` + "`" + `Mutation` + "`" + ` 10. A field's
+comes before that of its type. What a request costs is in ` + "`" + `extensions.cost` + "`" + ` of its answer.
+"""
+directive @cost("A whole number." weight: String!) on ARGUMENT_DEFINITION | ENUM | FIELD_DEFINITION | INPUT_FIELD_DEFINITION | OBJECT | SCALAR
+
+"How many elements a list has, for what it costs; no more than 100 are counted, as many as a page has at most."
+directive @listSize(
+  "How many there are when no argument says so."
+  assumedSize: Int
+  "The arguments that say how many: a number, or a list that is as long. Where several do, the largest counts."
+  slicingArguments: [String!]
+  "The fields below that have this size, such as those of a connection; the field itself when left out."
+  sizedFields: [String!]
+  "Whether exactly one of the arguments must be given."
+  requireOneSlicingArgument: Boolean = true
+) on FIELD_DEFINITION
+
 "Why something that was asked for wasn't done: what the caller can put right."
 interface UserError {
   "What is wrong and what would be right, in English, for people."
@@ -3196,7 +3215,7 @@ type Query {
   "Whatever has this id; null when there is no such thing or the viewer may not see it. Example: ` + "`" + `node(id: \"art_…\") { ... on Article { title } }` + "`" + `."
   node("The id of the thing." id: ID!): Node
   "The things with these ids, in the order asked, null where there is none; at most 100."
-  nodes("The ids of the things, at most 100." ids: [ID!]!): [Node]!
+  nodes("The ids of the things, at most 100." ids: [ID!]!): [Node]! @listSize(assumedSize: 100, slicingArguments: ["ids"], requireOneSlicingArgument: false)
 }
 
 """
@@ -3226,7 +3245,7 @@ extend type Query {
     where: ArticleWhere
     "In which order; newest first when left out."
     orderBy: ArticleOrder
-  ): ArticleConnection!
+  ): ArticleConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
 }
 
 "Which articles: those that meet every condition given."
@@ -3242,7 +3261,7 @@ input ArticleWhere {
   "Is one of these, at most 100."
   ids: [ID!]
   "Has these words, as ` + "`" + `search` + "`" + ` finds them. The list is in the order of ` + "`" + `orderBy` + "`" + ` still, not the best first. Example: ` + "`" + `\"painted porch\"` + "`" + `."
-  query: String
+  query: String @cost(weight: "10")
 }
 
 "The order of a list of articles; those that are equal are in the order of their ids."
@@ -3278,11 +3297,11 @@ type Article implements Node {
   "The text rendered and sanitised; headings carry the anchors of ` + "`" + `tableOfContents` + "`" + `."
   bodyHtml: HTML!
   "The first words of the text, without markup, with an ellipsis where it was cut."
-  excerpt("How many words, 1 to 100." words: Int! = 40): String!
+  excerpt("How many words, 1 to 100." words: Int! = 40): String! @cost(weight: "1")
   "How long reading takes, in whole minutes, at least 1."
   readingMinutes: Int!
   "Its headings, in the order of the text; empty when it has none."
-  tableOfContents: [Heading!]!
+  tableOfContents: [Heading!]! @listSize(assumedSize: 10)
   "Who may see it."
   status: ArticleStatus!
   "Goes up with every change: for ` + "`" + `expectedVersion` + "`" + `."
@@ -3296,9 +3315,9 @@ type Article implements Node {
   "Who wrote it; the first where there are several, null when nobody is named."
   author: Author
   "All who wrote it, in the order of the byline."
-  authors: [Author!]!
+  authors: [Author!]! @listSize(assumedSize: 5)
   "Its tags, in the order its author gave them."
-  tags: [Tag!]!
+  tags: [Tag!]! @listSize(assumedSize: 5)
   "The picture that goes with it; null when it has none."
   cover: Image
   "What readers said about it: the comments that answer the article itself, oldest first."
@@ -3311,11 +3330,11 @@ type Article implements Node {
     last: Int
     "Only what precedes this cursor."
     before: String
-  ): CommentConnection!
+  ): CommentConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
   "How many comments its threads show, replies included, and those that keep their place after they have been deleted."
-  commentCount: Int!
+  commentCount: Int! @cost(weight: "1")
   "Other articles on the same matters, the closest first."
-  related("How many, 1 to 10." first: Int! = 3): [Article!]!
+  related("How many, 1 to 10." first: Int! = 3): [Article!]! @listSize(slicingArguments: ["first"], requireOneSlicingArgument: false)
   "The article published after it; null for the newest."
   next: Article
   "The article published before it; null for the oldest."
@@ -3330,7 +3349,7 @@ type Article implements Node {
     last: Int
     "Only what precedes this cursor."
     before: String
-  ): RevisionConnection
+  ): RevisionConnection @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
 }
 
 "Who may see an article."
@@ -3390,7 +3409,7 @@ extend type Query {
     last: Int
     "Only what precedes this cursor."
     before: String
-  ): AuthorConnection!
+  ): AuthorConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
 }
 
 "Somebody who writes."
@@ -3406,7 +3425,7 @@ type Author implements Node {
   "The author's own page; null when there is none."
   url: URL
   "How many articles the author has published, alone or with others."
-  articleCount: Int!
+  articleCount: Int! @cost(weight: "1")
   "What the author has published, newest first."
   articles(
     "How many from the start, 1 to 100; 20 when neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
@@ -3417,7 +3436,7 @@ type Author implements Node {
     last: Int
     "Only what precedes this cursor."
     before: String
-  ): ArticleConnection!
+  ): ArticleConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
 }
 
 "A page of a list of authors."
@@ -3455,7 +3474,7 @@ extend type Query {
     last: Int
     "Only what precedes this cursor."
     before: String
-  ): TagConnection!
+  ): TagConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
 }
 
 "What an article is about."
@@ -3469,7 +3488,7 @@ type Tag implements Node {
   "What belongs under it, as plain text; empty when nothing was written."
   description: String!
   "How many published articles have it."
-  articleCount: Int!
+  articleCount: Int! @cost(weight: "1")
   "The published articles that have it, newest first."
   articles(
     "How many from the start, 1 to 100; 20 when neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
@@ -3480,7 +3499,7 @@ type Tag implements Node {
     last: Int
     "Only what precedes this cursor."
     before: String
-  ): ArticleConnection!
+  ): ArticleConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
 }
 
 "A page of a list of tags."
@@ -3507,7 +3526,7 @@ type TagEdge {
 
 extend type Query {
   "What has become of one revision in another of the same article; null where either isn't there for the viewer."
-  revisionDiff("The id of the one that came first." from: ID!, "The id of the other." to: ID!): RevisionDiff
+  revisionDiff("The id of the one that came first." from: ID!, "The id of the other." to: ID!): RevisionDiff @cost(weight: "50")
   "The article that a link of ` + "`" + `articlePreviewCreate` + "`" + ` shows, published or not; null when the link is too old or was never made."
   preview("What the link carries." token: String!): Article
 }
@@ -3556,7 +3575,7 @@ extend type Viewer {
     last: Int
     "Only what precedes this cursor."
     before: String
-  ): ArticleConnection!
+  ): ArticleConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
   "Everybody's drafts and scheduled articles, the last changed first, for editors."
   queue(
     "Which ones: ` + "`" + `DRAFT` + "`" + `, ` + "`" + `SCHEDULED` + "`" + ` or both."
@@ -3569,7 +3588,7 @@ extend type Viewer {
     last: Int
     "Only what precedes this cursor."
     before: String
-  ): ArticleConnection @auth(requires: EDITOR)
+  ): ArticleConnection @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false) @auth(requires: EDITOR)
   "What can be restored, the last deleted first: the viewer's own articles, for editors everybody's."
   deletedArticles(
     "How many from the start, 1 to 100; 20 when neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
@@ -3580,7 +3599,7 @@ extend type Viewer {
     last: Int
     "Only what precedes this cursor."
     before: String
-  ): ArticleConnection!
+  ): ArticleConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
 }
 
 "What an article said at one of its versions. Seen by those who may change the article."
@@ -4033,7 +4052,7 @@ extend type Viewer {
     last: Int
     "Only what precedes this cursor."
     before: String
-  ): SubmissionConnection!
+  ): SubmissionConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
   "What readers have written, the newest first, for editors to look through."
   commentQueue(
     "How many from the start, 1 to 100; 20 when neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
@@ -4046,7 +4065,7 @@ extend type Viewer {
     before: String
     "Which comments, by what has become of them; those that wait when left out."
     status: [CommentStatus!]! = [PENDING]
-  ): SubmissionConnection! @auth(requires: EDITOR)
+  ): SubmissionConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false) @auth(requires: EDITOR)
 }
 
 "What a reader said about an article, or in answer to another reader."
@@ -4062,7 +4081,7 @@ type Comment implements Node {
   "The name of who wrote it, as it was then; empty when that account, or the comment, has been deleted."
   authorName: String!
   "What the reader said, rendered and sanitised: paragraphs, emphasis, links, code, quotes and lists; empty when it has been deleted."
-  bodyHtml: HTML!
+  bodyHtml: HTML! @cost(weight: "5")
   "Whether it has been deleted: its place stays while comments that answer it are shown."
   isDeleted: Boolean!
   "When it was written."
@@ -4070,7 +4089,7 @@ type Comment implements Node {
   "When its words were last changed; null when they never were."
   editedAt: DateTime
   "How many comments answer it directly, those that keep their place after they have been deleted included."
-  replyCount: Int!
+  replyCount: Int! @cost(weight: "1")
   "The comments that answer it directly, oldest first."
   replies(
     "How many from the start, 1 to 100; 20 when neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
@@ -4081,7 +4100,7 @@ type Comment implements Node {
     last: Int
     "Only what precedes this cursor."
     before: String
-  ): CommentConnection!
+  ): CommentConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
 }
 
 "A page of a list of comments."
@@ -4129,9 +4148,9 @@ type Submission {
   "The name of who wrote it, as it was then; empty when that account, or the comment, has been deleted."
   authorName: String!
   "What was said, as it was written; empty when it has been deleted, or came from elsewhere."
-  bodyMarkdown: Markdown!
+  bodyMarkdown: Markdown! @cost(weight: "5")
   "What was said, rendered and sanitised; empty when it has been deleted."
-  bodyHtml: HTML!
+  bodyHtml: HTML! @cost(weight: "5")
   "What has become of it."
   status: CommentStatus!
   "When it was written."
@@ -4291,7 +4310,7 @@ extend type Query {
     first: Int
     "Only what follows this cursor, which belongs to the same ` + "`" + `query` + "`" + ` and ` + "`" + `types` + "`" + `."
     after: String
-  ): SearchConnection!
+  ): SearchConnection! @cost(weight: "10") @listSize(assumedSize: 20, slicingArguments: ["first"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
 }
 
 "The kinds of things that can be found."
@@ -4326,9 +4345,9 @@ type SearchEdge {
   "Marks its place in the list, for ` + "`" + `after:` + "`" + `."
   cursor: String!
   "Its title or name, with what was found in ` + "`" + `<mark>` + "`" + ` elements; no other element is in it. Example: ` + "`" + `The <mark>painted</mark> <mark>porch</mark>` + "`" + `."
-  titleHtml: HTML!
+  titleHtml: HTML! @cost(weight: "2")
   "The piece of its text, some 240 characters, that has the most of the words, with what was found in ` + "`" + `<mark>` + "`" + ` elements, and an ellipsis where the text goes on; of its summary, or its beginning, where the text has none of them."
-  snippetHtml: HTML!
+  snippetHtml: HTML! @cost(weight: "2")
 }
 
 # ── Accounts ──────────────────────────────────────────────
@@ -4348,30 +4367,30 @@ extend type Query {
     before: String
     "Which accounts; all when left out."
     where: AccountWhere
-  ): AccountConnection! @auth(requires: ADMIN)
+  ): AccountConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false) @auth(requires: ADMIN)
 }
 
 extend type Mutation {
   "Sends a mail to the address. Where it has no account yet, the mail brings the code for ` + "`" + `accountVerify` + "`" + `; where it has one, the mail says so. The answer is the same."
-  accountRegister("Who registers." input: AccountRegisterInput!): AccountRegisterPayload!
+  accountRegister("Who registers." input: AccountRegisterInput!): AccountRegisterPayload! @cost(weight: "50")
   "Makes the account that was registered. Takes the code of the mail, within 24 hours. Then ` + "`" + `sessionCreate` + "`" + ` signs in."
-  accountVerify("The code of the mail." input: AccountVerifyInput!): AccountVerifyPayload!
+  accountVerify("The code of the mail." input: AccountVerifyInput!): AccountVerifyPayload! @cost(weight: "50")
   "Changes the viewer's account."
   accountUpdate("What is to change." input: AccountUpdateInput!): AccountUpdatePayload! @auth(requires: CUSTOMER)
   "Deletes the viewer's account for good and ends its sessions. What was written under it stays, without the name."
-  accountDelete("The password, once more." input: AccountDeleteInput!): AccountDeletePayload! @auth(requires: CUSTOMER)
+  accountDelete("The password, once more." input: AccountDeleteInput!): AccountDeletePayload! @cost(weight: "50") @auth(requires: CUSTOMER)
   "Gives an account a role and, where that changes it, ends its sessions. Nobody can change their own."
   accountRoleSet("Who gets which role." input: AccountRoleSetInput!): AccountRoleSetPayload! @auth(requires: ADMIN)
   "Sends a mail to the new address. Where that has no account, the mail brings the code for ` + "`" + `emailChangeConfirm` + "`" + `; where it has one, the mail says so. The answer is the same."
-  emailChangeRequest("The new address." input: EmailChangeRequestInput!): EmailChangeRequestPayload! @auth(requires: CUSTOMER)
+  emailChangeRequest("The new address." input: EmailChangeRequestInput!): EmailChangeRequestPayload! @cost(weight: "50") @auth(requires: CUSTOMER)
   "Gives the viewer's account the address that the code was sent to, and tells the old address. Takes the code of the mail, within an hour."
   emailChangeConfirm("The code of the mail." input: EmailChangeConfirmInput!): EmailChangeConfirmPayload! @auth(requires: CUSTOMER)
   "Changes the viewer's password. All sessions of the account end; the viewer's goes on under a new token, in the cookie where the old one was in a cookie."
-  passwordChange("The old and the new password." input: PasswordChangeInput!): PasswordChangePayload! @auth(requires: CUSTOMER)
+  passwordChange("The old and the new password." input: PasswordChangeInput!): PasswordChangePayload! @cost(weight: "50") @auth(requires: CUSTOMER)
   "Sends a mail to the address. Where it has an account, the mail brings the code for ` + "`" + `passwordReset` + "`" + `; where it has none, the mail says so. The answer is the same."
   passwordResetRequest("Whose password." input: PasswordResetRequestInput!): PasswordResetRequestPayload!
   "Sets the password of the account that the code was sent for, and ends all its sessions. Takes the code of the mail, within an hour. Then ` + "`" + `sessionCreate` + "`" + ` signs in."
-  passwordReset("The code of the mail and the new password." input: PasswordResetInput!): PasswordResetPayload!
+  passwordReset("The code of the mail and the new password." input: PasswordResetInput!): PasswordResetPayload! @cost(weight: "50")
 }
 
 "What an account may do."
@@ -4621,7 +4640,7 @@ extend type Query {
 
 extend type Mutation {
   "Signs in. The answer, and how long it takes, is the same whether or not the address has an account."
-  sessionCreate("Who signs in, and how the token is to be kept." input: SessionCreateInput!): SessionCreatePayload!
+  sessionCreate("Who signs in, and how the token is to be kept." input: SessionCreateInput!): SessionCreatePayload! @cost(weight: "50")
   "Ends a session of the viewer's, everywhere within a second."
   sessionRevoke("Which one." input: SessionRevokeInput!): SessionRevokePayload! @auth(requires: CUSTOMER)
   "Ends all sessions of the viewer's but the one that asks, everywhere within a second."
@@ -4644,7 +4663,7 @@ type Viewer {
     last: Int
     "Only what precedes this cursor."
     before: String
-  ): SessionConnection!
+  ): SessionConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
 }
 
 "A device that has signed in. Seen by its owner."
@@ -4739,7 +4758,7 @@ type SessionsRevokeOthersPayload {
 
 extend type Mutation {
   "Takes in a picture, and makes it fit for pages: upright, without metadata, in the widths that phones and desktops want. A picture that is there already isn't kept twice."
-  imageUpload("The picture." input: ImageUploadInput!): ImageUploadPayload! @auth(requires: AUTHOR)
+  imageUpload("The picture." input: ImageUploadInput!): ImageUploadPayload! @cost(weight: "200") @auth(requires: AUTHOR)
 }
 
 "A picture that is to be taken in."

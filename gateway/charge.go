@@ -1,0 +1,161 @@
+package gateway
+
+// What an answer costs is charged to the client that it came from and to the account that asks
+// (Gateway.charge), after everything that could refuse it for nothing and before it is
+// executed, and told in the answer's headers (bill.write). Whoever has spent too much waits.
+//
+// That tells nobody who asks: the answer stays as public as it was.
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"stoa/access"
+	"stoa/rate"
+)
+
+const (
+	// costHeader says what the answer cost; the same is in its extensions.
+	costHeader = "Stoa-Cost"
+
+	// The state of rates, by draft-ietf-httpapi-ratelimit-headers-10, in units of cost.
+	policyHeader = "RateLimit-Policy"
+	rateHeader   = "RateLimit"
+)
+
+// bill is what one request is charged, and to whom.
+type bill struct {
+	payer  *access.Answer
+	cost   int64
+	billed bool
+	client *rate.State // nil where nothing was charged
+	owner  *rate.State // the account's
+}
+
+type billKey struct{}
+
+// open begins the bill of an answer: everything that it executes under the context is on it.
+func (g *Gateway) open(ctx context.Context, payer *access.Answer) (context.Context, *bill) {
+	b := &bill{payer: payer}
+	return context.WithValue(ctx, billKey{}, b), b
+}
+
+// payerOf is who is charged under ctx, which open has returned.
+func payerOf(ctx context.Context) *access.Answer { return ctx.Value(billKey{}).(*bill).payer }
+
+// charge takes cost out of the buckets of who asks, or refuses and takes nothing. What is
+// executed without a bill is our fault.
+func (g *Gateway) charge(ctx context.Context, cost int64) *refusal {
+	b, ok := ctx.Value(billKey{}).(*bill)
+	if !ok {
+		return &refusal{code: codeInternal, errors: presented(g.presentError(ctx, errNoBill))}
+	}
+	b.cost, b.billed = cost, true
+	if g.rates == nil {
+		return nil
+	}
+	client, account := b.payer.Payers(ctx)
+	units := int(min(cost, int64(g.rates.Limit().Burst)))
+	state, no := g.take(ctx, "cost/client/"+client, units)
+	b.client = state
+	if no != nil {
+		return no
+	}
+	owner := account()
+	if owner == "" {
+		return nil
+	}
+	b.owner, no = g.take(ctx, "cost/account/"+string(owner), units)
+	if no != nil {
+		g.rates.Return("cost/client/"+client, units)
+	}
+	return no
+}
+
+// refund gives back what charge has taken for what wasn't executed.
+func (g *Gateway) refund(ctx context.Context) {
+	b, ok := ctx.Value(billKey{}).(*bill)
+	if !ok || g.rates == nil {
+		return
+	}
+	client, account := b.payer.Payers(ctx)
+	units := int(min(b.cost, int64(g.rates.Limit().Burst)))
+	g.rates.Return("cost/client/"+client, units)
+	if b.owner != nil {
+		g.rates.Return("cost/account/"+string(account()), units)
+	}
+}
+
+var errNoBill = fmt.Errorf("an operation is executed that nobody is charged for")
+
+func (g *Gateway) take(ctx context.Context, key string, units int) (*rate.State, *refusal) {
+	state, err := g.rates.Take(ctx, key, units)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, refusef(codeCancelled, "the request was cancelled before its answer was there")
+	case err != nil:
+		return nil, &refusal{code: codeInternal, errors: presented(g.presentError(ctx, err))}
+	case state.Wait > 0:
+		return &state, tooOften(state.Wait)
+	}
+	return &state, nil
+}
+
+// tooOften refuses what would be right after wait.
+func tooOften(wait time.Duration) *refusal {
+	seconds := inSeconds(wait)
+	no := refusef(codeThrottled, "this comes too often or costs too much at once: try again in %d s", seconds).with("Retry-After", strconv.Itoa(seconds))
+	no.errors[0].Extensions["retryAfter"] = seconds
+	return no
+}
+
+// inSeconds is d in whole seconds, at least one: no client waits for less.
+func inSeconds(d time.Duration) int { return max(int(math.Ceil(d.Seconds())), 1) }
+
+// write tells in the headers what was charged, and what is left.
+func (b *bill) write(h http.Header, rates *rate.Leases) {
+	if !b.billed {
+		return
+	}
+	h[costHeader] = []string{strconv.FormatInt(b.cost, 10)}
+	if b.client == nil {
+		return
+	}
+	limit := rates.Limit()
+	policy := ";q=" + strconv.Itoa(limit.Burst) + ";w=" + strconv.Itoa(inSeconds(time.Duration(limit.Burst)*limit.Per))
+	policies, states := `"client"`+policy, `"client"`+stateOf(b.client)
+	if b.owner != nil {
+		policies, states = policies+`, "account"`+policy, states+`, "account"`+stateOf(b.owner)
+	}
+	h[http.CanonicalHeaderKey(policyHeader)] = []string{policies}
+	h[http.CanonicalHeaderKey(rateHeader)] = []string{states}
+}
+
+func stateOf(s *rate.State) string {
+	return ";r=" + strconv.Itoa(max(s.Left, 0)) + ";t=" + strconv.Itoa(int(math.Ceil(s.Full.Seconds())))
+}
+
+// requested is what an answer's extensions say of its cost: the same for the same document and
+// variables, whoever asks.
+type requested int64
+
+const costExtension = "cost"
+
+// MarshalJSON is json.Marshaler's.
+func (r requested) MarshalJSON() ([]byte, error) {
+	return append(strconv.AppendInt([]byte(`{"requested":`), int64(r), 10), '}'), nil
+}
+
+// tellCost adds to the response what it cost.
+func tellCost(response *graphql.Response, cost int64) {
+	if response.Extensions == nil {
+		response.Extensions = map[string]any{}
+	}
+	response.Extensions[costExtension] = requested(cost)
+}
