@@ -151,7 +151,11 @@ func (i *Importing) article(in Import, before *store.Article, rendered markdown.
 		copied := *before
 		a = &copied
 	} else {
-		a.ID = id.At(id.Article, in.PublishedAt)
+		at := in.PublishedAt
+		if at.IsZero() {
+			at = i.now
+		}
+		a.ID = id.At(id.Article, at)
 	}
 	a.Source, a.Digest = in.Source, in.Digest
 	a.Title, a.TitleKey, a.Summary = in.Title, store.SortKey(in.Title), in.Summary
@@ -160,6 +164,9 @@ func (i *Importing) article(in Import, before *store.Article, rendered markdown.
 	a.PublishedAt, a.UpdatedAt = in.PublishedAt.Truncate(time.Millisecond), in.UpdatedAt.Truncate(time.Millisecond)
 	if a.UpdatedAt.Before(a.PublishedAt) {
 		a.UpdatedAt = a.PublishedAt
+	}
+	if a.UpdatedAt.IsZero() { // a draft of which nothing is said
+		a.UpdatedAt = i.now.UTC().Truncate(time.Millisecond)
 	}
 	switch {
 	case !a.DeletedAt.IsZero(): // what was deleted here isn't brought back by an import

@@ -234,6 +234,13 @@ func (b *Blog) applyAuthor(ctx context.Context, a *store.Author, in AuthorUpdate
 		if in.AccountID.Kind() != id.Account {
 			return problem.New(problem.Invalid, "accountId takes the id of an account").At("accountId")
 		}
+		there, err := b.store.HasAccount(ctx, *in.AccountID)
+		if err != nil {
+			return err
+		}
+		if !there {
+			return problem.New(problem.NotFound, "there is no account with the id %s", *in.AccountID).At("accountId")
+		}
 		pages, err := b.store.AuthorsOf(ctx, *in.AccountID)
 		if err != nil {
 			return err

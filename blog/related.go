@@ -15,10 +15,10 @@ import (
 const keepRelated = 12
 
 // relate says again which articles are related to those in touched, to those that nothing
-// is related to yet, and to those that share a tag or an author with one of either, or have
-// one that is in touched itself.
+// is related to yet or something that isn't public any more, and to those that share a tag or
+// an author with one of these, or have one that is in touched itself.
 //
-// What has no relations yet gets them last: until then, who comes after an import that was
+// What has no relations yet gets them last: until then, who comes after a process that was
 // killed sees what it left to do.
 //
 // Two articles are as close as the tags that they share are rare, each counting the
@@ -41,8 +41,13 @@ func (b *Blog) relate(ctx context.Context, touched map[id.ID]bool) error {
 			near[parent] = true
 		}
 	}
+	public := make(map[id.ID]bool, len(all))
 	for _, a := range all {
-		if touched[a.ID] || len(a.RelatedIDs) == 0 {
+		public[a.ID] = true
+	}
+	hidden := func(i id.ID) bool { return !public[i] }
+	for _, a := range all {
+		if touched[a.ID] || len(a.RelatedIDs) == 0 || slices.ContainsFunc(a.RelatedIDs, hidden) {
 			for _, parent := range slices.Concat(a.TagIDs, a.AuthorIDs) {
 				near[parent] = true
 			}

@@ -22,11 +22,14 @@ const (
 	mergesEvery = time.Minute
 	// purgeEvery is how often it looks for what was deleted too long ago to be restored.
 	purgeEvery = time.Hour
+	// remainsEvery is how often it looks for what processes that died have left half done and
+	// nobody has noted: it reads the relations of all articles, and who has commented.
+	remainsEvery = time.Hour
 )
 
 // Run does what nobody waits for, until ctx ends: it publishes scheduled articles when they
-// are due, relates articles to each other, finishes merges, and deletes for good. Every
-// replica does so; a compare-and-set lets one of them win.
+// are due, relates articles to each other, finishes what others left half done, and deletes
+// for good. Every replica does so; a compare-and-set lets one of them win.
 func (b *Blog) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	all.Go(func() {
@@ -36,6 +39,9 @@ func (b *Blog) Run(ctx context.Context) {
 		})
 	})
 	all.Go(func() { b.every(ctx, lookEvery, "articles can't be related for now", b.relateTouched) })
+	all.Go(func() {
+		b.every(ctx, remainsEvery, "what was left half done can't be finished for now", b.FinishRemains)
+	})
 	all.Go(func() { b.every(ctx, mergesEvery, "merges can't be finished for now", b.FinishMerges) })
 	all.Go(func() {
 		b.every(ctx, purgeEvery, "deleted articles can't be deleted for good for now", func(ctx context.Context) error {
@@ -85,8 +91,20 @@ func (b *Blog) touch(states ...*store.Article) {
 	}
 }
 
+// FinishRemains does what processes that died have left undone: it relates articles, and makes
+// nobody's what accounts have written that have gone.
+func (b *Blog) FinishRemains(ctx context.Context) error {
+	err := b.relate(ctx, nil)
+	gone, forgetErr := b.store.ForgetGone(ctx)
+	if gone > 0 {
+		b.log.Info("forgot the names of deleted accounts on comments", "accounts", gone)
+	}
+	return errors.Join(err, forgetErr)
+}
+
 // relateTouched relates what was touched since it was last called. What it can't do is left
-// for the next call; what this process doesn't live to do, for the next relate of any.
+// for the next call; what this process doesn't live to do, for the next relate of any: see
+// FinishRemains.
 func (b *Blog) relateTouched(ctx context.Context) error {
 	b.mu.Lock()
 	touched := b.touched

@@ -349,7 +349,7 @@ func (b *Blog) commit(ctx context.Context, v access.Viewer, before, after *store
 			return err
 		}
 	}
-	if r != nil || contentDiffers(before, after) {
+	if r != nil || contentDiffers(before, after) || before.Status != after.Status || !before.PublishedAt.Equal(after.PublishedAt) {
 		after.UpdatedAt = now()
 	}
 	if after.Status == store.Published && after.UpdatedAt.Before(after.PublishedAt) {

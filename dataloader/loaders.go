@@ -122,14 +122,10 @@ func (l *Loaders) SessionsOf(v *access.Viewer, w store.Window) (*SessionConnecti
 // RevisionsOf returns a part of what an article said, for those who may know: nil for others.
 func (l *Loaders) RevisionsOf(ctx context.Context, a *store.Article, w store.Window) (*RevisionConnection, error) {
 	v, err := access.ViewerFrom(ctx)
-	if err != nil {
-		return nil, err
-	}
-	found, err := sliced(l, store.RevisionsOf(a.ID), "", w, l.Texts)
 	if err != nil || !a.EditableBy(v) {
 		return nil, err
 	}
-	return found, nil
+	return sliced(l, store.RevisionsOf(a.ID), "", w, l.Texts)
 }
 
 // LastUse returns when a session was used last; nil where it wasn't since it began.

@@ -464,3 +464,10 @@ func (s *Store) sweep(ctx context.Context, collection, field string, before time
 	}
 	return nil
 }
+
+// HasAccount says whether there is an account, as it is in the database now, to whoever asks.
+func (s *Store) HasAccount(ctx context.Context, account id.ID) (bool, error) {
+	access.MarkPrivate(ctx)
+	found, err := find[Account](ctx, s.db.Collection(accounts), bson.D{{Key: "_id", Value: account}}, projection("_id"))
+	return len(found) > 0, err
+}

@@ -61,21 +61,19 @@ func (s *Store) AddComments(ctx context.Context, cs []*Comment) error {
 // there already, that is left as it is.
 //
 // The account may be deleted meanwhile, and its comments made nobody's before this one was
-// among them; so that is looked for afterwards. NotFound when the account has gone.
+// among them; so that is looked for afterwards, and for calls that end in between by
+// ForgetGone. NotFound when the account has gone.
 func (s *Store) AddComment(ctx context.Context, c *Comment) (*Comment, error) {
 	if err := s.AddComments(ctx, []*Comment{c}); err != nil {
 		return nil, err
 	}
 	// From here on nobody who goes away may keep a name from being forgotten.
 	ctx = context.WithoutCancel(ctx)
-	type document struct {
-		ID id.ID `bson:"_id"`
-	}
-	owner, err := find[document](ctx, s.db.Collection(accounts), bson.D{{Key: "_id", Value: c.AccountID}}, projection("_id"))
+	there, err := s.HasAccount(ctx, c.AccountID)
 	if err != nil {
 		return nil, err
 	}
-	if len(owner) == 0 {
+	if !there {
 		if err := s.forgetAuthor(ctx, c.AccountID); err != nil {
 			return nil, err
 		}
@@ -155,6 +153,34 @@ func (s *Store) forgetAuthor(ctx context.Context, account id.ID) error {
 		}
 	}
 	return nil
+}
+
+// ForgetGone makes nobody's what accounts have written that aren't there any more: comments
+// that were added while their account was deleted, by a process that died before it had
+// looked. It returns how many accounts those were.
+func (s *Store) ForgetGone(ctx context.Context) (int, error) {
+	var named []id.ID
+	filter := bson.D{{Key: "accountId", Value: bson.D{{Key: "$gt", Value: ""}}}}
+	if err := s.db.Collection(comments).Distinct(ctx, "accountId", filter).Decode(&named); err != nil {
+		return 0, fmt.Errorf("find who has commented: %w", err)
+	}
+	gone := 0
+	for some := range slices.Chunk(named, writtenAtOnce) {
+		found, err := find[Account](ctx, s.db.Collection(accounts), in("_id", some), projection("_id"))
+		if err != nil {
+			return gone, err
+		}
+		for _, account := range some {
+			if slices.ContainsFunc(found, func(a *Account) bool { return a.ID == account }) {
+				continue
+			}
+			if err := s.forgetAuthor(ctx, account); err != nil {
+				return gone, err
+			}
+			gone++
+		}
+	}
+	return gone, nil
 }
 
 // ShownComments returns the comments with ids that everyone may see who may see their

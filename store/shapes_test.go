@@ -238,6 +238,8 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 	return map[string]func(context.Context){
 		"Close": nothing, "Flush": nothing, "Counts": nothing, "Ping": nothing, "Site": nothing,
 		"Begin":      func(ctx context.Context) { check(t, s.Begin(ctx, "task")) },
+		"HasAccount": func(ctx context.Context) { done(s.HasAccount(ctx, owner.ID)) },
+		"ForgetGone": func(ctx context.Context) { done(s.ForgetGone(ctx)) },
 		"Unfinished": func(ctx context.Context) { done(s.Unfinished(ctx, "task")) },
 		"Finish":     func(ctx context.Context) { check(t, s.Finish(ctx, "task")) },
 		"Articles": func(ctx context.Context) {
@@ -554,6 +556,9 @@ func shapesOf(t *testing.T, command bson.Raw) []shape {
 		}
 		decode("deletes", &deletes)
 		filter = deletes[0].Q
+	case "distinct":
+		decode("query", &filter)
+		q.read = []string{command.Lookup("key").StringValue()}
 	case "insert":
 		return nil
 	default:
