@@ -79,6 +79,13 @@ func newDocuments(prices *prices, maxTokens, maxDepth int, introspection bool) *
 	return d
 }
 
+// knows says whether the document with this text is kept.
+func (d *documents) knows(text string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.kept.Contains(text)
+}
+
 // parsed returns the document with this text. It isn't validated yet unless it says so.
 func (d *documents) parsed(text string) (*document, *refusal) {
 	d.mu.Lock()
