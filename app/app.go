@@ -231,9 +231,14 @@ func newGateway(a *App) (*gateway.Gateway, error) {
 	shown := graph.Errors{Log: a.log}
 	options := gateway.Options{
 		Schema: graph.New(graph.Resolver{Blog: a.Blog, People: a.People, Pictures: a.Pictures, Comments: a.Comments}), Extensions: []graphql.HandlerExtension{graph.LookAhead{Store: a.Store}},
-		Present: shown.Present, Recover: shown.Recover, Ready: a.Store.Ping, Introspection: !a.config.Production, Log: a.log,
+		Present: shown.Present, Recover: shown.Recover, Ready: a.Store.Ping, Introspection: a.config.Introspection, Log: a.log,
 		Picture: a.picture, MaxFile: media.MaxBytes,
 		Authenticate: a.People.Authenticate, Used: a.People.Use, Holds: a.People.Holds, Origins: a.config.Origins, Proxies: a.config.Proxies,
+		MaxCost: a.config.MaxCost, HSTS: a.config.HSTS,
+	}
+	var err error
+	if options.Rates, err = newRates(a); err != nil {
+		return nil, err
 	}
 	if err := a.addOperations(&options); err != nil {
 		return nil, err
@@ -269,6 +274,18 @@ func (a *App) addOperations(options *gateway.Options) error {
 	options.Trusted = trusted
 	a.log.Info("trusted documents can be asked for by their ids", "documents", len(trusted), "only", a.config.TrustedOnly)
 	return nil
+}
+
+// newRates returns the buckets that clients and accounts pay out of; nil for no limit.
+func newRates(a *App) (*rate.Leases, error) {
+	if a.config.Rate == 0 {
+		return nil, nil
+	}
+	rates, err := rate.NewLeases(a.limiter, rate.Limit{Burst: a.config.RateBurst, Per: time.Second / time.Duration(a.config.Rate)})
+	if err != nil {
+		return nil, fmt.Errorf("STOA_RATE: %w", err)
+	}
+	return rates, nil
 }
 
 // addFeeds lets the gateway serve feeds, but in production only where the site is known:

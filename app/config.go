@@ -57,6 +57,12 @@ type Config struct {
 	Moderated   bool
 	Operations  string // a file or a folder; "" for none
 	TrustedOnly bool
+
+	MaxCost       int // units
+	Rate          int // units a second; 0 for no limit
+	RateBurst     int // units
+	Introspection bool
+	HSTS          time.Duration // 0 for none
 }
 
 // variable is one thing that can be set.
@@ -112,7 +118,7 @@ var variables = []variable{
 		"Where the embedded database lives; made when it is missing. One server at a time uses it.",
 		func(c *Config, v string) error { c.Data = v; return nil }},
 	{"STOA_ENV", "development", "development or production",
-		"In development Stoa listens on loopback only, logs as text, and fills an empty embedded database with a demo. In production it logs as JSON, listens on every address, and has no playground and no introspection.",
+		"In development Stoa listens on loopback only, logs as text, and fills an empty embedded database with a demo. In production it logs as JSON, listens on every address, and has no playground and, unless told otherwise, no introspection.",
 		func(c *Config, v string) error {
 			if v != "development" && v != "production" {
 				return errTakes
@@ -269,6 +275,27 @@ var variables = []variable{
 			c.TrustedOnly = v == "on"
 			return nil
 		}},
+	{"STOA_MAX_COST", "20000", "a number of units, 100 to 1000000",
+		"What one operation may cost. A unit is about one object in an answer; `extensions.cost` of each answer says how many it cost. Raising it raises the memory that one request can take, by some 500 bytes each.",
+		func(c *Config, v string) error { return number(&c.MaxCost, v, 100, 1_000_000) }},
+	{"STOA_RATE", "2000", "a number of units a second, 1 to 1000000, or 0",
+		"How many units of cost one client (an address, or a /64 of IPv6) may spend a second in the long run, and one account. 0 is without limit. A front end's server that asks for its visitors is one client unless it is in `STOA_PROXIES` and says for whom it asks.",
+		func(c *Config, v string) error { return number(&c.Rate, v, 0, 1_000_000) }},
+	{"STOA_RATE_BURST", "40000", "a number of units, 100 to 1000000000",
+		"How many units of cost they may spend at once before they wait; at least `STOA_MAX_COST`. Raising it lets one client take more of a replica at a time.",
+		func(c *Config, v string) error { return number(&c.RateBurst, v, 100, 1_000_000_000) }},
+	{"STOA_INTROSPECTION", "", "on or off",
+		"Whether clients may ask for the schema, and errors suggest names out of it. Unset, it is on in development and off in production, where errors name nothing of the schema that the request didn't.",
+		func(c *Config, v string) error {
+			if v != "on" && v != "off" {
+				return errTakes
+			}
+			c.Introspection = v == "on"
+			return nil
+		}},
+	{"STOA_HSTS", "0s", "a duration, 0s to 17520h, such as 8760h",
+		"For how long browsers are told to come by HTTPS only (`Strict-Transport-Security`). They are told when a proxy in `STOA_PROXIES` says that the visitor came by HTTPS. 0s tells nothing; start with little, since it can't be taken back before it has run out.",
+		func(c *Config, v string) error { return span(&c.HSTS, v, 0, 17520*time.Hour) }},
 }
 
 const (
@@ -292,6 +319,15 @@ func checkLink(template string) error {
 // words are what commas and spaces separate.
 func words(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+}
+
+func number(to *int, v string, least, most int) error {
+	n, err := strconv.Atoi(v)
+	if err != nil || n < least || n > most {
+		return errTakes
+	}
+	*to = n
+	return nil
 }
 
 func span(to *time.Duration, v string, least, most time.Duration) error {
@@ -329,6 +365,9 @@ func Configure(args []string, lookup func(string) (string, bool)) (Config, []str
 	fallback := map[string]string{}
 	if given["STOA_ENV"] == "production" {
 		fallback["STOA_LISTEN"] = ":8080"
+		fallback["STOA_INTROSPECTION"] = "off"
+	} else {
+		fallback["STOA_INTROSPECTION"] = "on"
 	}
 	if port, ok := lookup("PORT"); ok && port != "" && given["STOA_LISTEN"] == "" {
 		if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
@@ -386,6 +425,9 @@ func (c Config) check() error {
 	}
 	if c.TrustedOnly && c.Operations == "" {
 		return errors.New("STOA_TRUSTED_ONLY needs STOA_OPERATIONS: the manifest of what may be asked")
+	}
+	if c.Rate > 0 && c.RateBurst < c.MaxCost {
+		return fmt.Errorf("STOA_RATE_BURST takes at least STOA_MAX_COST, %d; it got %d", c.MaxCost, c.RateBurst)
 	}
 	if c.SMTPURL != "" && c.MailFrom == "" {
 		return errors.New("STOA_SMTP_URL needs STOA_MAIL_FROM: who mails are from, such as stoa@example.org")

@@ -29,6 +29,9 @@ const (
 	rateHeader   = "RateLimit"
 )
 
+// bytesPerUnit is how much of a new document is read for a unit: some 3 µs.
+const bytesPerUnit = 100
+
 // bill is what one request is charged, and to whom.
 type bill struct {
 	payer  *access.Answer
@@ -57,11 +60,29 @@ func (g *Gateway) charge(ctx context.Context, cost int64) *refusal {
 		return &refusal{code: codeInternal, errors: presented(g.presentError(ctx, errNoBill))}
 	}
 	b.cost, b.billed = cost, true
+	return g.pay(ctx, b, cost)
+}
+
+// chargeReading charges for a document that isn't known and has to be parsed and validated,
+// whatever comes of it: one unit for each hundred bytes.
+func (g *Gateway) chargeReading(ctx context.Context, e *envelope) *refusal {
+	b, ok := ctx.Value(billKey{}).(*bill)
+	if !ok || g.rates == nil {
+		return nil
+	}
+	if known, no := g.persisted.ready(e); known != nil || no != nil {
+		return nil
+	}
+	return g.pay(ctx, b, int64(1+len(e.query)/bytesPerUnit))
+}
+
+// pay takes units for b, at least one, so that nothing is free.
+func (g *Gateway) pay(ctx context.Context, b *bill, cost int64) *refusal {
 	if g.rates == nil {
 		return nil
 	}
 	client, account := b.payer.Payers(ctx)
-	units := int(min(cost, int64(g.rates.Limit().Burst)))
+	units := g.units(cost)
 	state, no := g.take(ctx, "cost/client/"+client, units)
 	b.client = state
 	if no != nil {
@@ -73,7 +94,7 @@ func (g *Gateway) charge(ctx context.Context, cost int64) *refusal {
 	}
 	b.owner, no = g.take(ctx, "cost/account/"+string(owner), units)
 	if no != nil {
-		g.rates.Return("cost/client/"+client, units)
+		b.client = g.giveBack("cost/client/"+client, units)
 	}
 	return no
 }
@@ -85,11 +106,17 @@ func (g *Gateway) refund(ctx context.Context) {
 		return
 	}
 	client, account := b.payer.Payers(ctx)
-	units := int(min(b.cost, int64(g.rates.Limit().Burst)))
-	g.rates.Return("cost/client/"+client, units)
+	units := g.units(b.cost)
+	b.client = g.giveBack("cost/client/"+client, units)
 	if b.owner != nil {
-		g.rates.Return("cost/account/"+string(account()), units)
+		b.owner = g.giveBack("cost/account/"+string(account()), units)
 	}
+}
+
+// units is what is taken for a cost.
+func (g *Gateway) units(cost int64) int {
+
+	return int(min(max(cost, 1), int64(g.rates.Limit().Burst)))
 }
 
 var errNoBill = fmt.Errorf("an operation is executed that nobody is charged for")
@@ -105,6 +132,11 @@ func (g *Gateway) take(ctx context.Context, key string, units int) (*rate.State,
 		return &state, tooOften(state.Wait)
 	}
 	return &state, nil
+}
+
+func (g *Gateway) giveBack(key string, units int) *rate.State {
+	state := g.rates.Return(key, units)
+	return &state
 }
 
 // tooOften refuses what would be right after wait.

@@ -145,6 +145,10 @@ type Options struct {
 	// cost; a burst of theirs must be at least MaxCost. Nil for no limit.
 	Rates *rate.Leases
 
+	// HSTS is for how long browsers are told to come by HTTPS only, where a proxy of Proxies
+	// says that this request did. 0 tells nothing.
+	HSTS time.Duration
+
 	// MaxRequests is how many GraphQL requests may be there at once, and MaxPerClient how many
 	// of one client's, an address or a /64 of IPv6. 0 is 2,000, and 200. Further ones are told
 	// to come back.
@@ -213,6 +217,7 @@ type Gateway struct {
 	maxCost       int64
 	rates         *rate.Leases // nil for no limit
 	load          *load
+	hsts          string // "" for none
 	prices        *prices
 	log           *slog.Logger
 	draining      atomic.Bool
@@ -225,7 +230,7 @@ func New(o Options) (*Gateway, error) {
 	if o.Schema == nil || o.Present == nil || o.Recover == nil {
 		return nil, errors.New("gateway: Schema, Present and Recover are needed")
 	}
-	if o.MaxFile < 0 || o.UploadTimeout < 0 || o.MaxBody < 0 || o.Timeout < 0 || o.MaxTokens < 0 || o.MaxDepth < 0 || o.MaxCost < 0 || o.MaxRequests < 0 || o.MaxPerClient < 0 || o.MaxDear < 0 || o.MaxConnections < 0 || o.MaxConnectionsPerAddress < 0 {
+	if o.MaxFile < 0 || o.UploadTimeout < 0 || o.MaxBody < 0 || o.Timeout < 0 || o.MaxTokens < 0 || o.MaxDepth < 0 || o.MaxCost < 0 || o.MaxRequests < 0 || o.MaxPerClient < 0 || o.MaxDear < 0 || o.HSTS < 0 || o.MaxConnections < 0 || o.MaxConnectionsPerAddress < 0 {
 		return nil, errors.New("gateway: a limit is negative; 0 is its default")
 	}
 	if o.Log == nil {
@@ -266,6 +271,7 @@ func New(o Options) (*Gateway, error) {
 		maxCost:       int64(orDefault(o.MaxCost, defaultMaxCost)),
 		prices:        prices,
 		rates:         o.Rates,
+		hsts:          hstsValue(o.HSTS),
 		load:          newLoad(orDefault(o.MaxRequests, defaultMaxRequests), orDefault(o.MaxPerClient, defaultMaxPerClient), orDefault(o.MaxDear, defaultDear())),
 		log:           o.Log,
 	}
@@ -324,7 +330,7 @@ func (g *Gateway) Drain() { g.draining.Store(true) }
 // ServeHTTP answers every path that there is.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer g.catch(w, r)
-	w.Header().Set("X-Content-Type-Options", "nosniff")
+	g.secure(w.Header(), r)
 	switch path := r.URL.Path; {
 	case path == graphqlPath:
 		g.serveGraphQL(w, r)

@@ -109,6 +109,9 @@ func (g *Gateway) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if no != nil {
 		return nil, no
 	}
+	if no := g.chargeReading(ctx, asked); no != nil {
+		return nil, no
+	}
 	prepared, no := g.prepare(ctx, asked, func(o *ast.OperationDefinition) *refusal { return checkMethod(r.Method, o) })
 	if no != nil {
 		return nil, no

@@ -101,6 +101,9 @@ func (g *Gateway) answerUpload(ctx context.Context, w http.ResponseWriter, r *ht
 	if no != nil {
 		return nil, g.late(no)
 	}
+	if no := g.chargeReading(ctx, asked); no != nil {
+		return nil, no.with("Connection", "close")
+	}
 	prepared, no := g.prepare(ctx, asked, func(o *ast.OperationDefinition) *refusal { return checkMethod(r.Method, o) })
 	if no != nil {
 		return nil, no.with("Connection", "close")

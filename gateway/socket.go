@@ -342,6 +342,9 @@ func (s *socket) subscribe(id string, payload json.RawMessage) bool {
 	if no != nil {
 		return s.fail(id, no)
 	}
+	if no := s.gateway.chargeReading(s.answer(context.Background()), asked); no != nil {
+		return s.fail(id, no)
+	}
 	prepared, no := s.gateway.prepare(context.Background(), asked, func(*ast.OperationDefinition) *refusal { return nil })
 	if no != nil {
 		return s.fail(id, no)

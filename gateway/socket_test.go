@@ -35,7 +35,8 @@ type streams struct{ schema *ast.Schema }
 func newStreams() *streams {
 	return &streams{gqlparser.MustLoadSchema(&ast.Source{Input: `
 		type Query { one: String slow: String panic: String big(of: Int!): String }
-		type Subscription { count(to: Int!): String forever: String who: String }
+		type Subscription { count(to: Int!): String forever: String who: String paid(to: Int!): String @cost(weight: "100") }
+		directive @cost(weight: String!) on FIELD_DEFINITION
 	`})}
 }
 
@@ -54,7 +55,7 @@ func (s *streams) Exec(ctx context.Context) graphql.ResponseHandler {
 		event++
 		value := strconv.Itoa(event)
 		switch field.Name {
-		case "count":
+		case "count", "paid":
 			if n, _ := strconv.Atoi(fmt.Sprint(arguments["to"])); event > n {
 				return nil
 			}

@@ -108,8 +108,8 @@ func (l *Leases) Take(ctx context.Context, key string, cost int) (State, error) 
 	return l.state(of, now, 0), nil
 }
 
-// Return gives back what was taken for nothing.
-func (l *Leases) Return(key string, cost int) {
+// Return gives back what was taken for nothing, and says what is left.
+func (l *Leases) Return(key string, cost int) State {
 	of := l.of(key)
 	of.mu.Lock()
 	defer of.mu.Unlock()
@@ -119,6 +119,7 @@ func (l *Leases) Return(key string, cost int) {
 	}
 	of.left = min(of.left+cost, l.limit.Burst)
 	of.until = now + leaseTime.Microseconds()
+	return l.state(of, now, 0)
 }
 
 func (l *Leases) of(key string) *lease {

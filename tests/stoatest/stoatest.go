@@ -40,7 +40,7 @@ type Stoa struct {
 }
 
 // Settings are environment variables, such as STOA_REDIS_URL, over those for a test: an
-// embedded database in a temporary folder, no demo, and whoever asks is believed where it
+// embedded database in a temporary folder, no demo, no rates, and whoever asks is believed where it
 // comes from (X-Forwarded-For), so that a test can be many clients.
 type Settings map[string]string
 
@@ -83,7 +83,7 @@ func Start(t testing.TB, settings Settings) *Stoa {
 // Configure reads settings as the environment would be read.
 func Configure(t testing.TB, settings Settings) app.Config {
 	t.Helper()
-	all := Settings{"STOA_LISTEN": "127.0.0.1:0", "STOA_DEMO": "off", "STOA_CACHE_MEMORY": "64", "STOA_PROXIES": "127.0.0.0/8"}
+	all := Settings{"STOA_LISTEN": "127.0.0.1:0", "STOA_DEMO": "off", "STOA_CACHE_MEMORY": "64", "STOA_PROXIES": "127.0.0.0/8", "STOA_RATE": "0"}
 	if settings["STOA_MONGODB_URI"] == "" && settings["STOA_DATA"] == "" {
 		all["STOA_DATA"] = t.TempDir()
 	}

@@ -1,0 +1,48 @@
+package gateway
+
+// The headers that keep a browser from doing with an answer what it isn't for. Handlers of
+// pages set a policy of their own over these.
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// apiPolicy lets an answer of the API load nothing and stand in no frame, should anybody look
+// at it as a page (OWASP REST Security Cheat Sheet, "Security Headers").
+const apiPolicy = "default-src 'none'; frame-ancestors 'none'"
+
+// secure sets the headers that every answer has.
+func (g *Gateway) secure(h http.Header, r *http.Request) {
+	h["X-Content-Type-Options"] = []string{"nosniff"}
+	h["Content-Security-Policy"] = []string{apiPolicy}
+	h["X-Frame-Options"] = []string{"DENY"}
+	h["Referrer-Policy"] = []string{"no-referrer"}
+	if g.hsts != "" && g.overTLS(r) {
+		h["Strict-Transport-Security"] = []string{g.hsts}
+	}
+}
+
+// overTLS says whether the visitor came by HTTPS, as a proxy of ours says, the last one to
+// write. Over HTTP browsers ignore the header, and it may not be sent (RFC 6797, 7.2).
+func (g *Gateway) overTLS(r *http.Request) bool {
+	if r.TLS != nil {
+		return true
+	}
+	peer, _ := parseHop(r.RemoteAddr)
+	lines := r.Header["X-Forwarded-Proto"]
+	if len(lines) == 0 || !within(g.proxies, peer) {
+		return false
+	}
+	last := lines[len(lines)-1]
+	return strings.EqualFold(strings.Trim(last[strings.LastIndexByte(last, ',')+1:], " \t"), "https")
+}
+
+func hstsValue(lasts time.Duration) string {
+	if lasts < time.Second {
+		return ""
+	}
+	return "max-age=" + strconv.Itoa(int(lasts/time.Second))
+}
