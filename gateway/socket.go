@@ -391,6 +391,10 @@ func (s *socket) run(ctx context.Context, o *operation, p *prepared) {
 		if no != nil || response == nil {
 			break
 		}
+		if o.streaming && response.Data == nil && len(response.Errors) > 0 { // no event has none
+			no = refusedBy(response.Errors)
+			break
+		}
 		if !s.send(o, func() []byte { return s.nextMessage(o.id, response) }) || !o.streaming {
 			break
 		}
