@@ -115,6 +115,21 @@ type places struct {
 // rememberedTopics bounds places.last, some 100 bytes each.
 const rememberedTopics = 10_000
 
+// note remembers that the last place of t is taken, where that stays known, and forgets what
+// it knew otherwise: what has failed may still happen.
+func (p *places) note(t Topic, place uint64, known bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !known {
+		delete(p.last, t)
+		return
+	}
+	if p.last == nil || len(p.last) >= rememberedTopics {
+		p.last = map[Topic]uint64{}
+	}
+	p.last[t] = place
+}
+
 func (p *places) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -132,23 +147,13 @@ func (s *Store) inTurn(t Topic, do func() error) error {
 // take has write take the next place of t, which it gives to what it makes public, and
 // another one where somebody else was faster. Its errors are the driver's.
 func (s *Store) take(ctx context.Context, t Topic, write func(ctx context.Context, event string) error) error {
+	last, err := s.lastPlace(ctx, t)
+	if err != nil {
+		return err
+	}
 	for {
-		last, err := s.lastPlace(ctx, t)
-		if err != nil {
-			return err
-		}
 		err = write(ctx, t.place(last+1))
-		s.places.mu.Lock()
-		switch {
-		case err != nil: // it may still happen
-			delete(s.places.last, t)
-		case s.known != nil: // nobody else writes
-			if s.places.last == nil || len(s.places.last) >= rememberedTopics {
-				s.places.last = map[Topic]uint64{}
-			}
-			s.places.last[t] = last + 1
-		}
-		s.places.mu.Unlock()
+		s.places.note(t, last+1, err == nil && s.known != nil)
 		if !mongo.IsDuplicateKeyError(err) {
 			return err
 		}
@@ -157,14 +162,17 @@ func (s *Store) take(ctx context.Context, t Topic, write func(ctx context.Contex
 		if failed != nil {
 			return failed
 		}
-		if now <= last && !strings.Contains(err.Error(), eventIndex) {
-			return err
+		if now <= last {
+			if !strings.Contains(err.Error(), eventIndex) {
+				return err
+			}
+			select { // whoever took it has, but it can't be read yet
+			case <-time.After(rand.N(10 * time.Millisecond)):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 		}
-		select {
-		case <-time.After(rand.N(20 * time.Millisecond)):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		last = now
 	}
 }
 
