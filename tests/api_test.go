@@ -454,7 +454,7 @@ func makes(key, text string) (what string, ok bool) {
 // kinds is what is called by what it is and a number.
 var kinds = map[id.Kind]string{
 	id.Account: "account", id.Session: "session", id.Article: "article", id.Author: "author",
-	id.Tag: "tag", id.Revision: "revision", id.Image: "image", id.Comment: "comment",
+	id.Tag: "tag", id.Revision: "revision", id.Image: "image", id.Comment: "comment", id.Submission: "submission",
 	id.Event: "event",
 }
 
