@@ -35,6 +35,7 @@ import (
 var mayLook = map[string][]string{
 	"gateway/graphql.go":    {"Begin"},
 	"gateway/socket.go":     {"Begin"},
+	"graph/part/part.go":    {"Touched"},                   // whether what it made may be shown to others
 	"graph/refused.go":      {"Require"},                   // the directive @auth
 	"store/accounts.go":     {"ViewerFrom", "MarkPrivate"}, // who may see which account and session
 	"store/order.go":        {"MarkPrivate"},               // the list of an account's sessions
@@ -56,6 +57,7 @@ var mayLook = map[string][]string{
 var tellsNothing = map[string]string{
 	"Begin":       "it makes the answer, of which nothing is known yet",
 	"CookiesFrom": "it tells how a request came, not from whom, and only a mutation comes so",
+	"Touched":     "it tells how often an answer was marked, not what was told then",
 }
 
 // knows is what else could tell who asks, by its name, and the packages that may say it.
@@ -68,7 +70,7 @@ var knows = map[string][]string{
 	"SecretByEmail": {"account"},
 	"SessionsUnder": {"account"},
 	"CommentNow":    {"blog"},
-	"ctx.Value":     {"access", "dataloader", "gateway", "store/cache"}, // under keys of their own
+	"ctx.Value":     {"access", "dataloader", "gateway", "graph/part", "store/cache"}, // under keys of their own
 }
 
 // parsed is one file of a package of ours.

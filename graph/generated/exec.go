@@ -12,6 +12,7 @@ import (
 	"stoa/account"
 	"stoa/blog"
 	"stoa/dataloader"
+	"stoa/graph/part"
 	"stoa/graph/scalar"
 	"stoa/id"
 	"stoa/problem"
@@ -2987,44 +2988,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	opCtx := graphql.GetOperationContext(ctx)
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
-	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
-		ec.unmarshalInputAccountDeleteInput,
-		ec.unmarshalInputAccountRegisterInput,
-		ec.unmarshalInputAccountRoleSetInput,
-		ec.unmarshalInputAccountUpdateInput,
-		ec.unmarshalInputAccountVerifyInput,
-		ec.unmarshalInputAccountWhere,
-		ec.unmarshalInputArticleCreateInput,
-		ec.unmarshalInputArticleDeleteInput,
-		ec.unmarshalInputArticleOrder,
-		ec.unmarshalInputArticlePreviewCreateInput,
-		ec.unmarshalInputArticlePublishInput,
-		ec.unmarshalInputArticleRestoreInput,
-		ec.unmarshalInputArticleRevisionRestoreInput,
-		ec.unmarshalInputArticleScheduleInput,
-		ec.unmarshalInputArticleUnpublishInput,
-		ec.unmarshalInputArticleUpdateInput,
-		ec.unmarshalInputArticleWhere,
-		ec.unmarshalInputAuthorCreateInput,
-		ec.unmarshalInputAuthorMergeInput,
-		ec.unmarshalInputAuthorUpdateInput,
-		ec.unmarshalInputCommentAddInput,
-		ec.unmarshalInputCommentDeleteInput,
-		ec.unmarshalInputCommentModerateInput,
-		ec.unmarshalInputCommentUpdateInput,
-		ec.unmarshalInputCoverInput,
-		ec.unmarshalInputEmailChangeConfirmInput,
-		ec.unmarshalInputEmailChangeRequestInput,
-		ec.unmarshalInputImageUploadInput,
-		ec.unmarshalInputPasswordChangeInput,
-		ec.unmarshalInputPasswordResetInput,
-		ec.unmarshalInputPasswordResetRequestInput,
-		ec.unmarshalInputSessionCreateInput,
-		ec.unmarshalInputSessionRevokeInput,
-		ec.unmarshalInputTagCreateInput,
-		ec.unmarshalInputTagMergeInput,
-		ec.unmarshalInputTagUpdateInput,
-	)
+	ec.run = part.From(ctx)
 	first := true
 
 	switch opCtx.Operation.Operation {
@@ -3034,7 +2998,6 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			var data graphql.Marshaler
 			if first {
 				first = false
-				ctx = graphql.WithUnmarshalerMap(ctx, inputUnmarshalMap)
 				data = ec._Query(ctx, opCtx.Operation.SelectionSet)
 			} else {
 				if atomic.LoadInt32(&ec.PendingDeferred) > 0 {
@@ -3064,7 +3027,6 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 				return nil
 			}
 			first = false
-			ctx = graphql.WithUnmarshalerMap(ctx, inputUnmarshalMap)
 			data := ec._Mutation(ctx, opCtx.Operation.SelectionSet)
 			var buf bytes.Buffer
 			data.MarshalGQL(&buf)
@@ -3080,6 +3042,8 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 }
 
 type executionContext struct {
+	run *part.Run
+
 	*graphql.ExecutionContextState[ResolverRoot, DirectiveRoot, ComplexityRoot]
 }
 
@@ -20456,7 +20420,7 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 var accountImplementors = []string{"Account", "Node"}
 
 func (ec *executionContext) _Account(ctx context.Context, sel ast.SelectionSet, obj *store.Account) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, accountImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, accountImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -20514,7 +20478,7 @@ func (ec *executionContext) _Account(ctx context.Context, sel ast.SelectionSet, 
 var accountConnectionImplementors = []string{"AccountConnection"}
 
 func (ec *executionContext) _AccountConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Account]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, accountConnectionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, accountConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -20560,7 +20524,7 @@ func (ec *executionContext) _AccountConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "nodes":
 			field := field
 
@@ -20598,7 +20562,7 @@ func (ec *executionContext) _AccountConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "pageInfo":
 			field := field
 
@@ -20636,7 +20600,7 @@ func (ec *executionContext) _AccountConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "count":
 			field := field
 
@@ -20674,7 +20638,7 @@ func (ec *executionContext) _AccountConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -20699,7 +20663,7 @@ func (ec *executionContext) _AccountConnection(ctx context.Context, sel ast.Sele
 var accountDeletePayloadImplementors = []string{"AccountDeletePayload"}
 
 func (ec *executionContext) _AccountDeletePayload(ctx context.Context, sel ast.SelectionSet, obj *AccountDeletePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, accountDeletePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, accountDeletePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -20737,7 +20701,7 @@ func (ec *executionContext) _AccountDeletePayload(ctx context.Context, sel ast.S
 var accountEdgeImplementors = []string{"AccountEdge"}
 
 func (ec *executionContext) _AccountEdge(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Edge[store.Account]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, accountEdgeImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, accountEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -20780,7 +20744,7 @@ func (ec *executionContext) _AccountEdge(ctx context.Context, sel ast.SelectionS
 var accountErrorImplementors = []string{"AccountError", "UserError"}
 
 func (ec *executionContext) _AccountError(ctx context.Context, sel ast.SelectionSet, obj *AccountError) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, accountErrorImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, accountErrorImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -20833,7 +20797,7 @@ func (ec *executionContext) _AccountError(ctx context.Context, sel ast.Selection
 var accountRegisterPayloadImplementors = []string{"AccountRegisterPayload"}
 
 func (ec *executionContext) _AccountRegisterPayload(ctx context.Context, sel ast.SelectionSet, obj *AccountRegisterPayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, accountRegisterPayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, accountRegisterPayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -20871,7 +20835,7 @@ func (ec *executionContext) _AccountRegisterPayload(ctx context.Context, sel ast
 var accountRoleSetPayloadImplementors = []string{"AccountRoleSetPayload"}
 
 func (ec *executionContext) _AccountRoleSetPayload(ctx context.Context, sel ast.SelectionSet, obj *AccountRoleSetPayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, accountRoleSetPayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, accountRoleSetPayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -20914,7 +20878,7 @@ func (ec *executionContext) _AccountRoleSetPayload(ctx context.Context, sel ast.
 var accountUpdatePayloadImplementors = []string{"AccountUpdatePayload"}
 
 func (ec *executionContext) _AccountUpdatePayload(ctx context.Context, sel ast.SelectionSet, obj *AccountUpdatePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, accountUpdatePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, accountUpdatePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -20957,7 +20921,7 @@ func (ec *executionContext) _AccountUpdatePayload(ctx context.Context, sel ast.S
 var accountVerifyPayloadImplementors = []string{"AccountVerifyPayload"}
 
 func (ec *executionContext) _AccountVerifyPayload(ctx context.Context, sel ast.SelectionSet, obj *AccountVerifyPayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, accountVerifyPayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, accountVerifyPayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -21000,7 +20964,11 @@ func (ec *executionContext) _AccountVerifyPayload(ctx context.Context, sel ast.S
 var articleImplementors = []string{"Article", "Node", "SearchResult"}
 
 func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, obj *store.Article) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articleImplementors)
+	return part.Of(ctx, ec.run, sel, articleImplementors, obj, ec.fieldsOfArticle)
+}
+
+func (ec *executionContext) fieldsOfArticle(ctx context.Context, sel ast.SelectionSet, obj *store.Article) graphql.Marshaler {
+	fields := ec.run.Fields(ec.OperationContext, sel, articleImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -21066,7 +21034,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "bodyHtml":
 			field := field
 
@@ -21104,7 +21072,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "excerpt":
 			field := field
 
@@ -21142,7 +21110,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "readingMinutes":
 			out.Values[i] = ec._Article_readingMinutes(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -21185,7 +21153,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "status":
 			out.Values[i] = ec._Article_status(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -21248,7 +21216,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "authors":
 			field := field
 
@@ -21286,7 +21254,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "tags":
 			field := field
 
@@ -21324,7 +21292,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "cover":
 			out.Values[i] = ec._Article_cover(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
@@ -21367,7 +21335,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "commentCount":
 			field := field
 
@@ -21405,7 +21373,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "related":
 			field := field
 
@@ -21443,7 +21411,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "next":
 			field := field
 
@@ -21481,7 +21449,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "previous":
 			field := field
 
@@ -21519,7 +21487,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "revisions":
 			field := field
 
@@ -21557,7 +21525,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -21582,7 +21550,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 var articleConnectionImplementors = []string{"ArticleConnection"}
 
 func (ec *executionContext) _ArticleConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Article]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articleConnectionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articleConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -21628,7 +21596,7 @@ func (ec *executionContext) _ArticleConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "nodes":
 			field := field
 
@@ -21666,7 +21634,7 @@ func (ec *executionContext) _ArticleConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "pageInfo":
 			field := field
 
@@ -21704,7 +21672,7 @@ func (ec *executionContext) _ArticleConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "count":
 			field := field
 
@@ -21742,7 +21710,7 @@ func (ec *executionContext) _ArticleConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -21767,7 +21735,7 @@ func (ec *executionContext) _ArticleConnection(ctx context.Context, sel ast.Sele
 var articleCreatePayloadImplementors = []string{"ArticleCreatePayload"}
 
 func (ec *executionContext) _ArticleCreatePayload(ctx context.Context, sel ast.SelectionSet, obj *ArticleCreatePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articleCreatePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articleCreatePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -21815,7 +21783,7 @@ func (ec *executionContext) _ArticleCreatePayload(ctx context.Context, sel ast.S
 var articleDeletePayloadImplementors = []string{"ArticleDeletePayload"}
 
 func (ec *executionContext) _ArticleDeletePayload(ctx context.Context, sel ast.SelectionSet, obj *ArticleDeletePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articleDeletePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articleDeletePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -21868,7 +21836,7 @@ func (ec *executionContext) _ArticleDeletePayload(ctx context.Context, sel ast.S
 var articleEdgeImplementors = []string{"ArticleEdge"}
 
 func (ec *executionContext) _ArticleEdge(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Edge[store.Article]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articleEdgeImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articleEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -21911,7 +21879,7 @@ func (ec *executionContext) _ArticleEdge(ctx context.Context, sel ast.SelectionS
 var articleErrorImplementors = []string{"ArticleError", "UserError"}
 
 func (ec *executionContext) _ArticleError(ctx context.Context, sel ast.SelectionSet, obj *ArticleError) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articleErrorImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articleErrorImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -21959,7 +21927,7 @@ func (ec *executionContext) _ArticleError(ctx context.Context, sel ast.Selection
 var articlePreviewImplementors = []string{"ArticlePreview"}
 
 func (ec *executionContext) _ArticlePreview(ctx context.Context, sel ast.SelectionSet, obj *blog.Preview) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articlePreviewImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articlePreviewImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22007,7 +21975,7 @@ func (ec *executionContext) _ArticlePreview(ctx context.Context, sel ast.Selecti
 var articlePreviewCreatePayloadImplementors = []string{"ArticlePreviewCreatePayload"}
 
 func (ec *executionContext) _ArticlePreviewCreatePayload(ctx context.Context, sel ast.SelectionSet, obj *ArticlePreviewCreatePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articlePreviewCreatePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articlePreviewCreatePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22050,7 +22018,7 @@ func (ec *executionContext) _ArticlePreviewCreatePayload(ctx context.Context, se
 var articlePublishPayloadImplementors = []string{"ArticlePublishPayload"}
 
 func (ec *executionContext) _ArticlePublishPayload(ctx context.Context, sel ast.SelectionSet, obj *ArticlePublishPayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articlePublishPayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articlePublishPayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22103,7 +22071,7 @@ func (ec *executionContext) _ArticlePublishPayload(ctx context.Context, sel ast.
 var articleRestorePayloadImplementors = []string{"ArticleRestorePayload"}
 
 func (ec *executionContext) _ArticleRestorePayload(ctx context.Context, sel ast.SelectionSet, obj *ArticleRestorePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articleRestorePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articleRestorePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22156,7 +22124,7 @@ func (ec *executionContext) _ArticleRestorePayload(ctx context.Context, sel ast.
 var articleRevisionRestorePayloadImplementors = []string{"ArticleRevisionRestorePayload"}
 
 func (ec *executionContext) _ArticleRevisionRestorePayload(ctx context.Context, sel ast.SelectionSet, obj *ArticleRevisionRestorePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articleRevisionRestorePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articleRevisionRestorePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22209,7 +22177,7 @@ func (ec *executionContext) _ArticleRevisionRestorePayload(ctx context.Context, 
 var articleSchedulePayloadImplementors = []string{"ArticleSchedulePayload"}
 
 func (ec *executionContext) _ArticleSchedulePayload(ctx context.Context, sel ast.SelectionSet, obj *ArticleSchedulePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articleSchedulePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articleSchedulePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22262,7 +22230,7 @@ func (ec *executionContext) _ArticleSchedulePayload(ctx context.Context, sel ast
 var articleUnpublishPayloadImplementors = []string{"ArticleUnpublishPayload"}
 
 func (ec *executionContext) _ArticleUnpublishPayload(ctx context.Context, sel ast.SelectionSet, obj *ArticleUnpublishPayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articleUnpublishPayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articleUnpublishPayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22315,7 +22283,7 @@ func (ec *executionContext) _ArticleUnpublishPayload(ctx context.Context, sel as
 var articleUpdatePayloadImplementors = []string{"ArticleUpdatePayload"}
 
 func (ec *executionContext) _ArticleUpdatePayload(ctx context.Context, sel ast.SelectionSet, obj *ArticleUpdatePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articleUpdatePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articleUpdatePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22373,7 +22341,11 @@ func (ec *executionContext) _ArticleUpdatePayload(ctx context.Context, sel ast.S
 var authorImplementors = []string{"Author", "Node", "SearchResult"}
 
 func (ec *executionContext) _Author(ctx context.Context, sel ast.SelectionSet, obj *store.Author) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, authorImplementors)
+	return part.Of(ctx, ec.run, sel, authorImplementors, obj, ec.fieldsOfAuthor)
+}
+
+func (ec *executionContext) fieldsOfAuthor(ctx context.Context, sel ast.SelectionSet, obj *store.Author) graphql.Marshaler {
+	fields := ec.run.Fields(ec.OperationContext, sel, authorImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22444,7 +22416,7 @@ func (ec *executionContext) _Author(ctx context.Context, sel ast.SelectionSet, o
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "articles":
 			field := field
 
@@ -22482,7 +22454,7 @@ func (ec *executionContext) _Author(ctx context.Context, sel ast.SelectionSet, o
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -22507,7 +22479,7 @@ func (ec *executionContext) _Author(ctx context.Context, sel ast.SelectionSet, o
 var authorConnectionImplementors = []string{"AuthorConnection"}
 
 func (ec *executionContext) _AuthorConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Author]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, authorConnectionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, authorConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22553,7 +22525,7 @@ func (ec *executionContext) _AuthorConnection(ctx context.Context, sel ast.Selec
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "nodes":
 			field := field
 
@@ -22591,7 +22563,7 @@ func (ec *executionContext) _AuthorConnection(ctx context.Context, sel ast.Selec
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "pageInfo":
 			field := field
 
@@ -22629,7 +22601,7 @@ func (ec *executionContext) _AuthorConnection(ctx context.Context, sel ast.Selec
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "count":
 			field := field
 
@@ -22667,7 +22639,7 @@ func (ec *executionContext) _AuthorConnection(ctx context.Context, sel ast.Selec
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -22692,7 +22664,7 @@ func (ec *executionContext) _AuthorConnection(ctx context.Context, sel ast.Selec
 var authorCreatePayloadImplementors = []string{"AuthorCreatePayload"}
 
 func (ec *executionContext) _AuthorCreatePayload(ctx context.Context, sel ast.SelectionSet, obj *AuthorCreatePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, authorCreatePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, authorCreatePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22740,7 +22712,7 @@ func (ec *executionContext) _AuthorCreatePayload(ctx context.Context, sel ast.Se
 var authorEdgeImplementors = []string{"AuthorEdge"}
 
 func (ec *executionContext) _AuthorEdge(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Edge[store.Author]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, authorEdgeImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, authorEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22783,7 +22755,7 @@ func (ec *executionContext) _AuthorEdge(ctx context.Context, sel ast.SelectionSe
 var authorMergePayloadImplementors = []string{"AuthorMergePayload"}
 
 func (ec *executionContext) _AuthorMergePayload(ctx context.Context, sel ast.SelectionSet, obj *AuthorMergePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, authorMergePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, authorMergePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22826,7 +22798,7 @@ func (ec *executionContext) _AuthorMergePayload(ctx context.Context, sel ast.Sel
 var authorUpdatePayloadImplementors = []string{"AuthorUpdatePayload"}
 
 func (ec *executionContext) _AuthorUpdatePayload(ctx context.Context, sel ast.SelectionSet, obj *AuthorUpdatePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, authorUpdatePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, authorUpdatePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22874,7 +22846,11 @@ func (ec *executionContext) _AuthorUpdatePayload(ctx context.Context, sel ast.Se
 var commentImplementors = []string{"Comment", "Node"}
 
 func (ec *executionContext) _Comment(ctx context.Context, sel ast.SelectionSet, obj *store.Comment) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, commentImplementors)
+	return part.Of(ctx, ec.run, sel, commentImplementors, obj, ec.fieldsOfComment)
+}
+
+func (ec *executionContext) fieldsOfComment(ctx context.Context, sel ast.SelectionSet, obj *store.Comment) graphql.Marshaler {
+	fields := ec.run.Fields(ec.OperationContext, sel, commentImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22925,7 +22901,7 @@ func (ec *executionContext) _Comment(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "parent":
 			field := field
 
@@ -22963,7 +22939,7 @@ func (ec *executionContext) _Comment(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "depth":
 			field := field
 
@@ -23001,7 +22977,7 @@ func (ec *executionContext) _Comment(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "authorName":
 			out.Values[i] = ec._Comment_authorName(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -23064,7 +23040,7 @@ func (ec *executionContext) _Comment(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "replies":
 			field := field
 
@@ -23102,7 +23078,7 @@ func (ec *executionContext) _Comment(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -23127,7 +23103,7 @@ func (ec *executionContext) _Comment(ctx context.Context, sel ast.SelectionSet, 
 var commentAddPayloadImplementors = []string{"CommentAddPayload"}
 
 func (ec *executionContext) _CommentAddPayload(ctx context.Context, sel ast.SelectionSet, obj *CommentAddPayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, commentAddPayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, commentAddPayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23170,7 +23146,7 @@ func (ec *executionContext) _CommentAddPayload(ctx context.Context, sel ast.Sele
 var commentConnectionImplementors = []string{"CommentConnection"}
 
 func (ec *executionContext) _CommentConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Comment]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, commentConnectionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, commentConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23216,7 +23192,7 @@ func (ec *executionContext) _CommentConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "nodes":
 			field := field
 
@@ -23254,7 +23230,7 @@ func (ec *executionContext) _CommentConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "pageInfo":
 			field := field
 
@@ -23292,7 +23268,7 @@ func (ec *executionContext) _CommentConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "count":
 			field := field
 
@@ -23330,7 +23306,7 @@ func (ec *executionContext) _CommentConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -23355,7 +23331,7 @@ func (ec *executionContext) _CommentConnection(ctx context.Context, sel ast.Sele
 var commentDeletePayloadImplementors = []string{"CommentDeletePayload"}
 
 func (ec *executionContext) _CommentDeletePayload(ctx context.Context, sel ast.SelectionSet, obj *CommentDeletePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, commentDeletePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, commentDeletePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23398,7 +23374,7 @@ func (ec *executionContext) _CommentDeletePayload(ctx context.Context, sel ast.S
 var commentEdgeImplementors = []string{"CommentEdge"}
 
 func (ec *executionContext) _CommentEdge(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Edge[store.Comment]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, commentEdgeImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, commentEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23441,7 +23417,7 @@ func (ec *executionContext) _CommentEdge(ctx context.Context, sel ast.SelectionS
 var commentErrorImplementors = []string{"CommentError", "UserError"}
 
 func (ec *executionContext) _CommentError(ctx context.Context, sel ast.SelectionSet, obj *CommentError) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, commentErrorImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, commentErrorImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23494,7 +23470,7 @@ func (ec *executionContext) _CommentError(ctx context.Context, sel ast.Selection
 var commentModeratePayloadImplementors = []string{"CommentModeratePayload"}
 
 func (ec *executionContext) _CommentModeratePayload(ctx context.Context, sel ast.SelectionSet, obj *CommentModeratePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, commentModeratePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, commentModeratePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23537,7 +23513,7 @@ func (ec *executionContext) _CommentModeratePayload(ctx context.Context, sel ast
 var commentUpdatePayloadImplementors = []string{"CommentUpdatePayload"}
 
 func (ec *executionContext) _CommentUpdatePayload(ctx context.Context, sel ast.SelectionSet, obj *CommentUpdatePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, commentUpdatePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, commentUpdatePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23580,7 +23556,7 @@ func (ec *executionContext) _CommentUpdatePayload(ctx context.Context, sel ast.S
 var countImplementors = []string{"Count"}
 
 func (ec *executionContext) _Count(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Count) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, countImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, countImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23623,7 +23599,7 @@ func (ec *executionContext) _Count(ctx context.Context, sel ast.SelectionSet, ob
 var emailChangeConfirmPayloadImplementors = []string{"EmailChangeConfirmPayload"}
 
 func (ec *executionContext) _EmailChangeConfirmPayload(ctx context.Context, sel ast.SelectionSet, obj *EmailChangeConfirmPayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, emailChangeConfirmPayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, emailChangeConfirmPayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23666,7 +23642,7 @@ func (ec *executionContext) _EmailChangeConfirmPayload(ctx context.Context, sel 
 var emailChangeRequestPayloadImplementors = []string{"EmailChangeRequestPayload"}
 
 func (ec *executionContext) _EmailChangeRequestPayload(ctx context.Context, sel ast.SelectionSet, obj *EmailChangeRequestPayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, emailChangeRequestPayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, emailChangeRequestPayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23704,7 +23680,7 @@ func (ec *executionContext) _EmailChangeRequestPayload(ctx context.Context, sel 
 var headingImplementors = []string{"Heading"}
 
 func (ec *executionContext) _Heading(ctx context.Context, sel ast.SelectionSet, obj *store.Heading) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, headingImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, headingImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23752,7 +23728,7 @@ func (ec *executionContext) _Heading(ctx context.Context, sel ast.SelectionSet, 
 var imageImplementors = []string{"Image"}
 
 func (ec *executionContext) _Image(ctx context.Context, sel ast.SelectionSet, obj *store.Image) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, imageImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, imageImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23803,7 +23779,7 @@ func (ec *executionContext) _Image(ctx context.Context, sel ast.SelectionSet, ob
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "width":
 			out.Values[i] = ec._Image_width(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
@@ -23843,7 +23819,7 @@ func (ec *executionContext) _Image(ctx context.Context, sel ast.SelectionSet, ob
 var imageUploadPayloadImplementors = []string{"ImageUploadPayload"}
 
 func (ec *executionContext) _ImageUploadPayload(ctx context.Context, sel ast.SelectionSet, obj *ImageUploadPayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, imageUploadPayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, imageUploadPayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23886,7 +23862,7 @@ func (ec *executionContext) _ImageUploadPayload(ctx context.Context, sel ast.Sel
 var mediaErrorImplementors = []string{"MediaError", "UserError"}
 
 func (ec *executionContext) _MediaError(ctx context.Context, sel ast.SelectionSet, obj *MediaError) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, mediaErrorImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, mediaErrorImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23939,7 +23915,7 @@ func (ec *executionContext) _MediaError(ctx context.Context, sel ast.SelectionSe
 var mutationImplementors = []string{"Mutation"}
 
 func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, mutationImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, mutationImplementors)
 	ctx = graphql.WithFieldContext(ctx, &graphql.FieldContext{
 		Object: "Mutation",
 	})
@@ -24211,7 +24187,7 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 var pageInfoImplementors = []string{"PageInfo"}
 
 func (ec *executionContext) _PageInfo(ctx context.Context, sel ast.SelectionSet, obj *dataloader.PageInfo) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, pageInfoImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, pageInfoImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -24264,7 +24240,7 @@ func (ec *executionContext) _PageInfo(ctx context.Context, sel ast.SelectionSet,
 var passwordChangePayloadImplementors = []string{"PasswordChangePayload"}
 
 func (ec *executionContext) _PasswordChangePayload(ctx context.Context, sel ast.SelectionSet, obj *PasswordChangePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, passwordChangePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, passwordChangePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -24312,7 +24288,7 @@ func (ec *executionContext) _PasswordChangePayload(ctx context.Context, sel ast.
 var passwordResetPayloadImplementors = []string{"PasswordResetPayload"}
 
 func (ec *executionContext) _PasswordResetPayload(ctx context.Context, sel ast.SelectionSet, obj *PasswordResetPayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, passwordResetPayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, passwordResetPayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -24350,7 +24326,7 @@ func (ec *executionContext) _PasswordResetPayload(ctx context.Context, sel ast.S
 var passwordResetRequestPayloadImplementors = []string{"PasswordResetRequestPayload"}
 
 func (ec *executionContext) _PasswordResetRequestPayload(ctx context.Context, sel ast.SelectionSet, obj *PasswordResetRequestPayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, passwordResetRequestPayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, passwordResetRequestPayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -24388,7 +24364,7 @@ func (ec *executionContext) _PasswordResetRequestPayload(ctx context.Context, se
 var queryImplementors = []string{"Query"}
 
 func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, queryImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, queryImplementors)
 	ctx = graphql.WithFieldContext(ctx, &graphql.FieldContext{
 		Object: "Query",
 	})
@@ -24751,7 +24727,7 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 var revisionImplementors = []string{"Revision", "Node"}
 
 func (ec *executionContext) _Revision(ctx context.Context, sel ast.SelectionSet, obj *store.Revision) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, revisionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, revisionImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -24824,7 +24800,7 @@ func (ec *executionContext) _Revision(ctx context.Context, sel ast.SelectionSet,
 var revisionConnectionImplementors = []string{"RevisionConnection"}
 
 func (ec *executionContext) _RevisionConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Revision]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, revisionConnectionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, revisionConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -24870,7 +24846,7 @@ func (ec *executionContext) _RevisionConnection(ctx context.Context, sel ast.Sel
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "nodes":
 			field := field
 
@@ -24908,7 +24884,7 @@ func (ec *executionContext) _RevisionConnection(ctx context.Context, sel ast.Sel
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "pageInfo":
 			field := field
 
@@ -24946,7 +24922,7 @@ func (ec *executionContext) _RevisionConnection(ctx context.Context, sel ast.Sel
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "count":
 			field := field
 
@@ -24984,7 +24960,7 @@ func (ec *executionContext) _RevisionConnection(ctx context.Context, sel ast.Sel
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -25009,7 +24985,7 @@ func (ec *executionContext) _RevisionConnection(ctx context.Context, sel ast.Sel
 var revisionDiffImplementors = []string{"RevisionDiff"}
 
 func (ec *executionContext) _RevisionDiff(ctx context.Context, sel ast.SelectionSet, obj *blog.Diff) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, revisionDiffImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, revisionDiffImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -25057,7 +25033,7 @@ func (ec *executionContext) _RevisionDiff(ctx context.Context, sel ast.Selection
 var revisionEdgeImplementors = []string{"RevisionEdge"}
 
 func (ec *executionContext) _RevisionEdge(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Edge[store.Revision]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, revisionEdgeImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, revisionEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -25100,7 +25076,7 @@ func (ec *executionContext) _RevisionEdge(ctx context.Context, sel ast.Selection
 var searchConnectionImplementors = []string{"SearchConnection"}
 
 func (ec *executionContext) _SearchConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.SearchConnection) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, searchConnectionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, searchConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -25146,7 +25122,7 @@ func (ec *executionContext) _SearchConnection(ctx context.Context, sel ast.Selec
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "nodes":
 			field := field
 
@@ -25184,7 +25160,7 @@ func (ec *executionContext) _SearchConnection(ctx context.Context, sel ast.Selec
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "pageInfo":
 			field := field
 
@@ -25222,7 +25198,7 @@ func (ec *executionContext) _SearchConnection(ctx context.Context, sel ast.Selec
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "count":
 			field := field
 
@@ -25260,7 +25236,7 @@ func (ec *executionContext) _SearchConnection(ctx context.Context, sel ast.Selec
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -25285,7 +25261,7 @@ func (ec *executionContext) _SearchConnection(ctx context.Context, sel ast.Selec
 var searchEdgeImplementors = []string{"SearchEdge"}
 
 func (ec *executionContext) _SearchEdge(ctx context.Context, sel ast.SelectionSet, obj *dataloader.SearchEdge) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, searchEdgeImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, searchEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -25346,7 +25322,7 @@ func (ec *executionContext) _SearchEdge(ctx context.Context, sel ast.SelectionSe
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -25371,7 +25347,7 @@ func (ec *executionContext) _SearchEdge(ctx context.Context, sel ast.SelectionSe
 var sessionImplementors = []string{"Session", "Node"}
 
 func (ec *executionContext) _Session(ctx context.Context, sel ast.SelectionSet, obj *store.Session) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, sessionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, sessionImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -25437,7 +25413,7 @@ func (ec *executionContext) _Session(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "expiresAt":
 			out.Values[i] = ec._Session_expiresAt(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -25467,7 +25443,7 @@ func (ec *executionContext) _Session(ctx context.Context, sel ast.SelectionSet, 
 var sessionConnectionImplementors = []string{"SessionConnection"}
 
 func (ec *executionContext) _SessionConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Session]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, sessionConnectionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, sessionConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -25513,7 +25489,7 @@ func (ec *executionContext) _SessionConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "nodes":
 			field := field
 
@@ -25551,7 +25527,7 @@ func (ec *executionContext) _SessionConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "pageInfo":
 			field := field
 
@@ -25589,7 +25565,7 @@ func (ec *executionContext) _SessionConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "count":
 			field := field
 
@@ -25627,7 +25603,7 @@ func (ec *executionContext) _SessionConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -25652,7 +25628,7 @@ func (ec *executionContext) _SessionConnection(ctx context.Context, sel ast.Sele
 var sessionCreatePayloadImplementors = []string{"SessionCreatePayload"}
 
 func (ec *executionContext) _SessionCreatePayload(ctx context.Context, sel ast.SelectionSet, obj *SessionCreatePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, sessionCreatePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, sessionCreatePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -25705,7 +25681,7 @@ func (ec *executionContext) _SessionCreatePayload(ctx context.Context, sel ast.S
 var sessionEdgeImplementors = []string{"SessionEdge"}
 
 func (ec *executionContext) _SessionEdge(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Edge[store.Session]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, sessionEdgeImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, sessionEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -25748,7 +25724,7 @@ func (ec *executionContext) _SessionEdge(ctx context.Context, sel ast.SelectionS
 var sessionRevokePayloadImplementors = []string{"SessionRevokePayload"}
 
 func (ec *executionContext) _SessionRevokePayload(ctx context.Context, sel ast.SelectionSet, obj *SessionRevokePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, sessionRevokePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, sessionRevokePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -25786,7 +25762,7 @@ func (ec *executionContext) _SessionRevokePayload(ctx context.Context, sel ast.S
 var sessionsRevokeOthersPayloadImplementors = []string{"SessionsRevokeOthersPayload"}
 
 func (ec *executionContext) _SessionsRevokeOthersPayload(ctx context.Context, sel ast.SelectionSet, obj *SessionsRevokeOthersPayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, sessionsRevokeOthersPayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, sessionsRevokeOthersPayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -25829,7 +25805,7 @@ func (ec *executionContext) _SessionsRevokeOthersPayload(ctx context.Context, se
 var submissionImplementors = []string{"Submission"}
 
 func (ec *executionContext) _Submission(ctx context.Context, sel ast.SelectionSet, obj *store.Submission) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, submissionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, submissionImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -25880,7 +25856,7 @@ func (ec *executionContext) _Submission(ctx context.Context, sel ast.SelectionSe
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "article":
 			field := field
 
@@ -25918,7 +25894,7 @@ func (ec *executionContext) _Submission(ctx context.Context, sel ast.SelectionSe
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "authorName":
 			out.Values[i] = ec._Submission_authorName(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -25986,7 +25962,7 @@ func (ec *executionContext) _Submission(ctx context.Context, sel ast.SelectionSe
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "version":
 			out.Values[i] = ec._Submission_version(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -26016,7 +25992,7 @@ func (ec *executionContext) _Submission(ctx context.Context, sel ast.SelectionSe
 var submissionConnectionImplementors = []string{"SubmissionConnection"}
 
 func (ec *executionContext) _SubmissionConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Submission]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, submissionConnectionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, submissionConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -26062,7 +26038,7 @@ func (ec *executionContext) _SubmissionConnection(ctx context.Context, sel ast.S
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "nodes":
 			field := field
 
@@ -26100,7 +26076,7 @@ func (ec *executionContext) _SubmissionConnection(ctx context.Context, sel ast.S
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "pageInfo":
 			field := field
 
@@ -26138,7 +26114,7 @@ func (ec *executionContext) _SubmissionConnection(ctx context.Context, sel ast.S
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "count":
 			field := field
 
@@ -26176,7 +26152,7 @@ func (ec *executionContext) _SubmissionConnection(ctx context.Context, sel ast.S
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -26201,7 +26177,7 @@ func (ec *executionContext) _SubmissionConnection(ctx context.Context, sel ast.S
 var submissionEdgeImplementors = []string{"SubmissionEdge"}
 
 func (ec *executionContext) _SubmissionEdge(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Edge[store.Submission]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, submissionEdgeImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, submissionEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -26244,7 +26220,11 @@ func (ec *executionContext) _SubmissionEdge(ctx context.Context, sel ast.Selecti
 var tagImplementors = []string{"Tag", "Node", "SearchResult"}
 
 func (ec *executionContext) _Tag(ctx context.Context, sel ast.SelectionSet, obj *store.Tag) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, tagImplementors)
+	return part.Of(ctx, ec.run, sel, tagImplementors, obj, ec.fieldsOfTag)
+}
+
+func (ec *executionContext) fieldsOfTag(ctx context.Context, sel ast.SelectionSet, obj *store.Tag) graphql.Marshaler {
+	fields := ec.run.Fields(ec.OperationContext, sel, tagImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -26310,7 +26290,7 @@ func (ec *executionContext) _Tag(ctx context.Context, sel ast.SelectionSet, obj 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "articles":
 			field := field
 
@@ -26348,7 +26328,7 @@ func (ec *executionContext) _Tag(ctx context.Context, sel ast.SelectionSet, obj 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -26373,7 +26353,7 @@ func (ec *executionContext) _Tag(ctx context.Context, sel ast.SelectionSet, obj 
 var tagConnectionImplementors = []string{"TagConnection"}
 
 func (ec *executionContext) _TagConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Tag]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, tagConnectionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, tagConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -26419,7 +26399,7 @@ func (ec *executionContext) _TagConnection(ctx context.Context, sel ast.Selectio
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "nodes":
 			field := field
 
@@ -26457,7 +26437,7 @@ func (ec *executionContext) _TagConnection(ctx context.Context, sel ast.Selectio
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "pageInfo":
 			field := field
 
@@ -26495,7 +26475,7 @@ func (ec *executionContext) _TagConnection(ctx context.Context, sel ast.Selectio
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "count":
 			field := field
 
@@ -26533,7 +26513,7 @@ func (ec *executionContext) _TagConnection(ctx context.Context, sel ast.Selectio
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -26558,7 +26538,7 @@ func (ec *executionContext) _TagConnection(ctx context.Context, sel ast.Selectio
 var tagCreatePayloadImplementors = []string{"TagCreatePayload"}
 
 func (ec *executionContext) _TagCreatePayload(ctx context.Context, sel ast.SelectionSet, obj *TagCreatePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, tagCreatePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, tagCreatePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -26606,7 +26586,7 @@ func (ec *executionContext) _TagCreatePayload(ctx context.Context, sel ast.Selec
 var tagEdgeImplementors = []string{"TagEdge"}
 
 func (ec *executionContext) _TagEdge(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Edge[store.Tag]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, tagEdgeImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, tagEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -26649,7 +26629,7 @@ func (ec *executionContext) _TagEdge(ctx context.Context, sel ast.SelectionSet, 
 var tagMergePayloadImplementors = []string{"TagMergePayload"}
 
 func (ec *executionContext) _TagMergePayload(ctx context.Context, sel ast.SelectionSet, obj *TagMergePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, tagMergePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, tagMergePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -26692,7 +26672,7 @@ func (ec *executionContext) _TagMergePayload(ctx context.Context, sel ast.Select
 var tagUpdatePayloadImplementors = []string{"TagUpdatePayload"}
 
 func (ec *executionContext) _TagUpdatePayload(ctx context.Context, sel ast.SelectionSet, obj *TagUpdatePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, tagUpdatePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, tagUpdatePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -26740,7 +26720,7 @@ func (ec *executionContext) _TagUpdatePayload(ctx context.Context, sel ast.Selec
 var viewerImplementors = []string{"Viewer"}
 
 func (ec *executionContext) _Viewer(ctx context.Context, sel ast.SelectionSet, obj *access.Viewer) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, viewerImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, viewerImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -27077,7 +27057,7 @@ func (ec *executionContext) _Viewer(ctx context.Context, sel ast.SelectionSet, o
 var warningImplementors = []string{"Warning"}
 
 func (ec *executionContext) _Warning(ctx context.Context, sel ast.SelectionSet, obj *problem.Warning) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, warningImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, warningImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -27120,7 +27100,7 @@ func (ec *executionContext) _Warning(ctx context.Context, sel ast.SelectionSet, 
 var __DirectiveImplementors = []string{"__Directive"}
 
 func (ec *executionContext) ___Directive(ctx context.Context, sel ast.SelectionSet, obj *introspection.Directive) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, __DirectiveImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, __DirectiveImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -27178,7 +27158,7 @@ func (ec *executionContext) ___Directive(ctx context.Context, sel ast.SelectionS
 var __EnumValueImplementors = []string{"__EnumValue"}
 
 func (ec *executionContext) ___EnumValue(ctx context.Context, sel ast.SelectionSet, obj *introspection.EnumValue) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, __EnumValueImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, __EnumValueImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -27231,7 +27211,7 @@ func (ec *executionContext) ___EnumValue(ctx context.Context, sel ast.SelectionS
 var __FieldImplementors = []string{"__Field"}
 
 func (ec *executionContext) ___Field(ctx context.Context, sel ast.SelectionSet, obj *introspection.Field) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, __FieldImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, __FieldImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -27294,7 +27274,7 @@ func (ec *executionContext) ___Field(ctx context.Context, sel ast.SelectionSet, 
 var __InputValueImplementors = []string{"__InputValue"}
 
 func (ec *executionContext) ___InputValue(ctx context.Context, sel ast.SelectionSet, obj *introspection.InputValue) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, __InputValueImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, __InputValueImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -27357,7 +27337,7 @@ func (ec *executionContext) ___InputValue(ctx context.Context, sel ast.Selection
 var __SchemaImplementors = []string{"__Schema"}
 
 func (ec *executionContext) ___Schema(ctx context.Context, sel ast.SelectionSet, obj *introspection.Schema) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, __SchemaImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, __SchemaImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -27420,7 +27400,7 @@ func (ec *executionContext) ___Schema(ctx context.Context, sel ast.SelectionSet,
 var __TypeImplementors = []string{"__Type"}
 
 func (ec *executionContext) ___Type(ctx context.Context, sel ast.SelectionSet, obj *introspection.Type) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, __TypeImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, __TypeImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -27510,7 +27490,7 @@ func (ec *executionContext) ___Type(ctx context.Context, sel ast.SelectionSet, o
 // region    ***************************** type.gotpl *****************************
 
 func (ec *executionContext) marshalNAccount2ᚕᚖstoaᚋstoreᚐAccountᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Account) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNAccount2ᚖstoaᚋstoreᚐAccount(ctx, sel, v[i])
@@ -27561,7 +27541,7 @@ func (ec *executionContext) marshalNAccountDeletePayload2ᚖstoaᚋgraphᚋgener
 }
 
 func (ec *executionContext) marshalNAccountEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Account]) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNAccountEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
@@ -27587,7 +27567,7 @@ func (ec *executionContext) marshalNAccountEdge2ᚖstoaᚋdataloaderᚐEdge(ctx 
 }
 
 func (ec *executionContext) marshalNAccountError2ᚕᚖstoaᚋgraphᚋgeneratedᚐAccountErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*AccountError) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNAccountError2ᚖstoaᚋgraphᚋgeneratedᚐAccountError(ctx, sel, v[i])
@@ -27683,7 +27663,7 @@ func (ec *executionContext) marshalNAccountVerifyPayload2ᚖstoaᚋgraphᚋgener
 }
 
 func (ec *executionContext) marshalNArticle2ᚕᚖstoaᚋstoreᚐArticleᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Article) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNArticle2ᚖstoaᚋstoreᚐArticle(ctx, sel, v[i])
@@ -27749,7 +27729,7 @@ func (ec *executionContext) marshalNArticleDeletePayload2ᚖstoaᚋgraphᚋgener
 }
 
 func (ec *executionContext) marshalNArticleEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Article]) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNArticleEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
@@ -27775,7 +27755,7 @@ func (ec *executionContext) marshalNArticleEdge2ᚖstoaᚋdataloaderᚐEdge(ctx 
 }
 
 func (ec *executionContext) marshalNArticleError2ᚕᚖstoaᚋgraphᚋgeneratedᚐArticleErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*ArticleError) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNArticleError2ᚖstoaᚋgraphᚋgeneratedᚐArticleError(ctx, sel, v[i])
@@ -27962,7 +27942,7 @@ func (ec *executionContext) unmarshalNArticleStatus2ᚕstoaᚋstoreᚐStatusᚄ(
 }
 
 func (ec *executionContext) marshalNArticleStatus2ᚕstoaᚋstoreᚐStatusᚄ(ctx context.Context, sel ast.SelectionSet, v []store.Status) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNArticleStatus2stoaᚋstoreᚐStatus(ctx, sel, v[i])
@@ -28008,7 +27988,7 @@ func (ec *executionContext) marshalNArticleUpdatePayload2ᚖstoaᚋgraphᚋgener
 }
 
 func (ec *executionContext) marshalNAuthor2ᚕᚖstoaᚋstoreᚐAuthorᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Author) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNAuthor2ᚖstoaᚋstoreᚐAuthor(ctx, sel, v[i])
@@ -28059,7 +28039,7 @@ func (ec *executionContext) marshalNAuthorCreatePayload2ᚖstoaᚋgraphᚋgenera
 }
 
 func (ec *executionContext) marshalNAuthorEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Author]) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNAuthorEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
@@ -28131,7 +28111,7 @@ func (ec *executionContext) marshalNBoolean2bool(ctx context.Context, sel ast.Se
 }
 
 func (ec *executionContext) marshalNComment2ᚕᚖstoaᚋstoreᚐCommentᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Comment) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNComment2ᚖstoaᚋstoreᚐComment(ctx, sel, v[i])
@@ -28227,7 +28207,7 @@ func (ec *executionContext) marshalNCommentDeletePayload2ᚖstoaᚋgraphᚋgener
 }
 
 func (ec *executionContext) marshalNCommentEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Comment]) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNCommentEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
@@ -28253,7 +28233,7 @@ func (ec *executionContext) marshalNCommentEdge2ᚖstoaᚋdataloaderᚐEdge(ctx 
 }
 
 func (ec *executionContext) marshalNCommentError2ᚕᚖstoaᚋgraphᚋgeneratedᚐCommentErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*CommentError) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNCommentError2ᚖstoaᚋgraphᚋgeneratedᚐCommentError(ctx, sel, v[i])
@@ -28352,7 +28332,7 @@ func (ec *executionContext) unmarshalNCommentStatus2ᚕstoaᚋstoreᚐCommentSta
 }
 
 func (ec *executionContext) marshalNCommentStatus2ᚕstoaᚋstoreᚐCommentStatusᚄ(ctx context.Context, sel ast.SelectionSet, v []store.CommentStatus) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNCommentStatus2stoaᚋstoreᚐCommentStatus(ctx, sel, v[i])
@@ -28477,7 +28457,7 @@ func (ec *executionContext) marshalNHTML2string(ctx context.Context, sel ast.Sel
 }
 
 func (ec *executionContext) marshalNHeading2ᚕᚖstoaᚋstoreᚐHeadingᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Heading) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNHeading2ᚖstoaᚋstoreᚐHeading(ctx, sel, v[i])
@@ -28611,7 +28591,7 @@ func (ec *executionContext) marshalNMarkdown2string(ctx context.Context, sel ast
 }
 
 func (ec *executionContext) marshalNMediaError2ᚕᚖstoaᚋgraphᚋgeneratedᚐMediaErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*MediaError) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNMediaError2ᚖstoaᚋgraphᚋgeneratedᚐMediaError(ctx, sel, v[i])
@@ -28647,7 +28627,7 @@ func (ec *executionContext) marshalNMediaErrorCode2stoaᚋgraphᚋgeneratedᚐMe
 }
 
 func (ec *executionContext) marshalNNode2ᚕstoaᚋstoreᚐNode(ctx context.Context, sel ast.SelectionSet, v []store.Node) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalONode2stoaᚋstoreᚐNode(ctx, sel, v[i])
@@ -28740,7 +28720,7 @@ func (ec *executionContext) marshalNPasswordResetRequestPayload2ᚖstoaᚋgraph�
 }
 
 func (ec *executionContext) marshalNRevision2ᚕᚖstoaᚋstoreᚐRevisionᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Revision) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNRevision2ᚖstoaᚋstoreᚐRevision(ctx, sel, v[i])
@@ -28766,7 +28746,7 @@ func (ec *executionContext) marshalNRevision2ᚖstoaᚋstoreᚐRevision(ctx cont
 }
 
 func (ec *executionContext) marshalNRevisionEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Revision]) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNRevisionEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
@@ -28836,7 +28816,7 @@ func (ec *executionContext) marshalNSearchConnection2ᚖstoaᚋdataloaderᚐSear
 }
 
 func (ec *executionContext) marshalNSearchEdge2ᚕᚖstoaᚋdataloaderᚐSearchEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.SearchEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNSearchEdge2ᚖstoaᚋdataloaderᚐSearchEdge(ctx, sel, v[i])
@@ -28872,7 +28852,7 @@ func (ec *executionContext) marshalNSearchResult2stoaᚋstoreᚐNode(ctx context
 }
 
 func (ec *executionContext) marshalNSearchResult2ᚕstoaᚋstoreᚐNodeᚄ(ctx context.Context, sel ast.SelectionSet, v []store.Node) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNSearchResult2stoaᚋstoreᚐNode(ctx, sel, v[i])
@@ -28918,7 +28898,7 @@ var (
 )
 
 func (ec *executionContext) marshalNSession2ᚕᚖstoaᚋstoreᚐSessionᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Session) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNSession2ᚖstoaᚋstoreᚐSession(ctx, sel, v[i])
@@ -28997,7 +28977,7 @@ var (
 )
 
 func (ec *executionContext) marshalNSessionEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Session]) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNSessionEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
@@ -29064,7 +29044,7 @@ func (ec *executionContext) marshalNString2string(ctx context.Context, sel ast.S
 }
 
 func (ec *executionContext) marshalNSubmission2ᚕᚖstoaᚋstoreᚐSubmissionᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Submission) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNSubmission2ᚖstoaᚋstoreᚐSubmission(ctx, sel, v[i])
@@ -29100,7 +29080,7 @@ func (ec *executionContext) marshalNSubmissionConnection2ᚖstoaᚋdataloaderᚐ
 }
 
 func (ec *executionContext) marshalNSubmissionEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Submission]) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNSubmissionEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
@@ -29126,7 +29106,7 @@ func (ec *executionContext) marshalNSubmissionEdge2ᚖstoaᚋdataloaderᚐEdge(c
 }
 
 func (ec *executionContext) marshalNTag2ᚕᚖstoaᚋstoreᚐTagᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Tag) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNTag2ᚖstoaᚋstoreᚐTag(ctx, sel, v[i])
@@ -29177,7 +29157,7 @@ func (ec *executionContext) marshalNTagCreatePayload2ᚖstoaᚋgraphᚋgenerated
 }
 
 func (ec *executionContext) marshalNTagEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Tag]) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNTagEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
@@ -29265,7 +29245,7 @@ func (ec *executionContext) marshalNUpload2githubᚗcomᚋ99designsᚋgqlgenᚋg
 }
 
 func (ec *executionContext) marshalNWarning2ᚕᚖstoaᚋproblemᚐWarningᚄ(ctx context.Context, sel ast.SelectionSet, v []*problem.Warning) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNWarning2ᚖstoaᚋproblemᚐWarning(ctx, sel, v[i])
@@ -29295,7 +29275,7 @@ func (ec *executionContext) marshalN__Directive2githubᚗcomᚋ99designsᚋgqlge
 }
 
 func (ec *executionContext) marshalN__Directive2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐDirectiveᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.Directive) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Directive2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐDirective(ctx, sel, v[i])
@@ -29341,7 +29321,7 @@ func (ec *executionContext) unmarshalN__DirectiveLocation2ᚕstringᚄ(ctx conte
 }
 
 func (ec *executionContext) marshalN__DirectiveLocation2ᚕstringᚄ(ctx context.Context, sel ast.SelectionSet, v []string) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__DirectiveLocation2string(ctx, sel, v[i])
@@ -29369,7 +29349,7 @@ func (ec *executionContext) marshalN__InputValue2githubᚗcomᚋ99designsᚋgqlg
 }
 
 func (ec *executionContext) marshalN__InputValue2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐInputValueᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.InputValue) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__InputValue2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐInputValue(ctx, sel, v[i])
@@ -29389,7 +29369,7 @@ func (ec *executionContext) marshalN__Type2githubᚗcomᚋ99designsᚋgqlgenᚋg
 }
 
 func (ec *executionContext) marshalN__Type2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐTypeᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.Type) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Type2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐType(ctx, sel, v[i])
@@ -29751,7 +29731,7 @@ func (ec *executionContext) marshalOSearchType2ᚕstoaᚋidᚐKindᚄ(ctx contex
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNSearchType2stoaᚋidᚐKind(ctx, sel, v[i])
@@ -29881,7 +29861,7 @@ func (ec *executionContext) marshalO__EnumValue2ᚕgithubᚗcomᚋ99designsᚋgq
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__EnumValue2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐEnumValue(ctx, sel, v[i])
@@ -29900,7 +29880,7 @@ func (ec *executionContext) marshalO__Field2ᚕgithubᚗcomᚋ99designsᚋgqlgen
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Field2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐField(ctx, sel, v[i])
@@ -29919,7 +29899,7 @@ func (ec *executionContext) marshalO__InputValue2ᚕgithubᚗcomᚋ99designsᚋg
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__InputValue2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐInputValue(ctx, sel, v[i])
@@ -29945,7 +29925,7 @@ func (ec *executionContext) marshalO__Type2ᚕgithubᚗcomᚋ99designsᚋgqlgen�
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Type2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐType(ctx, sel, v[i])
