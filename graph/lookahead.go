@@ -272,7 +272,7 @@ func (w *walker) withoutParts(s *part.Selection, values []any) []any {
 			without[of[i]] = true
 		}
 	}
-	part.Holds(w.ctx, held)
+	part.Reuse(w.ctx, held)
 	if len(held) == len(values) {
 		return nil
 	}

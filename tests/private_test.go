@@ -312,10 +312,10 @@ type direct struct {
 	m        *matrix
 }
 
-func openDirect(t *testing.T, m *matrix) direct {
+func openDirect(t *testing.T, m *matrix, ahead graph.LookAhead) direct {
 	t.Helper()
 	d := direct{executor.New(graph.New(graph.Resolver{Blog: m.s.Blog, People: m.s.People, Pictures: m.s.Pictures})), m}
-	d.executor.Use(graph.LookAhead{Store: m.s.Store})
+	d.executor.Use(ahead)
 	shown := graph.Errors{Log: slog.New(slog.DiscardHandler)}
 	d.executor.SetErrorPresenter(shown.Present)
 	d.executor.SetRecoverFunc(shown.Recover)
@@ -355,7 +355,7 @@ func (d direct) ask(t *testing.T, caller string, params graphql.RawParams) (answ
 // with people is public, or there would be nothing to share.
 func TestWhatIsPublicIsTheSameForAll(t *testing.T) {
 	m := openMatrix(t)
-	d := openDirect(t, m)
+	d := openDirect(t, m, graph.NewLookAhead(m.s.Store, 4<<20))
 	var aliases []string // the cast of the files is other people
 	for who, p := range map[string]string{"ada": "owner", "bela": "customer", "chloe": "author", "edgar": "editor", "stan": "staff", "agnes": "admin"} {
 		aliases = append(aliases, "<account "+who+">", "<account "+p+">", "<session "+who+">", "<session "+p+">")

@@ -173,8 +173,8 @@ func (r *Run) Response(ctx context.Context) context.Context {
 	return context.WithValue(ctx, validKey{}, &valid{})
 }
 
-// Holds notes that p was compared, and holds for this response.
-func Holds(ctx context.Context, parts []*Part) {
+// Reuse notes that parts were compared, and hold for this response.
+func Reuse(ctx context.Context, parts []*Part) {
 	v, ok := ctx.Value(validKey{}).(*valid)
 	if !ok {
 		return
