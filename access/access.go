@@ -124,13 +124,26 @@ type Cookie struct {
 // It is safe for concurrent use.
 type Answer struct {
 	request Request
-	private atomic.Bool
+	private mark
 
 	mu     sync.Mutex
 	asked  bool // viewer and err are known
 	viewer Viewer
 	err    error
 	cookie *Cookie
+}
+
+// mark is a flag that knows how often it was set.
+type mark struct{ times atomic.Uint64 }
+
+func (m *mark) Load() bool { return m.times.Load() > 0 }
+
+func (m *mark) Store(set bool) {
+	if set {
+		m.times.Add(1)
+	} else {
+		m.times.Store(0)
+	}
 }
 
 type key struct{}
@@ -158,6 +171,15 @@ func (a *Answer) Cookie() (c Cookie, ok bool) {
 func from(ctx context.Context) *Answer {
 	a, _ := ctx.Value(key{}).(*Answer)
 	return a
+}
+
+// Touched returns how often so far the answer that ctx belongs to was made private: when it
+// says the same before and after, nothing in between has looked at who asks.
+func Touched(ctx context.Context) uint64 {
+	if a := from(ctx); a != nil {
+		return a.private.times.Load()
+	}
+	return 0
 }
 
 // MarkPrivate makes the answer that ctx belongs to private. What reads documents of a

@@ -82,6 +82,9 @@ func (l *Loaders) submissions(name string, w store.Window, list func() (*store.L
 		return nil, err
 	}
 	c := Listed(read, l.Submissions)
+	if l.lists == nil {
+		l.lists = map[string]*SubmissionConnection{}
+	}
 	l.lists[key] = c
 	return c, nil
 }

@@ -18,6 +18,7 @@ type Connection[T any] struct {
 	page  func(context.Context) (*store.Page, error)
 	count func(ctx context.Context, most int) (n int, exact bool, err error)
 	items *Loader[id.ID, T]
+	cut   bool // both come out of an order, by its loader
 
 	mu   sync.Mutex
 	read *store.Page
@@ -68,6 +69,9 @@ type Count struct {
 
 // Page returns the ids of the page.
 func (c *Connection[T]) Page(ctx context.Context) (*store.Page, error) {
+	if !c.cut {
+		Traced(ctx).Spoil()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.read != nil {
@@ -157,6 +161,9 @@ func (c *Connection[T]) PageInfo(ctx context.Context) (*PageInfo, error) {
 func (c *Connection[T]) Count(ctx context.Context, max int) (*Count, error) {
 	if max < 1 || max > MaxCount {
 		return nil, problem.New(problem.Invalid, "max must be between 1 and %d, not %d", MaxCount, max).At("max")
+	}
+	if !c.cut {
+		Traced(ctx).Spoil()
 	}
 	n, exact, err := c.count(ctx, max)
 	return &Count{n, exact}, err

@@ -15,15 +15,24 @@ import (
 // most once, those that are asked for together in one batch. What was known once stays so
 // for the rest of the response, or until a mutation in it has changed something, a failure
 // included, so that an answer agrees with itself.
-type Loader[K comparable, T any] struct {
+type Loader[K ~string, T any] struct {
 	fetch func(context.Context, []K) ([]*T, error)
-	what  string // for messages: "article"
+	what  string       // for messages: "article"
+	kind  uint8        // its number, where what was read may be recalled; 0 elsewhere
+	shows func(K) bool // whether what a key names is the same for everybody; nil for all
 
 	mu    sync.Mutex
-	known map[K]*result[T]
+	known map[K]known[T]
 }
 
-// result is what is known of one thing, or will be when done is closed.
+// known is what is known of one thing: its value, or where that will be, or why there is
+// none.
+type known[T any] struct {
+	value *T
+	later *result[T] // nil where value is known
+}
+
+// result is what will be known of one thing when done is closed.
 type result[T any] struct {
 	done  chan struct{}
 	value *T
@@ -38,19 +47,29 @@ func MemoryOnly(ctx context.Context) context.Context {
 	return context.WithValue(cache.MemoryOnly(ctx), memoryOnly{}, true)
 }
 
-func newLoader[K comparable, T any](what string, fetch func(context.Context, []K) ([]*T, error)) *Loader[K, T] {
-	return &Loader[K, T]{fetch: fetch, what: what, known: map[K]*result[T]{}}
+func newLoader[K ~string, T any](what string, fetch func(context.Context, []K) ([]*T, error)) *Loader[K, T] {
+	return &Loader[K, T]{fetch: fetch, what: what}
 }
 
 func (l *Loader[K, T]) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.known = map[K]*result[T]{}
+	l.known = nil
 }
 
 // All returns what each of ks names, in their order: nil for what there isn't.
 func (l *Loader[K, T]) All(ctx context.Context, ks []K) ([]*T, error) {
 	out := make([]*T, len(ks))
+	if err := l.into(ctx, ks, out); err != nil {
+		Traced(ctx).Spoil()
+		return nil, err
+	}
+	l.note(ctx, ks, out)
+	return out, nil
+}
+
+// into is All into a slice that is there.
+func (l *Loader[K, T]) into(ctx context.Context, ks []K, out []*T) error {
 	for i, r := range l.look(ctx, ks, out) {
 		if r == nil {
 			continue
@@ -58,14 +77,14 @@ func (l *Loader[K, T]) All(ctx context.Context, ks []K) ([]*T, error) {
 		select {
 		case <-r.done:
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 		if r.err != nil {
-			return nil, r.err
+			return r.err
 		}
 		out[i] = r.value
 	}
-	return out, nil
+	return nil
 }
 
 // look puts what is known into out, and loads what nobody else of the response is loading.
@@ -75,28 +94,33 @@ func (l *Loader[K, T]) look(ctx context.Context, ks []K, out []*T) []*result[T] 
 	var results []*result[T]
 	var unknown []K
 	var mine map[K]*result[T]
+	waits := false
 	l.mu.Lock()
 	for i, k := range ks {
 		if k == none {
 			continue
 		}
-		r := l.known[k]
-		settled := r != nil && r.settled()
-		if settled && r.err == nil {
-			out[i] = r.value
+		n, is := l.known[k]
+		if is && n.later == nil {
+			out[i] = n.value
 			continue
 		}
 		if results == nil {
-			results, mine = make([]*result[T], len(ks)), map[K]*result[T]{}
+			results, mine = make([]*result[T], len(ks)), make(map[K]*result[T], len(ks)-i)
+			waits = ctx.Value(memoryOnly{}) == nil
 		}
-		if waits := ctx.Value(memoryOnly{}) == nil; r == nil || !settled && !waits {
+		r := n.later
+		if !is || !r.settled() && !waits {
 			if r = mine[k]; r == nil {
-				r = &result[T]{done: make(chan struct{})}
+				r = &result[T]{}
 				mine[k] = r
 				unknown = append(unknown, k)
 			}
 			if waits {
-				l.known[k] = r
+				if r.done == nil {
+					r.done = make(chan struct{})
+				}
+				l.put(k, known[T]{later: r})
 			}
 		}
 		results[i] = r
@@ -107,6 +131,21 @@ func (l *Loader[K, T]) look(ctx context.Context, ks []K, out []*T) []*result[T] 
 	}
 	return results
 }
+
+// put notes what is known of k. The caller holds mu.
+func (l *Loader[K, T]) put(k K, n known[T]) {
+	if l.known == nil {
+		l.known = map[K]known[T]{}
+	}
+	l.known[k] = n
+}
+
+// isDone is the done of what was looked for in memory, for which nobody else waits.
+var isDone = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
 
 func (r *result[T]) settled() bool {
 	select {
@@ -131,16 +170,24 @@ func (l *Loader[K, T]) load(ctx context.Context, ks []K, results map[K]*result[T
 		defer l.mu.Unlock()
 		for i, k := range ks {
 			r := results[k]
+			now := known[T]{later: r}
 			if r.err = err; err == nil {
 				r.value = values[i]
+				now = known[T]{value: r.value}
 			}
-			close(r.done)
-			if known := l.known[k]; errors.Is(err, cache.ErrNotInMemory) {
-				if known == r {
+			if r.done == nil {
+				r.done = isDone
+			} else {
+				close(r.done)
+			}
+			is, ok := l.known[k]
+			switch mine := ok && is.later == r; {
+			case errors.Is(err, cache.ErrNotInMemory):
+				if mine {
 					delete(l.known, k)
 				}
-			} else if known == nil {
-				l.known[k] = r
+			case mine || !ok:
+				l.put(k, now)
 			}
 		}
 	}()

@@ -35,9 +35,10 @@ type Loaders struct {
 	Texts       *Loader[id.ID, store.Revision] // of what the viewer may edit
 	Submissions *Loader[id.ID, store.Submission]
 
-	store *store.Store
-	mu    sync.Mutex
-	lists map[string]*SubmissionConnection // of submissions, that the response has asked for
+	store  *store.Store
+	byKind [8]recalled // those whose reads may be recalled, by kind
+	mu     sync.Mutex
+	lists  map[string]*SubmissionConnection // of submissions, that the response has asked for
 }
 
 // New returns loaders that know nothing yet.
@@ -56,10 +57,26 @@ func New(s *store.Store) *Loaders {
 		Texts:       newLoader("revision", s.VisibleRevisions),
 		Submissions: newLoader("comment", s.Submissions),
 		store:       s,
-		lists:       map[string]*SubmissionConnection{},
 	}
 	l.Comments = newLoader("comment", l.shownComments)
+	l.Orders.shows = func(k store.OrderKey) bool {
+		kind := id.ID(k).Kind()
+		return kind != id.Account && kind != id.Revision
+	}
+	// What is the same for everybody. A loader that isn't here spoils what it takes part in.
+	recalls(l, 1, l.Articles)
+	recalls(l, 2, l.Revisions)
+	recalls(l, 3, l.Authors)
+	recalls(l, 4, l.Tags)
+	recalls(l, 5, l.Comments)
+	recalls(l, 6, l.Orders)
 	return l
+}
+
+// recalls numbers a loader whose reads may be recalled.
+func recalls[K ~string, T any](l *Loaders, kind uint8, loader *Loader[K, T]) {
+	loader.kind = kind
+	l.byKind[kind] = loader
 }
 
 // Forget makes the loaders know nothing, after something has been changed.
@@ -145,6 +162,7 @@ func sliced[T any](l *Loaders, key store.OrderKey, under id.ID, w store.Window, 
 	}
 	return &Connection[T]{
 		items: items,
+		cut:   true,
 		page: func(ctx context.Context) (*store.Page, error) {
 			order, err := l.Orders.One(ctx, key)
 			if err != nil {

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"slices"
 
 	"github.com/99designs/gqlgen/graphql"
 
@@ -20,6 +21,21 @@ type objectType struct {
 	satisfies []string // the type and its interfaces, as generated/ lists them
 	edges     map[string]edge
 }
+
+// makesParts returns the types of an object whose JSON is remembered: what is published.
+func makesParts(v any) []string {
+	if t := typeOf(v); t != nil && slices.Contains(partTypes, t) {
+		return t.satisfies
+	}
+	return nil
+}
+
+// partTypes are the types of what is published.
+var partTypes = []*objectType{articleType, authorType, tagType, commentType}
+
+// pure are the resolvers of such objects, and of what hangs on them, that read nothing but
+// the object itself and their arguments. What isn't here and isn't an edge makes no part.
+var pure = map[string]bool{"Article.excerpt": true, "Image.url": true}
 
 // Every field that isn't in the object itself has its line here, under its name in the
 // schema. The walk over the schema in tests/ fails when one is missing.

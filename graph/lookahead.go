@@ -12,6 +12,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"stoa/dataloader"
+	"stoa/graph/part"
 	"stoa/store"
 	"stoa/store/cache"
 )
@@ -21,12 +22,22 @@ import (
 // parents it hangs on. When the executor then comes to an element's own edge, its loader
 // knows the answer. So the number of batches depends on the query's shape and never on
 // how many things come back, and no batch waits for a timer or a goroutine.
-type LookAhead struct{ Store *store.Store }
+type LookAhead struct {
+	Store *store.Store
+	// Parts is what is remembered of answers; nil for nothing, which is for tests.
+	Parts *part.Parts
+}
+
+// NewLookAhead returns a LookAhead that remembers parts of answers in about as many bytes.
+func NewLookAhead(s *store.Store, bytes int64) LookAhead {
+	return LookAhead{Store: s, Parts: part.New(bytes, makesParts)}
+}
 
 var (
-	_ graphql.HandlerExtension    = LookAhead{}
-	_ graphql.ResponseInterceptor = LookAhead{}
-	_ graphql.FieldInterceptor    = LookAhead{}
+	_ graphql.HandlerExtension     = LookAhead{}
+	_ graphql.OperationInterceptor = LookAhead{}
+	_ graphql.ResponseInterceptor  = LookAhead{}
+	_ graphql.FieldInterceptor     = LookAhead{}
 )
 
 // ExtensionName names it to gqlgen.
@@ -35,17 +46,25 @@ func (LookAhead) ExtensionName() string { return "LookAhead" }
 // Validate agrees with any schema.
 func (LookAhead) Validate(graphql.ExecutableSchema) error { return nil }
 
+// InterceptOperation begins what is remembered of the operation's document.
+func (l LookAhead) InterceptOperation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+	return next(l.Parts.Begin(ctx))
+}
+
 // InterceptResponse attaches fresh loaders: to each event of a subscription, too.
 func (l LookAhead) InterceptResponse(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
-	return next(dataloader.With(ctx, dataloader.New(l.Store)))
+	return next(dataloader.With(part.From(ctx).Response(ctx), dataloader.New(l.Store)))
 }
 
 // InterceptField looks ahead from what a root field returned; so do the fields of what a
 // mutation answers, of an event, and of the viewer, whose lists are as large as those of
 // Query. What is known before a mutation isn't afterwards.
 func (LookAhead) InterceptField(ctx context.Context, next graphql.Resolver) (any, error) {
-	result, err := next(ctx)
 	field := graphql.GetFieldContext(ctx)
+	if field.IsResolver && !known(field) {
+		dataloader.Traced(ctx).Spoil()
+	}
+	result, err := next(ctx)
 	if field.Object == "Mutation" {
 		dataloader.From(ctx).Forget()
 	}
@@ -84,24 +103,35 @@ func (s *step) run(ctx context.Context, l *dataloader.Loaders) {
 	s.children, s.err = s.edge(ctx, l, s.parents, s.args)
 }
 
+// known says whether a resolver reads nothing but its object and the loaders.
+func known(field *graphql.FieldContext) bool {
+	for _, t := range partTypes {
+		if t.satisfies[0] == field.Object {
+			if _, ok := t.edges[field.Field.Name]; ok {
+				return true
+			}
+		}
+	}
+	return pure[field.Object+"."+field.Field.Name]
+}
+
 // walk goes down a selection from the values that a field returned. Errors are not its
 // business: the loaders remember them for the fields that they belong to.
 func walk(ctx context.Context, op *graphql.OperationContext, values []any, selected ast.SelectionSet) {
-	l := dataloader.From(ctx)
-	inMemory := dataloader.MemoryOnly(ctx)
-	level := steps(op, values, selected)
+	w := walker{ctx: ctx, inMemory: dataloader.MemoryOnly(ctx), op: op, run: part.From(ctx), loaders: dataloader.From(ctx)}
+	level := w.steps(nil, values, selected)
 	for len(level) > 0 {
 		var waiting []*step
 		for _, s := range level {
-			if s.run(inMemory, l); errors.Is(s.err, cache.ErrNotInMemory) {
+			if s.run(w.inMemory, w.loaders); errors.Is(s.err, cache.ErrNotInMemory) {
 				waiting = append(waiting, s)
 			}
 		}
-		together(waiting, func(s *step) { s.run(ctx, l) })
+		together(waiting, func(s *step) { s.run(ctx, w.loaders) })
 		var next []*step
 		for _, s := range level {
 			if s.err == nil {
-				next = append(next, steps(op, s.children, s.selected)...)
+				next = w.steps(next, s.children, s.selected)
 			}
 		}
 		level = next
@@ -122,14 +152,42 @@ func together(waiting []*step, do func(*step)) {
 	all.Wait()
 }
 
-// steps returns the edges that a selection takes from values, which may be lists and of
-// several types. A value that occurs twice is a parent once.
-func steps(op *graphql.OperationContext, values []any, selected ast.SelectionSet) []*step {
+// walker is one walk.
+type walker struct {
+	ctx, inMemory context.Context
+	op            *graphql.OperationContext
+	run           *part.Run
+	loaders       *dataloader.Loaders
+}
+
+// group is the values of one type in a list.
+type group struct {
+	of     *objectType
+	values []any
+}
+
+// steps adds the edges that a selection takes from values, which may be lists and of
+// several types. A value that occurs twice is a parent once. Values that come to parts that
+// are there already are no parents: what the parts consist of is known by then.
+func (w *walker) steps(out []*step, values []any, selected ast.SelectionSet) []*step {
 	if len(selected) == 0 {
-		return nil
+		return out
 	}
-	byType := map[*objectType][]any{}
-	var types []*objectType
+	for _, g := range groups(values) {
+		edges, parents := w.edges(g, selected)
+		for i := range edges {
+			if len(parents) > 0 {
+				e := &edges[i]
+				out = append(out, &step{edge: e.edge, parents: parents, args: e.arguments(w.op), selected: e.field.Selections})
+			}
+		}
+	}
+	return out
+}
+
+// groups sorts values by their types, in the order in which those come.
+func groups(values []any) []group {
+	var all []group
 	seen := make(map[any]bool, len(values))
 	flatten(values, func(v any) {
 		t := typeOf(v)
@@ -137,18 +195,92 @@ func steps(op *graphql.OperationContext, values []any, selected ast.SelectionSet
 			return
 		}
 		seen[v] = true
-		if byType[t] == nil {
-			types = append(types, t)
+		i := 0
+		for i < len(all) && all[i].of != t {
+			i++
 		}
-		byType[t] = append(byType[t], v)
+		if i == len(all) {
+			all = append(all, group{of: t, values: make([]any, 0, len(values))})
+		}
+		all[i].values = append(all[i].values, v)
 	})
-	var out []*step
-	for _, t := range types {
-		for _, field := range graphql.CollectFields(op, selected, t.satisfies) {
-			if e, ok := t.edges[field.Name]; ok {
-				out = append(out, &step{edge: e, parents: byType[t], args: field.ArgumentMap(op.Variables), selected: field.Selections})
+	return all
+}
+
+// takenEdge is an edge that a selection takes.
+type takenEdge struct {
+	edge  edge
+	field graphql.CollectedField
+	args  map[string]any // nil where they depend on variables
+}
+
+func (e *takenEdge) arguments(op *graphql.OperationContext) map[string]any {
+	if e.args != nil {
+		return e.args
+	}
+	return e.field.ArgumentMap(op.Variables)
+}
+
+// edges returns the edges that a selection takes from the values of g, and those that have
+// to be loaded.
+func (w *walker) edges(g group, selected ast.SelectionSet) ([]takenEdge, []any) {
+	if w.run == nil {
+		return taken(graphql.CollectFields(w.op, selected, g.of.satisfies), g.of), g.values
+	}
+	s := w.run.Select(selected, g.of.satisfies)
+	edges := part.Once(s, func(s *part.Selection) []takenEdge { return taken(s.Fields, g.of) })
+	if len(edges) == 0 || makesParts(g.values[0]) == nil {
+		return edges, g.values
+	}
+	return edges, w.withoutParts(s, g.values)
+}
+
+func taken(fields []graphql.CollectedField, of *objectType) []takenEdge {
+	out := []takenEdge{}
+	for _, f := range fields {
+		if e, ok := of.edges[f.Name]; ok {
+			t := takenEdge{edge: e, field: f}
+			if !part.Varies(f.Field) {
+				t.args = f.ArgumentMap(nil)
 			}
+			out = append(out, t)
 		}
 	}
 	return out
+}
+
+// withoutParts compares the parts that values come to with what the caches say now, all in
+// one go, and returns the values that have none that holds.
+func (w *walker) withoutParts(s *part.Selection, values []any) []any {
+	var parts []*part.Part
+	var reads [][]dataloader.Read
+	var of []int // whose parts they are
+	for i, v := range values {
+		if p := w.run.Find(s, v); p != nil {
+			parts, reads, of = append(parts, p), append(reads, p.Reads()), append(of, i)
+		}
+	}
+	if len(parts) == 0 {
+		return values
+	}
+	same := w.loaders.Same(w.ctx, reads)
+	without := map[int]bool{}
+	held := parts[:0]
+	for i, p := range parts {
+		if same[i] {
+			held = append(held, p)
+			without[of[i]] = true
+		}
+	}
+	part.Reuse(w.ctx, held)
+	if len(held) == len(values) {
+		return nil
+	}
+	var rest []any
+	for i, v := range values {
+		if !without[i] {
+			rest = append(rest, v)
+		}
+	}
+	return rest
 }

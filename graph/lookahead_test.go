@@ -14,6 +14,7 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"stoa/dataloader"
+	"stoa/graph/part"
 	"stoa/id"
 	"stoa/store"
 )
@@ -57,16 +58,20 @@ func TestTheWayDownFollowsWhatIsSelected(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			op, selection := selected(t, c.query, yes)
-			var got []string
-			for _, s := range steps(op, c.values, selection) {
-				text := fmt.Sprint(len(s.parents))
-				for argument, value := range s.args {
-					text += fmt.Sprintf(" %s:%v", argument, value)
+			ctx := graphql.WithOperationContext(dataloader.With(t.Context(), dataloader.New(nil)), op)
+			for _, parts := range []*part.Parts{nil, part.New(1<<20, makesParts)} {
+				w := walker{ctx: ctx, op: op, run: part.From(parts.Begin(ctx)), loaders: dataloader.From(ctx)}
+				var got []string
+				for _, s := range w.steps(nil, c.values, selection) {
+					text := fmt.Sprint(len(s.parents))
+					for argument, value := range s.args {
+						text += fmt.Sprintf(" %s:%v", argument, value)
+					}
+					got = append(got, text)
 				}
-				got = append(got, text)
-			}
-			if !slices.Equal(got, c.want) {
-				t.Errorf("%s: %v; want %v", c.reason, got, c.want)
+				if !slices.Equal(got, c.want) {
+					t.Errorf("%s: %v; want %v", c.reason, got, c.want)
+				}
 			}
 		})
 	}

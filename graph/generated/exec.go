@@ -12,6 +12,7 @@ import (
 	"stoa/account"
 	"stoa/blog"
 	"stoa/dataloader"
+	"stoa/graph/part"
 	"stoa/graph/scalar"
 	"stoa/id"
 	"stoa/problem"
@@ -3064,44 +3065,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	opCtx := graphql.GetOperationContext(ctx)
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
-	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
-		ec.unmarshalInputAccountDeleteInput,
-		ec.unmarshalInputAccountRegisterInput,
-		ec.unmarshalInputAccountRoleSetInput,
-		ec.unmarshalInputAccountUpdateInput,
-		ec.unmarshalInputAccountVerifyInput,
-		ec.unmarshalInputAccountWhere,
-		ec.unmarshalInputArticleCreateInput,
-		ec.unmarshalInputArticleDeleteInput,
-		ec.unmarshalInputArticleOrder,
-		ec.unmarshalInputArticlePreviewCreateInput,
-		ec.unmarshalInputArticlePublishInput,
-		ec.unmarshalInputArticleRestoreInput,
-		ec.unmarshalInputArticleRevisionRestoreInput,
-		ec.unmarshalInputArticleScheduleInput,
-		ec.unmarshalInputArticleUnpublishInput,
-		ec.unmarshalInputArticleUpdateInput,
-		ec.unmarshalInputArticleWhere,
-		ec.unmarshalInputAuthorCreateInput,
-		ec.unmarshalInputAuthorMergeInput,
-		ec.unmarshalInputAuthorUpdateInput,
-		ec.unmarshalInputCommentAddInput,
-		ec.unmarshalInputCommentDeleteInput,
-		ec.unmarshalInputCommentModerateInput,
-		ec.unmarshalInputCommentUpdateInput,
-		ec.unmarshalInputCoverInput,
-		ec.unmarshalInputEmailChangeConfirmInput,
-		ec.unmarshalInputEmailChangeRequestInput,
-		ec.unmarshalInputImageUploadInput,
-		ec.unmarshalInputPasswordChangeInput,
-		ec.unmarshalInputPasswordResetInput,
-		ec.unmarshalInputPasswordResetRequestInput,
-		ec.unmarshalInputSessionCreateInput,
-		ec.unmarshalInputSessionRevokeInput,
-		ec.unmarshalInputTagCreateInput,
-		ec.unmarshalInputTagMergeInput,
-		ec.unmarshalInputTagUpdateInput,
-	)
+	ec.run = part.From(ctx)
 	first := true
 
 	switch opCtx.Operation.Operation {
@@ -3111,7 +3075,6 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			var data graphql.Marshaler
 			if first {
 				first = false
-				ctx = graphql.WithUnmarshalerMap(ctx, inputUnmarshalMap)
 				data = ec._Query(ctx, opCtx.Operation.SelectionSet)
 			} else {
 				if atomic.LoadInt32(&ec.PendingDeferred) > 0 {
@@ -3141,7 +3104,6 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 				return nil
 			}
 			first = false
-			ctx = graphql.WithUnmarshalerMap(ctx, inputUnmarshalMap)
 			data := ec._Mutation(ctx, opCtx.Operation.SelectionSet)
 			var buf bytes.Buffer
 			data.MarshalGQL(&buf)
@@ -3174,6 +3136,8 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 }
 
 type executionContext struct {
+	run *part.Run
+
 	*graphql.ExecutionContextState[ResolverRoot, DirectiveRoot, ComplexityRoot]
 }
 
@@ -20862,7 +20826,7 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 var accountImplementors = []string{"Account", "Node"}
 
 func (ec *executionContext) _Account(ctx context.Context, sel ast.SelectionSet, obj *store.Account) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, accountImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, accountImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -20920,7 +20884,7 @@ func (ec *executionContext) _Account(ctx context.Context, sel ast.SelectionSet, 
 var accountConnectionImplementors = []string{"AccountConnection"}
 
 func (ec *executionContext) _AccountConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Account]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, accountConnectionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, accountConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -20966,7 +20930,7 @@ func (ec *executionContext) _AccountConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "nodes":
 			field := field
 
@@ -21004,7 +20968,7 @@ func (ec *executionContext) _AccountConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "pageInfo":
 			field := field
 
@@ -21042,7 +21006,7 @@ func (ec *executionContext) _AccountConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "count":
 			field := field
 
@@ -21080,7 +21044,7 @@ func (ec *executionContext) _AccountConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -21105,7 +21069,7 @@ func (ec *executionContext) _AccountConnection(ctx context.Context, sel ast.Sele
 var accountDeletePayloadImplementors = []string{"AccountDeletePayload"}
 
 func (ec *executionContext) _AccountDeletePayload(ctx context.Context, sel ast.SelectionSet, obj *AccountDeletePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, accountDeletePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, accountDeletePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -21143,7 +21107,7 @@ func (ec *executionContext) _AccountDeletePayload(ctx context.Context, sel ast.S
 var accountEdgeImplementors = []string{"AccountEdge"}
 
 func (ec *executionContext) _AccountEdge(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Edge[store.Account]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, accountEdgeImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, accountEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -21186,7 +21150,7 @@ func (ec *executionContext) _AccountEdge(ctx context.Context, sel ast.SelectionS
 var accountErrorImplementors = []string{"AccountError", "UserError"}
 
 func (ec *executionContext) _AccountError(ctx context.Context, sel ast.SelectionSet, obj *AccountError) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, accountErrorImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, accountErrorImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -21239,7 +21203,7 @@ func (ec *executionContext) _AccountError(ctx context.Context, sel ast.Selection
 var accountRegisterPayloadImplementors = []string{"AccountRegisterPayload"}
 
 func (ec *executionContext) _AccountRegisterPayload(ctx context.Context, sel ast.SelectionSet, obj *AccountRegisterPayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, accountRegisterPayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, accountRegisterPayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -21277,7 +21241,7 @@ func (ec *executionContext) _AccountRegisterPayload(ctx context.Context, sel ast
 var accountRoleSetPayloadImplementors = []string{"AccountRoleSetPayload"}
 
 func (ec *executionContext) _AccountRoleSetPayload(ctx context.Context, sel ast.SelectionSet, obj *AccountRoleSetPayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, accountRoleSetPayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, accountRoleSetPayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -21320,7 +21284,7 @@ func (ec *executionContext) _AccountRoleSetPayload(ctx context.Context, sel ast.
 var accountUpdatePayloadImplementors = []string{"AccountUpdatePayload"}
 
 func (ec *executionContext) _AccountUpdatePayload(ctx context.Context, sel ast.SelectionSet, obj *AccountUpdatePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, accountUpdatePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, accountUpdatePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -21363,7 +21327,7 @@ func (ec *executionContext) _AccountUpdatePayload(ctx context.Context, sel ast.S
 var accountVerifyPayloadImplementors = []string{"AccountVerifyPayload"}
 
 func (ec *executionContext) _AccountVerifyPayload(ctx context.Context, sel ast.SelectionSet, obj *AccountVerifyPayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, accountVerifyPayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, accountVerifyPayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -21406,7 +21370,11 @@ func (ec *executionContext) _AccountVerifyPayload(ctx context.Context, sel ast.S
 var articleImplementors = []string{"Article", "Node", "SearchResult"}
 
 func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, obj *store.Article) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articleImplementors)
+	return part.Of(ctx, ec.run, sel, articleImplementors, obj, ec.fieldsOfArticle)
+}
+
+func (ec *executionContext) fieldsOfArticle(ctx context.Context, sel ast.SelectionSet, obj *store.Article) graphql.Marshaler {
+	fields := ec.run.Fields(ec.OperationContext, sel, articleImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -21472,7 +21440,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "bodyHtml":
 			field := field
 
@@ -21510,7 +21478,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "excerpt":
 			field := field
 
@@ -21548,7 +21516,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "readingMinutes":
 			out.Values[i] = ec._Article_readingMinutes(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -21591,7 +21559,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "status":
 			out.Values[i] = ec._Article_status(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -21654,7 +21622,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "authors":
 			field := field
 
@@ -21692,7 +21660,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "tags":
 			field := field
 
@@ -21730,7 +21698,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "cover":
 			out.Values[i] = ec._Article_cover(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
@@ -21773,7 +21741,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "commentCount":
 			field := field
 
@@ -21811,7 +21779,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "related":
 			field := field
 
@@ -21849,7 +21817,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "next":
 			field := field
 
@@ -21887,7 +21855,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "previous":
 			field := field
 
@@ -21925,7 +21893,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "revisions":
 			field := field
 
@@ -21963,7 +21931,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -21988,7 +21956,7 @@ func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, 
 var articleConnectionImplementors = []string{"ArticleConnection"}
 
 func (ec *executionContext) _ArticleConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Article]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articleConnectionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articleConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22034,7 +22002,7 @@ func (ec *executionContext) _ArticleConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "nodes":
 			field := field
 
@@ -22072,7 +22040,7 @@ func (ec *executionContext) _ArticleConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "pageInfo":
 			field := field
 
@@ -22110,7 +22078,7 @@ func (ec *executionContext) _ArticleConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "count":
 			field := field
 
@@ -22148,7 +22116,7 @@ func (ec *executionContext) _ArticleConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -22173,7 +22141,7 @@ func (ec *executionContext) _ArticleConnection(ctx context.Context, sel ast.Sele
 var articleCreatePayloadImplementors = []string{"ArticleCreatePayload"}
 
 func (ec *executionContext) _ArticleCreatePayload(ctx context.Context, sel ast.SelectionSet, obj *ArticleCreatePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articleCreatePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articleCreatePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22221,7 +22189,7 @@ func (ec *executionContext) _ArticleCreatePayload(ctx context.Context, sel ast.S
 var articleDeletePayloadImplementors = []string{"ArticleDeletePayload"}
 
 func (ec *executionContext) _ArticleDeletePayload(ctx context.Context, sel ast.SelectionSet, obj *ArticleDeletePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articleDeletePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articleDeletePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22274,7 +22242,7 @@ func (ec *executionContext) _ArticleDeletePayload(ctx context.Context, sel ast.S
 var articleEdgeImplementors = []string{"ArticleEdge"}
 
 func (ec *executionContext) _ArticleEdge(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Edge[store.Article]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articleEdgeImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articleEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22317,7 +22285,7 @@ func (ec *executionContext) _ArticleEdge(ctx context.Context, sel ast.SelectionS
 var articleErrorImplementors = []string{"ArticleError", "UserError"}
 
 func (ec *executionContext) _ArticleError(ctx context.Context, sel ast.SelectionSet, obj *ArticleError) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articleErrorImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articleErrorImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22365,7 +22333,7 @@ func (ec *executionContext) _ArticleError(ctx context.Context, sel ast.Selection
 var articlePreviewImplementors = []string{"ArticlePreview"}
 
 func (ec *executionContext) _ArticlePreview(ctx context.Context, sel ast.SelectionSet, obj *blog.Preview) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articlePreviewImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articlePreviewImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22413,7 +22381,7 @@ func (ec *executionContext) _ArticlePreview(ctx context.Context, sel ast.Selecti
 var articlePreviewCreatePayloadImplementors = []string{"ArticlePreviewCreatePayload"}
 
 func (ec *executionContext) _ArticlePreviewCreatePayload(ctx context.Context, sel ast.SelectionSet, obj *ArticlePreviewCreatePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articlePreviewCreatePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articlePreviewCreatePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22456,7 +22424,7 @@ func (ec *executionContext) _ArticlePreviewCreatePayload(ctx context.Context, se
 var articlePublishPayloadImplementors = []string{"ArticlePublishPayload"}
 
 func (ec *executionContext) _ArticlePublishPayload(ctx context.Context, sel ast.SelectionSet, obj *ArticlePublishPayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articlePublishPayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articlePublishPayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22509,7 +22477,7 @@ func (ec *executionContext) _ArticlePublishPayload(ctx context.Context, sel ast.
 var articlePublishedEventImplementors = []string{"ArticlePublishedEvent"}
 
 func (ec *executionContext) _ArticlePublishedEvent(ctx context.Context, sel ast.SelectionSet, obj *store.Event) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articlePublishedEventImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articlePublishedEventImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22585,7 +22553,7 @@ func (ec *executionContext) _ArticlePublishedEvent(ctx context.Context, sel ast.
 var articleRestorePayloadImplementors = []string{"ArticleRestorePayload"}
 
 func (ec *executionContext) _ArticleRestorePayload(ctx context.Context, sel ast.SelectionSet, obj *ArticleRestorePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articleRestorePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articleRestorePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22638,7 +22606,7 @@ func (ec *executionContext) _ArticleRestorePayload(ctx context.Context, sel ast.
 var articleRevisionRestorePayloadImplementors = []string{"ArticleRevisionRestorePayload"}
 
 func (ec *executionContext) _ArticleRevisionRestorePayload(ctx context.Context, sel ast.SelectionSet, obj *ArticleRevisionRestorePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articleRevisionRestorePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articleRevisionRestorePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22691,7 +22659,7 @@ func (ec *executionContext) _ArticleRevisionRestorePayload(ctx context.Context, 
 var articleSchedulePayloadImplementors = []string{"ArticleSchedulePayload"}
 
 func (ec *executionContext) _ArticleSchedulePayload(ctx context.Context, sel ast.SelectionSet, obj *ArticleSchedulePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articleSchedulePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articleSchedulePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22744,7 +22712,7 @@ func (ec *executionContext) _ArticleSchedulePayload(ctx context.Context, sel ast
 var articleUnpublishPayloadImplementors = []string{"ArticleUnpublishPayload"}
 
 func (ec *executionContext) _ArticleUnpublishPayload(ctx context.Context, sel ast.SelectionSet, obj *ArticleUnpublishPayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articleUnpublishPayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articleUnpublishPayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22797,7 +22765,7 @@ func (ec *executionContext) _ArticleUnpublishPayload(ctx context.Context, sel as
 var articleUpdatePayloadImplementors = []string{"ArticleUpdatePayload"}
 
 func (ec *executionContext) _ArticleUpdatePayload(ctx context.Context, sel ast.SelectionSet, obj *ArticleUpdatePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, articleUpdatePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, articleUpdatePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22855,7 +22823,11 @@ func (ec *executionContext) _ArticleUpdatePayload(ctx context.Context, sel ast.S
 var authorImplementors = []string{"Author", "Node", "SearchResult"}
 
 func (ec *executionContext) _Author(ctx context.Context, sel ast.SelectionSet, obj *store.Author) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, authorImplementors)
+	return part.Of(ctx, ec.run, sel, authorImplementors, obj, ec.fieldsOfAuthor)
+}
+
+func (ec *executionContext) fieldsOfAuthor(ctx context.Context, sel ast.SelectionSet, obj *store.Author) graphql.Marshaler {
+	fields := ec.run.Fields(ec.OperationContext, sel, authorImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -22926,7 +22898,7 @@ func (ec *executionContext) _Author(ctx context.Context, sel ast.SelectionSet, o
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "articles":
 			field := field
 
@@ -22964,7 +22936,7 @@ func (ec *executionContext) _Author(ctx context.Context, sel ast.SelectionSet, o
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -22989,7 +22961,7 @@ func (ec *executionContext) _Author(ctx context.Context, sel ast.SelectionSet, o
 var authorConnectionImplementors = []string{"AuthorConnection"}
 
 func (ec *executionContext) _AuthorConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Author]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, authorConnectionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, authorConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23035,7 +23007,7 @@ func (ec *executionContext) _AuthorConnection(ctx context.Context, sel ast.Selec
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "nodes":
 			field := field
 
@@ -23073,7 +23045,7 @@ func (ec *executionContext) _AuthorConnection(ctx context.Context, sel ast.Selec
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "pageInfo":
 			field := field
 
@@ -23111,7 +23083,7 @@ func (ec *executionContext) _AuthorConnection(ctx context.Context, sel ast.Selec
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "count":
 			field := field
 
@@ -23149,7 +23121,7 @@ func (ec *executionContext) _AuthorConnection(ctx context.Context, sel ast.Selec
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -23174,7 +23146,7 @@ func (ec *executionContext) _AuthorConnection(ctx context.Context, sel ast.Selec
 var authorCreatePayloadImplementors = []string{"AuthorCreatePayload"}
 
 func (ec *executionContext) _AuthorCreatePayload(ctx context.Context, sel ast.SelectionSet, obj *AuthorCreatePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, authorCreatePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, authorCreatePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23222,7 +23194,7 @@ func (ec *executionContext) _AuthorCreatePayload(ctx context.Context, sel ast.Se
 var authorEdgeImplementors = []string{"AuthorEdge"}
 
 func (ec *executionContext) _AuthorEdge(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Edge[store.Author]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, authorEdgeImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, authorEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23265,7 +23237,7 @@ func (ec *executionContext) _AuthorEdge(ctx context.Context, sel ast.SelectionSe
 var authorMergePayloadImplementors = []string{"AuthorMergePayload"}
 
 func (ec *executionContext) _AuthorMergePayload(ctx context.Context, sel ast.SelectionSet, obj *AuthorMergePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, authorMergePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, authorMergePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23308,7 +23280,7 @@ func (ec *executionContext) _AuthorMergePayload(ctx context.Context, sel ast.Sel
 var authorUpdatePayloadImplementors = []string{"AuthorUpdatePayload"}
 
 func (ec *executionContext) _AuthorUpdatePayload(ctx context.Context, sel ast.SelectionSet, obj *AuthorUpdatePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, authorUpdatePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, authorUpdatePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23356,7 +23328,11 @@ func (ec *executionContext) _AuthorUpdatePayload(ctx context.Context, sel ast.Se
 var commentImplementors = []string{"Comment", "Node"}
 
 func (ec *executionContext) _Comment(ctx context.Context, sel ast.SelectionSet, obj *store.Comment) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, commentImplementors)
+	return part.Of(ctx, ec.run, sel, commentImplementors, obj, ec.fieldsOfComment)
+}
+
+func (ec *executionContext) fieldsOfComment(ctx context.Context, sel ast.SelectionSet, obj *store.Comment) graphql.Marshaler {
+	fields := ec.run.Fields(ec.OperationContext, sel, commentImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23407,7 +23383,7 @@ func (ec *executionContext) _Comment(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "parent":
 			field := field
 
@@ -23445,7 +23421,7 @@ func (ec *executionContext) _Comment(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "depth":
 			field := field
 
@@ -23483,7 +23459,7 @@ func (ec *executionContext) _Comment(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "authorName":
 			out.Values[i] = ec._Comment_authorName(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -23546,7 +23522,7 @@ func (ec *executionContext) _Comment(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "replies":
 			field := field
 
@@ -23584,7 +23560,7 @@ func (ec *executionContext) _Comment(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -23609,7 +23585,7 @@ func (ec *executionContext) _Comment(ctx context.Context, sel ast.SelectionSet, 
 var commentAddPayloadImplementors = []string{"CommentAddPayload"}
 
 func (ec *executionContext) _CommentAddPayload(ctx context.Context, sel ast.SelectionSet, obj *CommentAddPayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, commentAddPayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, commentAddPayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23652,7 +23628,7 @@ func (ec *executionContext) _CommentAddPayload(ctx context.Context, sel ast.Sele
 var commentAddedEventImplementors = []string{"CommentAddedEvent"}
 
 func (ec *executionContext) _CommentAddedEvent(ctx context.Context, sel ast.SelectionSet, obj *store.Event) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, commentAddedEventImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, commentAddedEventImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23728,7 +23704,7 @@ func (ec *executionContext) _CommentAddedEvent(ctx context.Context, sel ast.Sele
 var commentConnectionImplementors = []string{"CommentConnection"}
 
 func (ec *executionContext) _CommentConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Comment]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, commentConnectionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, commentConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23774,7 +23750,7 @@ func (ec *executionContext) _CommentConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "nodes":
 			field := field
 
@@ -23812,7 +23788,7 @@ func (ec *executionContext) _CommentConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "pageInfo":
 			field := field
 
@@ -23850,7 +23826,7 @@ func (ec *executionContext) _CommentConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "count":
 			field := field
 
@@ -23888,7 +23864,7 @@ func (ec *executionContext) _CommentConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -23913,7 +23889,7 @@ func (ec *executionContext) _CommentConnection(ctx context.Context, sel ast.Sele
 var commentDeletePayloadImplementors = []string{"CommentDeletePayload"}
 
 func (ec *executionContext) _CommentDeletePayload(ctx context.Context, sel ast.SelectionSet, obj *CommentDeletePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, commentDeletePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, commentDeletePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23956,7 +23932,7 @@ func (ec *executionContext) _CommentDeletePayload(ctx context.Context, sel ast.S
 var commentEdgeImplementors = []string{"CommentEdge"}
 
 func (ec *executionContext) _CommentEdge(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Edge[store.Comment]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, commentEdgeImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, commentEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -23999,7 +23975,7 @@ func (ec *executionContext) _CommentEdge(ctx context.Context, sel ast.SelectionS
 var commentErrorImplementors = []string{"CommentError", "UserError"}
 
 func (ec *executionContext) _CommentError(ctx context.Context, sel ast.SelectionSet, obj *CommentError) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, commentErrorImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, commentErrorImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -24052,7 +24028,7 @@ func (ec *executionContext) _CommentError(ctx context.Context, sel ast.Selection
 var commentModeratePayloadImplementors = []string{"CommentModeratePayload"}
 
 func (ec *executionContext) _CommentModeratePayload(ctx context.Context, sel ast.SelectionSet, obj *CommentModeratePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, commentModeratePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, commentModeratePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -24095,7 +24071,7 @@ func (ec *executionContext) _CommentModeratePayload(ctx context.Context, sel ast
 var commentUpdatePayloadImplementors = []string{"CommentUpdatePayload"}
 
 func (ec *executionContext) _CommentUpdatePayload(ctx context.Context, sel ast.SelectionSet, obj *CommentUpdatePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, commentUpdatePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, commentUpdatePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -24138,7 +24114,7 @@ func (ec *executionContext) _CommentUpdatePayload(ctx context.Context, sel ast.S
 var countImplementors = []string{"Count"}
 
 func (ec *executionContext) _Count(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Count) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, countImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, countImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -24181,7 +24157,7 @@ func (ec *executionContext) _Count(ctx context.Context, sel ast.SelectionSet, ob
 var emailChangeConfirmPayloadImplementors = []string{"EmailChangeConfirmPayload"}
 
 func (ec *executionContext) _EmailChangeConfirmPayload(ctx context.Context, sel ast.SelectionSet, obj *EmailChangeConfirmPayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, emailChangeConfirmPayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, emailChangeConfirmPayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -24224,7 +24200,7 @@ func (ec *executionContext) _EmailChangeConfirmPayload(ctx context.Context, sel 
 var emailChangeRequestPayloadImplementors = []string{"EmailChangeRequestPayload"}
 
 func (ec *executionContext) _EmailChangeRequestPayload(ctx context.Context, sel ast.SelectionSet, obj *EmailChangeRequestPayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, emailChangeRequestPayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, emailChangeRequestPayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -24262,7 +24238,7 @@ func (ec *executionContext) _EmailChangeRequestPayload(ctx context.Context, sel 
 var headingImplementors = []string{"Heading"}
 
 func (ec *executionContext) _Heading(ctx context.Context, sel ast.SelectionSet, obj *store.Heading) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, headingImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, headingImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -24310,7 +24286,7 @@ func (ec *executionContext) _Heading(ctx context.Context, sel ast.SelectionSet, 
 var imageImplementors = []string{"Image"}
 
 func (ec *executionContext) _Image(ctx context.Context, sel ast.SelectionSet, obj *store.Image) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, imageImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, imageImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -24361,7 +24337,7 @@ func (ec *executionContext) _Image(ctx context.Context, sel ast.SelectionSet, ob
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "width":
 			out.Values[i] = ec._Image_width(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
@@ -24401,7 +24377,7 @@ func (ec *executionContext) _Image(ctx context.Context, sel ast.SelectionSet, ob
 var imageUploadPayloadImplementors = []string{"ImageUploadPayload"}
 
 func (ec *executionContext) _ImageUploadPayload(ctx context.Context, sel ast.SelectionSet, obj *ImageUploadPayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, imageUploadPayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, imageUploadPayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -24444,7 +24420,7 @@ func (ec *executionContext) _ImageUploadPayload(ctx context.Context, sel ast.Sel
 var mediaErrorImplementors = []string{"MediaError", "UserError"}
 
 func (ec *executionContext) _MediaError(ctx context.Context, sel ast.SelectionSet, obj *MediaError) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, mediaErrorImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, mediaErrorImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -24497,7 +24473,7 @@ func (ec *executionContext) _MediaError(ctx context.Context, sel ast.SelectionSe
 var mutationImplementors = []string{"Mutation"}
 
 func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, mutationImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, mutationImplementors)
 	ctx = graphql.WithFieldContext(ctx, &graphql.FieldContext{
 		Object: "Mutation",
 	})
@@ -24769,7 +24745,7 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 var pageInfoImplementors = []string{"PageInfo"}
 
 func (ec *executionContext) _PageInfo(ctx context.Context, sel ast.SelectionSet, obj *dataloader.PageInfo) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, pageInfoImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, pageInfoImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -24822,7 +24798,7 @@ func (ec *executionContext) _PageInfo(ctx context.Context, sel ast.SelectionSet,
 var passwordChangePayloadImplementors = []string{"PasswordChangePayload"}
 
 func (ec *executionContext) _PasswordChangePayload(ctx context.Context, sel ast.SelectionSet, obj *PasswordChangePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, passwordChangePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, passwordChangePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -24870,7 +24846,7 @@ func (ec *executionContext) _PasswordChangePayload(ctx context.Context, sel ast.
 var passwordResetPayloadImplementors = []string{"PasswordResetPayload"}
 
 func (ec *executionContext) _PasswordResetPayload(ctx context.Context, sel ast.SelectionSet, obj *PasswordResetPayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, passwordResetPayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, passwordResetPayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -24908,7 +24884,7 @@ func (ec *executionContext) _PasswordResetPayload(ctx context.Context, sel ast.S
 var passwordResetRequestPayloadImplementors = []string{"PasswordResetRequestPayload"}
 
 func (ec *executionContext) _PasswordResetRequestPayload(ctx context.Context, sel ast.SelectionSet, obj *PasswordResetRequestPayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, passwordResetRequestPayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, passwordResetRequestPayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -24946,7 +24922,7 @@ func (ec *executionContext) _PasswordResetRequestPayload(ctx context.Context, se
 var queryImplementors = []string{"Query"}
 
 func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, queryImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, queryImplementors)
 	ctx = graphql.WithFieldContext(ctx, &graphql.FieldContext{
 		Object: "Query",
 	})
@@ -25309,7 +25285,7 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 var revisionImplementors = []string{"Revision", "Node"}
 
 func (ec *executionContext) _Revision(ctx context.Context, sel ast.SelectionSet, obj *store.Revision) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, revisionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, revisionImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -25382,7 +25358,7 @@ func (ec *executionContext) _Revision(ctx context.Context, sel ast.SelectionSet,
 var revisionConnectionImplementors = []string{"RevisionConnection"}
 
 func (ec *executionContext) _RevisionConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Revision]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, revisionConnectionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, revisionConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -25428,7 +25404,7 @@ func (ec *executionContext) _RevisionConnection(ctx context.Context, sel ast.Sel
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "nodes":
 			field := field
 
@@ -25466,7 +25442,7 @@ func (ec *executionContext) _RevisionConnection(ctx context.Context, sel ast.Sel
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "pageInfo":
 			field := field
 
@@ -25504,7 +25480,7 @@ func (ec *executionContext) _RevisionConnection(ctx context.Context, sel ast.Sel
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "count":
 			field := field
 
@@ -25542,7 +25518,7 @@ func (ec *executionContext) _RevisionConnection(ctx context.Context, sel ast.Sel
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -25567,7 +25543,7 @@ func (ec *executionContext) _RevisionConnection(ctx context.Context, sel ast.Sel
 var revisionDiffImplementors = []string{"RevisionDiff"}
 
 func (ec *executionContext) _RevisionDiff(ctx context.Context, sel ast.SelectionSet, obj *blog.Diff) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, revisionDiffImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, revisionDiffImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -25615,7 +25591,7 @@ func (ec *executionContext) _RevisionDiff(ctx context.Context, sel ast.Selection
 var revisionEdgeImplementors = []string{"RevisionEdge"}
 
 func (ec *executionContext) _RevisionEdge(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Edge[store.Revision]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, revisionEdgeImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, revisionEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -25658,7 +25634,7 @@ func (ec *executionContext) _RevisionEdge(ctx context.Context, sel ast.Selection
 var searchConnectionImplementors = []string{"SearchConnection"}
 
 func (ec *executionContext) _SearchConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.SearchConnection) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, searchConnectionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, searchConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -25704,7 +25680,7 @@ func (ec *executionContext) _SearchConnection(ctx context.Context, sel ast.Selec
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "nodes":
 			field := field
 
@@ -25742,7 +25718,7 @@ func (ec *executionContext) _SearchConnection(ctx context.Context, sel ast.Selec
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "pageInfo":
 			field := field
 
@@ -25780,7 +25756,7 @@ func (ec *executionContext) _SearchConnection(ctx context.Context, sel ast.Selec
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "count":
 			field := field
 
@@ -25818,7 +25794,7 @@ func (ec *executionContext) _SearchConnection(ctx context.Context, sel ast.Selec
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -25843,7 +25819,7 @@ func (ec *executionContext) _SearchConnection(ctx context.Context, sel ast.Selec
 var searchEdgeImplementors = []string{"SearchEdge"}
 
 func (ec *executionContext) _SearchEdge(ctx context.Context, sel ast.SelectionSet, obj *dataloader.SearchEdge) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, searchEdgeImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, searchEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -25904,7 +25880,7 @@ func (ec *executionContext) _SearchEdge(ctx context.Context, sel ast.SelectionSe
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -25929,7 +25905,7 @@ func (ec *executionContext) _SearchEdge(ctx context.Context, sel ast.SelectionSe
 var sessionImplementors = []string{"Session", "Node"}
 
 func (ec *executionContext) _Session(ctx context.Context, sel ast.SelectionSet, obj *store.Session) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, sessionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, sessionImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -25995,7 +25971,7 @@ func (ec *executionContext) _Session(ctx context.Context, sel ast.SelectionSet, 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "expiresAt":
 			out.Values[i] = ec._Session_expiresAt(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -26025,7 +26001,7 @@ func (ec *executionContext) _Session(ctx context.Context, sel ast.SelectionSet, 
 var sessionConnectionImplementors = []string{"SessionConnection"}
 
 func (ec *executionContext) _SessionConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Session]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, sessionConnectionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, sessionConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -26071,7 +26047,7 @@ func (ec *executionContext) _SessionConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "nodes":
 			field := field
 
@@ -26109,7 +26085,7 @@ func (ec *executionContext) _SessionConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "pageInfo":
 			field := field
 
@@ -26147,7 +26123,7 @@ func (ec *executionContext) _SessionConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "count":
 			field := field
 
@@ -26185,7 +26161,7 @@ func (ec *executionContext) _SessionConnection(ctx context.Context, sel ast.Sele
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -26210,7 +26186,7 @@ func (ec *executionContext) _SessionConnection(ctx context.Context, sel ast.Sele
 var sessionCreatePayloadImplementors = []string{"SessionCreatePayload"}
 
 func (ec *executionContext) _SessionCreatePayload(ctx context.Context, sel ast.SelectionSet, obj *SessionCreatePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, sessionCreatePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, sessionCreatePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -26263,7 +26239,7 @@ func (ec *executionContext) _SessionCreatePayload(ctx context.Context, sel ast.S
 var sessionEdgeImplementors = []string{"SessionEdge"}
 
 func (ec *executionContext) _SessionEdge(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Edge[store.Session]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, sessionEdgeImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, sessionEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -26306,7 +26282,7 @@ func (ec *executionContext) _SessionEdge(ctx context.Context, sel ast.SelectionS
 var sessionRevokePayloadImplementors = []string{"SessionRevokePayload"}
 
 func (ec *executionContext) _SessionRevokePayload(ctx context.Context, sel ast.SelectionSet, obj *SessionRevokePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, sessionRevokePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, sessionRevokePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -26344,7 +26320,7 @@ func (ec *executionContext) _SessionRevokePayload(ctx context.Context, sel ast.S
 var sessionsRevokeOthersPayloadImplementors = []string{"SessionsRevokeOthersPayload"}
 
 func (ec *executionContext) _SessionsRevokeOthersPayload(ctx context.Context, sel ast.SelectionSet, obj *SessionsRevokeOthersPayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, sessionsRevokeOthersPayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, sessionsRevokeOthersPayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -26387,7 +26363,7 @@ func (ec *executionContext) _SessionsRevokeOthersPayload(ctx context.Context, se
 var submissionImplementors = []string{"Submission"}
 
 func (ec *executionContext) _Submission(ctx context.Context, sel ast.SelectionSet, obj *store.Submission) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, submissionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, submissionImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -26438,7 +26414,7 @@ func (ec *executionContext) _Submission(ctx context.Context, sel ast.SelectionSe
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "article":
 			field := field
 
@@ -26476,7 +26452,7 @@ func (ec *executionContext) _Submission(ctx context.Context, sel ast.SelectionSe
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "authorName":
 			out.Values[i] = ec._Submission_authorName(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -26544,7 +26520,7 @@ func (ec *executionContext) _Submission(ctx context.Context, sel ast.SelectionSe
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "version":
 			out.Values[i] = ec._Submission_version(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -26574,7 +26550,7 @@ func (ec *executionContext) _Submission(ctx context.Context, sel ast.SelectionSe
 var submissionConnectionImplementors = []string{"SubmissionConnection"}
 
 func (ec *executionContext) _SubmissionConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Submission]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, submissionConnectionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, submissionConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -26620,7 +26596,7 @@ func (ec *executionContext) _SubmissionConnection(ctx context.Context, sel ast.S
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "nodes":
 			field := field
 
@@ -26658,7 +26634,7 @@ func (ec *executionContext) _SubmissionConnection(ctx context.Context, sel ast.S
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "pageInfo":
 			field := field
 
@@ -26696,7 +26672,7 @@ func (ec *executionContext) _SubmissionConnection(ctx context.Context, sel ast.S
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "count":
 			field := field
 
@@ -26734,7 +26710,7 @@ func (ec *executionContext) _SubmissionConnection(ctx context.Context, sel ast.S
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -26759,7 +26735,7 @@ func (ec *executionContext) _SubmissionConnection(ctx context.Context, sel ast.S
 var submissionEdgeImplementors = []string{"SubmissionEdge"}
 
 func (ec *executionContext) _SubmissionEdge(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Edge[store.Submission]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, submissionEdgeImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, submissionEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -26802,7 +26778,7 @@ func (ec *executionContext) _SubmissionEdge(ctx context.Context, sel ast.Selecti
 var subscriptionImplementors = []string{"Subscription"}
 
 func (ec *executionContext) _Subscription(ctx context.Context, sel ast.SelectionSet) func(ctx context.Context) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, subscriptionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, subscriptionImplementors)
 	ctx = graphql.WithFieldContext(ctx, &graphql.FieldContext{
 		Object: "Subscription",
 	})
@@ -26824,7 +26800,11 @@ func (ec *executionContext) _Subscription(ctx context.Context, sel ast.Selection
 var tagImplementors = []string{"Tag", "Node", "SearchResult"}
 
 func (ec *executionContext) _Tag(ctx context.Context, sel ast.SelectionSet, obj *store.Tag) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, tagImplementors)
+	return part.Of(ctx, ec.run, sel, tagImplementors, obj, ec.fieldsOfTag)
+}
+
+func (ec *executionContext) fieldsOfTag(ctx context.Context, sel ast.SelectionSet, obj *store.Tag) graphql.Marshaler {
+	fields := ec.run.Fields(ec.OperationContext, sel, tagImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -26890,7 +26870,7 @@ func (ec *executionContext) _Tag(ctx context.Context, sel ast.SelectionSet, obj 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "articles":
 			field := field
 
@@ -26928,7 +26908,7 @@ func (ec *executionContext) _Tag(ctx context.Context, sel ast.SelectionSet, obj 
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -26953,7 +26933,7 @@ func (ec *executionContext) _Tag(ctx context.Context, sel ast.SelectionSet, obj 
 var tagConnectionImplementors = []string{"TagConnection"}
 
 func (ec *executionContext) _TagConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Tag]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, tagConnectionImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, tagConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -26999,7 +26979,7 @@ func (ec *executionContext) _TagConnection(ctx context.Context, sel ast.Selectio
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "nodes":
 			field := field
 
@@ -27037,7 +27017,7 @@ func (ec *executionContext) _TagConnection(ctx context.Context, sel ast.Selectio
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "pageInfo":
 			field := field
 
@@ -27075,7 +27055,7 @@ func (ec *executionContext) _TagConnection(ctx context.Context, sel ast.Selectio
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		case "count":
 			field := field
 
@@ -27113,7 +27093,7 @@ func (ec *executionContext) _TagConnection(ctx context.Context, sel ast.Selectio
 				continue
 			}
 
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			ec.run.Field(ctx, out, i, innerFunc)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -27138,7 +27118,7 @@ func (ec *executionContext) _TagConnection(ctx context.Context, sel ast.Selectio
 var tagCreatePayloadImplementors = []string{"TagCreatePayload"}
 
 func (ec *executionContext) _TagCreatePayload(ctx context.Context, sel ast.SelectionSet, obj *TagCreatePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, tagCreatePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, tagCreatePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -27186,7 +27166,7 @@ func (ec *executionContext) _TagCreatePayload(ctx context.Context, sel ast.Selec
 var tagEdgeImplementors = []string{"TagEdge"}
 
 func (ec *executionContext) _TagEdge(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Edge[store.Tag]) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, tagEdgeImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, tagEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -27229,7 +27209,7 @@ func (ec *executionContext) _TagEdge(ctx context.Context, sel ast.SelectionSet, 
 var tagMergePayloadImplementors = []string{"TagMergePayload"}
 
 func (ec *executionContext) _TagMergePayload(ctx context.Context, sel ast.SelectionSet, obj *TagMergePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, tagMergePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, tagMergePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -27272,7 +27252,7 @@ func (ec *executionContext) _TagMergePayload(ctx context.Context, sel ast.Select
 var tagUpdatePayloadImplementors = []string{"TagUpdatePayload"}
 
 func (ec *executionContext) _TagUpdatePayload(ctx context.Context, sel ast.SelectionSet, obj *TagUpdatePayload) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, tagUpdatePayloadImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, tagUpdatePayloadImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -27320,7 +27300,7 @@ func (ec *executionContext) _TagUpdatePayload(ctx context.Context, sel ast.Selec
 var viewerImplementors = []string{"Viewer"}
 
 func (ec *executionContext) _Viewer(ctx context.Context, sel ast.SelectionSet, obj *access.Viewer) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, viewerImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, viewerImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -27657,7 +27637,7 @@ func (ec *executionContext) _Viewer(ctx context.Context, sel ast.SelectionSet, o
 var warningImplementors = []string{"Warning"}
 
 func (ec *executionContext) _Warning(ctx context.Context, sel ast.SelectionSet, obj *problem.Warning) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, warningImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, warningImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -27700,7 +27680,7 @@ func (ec *executionContext) _Warning(ctx context.Context, sel ast.SelectionSet, 
 var __DirectiveImplementors = []string{"__Directive"}
 
 func (ec *executionContext) ___Directive(ctx context.Context, sel ast.SelectionSet, obj *introspection.Directive) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, __DirectiveImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, __DirectiveImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -27758,7 +27738,7 @@ func (ec *executionContext) ___Directive(ctx context.Context, sel ast.SelectionS
 var __EnumValueImplementors = []string{"__EnumValue"}
 
 func (ec *executionContext) ___EnumValue(ctx context.Context, sel ast.SelectionSet, obj *introspection.EnumValue) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, __EnumValueImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, __EnumValueImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -27811,7 +27791,7 @@ func (ec *executionContext) ___EnumValue(ctx context.Context, sel ast.SelectionS
 var __FieldImplementors = []string{"__Field"}
 
 func (ec *executionContext) ___Field(ctx context.Context, sel ast.SelectionSet, obj *introspection.Field) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, __FieldImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, __FieldImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -27874,7 +27854,7 @@ func (ec *executionContext) ___Field(ctx context.Context, sel ast.SelectionSet, 
 var __InputValueImplementors = []string{"__InputValue"}
 
 func (ec *executionContext) ___InputValue(ctx context.Context, sel ast.SelectionSet, obj *introspection.InputValue) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, __InputValueImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, __InputValueImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -27937,7 +27917,7 @@ func (ec *executionContext) ___InputValue(ctx context.Context, sel ast.Selection
 var __SchemaImplementors = []string{"__Schema"}
 
 func (ec *executionContext) ___Schema(ctx context.Context, sel ast.SelectionSet, obj *introspection.Schema) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, __SchemaImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, __SchemaImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -28000,7 +27980,7 @@ func (ec *executionContext) ___Schema(ctx context.Context, sel ast.SelectionSet,
 var __TypeImplementors = []string{"__Type"}
 
 func (ec *executionContext) ___Type(ctx context.Context, sel ast.SelectionSet, obj *introspection.Type) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, __TypeImplementors)
+	fields := ec.run.Fields(ec.OperationContext, sel, __TypeImplementors)
 
 	out := graphql.NewFieldSet(fields)
 	deferredFieldSet := graphql.NewFieldSet(nil)
@@ -28090,7 +28070,7 @@ func (ec *executionContext) ___Type(ctx context.Context, sel ast.SelectionSet, o
 // region    ***************************** type.gotpl *****************************
 
 func (ec *executionContext) marshalNAccount2ᚕᚖstoaᚋstoreᚐAccountᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Account) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNAccount2ᚖstoaᚋstoreᚐAccount(ctx, sel, v[i])
@@ -28141,7 +28121,7 @@ func (ec *executionContext) marshalNAccountDeletePayload2ᚖstoaᚋgraphᚋgener
 }
 
 func (ec *executionContext) marshalNAccountEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Account]) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNAccountEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
@@ -28167,7 +28147,7 @@ func (ec *executionContext) marshalNAccountEdge2ᚖstoaᚋdataloaderᚐEdge(ctx 
 }
 
 func (ec *executionContext) marshalNAccountError2ᚕᚖstoaᚋgraphᚋgeneratedᚐAccountErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*AccountError) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNAccountError2ᚖstoaᚋgraphᚋgeneratedᚐAccountError(ctx, sel, v[i])
@@ -28263,7 +28243,7 @@ func (ec *executionContext) marshalNAccountVerifyPayload2ᚖstoaᚋgraphᚋgener
 }
 
 func (ec *executionContext) marshalNArticle2ᚕᚖstoaᚋstoreᚐArticleᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Article) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNArticle2ᚖstoaᚋstoreᚐArticle(ctx, sel, v[i])
@@ -28329,7 +28309,7 @@ func (ec *executionContext) marshalNArticleDeletePayload2ᚖstoaᚋgraphᚋgener
 }
 
 func (ec *executionContext) marshalNArticleEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Article]) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNArticleEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
@@ -28355,7 +28335,7 @@ func (ec *executionContext) marshalNArticleEdge2ᚖstoaᚋdataloaderᚐEdge(ctx 
 }
 
 func (ec *executionContext) marshalNArticleError2ᚕᚖstoaᚋgraphᚋgeneratedᚐArticleErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*ArticleError) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNArticleError2ᚖstoaᚋgraphᚋgeneratedᚐArticleError(ctx, sel, v[i])
@@ -28552,7 +28532,7 @@ func (ec *executionContext) unmarshalNArticleStatus2ᚕstoaᚋstoreᚐStatusᚄ(
 }
 
 func (ec *executionContext) marshalNArticleStatus2ᚕstoaᚋstoreᚐStatusᚄ(ctx context.Context, sel ast.SelectionSet, v []store.Status) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNArticleStatus2stoaᚋstoreᚐStatus(ctx, sel, v[i])
@@ -28598,7 +28578,7 @@ func (ec *executionContext) marshalNArticleUpdatePayload2ᚖstoaᚋgraphᚋgener
 }
 
 func (ec *executionContext) marshalNAuthor2ᚕᚖstoaᚋstoreᚐAuthorᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Author) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNAuthor2ᚖstoaᚋstoreᚐAuthor(ctx, sel, v[i])
@@ -28649,7 +28629,7 @@ func (ec *executionContext) marshalNAuthorCreatePayload2ᚖstoaᚋgraphᚋgenera
 }
 
 func (ec *executionContext) marshalNAuthorEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Author]) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNAuthorEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
@@ -28721,7 +28701,7 @@ func (ec *executionContext) marshalNBoolean2bool(ctx context.Context, sel ast.Se
 }
 
 func (ec *executionContext) marshalNComment2ᚕᚖstoaᚋstoreᚐCommentᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Comment) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNComment2ᚖstoaᚋstoreᚐComment(ctx, sel, v[i])
@@ -28827,7 +28807,7 @@ func (ec *executionContext) marshalNCommentDeletePayload2ᚖstoaᚋgraphᚋgener
 }
 
 func (ec *executionContext) marshalNCommentEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Comment]) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNCommentEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
@@ -28853,7 +28833,7 @@ func (ec *executionContext) marshalNCommentEdge2ᚖstoaᚋdataloaderᚐEdge(ctx 
 }
 
 func (ec *executionContext) marshalNCommentError2ᚕᚖstoaᚋgraphᚋgeneratedᚐCommentErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*CommentError) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNCommentError2ᚖstoaᚋgraphᚋgeneratedᚐCommentError(ctx, sel, v[i])
@@ -28952,7 +28932,7 @@ func (ec *executionContext) unmarshalNCommentStatus2ᚕstoaᚋstoreᚐCommentSta
 }
 
 func (ec *executionContext) marshalNCommentStatus2ᚕstoaᚋstoreᚐCommentStatusᚄ(ctx context.Context, sel ast.SelectionSet, v []store.CommentStatus) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNCommentStatus2stoaᚋstoreᚐCommentStatus(ctx, sel, v[i])
@@ -29077,7 +29057,7 @@ func (ec *executionContext) marshalNHTML2string(ctx context.Context, sel ast.Sel
 }
 
 func (ec *executionContext) marshalNHeading2ᚕᚖstoaᚋstoreᚐHeadingᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Heading) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNHeading2ᚖstoaᚋstoreᚐHeading(ctx, sel, v[i])
@@ -29211,7 +29191,7 @@ func (ec *executionContext) marshalNMarkdown2string(ctx context.Context, sel ast
 }
 
 func (ec *executionContext) marshalNMediaError2ᚕᚖstoaᚋgraphᚋgeneratedᚐMediaErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*MediaError) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNMediaError2ᚖstoaᚋgraphᚋgeneratedᚐMediaError(ctx, sel, v[i])
@@ -29247,7 +29227,7 @@ func (ec *executionContext) marshalNMediaErrorCode2stoaᚋgraphᚋgeneratedᚐMe
 }
 
 func (ec *executionContext) marshalNNode2ᚕstoaᚋstoreᚐNode(ctx context.Context, sel ast.SelectionSet, v []store.Node) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalONode2stoaᚋstoreᚐNode(ctx, sel, v[i])
@@ -29340,7 +29320,7 @@ func (ec *executionContext) marshalNPasswordResetRequestPayload2ᚖstoaᚋgraph�
 }
 
 func (ec *executionContext) marshalNRevision2ᚕᚖstoaᚋstoreᚐRevisionᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Revision) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNRevision2ᚖstoaᚋstoreᚐRevision(ctx, sel, v[i])
@@ -29366,7 +29346,7 @@ func (ec *executionContext) marshalNRevision2ᚖstoaᚋstoreᚐRevision(ctx cont
 }
 
 func (ec *executionContext) marshalNRevisionEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Revision]) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNRevisionEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
@@ -29436,7 +29416,7 @@ func (ec *executionContext) marshalNSearchConnection2ᚖstoaᚋdataloaderᚐSear
 }
 
 func (ec *executionContext) marshalNSearchEdge2ᚕᚖstoaᚋdataloaderᚐSearchEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.SearchEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNSearchEdge2ᚖstoaᚋdataloaderᚐSearchEdge(ctx, sel, v[i])
@@ -29472,7 +29452,7 @@ func (ec *executionContext) marshalNSearchResult2stoaᚋstoreᚐNode(ctx context
 }
 
 func (ec *executionContext) marshalNSearchResult2ᚕstoaᚋstoreᚐNodeᚄ(ctx context.Context, sel ast.SelectionSet, v []store.Node) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNSearchResult2stoaᚋstoreᚐNode(ctx, sel, v[i])
@@ -29518,7 +29498,7 @@ var (
 )
 
 func (ec *executionContext) marshalNSession2ᚕᚖstoaᚋstoreᚐSessionᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Session) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNSession2ᚖstoaᚋstoreᚐSession(ctx, sel, v[i])
@@ -29597,7 +29577,7 @@ var (
 )
 
 func (ec *executionContext) marshalNSessionEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Session]) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNSessionEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
@@ -29664,7 +29644,7 @@ func (ec *executionContext) marshalNString2string(ctx context.Context, sel ast.S
 }
 
 func (ec *executionContext) marshalNSubmission2ᚕᚖstoaᚋstoreᚐSubmissionᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Submission) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNSubmission2ᚖstoaᚋstoreᚐSubmission(ctx, sel, v[i])
@@ -29700,7 +29680,7 @@ func (ec *executionContext) marshalNSubmissionConnection2ᚖstoaᚋdataloaderᚐ
 }
 
 func (ec *executionContext) marshalNSubmissionEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Submission]) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNSubmissionEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
@@ -29726,7 +29706,7 @@ func (ec *executionContext) marshalNSubmissionEdge2ᚖstoaᚋdataloaderᚐEdge(c
 }
 
 func (ec *executionContext) marshalNTag2ᚕᚖstoaᚋstoreᚐTagᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Tag) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNTag2ᚖstoaᚋstoreᚐTag(ctx, sel, v[i])
@@ -29777,7 +29757,7 @@ func (ec *executionContext) marshalNTagCreatePayload2ᚖstoaᚋgraphᚋgenerated
 }
 
 func (ec *executionContext) marshalNTagEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Tag]) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNTagEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
@@ -29865,7 +29845,7 @@ func (ec *executionContext) marshalNUpload2githubᚗcomᚋ99designsᚋgqlgenᚋg
 }
 
 func (ec *executionContext) marshalNWarning2ᚕᚖstoaᚋproblemᚐWarningᚄ(ctx context.Context, sel ast.SelectionSet, v []*problem.Warning) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNWarning2ᚖstoaᚋproblemᚐWarning(ctx, sel, v[i])
@@ -29895,7 +29875,7 @@ func (ec *executionContext) marshalN__Directive2githubᚗcomᚋ99designsᚋgqlge
 }
 
 func (ec *executionContext) marshalN__Directive2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐDirectiveᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.Directive) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Directive2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐDirective(ctx, sel, v[i])
@@ -29941,7 +29921,7 @@ func (ec *executionContext) unmarshalN__DirectiveLocation2ᚕstringᚄ(ctx conte
 }
 
 func (ec *executionContext) marshalN__DirectiveLocation2ᚕstringᚄ(ctx context.Context, sel ast.SelectionSet, v []string) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__DirectiveLocation2string(ctx, sel, v[i])
@@ -29969,7 +29949,7 @@ func (ec *executionContext) marshalN__InputValue2githubᚗcomᚋ99designsᚋgqlg
 }
 
 func (ec *executionContext) marshalN__InputValue2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐInputValueᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.InputValue) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__InputValue2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐInputValue(ctx, sel, v[i])
@@ -29989,7 +29969,7 @@ func (ec *executionContext) marshalN__Type2githubᚗcomᚋ99designsᚋgqlgenᚋg
 }
 
 func (ec *executionContext) marshalN__Type2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐTypeᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.Type) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Type2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐType(ctx, sel, v[i])
@@ -30351,7 +30331,7 @@ func (ec *executionContext) marshalOSearchType2ᚕstoaᚋidᚐKindᚄ(ctx contex
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNSearchType2stoaᚋidᚐKind(ctx, sel, v[i])
@@ -30481,7 +30461,7 @@ func (ec *executionContext) marshalO__EnumValue2ᚕgithubᚗcomᚋ99designsᚋgq
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__EnumValue2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐEnumValue(ctx, sel, v[i])
@@ -30500,7 +30480,7 @@ func (ec *executionContext) marshalO__Field2ᚕgithubᚗcomᚋ99designsᚋgqlgen
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Field2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐField(ctx, sel, v[i])
@@ -30519,7 +30499,7 @@ func (ec *executionContext) marshalO__InputValue2ᚕgithubᚗcomᚋ99designsᚋg
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__InputValue2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐInputValue(ctx, sel, v[i])
@@ -30545,7 +30525,7 @@ func (ec *executionContext) marshalO__Type2ᚕgithubᚗcomᚋ99designsᚋgqlgen�
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Type2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐType(ctx, sel, v[i])

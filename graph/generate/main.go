@@ -1,0 +1,113 @@
+// Command generate writes graph/generated: what gqlgen makes of schema.graphqls and
+// gqlgen.yml, with a few edits that gqlgen has no setting for. Each edit says what it is
+// for, and fails when gqlgen's code no longer looks as it expects.
+//
+// It is run by go generate ./..., and looks for gqlgen.yml where gqlgen does. It may import
+// gqlgen's generator, and nothing of ours.
+package main
+
+import (
+	"fmt"
+	"go/format"
+	"os"
+	"regexp"
+
+	"github.com/99designs/gqlgen/api"
+	"github.com/99designs/gqlgen/codegen/config"
+)
+
+func main() {
+	if err := generate(); err != nil {
+		fmt.Fprintln(os.Stderr, "generate:", err)
+		os.Exit(1)
+	}
+}
+
+func generate() error {
+	c, err := config.LoadConfigFromDefaultLocations()
+	if err != nil {
+		return err
+	}
+	if err := api.Generate(c); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(c.Exec.Filename)
+	if err != nil {
+		return err
+	}
+	if text, err = edited(text); err != nil {
+		return err
+	}
+	return os.WriteFile(c.Exec.Filename, text, 0o644)
+}
+
+// edit is a change of generated code.
+type edit struct {
+	what  string // for messages
+	of    *regexp.Regexp
+	to    string
+	least int // how often it must apply
+}
+
+// edits are made in this order.
+var edits = []edit{
+	{"import package part",
+		regexp.MustCompile(`(?m)^(\t"stoa/graph/scalar")$`), "\t\"stoa/graph/part\"\n$1", 1},
+
+	// A run knows what part remembers; nil where gqlgen goes its own way.
+	{"give an execution its run",
+		regexp.MustCompile(`(?m)^type executionContext struct \{$`), "$0\n\trun *part.Run\n", 1},
+	{"find an execution's run",
+		regexp.MustCompile(`(?m)^(\tec := newExecutionContext\(opCtx, e, make\(chan graphql\.DeferredResult\)\))$`), "$1\n\tec.run = part.From(ctx)", 1},
+
+	// Collecting is the same for each object of a list, and for each request with a document.
+	{"collect fields once",
+		regexp.MustCompile(`graphql\.CollectFields\(ec\.OperationContext, sel, `), "ec.run.Fields(ec.OperationContext, sel, ", 50},
+
+	// Look-ahead has loaded what the elements need: there is nothing to wait for.
+	{"execute lists in sequence",
+		regexp.MustCompile(`graphql\.MarshalSliceConcurrently\(ctx, len\(v\), 0, false, `), "part.List(ctx, ec.run, sel, v, ", 20},
+	{"execute edges in sequence",
+		regexp.MustCompile(`(?s)(\nfunc \(ec \*executionContext\) _(?:Article|Author|Tag|Comment|Submission|Session|Image|Revision|[A-Za-z]*Connection|[A-Za-z]*Edge)\(ctx .*?\n\}\n)`), "", 15},
+
+	// What is published comes to the same JSON until it changes.
+	{"remember the JSON of entities",
+		regexp.MustCompile(`(?m)^func \(ec \*executionContext\) _(Article|Author|Tag|Comment)\(ctx context\.Context, sel ast\.SelectionSet, obj (\S+)\) graphql\.Marshaler \{$`), "", 4},
+
+	// Nobody here unmarshals by it, and it is made anew for each request.
+	{"leave out the map of unmarshalers",
+		regexp.MustCompile(`(?s)\tinputUnmarshalMap := graphql\.BuildUnmarshalerMap\(.*?\n\t\)\n`), "", 1},
+	{"leave out its use",
+		regexp.MustCompile(`(?m)^\s*ctx = graphql\.WithUnmarshalerMap\(ctx, inputUnmarshalMap\)\n`), "", 1},
+}
+
+// concurrent is how gqlgen begins a field that has a resolver.
+var concurrent = regexp.MustCompile(`out\.Concurrently\(i, func\(ctx context\.Context\) graphql\.Marshaler \{ return innerFunc\(ctx, out\) \}\)`)
+
+func edited(text []byte) ([]byte, error) {
+	for _, e := range edits {
+		n := len(e.of.FindAll(text, -1))
+		if n < e.least {
+			return nil, fmt.Errorf("%s: found %d places where there should be %d at least: has gqlgen changed?", e.what, n, e.least)
+		}
+		switch e.what {
+		case "execute edges in sequence":
+			text = e.of.ReplaceAllFunc(text, func(function []byte) []byte {
+				return concurrent.ReplaceAll(function, []byte(`ec.run.Field(ctx, out, i, innerFunc)`))
+			})
+		case "remember the JSON of entities":
+			text = e.of.ReplaceAllFunc(text, func(line []byte) []byte {
+				m := e.of.FindSubmatch(line)
+				name, obj := string(m[1]), string(m[2])
+				head := fmt.Sprintf("func (ec *executionContext) _%s(ctx context.Context, sel ast.SelectionSet, obj %s) graphql.Marshaler {\n", name, obj)
+				return fmt.Appendf(nil, "%s\treturn part.Of(ctx, ec.run, sel, %sImplementors, obj, ec.fieldsOf%s)\n}\n\nfunc (ec *executionContext) fieldsOf%s(ctx context.Context, sel ast.SelectionSet, obj %s) graphql.Marshaler {",
+					head, lower(name), name, name, obj)
+			})
+		default:
+			text = e.of.ReplaceAll(text, []byte(e.to))
+		}
+	}
+	return format.Source(text)
+}
+
+func lower(name string) string { return string(name[0]|0x20) + name[1:] }

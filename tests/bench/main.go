@@ -1,0 +1,80 @@
+// Command bench measures what an answer costs beside what writing its bytes costs: it starts
+// a plain net/http handler that reads a request and writes the same bytes, Stoa, a database
+// and Redis, each in a process of its own, asks both handlers in turn, and prints ratios.
+//
+//	go run ./tests/bench            # some minutes
+//	go run ./tests/bench --quick    # seconds, for a look
+//
+// It loads them with wrk where that is on the PATH, else with a client of its own. Where
+// there are two cores and taskset, what is measured has one and everything else the other.
+// It may import everything.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	if role := os.Getenv(roleVariable); role != "" {
+		if err := play(role); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", role, err)
+			os.Exit(1)
+		}
+		return
+	}
+	o := usual
+	quick := flag.Bool("quick", false, "one short round over a small site")
+	flag.IntVar(&o.rounds, "rounds", o.rounds, "how often each is measured; the median counts")
+	flag.DurationVar(&o.each, "each", o.each, "how long each measurement lasts")
+	flag.StringVar(&o.only, "only", "", "one page: home, article, authors or field")
+	flag.StringVar(&o.profile, "profile", "", "a file for the CPU profile of the entity hits")
+	flag.Parse()
+	if *quick {
+		only, profile := o.only, o.profile
+		o = brief
+		o.only, o.profile = only, profile
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// options say how much is measured.
+type options struct {
+	articles    int // in the database
+	rounds      int
+	each        time.Duration
+	connections int    // that are open at once
+	only        string // a page; "" for all
+	profile     string // a file; "" for none
+	ownLoad     bool   // not wrk, though it may be there
+}
+
+var (
+	usual = options{articles: 300, rounds: 3, each: 1500 * time.Millisecond, connections: 16}
+	brief = options{articles: 60, rounds: 1, each: 200 * time.Millisecond, connections: 4}
+)
+
+// atMost ends a run that hangs.
+const atMost = 15 * time.Minute
+
+func run(ctx context.Context, o options, out io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	s, err := open(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	return s.measure(ctx, out)
+}
