@@ -397,6 +397,9 @@ func (s *socket) run(ctx context.Context, o *operation, p *prepared) {
 			break
 		}
 	}
+	if o.streaming && ctx.Err() != nil {
+		return // the connection ends, and the client subscribes again over another
+	}
 	if no != nil {
 		s.sendLast(o, func() []byte { return s.errorMessage(o.id, no) })
 		return

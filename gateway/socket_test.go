@@ -679,6 +679,9 @@ func TestCloseLetsFinish(t *testing.T) {
 		if err != nil {
 			t.Fatalf("closed before the answer was there: %v", err)
 		}
+		if strings.HasPrefix(text, `{"id":"f"`) { // its client would not subscribe again
+			t.Errorf("the end of a subscription is told: %s", text)
+		}
 		if strings.HasPrefix(text, `{"id":"a"`) {
 			break
 		}

@@ -512,6 +512,23 @@ func (s *Store) Published(ctx context.Context, after *id.ID) (*Following, error)
 	return s.Follow(ctx, AllPublished, after)
 }
 
+// LastEvent is the last event of t that everyone may hear of, as it is in the database now;
+// NotFound where there is none.
+func (s *Store) LastEvent(ctx context.Context, t Topic) (*Event, error) {
+	rows, err := s.placed(ctx, t, t.after(0), -1, 1)
+	if err != nil {
+		return nil, err
+	}
+	events, err := s.eventsOf(ctx, t, rows, true)
+	if err == nil && len(events) == 0 {
+		err = problem.New(problem.NotFound, "there has been no such event")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return events[0], nil
+}
+
 // CommentsAdded follows the comments that are shown under an article; NotFound where that
 // isn't public. See Follow.
 func (s *Store) CommentsAdded(ctx context.Context, article id.ID, after *id.ID) (*Following, error) {

@@ -318,6 +318,7 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 			from := newEvent(AllPublished, 1000, article.ID).ID
 			done(s.Follow(ctx, AllPublished, &from))
 		},
+		"LastEvent": func(ctx context.Context) { done(s.LastEvent(ctx, AllPublished)) },
 		"Published": func(ctx context.Context) {
 			ctx, end := followingEnds(ctx, s)
 			defer end()

@@ -95,6 +95,13 @@ var ways = map[string]string{
 	"AccountError":         `mutation { accountVerify(input: {token: "wrong"}) { userErrors { %s } } }`,
 }
 
+// apart are the types that queries and mutations don't lead to, with the reason.
+var apart = map[string]string{
+	"Subscription":          "events are told over a stream: see subscriptions",
+	"ArticlePublishedEvent": "the same",
+	"CommentAddedEvent":     "the same",
+}
+
 // given are the values of arguments and of the fields of their input objects: by their
 // whole name, or by the argument's for all of that name.
 var given = map[string]string{
@@ -377,6 +384,7 @@ type matrix struct {
 func TestAccessIsAsTheTableSays(t *testing.T) {
 	m := openMatrix(t)
 	m.queries(t)
+	m.subscriptions(t)
 	m.title("Mutation")
 	m.mutations(t)
 	m.compare(t)
@@ -404,7 +412,7 @@ func (m *matrix) queries(t *testing.T) {
 		payloads[f.Type.Name()] = true
 	}
 	for _, d := range m.objects() {
-		if payloads[d.Name] || d == m.schema.Mutation {
+		if payloads[d.Name] || d == m.schema.Mutation || apart[d.Name] != "" {
 			continue
 		}
 		way, ok := ways[d.Name]
@@ -419,6 +427,60 @@ func (m *matrix) queries(t *testing.T) {
 			}
 		}
 	}
+}
+
+// told are the subscriptions that are asked for, each from before an event on.
+var told = []struct{ what, query string }{
+	{"Subscription.articlePublished(after:)", `subscription { asked: articlePublished(after: "<event before out>") { id } }`},
+	{"ArticlePublishedEvent.id", `subscription { articlePublished(after: "<event before out>") { asked: id } }`},
+	{"ArticlePublishedEvent.article", `subscription { articlePublished(after: "<event before out>") { asked: article { id } } }`},
+	{"Subscription.commentAdded(after:)", `subscription { asked: commentAdded(articleId: "<article press>", after: "<event before said>") { id } }`},
+	{"CommentAddedEvent.id", `subscription { commentAdded(articleId: "<article press>", after: "<event before said>") { asked: id } }`},
+	{"CommentAddedEvent.comment", `subscription { commentAdded(articleId: "<article press>", after: "<event before said>") { asked: comment { id } } }`},
+	{"Subscription.commentAdded: on a draft", `subscription { asked: commentAdded(articleId: "<article unfinished>") { id } }`},
+	{"Subscription.commentAdded: on a scheduled article of the author's", `subscription { asked: commentAdded(articleId: "<article due>") { id } }`},
+	{"Subscription.commentAdded: on a deleted article of the author's", `subscription { asked: commentAdded(articleId: "<article gone>") { id } }`},
+	{"Subscription.commentAdded: on what isn't there", `subscription { asked: commentAdded(articleId: "art_01k9v6v0mvf5ts2c5zr0h4m8qd") { id } }`},
+}
+
+// subscriptions tries those, each over an event stream of the caller's.
+func (m *matrix) subscriptions(t *testing.T) {
+	t.Helper()
+	press, err := m.s.Store.ArticleBySlug(t.Context(), "press")
+	check(t, err)
+	for _, name := range []string{"before said", "said"} {
+		c := &store.Comment{ID: id.New(id.Comment), ArticleID: press.ID, AccountID: m.people["owner"].ID, CreatedAt: time.Now(), Status: store.CommentVisible, Visible: true, Version: 1}
+		_, err := m.s.Store.AddComment(t.Context(), c)
+		check(t, err)
+		m.known.call(string(m.event(t, store.Topic(press.ID), c.ID)), "event "+name)
+	}
+	m.known.call(string(m.event(t, store.AllPublished, article(t, m.s, m.people["author"], store.Published, "Before").ID)), "event before out")
+	article(t, m.s, m.people["author"], store.Published, "Told")
+	m.title("Subscription")
+	shown := map[string]bool{}
+	for _, x := range told {
+		m.ask(t, x.what, x.query)
+		what, _, _ := strings.Cut(x.what, "(")
+		shown[what] = true
+	}
+	for _, name := range []string{"Subscription", "ArticlePublishedEvent", "CommentAddedEvent"} {
+		for _, f := range m.schema.Types[name].Fields {
+			if !strings.HasPrefix(f.Name, "__") && !shown[name+"."+f.Name] {
+				t.Errorf("%s.%s is not among what is told", name, f.Name)
+			}
+		}
+	}
+}
+
+// event is the id of the event that something became public, which is the last of a topic.
+func (m *matrix) event(t *testing.T, topic store.Topic, of id.ID) id.ID {
+	t.Helper()
+	e, err := m.s.Store.LastEvent(t.Context(), topic)
+	check(t, err)
+	if e.Of != of {
+		t.Fatalf("the last event is of %s, not of %s", e.Of, of)
+	}
+	return e.ID
 }
 
 func openMatrix(t *testing.T) *matrix {
@@ -613,9 +675,12 @@ func (m *matrix) send(t *testing.T, token, query string) answered {
 	r.Token, r.Header = token, map[string]string{"X-Forwarded-For": from}
 	var a stoatest.Answer
 	var err error
-	if r.file != "" {
+	switch {
+	case r.file != "":
 		a, err = sendFile(t, m.s, r)
-	} else {
+	case strings.HasPrefix(query, "subscription"):
+		a, err = firstEvent(t.Context(), m.s, r.Request)
+	default:
 		a, err = m.s.Send(r.Request)
 	}
 	check(t, err)

@@ -27,7 +27,7 @@ type follower struct {
 	ready     chan struct{} // closed when it first stands
 
 	mu    sync.Mutex
-	heard []told
+	heard []tells
 	cuts  int
 	err   error
 }

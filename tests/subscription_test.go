@@ -1,10 +1,13 @@
 package tests
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -16,8 +19,8 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// told is one event as a subscription tells it.
-type told struct {
+// tells is one event as a subscription tells it.
+type tells struct {
 	ID      string
 	Article *struct {
 		ID, Title string
@@ -30,7 +33,7 @@ type told struct {
 }
 
 // of is the id of what the event is about; "" where it has gone.
-func (e told) of() string {
+func (e tells) of() string {
 	switch {
 	case e.Article != nil:
 		return e.Article.ID
@@ -94,26 +97,60 @@ func (k *socket) hear(ctx context.Context) (heard, error) {
 }
 
 // event is the next event.
-func (k *socket) event(ctx context.Context) (told, error) {
+func (k *socket) event(ctx context.Context) (tells, error) {
 	m, err := k.hear(ctx)
 	if err != nil {
-		return told{}, err
+		return tells{}, err
 	}
 	if m.Type != "next" {
-		return told{}, fmt.Errorf("instead of an event came %s %s", m.Type, m.Payload)
+		return tells{}, fmt.Errorf("instead of an event came %s %s", m.Type, m.Payload)
 	}
 	var answer struct {
-		Data   struct{ Event told }
+		Data   struct{ Event tells }
 		Errors json.RawMessage
 	}
 	if err := json.Unmarshal(m.Payload, &answer); err != nil || answer.Errors != nil || answer.Data.Event.ID == "" {
-		return told{}, errors.Join(err, fmt.Errorf("an event is %s", m.Payload))
+		return tells{}, errors.Join(err, fmt.Errorf("an event is %s", m.Payload))
 	}
 	return answer.Data.Event, nil
 }
 
 // cut breaks the connection off, as a network does.
 func (k *socket) cut() { _ = k.connection.CloseNow() }
+
+// firstEvent subscribes by an event stream, and returns what comes first.
+func firstEvent(ctx context.Context, s *stoatest.Stoa, r stoatest.Request) (stoatest.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, inTime)
+	defer cancel()
+	body, err := json.Marshal(r)
+	if err != nil {
+		return stoatest.Answer{}, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"/graphql", bytes.NewReader(body))
+	if err != nil {
+		return stoatest.Answer{}, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Accept", "text/event-stream")
+	if r.Token != "" {
+		request.Header.Set("Authorization", "Bearer "+r.Token)
+	}
+	for name, value := range r.Header {
+		request.Header.Set(name, value)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return stoatest.Answer{}, err
+	}
+	defer response.Body.Close()
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+			a := stoatest.Answer{Status: response.StatusCode, Raw: []byte(data)}
+			return a, json.Unmarshal(a.Raw, &a)
+		}
+	}
+	return stoatest.Answer{}, fmt.Errorf("status %d, and no event", response.StatusCode)
+}
 
 // inTime is how long something may take that takes milliseconds.
 const inTime = 20 * time.Second
