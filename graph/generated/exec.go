@@ -4860,7 +4860,7 @@ extend type Mutation {
 
 "A picture that is to be taken in."
 input ImageUploadInput {
-  "The picture: JPEG, PNG, WebP, or the first one of a GIF, known by what is in the file; at most 20 MiB, 52 megapixels and 16384 pixels a side."
+  "The picture: JPEG, PNG, WebP, or the first one of a GIF (a WebP that moves isn't taken), known by what is in the file; at most 20 MiB, 52 megapixels and 16384 pixels a side."
   file: Upload!
   "What the picture shows, for those who can't see it: at most 500 characters; empty when it only decorates."
   alt: String!

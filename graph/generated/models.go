@@ -324,7 +324,7 @@ type EmailChangeRequestPayload struct {
 
 // A picture that is to be taken in.
 type ImageUploadInput struct {
-	// The picture: JPEG, PNG, WebP, or the first one of a GIF, known by what is in the file; at most 20 MiB, 52 megapixels and 16384 pixels a side.
+	// The picture: JPEG, PNG, WebP, or the first one of a GIF (a WebP that moves isn't taken), known by what is in the file; at most 20 MiB, 52 megapixels and 16384 pixels a side.
 	File graphql.Upload `json:"file"`
 	// What the picture shows, for those who can't see it: at most 500 characters; empty when it only decorates.
 	Alt string `json:"alt"`

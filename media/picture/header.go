@@ -38,6 +38,9 @@ func inspect(file io.ReadSeeker) (header, error) {
 		h.format = gifFormat
 	case len(start) >= 12 && string(start[:4]) == "RIFF" && string(start[8:12]) == "WEBP":
 		h.format = webpFormat
+		if len(start) > 20 && string(start[12:16]) == "VP8X" && start[20]&2 != 0 {
+			return h, problem.New(problem.Invalid, "the WebP moves: save one picture of it as a file")
+		}
 	default:
 		return h, problem.New(problem.Invalid, "the file is no JPEG, PNG, GIF or WebP, by what is in it: save it as one of these")
 	}

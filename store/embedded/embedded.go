@@ -14,10 +14,11 @@
 // What is fast: FerretDB looks up one document by `_id` equal to a string or an ObjectID,
 // thanks to an index of ours, where the filter has nothing else (in find: nothing else but
 // dotted paths; in aggregate: as the first stage). The proxy sees to it that an update,
-// findAndModify or delete of one such `_id` under further conditions is looked up as well.
-// For everything else, `$in` too, FerretDB reads the collection and decodes every document
-// on the way, until it has enough of them: sort, count and skip take all. A document costs
-// about 25 µs and 18 µs for each kB in it. Indexes keep values unique, and speed nothing up.
+// findAndModify or delete of one such `_id` under further conditions is looked up as well, and
+// a find of up to a hundred of them by `$in`, without order or limit, one by one. For
+// everything else FerretDB reads the collection and decodes every document on the way, until
+// it has enough of them: sort, count and skip take all. A document costs about 25 µs and 18 µs
+// for each kB in it. Indexes keep values unique, and speed nothing up.
 //
 // Built with the tag stoa_noembedded, or for a system that has no flock, there is no server
 // in it: Open says so and Find finds none.
