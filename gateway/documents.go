@@ -55,8 +55,7 @@ type document struct {
 type documents struct {
 	schema        *ast.Schema
 	prices        *prices
-	maxTokens     int
-	maxDepth      int
+	bounds        bounds
 	introspection bool
 	rules         []validator.Rule
 
@@ -65,12 +64,11 @@ type documents struct {
 	bytes int                               // of kept, as sizeOf reckons
 }
 
-func newDocuments(prices *prices, maxTokens, maxDepth int, introspection bool) *documents {
+func newDocuments(prices *prices, most bounds, introspection bool) *documents {
 	d := &documents{
 		schema:        prices.schema,
 		prices:        prices,
-		maxTokens:     maxTokens,
-		maxDepth:      maxDepth,
+		bounds:        most,
 		introspection: introspection,
 		rules:         rulesOf(introspection),
 	}
@@ -94,7 +92,10 @@ func (d *documents) parsed(text string) (*document, *refusal) {
 	if ok {
 		return known, nil
 	}
-	tokens, no := scan(text, d.maxTokens)
+	if len(text) > d.bounds.bytes {
+		return nil, refusef(codeDocumentTooLarge, "the document has %d bytes, where it may have %d: send long texts in variables", len(text), d.bounds.bytes)
+	}
+	tokens, no := scan(text, d.bounds.tokens)
 	if no != nil {
 		return nil, no
 	}
@@ -102,7 +103,7 @@ func (d *documents) parsed(text string) (*document, *refusal) {
 	if err != nil {
 		return nil, parseFailed(err)
 	}
-	if no := measure(parsed, d.maxTokens, d.maxDepth); no != nil {
+	if no := measure(parsed, d.bounds); no != nil {
 		return nil, no
 	}
 	return &document{text: text, tokens: tokens, ast: parsed}, nil
@@ -116,7 +117,7 @@ func (d *documents) validate(doc *document) *refusal {
 	if errs := d.check(doc); len(errs) > 0 {
 		return &refusal{code: codeValidationFailed, errors: errs}
 	}
-	if no := checkMerges(doc.ast, d.schema, comparedTimes*d.maxTokens); no != nil {
+	if no := checkMerges(doc.ast, d.schema, comparedTimes*d.bounds.tokens); no != nil {
 		return no
 	}
 	if doc.introspects && !d.introspection {
