@@ -58,6 +58,7 @@ type documents struct {
 	bounds        bounds
 	introspection bool
 	rules         []validator.Rule
+	types, names  map[string]bool // of the schema: those of types, and all others
 
 	mu    sync.Mutex
 	kept  *simplelru.LRU[string, *document] // valid ones, by text
@@ -72,6 +73,7 @@ func newDocuments(prices *prices, most bounds, introspection bool) *documents {
 		introspection: introspection,
 		rules:         rulesOf(introspection),
 	}
+	d.types, d.names = namesOf(prices.schema)
 	// The only error there is says that the size isn't positive.
 	d.kept, _ = simplelru.NewLRU(maxDocuments, func(_ string, evicted *document) { d.bytes -= sizeOf(evicted) })
 	return d
@@ -115,9 +117,10 @@ func (d *documents) validate(doc *document) *refusal {
 		return nil
 	}
 	if errs := d.check(doc); len(errs) > 0 {
-		return &refusal{code: codeValidationFailed, errors: errs}
+		return &refusal{code: codeValidationFailed, errors: d.conceal(errs, doc.text)}
 	}
 	if no := checkMerges(doc.ast, d.schema, comparedTimes*d.bounds.tokens); no != nil {
+		no.errors = d.conceal(no.errors, doc.text)
 		return no
 	}
 	if doc.introspects && !d.introspection {

@@ -152,7 +152,7 @@ func (g *Gateway) prepare(e *envelope, mayRun func(*ast.OperationDefinition) *re
 	}
 	variables, no := coerceVariables(g.documents.schema, operation, document.required, e.variables)
 	if no != nil {
-		return nil, no
+		return nil, g.documents.concealOf(no, e.query, e.variables)
 	}
 
 	// Is there an end to what it asks for?
