@@ -28,6 +28,11 @@ func TestConfigureTakesEnvironmentThenFlags(t *testing.T) {
 		"FlagBeatsVariable": {"flags win", map[string]string{"STOA_DATA": "/a"}, []string{"--data", "/b"}, func(c Config) bool { return c.Data == "/b" }},
 		"FlagWithEquals":    {"both ways of writing a flag work", nil, []string{"serve", "--demo=off"}, func(c Config) bool { return !c.Demo }},
 		"EmptyIsUnset":      {"an empty variable is as good as none", map[string]string{"STOA_DATA": ""}, nil, func(c Config) bool { return c.Data == "./data" }},
+		"Introspection":     {"the schema is given out in development", nil, nil, func(c Config) bool { return c.Introspection }},
+		"NoIntrospection":   {"and not in production", map[string]string{"STOA_ENV": "production"}, nil, func(c Config) bool { return !c.Introspection }},
+		"Introspected":      {"unless it is told to", map[string]string{"STOA_ENV": "production", "STOA_INTROSPECTION": "on"}, nil, func(c Config) bool { return c.Introspection }},
+		"Rates":             {"there are rates", nil, nil, func(c Config) bool { return c.Rate == 2000 && c.RateBurst == 40000 && c.MaxCost == 20000 }},
+		"NoRates":           {"or none, and then no burst has to pay for anything", map[string]string{"STOA_RATE": "0", "STOA_RATE_BURST": "100"}, nil, func(c Config) bool { return c.Rate == 0 }},
 		"EnvByFlag":         {"the default of one depends on another, flag or not", nil, []string{"--env=production"}, func(c Config) bool { return c.Listen == ":8080" }},
 	}
 	for name, c := range cases {
@@ -60,6 +65,9 @@ func TestABadValueIsRefusedByNameInOneLine(t *testing.T) {
 		"Cache":         {map[string]string{"STOA_CACHE_MEMORY": "0"}, nil, []string{"STOA_CACHE_MEMORY", `"0"`, "MiB"}, ""},
 		"TrustedOnly":   {map[string]string{"STOA_TRUSTED_ONLY": "yes"}, nil, []string{"STOA_TRUSTED_ONLY", `"yes"`, "on or off"}, ""},
 		"TrustedNone":   {map[string]string{"STOA_TRUSTED_ONLY": "on"}, nil, []string{"STOA_TRUSTED_ONLY needs STOA_OPERATIONS"}, ""},
+		"Rate":          {map[string]string{"STOA_RATE": "-1"}, nil, []string{"STOA_RATE", `"-1"`, "units a second"}, ""},
+		"Burst":         {map[string]string{"STOA_RATE_BURST": "10000"}, nil, []string{"STOA_RATE_BURST", "STOA_MAX_COST", "20000", "10000"}, ""},
+		"Introspection": {map[string]string{"STOA_INTROSPECTION": "yes"}, nil, []string{"STOA_INTROSPECTION", `"yes"`, "on or off"}, ""},
 		"UnknownFlag":   {nil, []string{"--lisen=x"}, []string{"--lisen", "--help"}, ""},
 		"FlagNoValue":   {nil, []string{"--data"}, []string{"--data", "value"}, ""},
 	}

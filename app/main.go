@@ -109,6 +109,7 @@ func exitCode(err error, errOut io.Writer) int {
 // serve runs a replica until ctx ends.
 func serve(ctx context.Context, c Config, log *slog.Logger) (err error) {
 	began := time.Now()
+	limitMemory(log)
 	a, err := Open(ctx, c, log, nil)
 	if err != nil {
 		return err

@@ -32,7 +32,7 @@ const (
 
 	// schemaCost is what __schema costs, and typeCost __type: TestAttacks measures them. What
 	// they lead to isn't counted; measure bounds how it nests.
-	schemaCost = 2000
+	schemaCost = 10_000
 	typeCost   = 100
 
 	// unpagedLength is how long a list is taken to be of which the schema says nothing, such

@@ -56,25 +56,25 @@ type document struct {
 type documents struct {
 	schema        *ast.Schema
 	prices        *prices
-	maxTokens     int
-	maxDepth      int
+	bounds        bounds
 	introspection bool
 	rules         []validator.Rule
+	types, names  map[string]bool // of the schema: those of types, and all others
 
 	mu    sync.Mutex
 	kept  *simplelru.LRU[string, *document] // valid ones, by text
 	bytes int                               // of kept, as sizeOf reckons
 }
 
-func newDocuments(prices *prices, maxTokens, maxDepth int, introspection bool) *documents {
+func newDocuments(prices *prices, most bounds, introspection bool) *documents {
 	d := &documents{
 		schema:        prices.schema,
 		prices:        prices,
-		maxTokens:     maxTokens,
-		maxDepth:      maxDepth,
+		bounds:        most,
 		introspection: introspection,
 		rules:         rulesOf(introspection),
 	}
+	d.types, d.names = namesOf(prices.schema)
 	// The only error there is says that the size isn't positive.
 	d.kept, _ = simplelru.NewLRU(maxDocuments, func(_ string, evicted *document) { d.bytes -= sizeOf(evicted) })
 	return d
@@ -93,7 +93,10 @@ func (d *documents) parsed(text string) (*document, *refusal) {
 	if known := d.known(text); known != nil {
 		return known, nil
 	}
-	tokens, no := scan(text, d.maxTokens)
+	if len(text) > d.bounds.bytes {
+		return nil, refusef(codeDocumentTooLarge, "the document has %d bytes, where it may have %d: send long texts in variables", len(text), d.bounds.bytes)
+	}
+	tokens, no := scan(text, d.bounds.tokens)
 	if no != nil {
 		return nil, no
 	}
@@ -101,7 +104,7 @@ func (d *documents) parsed(text string) (*document, *refusal) {
 	if err != nil {
 		return nil, parseFailed(err)
 	}
-	if no := measure(parsed, d.maxTokens, d.maxDepth); no != nil {
+	if no := measure(parsed, d.bounds); no != nil {
 		return nil, no
 	}
 	return &document{text: text, tokens: tokens, ast: parsed}, nil
@@ -113,9 +116,10 @@ func (d *documents) validate(doc *document) *refusal {
 		return nil
 	}
 	if errs := d.check(doc); len(errs) > 0 {
-		return &refusal{code: codeValidationFailed, errors: errs}
+		return &refusal{code: codeValidationFailed, errors: d.conceal(errs, doc.text)}
 	}
-	if no := checkMerges(doc.ast, d.schema, comparedTimes*d.maxTokens); no != nil {
+	if no := checkMerges(doc.ast, d.schema, comparedTimes*d.bounds.tokens); no != nil {
+		no.errors = d.conceal(no.errors, doc.text)
 		return no
 	}
 	if doc.introspects && !d.introspection {

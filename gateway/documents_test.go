@@ -14,7 +14,7 @@ func testDocuments(maxTokens, maxDepth int) *documents {
 	if err != nil {
 		panic(err)
 	}
-	return newDocuments(prices, maxTokens, maxDepth, true)
+	return newDocuments(prices, newBounds(Options{MaxTokens: maxTokens, MaxDepth: maxDepth, MaxDocument: 8 << 20, MaxAliases: 5000, MaxDirectives: 5000, MaxRootFields: 5000}), true)
 }
 
 // take parses, validates and so keeps text.

@@ -9,7 +9,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -39,8 +38,8 @@ const (
 	maxJSONNesting = 64
 
 	// maxJSONValues is how many elements and members a body may have in all. Decoded, the
-	// costliest take 350 bytes each for 7 in the body, so that this bounds them to 18 MB.
-	maxJSONValues = 50_000
+	// costliest take 350 bytes each for 7 in the body, so that this bounds them to 4 MB.
+	maxJSONValues = 10_000
 )
 
 const exampleBody = `{"query": "{ __typename }"}`
@@ -118,41 +117,34 @@ func parseEnvelope(body []byte) (*envelope, *refusal) {
 	if no := checkJSON(body); no != nil {
 		return nil, no
 	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.UseNumber()
-	if _, err := decoder.Token(); err != nil { // the brace that checkJSON has seen
-		return nil, badJSON(body, err)
-	}
+	d := &decoder{text: body}
 	e := &envelope{}
 	seen := map[string]bool{}
 	var unknown []string
-	for decoder.More() {
-		token, err := decoder.Token()
-		if err != nil {
-			return nil, badJSON(body, err)
-		}
-		name, _ := token.(string) // a key: the decoder takes nothing else here
+	no := d.members(func(name string) *refusal {
 		if seen[name] {
-			return nil, refusef(codeBadRequest, "the body has %.40q twice", name)
+			return refusef(codeBadRequest, "the body has %q twice", clipName(name))
 		}
 		seen[name] = true
-		var value any
-		if err := decoder.Decode(&value); err != nil {
-			return nil, badJSON(body, err)
+		if !e.knows(name) {
+			if len(unknown) < 5 {
+				unknown = append(unknown, clipName(name))
+			}
+			return d.skip()
 		}
-		known, no := e.set(name, value)
+		value, no := d.value()
 		if no != nil {
-			return nil, no
+			return no
 		}
-		if !known && len(unknown) < 5 {
-			unknown = append(unknown, clipName(name))
-		}
-	}
-	if _, err := decoder.Token(); err != nil { // the closing brace
-		return nil, badJSON(body, err)
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, refusef(codeBadRequest, "the body goes on after its JSON object, at byte %d", decoder.InputOffset())
+		return e.set(name, value)
+	})
+	switch {
+	case no == errSyntax:
+		return nil, badJSON(body)
+	case no != nil:
+		return nil, no
+	case !d.ended():
+		return nil, refusef(codeBadRequest, "the body goes on after its JSON object, at byte %d", d.at)
 	}
 	if no := e.settle(); no != nil {
 		return nil, no
@@ -207,8 +199,17 @@ func persistedHash(value any) (string, *refusal) {
 	return hash, no
 }
 
-// set takes one member of the body, and says whether anybody knows it.
-func (e *envelope) set(name string, value any) (known bool, no *refusal) {
+// knows says whether a member of this name is the specification's, or names a document.
+func (e *envelope) knows(name string) bool {
+	switch name {
+	case "query", "operationName", "variables", "extensions", "documentId", "doc_id", "id":
+		return true
+	}
+	return false
+}
+
+// set takes one member of the body.
+func (e *envelope) set(name string, value any) (no *refusal) {
 	switch name {
 	case "query":
 		e.query, no = asString(name, value)
@@ -226,10 +227,8 @@ func (e *envelope) set(name string, value any) (known bool, no *refusal) {
 		if e.relayID == nil {
 			e.relayID = value
 		}
-	default:
-		return false, nil
 	}
-	return true, no
+	return no
 }
 
 func asString(name string, value any) (string, *refusal) {
@@ -282,15 +281,14 @@ func clipName(s string) string {
 	return s
 }
 
-// badJSON says what is wrong with a body that the decoder has stopped in. It is read once
-// more, since the decoder counts bytes within a member.
-func badJSON(body []byte, err error) *refusal {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return refusef(codeBadRequest, "the body is no valid JSON: it ends in the middle")
-	}
+// badJSON says what is wrong with a body that the decoder has stopped in.
+func badJSON(body []byte) *refusal {
 	var syntax *json.SyntaxError
 	if err := json.Unmarshal(body, new(json.RawMessage)); !errors.As(err, &syntax) {
 		return refusef(codeBadRequest, "the body is no valid JSON")
+	}
+	if syntax.Error() == "unexpected end of JSON input" {
+		return refusef(codeBadRequest, "the body is no valid JSON: it ends in the middle")
 	}
 	return refusef(codeBadRequest, "the body is no valid JSON: %s, byte %d, counted from 1", syntax, syntax.Offset)
 }
@@ -379,7 +377,7 @@ func parseAddress(query string) (*envelope, *refusal) {
 		if no != nil {
 			return nil, no
 		}
-		if _, no := e.set(name, value); no != nil {
+		if no := e.set(name, value); no != nil {
 			return nil, no
 		}
 	}
@@ -402,13 +400,14 @@ func parseParameter(name, text string) (any, *refusal) {
 	if no := boundJSON([]byte(text)); no != nil {
 		return nil, no
 	}
-	decoder := json.NewDecoder(strings.NewReader(text))
-	decoder.UseNumber()
-	var value any
-	if err := decoder.Decode(&value); err != nil {
+	d := &decoder{text: []byte(text)}
+	value, no := d.value()
+	switch {
+	case no == errSyntax:
 		return nil, refusef(codeBadRequest, "%s is no valid JSON", name)
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+	case no != nil:
+		return nil, no
+	case !d.ended():
 		return nil, refusef(codeBadRequest, "%s goes on after its JSON object", name)
 	}
 	return value, nil

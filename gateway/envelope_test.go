@@ -57,8 +57,12 @@ func TestABodyIsOneObjectWithEachMemberOnce(t *testing.T) {
 		"Deep":            {"the deepest that is taken", `{"query":"{a}","x":` + nested(maxJSONNesting-1, "[", "", "]") + `}`, ""},
 		"TooDeep":         {"one more", `{"query":"{a}","x":` + nested(maxJSONNesting, "[", "", "]") + `}`, "nest deeper than 64"},
 		"DeepInString":    {"brackets in a string don't nest", `{"query":"` + strings.Repeat(`{[\"`, 200) + `"}`, ""},
-		"Many":            {"the most values that are taken", `{"query":"{a}","x":[` + strings.Repeat("1,", maxJSONValues-4) + `1]}`, ""},
-		"TooMany":         {"too many", `{"query":"{a}","x":[` + strings.Repeat("1,", maxJSONValues) + `1]}`, "more than 50000 values"},
+		"Many":            {"the most values that are taken", `{"query":"{a}","x":[` + manyValues(96) + `]}`, ""},
+		"TooMany":         {"too many", `{"query":"{a}","x":[` + manyValues(97) + `]}`, "more than 10000 values"},
+		"Long":            {"the longest list", `{"query":"{a}","variables":{"x":[` + strings.Repeat("1,", maxList-1) + `1]}}`, ""},
+		"TooLong":         {"one longer", `{"query":"{a}","variables":{"x":[` + strings.Repeat("1,", maxList) + `1]}}`, "a list has more than 1000 elements"},
+		"TwiceWithin":     {"a member twice, which different readers read differently", `{"query":"{a}","variables":{"in":{"id":"a","id":"b"}}}`, `an object has "id" twice`},
+		"LongNumber":      {"a number that nobody means", `{"query":"{a}","variables":{"n":` + strings.Repeat("9", 101) + `}}`, "a number has more than 100 characters"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -73,6 +77,11 @@ func TestABodyIsOneObjectWithEachMemberOnce(t *testing.T) {
 			}
 		})
 	}
+}
+
+// manyValues is 9,904 elements in lists of at most a hundred, and last more.
+func manyValues(last int) string {
+	return strings.Repeat("["+strings.Repeat("1,", 98)+"1],", 99) + "[" + strings.Repeat("1,", last) + "1]"
 }
 
 func TestAddressAndBodySayTheSame(t *testing.T) {
@@ -97,6 +106,7 @@ func TestAnAddressIsReadStrictly(t *testing.T) {
 		"NullVariables": {"JSON's null is absent", "query={a}&variables=null", ""},
 		"NullName":      {"here null is a name", "query={a}&operationName=null", ""},
 		"Rest":          {"one value", "query={a}&variables={}{}", "variables goes on after"},
+		"Twice":         {"as in a body", `query={a}&variables={"a":1,"a":2}`, `an object has "a" twice`},
 		"Deep":          {"bounded as a body is", "query={a}&variables=" + nested(65, "[", "", "]"), "nest deeper"},
 		"NotUTF8":       {"text is UTF-8", "query=%ff", "query isn't UTF-8"},
 		"BadEscape":     {"the address is broken", "query=%zz", "can't be read"},
@@ -154,6 +164,8 @@ func FuzzAddress(f *testing.F) {
 	for _, seed := range []string{
 		"query={a}", "query=%7Ba%7D&operationName=A&variables={\"a\":1e999}", "extensions={\"persistedQuery\":{\"version\":1,\"sha256Hash\":\"ab\"}}",
 		"documentId=sha256:ab", "doc_id=a&id=b", "id=%ff", "query=&id=", "documentId=a&documentId=b", "variables=null&id=1",
+		"query={a}&variables=[1]", "query=%ff", "query=a&query=b", "query={a};b=1", "query={a}&variables={\"a\":{\"b\":1,\"b\":2}}",
+		"query={a}&extensions={}&operationName=A&x=%zz", "", "&&=", "query={a}&variables=" + nested(70, "[", "", "]"),
 	} {
 		f.Add(seed)
 	}

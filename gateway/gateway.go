@@ -120,14 +120,22 @@ type Options struct {
 	// Introspection lets clients ask for the schema, and lets errors suggest names out of it.
 	Introspection bool
 
-	// MaxBody is the size of a request's body, in bytes. 0 is 1 MiB. Reading and parsing one
-	// allocates up to about twenty times as much (TestAttacksAreAnswered prints it), or forty
-	// where its document is one large value of a wrong type.
+	// MaxBody is the size of a request's body, in bytes. 0 is 1 MiB. Whatever is in one takes
+	// no more than 10 MB to read and answer (TestAttacks).
 	MaxBody int64
 
 	// Timeout is how long one request may take from its first byte to its answer, the body
 	// of a slow sender included. 0 is 10 s.
 	Timeout time.Duration
+
+	// MaxDocument is the size of a document in bytes. 0 is 128 KiB: a text that is sent to be
+	// stored belongs into a variable.
+	MaxDocument int
+
+	// MaxAliases, MaxDirectives and MaxFragments are how many of them a document may have, as
+	// it is written, and MaxRootFields how many things an operation may ask for at its top. 0
+	// is 200, 100, 500 and 50.
+	MaxAliases, MaxDirectives, MaxFragments, MaxRootFields int
 
 	// MaxTokens is the size of a document: in tokens as written, and in selections, arguments
 	// and values with its fragments written out. 0 is 5,000. Time to validate grows with it.
@@ -230,7 +238,7 @@ func New(o Options) (*Gateway, error) {
 	if o.Schema == nil || o.Present == nil || o.Recover == nil {
 		return nil, errors.New("gateway: Schema, Present and Recover are needed")
 	}
-	if o.MaxFile < 0 || o.UploadTimeout < 0 || o.MaxBody < 0 || o.Timeout < 0 || o.MaxTokens < 0 || o.MaxDepth < 0 || o.MaxCost < 0 || o.MaxRequests < 0 || o.MaxPerClient < 0 || o.MaxDear < 0 || o.HSTS < 0 || o.MaxConnections < 0 || o.MaxConnectionsPerAddress < 0 {
+	if o.MaxFile < 0 || o.UploadTimeout < 0 || o.MaxBody < 0 || o.Timeout < 0 || o.MaxTokens < 0 || o.MaxDepth < 0 || o.MaxCost < 0 || o.MaxRequests < 0 || o.MaxPerClient < 0 || o.MaxDear < 0 || o.HSTS < 0 || min(o.MaxDocument, o.MaxAliases, o.MaxDirectives, o.MaxFragments, o.MaxRootFields) < 0 || o.MaxConnections < 0 || o.MaxConnectionsPerAddress < 0 {
 		return nil, errors.New("gateway: a limit is negative; 0 is its default")
 	}
 	if o.Log == nil {
@@ -278,7 +286,7 @@ func New(o Options) (*Gateway, error) {
 	if o.Rates != nil && int64(o.Rates.Limit().Burst) < g.maxCost {
 		return nil, fmt.Errorf("gateway: what an operation may cost (%d) is more than may be spent at once (%d)", g.maxCost, o.Rates.Limit().Burst)
 	}
-	g.documents = newDocuments(prices, orDefault(o.MaxTokens, defaultMaxTokens), orDefault(o.MaxDepth, defaultMaxDepth), o.Introspection)
+	g.documents = newDocuments(prices, newBounds(o), o.Introspection)
 	g.persisted, err = newPersisted(g.documents, newSharedTexts(o.Redis, o.Site, o.Log), o.Trusted, o.TrustedOnly)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: Trusted: %w", err)

@@ -160,7 +160,7 @@ func (g *Gateway) prepare(ctx context.Context, e *envelope, mayRun func(*ast.Ope
 	}
 	variables, no := coerceVariables(g.documents.schema, operation, document.required, e.variables)
 	if no != nil {
-		return nil, no
+		return nil, g.documents.concealOf(no, e.query, e.variables)
 	}
 
 	// Is there an end to what it asks for?

@@ -293,7 +293,7 @@ func TestErrorsAreMaskedAndRefusalsAreNot(t *testing.T) {
 }
 
 func TestErrorsAreBoundedInNumberAndLength(t *testing.T) {
-	s := newSite(t, nil)
+	s := newSite(t, func(o *Options) { o.MaxAliases, o.MaxRootFields = 400, 400 })
 	r := s.post(t, "{"+repeat(400, `a%d:article(slug:"fault"){slug} `)+"}")
 	var answer struct {
 		Errors []struct{ Message string }

@@ -27,13 +27,46 @@ const (
 	// validatedTimes is how much may be validated in all, as a multiple of MaxTokens. The
 	// validator walks every operation and every fragment, and from each of them all
 	// fragments that it reaches, so a chain of n fragments costs n².
-	validatedTimes = 10
+	validatedTimes = 6
 
 	// comparedTimes is how many steps checkMerges may take, as a multiple of MaxTokens. Two
 	// walks over all that may be validated take twice validatedTimes; the rest is for fields
 	// of interfaces, which meet those of each type.
 	comparedTimes = 40
 )
+
+// bounds are how large a document may be.
+type bounds struct {
+	bytes      int
+	tokens     int // as written, and with fragments written out
+	depth      int
+	aliases    int // as written
+	directives int // as written
+	fragments  int
+	roots      int // names at the top of an answer
+}
+
+const (
+	// defaultMaxDocument is twenty times what a page's document has. A text that is sent to be
+	// stored belongs into a variable.
+	defaultMaxDocument = 128 << 10
+
+	defaultMaxAliases    = 200
+	defaultMaxDirectives = 100
+
+	// defaultMaxFragments has room for a page whose components have one each, as Relay's do.
+	defaultMaxFragments = 500
+
+	defaultMaxRootFields = 50
+)
+
+func newBounds(o Options) bounds {
+	return bounds{
+		bytes: orDefault(o.MaxDocument, defaultMaxDocument), tokens: orDefault(o.MaxTokens, defaultMaxTokens), depth: orDefault(o.MaxDepth, defaultMaxDepth),
+		aliases: orDefault(o.MaxAliases, defaultMaxAliases), directives: orDefault(o.MaxDirectives, defaultMaxDirectives),
+		fragments: orDefault(o.MaxFragments, defaultMaxFragments), roots: orDefault(o.MaxRootFields, defaultMaxRootFields),
+	}
+}
 
 // scan counts a document's tokens, comments included. It refuses one that has too many or
 // nests too deep.
@@ -88,9 +121,17 @@ func parseFailed(err error) *refusal {
 
 // extent is how large a selection set is with its fragments written out.
 type extent struct {
+	lists int // how many of the schema's lists about types nest, see typeLists
 	depth int // levels of fields, the leaves counted
 	size  int // selections, arguments, values and directives; no more than maxSize
 }
+
+// typeLists are the lists by which one type leads to others: asked for within one another, a
+// few lines write out the schema over and over. maxTypeLists is how many there may be from the
+// top down; tools nest none. (graphql-js has such a rule, MaxIntrospectionDepth, and lets two.)
+var typeLists = map[string]bool{"fields": true, "inputFields": true, "interfaces": true, "possibleTypes": true}
+
+const maxTypeLists = 1
 
 // maxSize is where sizes stop growing, far above any limit and far below an overflow.
 const maxSize = 1 << 40
@@ -100,6 +141,9 @@ type measurer struct {
 	fragments map[string]*ast.FragmentDefinition
 	known     map[string]extent   // by fragment; of depth unfinished while it is being measured
 	cycle     *ast.FragmentSpread // the first found by which a fragment contains itself
+
+	aliases, directives int        // as written, each once
+	deepSchema          *ast.Field // the first found under which too many typeLists nest
 }
 
 const unfinished = -1
@@ -107,7 +151,11 @@ const unfinished = -1
 // measure refuses a document that is too deep or too large once its fragments are written
 // out. It comes before validation, to which it leaves a fragment that doesn't exist. One that
 // contains itself, or has another's name, is refused here: it has no size.
-func measure(document *ast.QueryDocument, maxTokens, maxDepth int) *refusal {
+func measure(document *ast.QueryDocument, most bounds) *refusal {
+	maxTokens, maxDepth := most.tokens, most.depth
+	if n := len(document.Fragments); n > most.fragments {
+		return refusef(codeDocumentTooLarge, "the document has %d fragments, where it may have %d", n, most.fragments)
+	}
 	m := measurer{fragments: map[string]*ast.FragmentDefinition{}, known: map[string]extent{}}
 	for _, fragment := range document.Fragments {
 		if first := m.fragments[fragment.Name]; first != nil {
@@ -124,9 +172,9 @@ func measure(document *ast.QueryDocument, maxTokens, maxDepth int) *refusal {
 	validated := 0
 	for _, operation := range document.Operations {
 		e := m.set(operation.SelectionSet)
-		e.size += directives(operation.Directives)
+		e.size += m.directivesOf(operation.Directives)
 		for _, variable := range operation.VariableDefinitions {
-			e.size += 1 + values(variable.DefaultValue) + directives(variable.Directives)
+			e.size += 1 + values(variable.DefaultValue) + m.directivesOf(variable.Directives)
 		}
 		if e.depth > maxDepth {
 			return refusef(codeDocumentTooDeep, "the operation nests fields %d levels deep, which may be %d at most", e.depth, maxDepth).at(operation.Position)
@@ -139,10 +187,50 @@ func measure(document *ast.QueryDocument, maxTokens, maxDepth int) *refusal {
 	for _, fragment := range document.Fragments {
 		validated = min(validated+m.fragment(fragment.Name).size, maxSize)
 	}
-	if validated > validatedTimes*maxTokens {
+	switch {
+	case m.deepSchema != nil:
+		return refusef(codeDocumentTooDeep, "fields, interfaces and the like don't nest within %s: ask for the types by their names", m.deepSchema.Name).at(m.deepSchema.Position)
+	case validated > validatedTimes*maxTokens:
 		return refusef(codeDocumentTooLarge, "the document's operations and fragments have %s selections, arguments and values once fragments are written out, which may be %d at most", count(validated), validatedTimes*maxTokens)
+	case m.aliases > most.aliases:
+		return refusef(codeDocumentTooLarge, "the document has %d aliases, where it may have %d", m.aliases, most.aliases)
+	case m.directives > most.directives:
+		return refusef(codeDocumentTooLarge, "the document has %d directives, where it may have %d", m.directives, most.directives)
+	}
+	for _, operation := range document.Operations {
+		names := map[string]bool{}
+		m.roots(operation.SelectionSet, names, map[string]bool{})
+		if len(names) > most.roots {
+			return refusef(codeDocumentTooLarge, "the operation asks for %d things at its top, where it may ask for %d", len(names), most.roots).at(operation.Position)
+		}
 	}
 	return nil
+}
+
+// roots collects under which names a selection answers, each fragment looked at once. A type's
+// own name is no work.
+func (m *measurer) roots(set ast.SelectionSet, names, visited map[string]bool) {
+	for _, selection := range set {
+		switch s := selection.(type) {
+		case *ast.Field:
+			if s.Name != "__typename" {
+				names[s.Alias] = true
+			}
+		case *ast.InlineFragment:
+			m.roots(s.SelectionSet, names, visited)
+		case *ast.FragmentSpread:
+			if fragment := m.fragments[s.Name]; fragment != nil && !visited[s.Name] {
+				visited[s.Name] = true
+				m.roots(fragment.SelectionSet, names, visited)
+			}
+		}
+	}
+}
+
+// directivesOf counts a list of directives, and returns its size.
+func (m *measurer) directivesOf(list ast.DirectiveList) int {
+	m.directives += len(list)
+	return directives(list)
 }
 
 func (m *measurer) set(selections ast.SelectionSet) extent {
@@ -153,18 +241,28 @@ func (m *measurer) set(selections ast.SelectionSet) extent {
 		case *ast.Field:
 			e = m.set(s.SelectionSet)
 			e.depth++
-			e.size += arguments(s.Arguments) + directives(s.Directives)
+			if typeLists[s.Name] {
+				e.lists++
+			}
+			if e.lists > maxTypeLists && (s.Name == "__schema" || s.Name == "__type") {
+				m.deepSchema = s
+			}
+			e.size += arguments(s.Arguments) + m.directivesOf(s.Directives)
+			if s.Alias != s.Name {
+				m.aliases++
+			}
 		case *ast.InlineFragment:
 			e = m.set(s.SelectionSet)
-			e.size += directives(s.Directives)
+			e.size += m.directivesOf(s.Directives)
 		case *ast.FragmentSpread:
 			e = m.fragment(s.Name)
 			if e.depth == unfinished {
 				m.cycle = s
 			}
-			e.size += directives(s.Directives)
+			e.size += m.directivesOf(s.Directives)
 		}
 		all.depth = max(all.depth, e.depth)
+		all.lists = max(all.lists, e.lists)
 		all.size = min(all.size+e.size+1, maxSize)
 	}
 	return all
@@ -180,7 +278,7 @@ func (m *measurer) fragment(name string) extent {
 	}
 	m.known[name] = extent{depth: unfinished}
 	e := m.set(fragment.SelectionSet)
-	e.size += directives(fragment.Directives)
+	e.size += m.directivesOf(fragment.Directives)
 	m.known[name] = e
 	return e
 }

@@ -20,6 +20,12 @@ func (g *Gateway) secure(h http.Header, r *http.Request) {
 	h["Content-Security-Policy"] = []string{apiPolicy}
 	h["X-Frame-Options"] = []string{"DENY"}
 	h["Referrer-Policy"] = []string{"no-referrer"}
+	if len(r.TransferEncoding) > 0 {
+		// It may have had a length, too, which net/http doesn't tell and a proxy in front of us
+		// may have believed: what follows on this connection isn't to be taken for a request
+		// (RFC 9112, 6.1).
+		h["Connection"] = []string{"close"}
+	}
 	if g.hsts != "" && g.overTLS(r) {
 		h["Strict-Transport-Security"] = []string{g.hsts}
 	}

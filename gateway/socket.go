@@ -177,7 +177,7 @@ func (s *socket) handle(text []byte) bool {
 			s.end(closeInvalid, fmt.Sprintf("the message's %s can't be a JSON %s", clipName(wrong.Field), wrong.Value))
 			return false
 		}
-		return s.invalid("the message", badJSON(text, err))
+		return s.invalid("the message", badJSON(text))
 	}
 	switch m.Type {
 	case "connection_init":

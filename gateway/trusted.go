@@ -76,7 +76,7 @@ func escapeGlob(path string) string {
 }
 
 func parseManifest(content []byte) ([]Trusted, error) {
-	members, err := membersOf(content)
+	members, err := manifestMembers(content)
 	if err != nil {
 		return nil, err
 	}
@@ -125,8 +125,8 @@ type member struct {
 	value json.RawMessage
 }
 
-// membersOf returns those of a JSON object in their order, one that is there twice twice.
-func membersOf(content []byte) ([]member, error) {
+// manifestMembers returns those of a JSON object in their order, one that is there twice twice.
+func manifestMembers(content []byte) ([]member, error) {
 	decoder := json.NewDecoder(bytes.NewReader(content))
 	if token, err := decoder.Token(); err != nil || token != json.Delim('{') {
 		return nil, errors.New("a manifest is a JSON object")

@@ -22,6 +22,10 @@ const subprotocol = "graphql-transport-ws"
 // clients send, while what is longer goes around them. net/http's have 4 KiB.
 const socketBuffer = 1 << 10
 
+// kernelBuffer is how much a client that doesn't read has the system keep for it, in bytes.
+// Left to itself Linux keeps up to 4 MB.
+const kernelBuffer = 64 << 10
+
 // wantsWebSocket says whether r is to become a WebSocket.
 func wantsWebSocket(r *http.Request) bool {
 	return r.Method == http.MethodGet && hasToken(r.Header.Values("Upgrade"), "websocket")
@@ -101,6 +105,9 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	raw, buffered, err := http.NewResponseController(h.ResponseWriter).Hijack()
 	if err != nil {
 		return nil, nil, err
+	}
+	if tcp, ok := raw.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(kernelBuffer)
 	}
 	// Some clients send their first message without waiting for the handshake's end.
 	if n := buffered.Reader.Buffered(); n > 0 {

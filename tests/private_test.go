@@ -58,12 +58,14 @@ var tellsNothing = map[string]string{
 	"Begin":       "it makes the answer, of which nothing is known yet",
 	"CookiesFrom": "it tells how a request came, not from whom, and only a mutation comes so",
 	"Touched":     "it tells how often an answer was marked, not what was told then",
+	"Payers":      "it tells who began the answer whom to charge, and the answer is the same whoever that is",
 }
 
 // knows is what else could tell who asks, by its name, and the packages that may say it.
 var knows = map[string][]string{
 	"Headers":       {"gateway/playground"}, // of gqlgen's operation: the gateway leaves them out; the page's are GraphiQL's
 	"Authenticate":  {"access", "app", "gateway"},
+	"Payers":        {"gateway"},        // which charges them, and tells nobody
 	"Holds":         {"app", "gateway"}, // for what stays open
 	"Identify":      {"account"},
 	"SecretOf":      {"account"},
@@ -262,7 +264,7 @@ func TestAccessMarksWhatItTells(t *testing.T) {
 			}
 		}
 	}
-	if got := slices.Sorted(maps.Keys(methods)); !slices.Equal(got, []string{"Cookie", "Private"}) {
+	if got := slices.Sorted(maps.Keys(methods)); !slices.Equal(got, []string{"Cookie", "Payers", "Private"}) {
 		t.Errorf("an Answer has the methods %v: does each of them tell nothing of who asks to whom it is not to?", got)
 	}
 	if got := slices.Sorted(maps.Keys(values)); !slices.Equal(got, []string{"Roles"}) {

@@ -1,0 +1,235 @@
+package gateway
+
+// JSON from clients, read strictly (decoder): no object has a member twice, since who looks at
+// the first one and who looks at the last one would see two requests in it; no number and no
+// list is longer than anybody means. What is skipped isn't decoded. It takes little more memory
+// than what it returns.
+
+import (
+	"encoding/json"
+	"strings"
+)
+
+const (
+	// maxNumber is how many characters a number may have: a decimal of 34 digits has room.
+	maxNumber = 100
+
+	// maxList is how many elements a list may have. The schema's take a hundred at most.
+	maxList = 1000
+)
+
+// decoder reads one JSON text, whose nesting boundJSON has bounded.
+type decoder struct {
+	text []byte
+	at   int
+}
+
+// errSyntax says that the text is no JSON; badJSON knows where.
+var errSyntax = refusef(codeBadRequest, "this is no valid JSON")
+
+func (d *decoder) space() {
+	for d.at < len(d.text) {
+		switch d.text[d.at] {
+		case ' ', '\t', '\n', '\r':
+			d.at++
+		default:
+			return
+		}
+	}
+}
+
+// take takes c after any space, if it comes next.
+func (d *decoder) take(c byte) bool {
+	d.space()
+	if d.at < len(d.text) && d.text[d.at] == c {
+		d.at++
+		return true
+	}
+	return false
+}
+
+// ended says whether nothing is left but space.
+func (d *decoder) ended() bool {
+	d.space()
+	return d.at == len(d.text)
+}
+
+// members reads an object and calls read for each of its members, to read or skip the value.
+func (d *decoder) members(read func(name string) *refusal) *refusal {
+	if !d.take('{') {
+		return errSyntax
+	}
+	if d.take('}') {
+		return nil
+	}
+	for {
+		d.space()
+		name, no := d.string()
+		if no != nil {
+			return no
+		}
+		if !d.take(':') {
+			return errSyntax
+		}
+		if no := read(name); no != nil {
+			return no
+		}
+		switch {
+		case d.take(','):
+		case d.take('}'):
+			return nil
+		default:
+			return errSyntax
+		}
+	}
+}
+
+// elements reads a list and calls read for each of its elements.
+func (d *decoder) elements(read func() *refusal) *refusal {
+	if !d.take('[') {
+		return errSyntax
+	}
+	if d.take(']') {
+		return nil
+	}
+	for n := 1; ; n++ {
+		if n > maxList {
+			return refusef(codePayloadTooLarge, "a list has more than %d elements", maxList)
+		}
+		if no := read(); no != nil {
+			return no
+		}
+		switch {
+		case d.take(','):
+		case d.take(']'):
+			return nil
+		default:
+			return errSyntax
+		}
+	}
+}
+
+// value reads what comes next: nil, bool, json.Number, string, []any or map[string]any.
+func (d *decoder) value() (any, *refusal) {
+	d.space()
+	if d.at == len(d.text) {
+		return nil, errSyntax
+	}
+	switch c := d.text[d.at]; {
+	case c == '{':
+		object := map[string]any{}
+		no := d.members(func(name string) *refusal {
+			if _, twice := object[name]; twice {
+				return refusef(codeBadRequest, "an object has %q twice", clipName(name))
+			}
+			value, no := d.value()
+			object[name] = value
+			return no
+		})
+		return object, no
+	case c == '[':
+		list := []any{}
+		no := d.elements(func() *refusal {
+			value, no := d.value()
+			list = append(list, value)
+			return no
+		})
+		return list, no
+	case c == '"':
+		text, no := d.string()
+		return text, no
+	case c == '-' || c >= '0' && c <= '9':
+		return d.number()
+	default:
+		for word, value := range map[string]any{"null": nil, "true": true, "false": false} {
+			if rest := d.text[d.at:]; len(rest) >= len(word) && string(rest[:len(word)]) == word {
+				d.at += len(word)
+				return value, nil
+			}
+		}
+		return nil, errSyntax
+	}
+}
+
+// skip reads what comes next and forgets it.
+func (d *decoder) skip() *refusal {
+	d.space()
+	if d.at == len(d.text) {
+		return errSyntax
+	}
+	switch d.text[d.at] {
+	case '{':
+		return d.members(func(string) *refusal { return d.skip() })
+	case '[':
+		return d.elements(d.skip)
+	case '"':
+		text, no := d.literal()
+		if no == nil && hasEscape(text) && !json.Valid(text) {
+			return errSyntax
+		}
+		return no
+	default:
+		_, no := d.value()
+		return no
+	}
+}
+
+// literal reads a string and returns it as it is written, with its quotes.
+func (d *decoder) literal() (text []byte, no *refusal) {
+	start := d.at
+	if d.at == len(d.text) || d.text[d.at] != '"' {
+		return nil, errSyntax
+	}
+	for d.at++; d.at < len(d.text); d.at++ {
+		switch c := d.text[d.at]; {
+		case c == '"':
+			d.at++
+			return d.text[start:d.at], nil
+		case c == '\\':
+			d.at++
+		case c < ' ':
+			return nil, errSyntax
+		}
+	}
+	return nil, errSyntax
+}
+
+func (d *decoder) string() (string, *refusal) {
+	text, no := d.literal()
+	if no != nil {
+		return "", no
+	}
+	if inner := text[1 : len(text)-1]; !hasEscape(inner) {
+		return string(inner), nil
+	}
+	var s string
+	if json.Unmarshal(text, &s) != nil {
+		return "", errSyntax
+	}
+	return s, nil
+}
+
+func hasEscape(text []byte) bool {
+	for _, c := range text {
+		if c == '\\' {
+			return true
+		}
+	}
+	return false
+}
+
+// number reads a number as it is written, so that none loses a digit.
+func (d *decoder) number() (json.Number, *refusal) {
+	start := d.at
+	for d.at < len(d.text) && strings.IndexByte("+-.eE0123456789", d.text[d.at]) >= 0 {
+		d.at++
+	}
+	text := d.text[start:d.at]
+	if len(text) > maxNumber {
+		return "", refusef(codeBadRequest, "a number has more than %d characters", maxNumber)
+	}
+	if !json.Valid(text) {
+		return "", errSyntax
+	}
+	return json.Number(text), nil
+}
