@@ -230,7 +230,7 @@ func (a *App) newPeople() (*account.People, error) {
 func newGateway(a *App) (*gateway.Gateway, error) {
 	shown := graph.Errors{Log: a.log}
 	options := gateway.Options{
-		Schema: graph.New(graph.Resolver{Blog: a.Blog, People: a.People, Pictures: a.Pictures, Comments: a.Comments}), Extensions: []graphql.HandlerExtension{graph.LookAhead{Store: a.Store}},
+		Schema: graph.New(graph.Resolver{Blog: a.Blog, People: a.People, Pictures: a.Pictures, Comments: a.Comments}), Extensions: []graphql.HandlerExtension{graph.Streams{}, graph.LookAhead{Store: a.Store}},
 		Present: shown.Present, Recover: shown.Recover, Ready: a.Store.Ping, Introspection: !a.config.Production, Log: a.log,
 		Picture: a.picture, MaxFile: media.MaxBytes,
 		Authenticate: a.People.Authenticate, Used: a.People.Use, Holds: a.People.Holds, Origins: a.config.Origins, Proxies: a.config.Proxies,

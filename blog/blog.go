@@ -101,6 +101,11 @@ func direction(descending bool) Direction {
 	return Ascending
 }
 
+// Published follows the articles that become public: see store.Follow.
+func (b *Blog) Published(ctx context.Context, after *id.ID) (*store.Following, error) {
+	return b.store.Published(ctx, after)
+}
+
 // Author returns the author with this slug; NotFound where there is none.
 func (b *Blog) Author(ctx context.Context, slug string) (*store.Author, error) {
 	return b.store.AuthorBySlug(ctx, slug)

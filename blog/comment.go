@@ -175,6 +175,12 @@ func (c *Comments) nameOf(ctx context.Context, v access.Viewer) (string, error) 
 	return found[0].Name, nil
 }
 
+// Added follows the comments that are shown under an article; NotFound where that isn't
+// public. See store.Follow.
+func (c *Comments) Added(ctx context.Context, article id.ID, after *id.ID) (*store.Following, error) {
+	return c.store.CommentsAdded(ctx, article, after)
+}
+
 // CommentUpdate is what its author changes of a comment.
 type CommentUpdate struct {
 	ID              id.ID

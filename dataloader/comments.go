@@ -52,6 +52,11 @@ func (l *Loaders) ShownOne(ctx context.Context, x *store.Submission) (*store.Com
 	return found[0], nil
 }
 
+// Added returns the comment that an event is of; nil where it isn't shown any more.
+func (l *Loaders) Added(ctx context.Context, e *store.Event) (*store.Comment, error) {
+	return l.ShownOne(ctx, &store.Submission{ID: e.Of, ArticleID: e.Under})
+}
+
 // OwnComments returns a part of the viewer's comments, the newest first.
 func (l *Loaders) OwnComments(ctx context.Context, _ *access.Viewer, w store.Window) (*SubmissionConnection, error) {
 	return l.submissions("own", w, func() (*store.List, error) { return l.store.ListOwnComments(ctx, w) })

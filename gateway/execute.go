@@ -80,6 +80,17 @@ func (g *Gateway) next(ctx context.Context, e *execution) (*graphql.Response, *r
 	return response, nil
 }
 
+// nextOf is next for what may be a subscription, of either transport: here, each event comes
+// by before it is sent. One that can't go on ends with a refusal, which gqlgen makes a
+// response without data; no event has none.
+func (g *Gateway) nextOf(ctx context.Context, e *execution) (*graphql.Response, *refusal) {
+	response, no := g.next(ctx, e)
+	if no == nil && response != nil && response.Data == nil && len(response.Errors) > 0 && e.operation.Operation.Operation == ast.Subscription {
+		return nil, refusedBy(response.Errors)
+	}
+	return response, no
+}
+
 // refusedBy is the refusal of an extension, which has its own codes.
 func refusedBy(errs gqlerror.List) *refusal {
 	code, _ := errs[0].Extensions["code"].(string)

@@ -84,12 +84,12 @@ type Options struct {
 	Feeds func(ctx context.Context, path string) (Document, error)
 
 	// Holds says which tokens still stand, each at its place. It is asked twice a second for
-	// those of open WebSockets, at most a thousand at once, and has two seconds; a connection
+	// those of open connections, at most a thousand at once, and has two seconds; a connection
 	// whose token no longer stands is closed. After an error none is. Without it none ever is.
 	Holds func(ctx context.Context, tokens []string) ([]bool, error)
 
-	// MaxConnections is how many WebSockets may be open at once. 0 is 20,000. Idle ones take
-	// about 20 KB each.
+	// MaxConnections is how many WebSockets and event streams may be open at once. 0 is
+	// 20,000. Idle ones take about 20 KB each.
 	MaxConnections int
 
 	// MaxConnectionsPerAddress is how many of them may come from one address, or from one

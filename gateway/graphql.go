@@ -48,7 +48,11 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, mediaJSON, refusef(codeMethodNotAllowed, "%.20q isn't taken here: use POST, or GET for a query", r.Method).with("Allow", "GET, HEAD, POST, OPTIONS"))
 		return
 	}
-	media, no := negotiate(r.Header)
+	streams := r.Method != http.MethodHead && prefersStream(r.Header)
+	media, no := mediaJSON, (*refusal)(nil)
+	if !streams {
+		media, no = negotiate(r.Header)
+	}
 	if no != nil {
 		g.refuse(w, r, mediaJSON, no)
 		return
@@ -60,6 +64,10 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 	from, no := g.caller(r)
 	if no != nil {
 		g.refuse(w, r, media, no)
+		return
+	}
+	if streams {
+		g.serveStream(w, r, from)
 		return
 	}
 	limit := g.timeout
@@ -165,7 +173,7 @@ func (g *Gateway) prepare(ctx context.Context, e *envelope, mayRun func(*ast.Ope
 func checkMethod(method string, operation *ast.OperationDefinition) *refusal {
 	switch {
 	case operation.Operation == ast.Subscription:
-		return refusef(codeBadRequest, "a subscription has no single answer: it can't be sent by %s, but over a WebSocket", method)
+		return refusef(codeBadRequest, "a subscription has no single answer: send it over a WebSocket, or by %s with Accept: %s", method, mediaStream)
 	case operation.Operation == ast.Mutation && method != http.MethodPost:
 		return refusef(codeMethodNotAllowed, "a mutation must be sent by POST, not %s", method).with("Allow", http.MethodPost)
 	default:

@@ -20,7 +20,7 @@ const preflightAge = 2 * time.Hour
 // allowedHeaders are what clients send of their own: Apollo's, urql's and Relay's, those
 // which other servers want of a browser, and those which carry a trace.
 var allowedHeaders = []string{
-	"Accept", "Authorization", "Content-Type",
+	"Accept", "Authorization", "Content-Type", "Last-Event-ID",
 	"Apollo-Require-Preflight", "ApolloGraphQL-Client-Name", "ApolloGraphQL-Client-Version",
 	"X-Apollo-Operation-Id", "X-Apollo-Operation-Name",
 	"GraphQL-Preflight", "GraphQL-Require-Preflight", "X-Requested-With",

@@ -424,3 +424,18 @@ func TestOnlyTrustedDocumentsAreAnsweredWhereOnlyTheyMayBe(t *testing.T) {
 	exchange(`{"id":"1","type":"subscribe","payload":`+asked{}.withText(twice).body()+`}`, codeNotTrusted)
 	exchange(`{"id":"2","type":"subscribe","payload":`+asked{ID: "0a1b"}.slug("x").body()+`}`, `{"slug":"x"}`)
 }
+
+// A stream tells what a hash lacks as an event, since who reads one sees no other answer.
+func TestAPersistedQueryMayBeAnsweredByEvents(t *testing.T) {
+	s := newSite(t, nil)
+	a := byHash(slugs).slug("x")
+	for _, c := range []struct {
+		asked asked
+		want  string
+	}{{a, `"message":"PersistedQueryNotFound"`}, {a.withText(slugs), `{"data":{"article":{"slug":"x"}}}`}, {a, `{"data":{"article":{"slug":"x"}}}`}} {
+		r := s.ask(t, "GET", c.asked, "Accept: text/event-stream", "Last-Event-ID: evt_1")
+		if r.status != 200 || !strings.HasPrefix(r.header.Get("Content-Type"), "text/event-stream") || !strings.Contains(r.body, c.want) {
+			t.Errorf("%s: %d %v %s", c.asked.body(), r.status, r.header, r.body)
+		}
+	}
+}

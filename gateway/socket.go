@@ -76,7 +76,6 @@ type socket struct {
 	connection *websocket.Conn
 	raw        net.Conn // below connection, to set deadlines
 	caller     caller   // by the handshake, then by connection_init
-	watched    string   // the token that must stand; of sockets.mu
 
 	writing sync.Mutex // held for each message that goes out
 	ending  sync.Once
@@ -229,7 +228,7 @@ func (s *socket) introduce(payload json.RawMessage) bool {
 		s.caller.token = token
 	}
 	if s.caller.token != "" {
-		viewer, err := s.viewer()
+		viewer, err := s.gateway.whose(s.caller.token)
 		switch {
 		case err != nil && given:
 			s.end(closeTryLater, "who you are can't be told now")
@@ -249,16 +248,16 @@ func (s *socket) introduce(payload json.RawMessage) bool {
 	return s.write([]byte(`{"type":"connection_ack"}`))
 }
 
-// viewer asks whose the token is, once for the connection: operations ask anew.
-func (s *socket) viewer() (access.Viewer, error) {
-	if s.gateway.authenticate == nil {
+// whose asks whose a connection's token is, once for the connection: operations ask anew.
+func (g *Gateway) whose(token string) (access.Viewer, error) {
+	if g.authenticate == nil {
 		return access.Viewer{}, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.gateway.timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), g.timeout)
 	defer cancel()
-	viewer, err := s.gateway.authenticate(ctx, s.caller.token)
+	viewer, err := g.authenticate(ctx, token)
 	if err != nil {
-		s.gateway.presentError(ctx, fmt.Errorf("whose token a WebSocket brings: %w", err))
+		g.presentError(ctx, fmt.Errorf("whose token a connection brings: %w", err))
 	}
 	return viewer, err
 }
@@ -387,7 +386,7 @@ func (s *socket) run(ctx context.Context, o *operation, p *prepared) {
 	begun, no := s.gateway.begin(s.answer(ctx), p)
 	for no == nil {
 		var response *graphql.Response
-		response, no = s.gateway.next(s.answer(begun.ctx), begun)
+		response, no = s.gateway.nextOf(s.answer(begun.ctx), begun)
 		if no != nil || response == nil {
 			break
 		}

@@ -28,7 +28,7 @@ import (
 	"stoa/access"
 )
 
-// streams is a schema that can be subscribed to, which Stoa's can't yet.
+// streams is a schema that can be subscribed to, without anything behind it.
 type streams struct{ schema *ast.Schema }
 
 func newStreams() *streams {
@@ -638,9 +638,9 @@ func TestHoldsIsAskedInParts(t *testing.T) {
 		}
 		return make([]bool, len(tokens)), nil
 	}})
-	byToken := map[string][]*socket{}
+	byToken := map[string][]held{}
 	for i := range 2*holdsAtOnce + 1 {
-		byToken[strconv.Itoa(i)] = []*socket{{}}
+		byToken[strconv.Itoa(i)] = []held{&socket{}}
 	}
 	ended, err := all.ended(byToken)
 	if !slices.Equal(sizes, []int{holdsAtOnce, holdsAtOnce, 1}) || err == nil || len(ended) != holdsAtOnce+1 {

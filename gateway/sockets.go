@@ -1,7 +1,7 @@
 package gateway
 
-// All WebSocket connections of this replica: how many there may be (enter), whose session
-// has ended (watch), and their end (Gateway.Close).
+// All connections of this replica that live on, WebSockets and event streams: how many there
+// may be (enter), whose session has ended (watch), and their end (Gateway.Close).
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/coder/websocket"
 )
 
 const (
@@ -29,6 +31,14 @@ const (
 	holdsAtOnce = 1000
 )
 
+// held is a connection that lives on: a WebSocket or an event stream.
+type held interface {
+	// end ends it and has the client know why, as far as its protocol goes.
+	end(code websocket.StatusCode, reason string)
+	// drain lets what runs finish until ctx ends, subscriptions excepted, and ends it.
+	drain(ctx context.Context)
+}
+
 // sockets are the open connections.
 type sockets struct {
 	log        *slog.Logger
@@ -40,9 +50,9 @@ type sockets struct {
 	closed   bool
 	count    int
 	byOrigin map[netip.Prefix]int // how many from each address
-	open     map[*socket]struct{}
-	watching bool          // whether the watcher runs
-	stop     chan struct{} // closed to stop it
+	open     map[held]string      // with the token of each that must stand, "" for none
+	watching bool                 // whether the watcher runs
+	stop     chan struct{}        // closed to stop it
 	running  sync.WaitGroup
 }
 
@@ -53,7 +63,7 @@ func newSockets(o Options) *sockets {
 		max:        orDefault(o.MaxConnections, defaultMaxConnections),
 		perAddress: orDefault(o.MaxConnectionsPerAddress, defaultMaxPerAddress),
 		byOrigin:   map[netip.Prefix]int{},
-		open:       map[*socket]struct{}{},
+		open:       map[held]string{},
 		stop:       make(chan struct{}),
 	}
 }
@@ -103,24 +113,27 @@ func subscriber(address netip.Addr) netip.Prefix {
 }
 
 // add makes s known to Close, which may have been called already.
-func (all *sockets) add(s *socket) (closed bool) {
+func (all *sockets) add(s held) (closed bool) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	all.open[s] = struct{}{}
+	all.open[s] = ""
 	return all.closed
 }
 
-func (all *sockets) remove(s *socket) {
+func (all *sockets) remove(s held) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	delete(all.open, s)
 }
 
 // watch sees to it that sessions are asked for, s's among them from now on.
-func (all *sockets) watch(s *socket, token string) {
+func (all *sockets) watch(s held, token string) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	s.watched = token
+	if _, ok := all.open[s]; !ok {
+		return
+	}
+	all.open[s] = token
 	if token != "" && all.holds != nil && !all.watching && !all.closed {
 		all.watching = true
 		all.running.Add(1)
@@ -150,32 +163,32 @@ func (all *sockets) keepWatch() {
 			go s.end(closeForbidden, "the session has ended")
 		}
 		if err != nil && !failing {
-			all.log.Warn("can't tell whether the sessions of open WebSockets still stand; they stay open", "error", err)
+			all.log.Warn("can't tell whether the sessions of open connections still stand; they stay open", "error", err)
 		}
 		if failing && err == nil {
-			all.log.Info("can tell again whether the sessions of open WebSockets still stand")
+			all.log.Info("can tell again whether the sessions of open connections still stand")
 		}
 		failing = err != nil
 	}
 }
 
-// tokens returns the sockets by their tokens; goOn is false when there are none, and then
+// tokens returns the connections by their tokens; goOn is false when there are none, and then
 // the watcher no longer counts as running.
-func (all *sockets) tokens() (byToken map[string][]*socket, goOn bool) {
+func (all *sockets) tokens() (byToken map[string][]held, goOn bool) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	byToken = map[string][]*socket{}
-	for s := range all.open {
-		if s.watched != "" {
-			byToken[s.watched] = append(byToken[s.watched], s)
+	byToken = map[string][]held{}
+	for s, token := range all.open {
+		if token != "" {
+			byToken[token] = append(byToken[token], s)
 		}
 	}
 	all.watching = len(byToken) > 0
 	return byToken, all.watching
 }
 
-// ended returns the sockets whose tokens no longer stand, as far as that could be told.
-func (all *sockets) ended(byToken map[string][]*socket) (ended []*socket, err error) {
+// ended returns the connections whose tokens no longer stand, as far as that could be told.
+func (all *sockets) ended(byToken map[string][]held) (ended []held, err error) {
 	tokens := make([]string, 0, min(len(byToken), holdsAtOnce))
 	ask := func() {
 		ctx, cancel := context.WithTimeout(context.Background(), holdsTime)
@@ -202,7 +215,7 @@ func (all *sockets) ended(byToken map[string][]*socket) (ended []*socket, err er
 	return ended, err
 }
 
-// Close ends all WebSocket connections: what runs over them may finish until ctx ends, and
+// Close ends all WebSockets and event streams: what runs over them may finish until ctx ends, and
 // subscriptions end at once. Clients are told to connect again. It returns when no goroutine
 // of theirs is left, or a second after ctx has ended. New connections are refused.
 func (g *Gateway) Close(ctx context.Context) {
@@ -229,6 +242,6 @@ func (g *Gateway) Close(ctx context.Context) {
 	select { // connections are cut now; what still runs over them may not see it
 	case <-none:
 	case <-time.After(time.Second):
-		all.log.Warn("operations of WebSockets don't end")
+		all.log.Warn("operations of open connections don't end")
 	}
 }

@@ -14,12 +14,14 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"stoa/problem"
+	"stoa/store"
 )
 
 // Codes of top-level errors that aren't problems.
 const (
 	codeInternal = "INTERNAL"
 	codeTimeout  = "TIMEOUT"
+	codeTooSlow  = "TOO_SLOW" // a subscription's events aren't taken
 )
 
 // Errors decides what a client sees of an error. A problem is shown with its code; what
@@ -53,6 +55,9 @@ func (e Errors) Present(ctx context.Context, err error) *gqlerror.Error {
 		}
 	case located != nil && located.Unwrap() == nil:
 		shown.Message, shown.Rule, shown.Extensions = located.Message, located.Rule, located.Extensions
+	case errors.Is(err, store.ErrTooSlow):
+		shown.Message = "events come faster than you read them: subscribe again, after the last that you have had"
+		shown.Extensions = map[string]any{"code": codeTooSlow}
 	case errors.Is(ctx.Err(), context.DeadlineExceeded): // the request's own, not the database's
 		shown.Message = "this took too long: ask for less at once, or try again"
 		shown.Extensions = map[string]any{"code": codeTimeout}

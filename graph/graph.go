@@ -4,7 +4,7 @@
 // It may import access, account, blog, dataloader, media, store (for its documents), store/cache
 // (to look into memory only), id, problem and its own sub-packages. generated/ comes out of
 // schema.graphqls and gqlgen.yml by go generate.
-// Entry points: New, LookAhead, Errors.
+// Entry points: New, LookAhead, Streams, Errors.
 package graph
 
 import (
@@ -48,6 +48,10 @@ type (
 	image    struct{ Resolver }
 
 	submission struct{ Resolver }
+
+	subscription     struct{ Resolver }
+	articlePublished struct{ Resolver }
+	commentAdded     struct{ Resolver }
 )
 
 // Query resolves the root fields that read.
@@ -79,6 +83,17 @@ func (r Resolver) Image() generated.ImageResolver { return image{r} }
 
 // Submission resolves the fields of a comment as its owner and editors see it.
 func (r Resolver) Submission() generated.SubmissionResolver { return submission{r} }
+
+// Subscription resolves the root fields that tell what happens.
+func (r Resolver) Subscription() generated.SubscriptionResolver { return subscription{r} }
+
+// ArticlePublishedEvent resolves the fields of such an event.
+func (r Resolver) ArticlePublishedEvent() generated.ArticlePublishedEventResolver {
+	return articlePublished{r}
+}
+
+// CommentAddedEvent resolves the fields of such an event.
+func (r Resolver) CommentAddedEvent() generated.CommentAddedEventResolver { return commentAdded{r} }
 
 // loaders are those of the response under way.
 func loaders(ctx context.Context) *dataloader.Loaders { return dataloader.From(ctx) }

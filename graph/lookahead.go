@@ -41,8 +41,8 @@ func (l LookAhead) InterceptResponse(ctx context.Context, next graphql.ResponseH
 }
 
 // InterceptField looks ahead from what a root field returned; so do the fields of what a
-// mutation answers, and of the viewer, whose lists are as large as those of Query. What is
-// known before a mutation isn't afterwards.
+// mutation answers, of an event, and of the viewer, whose lists are as large as those of
+// Query. What is known before a mutation isn't afterwards.
 func (LookAhead) InterceptField(ctx context.Context, next graphql.Resolver) (any, error) {
 	result, err := next(ctx)
 	field := graphql.GetFieldContext(ctx)
@@ -57,10 +57,10 @@ func (LookAhead) InterceptField(ctx context.Context, next graphql.Resolver) (any
 
 func isRoot(object string) bool {
 	switch object {
-	case "Query", "Mutation", "Subscription", "Viewer":
+	case "Query", "Mutation", "Viewer":
 		return true
 	}
-	return strings.HasSuffix(object, "Payload")
+	return strings.HasSuffix(object, "Payload") || strings.HasSuffix(object, "Event")
 }
 
 // step is one edge on the way down, for all the parents it hangs on.

@@ -31,6 +31,7 @@ const (
 	Account  Kind = "acc"
 	Session  Kind = "ses"
 	Image    Kind = "img" // of an upload
+	Event    Kind = "evt" // of a subscription: it can't be fetched
 	Letter   Kind = "let" // never seen by clients
 
 	// Submission is a comment as its owner and editors see it. Nothing is stored under one:
@@ -74,6 +75,29 @@ func Derived(kind Kind, t time.Time, seed string) ID {
 	return from(kind, t, [16]byte(sum[:16]))
 }
 
+// Of returns the ID of kind that is b. The first of its bits must be zero for it to sort as
+// b does.
+func Of(kind Kind, b [16]byte) ID { return ID(string(kind) + "_" + encode(b)) }
+
+// Bits returns what i is made of, its kind aside; zeros where i isn't an ID.
+func (i ID) Bits() (b [16]byte) {
+	_, rest, _ := strings.Cut(string(i), "_")
+	if len(rest) != suffixLen {
+		return b
+	}
+	var hi, lo uint64
+	for at := range suffixLen {
+		digit := strings.IndexByte(alphabet, rest[at])
+		if digit < 0 {
+			return [16]byte{}
+		}
+		hi, lo = hi<<5|lo>>59, lo<<5|uint64(digit)
+	}
+	binary.BigEndian.PutUint64(b[:8], hi)
+	binary.BigEndian.PutUint64(b[8:], lo)
+	return b
+}
+
 // Kind returns the prefix of i, or "" where there is none.
 func (i ID) Kind() Kind {
 	kind, _, found := strings.Cut(string(i), "_")
@@ -96,7 +120,7 @@ func Parse(s string) (ID, error) {
 		return "", fmt.Errorf("%.60q is no id: expected a prefix, an underscore and %d characters, such as %s", s, suffixLen, example)
 	}
 	switch Kind(kind) {
-	case Article, Author, Tag, Comment, Revision, Account, Session, Image, Submission:
+	case Article, Author, Tag, Comment, Revision, Account, Session, Image, Event, Submission:
 	default:
 		return "", fmt.Errorf("%.60q is no id: nothing has the prefix %.20q", s, kind)
 	}

@@ -47,6 +47,9 @@ func articleKeys(before, after *Article) []string {
 	}
 	keys = append(keys, editionsKey(id.Article))
 	keys = append(keys, addressesTag)
+	if !was {
+		keys = append(keys, AllPublished.key())
+	}
 	moved := was != is || !before.PublishedAt.Equal(after.PublishedAt)
 	if moved {
 		keys = append(keys, listKeys(id.ID(AllArticles))...)
@@ -154,11 +157,21 @@ func revisionKeys(r *Revision) []string {
 
 // AddArticle stores a new article; Conflict when its slug is taken.
 func (s *Store) AddArticle(ctx context.Context, a *Article) error {
-	return s.writeArticle(ctx, nil, a, func(ctx context.Context) error {
-		if _, err := s.db.Collection(articles).InsertOne(ctx, a); err != nil {
-			return conflict(err, fmt.Sprintf("the slug %q", a.Slug))
-		}
-		return nil
+	insert := func(ctx context.Context) error {
+		_, err := s.db.Collection(articles).InsertOne(ctx, a)
+		return err
+	}
+	taken := fmt.Sprintf("the slug %q", a.Slug)
+	if !a.Public() {
+		return s.writeArticle(ctx, nil, a, func(ctx context.Context) error { return conflict(insert(ctx), taken) })
+	}
+	return s.inTurn(AllPublished, func() error {
+		return s.writeArticle(ctx, nil, a, func(ctx context.Context) error {
+			return conflict(s.take(ctx, AllPublished, func(ctx context.Context, event string) error {
+				a.Event = event
+				return insert(ctx)
+			}), taken)
+		})
 	})
 }
 
@@ -180,13 +193,25 @@ func (s *Store) ChangeArticle(ctx context.Context, before, after *Article) error
 	if !slices.Equal(before.RelatedIDs, after.RelatedIDs) { // else Relate may have been faster
 		set = append(set, bson.E{Key: "relatedIds", Value: after.RelatedIDs})
 	}
-	return s.writeArticle(ctx, before, after, func(ctx context.Context) error {
+	update := func(ctx context.Context, set bson.D) error {
 		result, err := s.db.Collection(articles).UpdateOne(ctx,
 			bson.D{{Key: "_id", Value: before.ID}, {Key: "version", Value: before.Version}}, bson.D{{Key: "$set", Value: set}})
 		if err != nil {
-			return conflict(err, fmt.Sprintf("the slug %q", after.Slug))
+			return err
 		}
 		return changed(result.MatchedCount, nil, fmt.Sprintf("the article %q", before.Slug))
+	}
+	taken := fmt.Sprintf("the slug %q", after.Slug)
+	if before.Public() || !after.Public() {
+		return s.writeArticle(ctx, before, after, func(ctx context.Context) error { return conflict(update(ctx, set), taken) })
+	}
+	return s.inTurn(AllPublished, func() error {
+		return s.writeArticle(ctx, before, after, func(ctx context.Context) error {
+			return conflict(s.take(ctx, AllPublished, func(ctx context.Context, event string) error {
+				after.Event = event
+				return update(ctx, append(slices.Clip(set), bson.E{Key: "event", Value: event}))
+			}), taken)
+		})
 	})
 }
 

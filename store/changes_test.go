@@ -43,9 +43,9 @@ func TestWhatAChangeOfAnArticleMakesStale(t *testing.T) {
 		"DraftChanged":  {"no more than that", with(status(Draft)), with(func(a *Article) { a.Status, a.TitleKey, a.TagIDs = Draft, "other", nil }), nil, false},
 		"Scheduled":     {"somebody may have to get up earlier", nil, with(status(Scheduled)), append([]string{"due"}, desk...), false},
 		"Rescheduled":   {"or later", with(status(Scheduled)), with(func(a *Article) { a.Status, a.PublishedAt = Scheduled, second(300) }), []string{"due"}, false},
-		"Published":     {"it appears in every list", nil, base, everywhere, true},
-		"Appears":       {"whether it was due", with(status(Scheduled)), base, append([]string{"due"}, appears...), true},
-		"AppearsDraft":  {"or a draft", with(status(Draft)), base, appears, true},
+		"Published":     {"it appears in every list, and those who wait for it are told", nil, base, append([]string{"events/all"}, everywhere...), true},
+		"Appears":       {"whether it was due", with(status(Scheduled)), base, append([]string{"due", "events/all"}, appears...), true},
+		"AppearsDraft":  {"or a draft", with(status(Draft)), base, append([]string{"events/all"}, appears...), true},
 		"Vanishes":      {"it leaves every list", base, with(status(Draft)), appears, true},
 		"Deleted":       {"for good", base, nil, everywhere, true},
 		"Nothing":       {"a change of nothing that lists know", base, with(func(a *Article) { a.Summary = "other" }), nil, false},
@@ -63,7 +63,7 @@ func TestWhatAChangeOfAnArticleMakesStale(t *testing.T) {
 		"DateAndTag":    {"all that it was under and is under", base, with(func(a *Article) { a.PublishedAt, a.TagIDs = second(50), []id.ID{y} }), []string{"order/all", "list/all", "order/aut_a", "list/aut_a", "order/tag_x", "list/tag_x", "order/tag_y", "list/tag_y"}, false},
 		"VanishesTag":   {"what it was under as it was public, and nothing else", base, with(func(a *Article) { a.Status, a.TagIDs = Draft, []id.ID{y} }), appears, true},
 		"NothingAtAll":  {"nothing of nothing", nil, nil, []string{}, true},
-		"WithoutOthers": {"by nobody, about nothing", nil, &Article{ID: "art_2", Slug: "s", Status: Published}, []string{"art_2", "slug/articles/s", "order/all", "list/all", "list/articles/titleKey", "list/articles/updatedAt"}, true},
+		"WithoutOthers": {"by nobody, about nothing", nil, &Article{ID: "art_2", Slug: "s", Status: Published}, []string{"art_2", "events/all", "slug/articles/s", "order/all", "list/all", "list/articles/titleKey", "list/articles/updatedAt"}, true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

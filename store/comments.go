@@ -30,6 +30,9 @@ func commentKeys(before, after *Comment) []string {
 		}
 	}
 	was := before != nil && before.Visible
+	if !was && after.Visible {
+		keys = append(keys, Topic(after.ArticleID).key())
+	}
 	if was != after.Visible || was && before.IsDeleted() != after.IsDeleted() {
 		keys = append(keys, orderKey(OrderKey(after.ArticleID)))
 	}
@@ -42,7 +45,8 @@ func ownTag(account id.ID) string           { return "list/comments/" + string(a
 func statusTag(status CommentStatus) string { return "list/comments/" + string(status) }
 
 // AddComments stores new comments, those that are answered before those that answer them.
-// One that is there already is left as it is.
+// One that is there already is left as it is. They come from elsewhere, so that they are
+// there is no event.
 func (s *Store) AddComments(ctx context.Context, cs []*Comment) error {
 	keys := []string{}
 	for _, c := range cs {
@@ -63,7 +67,7 @@ func (s *Store) AddComments(ctx context.Context, cs []*Comment) error {
 // The account may be deleted meanwhile, and its comments made nobody's before this one was
 // among them; so that is looked for afterwards. NotFound when the account has gone.
 func (s *Store) AddComment(ctx context.Context, c *Comment) (*Comment, error) {
-	if err := s.AddComments(ctx, []*Comment{c}); err != nil {
+	if err := s.addComment(ctx, c); err != nil {
 		return nil, err
 	}
 	// From here on nobody who goes away may keep a name from being forgotten.
@@ -82,6 +86,32 @@ func (s *Store) AddComment(ctx context.Context, c *Comment) (*Comment, error) {
 		return nil, problem.New(problem.NotFound, "the account has been deleted in the meantime")
 	}
 	return s.commentNow(ctx, c.ID)
+}
+
+// addComment stores c, unless it is there.
+func (s *Store) addComment(ctx context.Context, c *Comment) error {
+	insert := func(ctx context.Context) error {
+		_, err := s.db.Collection(comments).InsertOne(ctx, c)
+		return err
+	}
+	unlessThere := func(err error) error {
+		if err != nil && !mongo.IsDuplicateKeyError(err) {
+			return fmt.Errorf("add a comment: %w", err)
+		}
+		return nil
+	}
+	if !c.Visible {
+		return s.write(ctx, commentKeys(nil, c), func(ctx context.Context) error { return unlessThere(insert(ctx)) })
+	}
+	t := Topic(c.ArticleID)
+	return s.inTurn(t, func() error {
+		return s.write(ctx, commentKeys(nil, c), func(ctx context.Context) error {
+			return unlessThere(s.take(ctx, t, func(ctx context.Context, event string) error {
+				c.Event = event
+				return insert(ctx)
+			}))
+		})
+	})
 }
 
 // CommentNow returns a comment, whoever may see it, as it is in the database now; NotFound
@@ -117,12 +147,24 @@ func (s *Store) ChangeComment(ctx context.Context, before, after *Comment) error
 	if after.EditedAt != nil {
 		set = append(set, bson.E{Key: "editedAt", Value: after.EditedAt})
 	}
-	return s.write(ctx, commentKeys(before, after), func(ctx context.Context) error {
+	update := func(ctx context.Context, set bson.D) error {
 		result, err := s.db.Collection(comments).UpdateOne(ctx, bson.D{{Key: "_id", Value: before.ID}, version}, bson.D{{Key: "$set", Value: set}})
 		if err != nil {
 			return fmt.Errorf("change %s: %w", before.ID, err)
 		}
 		return changed(result.MatchedCount, nil, "the comment")
+	}
+	if before.Visible || !after.Visible {
+		return s.write(ctx, commentKeys(before, after), func(ctx context.Context) error { return update(ctx, set) })
+	}
+	t := Topic(after.ArticleID)
+	return s.inTurn(t, func() error {
+		return s.write(ctx, commentKeys(before, after), func(ctx context.Context) error {
+			return s.take(ctx, t, func(ctx context.Context, event string) error {
+				after.Event = event
+				return update(ctx, append(slices.Clip(set), bson.E{Key: "event", Value: event}))
+			})
+		})
 	})
 }
 

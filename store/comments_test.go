@@ -22,7 +22,7 @@ func TestWhatAChangeOfACommentMakesStale(t *testing.T) {
 		c.Status, c.Visible = status, visible
 		return &c
 	}
-	const order, own = "order/art_1", "list/comments/acc_1"
+	const order, own, event = "order/art_1", "list/comments/acc_1", "events/art_1"
 	tag := func(s CommentStatus) string { return "list/comments/" + string(s) }
 	edited := *base
 	edited.BodyHTML = "other"
@@ -31,10 +31,10 @@ func TestWhatAChangeOfACommentMakesStale(t *testing.T) {
 		before, after *Comment
 		more          []string // besides itself
 	}{
-		"Added":    {"it appears in its thread, among its owner's, and in a queue", nil, base, []string{order, own, tag(CommentVisible)}},
+		"Added":    {"it appears in its thread, among its owner's, and in a queue", nil, base, []string{order, own, event, tag(CommentVisible)}},
 		"Waits":    {"or not in its thread", nil, with(CommentPending, false), []string{own, tag(CommentPending)}},
 		"Edited":   {"where it is stays", base, &edited, nil},
-		"Approved": {"it appears", with(CommentPending, false), base, []string{order, tag(CommentPending), tag(CommentVisible)}},
+		"Approved": {"it appears", with(CommentPending, false), base, []string{order, event, tag(CommentPending), tag(CommentVisible)}},
 		"Hidden":   {"it vanishes", base, with(CommentHidden, false), []string{order, tag(CommentHidden), tag(CommentVisible)}},
 		"Spam":     {"one that isn't shown goes from one queue to another", with(CommentHidden, false), with(CommentSpam, false), []string{tag(CommentHidden), tag(CommentSpam)}},
 		"Deleted":  {"what is left may be shown or not", base, with(CommentDeleted, true), []string{order, tag(CommentDeleted), tag(CommentVisible)}},

@@ -48,6 +48,9 @@ type Article struct {
 	Version        int64     `bson:"version"` // goes up by one with every change: for compare-and-set
 	Source         string    `bson:"source"`  // by which an import finds it again; "" when it was written here
 	Digest         string    `bson:"digest"`  // of what was imported
+	// Event is the place, among those of AllPublished, of the event that it became public;
+	// "" where it never was, or was before there were events.
+	Event string `bson:"event,omitempty"`
 }
 
 // LeadWords is the longest excerpt of an article's text. It carries one word more, so that
@@ -203,6 +206,9 @@ type Comment struct {
 	// where others have answered it.
 	Visible bool  `bson:"visible"`
 	Version int64 `bson:"version,omitempty"` // goes up by one with every change: for compare-and-set
+	// Event is the place, among those of its article, of the event that it was shown; "" where
+	// it never was, came with many others, or was there before there were events.
+	Event string `bson:"event,omitempty"`
 }
 
 // State is the comment's status, also where none was written down.

@@ -64,7 +64,13 @@ var indexes = []index{
 	{comments, []string{"articleId", "visible", "createdAt", "_id", "parentId", "status"}, false},
 	{comments, []string{"status", "-createdAt", "-_id"}, false},
 	{comments, []string{"accountId", "-createdAt", "-_id"}, false},
+	{articles, []string{"event"}, true},
+	{comments, []string{"event"}, true},
 }
+
+// sparse says whether documents that lack i's field aren't in it: else MongoDB would take
+// the second of them for a duplicate.
+func (i index) sparse() bool { return i.name() == eventIndex }
 
 // name is what MongoDB would call i.
 func (i index) name() string {
@@ -110,7 +116,7 @@ func (s *Store) makeIndexes(ctx context.Context, onlyUnique bool) error {
 		var missing []mongo.IndexModel
 		for _, i := range wanted {
 			if !have[i.name()] {
-				missing = append(missing, mongo.IndexModel{Keys: i.keys(), Options: options.Index().SetUnique(i.unique).SetName(i.name())})
+				missing = append(missing, mongo.IndexModel{Keys: i.keys(), Options: options.Index().SetUnique(i.unique).SetSparse(i.sparse()).SetName(i.name())})
 			}
 		}
 		if len(missing) == 0 {

@@ -211,6 +211,19 @@ func everyQuery(t *testing.T) map[string][]shape {
 	return sent
 }
 
+// followingEnds returns a context, and what ends it and waits until nobody follows.
+func followingEnds(ctx context.Context, s *Store) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	return ctx, func() {
+		cancel()
+		for some := true; some; {
+			s.live.mu.Lock()
+			some = len(s.live.topics) > 0
+			s.live.mu.Unlock()
+		}
+	}
+}
+
 func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 	t.Helper()
 	article := published("article", second(100))
@@ -236,7 +249,7 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 		check(t, err)
 	}
 	return map[string]func(context.Context){
-		"Close": nothing, "Flush": nothing, "Counts": nothing, "Ping": nothing, "Site": nothing,
+		"Close": nothing, "Flush": nothing, "Counts": nothing, "Ping": nothing, "Site": nothing, "Followers": nothing,
 		"Begin":      func(ctx context.Context) { check(t, s.Begin(ctx, "task")) },
 		"Unfinished": func(ctx context.Context) { done(s.Unfinished(ctx, "task")) },
 		"Finish":     func(ctx context.Context) { check(t, s.Finish(ctx, "task")) },
@@ -293,6 +306,25 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 			if _, err := s.AddComment(ctx, gone); !problem.Is(err, problem.NotFound) {
 				t.Errorf("whose account has gone comments: %v", err)
 			}
+		},
+		"Follow": func(ctx context.Context) {
+			ctx, end := followingEnds(ctx, s)
+			defer end()
+			f, err := s.Follow(ctx, AllPublished, nil)
+			check(t, err)
+			check(t, f.reader.read(ctx))
+			from := newEvent(AllPublished, 1000, article.ID).ID
+			done(s.Follow(ctx, AllPublished, &from))
+		},
+		"Published": func(ctx context.Context) {
+			ctx, end := followingEnds(ctx, s)
+			defer end()
+			done(s.Published(ctx, nil))
+		},
+		"CommentsAdded": func(ctx context.Context) {
+			ctx, end := followingEnds(ctx, s)
+			defer end()
+			done(s.CommentsAdded(ctx, article.ID, nil))
 		},
 		"CommentNow": func(ctx context.Context) { done(s.CommentNow(ctx, comment.ID)) },
 		"ChangeComment": func(ctx context.Context) {

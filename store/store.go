@@ -65,6 +65,8 @@ type Store struct {
 	name   string // see site
 	log    *slog.Logger
 	known  *knownEditions // nil where others write, too
+	places places
+	live   *live
 }
 
 // CheckURI says what is wrong with a URI, as far as that can be told without the network.
@@ -147,6 +149,7 @@ func (s *Store) open(ctx context.Context, o Options) error {
 		return err
 	}
 	s.tables = s.makeTables()
+	s.live = newLive(s)
 	return nil
 }
 
@@ -160,6 +163,7 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Close leaves the other replicas and the database. What is under way is given until ctx.
 func (s *Store) Close(ctx context.Context) error {
+	s.live.close()
 	s.cache.Close()
 	if err := s.client.Disconnect(ctx); err != nil {
 		return fmt.Errorf("close MongoDB: %w", err)
@@ -170,6 +174,7 @@ func (s *Store) Close(ctx context.Context) error {
 // Flush forgets everything that the process remembers: somebody else has written.
 func (s *Store) Flush() {
 	s.known.forget()
+	s.places.forget()
 	s.cache.Flush()
 }
 

@@ -338,6 +338,9 @@ func (s *Store) purge(ctx context.Context, a *Article) error {
 		keys = append(keys, string(c.ID))
 	}
 	return s.write(ctx, compact(keys), func(ctx context.Context) error {
+		if err := s.keepPlace(ctx, a); err != nil {
+			return err
+		}
 		for _, collection := range []string{revisions, comments} {
 			if _, err := s.db.Collection(collection).DeleteMany(ctx, bson.D{{Key: "articleId", Value: a.ID}}); err != nil {
 				return fmt.Errorf("delete from %s: %w", collection, err)

@@ -47,6 +47,8 @@ import (
 //	# times: 5                     it is sent so often; the answer is the last one
 //	# mail: verify ada@example.org this mail comes of it
 //	# file: wide.png               the variable $file is this one of the files below
+//	# events: 2                    the answer of a subscription is so many events, one after another
+//	# meanwhile: mutation { … }    whoever asks sends this once the subscription stands
 //
 // Each file begins with the same blog and the same people: publish and cast make them. Each
 // exchange comes from an address of its own, so that none is throttled for another.
@@ -71,6 +73,8 @@ const (
 	times     = "# times:"
 	mail      = "# mail:"
 	file      = "# file:"
+	events    = "# events:"
+	meanwhile = "# meanwhile:"
 	lineWidth = 100 // of an answer, in characters
 )
 
@@ -161,10 +165,12 @@ func show(t *testing.T, s *gql.Schema, e exchange, shown map[string]bool) {
 	if len(errs) > 0 {
 		t.Fatalf("%s\nis answered without errors, but: %v", e.request, errs)
 	}
-	var answer struct{ Data any }
-	check(t, json.Unmarshal([]byte(e.answer), &answer))
-	for _, o := range document.Operations {
-		showValues(s, o.SelectionSet, answer.Data, shown)
+	for answers := json.NewDecoder(strings.NewReader(e.answer)); answers.More(); {
+		var answer struct{ Data any }
+		check(t, answers.Decode(&answer))
+		for _, o := range document.Operations {
+			showValues(s, o.SelectionSet, answer.Data, shown)
+		}
 	}
 	var events validator.Events
 	events.OnField(func(_ *validator.Walker, f *gql.Field) {
@@ -268,6 +274,9 @@ type sent struct {
 	often int
 	mail  string // the kind and the address of what comes of it; "" for nothing
 	file  string // which of files goes with it; "" for none
+
+	events    int    // how many are waited for; 0 where it is no subscription
+	meanwhile string // what is sent while it runs; "" for nothing
 }
 
 func requestOf(t *testing.T, request string) sent {
@@ -299,6 +308,14 @@ func requestOf(t *testing.T, request string) sent {
 		if text, ok := strings.CutPrefix(line, file); ok {
 			r.file = strings.TrimSpace(text)
 		}
+		if text, ok := strings.CutPrefix(line, events); ok {
+			var err error
+			r.events, err = strconv.Atoi(strings.TrimSpace(text))
+			check(t, err)
+		}
+		if text, ok := strings.CutPrefix(line, meanwhile); ok {
+			r.meanwhile = strings.TrimSpace(text)
+		}
 	}
 	return r
 }
@@ -318,7 +335,9 @@ func ask(t *testing.T, s *stoatest.Stoa, people map[string]stoatest.Person, from
 	var a stoatest.Answer
 	for range r.often {
 		var err error
-		if r.file != "" {
+		if r.events > 0 {
+			a, err = sendSubscription(t, s, r)
+		} else if r.file != "" {
 			a, err = sendFile(t, s, r)
 		} else {
 			a, err = s.Send(r.Request)
@@ -434,6 +453,7 @@ func makes(key, text string) (what string, ok bool) {
 var kinds = map[id.Kind]string{
 	id.Account: "account", id.Session: "session", id.Article: "article", id.Author: "author",
 	id.Tag: "tag", id.Revision: "revision", id.Image: "image", id.Comment: "comment", id.Submission: "submission",
+	id.Event: "event",
 }
 
 var waiting = regexp.MustCompile(`try again in \S+`)
@@ -443,6 +463,18 @@ func (n *names) answer(t *testing.T, a stoatest.Answer) string {
 	t.Helper()
 	decoder := json.NewDecoder(bytes.NewReader(a.Raw))
 	decoder.UseNumber()
+	texts := []string{n.readAnswer(t, decoder, a)}
+	for decoder.More() { // events
+		texts = append(texts, n.readAnswer(t, decoder, a))
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		t.Fatalf("something follows the answer: %s", a.Raw)
+	}
+	return strings.Join(texts, "\n")
+}
+
+func (n *names) readAnswer(t *testing.T, decoder *json.Decoder, a stoatest.Answer) string {
+	t.Helper()
 	v, err := readJSON(decoder, func(key, text string) string {
 		if what, ok := makes(key, text); ok && n.named[text] == "" {
 			n.made[what]++
@@ -460,9 +492,6 @@ func (n *names) answer(t *testing.T, a stoatest.Answer) string {
 	})
 	if err != nil {
 		t.Fatalf("read %s: %v", a.Raw, err)
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		t.Fatalf("something follows the answer: %s", a.Raw)
 	}
 	sortErrors(v)
 	return layOut(v, "")

@@ -37,13 +37,16 @@ type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 
 type ResolverRoot interface {
 	Article() ArticleResolver
+	ArticlePublishedEvent() ArticlePublishedEventResolver
 	Author() AuthorResolver
 	Comment() CommentResolver
+	CommentAddedEvent() CommentAddedEventResolver
 	Image() ImageResolver
 	Mutation() MutationResolver
 	Query() QueryResolver
 	Session() SessionResolver
 	Submission() SubmissionResolver
+	Subscription() SubscriptionResolver
 	Tag() TagResolver
 	Viewer() ViewerResolver
 }
@@ -179,6 +182,11 @@ type ComplexityRoot struct {
 		UserErrors func(childComplexity int) int
 	}
 
+	ArticlePublishedEvent struct {
+		Article func(childComplexity int) int
+		ID      func(childComplexity int) int
+	}
+
 	ArticleRestorePayload struct {
 		Article    func(childComplexity int) int
 		Current    func(childComplexity int) int
@@ -271,6 +279,11 @@ type ComplexityRoot struct {
 	CommentAddPayload struct {
 		Submission func(childComplexity int) int
 		UserErrors func(childComplexity int) int
+	}
+
+	CommentAddedEvent struct {
+		Comment func(childComplexity int) int
+		ID      func(childComplexity int) int
 	}
 
 	CommentConnection struct {
@@ -527,6 +540,11 @@ type ComplexityRoot struct {
 		Node   func(childComplexity int) int
 	}
 
+	Subscription struct {
+		ArticlePublished func(childComplexity int, after *id.ID) int
+		CommentAdded     func(childComplexity int, articleID id.ID, after *id.ID) int
+	}
+
 	Tag struct {
 		ArticleCount func(childComplexity int) int
 		Articles     func(childComplexity int, first *int, after *string, last *int, before *string) int
@@ -604,6 +622,9 @@ type ArticleResolver interface {
 	Previous(ctx context.Context, obj *store.Article) (*store.Article, error)
 	Revisions(ctx context.Context, obj *store.Article, first *int, after *string, last *int, before *string) (*dataloader.Connection[store.Revision], error)
 }
+type ArticlePublishedEventResolver interface {
+	Article(ctx context.Context, obj *store.Event) (*store.Article, error)
+}
 type AuthorResolver interface {
 	ArticleCount(ctx context.Context, obj *store.Author) (int, error)
 	Articles(ctx context.Context, obj *store.Author, first *int, after *string, last *int, before *string) (*dataloader.Connection[store.Article], error)
@@ -615,6 +636,9 @@ type CommentResolver interface {
 
 	ReplyCount(ctx context.Context, obj *store.Comment) (int, error)
 	Replies(ctx context.Context, obj *store.Comment, first *int, after *string, last *int, before *string) (*dataloader.Connection[store.Comment], error)
+}
+type CommentAddedEventResolver interface {
+	Comment(ctx context.Context, obj *store.Event) (*store.Comment, error)
 }
 type ImageResolver interface {
 	URL(ctx context.Context, obj *store.Image, width *int) (string, error)
@@ -678,6 +702,10 @@ type SubmissionResolver interface {
 	Article(ctx context.Context, obj *store.Submission) (*store.Article, error)
 
 	EditableUntil(ctx context.Context, obj *store.Submission) (*time.Time, error)
+}
+type SubscriptionResolver interface {
+	ArticlePublished(ctx context.Context, after *id.ID) (<-chan *store.Event, error)
+	CommentAdded(ctx context.Context, articleID id.ID, after *id.ID) (<-chan *store.Event, error)
 }
 type TagResolver interface {
 	ArticleCount(ctx context.Context, obj *store.Tag) (int, error)
@@ -1192,6 +1220,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ArticlePublishPayload.UserErrors(childComplexity), true
 
+	case "ArticlePublishedEvent.article":
+		if e.ComplexityRoot.ArticlePublishedEvent.Article == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ArticlePublishedEvent.Article(childComplexity), true
+	case "ArticlePublishedEvent.id":
+		if e.ComplexityRoot.ArticlePublishedEvent.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ArticlePublishedEvent.ID(childComplexity), true
+
 	case "ArticleRestorePayload.article":
 		if e.ComplexityRoot.ArticleRestorePayload.Article == nil {
 			break
@@ -1549,6 +1590,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.CommentAddPayload.UserErrors(childComplexity), true
+
+	case "CommentAddedEvent.comment":
+		if e.ComplexityRoot.CommentAddedEvent.Comment == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CommentAddedEvent.Comment(childComplexity), true
+	case "CommentAddedEvent.id":
+		if e.ComplexityRoot.CommentAddedEvent.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CommentAddedEvent.ID(childComplexity), true
 
 	case "CommentConnection.count":
 		if e.ComplexityRoot.CommentConnection.Count == nil {
@@ -2752,6 +2806,29 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SubmissionEdge.Node(childComplexity), true
 
+	case "Subscription.articlePublished":
+		if e.ComplexityRoot.Subscription.ArticlePublished == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_articlePublished_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.ArticlePublished(childComplexity, args["after"].(*id.ID)), true
+	case "Subscription.commentAdded":
+		if e.ComplexityRoot.Subscription.CommentAdded == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_commentAdded_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.CommentAdded(childComplexity, args["articleId"].(id.ID), args["after"].(*id.ID)), true
+
 	case "Tag.articleCount":
 		if e.ComplexityRoot.Tag.ArticleCount == nil {
 			break
@@ -3073,6 +3150,23 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 				Data: buf.Bytes(),
 			}
 		}
+	case ast.Subscription:
+		next := ec._Subscription(ctx, opCtx.Operation.SelectionSet)
+
+		var buf bytes.Buffer
+		return func(ctx context.Context) *graphql.Response {
+			buf.Reset()
+			data := next(ctx)
+
+			if data == nil {
+				return nil
+			}
+			data.MarshalGQL(&buf)
+
+			return &graphql.Response{
+				Data: buf.Bytes(),
+			}
+		}
 
 	default:
 		return graphql.OneShot(graphql.ErrorResponse(ctx, "unsupported GraphQL operation"))
@@ -3207,6 +3301,14 @@ and answers the same again.
 """
 type Mutation
 
+"""
+What is told as it happens, over a WebSocket (` + "`" + `graphql-transport-ws` + "`" + `) or as server-sent events
+(` + "`" + `graphql-sse` + "`" + `, distinct connections). Whoever comes back after a disconnect gives the ` + "`" + `id` + "`" + ` of the last
+event in ` + "`" + `after` + "`" + `, on whichever server, and gets what came in between, in order and each event once. Who
+doesn't read for 30 seconds is left with the error ` + "`" + `TOO_SLOW` + "`" + `, and may come back likewise.
+"""
+type Subscription
+
 # ── Articles ──────────────────────────────────────────────
 
 extend type Query {
@@ -3227,6 +3329,19 @@ extend type Query {
     "In which order; newest first when left out."
     orderBy: ArticleOrder
   ): ArticleConnection!
+}
+
+extend type Subscription {
+  "Articles, as each becomes public: published, on schedule, by an import, or again after it was taken back."
+  articlePublished("The ` + "`" + `id` + "`" + ` of the last event that the client has had; only what comes from now on when left out." after: ID): ArticlePublishedEvent!
+}
+
+"An article has become public."
+type ArticlePublishedEvent {
+  "Names this event, for ` + "`" + `after` + "`" + `, and is the same for everybody; begins with ` + "`" + `evt_` + "`" + `."
+  id: ID!
+  "The article, as it is now; null when it has been taken back in the meantime."
+  article: Article
 }
 
 "Which articles: those that meet every condition given."
@@ -4047,6 +4162,24 @@ extend type Viewer {
     "Which comments, by what has become of them; those that wait when left out."
     status: [CommentStatus!]! = [PENDING]
   ): SubmissionConnection! @auth(requires: EDITOR)
+}
+
+extend type Subscription {
+  "Comments on an article, answers to others included, as each is shown: when it is written or, where it waits for an editor, when that has approved it. The error ` + "`" + `NOT_FOUND` + "`" + ` where there is no such published article."
+  commentAdded(
+    "The article."
+    articleId: ID!
+    "The ` + "`" + `id` + "`" + ` of the last event that the client has had; only what comes from now on when left out."
+    after: ID
+  ): CommentAddedEvent!
+}
+
+"A comment is shown that wasn't."
+type CommentAddedEvent {
+  "Names this event, for ` + "`" + `after` + "`" + `, and is the same for everybody; begins with ` + "`" + `evt_` + "`" + `."
+  id: ID!
+  "The comment, as it is now; null when it, or its article, has been taken back in the meantime."
+  comment: Comment
 }
 
 "What a reader said about an article, or in answer to another reader."
@@ -5047,6 +5180,16 @@ func (ec *executionContext) childFields_ArticlePublishPayload(ctx context.Contex
 	return nil, fmt.Errorf("no field named %q was found under type ArticlePublishPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_ArticlePublishedEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_ArticlePublishedEvent_id(ctx, field)
+	case "article":
+		return ec.fieldContext_ArticlePublishedEvent_article(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ArticlePublishedEvent", field.Name)
+}
+
 func (ec *executionContext) childFields_ArticleRestorePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "article":
@@ -5233,6 +5376,16 @@ func (ec *executionContext) childFields_CommentAddPayload(ctx context.Context, f
 		return ec.fieldContext_CommentAddPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CommentAddPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_CommentAddedEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_CommentAddedEvent_id(ctx, field)
+	case "comment":
+		return ec.fieldContext_CommentAddedEvent_comment(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CommentAddedEvent", field.Name)
 }
 
 func (ec *executionContext) childFields_CommentConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6974,6 +7127,42 @@ func (ec *executionContext) field_SubmissionConnection_count_args(ctx context.Co
 		return nil, err
 	}
 	args["max"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Subscription_articlePublished_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*id.ID, error) {
+			return ec.unmarshalOID2ᚖstoaᚋidᚐID(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Subscription_commentAdded_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "articleId",
+		func(ctx context.Context, v any) (id.ID, error) {
+			return ec.unmarshalNID2stoaᚋidᚐID(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["articleId"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*id.ID, error) {
+			return ec.unmarshalOID2ᚖstoaᚋidᚐID(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
 	return args, nil
 }
 
@@ -9439,6 +9628,61 @@ func (ec *executionContext) fieldContext_ArticlePublishPayload_userErrors(_ cont
 	return fc, nil
 }
 
+func (ec *executionContext) _ArticlePublishedEvent_id(ctx context.Context, field graphql.CollectedField, obj *store.Event) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ArticlePublishedEvent_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v id.ID) graphql.Marshaler {
+			return ec.marshalNID2stoaᚋidᚐID(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ArticlePublishedEvent_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ArticlePublishedEvent", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _ArticlePublishedEvent_article(ctx context.Context, field graphql.CollectedField, obj *store.Event) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ArticlePublishedEvent_article(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ArticlePublishedEvent().Article(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *store.Article) graphql.Marshaler {
+			return ec.marshalOArticle2ᚖstoaᚋstoreᚐArticle(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ArticlePublishedEvent_article(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ArticlePublishedEvent",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Article(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _ArticleRestorePayload_article(ctx context.Context, field graphql.CollectedField, obj *ArticleRestorePayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -11095,6 +11339,61 @@ func (ec *executionContext) fieldContext_CommentAddPayload_userErrors(_ context.
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_CommentError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _CommentAddedEvent_id(ctx context.Context, field graphql.CollectedField, obj *store.Event) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CommentAddedEvent_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v id.ID) graphql.Marshaler {
+			return ec.marshalNID2stoaᚋidᚐID(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CommentAddedEvent_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CommentAddedEvent", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _CommentAddedEvent_comment(ctx context.Context, field graphql.CollectedField, obj *store.Event) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CommentAddedEvent_comment(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.CommentAddedEvent().Comment(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *store.Comment) graphql.Marshaler {
+			return ec.marshalOComment2ᚖstoaᚋstoreᚐComment(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CommentAddedEvent_comment(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CommentAddedEvent",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Comment(ctx, field)
 		},
 	}
 	return fc, nil
@@ -16661,6 +16960,94 @@ func (ec *executionContext) fieldContext_SubmissionEdge_cursor(_ context.Context
 	return graphql.NewScalarFieldContext("SubmissionEdge", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
+func (ec *executionContext) _Subscription_articlePublished(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_articlePublished(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().ArticlePublished(ctx, fc.Args["after"].(*id.ID))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *store.Event) graphql.Marshaler {
+			return ec.marshalNArticlePublishedEvent2ᚖstoaᚋstoreᚐEvent(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_articlePublished(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ArticlePublishedEvent(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_articlePublished_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Subscription_commentAdded(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_commentAdded(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().CommentAdded(ctx, fc.Args["articleId"].(id.ID), fc.Args["after"].(*id.ID))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *store.Event) graphql.Marshaler {
+			return ec.marshalNCommentAddedEvent2ᚖstoaᚋstoreᚐEvent(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_commentAdded(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CommentAddedEvent(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_commentAdded_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Tag_id(ctx context.Context, field graphql.CollectedField, obj *store.Tag) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -22100,6 +22487,82 @@ func (ec *executionContext) _ArticlePublishPayload(ctx context.Context, sel ast.
 	return out
 }
 
+var articlePublishedEventImplementors = []string{"ArticlePublishedEvent"}
+
+func (ec *executionContext) _ArticlePublishedEvent(ctx context.Context, sel ast.SelectionSet, obj *store.Event) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, articlePublishedEventImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ArticlePublishedEvent")
+		case "id":
+			out.Values[i] = ec._ArticlePublishedEvent_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "article":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._ArticlePublishedEvent_article(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var articleRestorePayloadImplementors = []string{"ArticleRestorePayload"}
 
 func (ec *executionContext) _ArticleRestorePayload(ctx context.Context, sel ast.SelectionSet, obj *ArticleRestorePayload) graphql.Marshaler {
@@ -23146,6 +23609,82 @@ func (ec *executionContext) _CommentAddPayload(ctx context.Context, sel ast.Sele
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var commentAddedEventImplementors = []string{"CommentAddedEvent"}
+
+func (ec *executionContext) _CommentAddedEvent(ctx context.Context, sel ast.SelectionSet, obj *store.Event) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, commentAddedEventImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CommentAddedEvent")
+		case "id":
+			out.Values[i] = ec._CommentAddedEvent_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "comment":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._CommentAddedEvent_comment(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -26241,6 +26780,28 @@ func (ec *executionContext) _SubmissionEdge(ctx context.Context, sel ast.Selecti
 	return out
 }
 
+var subscriptionImplementors = []string{"Subscription"}
+
+func (ec *executionContext) _Subscription(ctx context.Context, sel ast.SelectionSet) func(ctx context.Context) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, subscriptionImplementors)
+	ctx = graphql.WithFieldContext(ctx, &graphql.FieldContext{
+		Object: "Subscription",
+	})
+	if len(fields) != 1 {
+		graphql.AddErrorf(ctx, "must subscribe to exactly one stream")
+		return nil
+	}
+
+	switch fields[0].Name {
+	case "articlePublished":
+		return ec._Subscription_articlePublished(ctx, fields[0])
+	case "commentAdded":
+		return ec._Subscription_commentAdded(ctx, fields[0])
+	default:
+		panic("unknown field " + strconv.Quote(fields[0].Name))
+	}
+}
+
 var tagImplementors = []string{"Tag", "Node", "SearchResult"}
 
 func (ec *executionContext) _Tag(ctx context.Context, sel ast.SelectionSet, obj *store.Tag) graphql.Marshaler {
@@ -27870,6 +28431,16 @@ func (ec *executionContext) marshalNArticlePublishPayload2ᚖstoaᚋgraphᚋgene
 	return ec._ArticlePublishPayload(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNArticlePublishedEvent2ᚖstoaᚋstoreᚐEvent(ctx context.Context, sel ast.SelectionSet, v *store.Event) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._ArticlePublishedEvent(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNArticleRestoreInput2stoaᚋblogᚐArticleStep(ctx context.Context, v any) (blog.ArticleStep, error) {
 	res, err := ec.unmarshalInputArticleRestoreInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -28199,6 +28770,16 @@ func (ec *executionContext) marshalNCommentAddPayload2ᚖstoaᚋgraphᚋgenerate
 		return graphql.Null
 	}
 	return ec._CommentAddPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNCommentAddedEvent2ᚖstoaᚋstoreᚐEvent(ctx context.Context, sel ast.SelectionSet, v *store.Event) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._CommentAddedEvent(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNCommentConnection2ᚖstoaᚋdataloaderᚐConnection(ctx context.Context, sel ast.SelectionSet, v *dataloader.Connection[store.Comment]) graphql.Marshaler {

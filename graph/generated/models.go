@@ -429,6 +429,13 @@ type SessionsRevokeOthersPayload struct {
 	UserErrors []*AccountError `json:"userErrors"`
 }
 
+// What is told as it happens, over a WebSocket (`graphql-transport-ws`) or as server-sent events
+// (`graphql-sse`, distinct connections). Whoever comes back after a disconnect gives the `id` of the last
+// event in `after`, on whichever server, and gets what came in between, in order and each event once. Who
+// doesn't read for 30 seconds is left with the error `TOO_SLOW`, and may come back likewise.
+type Subscription struct {
+}
+
 // What has come of making a tag.
 type TagCreatePayload struct {
 	// The tag as it is now; null when there are errors.

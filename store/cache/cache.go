@@ -5,7 +5,7 @@
 // interleaving of a small world.
 //
 // It knows nothing of documents. It may import store/bus and problem, nothing else of ours.
-// Entry points: New, Table (what is read), Write (what changes).
+// Entry points: New, Table (what is read), Write (what changes), Watch.
 package cache
 
 import (
@@ -100,6 +100,8 @@ type Cache struct {
 	mu      sync.Mutex
 	flights map[string]*flight
 
+	watches watches
+
 	closing sync.RWMutex // held to read by whoever uses tier1, which must not be used while it is being closed
 
 	counts counts
@@ -177,11 +179,13 @@ func (c *Cache) Counts() Counts {
 // has begun, worthless. What is read afterwards is read anew.
 func (c *Cache) Drop(key string) {
 	raise(&c.drops[c.stripe(key)], c.seq.Add(1))
+	c.wake(key)
 }
 
 // Flush is Drop for every key there is.
 func (c *Cache) Flush() {
 	raise(&c.floor, c.seq.Add(1))
+	c.wakeAll()
 }
 
 // raise sets a to n unless it is higher already.

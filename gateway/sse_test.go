@@ -1,0 +1,280 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+// listening is the client's end of an event stream.
+type listening struct {
+	*http.Response
+	lines *bufio.Scanner
+	t     testing.TB
+	stop  context.CancelFunc
+}
+
+// listen sends an operation that is to be answered by events. method is POST, or else the
+// operation goes into the address.
+func (s *site) listen(t testing.TB, method, query string, headers ...string) *listening {
+	t.Helper()
+	ctx, stop := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(stop)
+	address, body := s.url+"/graphql", bodyOf(query, nil)
+	if method != http.MethodPost {
+		address, body = address+"?query="+url.QueryEscape(query), ""
+	}
+	r, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Accept", "text/event-stream")
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		r.Header.Set(name, value)
+	}
+	response, err := s.client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = response.Body.Close() })
+	return &listening{response, bufio.NewScanner(response.Body), t, stop}
+}
+
+// line is the next that isn't empty; "" at the end.
+func (l *listening) line() string {
+	for l.lines.Scan() {
+		if text := l.lines.Text(); text != "" {
+			return text
+		}
+	}
+	return ""
+}
+
+func (l *listening) expect(want ...string) {
+	l.t.Helper()
+	for _, w := range want {
+		if got := l.line(); got != w {
+			l.t.Fatalf("got %q, want %q", got, w)
+		}
+	}
+}
+
+func (l *listening) expectPart(part string) {
+	l.t.Helper()
+	if got := l.line(); !strings.Contains(got, part) {
+		l.t.Fatalf("got %q, want something with %q", got, part)
+	}
+}
+
+var complete = []string{"event: complete", "data: ", ""}
+
+func TestStreamAnswers(t *testing.T) {
+	s := newSite(t, withStreams)
+	for _, method := range []string{"GET", "POST"} {
+		l := s.listen(t, method, `{ one }`)
+		for name, want := range map[string]string{
+			"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no",
+			"Vary": "Accept, Accept-Encoding", "Content-Encoding": "", "Content-Length": "",
+		} {
+			if got := l.Header.Get(name); got != want {
+				t.Errorf("%s: %s is %q, want %q", method, name, got, want)
+			}
+		}
+		l.expect(":", "event: next", `data: {"data":{"one":"1"}}`)
+		l.expect(complete...)
+
+		l = s.listen(t, method, `subscription { c: count(to: 3) }`)
+		l.expect(":")
+		for i := range 3 {
+			l.expect("event: next", fmt.Sprintf(`data: {"data":{"c":"%d"}}`, i+1))
+		}
+		l.expect(complete...)
+	}
+}
+
+// What is wrong with the operation is an event, what is wrong with the request a status.
+func TestStreamErrors(t *testing.T) {
+	s := newSite(t, withStreams)
+	for query, code := range map[string]string{
+		`{`: codeParseFailed, `{ none }`: codeValidationFailed, `subscription { none }`: codeValidationFailed, `{ panic }`: codeInternal,
+		`subscription { count(to: "x") }`: codeValidationFailed,
+	} {
+		l := s.listen(t, "POST", query)
+		if l.StatusCode != 200 {
+			t.Errorf("%s: status %d", query, l.StatusCode)
+		}
+		l.expect(":", "event: next")
+		l.expectPart(`"code":"` + code + `"`)
+		l.expect(complete...)
+	}
+	for name, c := range map[string]struct {
+		reply  reply
+		status int
+		code   string
+	}{
+		"no body":       {s.do(t, "POST", "/graphql", `{`, "Accept: text/event-stream", "Content-Type: application/json"), 400, codeBadRequest},
+		"no query":      {s.do(t, "GET", "/graphql", "", "Accept: text/event-stream"), 400, codeBadRequest},
+		"a form":        {s.do(t, "POST", "/graphql", `query=x`, "Accept: text/event-stream", "Content-Type: application/x-www-form-urlencoded"), 415, codeUnsupportedMedia},
+		"other origins": {s.do(t, "POST", "/graphql", bodyOf(`{ one }`, nil), "Accept: text/event-stream", "Content-Type: application/json", "Origin: https://evil.example", "Sec-Fetch-Site: cross-site"), 403, codeCrossOrigin},
+		"a head":        {s.do(t, "GET", "/graphql?query={one}", "", "Accept: text/event-stream;q=0"), 406, codeNotAcceptable},
+	} {
+		if c.reply.status != c.status || c.reply.codes(t) != c.code {
+			t.Errorf("%s: %d %s", name, c.reply.status, c.reply.body)
+		}
+	}
+	mutation := newSite(t, nil).listen(t, "GET", `mutation { articlePublish(input: {id: "x"}) { userErrors { message } } }`)
+	if mutation.StatusCode != 405 || mutation.Header.Get("Allow") != "POST" {
+		t.Errorf("a mutation by GET: %d, Allow %q", mutation.StatusCode, mutation.Header.Get("Allow"))
+	}
+}
+
+func TestWhoPrefersAStream(t *testing.T) {
+	for accept, want := range map[string]bool{
+		"text/event-stream":                   true,
+		"text/event-stream, multipart/mixed":  true, // urql's subscriptions
+		"text/event-stream, application/json": true,
+		"application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed": false, // its queries
+		"application/json, text/event-stream;q=0.9": false,
+		"application/json;q=0.5, text/event-stream": true,
+		"*/*":    false,
+		"text/*": false,
+		"":       false,
+		`multipart/mixed;boundary="graphql";subscriptionSpec=1.0,application/json`: false, // Apollo's
+	} {
+		if got := prefersStream(http.Header{"Accept": {accept}}); got != want {
+			t.Errorf("%q: %t", accept, got)
+		}
+	}
+}
+
+func TestStreamIsKeptAlive(t *testing.T) {
+	s := newSite(t, withStreams)
+	s.times.ping = time.Millisecond
+	s.listen(t, "GET", `subscription { forever }`).expect(":", ":", ":", ":")
+}
+
+func TestStreamTimeout(t *testing.T) {
+	s := newSite(t, func(o *Options) { withStreams(o); o.Timeout = 50 * time.Millisecond })
+	s.times.ping = 100 * time.Millisecond
+	forever, slow := s.listen(t, "GET", `subscription { forever }`), s.listen(t, "GET", `{ slow }`)
+	slow.expect(":", "event: next")
+	slow.expectPart(`"code":"TIMEOUT"`)
+	slow.expect(complete...)
+	forever.expect(":", ":", ":") // a subscription has no end but its own
+}
+
+func TestStreamWhoseClientHasGone(t *testing.T) {
+	s := newSite(t, withStreams)
+	l := s.listen(t, "GET", `subscription { forever }`)
+	l.expect(":")
+	l.stop()
+	s.expectNone(t)
+}
+
+func TestStreamWhoseClientDoesNotRead(t *testing.T) {
+	s := newSite(t, withStreams)
+	s.times.write = 100 * time.Millisecond
+	raw, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	fmt.Fprintf(raw, "GET /graphql?query=%s HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n", url.QueryEscape(`subscription { count(to: 100000000) }`))
+	if _, err := raw.Read(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	s.expectNone(t)
+}
+
+func TestStreamsCountWithSockets(t *testing.T) {
+	s := newSite(t, func(o *Options) { withStreams(o); o.MaxConnectionsPerAddress = 2 })
+	s.talk(t).begin("")
+	l := s.listen(t, "GET", `subscription { forever }`)
+	l.expect(":")
+	if third := s.listen(t, "GET", `subscription { forever }`); third.StatusCode != 503 {
+		t.Errorf("a third connection: %d", third.StatusCode)
+	}
+}
+
+func TestStreamEndsWithItsSession(t *testing.T) {
+	h := &standing{again: make(chan struct{}), err: errors.New("no database")}
+	s := newSite(t, func(o *Options) { withStreams(o); (&accounts{}).options(o); o.Holds = h.holds })
+	s.times.ping = 50 * time.Millisecond
+	ada := s.listen(t, "GET", `subscription { forever }`, "Authorization: Bearer of-ada")
+	none := s.listen(t, "GET", `subscription { forever }`, "Cookie: __Host-stoa=nobodys")
+	who := s.listen(t, "GET", `subscription { who }`, "Authorization: Bearer of-ada")
+	who.expect(":", "event: next", `data: {"data":{"who":"1ada"}}`, "event: next", `data: {"data":{"who":"2ada"}}`)
+	who.expect(complete...)
+	for range 3 {
+		<-h.again
+	}
+	h.end("of-ada", "nobodys")
+	for text := ada.line(); ; text = ada.line() {
+		if text == ": the session has ended" {
+			break
+		}
+		if text != ":" {
+			t.Fatalf("got %q", text)
+		}
+	}
+	ada.expect("") // and no "complete": the client comes again
+	none.expect(":", ":", ":", ":")
+}
+
+func TestCloseEndsStreams(t *testing.T) {
+	s := newSite(t, func(o *Options) { withStreams(o); o.Timeout = 200 * time.Millisecond })
+	forever, slow := s.listen(t, "GET", `subscription { forever }`), s.listen(t, "GET", `{ slow }`)
+	forever.expect(":")
+	slow.expect(":")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Close(t.Context())
+	}()
+	forever.expect(": the server is stopping", "")
+	slow.expect("event: next")
+	slow.expectPart(`"code":"TIMEOUT"`) // by its own time
+	slow.expect(complete...)
+	<-done
+	if l := s.listen(t, "GET", `subscription { forever }`); l.StatusCode != 503 {
+		t.Errorf("a new stream: %d", l.StatusCode)
+	}
+}
+
+func TestCloseCutsStreams(t *testing.T) {
+	s := newSite(t, func(o *Options) { withStreams(o); o.Timeout = time.Hour })
+	slow := s.listen(t, "GET", `{ slow }`)
+	slow.expect(":")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s.Close(ctx)
+	slow.expect(": the server is stopping", "")
+	s.expectNone(t)
+}
+
+func TestEventID(t *testing.T) {
+	for data, want := range map[string]string{
+		`{"articlePublished":{"id":"evt_1","article":{"id":"art_1"}}}`: "evt_1",
+		`{"e":{"article":{"id":"art_1"},"id":"evt_2"}}`:                "evt_2",
+		`{"e":{"event":"evt_3"}}`:                                      "",
+		`{"e":{"id":"evt_4\ndata: {}"}}`:                               "",
+		`{"e":{"id":7,"x":"evt_5"}}`:                                   "",
+		`{"e":"evt_6"}`:                                                "",
+		`null`:                                                         "",
+	} {
+		if got := eventID([]byte(data)); got != want {
+			t.Errorf("%s: %q", data, got)
+		}
+	}
+}

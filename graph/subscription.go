@@ -1,0 +1,85 @@
+package graph
+
+import (
+	"context"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"stoa/id"
+	"stoa/store"
+)
+
+func (s subscription) ArticlePublished(ctx context.Context, after *id.ID) (<-chan *store.Event, error) {
+	f, err := s.Blog.Published(ctx, after)
+	return stream(ctx, f, err)
+}
+
+func (s subscription) CommentAdded(ctx context.Context, article id.ID, after *id.ID) (<-chan *store.Event, error) {
+	f, err := s.Comments.Added(ctx, article, after)
+	return stream(ctx, f, err)
+}
+
+func (articlePublished) Article(ctx context.Context, e *store.Event) (*store.Article, error) {
+	return orNull(loaders(ctx).Articles.One(ctx, e.Of))
+}
+
+func (commentAdded) Comment(ctx context.Context, e *store.Event) (*store.Comment, error) {
+	return loaders(ctx).Added(ctx, e)
+}
+
+// Streams has a subscription whose events can't go on end with the reason: gqlgen takes a
+// closed channel for the end of what there is. The response is then one without data, which
+// no event has.
+type Streams struct{}
+
+var (
+	_ graphql.HandlerExtension     = Streams{}
+	_ graphql.OperationInterceptor = Streams{}
+	_ graphql.ResponseInterceptor  = Streams{}
+)
+
+// ExtensionName names it to gqlgen.
+func (Streams) ExtensionName() string { return "Streams" }
+
+// Validate agrees with any schema.
+func (Streams) Validate(graphql.ExecutableSchema) error { return nil }
+
+type streamKey struct{}
+
+// running is what a subscription follows.
+type running struct{ following *store.Following }
+
+// InterceptOperation makes a subscription's place for what it follows.
+func (Streams) InterceptOperation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+	if graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription {
+		ctx = context.WithValue(ctx, streamKey{}, &running{})
+	}
+	return next(ctx)
+}
+
+// InterceptResponse says why there is no further event, once.
+func (Streams) InterceptResponse(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
+	response := next(ctx)
+	r, ok := ctx.Value(streamKey{}).(*running)
+	if response != nil || !ok || r.following == nil {
+		return response
+	}
+	err := r.following.Err()
+	if r.following = nil; err == nil {
+		return nil
+	}
+	graphql.AddError(ctx, err)
+	return &graphql.Response{Errors: graphql.GetErrors(ctx)}
+}
+
+// stream makes f what the subscription follows, and returns its events.
+func stream(ctx context.Context, f *store.Following, err error) (<-chan *store.Event, error) {
+	if err != nil {
+		return nil, err
+	}
+	if r, ok := ctx.Value(streamKey{}).(*running); ok {
+		r.following = f
+	}
+	return f.Events, nil
+}
