@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"stoa/store/bus"
 	"stoa/tests/redistest"
@@ -450,4 +451,34 @@ func TestAPersistedQueryMayBeAnsweredByEvents(t *testing.T) {
 			t.Errorf("%s: %d %v %s %v", c.asked.body(), response.StatusCode, response.Header, body, err)
 		}
 	}
+}
+
+// What finding a document costs: by its hash and by its text where it is in memory, and where
+// it has to be parsed and validated.
+func BenchmarkFind(b *testing.B) {
+	d := testDocuments(defaultMaxTokens, defaultMaxDepth)
+	p, err := newPersisted(d, newSharedTexts(nil, "", slog.Default()), nil, false)
+	if err != nil {
+		b.Fatal(err)
+	}
+	doc := take(b, d, introspection)
+	p.keep(b.Context(), &envelope{query: doc.text, id: doc.hash}, doc)
+	for name, e := range map[string]*envelope{"Hash": {id: doc.hash}, "Text": {query: doc.text}} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if found, no := p.ready(e); found != doc || no != nil {
+					b.Fatal(no)
+				}
+			}
+		})
+	}
+	b.Run("Unknown", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			fresh := &documents{schema: d.schema, maxTokens: d.maxTokens, maxDepth: d.maxDepth, introspection: d.introspection, rules: d.rules}
+			fresh.kept, _ = simplelru.NewLRU[string, *document](1, nil)
+			take(b, fresh, introspection)
+		}
+	})
 }
