@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -423,4 +424,59 @@ func TestOnlyTrustedDocumentsAreAnsweredWhereOnlyTheyMayBe(t *testing.T) {
 	exchange(`{"type":"connection_init"}`, "connection_ack")
 	exchange(`{"id":"1","type":"subscribe","payload":`+asked{}.withText(twice).body()+`}`, codeNotTrusted)
 	exchange(`{"id":"2","type":"subscribe","payload":`+asked{ID: "0a1b"}.slug("x").body()+`}`, `{"slug":"x"}`)
+}
+
+// A stream tells what a hash lacks as an event, since who reads one sees no other answer.
+func TestAPersistedQueryMayBeAnsweredByEvents(t *testing.T) {
+	s := newSite(t, nil)
+	a := byHash(slugs).slug("x")
+	for _, c := range []struct {
+		asked asked
+		want  string
+	}{{a, `"message":"PersistedQueryNotFound"`}, {a.withText(slugs), `{"data":{"article":{"slug":"x"}}`}, {a, `{"data":{"article":{"slug":"x"}}`}} {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", s.url+c.asked.address(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Accept", "text/event-stream")
+		r.Header.Set("Last-Event-ID", "evt_1")
+		response, err := s.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || response.StatusCode != 200 || !strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream") || !strings.Contains(string(body), c.want) {
+			t.Errorf("%s: %d %v %s %v", c.asked.body(), response.StatusCode, response.Header, body, err)
+		}
+	}
+}
+
+// What finding a document costs: by its hash and by its text where it is in memory, and where
+// it has to be parsed and validated.
+func BenchmarkFind(b *testing.B) {
+	d := testDocuments(defaultMaxTokens, defaultMaxDepth)
+	p, err := newPersisted(d, newSharedTexts(nil, "", slog.Default()), nil, false)
+	if err != nil {
+		b.Fatal(err)
+	}
+	doc := take(b, d, introspection)
+	p.keep(b.Context(), &envelope{query: doc.text, id: doc.hash}, doc)
+	for name, e := range map[string]*envelope{"Hash": {id: doc.hash}, "Text": {query: doc.text}} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if found, no := p.ready(e); found != doc || no != nil {
+					b.Fatal(no)
+				}
+			}
+		})
+	}
+	b.Run("Unknown", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			d.kept.Purge()
+			take(b, d, introspection)
+		}
+	})
 }

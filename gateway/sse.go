@@ -91,7 +91,7 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from calle
 		}
 		return checkMethod(r.Method, o)
 	})
-	if no != nil && statusOf(no.code) != statusByMedia {
+	if no != nil && statusOf(no.code) >= http.StatusBadRequest {
 		g.refuse(w, r, mediaJSON, no)
 		return
 	}

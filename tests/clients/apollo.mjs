@@ -10,11 +10,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ApolloClient, ApolloLink, CombinedGraphQLErrors, HttpLink, InMemoryCache, gql } from '@apollo/client/core';
 import { PersistedQueryLink } from '@apollo/client/link/persisted-queries';
+import { GraphQLWsLink } from '@apollo/client/link/subscriptions';
 import { relayStylePagination } from '@apollo/client/utilities';
 import { createPersistedQueryManifestVerificationLink, generatePersistedQueryIdsFromManifest, sortTopLevelDefinitions } from '@apollo/persisted-query-lists';
 import { print } from 'graphql';
-import { register, signIn } from './people.mjs';
-import { atEnd, binaryOf, recorded, run, start, test } from './suite.mjs';
+import { createClient } from 'graphql-ws';
+import WebSocket from 'ws';
+import { register, say, signIn } from './people.mjs';
+import { atEnd, binaryOf, recorded, run, start, test, untilThere, untilTold } from './suite.mjs';
+
+globalThis.WebSocket ??= WebSocket; // browsers have it, Node.js has it from 22 on
 
 const binary = binaryOf('apollo.mjs');
 const api = await start(binary);
@@ -237,6 +242,41 @@ test('what a page of another site could make a browser send changes nothing', as
   const { client } = connect({ headers: { authorization: `Bearer ${token}` } });
   const { data } = await client.query({ query: gql`query Me { viewer { account { email } } }` });
   assert.equal(data.viewer.account.email, reader.email);
+});
+
+test('a subscription tells of what is said, and goes on after the last event', async () => {
+  const talker = { email: 'talker@example.org', password: 'four plain words here', name: 'Ada' };
+  await register(api, talker);
+  const session = await signIn(api, talker);
+  const socket = createClient({ url: api.replace(/^http/, 'ws'), webSocketImpl: WebSocket });
+  const client = new ApolloClient({ cache: new InMemoryCache(), link: new GraphQLWsLink(socket) });
+  const { id } = (await client.query({ query: article, variables: { slug } })).data.article; // over the socket, too
+  const query = gql`subscription Said($id: ID!, $after: ID) { commentAdded(articleId: $id, after: $after) { id comment { id bodyHtml article { id } } } }`;
+  const follow = (after) => {
+    const told = [];
+    const following = client.subscribe({ query, variables: { id, after } }).subscribe(({ data, error }) => told.push(error ?? data.commentAdded));
+    return { told, leave: () => following.unsubscribe() };
+  };
+  const first = follow();
+  const said = [];
+  await untilTold(first.told, async () => said.push(await say(api, id, `Heard by *Apollo*, ${said.length}.`, session)));
+  first.leave();
+  const event = first.told[0];
+  assert.match(event.id, /^evt_/);
+  assert.equal(event.comment.id, said.at(-1));
+  assert.equal(event.comment.bodyHtml, `<p>Heard by <em>Apollo</em>, ${said.length - 1}.</p>\n`);
+  assert.equal(event.comment.article.id, id);
+  assert.equal(client.cache.extract()[`Comment:${event.comment.id}`].bodyHtml, event.comment.bodyHtml);
+
+  const missed = await say(api, id, 'Said while nobody listened.', session);
+  const second = follow(event.id);
+  await untilThere(second.told, 1);
+  second.leave();
+  assert.equal(second.told[0].comment.id, missed);
+
+  const wrong = await new Promise((resolve) => client.subscribe({ query, variables: { id: 'art_00000000000000000000000000' } }).subscribe(resolve));
+  assert.equal(wrong.error.errors[0].extensions.code, 'NOT_FOUND');
+  await socket.dispose();
 });
 
 await run();

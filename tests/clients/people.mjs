@@ -39,3 +39,10 @@ export async function signIn(api, { email, password }) {
   assert.deepEqual(sessionCreate.userErrors, []);
   return sessionCreate.token;
 }
+
+/** Says something about an article. */
+export async function say(api, articleId, bodyMarkdown, token) {
+  const { commentAdd } = await ask(api, 'mutation($in: CommentAddInput!) { commentAdd(input: $in) { submission { comment { id } } userErrors { message } } }', { in: { articleId, bodyMarkdown } }, token);
+  assert.deepEqual(commentAdd.userErrors, []);
+  return commentAdd.submission.comment.id;
+}

@@ -9,11 +9,13 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createClient } from 'graphql-ws';
 import relay from 'relay-runtime';
+import WebSocket from 'ws';
 import { mailed } from './people.mjs';
-import { atEnd, binaryOf, recorded, run, start, test } from './suite.mjs';
+import { atEnd, binaryOf, recorded, run, start, test, untilThere, untilTold } from './suite.mjs';
 
-const { ConnectionHandler, Environment, Network, RecordSource, Store, commitMutation, createOperationDescriptor, fetchQuery, getFragment, getRequest, getSingularSelector } = relay;
+const { ConnectionHandler, Environment, Network, RecordSource, Store, commitMutation, createOperationDescriptor, fetchQuery, getFragment, getRequest, getSingularSelector, requestSubscription } = relay;
 
 const binary = binaryOf('relay.mjs');
 const require = createRequire(import.meta.url);
@@ -53,16 +55,23 @@ const slug = 'the-painted-porch';
 const { requests, fetch } = recorded();
 let token;
 
+const socket = createClient({ url: api.replace(/^http/, 'ws'), webSocketImpl: WebSocket });
+atEnd(async () => socket.dispose());
+
 /** Relay's environment with a network as its documents have one: an id, no text. */
 function environment({ by = 'id', get = false } = {}) {
-  const network = Network.create(async ({ id, text }, variables) => {
+  const network = Network.create(ask, ({ id, text }, variables) => {
+    assert.equal(text, null, 'the text stays at home');
+    return relay.Observable.create((sink) => socket.subscribe({ query: '', [by]: id, variables }, sink));
+  });
+  async function ask({ id, text }, variables) {
     assert.equal(text, null, 'the text stays at home');
     const headers = token ? { authorization: `Bearer ${token}` } : {};
     const response = get
       ? await fetch(`${api}?${new URLSearchParams({ [by]: id, variables: JSON.stringify(variables) })}`, { headers })
       : await fetch(api, { method: 'POST', headers: { ...headers, 'Content-Type': 'application/json' }, body: JSON.stringify({ [by]: id, variables }) });
     return response.json();
-  });
+  }
   return new Environment({ network, store: new Store(new RecordSource()) });
 }
 
@@ -119,15 +128,21 @@ test('a list of the root is paged through by its own query', async () => {
   assert.ok(list().edges.every(({ node }) => node.title && node.author.name));
 });
 
-test('people register and sign in', async () => {
+/** Registers somebody and signs in. */
+async function enter(email) {
   const to = environment();
-  const reader = { email: 'reader@example.org', password: 'four plain words here' };
-  assert.deepEqual((await mutate(to, 'AccountRegisterMutation', { ...reader, name: 'Ruth' })).data.accountRegister.userErrors, []);
-  const { code } = await mailed(api, 'verify', reader.email);
+  const person = { email, password: 'four plain words here' };
+  assert.deepEqual((await mutate(to, 'AccountRegisterMutation', { ...person, name: 'Ruth' })).data.accountRegister.userErrors, []);
+  const { code } = await mailed(api, 'verify', email);
   assert.deepEqual((await mutate(to, 'AccountVerifyMutation', { token: code })).data.accountVerify.userErrors, []);
-  const { sessionCreate } = (await mutate(to, 'SessionCreateMutation', reader)).data;
+  const { sessionCreate } = (await mutate(to, 'SessionCreateMutation', person)).data;
   assert.deepEqual(sessionCreate.userErrors, []);
-  token = sessionCreate.token;
+  return sessionCreate.token;
+}
+
+test('people register and sign in', async () => {
+  token = await enter('reader@example.org');
+  assert.ok(token);
 });
 
 test('a mutation’s updater adds to a list, which is paged through by node(id:)', async () => {
@@ -162,6 +177,44 @@ test('a mutation’s updater adds to a list, which is paged through by node(id:)
   }
   assert.deepEqual(paged().edges.map(({ node }) => node.id), list().edges.map(({ node }) => node.id));
   assert.equal(paged().edges.length, before + 3);
+});
+
+test('a subscription tells of what is said, by its id, and goes on after the last event', async () => {
+  token = await enter('talker@example.org');
+  const to = environment();
+  const { article } = await ask(to, artifact('ArticleQuery'), { slug, count: 1 });
+  const follow = (articleId, after) => {
+    const told = [];
+    const following = requestSubscription(to, {
+      subscription: artifact('CommentAddedSubscription'),
+      variables: { articleId, after },
+      onNext: (data) => told.push(data.commentAdded),
+      onError: (error) => told.push(error),
+    });
+    return { told, leave: () => following.dispose() };
+  };
+  const say = async (bodyMarkdown) => (await mutate(to, 'CommentAddMutation', { articleId: article.id, bodyMarkdown })).data.commentAdd.submission.comment.id;
+  const first = follow(article.id);
+  const said = [];
+  await untilTold(first.told, async () => said.push(await say('Heard by *Relay*.')));
+  first.leave();
+  const event = first.told[0];
+  assert.match(event.id, /^evt_/);
+  assert.equal(event.comment.id, said.at(-1));
+  assert.equal(event.comment.bodyHtml, '<p>Heard by <em>Relay</em>.</p>\n');
+  assert.equal(event.comment.article.id, article.id);
+  assert.equal(to.getStore().getSource().get(event.comment.id).__typename, 'Comment');
+
+  const missed = await say('Said while nobody listened.');
+  const second = follow(article.id, event.id);
+  await untilThere(second.told, 1);
+  second.leave();
+  assert.equal(second.told[0].comment.id, missed);
+
+  const wrong = follow('art_00000000000000000000000000');
+  await untilThere(wrong.told, 1);
+  assert.ok(wrong.told[0] instanceof Error || Array.isArray(wrong.told[0]), String(wrong.told[0]));
+  assert.match(JSON.stringify(wrong.told[0].source ?? wrong.told[0]), /NOT_FOUND/);
 });
 
 test('what was wrong with a mutation is data', async () => {

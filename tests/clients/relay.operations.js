@@ -93,6 +93,21 @@ graphql`
 `;
 
 graphql`
+  subscription CommentAddedSubscription($articleId: ID!, $after: ID) {
+    commentAdded(articleId: $articleId, after: $after) {
+      id
+      comment {
+        id
+        bodyHtml
+        article {
+          id
+        }
+      }
+    }
+  }
+`;
+
+graphql`
   query NodesQuery($ids: [ID!]!) {
     nodes(ids: $ids) {
       __typename

@@ -106,3 +106,22 @@ export function recorded() {
   };
   return { requests, fetch: through };
 }
+
+/**
+ * Says something until it is told of, since nothing tells a client that its subscription
+ * stands: a few times, as what comes too often is refused.
+ */
+export async function untilTold(told, say) {
+  for (let i = 0; i < 4; i++) {
+    await say();
+    for (let j = 0; j < 60 && told.length === 0; j++) await new Promise((resolve) => setTimeout(resolve, 50));
+    if (told.length > 0) return;
+  }
+  throw new Error('nothing was told');
+}
+
+/** Waits until there are so many. */
+export async function untilThere(told, many) {
+  for (let i = 0; i < 200 && told.length < many; i++) await new Promise((resolve) => setTimeout(resolve, 50));
+  if (told.length !== many) throw new Error(`${told.length} were told, not ${many}`);
+}

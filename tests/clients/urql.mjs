@@ -3,12 +3,14 @@
 //   npm ci && node urql.mjs PATH/TO/stoa
 
 import assert from 'node:assert/strict';
-import { Client, fetchExchange, gql } from '@urql/core';
+import { Client, fetchExchange, gql, subscriptionExchange } from '@urql/core';
 import { cacheExchange } from '@urql/exchange-graphcache';
 import { relayPagination } from '@urql/exchange-graphcache/extras';
 import { persistedExchange } from '@urql/exchange-persisted';
-import { register, signIn } from './people.mjs';
-import { binaryOf, recorded, run, start, test } from './suite.mjs';
+import { createClient } from 'graphql-ws';
+import WebSocket from 'ws';
+import { register, say, signIn } from './people.mjs';
+import { binaryOf, recorded, run, start, test, untilThere, untilTold } from './suite.mjs';
 
 const api = await start(binaryOf('urql.mjs'));
 const reader = { email: 'reader@example.org', password: 'four plain words here', name: 'Ruth' };
@@ -123,6 +125,41 @@ test('a mutation is persisted automatically, and sent by POST', async () => {
     assert.equal(data.commentAdd.userErrors[0].code, 'NOT_FOUND');
   }
   assert.deepEqual(requests.map(({ method, body }) => [method, Boolean(body.query)]), [['POST', false], ['POST', true], ['POST', false]]);
+});
+
+test('a subscription tells of what is said, and goes on after the last event', async () => {
+  const talker = { email: 'talker@example.org', password: 'four plain words here', name: 'Ada' };
+  await register(api, talker);
+  const session = await signIn(api, talker);
+  const socket = createClient({ url: api.replace(/^http/, 'ws'), webSocketImpl: WebSocket });
+  const forwardSubscription = (operation) => ({ subscribe: (sink) => ({ unsubscribe: socket.subscribe(operation, sink) }) });
+  const { client } = connect({ exchanges: [normalised(), subscriptionExchange({ forwardSubscription })] });
+  const { id } = (await client.query(article, { slug })).data.article;
+  const query = gql`subscription Said($id: ID!, $after: ID) { commentAdded(articleId: $id, after: $after) { id comment { id bodyHtml article { id } } } }`;
+  const follow = (after) => {
+    const told = [];
+    const { unsubscribe } = client.subscription(query, { id, after }).subscribe(({ data, error }) => told.push(error ?? data.commentAdded));
+    return { told, leave: unsubscribe };
+  };
+  const first = follow();
+  const said = [];
+  await untilTold(first.told, async () => said.push(await say(api, id, `Heard by *urql*, ${said.length}.`, session)));
+  first.leave();
+  const event = first.told[0];
+  assert.match(event.id, /^evt_/);
+  assert.equal(event.comment.id, said.at(-1));
+  assert.equal(event.comment.bodyHtml, `<p>Heard by <em>urql</em>, ${said.length - 1}.</p>\n`);
+  assert.equal(event.comment.article.id, id);
+
+  const missed = await say(api, id, 'Said while nobody listened.', session);
+  const second = follow(event.id);
+  await untilThere(second.told, 1);
+  second.leave();
+  assert.equal(second.told[0].comment.id, missed);
+
+  const wrong = await new Promise((resolve) => client.subscription(query, { id: 'art_00000000000000000000000000' }).subscribe(resolve));
+  assert.equal(wrong.error.graphQLErrors[0].extensions.code, 'NOT_FOUND');
+  await socket.dispose();
 });
 
 await run();

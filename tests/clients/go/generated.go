@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -307,6 +308,53 @@ type CommentAddResponse struct {
 // GetCommentAdd returns CommentAddResponse.CommentAdd, and is useful for accessing the field via an interface.
 func (v *CommentAddResponse) GetCommentAdd() CommentAddCommentAddCommentAddPayload {
 	return v.CommentAdd
+}
+
+// CommentAddedCommentAddedCommentAddedEvent includes the requested fields of the GraphQL type CommentAddedEvent.
+// The GraphQL type's documentation follows.
+//
+// A comment is shown that wasn't.
+type CommentAddedCommentAddedCommentAddedEvent struct {
+	// Names this event, for `after`, and is the same for everybody; begins with `evt_`.
+	Id string `json:"id"`
+	// The comment, as it is now; null when it, or its article, has been taken back in the meantime.
+	Comment *CommentAddedCommentAddedCommentAddedEventComment `json:"comment"`
+}
+
+// GetId returns CommentAddedCommentAddedCommentAddedEvent.Id, and is useful for accessing the field via an interface.
+func (v *CommentAddedCommentAddedCommentAddedEvent) GetId() string { return v.Id }
+
+// GetComment returns CommentAddedCommentAddedCommentAddedEvent.Comment, and is useful for accessing the field via an interface.
+func (v *CommentAddedCommentAddedCommentAddedEvent) GetComment() *CommentAddedCommentAddedCommentAddedEventComment {
+	return v.Comment
+}
+
+// CommentAddedCommentAddedCommentAddedEventComment includes the requested fields of the GraphQL type Comment.
+// The GraphQL type's documentation follows.
+//
+// What a reader said about an article, or in answer to another reader.
+type CommentAddedCommentAddedCommentAddedEventComment struct {
+	// Names this comment; begins with `com_`.
+	Id string `json:"id"`
+	// What the reader said, rendered and sanitised: paragraphs, emphasis, links, code, quotes and lists; empty when it has been deleted.
+	BodyHtml string `json:"bodyHtml"`
+}
+
+// GetId returns CommentAddedCommentAddedCommentAddedEventComment.Id, and is useful for accessing the field via an interface.
+func (v *CommentAddedCommentAddedCommentAddedEventComment) GetId() string { return v.Id }
+
+// GetBodyHtml returns CommentAddedCommentAddedCommentAddedEventComment.BodyHtml, and is useful for accessing the field via an interface.
+func (v *CommentAddedCommentAddedCommentAddedEventComment) GetBodyHtml() string { return v.BodyHtml }
+
+// CommentAddedResponse is returned by CommentAdded on success.
+type CommentAddedResponse struct {
+	// Comments on an article, answers to others included, as each is shown: when it is written or, where it waits for an editor, when that has approved it. The error `NOT_FOUND` where there is no such published article.
+	CommentAdded CommentAddedCommentAddedCommentAddedEvent `json:"commentAdded"`
+}
+
+// GetCommentAdded returns CommentAddedResponse.CommentAdded, and is useful for accessing the field via an interface.
+func (v *CommentAddedResponse) GetCommentAdded() CommentAddedCommentAddedCommentAddedEvent {
+	return v.CommentAdded
 }
 
 // The kinds of reasons for which something about a comment isn't done.
@@ -978,6 +1026,18 @@ type __CommentAddInput struct {
 // GetInput returns __CommentAddInput.Input, and is useful for accessing the field via an interface.
 func (v *__CommentAddInput) GetInput() CommentAddInput { return v.Input }
 
+// __CommentAddedInput is used internally by genqlient
+type __CommentAddedInput struct {
+	ArticleId string  `json:"articleId"`
+	After     *string `json:"after"`
+}
+
+// GetArticleId returns __CommentAddedInput.ArticleId, and is useful for accessing the field via an interface.
+func (v *__CommentAddedInput) GetArticleId() string { return v.ArticleId }
+
+// GetAfter returns __CommentAddedInput.After, and is useful for accessing the field via an interface.
+func (v *__CommentAddedInput) GetAfter() *string { return v.After }
+
 // __NodesInput is used internally by genqlient
 type __NodesInput struct {
 	Ids []string `json:"ids"`
@@ -1171,6 +1231,66 @@ func CommentAdd(
 	)
 
 	return data_, err_
+}
+
+// The subscription executed by CommentAdded.
+const CommentAdded_Operation = `
+subscription CommentAdded ($articleId: ID!, $after: ID) {
+	commentAdded(articleId: $articleId, after: $after) {
+		id
+		comment {
+			id
+			bodyHtml
+		}
+	}
+}
+`
+
+// To unsubscribe, use [graphql.WebSocketClient.Unsubscribe]
+func CommentAdded(
+	ctx_ context.Context,
+	client_ graphql.WebSocketClient,
+	articleId string,
+	after *string,
+) (dataChan_ chan CommentAddedWsResponse, subscriptionID_ string, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "CommentAdded",
+		Query:  CommentAdded_Operation,
+		Variables: &__CommentAddedInput{
+			ArticleId: articleId,
+			After:     after,
+		},
+	}
+
+	dataChan_ = make(chan CommentAddedWsResponse)
+	subscriptionID_, err_ = client_.Subscribe(req_, dataChan_, CommentAddedForwardData)
+
+	return dataChan_, subscriptionID_, err_
+}
+
+type CommentAddedWsResponse graphql.BaseResponse[*CommentAddedResponse]
+
+func CommentAddedForwardData(interfaceChan interface{}, jsonRawMsg json.RawMessage) error {
+	var gqlResp graphql.Response
+	var wsResp CommentAddedWsResponse
+	err := json.Unmarshal(jsonRawMsg, &gqlResp)
+	if err != nil {
+		return err
+	}
+	if len(gqlResp.Errors) == 0 {
+		err = json.Unmarshal(jsonRawMsg, &wsResp)
+		if err != nil {
+			return err
+		}
+	} else {
+		wsResp.Errors = gqlResp.Errors
+	}
+	dataChan_, ok := interfaceChan.(chan CommentAddedWsResponse)
+	if !ok {
+		return errors.New("failed to cast interface into 'chan CommentAddedWsResponse'")
+	}
+	dataChan_ <- wsResp
+	return nil
 }
 
 // The query executed by Nodes.

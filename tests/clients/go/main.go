@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/Khan/genqlient/graphql"
+	"github.com/gorilla/websocket"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
@@ -58,6 +59,7 @@ func main() {
 		{"things of several types are found by their ids", (*api).nodes},
 		{"a query is persisted automatically, by GET", (*api).persisted},
 		{"a GET changes nothing", (*api).safe},
+		{"a subscription tells of what is said, and goes on after the last event", (*api).subscription},
 	} {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		if err := step.run(a, ctx); err != nil {
@@ -309,4 +311,104 @@ func (a *api) safe(ctx context.Context) error {
 	}
 	defer response.Body.Close()
 	return must("the status of a mutation by GET", response.StatusCode, http.StatusMethodNotAllowed)
+}
+
+// dialer opens the WebSocket, which its user closes: genqlient's Close doesn't end a
+// connection that has subscriptions.
+type dialer struct{ connection *websocket.Conn }
+
+func (d *dialer) DialContext(ctx context.Context, address string, header http.Header) (graphql.WSConn, error) {
+	connection, response, err := websocket.DefaultDialer.DialContext(ctx, address, header)
+	if err != nil {
+		return nil, fmt.Errorf("dial: %w (%+v)", err, response)
+	}
+	d.connection = connection
+	return connection, nil
+}
+
+// follow calls on with each event until that returns an error or true.
+func (a *api) follow(ctx context.Context, article string, after *string, on func(CommentAddedCommentAddedCommentAddedEvent) (bool, error)) error {
+	d := &dialer{}
+	client := graphql.NewClientUsingWebSocket(strings.Replace(a.url, "http", "ws", 1), d, graphql.WithConnectionParams(map[string]any{"authorization": "Bearer " + a.token}))
+	failed, err := client.Start(ctx)
+	if err != nil {
+		return err
+	}
+	defer d.connection.Close()
+	events, subscription, err := CommentAdded(ctx, client, article, after)
+	if err != nil {
+		return err
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("nothing was told: %w", ctx.Err())
+		case err := <-failed:
+			return err
+		case event := <-events:
+			if len(event.Errors) > 0 {
+				return event.Errors
+			}
+			if done, err := on(event.Data.CommentAdded); done || err != nil {
+				go func() { <-failed }() // the end of the connection
+				return errors.Join(err, client.Unsubscribe(subscription))
+			}
+		}
+	}
+}
+
+func (a *api) say(ctx context.Context, article, words string) (string, error) {
+	said, err := CommentAdd(ctx, a.post(), CommentAddInput{ArticleId: article, BodyMarkdown: words})
+	if err != nil || said.CommentAdd.Submission == nil || said.CommentAdd.Submission.Comment == nil {
+		return "", fmt.Errorf("a comment is answered %+v, %w", said, err)
+	}
+	return said.CommentAdd.Submission.Comment.Id, nil
+}
+
+func (a *api) subscription(ctx context.Context) error {
+	found, err := Article(ctx, a.post(), slug)
+	if err != nil {
+		return err
+	}
+	article := found.Article.Id
+	quiet, stop := context.WithCancel(ctx)
+	defer stop()
+	spoke := make(chan error, 1)
+	go func() { // nothing tells a client that its subscription stands
+		for range 3 {
+			if _, err := a.say(ctx, article, "Heard by *Go*."); err != nil {
+				spoke <- err
+				return
+			}
+			select {
+			case <-quiet.Done():
+				spoke <- nil
+				return
+			case <-time.After(3 * time.Second):
+			}
+		}
+		spoke <- nil
+	}()
+	var last string
+	err = a.follow(ctx, article, nil, func(event CommentAddedCommentAddedCommentAddedEvent) (bool, error) {
+		last = event.Id
+		if event.Comment == nil || !strings.HasPrefix(event.Id, "evt_") {
+			return true, fmt.Errorf("the event is %+v", event)
+		}
+		return true, must("what was heard", event.Comment.BodyHtml, "<p>Heard by <em>Go</em>.</p>\n")
+	})
+	stop()
+	if err := errors.Join(err, <-spoke); err != nil {
+		return err
+	}
+	missed, err := a.say(ctx, article, "Said while nobody listened.")
+	if err != nil {
+		return err
+	}
+	return a.follow(ctx, article, &last, func(event CommentAddedCommentAddedCommentAddedEvent) (bool, error) {
+		if event.Comment == nil {
+			return true, fmt.Errorf("the event is %+v", event)
+		}
+		return event.Comment.Id == missed, nil // one that was said once more may come before it
+	})
 }
