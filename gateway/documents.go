@@ -43,6 +43,9 @@ type document struct {
 	// introspects says whether any operation asks for the schema.
 	introspects bool
 
+	// policies say of each query how its answer may be kept.
+	policies map[*ast.OperationDefinition]policy
+
 	// required are the variables that stand where null isn't taken although their type
 	// allows it, as `$n: Int = 5` may at an argument of type Int!.
 	required map[string]bool
@@ -109,6 +112,10 @@ func (d *documents) validate(doc *document) *refusal {
 	}
 	if doc.introspects && !d.introspection {
 		return refusef(codeIntrospectionDisabled, "the schema isn't given out here: __schema and __type can't be asked for")
+	}
+	doc.policies = make(map[*ast.OperationDefinition]policy, len(doc.ast.Operations))
+	for _, operation := range doc.ast.Operations {
+		doc.policies[operation] = policyOf(d.schema, operation)
 	}
 	doc.valid = true
 	d.keep(doc)

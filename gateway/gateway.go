@@ -6,8 +6,9 @@
 // itself. Who asks it finds out for access, and tells nobody else. What a query
 // means is decided behind it.
 //
-// It may import net/http, gqlgen's executor, gqlparser, access, problem and id; not graph,
-// store or any domain package: app hands it the executable schema.
+// It may import net/http, gqlgen's executor, gqlparser, access, problem, id and store/cache, to
+// know which answers still hold; not graph, store or any domain package: app hands it the
+// executable schema.
 package gateway
 
 import (
@@ -25,6 +26,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/executor"
 
 	"stoa/access"
+	"stoa/store/cache"
 )
 
 // Where things are. Clients rely on these paths.
@@ -105,6 +107,14 @@ type Options struct {
 	// UploadTimeout is how long a multipart request may take to arrive. 0 is two minutes: 20
 	// MiB at 1.5 Mbit/s, a phone on a bad day.
 	UploadTimeout time.Duration
+
+	// Cache tells which answers still hold, so that those that are the same for everybody are
+	// made once: see shared.go. Nil keeps none.
+	Cache *cache.Cache
+
+	// AnswerBytes bounds what is kept of them in the process. With 0 only those that are asked
+	// for at the same time are made once.
+	AnswerBytes int64
 
 	// Playground answers a browser at / and everything below /playground/. Without one a
 	// browser gets what every client gets at /.
@@ -187,6 +197,8 @@ type Gateway struct {
 	draining      atomic.Bool
 	buffers       buffers
 	compressors   compressors
+	headers       headers
+	answers       *answers // nil where none are kept
 }
 
 // New returns the gateway that o describes, or says which option is wrong.
@@ -232,6 +244,9 @@ func New(o Options) (*Gateway, error) {
 		log:           o.Log,
 	}
 	g.documents = newDocuments(o.Schema.Schema(), orDefault(o.MaxTokens, defaultMaxTokens), orDefault(o.MaxDepth, defaultMaxDepth), o.Introspection)
+	if o.Cache != nil {
+		g.answers = newAnswers(o.Cache, o.AnswerBytes)
+	}
 	g.executor.SetQueryCache(resolved{})
 	g.executor.SetErrorPresenter(g.present)
 	g.executor.SetRecoverFunc(o.Recover)
@@ -279,7 +294,7 @@ func (g *Gateway) Drain() { g.draining.Store(true) }
 // ServeHTTP answers every path that there is.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer g.catch(w, r)
-	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header()["X-Content-Type-Options"] = nosniffValue
 	switch path := r.URL.Path; {
 	case path == graphqlPath:
 		g.serveGraphQL(w, r)

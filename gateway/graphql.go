@@ -5,6 +5,7 @@ package gateway
 // before everything that could be refused has been.
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -24,8 +25,9 @@ func (o outOfTime) Error() string { return fmt.Sprintf("the request's time ran o
 
 // serveGraphQL answers one request to /graphql.
 func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Vary", "Accept, Accept-Encoding")
-	w.Header().Set("Cache-Control", "no-store")
+	began := time.Now()
+	h := w.Header()
+	h["Vary"], h["Cache-Control"] = varyValue, noStoreValue
 	if wantsWebSocket(r) {
 		g.serveWebSocket(w, r)
 		return
@@ -33,10 +35,11 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 	if g.origins.allow(w, r) {
 		return
 	}
+	accept := g.headers.accept(r.Header)
 	switch r.Method {
 	case http.MethodPost:
 	case http.MethodGet, http.MethodHead:
-		if g.playground != nil && wantsHTML(r.Header) && !r.URL.Query().Has("query") {
+		if g.playground != nil && accept.html && !r.URL.Query().Has("query") {
 			http.Redirect(w, r, "/", http.StatusSeeOther)
 			return
 		}
@@ -48,8 +51,9 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, mediaJSON, refusef(codeMethodNotAllowed, "%.20q isn't taken here: use POST, or GET for a query", r.Method).with("Allow", "GET, HEAD, POST, OPTIONS"))
 		return
 	}
-	media, no := negotiate(r.Header)
-	if no != nil {
+	media := accept.media
+	if media == "" {
+		_, no := negotiate(r.Header)
 		g.refuse(w, r, mediaJSON, no)
 		return
 	}
@@ -57,55 +61,110 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, media, no)
 		return
 	}
-	from, no := g.caller(r)
+	token, byCookie, no := tokenOf(r.Header)
 	if no != nil {
 		g.refuse(w, r, media, no)
 		return
 	}
+	g.use(token)
+
+	// What was sent, and is there an answer to it already? One that is kept is the same for
+	// everybody, so nothing has to be known of who asks.
+	upload := !g.headers.json(r.Header) && isMultipart(r)
+	body := g.buffers.get()
+	defer g.buffers.put(body)
+	if r.Method == http.MethodPost && !upload {
+		if no := g.takeBody(w, r, body, began); no != nil {
+			g.refuse(w, r, media, no)
+			return
+		}
+	}
+	var id key
+	if g.answers != nil && !upload {
+		id = g.answers.requested(r, media, body)
+		if g.serveKept(w, r, id, body, began) {
+			return
+		}
+	}
+
 	limit := g.timeout
-	if isMultipart(r) {
+	if upload {
 		limit = g.uploadTimeout + uploadWork*g.timeout
 	}
-	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, outOfTime{limit})
+	ctx, cancel := context.WithDeadlineCause(context.Background(), began.Add(limit), outOfTime{limit})
 	defer cancel()
 	// The request's own context ends the answer's, but isn't its parent: net/http keeps in it
 	// what leads to the connection, and there to the bytes that came.
 	defer context.AfterFunc(r.Context(), cancel)()
 	ctx, made := access.Begin(ctx, access.Request{
-		Token:        from.token,
-		ByCookie:     from.byCookie,
-		Client:       from.client,
+		Token:        token,
+		ByCookie:     byCookie,
+		Client:       g.client(r),
 		Authenticate: g.authenticate,
 		Cookies:      r.Method == http.MethodPost,
 	})
-	response, no := g.answer(graphql.StartOperationTrace(ctx), w, r)
+	ctx = graphql.StartOperationTrace(ctx)
+	var k *kept
+	var response *graphql.Response
+	if upload {
+		response, no = g.answerUpload(ctx, w, r)
+	} else {
+		k, response, no = g.answer(ctx, r, media, body.Bytes(), made)
+	}
 	if cookie, ok := made.Cookie(); ok && r.Method == http.MethodPost {
 		setCookie(w.Header(), cookie)
 	}
-	if no != nil {
+	switch {
+	case no != nil:
 		g.refuse(w, r, media, no)
-		return
+	case k != nil:
+		g.answers.alias(id, k)
+		g.writeKept(w, r, k, time.Now().UnixNano())
+	default:
+		g.respond(w, r, media, response)
 	}
-	g.respond(w, r, media, response)
 }
 
-// answer is the way of a request to its response, which a refusal ends wherever it is. It
-// only reads from w's connection.
-func (g *Gateway) answer(ctx context.Context, w http.ResponseWriter, r *http.Request) (*graphql.Response, *refusal) {
-	if isMultipart(r) {
-		return g.answerUpload(ctx, w, r)
+// takeBody reads the body of a POST, or refuses it for what it is.
+func (g *Gateway) takeBody(w http.ResponseWriter, r *http.Request, into *bytes.Buffer, began time.Time) *refusal {
+	if !g.headers.json(r.Header) {
+		if no := checkContent(r.Header); no != nil {
+			return no
+		}
 	}
+	return g.readBody(began.Add(g.timeout), w, r, into)
+}
+
+// answer is the way of a request to its response, or to one that is kept, which a refusal
+// ends wherever it is. body is what a POST sent; made is the answer that has begun.
+func (g *Gateway) answer(ctx context.Context, r *http.Request, media mediaType, body []byte, made *access.Answer) (*kept, *graphql.Response, *refusal) {
 
 	// What is asked for?
-	asked, no := g.readEnvelope(ctx, w, r)
-	if no != nil {
-		return nil, no
+	get := r.Method != http.MethodPost
+	var asked *envelope
+	var no *refusal
+	if get {
+		asked, no = parseAddress(r.URL.RawQuery)
+	} else {
+		asked, no = parseEnvelope(body)
 	}
-	prepared, no := g.prepare(asked, func(o *ast.OperationDefinition) *refusal { return checkMethod(r.Method, o) })
 	if no != nil {
-		return nil, no
+		return nil, nil, no
 	}
-	return g.execute(ctx, prepared)
+	prepared, no := g.prepare(asked, mayRun(r.Method))
+	if no != nil {
+		return nil, nil, no
+	}
+	if g.shares(prepared, get) {
+		return g.share(ctx, prepared, made, media, get)
+	}
+	response, no := g.execute(ctx, prepared)
+	return nil, response, no
+}
+
+// mayRun says what may not be run by a method.
+func mayRun(method string) func(*ast.OperationDefinition) *refusal {
+	return func(o *ast.OperationDefinition) *refusal { return checkMethod(method, o) }
 }
 
 // prepared is an operation that may be executed.
@@ -113,6 +172,7 @@ type prepared struct {
 	document  *document
 	operation *ast.OperationDefinition
 	params    *graphql.RawParams
+	policy    policy
 }
 
 // prepare finds the operation that e asks for, and everything that there is to refuse in it
@@ -154,7 +214,7 @@ func (g *Gateway) prepare(e *envelope, mayRun func(*ast.OperationDefinition) *re
 		OperationName: operation.Name,
 		Variables:     variables,
 		Extensions:    e.extensions,
-	}}, nil
+	}, document.policies[operation]}, nil
 }
 
 // checkMethod refuses an operation that its method may not run. A GET changes nothing, so

@@ -28,7 +28,7 @@ import (
 var mayImport = map[string][]string{
 	"":                   {"app"},
 	"app":                {"account", "account/password", "blog", "feed", "gateway", "gateway/playground", "graph", "graph/generated", "importer", "importer/demo", "mail", "media", "problem", "rate", "search", "store", "store/bus", "store/embedded"},
-	"gateway":            {"access", "problem", "id"},
+	"gateway":            {"access", "problem", "id", "store/cache"},
 	"gateway/playground": {},
 	"graph":              {"access", "account", "blog", "dataloader", "graph/generated", "id", "media", "problem", "store", "store/cache"},
 	"graph/generated":    {"access", "account", "blog", "dataloader", "graph/scalar", "id", "problem", "store"},

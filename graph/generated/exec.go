@@ -3125,7 +3125,7 @@ interface Node {
 }
 
 "Where a page lies in its list."
-type PageInfo {
+type PageInfo @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "Whether more follows the last element of this page."
   hasNextPage: Boolean!
   "Whether anything precedes the first element of this page."
@@ -3137,7 +3137,7 @@ type PageInfo {
 }
 
 "How many elements a list has, counted no further than asked."
-type Count {
+type Count @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "The number of elements, at most the ` + "`" + `max` + "`" + ` that was asked for."
   value: Int!
   "Whether ` + "`" + `value` + "`" + ` is all of them; false when there are more than ` + "`" + `max` + "`" + `."
@@ -3158,6 +3158,28 @@ Who may use a field: those who have signed in and whose role includes ` + "`" + 
 """
 directive @auth("The role it takes." requires: Role!) on FIELD_DEFINITION
 
+"""
+How an answer may be kept. It is by the strictest of everything that was asked for; what says nothing is
+` + "`" + `PRIVATE` + "`" + `. On a type it holds for every field that returns it and for the plain values in it, on a field it
+goes before that of the type. An answer that depends on who asks is never kept, whatever is said here.
+"""
+directive @cacheControl(
+  "For how many seconds it is new; 0 keeps it from being kept."
+  maxAge: Int
+  "Who may be given the same."
+  scope: CacheControlScope
+  "For how many seconds after that it may be given, once more, while a newer one is made."
+  staleWhileRevalidate: Int
+) on FIELD_DEFINITION | OBJECT | INTERFACE | UNION
+
+"Who may be given the same answer."
+enum CacheControlScope {
+  "Everybody: caches on the way may keep it."
+  PUBLIC
+  "Who asked, and nobody else."
+  PRIVATE
+}
+
 "Why something that was asked for wasn't done: what the caller can put right."
 interface UserError {
   "What is wrong and what would be right, in English, for people."
@@ -3175,7 +3197,7 @@ type Warning {
 }
 
 "A picture: one that was uploaded, or one at an address of its own."
-type Image {
+type Image @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "Names an uploaded picture, for an article's cover; begins with ` + "`" + `img_` + "`" + `. Null for one at an address of its own."
   id: ID
   "Where the picture is. Uploaded ones are kept in several widths: it is the narrowest that is at least as wide as asked, or the widest. What is there never changes. Example: ` + "`" + `url(width: 640)` + "`" + `."
@@ -3194,9 +3216,9 @@ backwards, 20 elements unless told, at most 100. A cursor belongs to the filter 
 """
 type Query {
   "Whatever has this id; null when there is no such thing or the viewer may not see it. Example: ` + "`" + `node(id: \"art_…\") { ... on Article { title } }` + "`" + `."
-  node("The id of the thing." id: ID!): Node
+  node("The id of the thing." id: ID!): Node @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300)
   "The things with these ids, in the order asked, null where there is none; at most 100."
-  nodes("The ids of the things, at most 100." ids: [ID!]!): [Node]!
+  nodes("The ids of the things, at most 100." ids: [ID!]!): [Node]! @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300)
 }
 
 """
@@ -3264,7 +3286,7 @@ enum ArticleOrderField {
 }
 
 "A piece of writing. Lists and edges hold published ones only, whoever asks."
-type Article implements Node {
+type Article implements Node @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "Names this article; begins with ` + "`" + `art_` + "`" + `."
   id: ID!
   "The last part of its address: lower-case letters, digits and hyphens, unique among articles. Example: ` + "`" + `the-painted-porch` + "`" + `."
@@ -3313,7 +3335,7 @@ type Article implements Node {
     before: String
   ): CommentConnection!
   "How many comments its threads show, replies included, and those that keep their place after they have been deleted."
-  commentCount: Int!
+  commentCount: Int! @cacheControl(maxAge: 10, scope: PUBLIC, staleWhileRevalidate: 60)
   "Other articles on the same matters, the closest first."
   related("How many, 1 to 10." first: Int! = 3): [Article!]!
   "The article published after it; null for the newest."
@@ -3346,7 +3368,7 @@ enum ArticleStatus {
 }
 
 "A heading in an article's text."
-type Heading {
+type Heading @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "Its rank, 1 to 6, as in HTML."
   level: Int!
   "Its words, without markup."
@@ -3356,7 +3378,7 @@ type Heading {
 }
 
 "A page of a list of articles."
-type ArticleConnection {
+type ArticleConnection @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "The articles of the page, each with its cursor."
   edges: [ArticleEdge!]!
   "The articles of the page."
@@ -3368,7 +3390,7 @@ type ArticleConnection {
 }
 
 "An article in a list."
-type ArticleEdge {
+type ArticleEdge @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "The article."
   node: Article!
   "Marks its place in the list, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
@@ -3394,7 +3416,7 @@ extend type Query {
 }
 
 "Somebody who writes."
-type Author implements Node {
+type Author implements Node @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "Names this author; begins with ` + "`" + `aut_` + "`" + `."
   id: ID!
   "The last part of the author's address: lower-case letters, digits and hyphens, unique among authors. Example: ` + "`" + `ruth-casey` + "`" + `."
@@ -3421,7 +3443,7 @@ type Author implements Node {
 }
 
 "A page of a list of authors."
-type AuthorConnection {
+type AuthorConnection @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "The authors of the page, each with its cursor."
   edges: [AuthorEdge!]!
   "The authors of the page."
@@ -3433,7 +3455,7 @@ type AuthorConnection {
 }
 
 "An author in a list."
-type AuthorEdge {
+type AuthorEdge @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "The author."
   node: Author!
   "Marks the author's place in the list, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
@@ -3459,7 +3481,7 @@ extend type Query {
 }
 
 "What an article is about."
-type Tag implements Node {
+type Tag implements Node @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "Names this tag; begins with ` + "`" + `tag_` + "`" + `."
   id: ID!
   "The last part of the tag's address: lower-case letters, digits and hyphens, unique among tags. Example: ` + "`" + `history` + "`" + `."
@@ -3484,7 +3506,7 @@ type Tag implements Node {
 }
 
 "A page of a list of tags."
-type TagConnection {
+type TagConnection @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "The tags of the page, each with its cursor."
   edges: [TagEdge!]!
   "The tags of the page."
@@ -3496,7 +3518,7 @@ type TagConnection {
 }
 
 "A tag in a list."
-type TagEdge {
+type TagEdge @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "The tag."
   node: Tag!
   "Marks the tag's place in the list, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
@@ -3509,7 +3531,7 @@ extend type Query {
   "What has become of one revision in another of the same article; null where either isn't there for the viewer."
   revisionDiff("The id of the one that came first." from: ID!, "The id of the other." to: ID!): RevisionDiff
   "The article that a link of ` + "`" + `articlePreviewCreate` + "`" + ` shows, published or not; null when the link is too old or was never made."
-  preview("What the link carries." token: String!): Article
+  preview("What the link carries." token: String!): Article @cacheControl(maxAge: 0, scope: PRIVATE)
 }
 
 extend type Mutation {
@@ -4050,7 +4072,7 @@ extend type Viewer {
 }
 
 "What a reader said about an article, or in answer to another reader."
-type Comment implements Node {
+type Comment implements Node @cacheControl(maxAge: 10, scope: PUBLIC, staleWhileRevalidate: 60) {
   "Names this comment; begins with ` + "`" + `com_` + "`" + `."
   id: ID!
   "The article it is about; null when that is no longer public."
@@ -4085,7 +4107,7 @@ type Comment implements Node {
 }
 
 "A page of a list of comments."
-type CommentConnection {
+type CommentConnection @cacheControl(maxAge: 10, scope: PUBLIC, staleWhileRevalidate: 60) {
   "The comments of the page, each with its cursor."
   edges: [CommentEdge!]!
   "The comments of the page."
@@ -4097,7 +4119,7 @@ type CommentConnection {
 }
 
 "A comment in a list."
-type CommentEdge {
+type CommentEdge @cacheControl(maxAge: 10, scope: PUBLIC, staleWhileRevalidate: 60) {
   "The comment."
   node: Comment!
   "Marks its place in the list, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
@@ -4305,10 +4327,10 @@ enum SearchType {
 }
 
 "Something that was found."
-union SearchResult = Article | Author | Tag
+union SearchResult @cacheControl(maxAge: 10, scope: PUBLIC, staleWhileRevalidate: 60) = Article | Author | Tag
 
 "A page of what was found."
-type SearchConnection {
+type SearchConnection @cacheControl(maxAge: 10, scope: PUBLIC, staleWhileRevalidate: 60) {
   "What is on the page, each with its cursor and the places where it has the words."
   edges: [SearchEdge!]!
   "What is on the page."
@@ -4320,7 +4342,7 @@ type SearchConnection {
 }
 
 "Something that was found, and where it has the words."
-type SearchEdge {
+type SearchEdge @cacheControl(maxAge: 10, scope: PUBLIC, staleWhileRevalidate: 60) {
   "What was found."
   node: SearchResult!
   "Marks its place in the list, for ` + "`" + `after:` + "`" + `."
@@ -29517,6 +29539,22 @@ func (ec *executionContext) marshalOBoolean2ᚖbool(ctx context.Context, sel ast
 	_ = ctx
 	res := graphql.MarshalBoolean(*v)
 	return res
+}
+
+func (ec *executionContext) unmarshalOCacheControlScope2ᚖstoaᚋgraphᚋgeneratedᚐCacheControlScope(ctx context.Context, v any) (*CacheControlScope, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var res = new(CacheControlScope)
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOCacheControlScope2ᚖstoaᚋgraphᚋgeneratedᚐCacheControlScope(ctx context.Context, sel ast.SelectionSet, v *CacheControlScope) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return v
 }
 
 func (ec *executionContext) marshalOComment2ᚖstoaᚋstoreᚐComment(ctx context.Context, sel ast.SelectionSet, v *store.Comment) graphql.Marshaler {
