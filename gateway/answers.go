@@ -35,9 +35,9 @@ const (
 	// maxAliases is by how many ways of asking for it an answer is known.
 	maxAliases = 4
 
-	// maxTags is the size of a header that lists an answer's tags, in bytes. Proxies take 4
-	// or 8 KiB of headers unless told otherwise.
-	maxTags = 3 << 10
+	// maxTags is the size of a header that lists an answer's tags, in bytes. There are two of
+	// them, and nginx takes no more than 4 KiB of headers unless told otherwise.
+	maxTags = 1500
 )
 
 // key is a hash of what was asked, of 128 bits and under random seeds: nobody can look for
@@ -81,7 +81,7 @@ type public struct {
 // Both is false for what doesn't hold any more, or is too old.
 func (k *kept) fresh(now int64) (isNew, isOld bool) {
 	age := now - k.made
-	if age >= int64(k.policy.maxAge+k.policy.stale) || !k.standing.Holds(now) {
+	if age >= int64(k.policy.maxAge+k.policy.stale) || !k.standing.Stands(now) {
 		return false, false
 	}
 	return age < int64(k.policy.maxAge), age >= int64(k.policy.maxAge)

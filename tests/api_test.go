@@ -109,10 +109,12 @@ func TestAPIFilesAreAnswered(t *testing.T) {
 
 // unshown is what no exchange can show, and why.
 var unshown = map[string]string{
-	"MediaErrorCode.THROTTLED": "takes more pictures at once than may wait: TestOnlySoManyWait in media/picture",
-	"MediaErrorCode.NOT_FOUND": "no mutation takes the id of a picture yet",
-	"MediaErrorCode.CONFLICT":  "no mutation changes a picture yet",
-	"MediaErrorCode.FORBIDDEN": "no mutation takes the id of a picture yet; who may not upload is told by @auth",
+	"CacheControlScope.PUBLIC":  "is said in the schema, never asked for nor answered",
+	"CacheControlScope.PRIVATE": "is said in the schema, never asked for nor answered",
+	"MediaErrorCode.THROTTLED":  "takes more pictures at once than may wait: TestOnlySoManyWait in media/picture",
+	"MediaErrorCode.NOT_FOUND":  "no mutation takes the id of a picture yet",
+	"MediaErrorCode.CONFLICT":   "no mutation changes a picture yet",
+	"MediaErrorCode.FORBIDDEN":  "no mutation takes the id of a picture yet; who may not upload is told by @auth",
 }
 
 // A new field, argument, input or enum value needs an exchange that shows it at work.

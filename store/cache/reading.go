@@ -86,7 +86,7 @@ func (r *Reading) End() (s *Standing, names []string, ok bool) {
 	}
 	slices.Sort(s.deps)
 	s.checked.Store(r.start)
-	return s, r.names, s.Holds(time.Now().UnixNano())
+	return s, r.names, s.Stands(time.Now().UnixNano())
 }
 
 // Began is when the first thing may have been read, in Unix nanoseconds.
@@ -101,10 +101,10 @@ type Standing struct {
 	deps            []uint32      // hashes of names, sorted
 }
 
-// Holds says whether what was read still holds at a time, in Unix nanoseconds: nothing of it
+// Stands says whether what was read still holds at a time, in Unix nanoseconds: nothing of it
 // was dropped, nor is it too old. Each drop is looked at once, whoever asks how often; it
 // makes worthless what depends on its key and nothing else.
-func (s *Standing) Holds(now int64) bool {
+func (s *Standing) Stands(now int64) bool {
 	if now >= s.expires || s.cache.seq.Load() != s.checked.Load() && !s.check() {
 		return false
 	}
