@@ -26,7 +26,7 @@ const (
 	// keptOverhead is what a kept answer takes beside its bytes and 4 for each name that it
 	// depends on: its fields, its places in the maps, and what allocations are rounded up by
 	// (TestMemoryOfAKeptAnswer).
-	keptOverhead = 500
+	keptOverhead = 700
 
 	// maxDeps is the number of names past which an answer isn't kept: an answer of the
 	// largest pages has some thousands.

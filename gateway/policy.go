@@ -21,10 +21,10 @@ type policy struct {
 // keeps says whether an answer may be kept for others at all.
 func (p policy) keeps() bool { return p.public && p.maxAge > 0 }
 
-// policyOf is the strictest of what an operation selects, skipped or not. An object, a list
-// of them, and a field at the root count as private unless the field or its type says
-// otherwise; what is a plain value has the policy of the object that it is in. Whatever asks
-// for the schema, or changes something, isn't kept.
+// policyOf is the strictest of what an operation selects, skipped or not. A field that returns
+// objects has the policy that it says itself, or else its type; one that returns plain values
+// its own, or that of the object that it is in. What says nothing is private, and so is what
+// is in an object that is. Whatever asks for the schema, or changes something, isn't kept.
 func policyOf(schema *ast.Schema, operation *ast.OperationDefinition) policy {
 	if operation.Operation != ast.Query {
 		return policy{}
@@ -72,13 +72,18 @@ func (c *caching) field(f *ast.Field, declared string, parent policy) {
 		c.restrict(policy{})
 		return
 	}
-	returned := c.schema.Types[f.Definition.Type.Name()]
+	// What it is in.
 	var p policy
 	switch {
-	case returned.IsCompositeType():
-		said(&p, returned.Directives)
-	case !said(&p, f.ObjectDefinition.Directives) && f.ObjectDefinition.Name == declared:
+	case said(&p, f.ObjectDefinition.Directives):
+	case f.ObjectDefinition.Name == declared:
 		p = parent
+	}
+	// An object in it has a policy of its own, unless what it is in isn't public.
+	returned := c.schema.Types[f.Definition.Type.Name()]
+	if returned.IsCompositeType() && (p.public || f.ObjectDefinition == c.schema.Query) {
+		p = policy{}
+		said(&p, returned.Directives)
 	}
 	said(&p, f.Definition.Directives)
 	c.restrict(p)

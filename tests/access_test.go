@@ -87,6 +87,7 @@ var ways = map[string]string{
 	"Warning":            `mutation { articleCreate(input: {title: "Press", slug: "press"}) { warnings { %s } } }`,
 	"ArticlePreview":     `mutation { articlePreviewCreate(input: {id: "<article drafted>"}) { preview { %s } } }`,
 	"ArticleError":       `mutation { articleDelete(input: {id: "art_01k9v6v0mvf5ts2c5zr0h4m8qd"}) { userErrors { %s } } }`,
+	"CacheError":         `mutation { cachePurge(input: {tags: []}) { userErrors { %s } } }`,
 	"AccountError":       `mutation { accountVerify(input: {token: "wrong"}) { userErrors { %s } } }`,
 }
 
@@ -315,6 +316,8 @@ var changes = []change{
 	{"commentDelete", "one of the owner's that is hidden", comment(store.CommentHidden, `id: "%s"`), false},
 	{"commentModerate", "one of the owner's that waits", comment(store.CommentPending, `id: "%s", action: APPROVE`), false},
 	{"commentModerate", "the owner's", comment(store.CommentVisible, `id: "%s", action: HIDE`), false},
+	{"cachePurge", "what nothing depends on", takes(`tags: ["list/nothing"]`), false},
+	{"cachePurge", "an article", takes(`tags: ["<article press>"]`), false},
 	{"accountRegister", "", takes(`email: "new.%s", password: "`+another+`", name: "New"`, targetEmail), false},
 	{"accountRegister", "the owner's address", takes(`email: "%s", password: "`+another+`", name: "New"`, targetEmail), false},
 	{"accountVerify", "", byCode(store.VerifyCode, `token: "%s"`), false},

@@ -47,6 +47,7 @@ var mayLook = map[string][]string{
 	"blog/name.go":          {"Require"},
 	"blog/merge.go":         {"Require"},
 	"blog/preview.go":       {"Require", "MarkPrivate"},
+	"blog/purge.go":         {"Require"},
 	"media/media.go":        {"Require"},
 	"account":               {"ViewerFrom", "Require", "ClientFrom", "ByCookie", "CookiesFrom", "Become", "Keep"},
 	"store/comments.go":     {"ViewerFrom", "Require", "MarkPrivate"}, // who may see what isn't shown

@@ -254,6 +254,16 @@ type ComplexityRoot struct {
 		Warnings   func(childComplexity int) int
 	}
 
+	CacheError struct {
+		Code    func(childComplexity int) int
+		Message func(childComplexity int) int
+		Path    func(childComplexity int) int
+	}
+
+	CachePurgePayload struct {
+		UserErrors func(childComplexity int) int
+	}
+
 	Comment struct {
 		Article    func(childComplexity int) int
 		AuthorName func(childComplexity int) int
@@ -365,6 +375,7 @@ type ComplexityRoot struct {
 		AuthorCreate           func(childComplexity int, input blog.NewAuthor) int
 		AuthorMerge            func(childComplexity int, input blog.Merge) int
 		AuthorUpdate           func(childComplexity int, input blog.AuthorUpdate) int
+		CachePurge             func(childComplexity int, input CachePurgeInput) int
 		CommentAdd             func(childComplexity int, input blog.CommentAdd) int
 		CommentDelete          func(childComplexity int, input blog.CommentDelete) int
 		CommentModerate        func(childComplexity int, input blog.CommentModerate) int
@@ -653,6 +664,7 @@ type MutationResolver interface {
 	SessionRevoke(ctx context.Context, input account.Revocation) (*SessionRevokePayload, error)
 	SessionsRevokeOthers(ctx context.Context) (*SessionsRevokeOthersPayload, error)
 	ImageUpload(ctx context.Context, input ImageUploadInput) (*ImageUploadPayload, error)
+	CachePurge(ctx context.Context, input CachePurgeInput) (*CachePurgePayload, error)
 }
 type QueryResolver interface {
 	Node(ctx context.Context, id id.ID) (store.Node, error)
@@ -1465,6 +1477,32 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.AuthorUpdatePayload.Warnings(childComplexity), true
 
+	case "CacheError.code":
+		if e.ComplexityRoot.CacheError.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CacheError.Code(childComplexity), true
+	case "CacheError.message":
+		if e.ComplexityRoot.CacheError.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CacheError.Message(childComplexity), true
+	case "CacheError.path":
+		if e.ComplexityRoot.CacheError.Path == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CacheError.Path(childComplexity), true
+
+	case "CachePurgePayload.userErrors":
+		if e.ComplexityRoot.CachePurgePayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CachePurgePayload.UserErrors(childComplexity), true
+
 	case "Comment.article":
 		if e.ComplexityRoot.Comment.Article == nil {
 			break
@@ -1970,6 +2008,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.AuthorUpdate(childComplexity, args["input"].(blog.AuthorUpdate)), true
+	case "Mutation.cachePurge":
+		if e.ComplexityRoot.Mutation.CachePurge == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_cachePurge_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CachePurge(childComplexity, args["input"].(CachePurgeInput)), true
 	case "Mutation.commentAdd":
 		if e.ComplexityRoot.Mutation.CommentAdd == nil {
 			break
@@ -3008,6 +3057,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputAuthorCreateInput,
 		ec.unmarshalInputAuthorMergeInput,
 		ec.unmarshalInputAuthorUpdateInput,
+		ec.unmarshalInputCachePurgeInput,
 		ec.unmarshalInputCommentAddInput,
 		ec.unmarshalInputCommentDeleteInput,
 		ec.unmarshalInputCommentModerateInput,
@@ -4809,6 +4859,41 @@ enum MediaErrorCode {
   "The idempotency key came with another picture or text before."
   KEY_REUSED
 }
+
+# ── Caches ────────────────────────────────────────────────
+
+extend type Mutation {
+  "Makes every replica forget what depends on tags, as if it had changed: for when the database was changed by something else. What CDNs keep isn't reached."
+  cachePurge("Which tags." input: CachePurgeInput!): CachePurgePayload! @auth(requires: ADMIN)
+}
+
+"What is to be forgotten."
+input CachePurgeInput {
+  "Ids, and names of lists, as answers to a GET tell them in ` + "`" + `Cache-Tag` + "`" + `; 1 to 100. Example: ` + "`" + `[\"art_01k9v6v0mvf5ts2c5zr0h4m8qd\", \"list/all\"]` + "`" + `."
+  tags: [String!]!
+}
+
+"What has come of forgetting."
+type CachePurgePayload {
+  "Why nothing was done; empty when it was."
+  userErrors: [CacheError!]!
+}
+
+"Why nothing was forgotten."
+type CacheError implements UserError {
+  "What is wrong and what would be right, in English, for people."
+  message: String!
+  "The field of ` + "`" + `input` + "`" + ` at fault, outermost first; null when it is the whole request."
+  path: [String!]
+  "What kind of reason it is, for programs."
+  code: CacheErrorCode!
+}
+
+"The kinds of reasons for which nothing is forgotten."
+enum CacheErrorCode {
+  "There are too many tags, none, or one that can't be one."
+  INVALID
+}
 `, BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
@@ -5217,6 +5302,26 @@ func (ec *executionContext) childFields_AuthorUpdatePayload(ctx context.Context,
 		return ec.fieldContext_AuthorUpdatePayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AuthorUpdatePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_CacheError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_CacheError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_CacheError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_CacheError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CacheError", field.Name)
+}
+
+func (ec *executionContext) childFields_CachePurgePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "userErrors":
+		return ec.fieldContext_CachePurgePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CachePurgePayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Comment(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6377,6 +6482,20 @@ func (ec *executionContext) field_Mutation_authorUpdate_args(ctx context.Context
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (blog.AuthorUpdate, error) {
 			return ec.unmarshalNAuthorUpdateInput2stoaᚋblogᚐAuthorUpdate(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_cachePurge_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (CachePurgeInput, error) {
+			return ec.unmarshalNCachePurgeInput2stoaᚋgraphᚋgeneratedᚐCachePurgeInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -10766,6 +10885,107 @@ func (ec *executionContext) fieldContext_AuthorUpdatePayload_userErrors(_ contex
 	return fc, nil
 }
 
+func (ec *executionContext) _CacheError_message(ctx context.Context, field graphql.CollectedField, obj *CacheError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CacheError_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CacheError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CacheError", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _CacheError_path(ctx context.Context, field graphql.CollectedField, obj *CacheError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CacheError_path(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Path, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CacheError_path(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CacheError", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _CacheError_code(ctx context.Context, field graphql.CollectedField, obj *CacheError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CacheError_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v CacheErrorCode) graphql.Marshaler {
+			return ec.marshalNCacheErrorCode2stoaᚋgraphᚋgeneratedᚐCacheErrorCode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CacheError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CacheError", field, false, false, errors.New("field of type CacheErrorCode does not have child fields"))
+}
+
+func (ec *executionContext) _CachePurgePayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *CachePurgePayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CachePurgePayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*CacheError) graphql.Marshaler {
+			return ec.marshalNCacheError2ᚕᚖstoaᚋgraphᚋgeneratedᚐCacheErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CachePurgePayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CachePurgePayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CacheError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Comment_id(ctx context.Context, field graphql.CollectedField, obj *store.Comment) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -14042,6 +14262,68 @@ func (ec *executionContext) fieldContext_Mutation_imageUpload(ctx context.Contex
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_imageUpload_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_cachePurge(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_cachePurge(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CachePurge(ctx, fc.Args["input"].(CachePurgeInput))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				requires, err := ec.unmarshalNRole2stoaᚋaccessᚐRole(ctx, "ADMIN")
+				if err != nil {
+					var zeroVal *CachePurgePayload
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *CachePurgePayload
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, requires)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *CachePurgePayload) graphql.Marshaler {
+			return ec.marshalNCachePurgePayload2ᚖstoaᚋgraphᚋgeneratedᚐCachePurgePayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_cachePurge(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CachePurgePayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_cachePurge_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -19684,6 +19966,36 @@ func (ec *executionContext) unmarshalInputAuthorUpdateInput(ctx context.Context,
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputCachePurgeInput(ctx context.Context, obj any) (CachePurgeInput, error) {
+	var it CachePurgeInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"tags"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "tags":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("tags"))
+			data, err := ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Tags = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputCommentAddInput(ctx context.Context, obj any) (blog.CommentAdd, error) {
 	var it blog.CommentAdd
 	if obj == nil {
@@ -20448,6 +20760,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._CommentError(ctx, sel, obj)
+	case CacheError:
+		return ec._CacheError(ctx, sel, &obj)
+	case *CacheError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._CacheError(ctx, sel, obj)
 	case ArticleError:
 		return ec._ArticleError(ctx, sel, &obj)
 	case *ArticleError:
@@ -22893,6 +23212,92 @@ func (ec *executionContext) _AuthorUpdatePayload(ctx context.Context, sel ast.Se
 	return out
 }
 
+var cacheErrorImplementors = []string{"CacheError", "UserError"}
+
+func (ec *executionContext) _CacheError(ctx context.Context, sel ast.SelectionSet, obj *CacheError) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, cacheErrorImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CacheError")
+		case "message":
+			out.Values[i] = ec._CacheError_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "path":
+			out.Values[i] = ec._CacheError_path(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "code":
+			out.Values[i] = ec._CacheError_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var cachePurgePayloadImplementors = []string{"CachePurgePayload"}
+
+func (ec *executionContext) _CachePurgePayload(ctx context.Context, sel ast.SelectionSet, obj *CachePurgePayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, cachePurgePayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CachePurgePayload")
+		case "userErrors":
+			out.Values[i] = ec._CachePurgePayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var commentImplementors = []string{"Comment", "Node"}
 
 func (ec *executionContext) _Comment(ctx context.Context, sel ast.SelectionSet, obj *store.Comment) graphql.Marshaler {
@@ -24205,6 +24610,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "imageUpload":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_imageUpload(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "cachePurge":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_cachePurge(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -28152,6 +28564,57 @@ func (ec *executionContext) marshalNBoolean2bool(ctx context.Context, sel ast.Se
 	return res
 }
 
+func (ec *executionContext) marshalNCacheError2ᚕᚖstoaᚋgraphᚋgeneratedᚐCacheErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*CacheError) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNCacheError2ᚖstoaᚋgraphᚋgeneratedᚐCacheError(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNCacheError2ᚖstoaᚋgraphᚋgeneratedᚐCacheError(ctx context.Context, sel ast.SelectionSet, v *CacheError) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._CacheError(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNCacheErrorCode2stoaᚋgraphᚋgeneratedᚐCacheErrorCode(ctx context.Context, v any) (CacheErrorCode, error) {
+	var res CacheErrorCode
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNCacheErrorCode2stoaᚋgraphᚋgeneratedᚐCacheErrorCode(ctx context.Context, sel ast.SelectionSet, v CacheErrorCode) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) unmarshalNCachePurgeInput2stoaᚋgraphᚋgeneratedᚐCachePurgeInput(ctx context.Context, v any) (CachePurgeInput, error) {
+	res, err := ec.unmarshalInputCachePurgeInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNCachePurgePayload2ᚖstoaᚋgraphᚋgeneratedᚐCachePurgePayload(ctx context.Context, sel ast.SelectionSet, v *CachePurgePayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._CachePurgePayload(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNComment2ᚕᚖstoaᚋstoreᚐCommentᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Comment) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -29083,6 +29546,35 @@ func (ec *executionContext) marshalNString2string(ctx context.Context, sel ast.S
 		}
 	}
 	return res
+}
+
+func (ec *executionContext) unmarshalNString2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]string, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNString2string(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNString2ᚕstringᚄ(ctx context.Context, sel ast.SelectionSet, v []string) graphql.Marshaler {
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNString2string(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalNSubmission2ᚕᚖstoaᚋstoreᚐSubmissionᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Submission) graphql.Marshaler {
