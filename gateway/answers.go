@@ -2,7 +2,7 @@ package gateway
 
 // Answers that are kept: whole, public, ready to write (kept), found by what was asked
 // (answers.get) and bounded by their bytes. Whether one still holds the caches say: see
-// cache.Standing. How a request comes by one is in shared.go.
+// cache.Standing. How a request comes by one is in share.go.
 
 import (
 	"bytes"

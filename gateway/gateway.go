@@ -109,7 +109,7 @@ type Options struct {
 	UploadTimeout time.Duration
 
 	// Cache tells which answers still hold, so that those that are the same for everybody are
-	// made once: see shared.go. Nil keeps none.
+	// made once: see share.go. Nil keeps none.
 	Cache *cache.Cache
 
 	// AnswerBytes bounds what is kept of them in the process. With 0 only those that are asked

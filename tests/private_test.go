@@ -35,7 +35,7 @@ import (
 var mayLook = map[string][]string{
 	"gateway/graphql.go":    {"Begin"},
 	"gateway/socket.go":     {"Begin"},
-	"gateway/shared.go":     {"Begin"},                     // what is kept is made anew for nobody in particular
+	"gateway/share.go":      {"Begin"},                     // what is kept is made anew for nobody in particular
 	"graph/refused.go":      {"Require"},                   // the directive @auth
 	"store/accounts.go":     {"ViewerFrom", "MarkPrivate"}, // who may see which account and session
 	"store/order.go":        {"MarkPrivate"},               // the list of an account's sessions
