@@ -236,6 +236,9 @@ func newGateway(a *App) (*gateway.Gateway, error) {
 		Picture: a.picture, MaxFile: media.MaxBytes,
 		Authenticate: a.People.Authenticate, Used: a.People.Use, Holds: a.People.Holds, Origins: a.config.Origins, Proxies: a.config.Proxies,
 	}
+	if err := a.addOperations(&options); err != nil {
+		return nil, err
+	}
 	if err := a.addFeeds(&options); err != nil {
 		return nil, err
 	}
@@ -252,6 +255,21 @@ func newGateway(a *App) (*gateway.Gateway, error) {
 		options.Playground = page
 	}
 	return gateway.New(options)
+}
+
+// addOperations lets the gateway answer documents by their ids.
+func (a *App) addOperations(options *gateway.Options) error {
+	options.Redis, options.Site, options.TrustedOnly = a.redis, a.Store.Site(), a.config.TrustedOnly
+	if a.config.Operations == "" {
+		return nil
+	}
+	trusted, err := gateway.ReadTrusted(a.config.Operations)
+	if err != nil {
+		return fmt.Errorf("STOA_OPERATIONS: %w", err)
+	}
+	options.Trusted = trusted
+	a.log.Info("trusted documents can be asked for by their ids", "documents", len(trusted), "only", a.config.TrustedOnly)
+	return nil
 }
 
 // addFeeds lets the gateway serve feeds, but in production only where the site is known:

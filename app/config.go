@@ -55,6 +55,8 @@ type Config struct {
 	Media       string // "" for the folder media in Data
 	MediaURL    string // "" for paths
 	Moderated   bool
+	Operations  string // a file or a folder; "" for none
+	TrustedOnly bool
 
 	AnswerBytes int64 // of whole answers; 0 for none
 }
@@ -267,6 +269,18 @@ var variables = []variable{
 			c.Moderated = v == "moderated"
 			return nil
 		}},
+	{"STOA_OPERATIONS", "", "a file, or a folder with files that end in .json",
+		"The manifest of the documents that front ends were built with, as Relay's compiler (`persistConfig`) or Apollo's `generate-persisted-query-manifest` writes it: they can be asked for by their ids. It is read and validated at the start, which fails where a document doesn't fit the schema. docs/gateway.md tells more.",
+		func(c *Config, v string) error { c.Operations = v; return nil }},
+	{"STOA_TRUSTED_ONLY", "off", "on or off",
+		"Whether only documents of `STOA_OPERATIONS` are answered, and every other refused with the code `DOCUMENT_NOT_TRUSTED`, the playground's too. For an API that has no clients but its own front ends: nobody else can ask it anything.",
+		func(c *Config, v string) error {
+			if v != "on" && v != "off" {
+				return errTakes
+			}
+			c.TrustedOnly = v == "on"
+			return nil
+		}},
 }
 
 const (
@@ -381,6 +395,9 @@ func (c Config) check() error {
 	}
 	if ip := net.ParseIP(host); !c.Production && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return fmt.Errorf("STOA_LISTEN takes a loopback address in development, such as 127.0.0.1:8080; it got %q. Set STOA_ENV=production to serve others", c.Listen)
+	}
+	if c.TrustedOnly && c.Operations == "" {
+		return errors.New("STOA_TRUSTED_ONLY needs STOA_OPERATIONS: the manifest of what may be asked")
 	}
 	if c.SMTPURL != "" && c.MailFrom == "" {
 		return errors.New("STOA_SMTP_URL needs STOA_MAIL_FROM: who mails are from, such as stoa@example.org")

@@ -58,6 +58,8 @@ func TestABadValueIsRefusedByNameInOneLine(t *testing.T) {
 		"Redis":         {map[string]string{"STOA_REDIS_URL": "tcp://u:secret@h"}, nil, []string{"STOA_REDIS_URL", "redis://"}, "secret"},
 		"RedisDatabase": {map[string]string{"STOA_REDIS_URL": "redis://:secret@h/x"}, nil, []string{"STOA_REDIS_URL"}, "secret"},
 		"Cache":         {map[string]string{"STOA_CACHE_MEMORY": "0"}, nil, []string{"STOA_CACHE_MEMORY", `"0"`, "MiB"}, ""},
+		"TrustedOnly":   {map[string]string{"STOA_TRUSTED_ONLY": "yes"}, nil, []string{"STOA_TRUSTED_ONLY", `"yes"`, "on or off"}, ""},
+		"TrustedNone":   {map[string]string{"STOA_TRUSTED_ONLY": "on"}, nil, []string{"STOA_TRUSTED_ONLY needs STOA_OPERATIONS"}, ""},
 		"UnknownFlag":   {nil, []string{"--lisen=x"}, []string{"--lisen", "--help"}, ""},
 		"FlagNoValue":   {nil, []string{"--data"}, []string{"--data", "value"}, ""},
 	}

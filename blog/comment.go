@@ -88,7 +88,7 @@ func (c *Comments) Add(ctx context.Context, in CommentAdd) (*store.Submission, e
 		ArticleID: in.ArticleID, AccountID: v.Account, BodyMarkdown: kept, BodyHTML: html, CreatedAt: now(), Version: 1,
 	}
 	if in.ParentID != nil {
-		made.ParentID = *in.ParentID
+		made.ParentID = commentOf(*in.ParentID)
 	}
 	made.ID = id.At(id.Comment, made.CreatedAt)
 	if in.IdempotencyKey != nil {
@@ -309,9 +309,18 @@ func (c *Comments) change(ctx context.Context, v access.Viewer, comment id.ID, e
 	}
 }
 
+// commentOf is the comment's id where i is that of a submission.
+func commentOf(i id.ID) id.ID {
+	if i.Kind() == id.Submission {
+		return i.As(id.Comment)
+	}
+	return i
+}
+
 // seen returns a comment as it is in the database, if v may know of it: it is shown, or v may
 // see it whatever its status.
 func (c *Comments) seen(ctx context.Context, v access.Viewer, comment id.ID) (*store.Comment, error) {
+	comment = commentOf(comment)
 	found, err := c.store.CommentNow(ctx, comment)
 	if err == nil && !(*store.Submission)(found).VisibleTo(v) {
 		var shown []*store.Comment

@@ -315,7 +315,8 @@ func (a *answers) evict() {
 			a.hand++
 			continue
 		}
-		a.remove(k)
+		a.remove(k) // the youngest takes its place in the ring, and isn't looked at yet
+		a.hand++
 	}
 }
 

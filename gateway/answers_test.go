@@ -140,6 +140,43 @@ func TestAnAnswerIsMadeOnceUntilItIsDropped(t *testing.T) {
 	}
 }
 
+// A document that is asked for by its id has the answers of its text, and bringing both is
+// remembered each time: whoever forgot it would else never learn it again.
+func TestPersistedOperationsShareAnswers(t *testing.T) {
+	s, l := keeping(t, megabyte, nil)
+	query := titleOf("press")
+	by := func(text, hash string) reply {
+		body := map[string]any{"extensions": map[string]any{"persistedQuery": map[string]any{"version": 1, "sha256Hash": hash}}}
+		if text != "" {
+			body["query"] = text
+		}
+		b, _ := json.Marshal(body)
+		return s.do(t, "POST", "/graphql", string(b), "Content-Type: application/json")
+	}
+	if got := by("", hashOf(query)); got.codes(t) != codePersistedNotFound {
+		t.Errorf("%s", got.body)
+	}
+	s.post(t, query)
+	for range 2 {
+		by(query, hashOf(query))
+		by("", hashOf(query))
+	}
+	if n := l.runs.Load(); n != 1 || s.AnswerCounts().Kept != 1 {
+		t.Errorf("executed %d times, %+v", n, s.AnswerCounts())
+	}
+	s.persisted.mu.Lock()
+	s.persisted.kept.Purge()
+	s.persisted.mu.Unlock()
+	by(query, hashOf(query))
+	other := fmt.Sprintf(`{"variables":{},"extensions":{"persistedQuery":{"version":1,"sha256Hash":%q}}}`, hashOf(query))
+	if got := s.do(t, "POST", "/graphql", other, "Content-Type: application/json"); strings.Contains(got.body, "errors") {
+		t.Errorf("its text was sent once more, but it isn't known: %s", got.body)
+	}
+	if got := by(query, hashOf("another")); got.status != 400 {
+		t.Errorf("a text with another's hash: %d", got.status)
+	}
+}
+
 // What goes in may be in an answer: everything that tells two requests apart must, too.
 func TestWhatTellsRequestsApart(t *testing.T) {
 	s, _ := keeping(t, megabyte, nil)

@@ -39,6 +39,7 @@ type document struct {
 	tokens int
 	ast    *ast.QueryDocument
 	valid  bool
+	hash   string // hashOf(text), once it is valid
 
 	// introspects says whether any operation asks for the schema.
 	introspects bool
@@ -77,12 +78,17 @@ func newDocuments(schema *ast.Schema, maxTokens, maxDepth int, introspection boo
 	return d
 }
 
+// known returns the valid document with this text where it is kept, else nil.
+func (d *documents) known(text string) *document {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	doc, _ := d.kept.Get(text)
+	return doc
+}
+
 // parsed returns the document with this text. It isn't validated yet unless it says so.
 func (d *documents) parsed(text string) (*document, *refusal) {
-	d.mu.Lock()
-	known, ok := d.kept.Get(text)
-	d.mu.Unlock()
-	if ok {
+	if known := d.known(text); known != nil {
 		return known, nil
 	}
 	tokens, no := scan(text, d.maxTokens)
@@ -117,7 +123,7 @@ func (d *documents) validate(doc *document) *refusal {
 	for _, operation := range doc.ast.Operations {
 		doc.policies[operation] = policyOf(d.schema, operation)
 	}
-	doc.valid = true
+	doc.valid, doc.hash = true, hashOf(doc.text)
 	d.keep(doc)
 	return nil
 }

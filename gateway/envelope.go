@@ -2,7 +2,7 @@ package gateway
 
 // The envelope: which document, which of its operations, with which variables. A POST has it
 // as a JSON object in its body (readBody and parseEnvelope), a GET in its address
-// (parseAddress).
+// (parseAddress). The document is there as a text or by an id (envelope.settle).
 
 import (
 	"bytes"
@@ -22,10 +22,14 @@ import (
 
 // envelope is what a request asks for.
 type envelope struct {
-	query         string // the document; never empty
+	query         string // the document; "" where only its id was given
+	id            string // what it is known by; "" where only its text was given
 	operationName string // "" when it wasn't given
 	variables     map[string]any
 	extensions    map[string]any
+
+	documentID string // as it was given: see settle
+	relayID    any    // so, too, and looked at only where nothing else says which document
 }
 
 const (
@@ -147,7 +151,10 @@ func parseEnvelope(body []byte) (*envelope, *refusal) {
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return nil, refusef(codeBadRequest, "the body goes on after its JSON object, at byte %d", decoder.InputOffset())
 	}
-	if e.query != "" {
+	if no := e.settle(); no != nil {
+		return nil, no
+	}
+	if e.query != "" || e.id != "" {
 		return e, nil
 	}
 	if len(unknown) > 0 {
@@ -156,7 +163,48 @@ func parseEnvelope(body []byte) (*envelope, *refusal) {
 	return nil, refusef(codeBadRequest, "query is missing: send an object such as %s", exampleBody)
 }
 
-// set takes one member of the body, and says whether the specification knows it.
+// settle finds out the document's id from where clients put it: extensions.persistedQuery
+// (Apollo's, by whose name there are automatic persisted queries), documentId (GraphQL over
+// HTTP), or, where there is neither these nor a text, doc_id or id (Relay's).
+func (e *envelope) settle() *refusal {
+	hash, no := persistedHash(e.extensions["persistedQuery"])
+	if no != nil {
+		return no
+	}
+	id, prefixed := strings.CutPrefix(e.documentID, hashPrefix)
+	switch {
+	case prefixed && !isHash(id):
+		return refusef(codeBadRequest, "documentId %q isn't a SHA-256: after %q come 64 hexadecimal digits in lower case", clipName(e.documentID), hashPrefix)
+	case hash != "" && id != "" && hash != id:
+		return refusef(codeBadRequest, "documentId and extensions.persistedQuery name two documents")
+	case hash != "":
+		e.id = hash
+	case id != "":
+		e.id = id
+	case e.query == "":
+		id, no = asString("the document's id", e.relayID)
+		e.id = strings.TrimPrefix(id, hashPrefix)
+	}
+	return no
+}
+
+// persistedHash returns the hash in extensions.persistedQuery; "" where there is none.
+func persistedHash(value any) (string, *refusal) {
+	persisted, no := asObject("extensions.persistedQuery", value)
+	if persisted == nil {
+		return "", no
+	}
+	if version, _ := persisted["version"].(json.Number); version != "1" {
+		return "", refusef(codeBadRequest, "extensions.persistedQuery.version must be the number 1")
+	}
+	hash, no := asString("extensions.persistedQuery.sha256Hash", persisted["sha256Hash"])
+	if no == nil && hash == "" {
+		no = refusef(codeBadRequest, "extensions.persistedQuery.sha256Hash is missing: it is the SHA-256 of the document's text")
+	}
+	return hash, no
+}
+
+// set takes one member of the body, and says whether anybody knows it.
 func (e *envelope) set(name string, value any) (known bool, no *refusal) {
 	switch name {
 	case "query":
@@ -167,6 +215,14 @@ func (e *envelope) set(name string, value any) (known bool, no *refusal) {
 		e.variables, no = asObject(name, value)
 	case "extensions":
 		e.extensions, no = asObject(name, value)
+	case "documentId":
+		e.documentID, no = asString(name, value)
+	case "doc_id":
+		e.relayID = value
+	case "id":
+		if e.relayID == nil {
+			e.relayID = value
+		}
 	default:
 		return false, nil
 	}
@@ -294,8 +350,14 @@ func parseAddress(query string) (*envelope, *refusal) {
 		return nil, refusef(codeBadRequest, "the address's parameters can't be read: %s", err)
 	}
 	e := &envelope{}
-	for _, name := range []string{"query", "operationName", "variables", "extensions"} {
+	for _, name := range []string{"query", "operationName", "variables", "extensions", "documentId", "doc_id", "id"} {
 		given := values[name]
+		if name == "doc_id" || name == "id" {
+			// Addresses gather ids of all kinds; these count where nothing else says which document.
+			if e.query != "" || e.documentID != "" || e.extensions["persistedQuery"] != nil {
+				continue
+			}
+		}
 		if len(given) > 1 {
 			return nil, refusef(codeBadRequest, "the address has %s %d times", name, len(given))
 		}
@@ -318,10 +380,18 @@ func parseAddress(query string) (*envelope, *refusal) {
 			return nil, no
 		}
 	}
-	if e.query == "" {
+	if no := e.settle(); no != nil {
+		return nil, no
+	}
+	if e.query == "" && e.id == "" {
 		return nil, refusef(codeBadRequest, "query is missing: ask for %s?query={__typename}, or POST an object such as %s", graphqlPath, exampleBody)
 	}
 	return e, nil
+}
+
+// namesDocument says whether an address could be a request's.
+func namesDocument(values url.Values) bool {
+	return values.Has("query") || values.Has("extensions") || values.Has("documentId") || values.Has("doc_id") || values.Has("id")
 }
 
 // parseParameter reads a parameter that is JSON.

@@ -18,7 +18,11 @@ func TestABodyIsOneObjectWithEachMemberOnce(t *testing.T) {
 		"All":             {"all members", `{"query":"{a}","operationName":"A","variables":{"a":1},"extensions":{}}`, ""},
 		"Nulls":           {"null is absent", `{"query":"{a}","operationName":null,"variables":null,"extensions":null}`, ""},
 		"Space":           {"white space is allowed around", " \r\n\t{ \"query\" : \"{a}\" } \n", ""},
-		"Unknown":         {"the specification keeps other names for itself", `{"query":"{a}","id":"1","documentId":[{}]}`, ""},
+		"Unknown":         {"the specification keeps other names for itself", `{"query":"{a}","onError":"NULL","batch":[{}]}`, ""},
+		"OtherIDs":        {"ids beside a text are somebody else's", `{"query":"{a}","id":1,"doc_id":[{}]}`, ""},
+		"DocumentIDList":  {"an id is text", `{"query":"{a}","documentId":[{}]}`, "documentId must be a string, not a list"},
+		"OnlyID":          {"an id is enough", `{"documentId":"a1"}`, ""},
+		"EmptyID":         {"an empty one is none", `{"documentId":"","id":""}`, "query is missing"},
 		"Escapes":         {"names may be escaped", `{"\u0071uery":"{a}"}`, ""},
 		"Case":            {"names have a case", `{"Query":"{a}"}`, "query is missing; there is Query"},
 		"Typo":            {"a misspelling is named", `{"qeury":"{a}"}`, "there is qeury"},
@@ -113,6 +117,7 @@ func TestAnAddressIsReadStrictly(t *testing.T) {
 
 func FuzzEnvelope(f *testing.F) {
 	for _, seed := range []string{
+		`{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"ab"}}}`, `{"documentId":"sha256:ab","id":1}`, `{"doc_id":"a","id":"b"}`,
 		`{"query":"{a}"}`, `{"query":"{a}","variables":{"a":[1,{"b":null}]}}`, `{"query":"\ud800","x":1e999}`,
 		`{"query":"{a}","operationName":"A","extensions":{}} `, `[]`, `{"a":{}`, "{\"query\":\"\\u0000\"}", `{"query":"{a}","query":1}`,
 	} {
@@ -132,11 +137,48 @@ func FuzzEnvelope(f *testing.F) {
 		if err := decoder.Decode(&object); err != nil || !json.Valid(body) || !utf8.Valid(body) {
 			t.Errorf("%q is taken, and is no JSON object in UTF-8: %v", body, err)
 		}
-		if e.query == "" || e.query != object["query"] {
-			t.Errorf("%q: query %q", body, e.query)
+		if query, _ := object["query"].(string); e.query != query || query == "" && e.id == "" {
+			t.Errorf("%q: query %q, id %q", body, e.query, e.id)
+		}
+		if e.id != "" && !bytes.Contains(body, []byte(`\`)) && !bytes.Contains(body, []byte(`"`+e.id+`"`)) && !bytes.Contains(body, []byte(`"sha256:`+e.id+`"`)) {
+			t.Errorf("%q: id %q", body, e.id)
 		}
 		if name, _ := object["operationName"].(string); name != e.operationName {
 			t.Errorf("%q: operationName %q", body, e.operationName)
+		}
+	})
+}
+
+// What a GET asks for, a POST can ask for.
+func FuzzAddress(f *testing.F) {
+	for _, seed := range []string{
+		"query={a}", "query=%7Ba%7D&operationName=A&variables={\"a\":1e999}", "extensions={\"persistedQuery\":{\"version\":1,\"sha256Hash\":\"ab\"}}",
+		"documentId=sha256:ab", "doc_id=a&id=b", "id=%ff", "query=&id=", "documentId=a&documentId=b", "variables=null&id=1",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, address string) {
+		e, no := parseAddress(address)
+		if no != nil {
+			if no.status(mediaJSON) < 400 || len(no.errors) != 1 || len(no.errors[0].Message) > maxMessage+50 {
+				t.Errorf("%q: refused with %d %v", address, no.status(mediaJSON), no.errors)
+			}
+			return
+		}
+		if e.query == "" && e.id == "" || !utf8.ValidString(e.query+e.id+e.operationName) {
+			t.Errorf("%q: %+v", address, e)
+		}
+		body := map[string]any{"query": e.query, "operationName": e.operationName, "variables": e.variables, "extensions": e.extensions, "documentId": e.documentID, "doc_id": e.relayID}
+		encoded, err := json.Marshal(body)
+		if err != nil {
+			t.Fatalf("%q: %v", address, err)
+		}
+		same, no := parseEnvelope(encoded)
+		if no != nil && no.code == codePayloadTooLarge || no != nil && strings.Contains(no.errors[0].Message, "nest deeper") {
+			return // an address is bounded in each part, a body as a whole
+		}
+		if no != nil || same.query != e.query || same.id != e.id || same.operationName != e.operationName {
+			t.Errorf("%q: %+v, as a body %+v %+v", address, e, same, no)
 		}
 	})
 }

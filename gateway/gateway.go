@@ -6,9 +6,9 @@
 // itself. Who asks it finds out for access, and tells nobody else. What a query
 // means is decided behind it.
 //
-// It may import net/http, gqlgen's executor, gqlparser, access, problem, id and store/cache, to
-// know which answers still hold; not graph, store or any domain package: app hands it the
-// executable schema.
+// It may import net/http, gqlgen's executor, gqlparser, access, problem, id, rate, the
+// connection to Redis, and store/cache, to know which answers still hold; not graph, store or
+// any domain package: app hands it the executable schema.
 package gateway
 
 import (
@@ -26,6 +26,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/executor"
 
 	"stoa/access"
+	"stoa/store/bus"
 	"stoa/store/cache"
 )
 
@@ -149,6 +150,18 @@ type Options struct {
 	// by some 500 bytes each.
 	MaxObjects int
 
+	// Redis is where replicas share the texts of automatic persisted queries, under the name
+	// of Site. Without it each replica keeps its own.
+	Redis *bus.Connection
+	Site  string
+
+	// Trusted are the documents that can be asked for by an id from the start: see
+	// ReadTrusted. One that isn't valid is an error of New.
+	Trusted []Trusted
+
+	// TrustedOnly refuses every other document, on every way.
+	TrustedOnly bool
+
 	// Log gets what concerns no single error: requests that timed out. nil is slog.Default().
 	Log *slog.Logger
 }
@@ -173,6 +186,7 @@ const (
 type Gateway struct {
 	executor      *executor.Executor
 	documents     *documents
+	persisted     *persisted
 	presentError  graphql.ErrorPresenterFunc
 	recoverPanic  graphql.RecoverFunc
 	playground    http.Handler
@@ -246,6 +260,10 @@ func New(o Options) (*Gateway, error) {
 	g.documents = newDocuments(o.Schema.Schema(), orDefault(o.MaxTokens, defaultMaxTokens), orDefault(o.MaxDepth, defaultMaxDepth), o.Introspection)
 	if o.Cache != nil {
 		g.answers = newAnswers(o.Cache, o.AnswerBytes)
+	}
+	g.persisted, err = newPersisted(g.documents, newSharedTexts(o.Redis, o.Site, o.Log), o.Trusted, o.TrustedOnly)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: Trusted: %w", err)
 	}
 	g.executor.SetQueryCache(resolved{})
 	g.executor.SetErrorPresenter(g.present)

@@ -39,7 +39,7 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodPost:
 	case http.MethodGet, http.MethodHead:
-		if g.playground != nil && accept.html && !r.URL.Query().Has("query") {
+		if g.playground != nil && accept.html && !namesDocument(r.URL.Query()) {
 			http.Redirect(w, r, "/", http.StatusSeeOther)
 			return
 		}
@@ -106,10 +106,11 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 	ctx = graphql.StartOperationTrace(ctx)
 	var k *kept
 	var response *graphql.Response
+	exact := false
 	if upload {
 		response, no = g.answerUpload(ctx, w, r)
 	} else {
-		k, response, no = g.answer(ctx, r, media, body.Bytes(), made)
+		k, exact, response, no = g.answer(ctx, r, media, body.Bytes(), made)
 	}
 	if cookie, ok := made.Cookie(); ok && r.Method == http.MethodPost {
 		setCookie(w.Header(), cookie)
@@ -118,7 +119,9 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 	case no != nil:
 		g.refuse(w, r, media, no)
 	case k != nil:
-		g.answers.alias(id, k)
+		if exact {
+			g.answers.alias(id, k)
+		}
 		g.writeKept(w, r, k, time.Now().UnixNano())
 	default:
 		g.respond(w, r, media, response)
@@ -136,30 +139,32 @@ func (g *Gateway) takeBody(w http.ResponseWriter, r *http.Request, into *bytes.B
 }
 
 // answer is the way of a request to its response, or to one that is kept, which a refusal
-// ends wherever it is. body is what a POST sent; made is the answer that has begun.
-func (g *Gateway) answer(ctx context.Context, r *http.Request, media mediaType, body []byte, made *access.Answer) (*kept, *graphql.Response, *refusal) {
+// ends wherever it is. body is what a POST sent; made is the answer that has begun. exact says
+// whether k may be given at once to who sends the very same: not where it brings a text with
+// its hash, so that the one can be asked for by the other from now on.
+func (g *Gateway) answer(ctx context.Context, r *http.Request, media mediaType, body []byte, made *access.Answer) (k *kept, exact bool, response *graphql.Response, no *refusal) {
 
 	// What is asked for?
 	get := r.Method != http.MethodPost
 	var asked *envelope
-	var no *refusal
 	if get {
 		asked, no = parseAddress(r.URL.RawQuery)
 	} else {
 		asked, no = parseEnvelope(body)
 	}
 	if no != nil {
-		return nil, nil, no
+		return nil, false, nil, no
 	}
-	prepared, no := g.prepare(asked, mayRun(r.Method))
+	prepared, no := g.prepare(ctx, asked, mayRun(r.Method))
 	if no != nil {
-		return nil, nil, no
+		return nil, false, nil, no
 	}
 	if g.shares(prepared, get) {
-		return g.share(ctx, prepared, made, media, get)
+		k, response, no = g.share(ctx, prepared, made, media, get)
+		return k, asked.query == "" || asked.id == "", response, no
 	}
-	response, no := g.execute(ctx, prepared)
-	return nil, response, no
+	response, no = g.execute(ctx, prepared)
+	return nil, false, response, no
 }
 
 // mayRun says what may not be run by a method.
@@ -177,10 +182,10 @@ type prepared struct {
 
 // prepare finds the operation that e asks for, and everything that there is to refuse in it
 // before it runs; mayRun is what only the transport knows.
-func (g *Gateway) prepare(e *envelope, mayRun func(*ast.OperationDefinition) *refusal) (*prepared, *refusal) {
+func (g *Gateway) prepare(ctx context.Context, e *envelope, mayRun func(*ast.OperationDefinition) *refusal) (*prepared, *refusal) {
 
-	// Is it a document, small enough to look at?
-	document, no := g.documents.parsed(e.query)
+	// Which document, and is it small enough to look at?
+	document, no := g.persisted.find(ctx, e)
 	if no != nil {
 		return nil, no
 	}
@@ -208,9 +213,12 @@ func (g *Gateway) prepare(e *envelope, mayRun func(*ast.OperationDefinition) *re
 		return nil, no
 	}
 
+	// Nothing is left to refuse, so it may be asked for by its hash from now on.
+	g.persisted.keep(ctx, e, document)
+
 	// Headers stay out: who asks is known to access alone.
 	return &prepared{document, operation, &graphql.RawParams{
-		Query:         e.query,
+		Query:         document.text,
 		OperationName: operation.Name,
 		Variables:     variables,
 		Extensions:    e.extensions,

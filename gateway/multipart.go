@@ -101,7 +101,7 @@ func (g *Gateway) answerUpload(ctx context.Context, w http.ResponseWriter, r *ht
 	if no != nil {
 		return nil, g.late(no)
 	}
-	prepared, no := g.prepare(asked, func(o *ast.OperationDefinition) *refusal { return checkMethod(r.Method, o) })
+	prepared, no := g.prepare(ctx, asked, func(o *ast.OperationDefinition) *refusal { return checkMethod(r.Method, o) })
 	if no != nil {
 		return nil, no.with("Connection", "close")
 	}

@@ -44,6 +44,10 @@ const (
 	codeOperationNotFound     = "OPERATION_NOT_FOUND"
 	codeIntrospectionDisabled = "INTROSPECTION_DISABLED"
 
+	// The document isn't there by its id, or isn't one that is answered here.
+	codePersistedNotFound = "PERSISTED_QUERY_NOT_FOUND" // as Apollo Server has it
+	codeNotTrusted        = "DOCUMENT_NOT_TRUSTED"
+
 	// The answer couldn't be made, or not all of it.
 	codeTimeout       = "TIMEOUT"
 	codeCancelled     = "CANCELLED"
@@ -57,6 +61,8 @@ const statusByMedia = 0
 
 func statusOf(code string) int {
 	switch code {
+	case codePersistedNotFound:
+		return http.StatusOK // in both media types, as its clients expect of Apollo Server
 	case codeNotFound:
 		return http.StatusNotFound
 	case codeCrossOrigin:

@@ -69,9 +69,9 @@ func (a *answers) canonical(p *prepared, media mediaType, get bool) (key, bool) 
 	}
 	var text bytes.Buffer
 	text.WriteString("canonical\x00")
-	for _, part := range []string{string(media), p.params.OperationName, string(variables), p.params.Query} {
+	for _, part := range []string{string(media), p.params.OperationName, string(variables), p.document.hash} {
 		text.WriteString(part)
-		text.WriteByte(0) // none of the first three has one
+		text.WriteByte(0) // none of them has one
 	}
 	if get {
 		text.WriteByte('G')
@@ -206,7 +206,7 @@ func (g *Gateway) renew(k *kept, method, address string, body []byte) {
 		if no != nil {
 			return
 		}
-		if p, no := g.prepare(asked, mayRun(method)); no == nil && g.shares(p, get) {
+		if p, no := g.prepare(ctx, asked, mayRun(method)); no == nil && g.shares(p, get) {
 			_, _, _ = g.share(ctx, p, made, k.media, get)
 		}
 	})

@@ -342,7 +342,7 @@ func (s *socket) subscribe(id string, payload json.RawMessage) bool {
 	if no != nil {
 		return s.fail(id, no)
 	}
-	prepared, no := s.gateway.prepare(asked, func(*ast.OperationDefinition) *refusal { return nil })
+	prepared, no := s.gateway.prepare(context.Background(), asked, func(*ast.OperationDefinition) *refusal { return nil })
 	if no != nil {
 		return s.fail(id, no)
 	}

@@ -32,6 +32,11 @@ const (
 	Session  Kind = "ses"
 	Image    Kind = "img" // of an upload
 	Letter   Kind = "let" // never seen by clients
+
+	// Submission is a comment as its owner and editors see it. Nothing is stored under one:
+	// it is the comment's id with another prefix, since what is another object to clients
+	// needs another id (Relay keeps everything by its id alone).
+	Submission Kind = "sub"
 )
 
 // alphabet is Crockford's base32 in lower case: no i, l, o or u.
@@ -78,6 +83,12 @@ func (i ID) Kind() Kind {
 	return Kind(kind)
 }
 
+// As is i with the prefix of kind.
+func (i ID) As(kind Kind) ID {
+	_, rest, _ := strings.Cut(string(i), "_")
+	return ID(string(kind) + "_" + rest)
+}
+
 // Parse checks that s is an ID of a known kind. The error says what is wrong with it.
 func Parse(s string) (ID, error) {
 	kind, rest, found := strings.Cut(s, "_")
@@ -85,7 +96,7 @@ func Parse(s string) (ID, error) {
 		return "", fmt.Errorf("%.60q is no id: expected a prefix, an underscore and %d characters, such as %s", s, suffixLen, example)
 	}
 	switch Kind(kind) {
-	case Article, Author, Tag, Comment, Revision, Account, Session, Image:
+	case Article, Author, Tag, Comment, Revision, Account, Session, Image, Submission:
 	default:
 		return "", fmt.Errorf("%.60q is no id: nothing has the prefix %.20q", s, kind)
 	}

@@ -31,6 +31,14 @@ func TestDerivedFollowsFromItsSeed(t *testing.T) {
 	}
 }
 
+func TestAnIDMayHaveAnotherPrefix(t *testing.T) {
+	comment := New(Comment)
+	submission := comment.As(Submission)
+	if submission == comment || submission.Kind() != Submission || submission.As(Comment) != comment {
+		t.Errorf("%s as a submission is %s, and back %s", comment, submission, submission.As(Comment))
+	}
+}
+
 // The vector is TypeID's: https://github.com/jetify-com/typeid/blob/main/spec/valid.yml
 func TestIDsAreWrittenAsTypeIDDoes(t *testing.T) {
 	uuid := [16]byte{0x01, 0x89, 0x0a, 0x5d, 0xac, 0x96, 0x77, 0x4b, 0xbc, 0xce, 0xb3, 0x02, 0x09, 0x9a, 0x80, 0x57}
@@ -40,7 +48,7 @@ func TestIDsAreWrittenAsTypeIDDoes(t *testing.T) {
 }
 
 func TestParseTakesIDsAndSaysWhatIsWrong(t *testing.T) {
-	for _, kind := range []Kind{Article, Author, Tag, Comment, Revision} {
+	for _, kind := range []Kind{Article, Author, Tag, Comment, Revision, Submission} {
 		made := New(kind)
 		if got, err := Parse(string(made)); err != nil || got != made || got.Kind() != kind {
 			t.Errorf("%s: %v", made, err)

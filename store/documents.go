@@ -222,6 +222,9 @@ func (c *Comment) IsDeleted() bool { return c.State() == CommentDeleted }
 // Submission is a comment as its owner and editors see it, whatever its status.
 type Submission Comment
 
+// OwnID names the submission rather than the comment.
+func (x *Submission) OwnID() id.ID { return x.ID.As(id.Submission) }
+
 // State is the status of the comment.
 func (x *Submission) State() CommentStatus { return (*Comment)(x).State() }
 

@@ -28,7 +28,7 @@ import (
 var mayImport = map[string][]string{
 	"":                   {"app"},
 	"app":                {"account", "account/password", "blog", "feed", "gateway", "gateway/playground", "graph", "graph/generated", "importer", "importer/demo", "mail", "media", "problem", "rate", "search", "store", "store/bus", "store/embedded"},
-	"gateway":            {"access", "problem", "id", "store/cache"},
+	"gateway":            {"access", "id", "problem", "rate", "store/bus", "store/cache"},
 	"gateway/playground": {},
 	"graph":              {"access", "account", "blog", "dataloader", "graph/generated", "id", "media", "problem", "store", "store/cache"},
 	"graph/generated":    {"access", "account", "blog", "dataloader", "graph/scalar", "id", "problem", "store"},
@@ -63,7 +63,7 @@ var homes = []struct {
 	by       []string
 }{
 	{"go.mongodb.org/", []string{"store", "store/embedded"}},
-	{"github.com/redis/", []string{"rate", "store/bus", "store/cache"}},
+	{"github.com/redis/", []string{"gateway", "rate", "store/bus", "store/cache"}},
 	{"github.com/dgraph-io/", []string{"store/cache"}},
 	{"github.com/FerretDB/", []string{"store/embedded"}},
 	{"modernc.org/", []string{"store/embedded"}},

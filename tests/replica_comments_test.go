@@ -97,8 +97,8 @@ func TestAVerdictOnACommentHoldsEverywhere(t *testing.T) {
 	editor, _ := sits(t, replicas[0], "Edgar", access.Editor)
 	article, err := replicas[0].Store.ArticleBySlug(t.Context(), "article-0")
 	check(t, err)
-	top := reader.must(t, replicas[0], "commentAdd", input{"articleId": article.ID, "bodyMarkdown": "First."}).Submission.ID
-	below := reader.must(t, replicas[1], "commentAdd", input{"articleId": article.ID, "parentId": top, "bodyMarkdown": "Second."}).Submission.ID
+	top := reader.must(t, replicas[0], "commentAdd", input{"articleId": article.ID, "bodyMarkdown": "First."}).Submission.Comment.ID
+	below := reader.must(t, replicas[1], "commentAdd", input{"articleId": article.ID, "parentId": top, "bodyMarkdown": "Second."}).Submission.Comment.ID
 	look := func(s *stoatest.Stoa) (string, error) {
 		ids, count, err := thread(s, "article-0")
 		if err != nil {
@@ -357,7 +357,7 @@ func TestCommentsStayWithoutTheName(t *testing.T) {
 		var out struct {
 			Node *struct{ AuthorName, BodyHtml string }
 		}
-		check(t, newCaller().ask(replicas[0], &out, `query ($id: ID!) { node(id: $id) { ... on Comment { authorName bodyHtml } } }`, map[string]any{"id": made.Submission.ID}))
+		check(t, newCaller().ask(replicas[0], &out, `query ($id: ID!) { node(id: $id) { ... on Comment { authorName bodyHtml } } }`, map[string]any{"id": made.Submission.Comment.ID}))
 		if out.Node == nil || out.Node.AuthorName != "" || !strings.Contains(out.Node.BodyHtml, "Remember me.") {
 			t.Errorf("left is %+v", out.Node)
 		}

@@ -521,7 +521,7 @@ type ComplexityRoot struct {
 		CreatedAt     func(childComplexity int) int
 		EditableUntil func(childComplexity int) int
 		EditedAt      func(childComplexity int) int
-		ID            func(childComplexity int) int
+		OwnID         func(childComplexity int) int
 		State         func(childComplexity int) int
 		Version       func(childComplexity int) int
 	}
@@ -2740,11 +2740,11 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Submission.EditedAt(childComplexity), true
 	case "Submission.id":
-		if e.ComplexityRoot.Submission.ID == nil {
+		if e.ComplexityRoot.Submission.OwnID == nil {
 			break
 		}
 
-		return e.ComplexityRoot.Submission.ID(childComplexity), true
+		return e.ComplexityRoot.Submission.OwnID(childComplexity), true
 	case "Submission.status":
 		if e.ComplexityRoot.Submission.State == nil {
 			break
@@ -4192,7 +4192,7 @@ enum CommentStatus {
 
 "A comment as who wrote it and editors see it, whether or not it is shown."
 type Submission {
-  "The id of the comment; begins with ` + "`" + `com_` + "`" + `."
+  "Names this submission; begins with ` + "`" + `sub_` + "`" + `. Mutations take it for the id of its comment."
   id: ID!
   "The comment as everyone sees it; null when it isn't shown."
   comment: Comment
@@ -16508,7 +16508,7 @@ func (ec *executionContext) _Submission_id(ctx context.Context, field graphql.Co
 			return ec.fieldContext_Submission_id(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
+			return obj.OwnID(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v id.ID) graphql.Marshaler {
@@ -16519,7 +16519,7 @@ func (ec *executionContext) _Submission_id(ctx context.Context, field graphql.Co
 	)
 }
 func (ec *executionContext) fieldContext_Submission_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Submission", field, false, false, errors.New("field of type ID does not have child fields"))
+	return graphql.NewScalarFieldContext("Submission", field, true, false, errors.New("field of type ID does not have child fields"))
 }
 
 func (ec *executionContext) _Submission_comment(ctx context.Context, field graphql.CollectedField, obj *store.Submission) (ret graphql.Marshaler) {

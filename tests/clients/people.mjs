@@ -14,16 +14,21 @@ export async function ask(api, query, variables, token) {
   return answer.data;
 }
 
+/** Waits for a mail of a kind to somebody. */
+export async function mailed(api, kind, email) {
+  for (const end = Date.now() + patience; Date.now() < end; ) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const mails = await (await fetch(new URL('/outbox?format=json', api))).json();
+    const mail = mails.find((each) => each.kind === kind && each.to === email);
+    if (mail) return mail;
+  }
+  assert.fail(`no mail to ${email} within ${patience} ms`);
+}
+
 /** Registers somebody and answers the mail. */
 export async function register(api, { email, password, name = 'Ruth' }) {
   await ask(api, 'mutation($in: AccountRegisterInput!) { accountRegister(input: $in) { userErrors { message } } }', { in: { email, password, name } });
-  let mail;
-  for (const end = Date.now() + patience; !mail && Date.now() < end; ) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    const mails = await (await fetch(new URL('/outbox?format=json', api))).json();
-    mail = mails.find(({ kind, to }) => kind === 'verify' && to === email);
-  }
-  assert.ok(mail, `no mail to ${email} within ${patience} ms`);
+  const mail = await mailed(api, 'verify', email);
   const { accountVerify } = await ask(api, 'mutation($in: AccountVerifyInput!) { accountVerify(input: $in) { account { email } userErrors { message } } }', { in: { token: mail.code } });
   assert.deepEqual(accountVerify, { account: { email }, userErrors: [] });
 }
