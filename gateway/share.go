@@ -157,11 +157,12 @@ func (g *Gateway) makeShared(ctx context.Context, id key, p *prepared, made *acc
 	ctx, reading := a.cache.Reading(ctx)
 	response, no := g.execute(ctx, p)
 	mine := &a.alone[id.a%uint64(len(a.alone))]
-	if no != nil || len(response.Errors) > 0 || made.Private() {
-		if ctx.Err() == nil {
-			mine.Store(id.b)
-		}
-		return nil, response, no
+	if no != nil {
+		return nil, nil, no // it is about who asked, or about now
+	}
+	if len(response.Errors) > 0 || made.Private() {
+		mine.Store(id.b)
+		return nil, response, nil
 	}
 	if mine.Load() == id.b {
 		mine.Store(0)
