@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -42,7 +43,8 @@ func answerPages(t testing.TB, s *stoatest.Stoa) map[string][]byte {
 // BenchmarkKeptAnswers compares a whole answer that is kept with a plain handler that reads
 // the request and writes the same bytes, head and body, over loopback: both are asked in turn,
 // a fifth of a second at a time, by the same clients. It reports the median of the ratios of
-// their requests per second. A 304 is compared with the answer that it saves.
+// their requests per second, and what a request took of the processors, client and server
+// together. A 304 is compared with the answer that it saves.
 //
 //	go test -run '^$' -bench KeptAnswers -benchtime 1x ./tests
 func BenchmarkKeptAnswers(b *testing.B) {
@@ -80,21 +82,27 @@ func compareKept(b *testing.B, s *stoatest.Stoa, body []byte, form string) {
 	const rounds, span, clients = 15, 200 * time.Millisecond, 4
 	ours, theirs := dial(b, s.URL, clients), dial(b, plain.URL, clients)
 	before := s.AnswerCounts()
-	var ratios, rates []float64
+	var ratios, rates, costs, plainCosts []float64
 	for b.Loop() {
 		for range rounds {
-			x, y := ours.load(request, span), theirs.load(request, span)
+			x, cost := ours.load(request, span)
+			y, plainCost := theirs.load(request, span)
 			ratios, rates = append(ratios, x/y), append(rates, x)
+			costs, plainCosts = append(costs, cost), append(plainCosts, plainCost)
 		}
 	}
 	// What is old is made anew, once in ten seconds at most.
 	if after := s.AnswerCounts(); after.Hits == before.Hits || after.Made > before.Made+3 {
 		b.Errorf("answers weren't kept: %+v after %+v", after, before)
 	}
-	slices.Sort(ratios)
-	slices.Sort(rates)
-	b.ReportMetric(ratios[len(ratios)/2], "of-plain")
-	b.ReportMetric(rates[len(rates)/2], "requests/s")
+	median := func(list []float64) float64 {
+		slices.Sort(list)
+		return list[len(list)/2]
+	}
+	b.ReportMetric(median(ratios), "of-plain")
+	b.ReportMetric(median(rates), "requests/s")
+	b.ReportMetric(median(costs), "us-CPU/request")
+	b.ReportMetric(median(plainCosts), "us-CPU/plain")
 	b.ReportMetric(float64(len(answer.body)), "bytes")
 	b.ReportMetric(0, "ns/op")
 }
@@ -185,8 +193,10 @@ func dial(b *testing.B, address string, n int) *load {
 }
 
 // load sends request over all connections for a while, and returns how many were answered in
-// a second. It reads as little of the answers as it must.
-func (l *load) load(request []byte, span time.Duration) float64 {
+// a second, and what each took of the processors in microseconds, the client's part included.
+// It reads as little of the answers as it must.
+func (l *load) load(request []byte, span time.Duration) (rate, cost float64) {
+	before := processors()
 	var all sync.WaitGroup
 	var n atomic.Int64
 	began := time.Now()
@@ -220,7 +230,17 @@ func (l *load) load(request []byte, span time.Duration) float64 {
 		})
 	}
 	all.Wait()
-	return float64(n.Load()) / time.Since(began).Seconds()
+	took := time.Since(began)
+	return float64(n.Load()) / took.Seconds(), float64((processors() - before).Microseconds()) / float64(n.Load())
+}
+
+// processors is how much time this process has had of them.
+func processors() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkKeptHandler is what both handlers take by themselves, without the network.
