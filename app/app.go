@@ -232,6 +232,7 @@ func newGateway(a *App) (*gateway.Gateway, error) {
 	options := gateway.Options{
 		Schema: graph.New(graph.Resolver{Blog: a.Blog, People: a.People, Pictures: a.Pictures, Comments: a.Comments}), Extensions: []graphql.HandlerExtension{graph.Streams{}, graph.NewLookAhead(a.Store, a.config.CacheBytes/8)},
 		Present: shown.Present, Recover: shown.Recover, Ready: a.Store.Ping, Introspection: a.config.Introspection, Log: a.log,
+		Cache: a.Store.Cache(), AnswerBytes: a.config.AnswerBytes,
 		Picture: a.picture, MaxFile: media.MaxBytes,
 		Authenticate: a.People.Authenticate, Used: a.People.Use, Holds: a.People.Holds, Origins: a.config.Origins, Proxies: a.config.Proxies,
 		MaxCost: a.config.MaxCost, HSTS: a.config.HSTS,
@@ -342,6 +343,9 @@ func (a *App) Close(ctx context.Context) {
 
 // Handler answers HTTP requests.
 func (a *App) Handler() http.Handler { return a.gateway }
+
+// AnswerCounts tells how the cache of whole answers does.
+func (a *App) AnswerCounts() gateway.AnswerCounts { return a.gateway.AnswerCounts() }
 
 // Serve answers on l until ctx ends, then lets requests in flight finish and refuses new
 // ones.

@@ -63,6 +63,7 @@ type Config struct {
 	RateBurst     int // units
 	Introspection bool
 	HSTS          time.Duration // 0 for none
+	AnswerBytes   int64         // of whole answers; 0 for none
 }
 
 // variable is one thing that can be set.
@@ -151,6 +152,16 @@ var variables = []variable{
 				return errTakes
 			}
 			c.CacheBytes = n << 20
+			return nil
+		}},
+	{"STOA_RESPONSE_CACHE_BYTES", "67108864", "a number of bytes, 0 to 68719476736",
+		"How much memory whole answers may take in the process, besides `STOA_CACHE_MEMORY`: those that are the same for everybody, ready to send, until something in them changes. Below what is asked for often, more answers are made anew, out of the caches. 0 keeps none.",
+		func(c *Config, v string) error {
+			n, err := strconv.ParseInt(v, 10, 64)
+			if err != nil || n < 0 || n > 64<<30 {
+				return errTakes
+			}
+			c.AnswerBytes = n
 			return nil
 		}},
 	{"STOA_LANGUAGE", "en", "a language's ISO 639-1 code, such as en",

@@ -59,12 +59,14 @@ func Main(args []string, lookup func(string) (string, bool), out, errOut io.Writ
 		err = runImport(ctx, c, log, rest, out, errOut)
 	case "admin":
 		err = runAdmin(ctx, c, log, rest, out)
+	case "purge":
+		err = runPurge(ctx, c, log, rest, out)
 	case "schema":
 		if err = noArguments(command, rest); err == nil {
 			formatter.NewFormatter(out, formatter.WithIndent("  ")).FormatSchema(generated.NewExecutableSchema(generated.Config{}).Schema())
 		}
 	default:
-		err = usage("there is no command %q: use serve, import, admin, schema, version or --help", command)
+		err = usage("there is no command %q: use serve, import, admin, purge, schema, version or --help", command)
 	}
 	return exitCode(err, errOut)
 }
@@ -235,6 +237,28 @@ or with this mutation, the password in a variable:
 	return err
 }
 
+// runPurge makes every replica forget what depends on tags.
+func runPurge(ctx context.Context, c Config, log *slog.Logger, tags []string, out io.Writer) error {
+	if len(tags) == 0 {
+		return usage("use: purge TAG...")
+	}
+	a, err := openForCommand(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer a.Close(context.WithoutCancel(ctx))
+	err = a.Store.Purge(ctx, tags)
+	var refused *problem.Error
+	if errors.As(err, &refused) {
+		return usage("purge: %s", refused.Message)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "forgotten: what depends on %s\n", strings.Join(tags, ", "))
+	return err
+}
+
 // openForCommand opens the database for a command that ends: through the server that
 // holds the data folder, when one runs. It publishes nothing on schedule.
 func openForCommand(ctx context.Context, c Config, log *slog.Logger) (*App, error) {
@@ -302,6 +326,8 @@ func help(out io.Writer) {
   stoa admin EMAIL                     make whoever has this address an administrator,
                                        and an account for it where it has none; also
                                        while a server runs on the same data folder
+  stoa purge TAG...                    make every replica forget what depends on tags: ids,
+                                       and names of lists as Cache-Tag tells them
   stoa schema                          print the schema
   stoa version                         print the version
 

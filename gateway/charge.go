@@ -37,6 +37,7 @@ type bill struct {
 	payer  *access.Answer
 	cost   int64
 	billed bool
+	free   bool        // nobody has asked
 	client *rate.State // nil where nothing was charged
 	owner  *rate.State // the account's
 }
@@ -78,7 +79,7 @@ func (g *Gateway) chargeReading(ctx context.Context, e *envelope) *refusal {
 
 // pay takes units for b, at least one, so that nothing is free.
 func (g *Gateway) pay(ctx context.Context, b *bill, cost int64) *refusal {
-	if g.rates == nil {
+	if g.rates == nil || b.free {
 		return nil
 	}
 	client, account := b.payer.Payers(ctx)
@@ -102,7 +103,7 @@ func (g *Gateway) pay(ctx context.Context, b *bill, cost int64) *refusal {
 // refund gives back what charge has taken for what wasn't executed.
 func (g *Gateway) refund(ctx context.Context) {
 	b, ok := ctx.Value(billKey{}).(*bill)
-	if !ok || g.rates == nil {
+	if !ok || g.rates == nil || b.free {
 		return
 	}
 	client, account := b.payer.Payers(ctx)

@@ -12,8 +12,8 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
-// public are names that every schema has.
-var public = map[string]bool{
+// anybodys are names that every schema has.
+var anybodys = map[string]bool{
 	"Int": true, "Float": true, "String": true, "Boolean": true, "ID": true,
 	"Query": true, "Mutation": true, "Subscription": true, "query": true, "mutation": true, "subscription": true,
 }
@@ -25,7 +25,7 @@ func namesOf(schema *ast.Schema) (types, others map[string]bool) {
 		if strings.HasPrefix(name, "__") {
 			continue
 		}
-		if !public[name] {
+		if !anybodys[name] {
 			types[name] = true
 		}
 		for _, field := range definition.Fields {
@@ -88,7 +88,7 @@ func (d *documents) conceal(list gqlerror.List, asked ...string) gqlerror.List {
 		}
 		reveals := false
 		words(err.Message, func(word string, marked bool) {
-			if !known[word] && (d.types[word] || marked && d.names[word] && !public[word]) {
+			if !known[word] && (d.types[word] || marked && d.names[word] && !anybodys[word]) {
 				reveals = true
 			}
 		})

@@ -39,7 +39,12 @@ func (g *Gateway) caller(r *http.Request) (caller, *refusal) {
 		return caller{}, no
 	}
 	g.use(token)
-	return caller{token: token, byCookie: byCookie, client: access.Client{Address: addressOf(r, g.proxies), Device: deviceOf(r.Header)}}, nil
+	return caller{token: token, byCookie: byCookie, client: g.client(r)}, nil
+}
+
+// client is where r came from.
+func (g *Gateway) client(r *http.Request) access.Client {
+	return access.Client{Address: addressOf(r, g.proxies), Device: deviceOf(r.Header)}
 }
 
 // use reports that a request brought token.

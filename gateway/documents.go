@@ -47,6 +47,9 @@ type document struct {
 	// plans are what its operations cost.
 	plans map[*ast.OperationDefinition]*plan
 
+	// policies say of each query how its answer may be kept.
+	policies map[*ast.OperationDefinition]policy
+
 	// required are the variables that stand where null isn't taken although their type
 	// allows it, as `$n: Int = 5` may at an argument of type Int!.
 	required map[string]bool
@@ -125,9 +128,11 @@ func (d *documents) validate(doc *document) *refusal {
 	if doc.introspects && !d.introspection {
 		return refusef(codeIntrospectionDisabled, "the schema isn't given out here: __schema and __type can't be asked for")
 	}
-	doc.plans = map[*ast.OperationDefinition]*plan{}
+	doc.plans = make(map[*ast.OperationDefinition]*plan, len(doc.ast.Operations))
+	doc.policies = make(map[*ast.OperationDefinition]policy, len(doc.ast.Operations))
 	for _, operation := range doc.ast.Operations {
 		doc.plans[operation] = compile(d.prices, operation)
+		doc.policies[operation] = policyOf(d.schema, operation)
 	}
 	doc.valid, doc.hash = true, hashOf(doc.text)
 	d.keep(doc)

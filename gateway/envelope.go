@@ -6,9 +6,9 @@ package gateway
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -42,23 +42,22 @@ const (
 	maxJSONValues = 10_000
 )
 
+// readAtOnce is up to which size memory is given to a body before it has come, in bytes.
+const readAtOnce = 16 << 10
+
 const exampleBody = `{"query": "{ __typename }"}`
 
-// readEnvelope reads r's envelope from where its method has it. A body must have come by
-// ctx's deadline.
-func (g *Gateway) readEnvelope(ctx context.Context, w http.ResponseWriter, r *http.Request) (*envelope, *refusal) {
+// readEnvelope reads r's envelope from where its method has it.
+func (g *Gateway) readEnvelope(w http.ResponseWriter, r *http.Request, began time.Time) (*envelope, *refusal) {
 	if r.Method != http.MethodPost {
 		return parseAddress(r.URL.RawQuery)
 	}
-	if no := checkContent(r.Header); no != nil {
+	body := g.buffers.get()
+	defer g.buffers.put(body)
+	if no := g.takeBody(w, r, body, began); no != nil {
 		return nil, no
 	}
-	buffer := g.buffers.get()
-	defer g.buffers.put(buffer)
-	if no := g.readBody(ctx, w, r, buffer); no != nil {
-		return nil, no
-	}
-	return parseEnvelope(buffer.Bytes())
+	return parseEnvelope(body.Bytes())
 }
 
 // checkContent refuses what isn't plain JSON in UTF-8. Forms are refused with the rest: a
@@ -81,18 +80,30 @@ func checkContent(h http.Header) *refusal {
 	return nil
 }
 
-// readBody reads r's body, no more of it than may be and no longer than ctx lasts.
-func (g *Gateway) readBody(ctx context.Context, w http.ResponseWriter, r *http.Request, into *bytes.Buffer) *refusal {
+// readBody reads r's body, no more of it than may be and no longer than until deadline.
+func (g *Gateway) readBody(deadline time.Time, w http.ResponseWriter, r *http.Request, into *bytes.Buffer) *refusal {
 	if r.ContentLength > g.maxBody {
 		return bodyTooLarge(g.maxBody)
 	}
-	// Not every ResponseWriter has deadlines; one without has no slow sender either. The
-	// deadline is taken off again, since net/http goes on reading to see the client leave.
-	connection := http.NewResponseController(w)
-	if deadline, ok := ctx.Deadline(); ok && connection.SetReadDeadline(deadline) == nil {
-		defer func() { _ = connection.SetReadDeadline(time.Time{}) }()
+	// Not every ResponseWriter has deadlines; one without has no slow sender either.
+	limited, ok := w.(interface{ SetReadDeadline(time.Time) error })
+	if !ok {
+		limited = http.NewResponseController(w)
 	}
-	_, err := into.ReadFrom(http.MaxBytesReader(w, r.Body, g.maxBody))
+	has := limited.SetReadDeadline(deadline) == nil
+	var err error
+	if n := int(r.ContentLength); n > 0 && n <= readAtOnce {
+		into.Grow(n)
+		read := into.AvailableBuffer()[:n]
+		n, err = io.ReadFull(r.Body, read)
+		into.Write(read[:n]) // where it lies already
+	} else {
+		_, err = into.ReadFrom(http.MaxBytesReader(w, r.Body, g.maxBody))
+	}
+	if has {
+		// net/http goes on reading to see the client leave.
+		_ = limited.SetReadDeadline(time.Time{})
+	}
 	var tooLarge *http.MaxBytesError
 	switch {
 	case err == nil:

@@ -6,9 +6,9 @@
 // itself. Who asks it finds out for access, and tells nobody else. What a query
 // means is decided behind it.
 //
-// It may import net/http, gqlgen's executor, gqlparser, access, problem, id, rate and the
-// connection to Redis; not graph, store or any domain package: app hands it the executable
-// schema.
+// It may import net/http, gqlgen's executor, gqlparser, access, problem, id, rate, the
+// connection to Redis, and store/cache, to know which answers still hold; not graph, store or
+// any domain package: app hands it the executable schema.
 package gateway
 
 import (
@@ -28,6 +28,7 @@ import (
 	"stoa/access"
 	"stoa/rate"
 	"stoa/store/bus"
+	"stoa/store/cache"
 )
 
 // Where things are. Clients rely on these paths.
@@ -108,6 +109,14 @@ type Options struct {
 	// UploadTimeout is how long a multipart request may take to arrive. 0 is two minutes: 20
 	// MiB at 1.5 Mbit/s, a phone on a bad day.
 	UploadTimeout time.Duration
+
+	// Cache tells which answers still hold, so that those that are the same for everybody are
+	// made once: see share.go. Nil keeps none.
+	Cache *cache.Cache
+
+	// AnswerBytes bounds what is kept of them in the process. With 0 only those that are asked
+	// for at the same time are made once.
+	AnswerBytes int64
 
 	// Playground answers a browser at / and everything below /playground/. Without one a
 	// browser gets what every client gets at /.
@@ -231,6 +240,8 @@ type Gateway struct {
 	draining      atomic.Bool
 	buffers       buffers
 	compressors   compressors
+	headers       headers
+	answers       *answers // nil where none are kept
 }
 
 // New returns the gateway that o describes, or says which option is wrong.
@@ -287,6 +298,9 @@ func New(o Options) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: what an operation may cost (%d) is more than may be spent at once (%d)", g.maxCost, o.Rates.Limit().Burst)
 	}
 	g.documents = newDocuments(prices, newBounds(o), o.Introspection)
+	if o.Cache != nil {
+		g.answers = newAnswers(o.Cache, o.AnswerBytes)
+	}
 	g.persisted, err = newPersisted(g.documents, newSharedTexts(o.Redis, o.Site, o.Log), o.Trusted, o.TrustedOnly)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: Trusted: %w", err)

@@ -5,6 +5,7 @@ package gateway
 // before everything that could be refused has been.
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -24,8 +25,9 @@ func (o outOfTime) Error() string { return fmt.Sprintf("the request's time ran o
 
 // serveGraphQL answers one request to /graphql.
 func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Vary", "Accept, Accept-Encoding")
-	w.Header().Set("Cache-Control", "no-store")
+	began := time.Now()
+	h := w.Header()
+	h["Vary"], h["Cache-Control"] = varyValue, noStoreValue
 	if wantsWebSocket(r) {
 		g.serveWebSocket(w, r)
 		return
@@ -33,10 +35,11 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 	if g.origins.allow(w, r) {
 		return
 	}
+	accept := g.headers.accept(r.Header)
 	switch r.Method {
 	case http.MethodPost:
 	case http.MethodGet, http.MethodHead:
-		if g.playground != nil && wantsHTML(r.Header) && !namesDocument(r.URL.Query()) {
+		if g.playground != nil && accept.html && !namesDocument(r.URL.Query()) {
 			http.Redirect(w, r, "/", http.StatusSeeOther)
 			return
 		}
@@ -48,12 +51,12 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, mediaJSON, refusef(codeMethodNotAllowed, "%.20q isn't taken here: use POST, or GET for a query", r.Method).with("Allow", "GET, HEAD, POST, OPTIONS"))
 		return
 	}
-	streams := r.Method != http.MethodHead && prefersStream(r.Header)
-	media, no := mediaJSON, (*refusal)(nil)
-	if !streams {
-		media, no = negotiate(r.Header)
-	}
-	if no != nil {
+	streams := accept.stream && r.Method != http.MethodHead
+	media := accept.media
+	if streams {
+		media = mediaJSON // of what is refused
+	} else if media == "" {
+		_, no := negotiate(r.Header)
 		g.refuse(w, r, mediaJSON, no)
 		return
 	}
@@ -61,70 +64,153 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, media, no)
 		return
 	}
-	from, no := g.caller(r)
+	token, byCookie, no := tokenOf(r.Header)
 	if no != nil {
 		g.refuse(w, r, media, no)
 		return
 	}
+	g.use(token)
 	if streams {
-		g.serveStream(w, r, from)
+		g.serveStream(w, r, caller{token: token, byCookie: byCookie, client: g.client(r)})
 		return
 	}
-	leave, no := g.load.enter(from.client.Name())
-	if no != nil {
-		g.refuse(w, r, media, no.with("Connection", "close"))
-		return
+
+	// What was sent, and is there an answer to it already? One that is kept is the same for
+	// everybody, so nothing has to be known of who asks. A body of any size takes room while it
+	// comes, so that has to be there first.
+	upload := !g.headers.json(r.Header) && isMultipart(r)
+	large := upload || r.ContentLength < 0 || r.ContentLength > readAtOnce
+	if large {
+		leave := g.enter(w, r, media)
+		if leave == nil {
+			return
+		}
+		defer leave()
 	}
-	defer leave()
+	body := g.buffers.get()
+	defer g.buffers.put(body)
+	if r.Method == http.MethodPost && !upload {
+		if no := g.takeBody(w, r, body, began); no != nil {
+			g.refuse(w, r, media, no)
+			return
+		}
+	}
+	var id key
+	if g.answers != nil && !upload {
+		id = g.answers.requested(r, media, body)
+		if g.serveKept(w, r, id, body, began) {
+			return
+		}
+	}
+	if !large {
+		leave := g.enter(w, r, media)
+		if leave == nil {
+			return
+		}
+		defer leave()
+	}
+
 	limit := g.timeout
-	if isMultipart(r) {
+	if upload {
 		limit = g.uploadTimeout + uploadWork*g.timeout
 	}
-	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, outOfTime{limit})
+	ctx, cancel := context.WithDeadlineCause(context.Background(), began.Add(limit), outOfTime{limit})
 	defer cancel()
 	// The request's own context ends the answer's, but isn't its parent: net/http keeps in it
 	// what leads to the connection, and there to the bytes that came.
 	defer context.AfterFunc(r.Context(), cancel)()
 	ctx, made := access.Begin(ctx, access.Request{
-		Token:        from.token,
-		ByCookie:     from.byCookie,
-		Client:       from.client,
+		Token:        token,
+		ByCookie:     byCookie,
+		Client:       g.client(r),
 		Authenticate: g.authenticate,
 		Cookies:      r.Method == http.MethodPost,
 	})
 	ctx, bill := g.open(ctx, made)
-	response, no := g.answer(graphql.StartOperationTrace(ctx), w, r)
+	ctx = graphql.StartOperationTrace(ctx)
+	var k *kept
+	var response *graphql.Response
+	exact := false
+	if upload {
+		response, no = g.answerUpload(ctx, w, r)
+	} else {
+		k, exact, response, no = g.answer(ctx, r, media, body.Bytes(), made)
+	}
 	if cookie, ok := made.Cookie(); ok && r.Method == http.MethodPost {
 		setCookie(w.Header(), cookie)
 	}
-	bill.write(w.Header(), g.rates)
-	if no != nil {
-		g.refuse(w, r, media, no)
-		return
+	if k == nil || k.public == nil { // else caches on the way would tell others of this client
+		bill.write(w.Header(), g.rates)
 	}
-	g.respond(w, r, media, response)
+	switch {
+	case no != nil:
+		g.refuse(w, r, media, no)
+	case k != nil:
+		if exact {
+			g.answers.alias(id, k)
+		}
+		g.writeKept(w, r, k, time.Now().UnixNano())
+	default:
+		g.respond(w, r, media, response)
+	}
 }
 
-// answer is the way of a request to its response, which a refusal ends wherever it is. It
-// only reads from w's connection.
-func (g *Gateway) answer(ctx context.Context, w http.ResponseWriter, r *http.Request) (*graphql.Response, *refusal) {
-	if isMultipart(r) {
-		return g.answerUpload(ctx, w, r)
+// enter lets a request in, until leave is called. It answers one for which there is no room,
+// and returns nil.
+func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, media mediaType) (leave func()) {
+	leave, no := g.load.enter(g.client(r).Name())
+	if no != nil {
+		g.refuse(w, r, media, no.with("Connection", "close"))
+		return nil
 	}
+	return leave
+}
+
+// takeBody reads the body of a POST, or refuses it for what it is.
+func (g *Gateway) takeBody(w http.ResponseWriter, r *http.Request, into *bytes.Buffer, began time.Time) *refusal {
+	if !g.headers.json(r.Header) {
+		if no := checkContent(r.Header); no != nil {
+			return no
+		}
+	}
+	return g.readBody(began.Add(g.timeout), w, r, into)
+}
+
+// answer is the way of a request to its response, or to one that is kept, which a refusal
+// ends wherever it is. body is what a POST sent; made is the answer that has begun. exact says
+// whether k may be given at once to who sends the very same: not where it brings a text with
+// its hash, so that the one can be asked for by the other from now on.
+func (g *Gateway) answer(ctx context.Context, r *http.Request, media mediaType, body []byte, made *access.Answer) (k *kept, exact bool, response *graphql.Response, no *refusal) {
 
 	// What is asked for?
-	asked, no := g.readEnvelope(ctx, w, r)
+	get := r.Method != http.MethodPost
+	var asked *envelope
+	if get {
+		asked, no = parseAddress(r.URL.RawQuery)
+	} else {
+		asked, no = parseEnvelope(body)
+	}
 	if no != nil {
-		return nil, no
+		return nil, false, nil, no
 	}
 	if no := g.chargeReading(ctx, asked); no != nil {
-		return nil, no
+		return nil, false, nil, no
 	}
-	prepared, no := g.prepare(ctx, asked, func(o *ast.OperationDefinition) *refusal { return checkMethod(r.Method, o) })
+	prepared, no := g.prepare(ctx, asked, mayRun(r.Method))
 	if no != nil {
-		return nil, no
+		return nil, false, nil, no
 	}
-	return g.execute(ctx, prepared)
+	if g.shares(prepared, get) {
+		k, response, no = g.share(ctx, prepared, made, media, get)
+		return k, asked.query == "" || asked.id == "", response, no
+	}
+	response, no = g.execute(ctx, prepared)
+	return nil, false, response, no
+}
+
+// mayRun says what may not be run by a method.
+func mayRun(method string) func(*ast.OperationDefinition) *refusal {
+	return func(o *ast.OperationDefinition) *refusal { return checkMethod(method, o) }
 }
 
 // prepared is an operation that may be executed.
@@ -133,6 +219,7 @@ type prepared struct {
 	operation *ast.OperationDefinition
 	cost      int64
 	params    *graphql.RawParams
+	policy    policy
 }
 
 // prepare finds the operation that e asks for, and everything that there is to refuse in it
@@ -160,7 +247,7 @@ func (g *Gateway) prepare(ctx context.Context, e *envelope, mayRun func(*ast.Ope
 	}
 	variables, no := coerceVariables(g.documents.schema, operation, document.required, e.variables)
 	if no != nil {
-		return nil, g.documents.concealOf(no, e.query, e.variables)
+		return nil, g.documents.concealOf(no, document.text, e.variables)
 	}
 
 	// Is there an end to what it asks for?
@@ -178,7 +265,7 @@ func (g *Gateway) prepare(ctx context.Context, e *envelope, mayRun func(*ast.Ope
 		OperationName: operation.Name,
 		Variables:     variables,
 		Extensions:    e.extensions,
-	}}, nil
+	}, document.policies[operation]}, nil
 }
 
 // checkMethod refuses an operation that its method may not run. A GET changes nothing, so

@@ -233,6 +233,9 @@ func (g *Gateway) Close(ctx context.Context) {
 	go func() {
 		defer close(none)
 		all.running.Wait()
+		if g.answers != nil {
+			g.answers.background.Wait()
+		}
 	}()
 	select {
 	case <-none:

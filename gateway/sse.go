@@ -69,9 +69,10 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from calle
 		return
 	}
 	defer settle()
-	limited, done := context.WithTimeoutCause(context.Background(), g.timeout, outOfTime{g.timeout})
+	began := time.Now()
+	limited, done := context.WithDeadlineCause(context.Background(), began.Add(g.timeout), outOfTime{g.timeout})
 	defer done()
-	asked, no := g.readEnvelope(limited, w, r)
+	asked, no := g.readEnvelope(w, r, began)
 	if no != nil {
 		g.refuse(w, r, mediaJSON, no)
 		return

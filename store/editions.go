@@ -17,6 +17,7 @@ import (
 	"stoa/id"
 	"stoa/problem"
 	"stoa/store/bus"
+	"stoa/store/cache"
 )
 
 // Edition tells one state of a thing from another.
@@ -54,8 +55,8 @@ func digest(texts ...string) int64 {
 func (s *Store) Editions(ctx context.Context, kinds []id.Kind) ([]*Editions, error) {
 	if slices.Contains(kinds, id.Article) && !s.known.knows() {
 		// Not below, where what fills a cache has five seconds: for 10,000 articles the
-		// embedded server may need more.
-		if _, err := s.publicEditions(ctx); err != nil {
+		// embedded server may need more. Get declares what this reads.
+		if _, err := s.publicEditions(cache.Declared(ctx)); err != nil {
 			return nil, err
 		}
 	}
@@ -196,8 +197,10 @@ const readTexts = 500
 
 // Texts calls yield with those of ids that are published, with their texts, some at a time,
 // as they are in the database now: past the caches, so that reading all of them pushes
-// nothing out. It takes two commands for each readTexts of them.
+// nothing out. It takes two commands for each readTexts of them. Who reads them has asked
+// for the Editions that name them, and those are dropped when a text changes.
 func (s *Store) Texts(ctx context.Context, ids []id.ID, yield func([]Text)) error {
+	ctx = cache.Declared(ctx)
 	c := s.db.Collection(revisions)
 	if s.known != nil && len(ids) > readTexts {
 		// The embedded server looks at every document for any number of ids, so it had

@@ -112,13 +112,16 @@ func clientOptions(o Options) *options.ClientOptions {
 	if o.Dialer != nil {
 		c.SetDialer(o.Dialer)
 	}
-	if o.OnCommand != nil {
-		c.SetMonitor(&event.CommandMonitor{Started: func(_ context.Context, e *event.CommandStartedEvent) {
-			if target, ok := e.Command.Lookup(e.CommandName).StringValueOK(); !ok || target != absences {
-				o.OnCommand(e.CommandName)
-			}
-		}})
-	}
+	c.SetMonitor(&event.CommandMonitor{Started: func(ctx context.Context, e *event.CommandStartedEvent) {
+		// What goes past the tables of caches is part of no answer that is kept.
+		cache.Undeclared(ctx)
+		if o.OnCommand == nil {
+			return
+		}
+		if target, ok := e.Command.Lookup(e.CommandName).StringValueOK(); !ok || target != absences {
+			o.OnCommand(e.CommandName)
+		}
+	}})
 	return c
 }
 
@@ -177,6 +180,9 @@ func (s *Store) Flush() {
 	s.places.forget()
 	s.cache.Flush()
 }
+
+// Cache is the caches themselves, for who keeps whole answers.
+func (s *Store) Cache() *cache.Cache { return s.cache }
 
 // Counts tells which tier answered so far.
 func (s *Store) Counts() cache.Counts { return s.cache.Counts() }

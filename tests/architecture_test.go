@@ -28,7 +28,7 @@ import (
 var mayImport = map[string][]string{
 	"":                   {"app"},
 	"app":                {"account", "account/password", "blog", "feed", "gateway", "gateway/playground", "graph", "graph/generated", "importer", "importer/demo", "mail", "media", "problem", "rate", "search", "store", "store/bus", "store/embedded"},
-	"gateway":            {"access", "id", "problem", "rate", "store/bus"},
+	"gateway":            {"access", "id", "problem", "rate", "store/bus", "store/cache"},
 	"gateway/playground": {},
 	"graph":              {"access", "account", "blog", "dataloader", "graph/generated", "graph/part", "id", "media", "problem", "store", "store/cache"},
 	"graph/generated":    {"access", "account", "blog", "dataloader", "graph/part", "graph/scalar", "id", "problem", "store"},

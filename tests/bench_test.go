@@ -27,6 +27,9 @@ var pages = []struct{ name, query string }{
 	{"field", `query($id: ID!) { node(id: $id) { ... on Article { title } } }`},
 }
 
+// executed is the setting by which no answer is kept whole: BenchmarkKeptAnswers measures those.
+var executed = stoatest.Settings{"STOA_RESPONSE_CACHE_BYTES": "0"}
+
 // BenchmarkPages measures each page through the HTTP handler: cold, with everything in
 // Redis and nothing in the process, and with everything in the process. It reports the
 // database commands of each.
@@ -34,9 +37,9 @@ var pages = []struct{ name, query string }{
 //	go test -run '^$' -bench Pages ./tests
 func BenchmarkPages(b *testing.B) {
 	for _, articles := range []int{300} {
-		embedded := stoatest.Start(b, nil)
+		embedded := stoatest.Start(b, executed)
 		fill(b, embedded, articles)
-		shared := stoatest.Start(b, stoatest.Settings{"STOA_MONGODB_URI": stoatest.Database(b), "STOA_REDIS_URL": redistest.Start(b).URL()})
+		shared := stoatest.Start(b, stoatest.Settings{"STOA_MONGODB_URI": stoatest.Database(b), "STOA_REDIS_URL": redistest.Start(b).URL(), "STOA_RESPONSE_CACHE_BYTES": "0"})
 		fill(b, shared, articles)
 		benchmarkPages(b, embedded, "cold", true)
 		benchmarkPages(b, shared, "redis", true)
@@ -51,7 +54,7 @@ func BenchmarkPages(b *testing.B) {
 func BenchmarkEmbedded(b *testing.B) {
 	for _, articles := range []int{300, 2_000, 10_000} {
 		b.Run(fmt.Sprint(articles), func(b *testing.B) {
-			s := stoatest.Start(b, nil)
+			s := stoatest.Start(b, executed)
 			fill(b, s, articles)
 			benchmarkPages(b, s, "cold", true)
 			benchmarkPages(b, s, "process", false)

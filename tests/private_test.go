@@ -36,6 +36,7 @@ var mayLook = map[string][]string{
 	"gateway/graphql.go":    {"Begin"},
 	"gateway/socket.go":     {"Begin"},
 	"graph/part/part.go":    {"Touched"},                   // whether what it made may be shown to others
+	"gateway/share.go":      {"Begin"},                     // what is kept is made anew for nobody in particular
 	"graph/refused.go":      {"Require"},                   // the directive @auth
 	"store/accounts.go":     {"ViewerFrom", "MarkPrivate"}, // who may see which account and session
 	"store/order.go":        {"MarkPrivate"},               // the list of an account's sessions
@@ -47,6 +48,7 @@ var mayLook = map[string][]string{
 	"blog/name.go":          {"Require"},
 	"blog/merge.go":         {"Require"},
 	"blog/preview.go":       {"Require", "MarkPrivate"},
+	"blog/purge.go":         {"Require"},
 	"media/media.go":        {"Require"},
 	"account":               {"ViewerFrom", "Require", "ClientFrom", "ByCookie", "CookiesFrom", "Become", "Keep"},
 	"store/comments.go":     {"ViewerFrom", "Require", "MarkPrivate"}, // who may see what isn't shown

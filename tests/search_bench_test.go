@@ -82,7 +82,7 @@ func prose(t testing.TB, n int) []blog.Import {
 func BenchmarkSearch(b *testing.B) {
 	for _, n := range []int{300, 2_000, 10_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			s := stoatest.Start(b, nil)
+			s := stoatest.Start(b, executed)
 			s.Import(b, prose(b, n))
 			s.Store.Flush()
 			runtime.GC()

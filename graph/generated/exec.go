@@ -263,6 +263,16 @@ type ComplexityRoot struct {
 		Warnings   func(childComplexity int) int
 	}
 
+	CacheError struct {
+		Code    func(childComplexity int) int
+		Message func(childComplexity int) int
+		Path    func(childComplexity int) int
+	}
+
+	CachePurgePayload struct {
+		UserErrors func(childComplexity int) int
+	}
+
 	Comment struct {
 		Article    func(childComplexity int) int
 		AuthorName func(childComplexity int) int
@@ -379,6 +389,7 @@ type ComplexityRoot struct {
 		AuthorCreate           func(childComplexity int, input blog.NewAuthor) int
 		AuthorMerge            func(childComplexity int, input blog.Merge) int
 		AuthorUpdate           func(childComplexity int, input blog.AuthorUpdate) int
+		CachePurge             func(childComplexity int, input CachePurgeInput) int
 		CommentAdd             func(childComplexity int, input blog.CommentAdd) int
 		CommentDelete          func(childComplexity int, input blog.CommentDelete) int
 		CommentModerate        func(childComplexity int, input blog.CommentModerate) int
@@ -678,6 +689,7 @@ type MutationResolver interface {
 	SessionRevoke(ctx context.Context, input account.Revocation) (*SessionRevokePayload, error)
 	SessionsRevokeOthers(ctx context.Context) (*SessionsRevokeOthersPayload, error)
 	ImageUpload(ctx context.Context, input ImageUploadInput) (*ImageUploadPayload, error)
+	CachePurge(ctx context.Context, input CachePurgeInput) (*CachePurgePayload, error)
 }
 type QueryResolver interface {
 	Node(ctx context.Context, id id.ID) (store.Node, error)
@@ -1507,6 +1519,32 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.AuthorUpdatePayload.Warnings(childComplexity), true
 
+	case "CacheError.code":
+		if e.ComplexityRoot.CacheError.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CacheError.Code(childComplexity), true
+	case "CacheError.message":
+		if e.ComplexityRoot.CacheError.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CacheError.Message(childComplexity), true
+	case "CacheError.path":
+		if e.ComplexityRoot.CacheError.Path == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CacheError.Path(childComplexity), true
+
+	case "CachePurgePayload.userErrors":
+		if e.ComplexityRoot.CachePurgePayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CachePurgePayload.UserErrors(childComplexity), true
+
 	case "Comment.article":
 		if e.ComplexityRoot.Comment.Article == nil {
 			break
@@ -2025,6 +2063,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.AuthorUpdate(childComplexity, args["input"].(blog.AuthorUpdate)), true
+	case "Mutation.cachePurge":
+		if e.ComplexityRoot.Mutation.CachePurge == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_cachePurge_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CachePurge(childComplexity, args["input"].(CachePurgeInput)), true
 	case "Mutation.commentAdd":
 		if e.ComplexityRoot.Mutation.CommentAdd == nil {
 			break
@@ -3183,7 +3232,7 @@ interface Node {
 }
 
 "Where a page lies in its list."
-type PageInfo {
+type PageInfo @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "Whether more follows the last element of this page."
   hasNextPage: Boolean!
   "Whether anything precedes the first element of this page."
@@ -3195,7 +3244,7 @@ type PageInfo {
 }
 
 "How many elements a list has, counted no further than asked."
-type Count {
+type Count @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "The number of elements, at most the ` + "`" + `max` + "`" + ` that was asked for."
   value: Int!
   "Whether ` + "`" + `value` + "`" + ` is all of them; false when there are more than ` + "`" + `max` + "`" + `."
@@ -3235,6 +3284,28 @@ directive @listSize(
   requireOneSlicingArgument: Boolean = true
 ) on FIELD_DEFINITION
 
+"""
+How an answer may be kept. It is by the strictest of everything that was asked for; what says nothing is
+` + "`" + `PRIVATE` + "`" + `. On a type it holds for every field that returns it and for the plain values in it, on a field it
+goes before that of the type. An answer that depends on who asks is never kept, whatever is said here.
+"""
+directive @cacheControl(
+  "For how many seconds it is new; 0 keeps it from being kept."
+  maxAge: Int
+  "Who may be given the same."
+  scope: CacheControlScope
+  "For how many seconds after that it may be given, once more, while a newer one is made."
+  staleWhileRevalidate: Int
+) on FIELD_DEFINITION | OBJECT | INTERFACE | UNION
+
+"Who may be given the same answer."
+enum CacheControlScope {
+  "Everybody: caches on the way may keep it."
+  PUBLIC
+  "Who asked, and nobody else."
+  PRIVATE
+}
+
 "Why something that was asked for wasn't done: what the caller can put right."
 interface UserError {
   "What is wrong and what would be right, in English, for people."
@@ -3252,7 +3323,7 @@ type Warning {
 }
 
 "A picture: one that was uploaded, or one at an address of its own."
-type Image {
+type Image @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "Names an uploaded picture, for an article's cover; begins with ` + "`" + `img_` + "`" + `. Null for one at an address of its own."
   id: ID
   "Where the picture is. Uploaded ones are kept in several widths: it is the narrowest that is at least as wide as asked, or the widest. What is there never changes. Example: ` + "`" + `url(width: 640)` + "`" + `."
@@ -3271,9 +3342,9 @@ backwards, 20 elements unless told, at most 100. A cursor belongs to the filter 
 """
 type Query {
   "Whatever has this id; null when there is no such thing or the viewer may not see it. Example: ` + "`" + `node(id: \"art_…\") { ... on Article { title } }` + "`" + `."
-  node("The id of the thing." id: ID!): Node
+  node("The id of the thing." id: ID!): Node @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300)
   "The things with these ids, in the order asked, null where there is none; at most 100."
-  nodes("The ids of the things, at most 100." ids: [ID!]!): [Node]! @listSize(assumedSize: 100, slicingArguments: ["ids"], requireOneSlicingArgument: false)
+  nodes("The ids of the things, at most 100." ids: [ID!]!): [Node]! @listSize(assumedSize: 100, slicingArguments: ["ids"], requireOneSlicingArgument: false) @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300)
 }
 
 """
@@ -3362,7 +3433,7 @@ enum ArticleOrderField {
 }
 
 "A piece of writing. Lists and edges hold published ones only, whoever asks."
-type Article implements Node {
+type Article implements Node @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "Names this article; begins with ` + "`" + `art_` + "`" + `."
   id: ID!
   "The last part of its address: lower-case letters, digits and hyphens, unique among articles. Example: ` + "`" + `the-painted-porch` + "`" + `."
@@ -3411,7 +3482,7 @@ type Article implements Node {
     before: String
   ): CommentConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
   "How many comments its threads show, replies included, and those that keep their place after they have been deleted."
-  commentCount: Int! @cost(weight: "1")
+  commentCount: Int! @cost(weight: "1") @cacheControl(maxAge: 10, scope: PUBLIC, staleWhileRevalidate: 60)
   "Other articles on the same matters, the closest first."
   related("How many, 1 to 10." first: Int! = 3): [Article!]! @listSize(slicingArguments: ["first"], requireOneSlicingArgument: false)
   "The article published after it; null for the newest."
@@ -3444,7 +3515,7 @@ enum ArticleStatus {
 }
 
 "A heading in an article's text."
-type Heading {
+type Heading @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "Its rank, 1 to 6, as in HTML."
   level: Int!
   "Its words, without markup."
@@ -3454,7 +3525,7 @@ type Heading {
 }
 
 "A page of a list of articles."
-type ArticleConnection {
+type ArticleConnection @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "The articles of the page, each with its cursor."
   edges: [ArticleEdge!]!
   "The articles of the page."
@@ -3466,7 +3537,7 @@ type ArticleConnection {
 }
 
 "An article in a list."
-type ArticleEdge {
+type ArticleEdge @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "The article."
   node: Article!
   "Marks its place in the list, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
@@ -3492,7 +3563,7 @@ extend type Query {
 }
 
 "Somebody who writes."
-type Author implements Node {
+type Author implements Node @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "Names this author; begins with ` + "`" + `aut_` + "`" + `."
   id: ID!
   "The last part of the author's address: lower-case letters, digits and hyphens, unique among authors. Example: ` + "`" + `ruth-casey` + "`" + `."
@@ -3519,7 +3590,7 @@ type Author implements Node {
 }
 
 "A page of a list of authors."
-type AuthorConnection {
+type AuthorConnection @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "The authors of the page, each with its cursor."
   edges: [AuthorEdge!]!
   "The authors of the page."
@@ -3531,7 +3602,7 @@ type AuthorConnection {
 }
 
 "An author in a list."
-type AuthorEdge {
+type AuthorEdge @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "The author."
   node: Author!
   "Marks the author's place in the list, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
@@ -3557,7 +3628,7 @@ extend type Query {
 }
 
 "What an article is about."
-type Tag implements Node {
+type Tag implements Node @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "Names this tag; begins with ` + "`" + `tag_` + "`" + `."
   id: ID!
   "The last part of the tag's address: lower-case letters, digits and hyphens, unique among tags. Example: ` + "`" + `history` + "`" + `."
@@ -3582,7 +3653,7 @@ type Tag implements Node {
 }
 
 "A page of a list of tags."
-type TagConnection {
+type TagConnection @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "The tags of the page, each with its cursor."
   edges: [TagEdge!]!
   "The tags of the page."
@@ -3594,7 +3665,7 @@ type TagConnection {
 }
 
 "A tag in a list."
-type TagEdge {
+type TagEdge @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "The tag."
   node: Tag!
   "Marks the tag's place in the list, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
@@ -3607,7 +3678,7 @@ extend type Query {
   "What has become of one revision in another of the same article; null where either isn't there for the viewer."
   revisionDiff("The id of the one that came first." from: ID!, "The id of the other." to: ID!): RevisionDiff @cost(weight: "50")
   "The article that a link of ` + "`" + `articlePreviewCreate` + "`" + ` shows, published or not; null when the link is too old or was never made."
-  preview("What the link carries." token: String!): Article
+  preview("What the link carries." token: String!): Article @cacheControl(maxAge: 0, scope: PRIVATE)
 }
 
 extend type Mutation {
@@ -4166,7 +4237,7 @@ type CommentAddedEvent {
 }
 
 "What a reader said about an article, or in answer to another reader."
-type Comment implements Node {
+type Comment implements Node @cacheControl(maxAge: 10, scope: PUBLIC, staleWhileRevalidate: 60) {
   "Names this comment; begins with ` + "`" + `com_` + "`" + `."
   id: ID!
   "The article it is about; null when that is no longer public."
@@ -4201,7 +4272,7 @@ type Comment implements Node {
 }
 
 "A page of a list of comments."
-type CommentConnection {
+type CommentConnection @cacheControl(maxAge: 10, scope: PUBLIC, staleWhileRevalidate: 60) {
   "The comments of the page, each with its cursor."
   edges: [CommentEdge!]!
   "The comments of the page."
@@ -4213,7 +4284,7 @@ type CommentConnection {
 }
 
 "A comment in a list."
-type CommentEdge {
+type CommentEdge @cacheControl(maxAge: 10, scope: PUBLIC, staleWhileRevalidate: 60) {
   "The comment."
   node: Comment!
   "Marks its place in the list, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
@@ -4421,10 +4492,10 @@ enum SearchType {
 }
 
 "Something that was found."
-union SearchResult = Article | Author | Tag
+union SearchResult @cacheControl(maxAge: 10, scope: PUBLIC, staleWhileRevalidate: 60) = Article | Author | Tag
 
 "A page of what was found."
-type SearchConnection {
+type SearchConnection @cacheControl(maxAge: 10, scope: PUBLIC, staleWhileRevalidate: 60) {
   "What is on the page, each with its cursor and the places where it has the words."
   edges: [SearchEdge!]!
   "What is on the page."
@@ -4436,7 +4507,7 @@ type SearchConnection {
 }
 
 "Something that was found, and where it has the words."
-type SearchEdge {
+type SearchEdge @cacheControl(maxAge: 10, scope: PUBLIC, staleWhileRevalidate: 60) {
   "What was found."
   node: SearchResult!
   "Marks its place in the list, for ` + "`" + `after:` + "`" + `."
@@ -4903,6 +4974,41 @@ enum MediaErrorCode {
   "The idempotency key came with another picture or text before."
   KEY_REUSED
 }
+
+# ── Caches ────────────────────────────────────────────────
+
+extend type Mutation {
+  "Makes every replica forget what depends on tags, as if it had changed: for when the database was changed by something else. What CDNs keep isn't reached."
+  cachePurge("Which tags." input: CachePurgeInput!): CachePurgePayload! @auth(requires: ADMIN)
+}
+
+"What is to be forgotten."
+input CachePurgeInput {
+  "Ids, and names of lists, as answers to a GET tell them in ` + "`" + `Cache-Tag` + "`" + `; 1 to 100. Example: ` + "`" + `[\"art_01k9v6v0mvf5ts2c5zr0h4m8qd\", \"list/all\"]` + "`" + `."
+  tags: [String!]!
+}
+
+"What has come of forgetting."
+type CachePurgePayload {
+  "Why nothing was done; empty when it was."
+  userErrors: [CacheError!]!
+}
+
+"Why nothing was forgotten."
+type CacheError implements UserError {
+  "What is wrong and what would be right, in English, for people."
+  message: String!
+  "The field of ` + "`" + `input` + "`" + ` at fault, outermost first; null when it is the whole request."
+  path: [String!]
+  "What kind of reason it is, for programs."
+  code: CacheErrorCode!
+}
+
+"The kinds of reasons for which nothing is forgotten."
+enum CacheErrorCode {
+  "There are too many tags, none, or one that can't be one."
+  INVALID
+}
 `, BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
@@ -5321,6 +5427,26 @@ func (ec *executionContext) childFields_AuthorUpdatePayload(ctx context.Context,
 		return ec.fieldContext_AuthorUpdatePayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AuthorUpdatePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_CacheError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_CacheError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_CacheError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_CacheError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CacheError", field.Name)
+}
+
+func (ec *executionContext) childFields_CachePurgePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "userErrors":
+		return ec.fieldContext_CachePurgePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CachePurgePayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Comment(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6491,6 +6617,20 @@ func (ec *executionContext) field_Mutation_authorUpdate_args(ctx context.Context
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (blog.AuthorUpdate, error) {
 			return ec.unmarshalNAuthorUpdateInput2stoaᚋblogᚐAuthorUpdate(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_cachePurge_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (CachePurgeInput, error) {
+			return ec.unmarshalNCachePurgeInput2stoaᚋgraphᚋgeneratedᚐCachePurgeInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -10971,6 +11111,107 @@ func (ec *executionContext) fieldContext_AuthorUpdatePayload_userErrors(_ contex
 	return fc, nil
 }
 
+func (ec *executionContext) _CacheError_message(ctx context.Context, field graphql.CollectedField, obj *CacheError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CacheError_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CacheError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CacheError", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _CacheError_path(ctx context.Context, field graphql.CollectedField, obj *CacheError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CacheError_path(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Path, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CacheError_path(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CacheError", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _CacheError_code(ctx context.Context, field graphql.CollectedField, obj *CacheError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CacheError_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v CacheErrorCode) graphql.Marshaler {
+			return ec.marshalNCacheErrorCode2stoaᚋgraphᚋgeneratedᚐCacheErrorCode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CacheError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CacheError", field, false, false, errors.New("field of type CacheErrorCode does not have child fields"))
+}
+
+func (ec *executionContext) _CachePurgePayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *CachePurgePayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CachePurgePayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*CacheError) graphql.Marshaler {
+			return ec.marshalNCacheError2ᚕᚖstoaᚋgraphᚋgeneratedᚐCacheErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CachePurgePayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CachePurgePayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CacheError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Comment_id(ctx context.Context, field graphql.CollectedField, obj *store.Comment) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -14302,6 +14543,68 @@ func (ec *executionContext) fieldContext_Mutation_imageUpload(ctx context.Contex
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_imageUpload_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_cachePurge(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_cachePurge(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CachePurge(ctx, fc.Args["input"].(CachePurgeInput))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				requires, err := ec.unmarshalNRole2stoaᚋaccessᚐRole(ctx, "ADMIN")
+				if err != nil {
+					var zeroVal *CachePurgePayload
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *CachePurgePayload
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, requires)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *CachePurgePayload) graphql.Marshaler {
+			return ec.marshalNCachePurgePayload2ᚖstoaᚋgraphᚋgeneratedᚐCachePurgePayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_cachePurge(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CachePurgePayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_cachePurge_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -20032,6 +20335,36 @@ func (ec *executionContext) unmarshalInputAuthorUpdateInput(ctx context.Context,
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputCachePurgeInput(ctx context.Context, obj any) (CachePurgeInput, error) {
+	var it CachePurgeInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"tags"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "tags":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("tags"))
+			data, err := ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Tags = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputCommentAddInput(ctx context.Context, obj any) (blog.CommentAdd, error) {
 	var it blog.CommentAdd
 	if obj == nil {
@@ -20796,6 +21129,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._CommentError(ctx, sel, obj)
+	case CacheError:
+		return ec._CacheError(ctx, sel, &obj)
+	case *CacheError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._CacheError(ctx, sel, obj)
 	case ArticleError:
 		return ec._ArticleError(ctx, sel, &obj)
 	case *ArticleError:
@@ -23325,6 +23665,92 @@ func (ec *executionContext) _AuthorUpdatePayload(ctx context.Context, sel ast.Se
 	return out
 }
 
+var cacheErrorImplementors = []string{"CacheError", "UserError"}
+
+func (ec *executionContext) _CacheError(ctx context.Context, sel ast.SelectionSet, obj *CacheError) graphql.Marshaler {
+	fields := ec.run.Fields(ec.OperationContext, sel, cacheErrorImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CacheError")
+		case "message":
+			out.Values[i] = ec._CacheError_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "path":
+			out.Values[i] = ec._CacheError_path(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "code":
+			out.Values[i] = ec._CacheError_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var cachePurgePayloadImplementors = []string{"CachePurgePayload"}
+
+func (ec *executionContext) _CachePurgePayload(ctx context.Context, sel ast.SelectionSet, obj *CachePurgePayload) graphql.Marshaler {
+	fields := ec.run.Fields(ec.OperationContext, sel, cachePurgePayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CachePurgePayload")
+		case "userErrors":
+			out.Values[i] = ec._CachePurgePayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var commentImplementors = []string{"Comment", "Node"}
 
 func (ec *executionContext) _Comment(ctx context.Context, sel ast.SelectionSet, obj *store.Comment) graphql.Marshaler {
@@ -24717,6 +25143,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "imageUpload":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_imageUpload(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "cachePurge":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_cachePurge(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -28700,6 +29133,57 @@ func (ec *executionContext) marshalNBoolean2bool(ctx context.Context, sel ast.Se
 	return res
 }
 
+func (ec *executionContext) marshalNCacheError2ᚕᚖstoaᚋgraphᚋgeneratedᚐCacheErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*CacheError) graphql.Marshaler {
+	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNCacheError2ᚖstoaᚋgraphᚋgeneratedᚐCacheError(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNCacheError2ᚖstoaᚋgraphᚋgeneratedᚐCacheError(ctx context.Context, sel ast.SelectionSet, v *CacheError) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._CacheError(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNCacheErrorCode2stoaᚋgraphᚋgeneratedᚐCacheErrorCode(ctx context.Context, v any) (CacheErrorCode, error) {
+	var res CacheErrorCode
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNCacheErrorCode2stoaᚋgraphᚋgeneratedᚐCacheErrorCode(ctx context.Context, sel ast.SelectionSet, v CacheErrorCode) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) unmarshalNCachePurgeInput2stoaᚋgraphᚋgeneratedᚐCachePurgeInput(ctx context.Context, v any) (CachePurgeInput, error) {
+	res, err := ec.unmarshalInputCachePurgeInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNCachePurgePayload2ᚖstoaᚋgraphᚋgeneratedᚐCachePurgePayload(ctx context.Context, sel ast.SelectionSet, v *CachePurgePayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._CachePurgePayload(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNComment2ᚕᚖstoaᚋstoreᚐCommentᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Comment) graphql.Marshaler {
 	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -29643,6 +30127,35 @@ func (ec *executionContext) marshalNString2string(ctx context.Context, sel ast.S
 	return res
 }
 
+func (ec *executionContext) unmarshalNString2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]string, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNString2string(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNString2ᚕstringᚄ(ctx context.Context, sel ast.SelectionSet, v []string) graphql.Marshaler {
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNString2string(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNSubmission2ᚕᚖstoaᚋstoreᚐSubmissionᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Submission) graphql.Marshaler {
 	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -30097,6 +30610,22 @@ func (ec *executionContext) marshalOBoolean2ᚖbool(ctx context.Context, sel ast
 	_ = ctx
 	res := graphql.MarshalBoolean(*v)
 	return res
+}
+
+func (ec *executionContext) unmarshalOCacheControlScope2ᚖstoaᚋgraphᚋgeneratedᚐCacheControlScope(ctx context.Context, v any) (*CacheControlScope, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var res = new(CacheControlScope)
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOCacheControlScope2ᚖstoaᚋgraphᚋgeneratedᚐCacheControlScope(ctx context.Context, sel ast.SelectionSet, v *CacheControlScope) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return v
 }
 
 func (ec *executionContext) marshalOComment2ᚖstoaᚋstoreᚐComment(ctx context.Context, sel ast.SelectionSet, v *store.Comment) graphql.Marshaler {

@@ -247,6 +247,45 @@ type AuthorUpdatePayload struct {
 	UserErrors []*ArticleError `json:"userErrors"`
 }
 
+// Why nothing was forgotten.
+type CacheError struct {
+	// What is wrong and what would be right, in English, for people.
+	Message string `json:"message"`
+	// The field of `input` at fault, outermost first; null when it is the whole request.
+	Path []string `json:"path,omitempty"`
+	// What kind of reason it is, for programs.
+	Code CacheErrorCode `json:"code"`
+}
+
+func (CacheError) IsUserError() {}
+
+// What is wrong and what would be right, in English, for people.
+func (this CacheError) GetMessage() string { return this.Message }
+
+// The field of `input` at fault, outermost first; null when it is the whole request.
+func (this CacheError) GetPath() []string {
+	if this.Path == nil {
+		return nil
+	}
+	interfaceSlice := make([]string, 0, len(this.Path))
+	for _, concrete := range this.Path {
+		interfaceSlice = append(interfaceSlice, concrete)
+	}
+	return interfaceSlice
+}
+
+// What is to be forgotten.
+type CachePurgeInput struct {
+	// Ids, and names of lists, as answers to a GET tell them in `Cache-Tag`; 1 to 100. Example: `["art_01k9v6v0mvf5ts2c5zr0h4m8qd", "list/all"]`.
+	Tags []string `json:"tags"`
+}
+
+// What has come of forgetting.
+type CachePurgePayload struct {
+	// Why nothing was done; empty when it was.
+	UserErrors []*CacheError `json:"userErrors"`
+}
+
 // What has come of saying something.
 type CommentAddPayload struct {
 	// What was written; null when there are errors.
@@ -602,6 +641,119 @@ func (e *ArticleErrorCode) UnmarshalJSON(b []byte) error {
 }
 
 func (e ArticleErrorCode) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// Who may be given the same answer.
+type CacheControlScope string
+
+const (
+	// Everybody: caches on the way may keep it.
+	CacheControlScopePublic CacheControlScope = "PUBLIC"
+	// Who asked, and nobody else.
+	CacheControlScopePrivate CacheControlScope = "PRIVATE"
+)
+
+var AllCacheControlScope = []CacheControlScope{
+	CacheControlScopePublic,
+	CacheControlScopePrivate,
+}
+
+func (e CacheControlScope) IsValid() bool {
+	switch e {
+	case CacheControlScopePublic, CacheControlScopePrivate:
+		return true
+	}
+	return false
+}
+
+func (e CacheControlScope) String() string {
+	return string(e)
+}
+
+func (e *CacheControlScope) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = CacheControlScope(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid CacheControlScope", str)
+	}
+	return nil
+}
+
+func (e CacheControlScope) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *CacheControlScope) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e CacheControlScope) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// The kinds of reasons for which nothing is forgotten.
+type CacheErrorCode string
+
+const (
+	// There are too many tags, none, or one that can't be one.
+	CacheErrorCodeInvalid CacheErrorCode = "INVALID"
+)
+
+var AllCacheErrorCode = []CacheErrorCode{
+	CacheErrorCodeInvalid,
+}
+
+func (e CacheErrorCode) IsValid() bool {
+	switch e {
+	case CacheErrorCodeInvalid:
+		return true
+	}
+	return false
+}
+
+func (e CacheErrorCode) String() string {
+	return string(e)
+}
+
+func (e *CacheErrorCode) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = CacheErrorCode(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid CacheErrorCode", str)
+	}
+	return nil
+}
+
+func (e CacheErrorCode) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *CacheErrorCode) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e CacheErrorCode) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

@@ -45,6 +45,10 @@ const (
 	// stripes is the size of the table of drops, 8 bytes each. Two keys on one stripe cost
 	// a needless miss now and then, never a wrong hit.
 	stripes = 1 << 16
+
+	// remembered is how many drops are known by their own keys, 4 bytes each: what is looked
+	// at again before so many others happened is dropped for its own keys only.
+	remembered = 1 << 14
 )
 
 // ErrNotInMemory is what a read under MemoryOnly returns when it would have to wait.
@@ -88,9 +92,13 @@ type Options struct {
 // Cache is the two tiers of one replica.
 type Cache struct {
 	seed  maphash.Seed
-	seq   atomic.Uint64          // goes up with every drop
-	floor atomic.Uint64          // seq of the last flush
-	drops [stripes]atomic.Uint64 // seq of the last drop on each stripe
+	seq   atomic.Uint64             // goes up with every drop, when what is below says so
+	floor atomic.Uint64             // seq of the last flush
+	drops [stripes]atomic.Uint64    // seq of the last drop on each stripe
+	last  [remembered]atomic.Uint32 // of the drop with each seq, modulo: the hash of its key
+
+	dropping sync.Mutex // held while seq goes up
+
 	tier1 *ristretto.Cache[string, *entry]
 	tier2 *tier2 // nil without Redis
 	bus   bus.Bus
@@ -178,29 +186,30 @@ func (c *Cache) Counts() Counts {
 // Drop makes every entry in the process that depends on key, and every load of it that
 // has begun, worthless. What is read afterwards is read anew.
 func (c *Cache) Drop(key string) {
-	raise(&c.drops[c.stripe(key)], c.seq.Add(1))
-	c.wake(key)
+	hash := c.hash(key)
+	defer c.wake(key)
+	c.dropping.Lock()
+	defer c.dropping.Unlock()
+	n := c.seq.Load() + 1
+	c.last[n%remembered].Store(hash)
+	c.drops[hash%stripes].Store(n)
+	c.seq.Store(n)
 }
 
 // Flush is Drop for every key there is.
 func (c *Cache) Flush() {
-	raise(&c.floor, c.seq.Add(1))
-	c.wakeAll()
+	defer c.wakeAll()
+	c.dropping.Lock()
+	defer c.dropping.Unlock()
+	n := c.seq.Load() + 1
+	c.floor.Store(n)
+	c.seq.Store(n)
 }
 
-// raise sets a to n unless it is higher already.
-func raise(a *atomic.Uint64, n uint64) {
-	for {
-		old := a.Load()
-		if old >= n || a.CompareAndSwap(old, n) {
-			return
-		}
-	}
-}
+// hash tells keys apart, but for two in four thousand million.
+func (c *Cache) hash(key string) uint32 { return uint32(maphash.String(c.seed, key)) }
 
-func (c *Cache) stripe(key string) uint32 {
-	return uint32(maphash.String(c.seed, key) % stripes)
-}
+func (c *Cache) stripe(key string) uint32 { return c.hash(key) % stripes }
 
 // current says whether nothing in deps was dropped after start.
 func (c *Cache) current(start uint64, deps []uint32) bool {

@@ -55,7 +55,8 @@ type want[K comparable] struct {
 // Load, and nothing that another request is loading already is loaded again.
 func (t *Table[K, T]) Get(ctx context.Context, c *Cache, ks []K) ([]*T, error) {
 	out := make([]*T, len(ks))
-	missing := t.fromProcess(c, ks, out)
+	r := readingOf(ctx)
+	missing := t.fromProcess(c, ks, out, r)
 	if len(missing) == 0 {
 		return out, nil
 	}
@@ -69,20 +70,26 @@ func (t *Table[K, T]) Get(ctx context.Context, c *Cache, ks []K) ([]*T, error) {
 		for _, i := range w.at {
 			out[i] = w.entry.value.(*T)
 		}
+		r.bound(w.entry)
 	}
 	return out, nil
 }
 
-// fromProcess puts into out what the process has of ks, and returns what it lacks.
-func (t *Table[K, T]) fromProcess(c *Cache, ks []K, out []*T) (missing []*want[K]) {
+// fromProcess puts into out what the process has of ks, and returns what it lacks. All of
+// ks are noted in r.
+func (t *Table[K, T]) fromProcess(c *Cache, ks []K, out []*T, r *Reading) (missing []*want[K]) {
 	c.closing.RLock()
 	defer c.closing.RUnlock()
 	now := time.Now().UnixNano()
 	var seen map[K]*want[K]
 	for i, k := range ks {
 		key := t.Key(k)
+		if r != nil {
+			r.note(t.dependsOn(k, key)...)
+		}
 		if e, ok := c.get(key, now); ok {
 			out[i] = e.value.(*T)
+			r.bound(e)
 			continue
 		}
 		if w, ok := seen[k]; ok {
@@ -98,6 +105,14 @@ func (t *Table[K, T]) fromProcess(c *Cache, ks []K, out []*T) (missing []*want[K
 	}
 	c.counts.tier1.Add(int64(len(ks) - len(missing)))
 	return missing
+}
+
+// dependsOn names what k, whose key is key, depends on.
+func (t *Table[K, T]) dependsOn(k K, key string) []string {
+	if t.Deps == nil {
+		return []string{key}
+	}
+	return t.Deps(k)
 }
 
 // load makes the entry of each of missing, its own or by waiting for another's.
@@ -145,7 +160,7 @@ func (t *Table[K, T]) load(ctx context.Context, c *Cache, missing []*want[K]) er
 // lead loads wants for this request and all that wait for them. It doesn't end with the
 // request that happened to come first.
 func (t *Table[K, T]) lead(ctx context.Context, c *Cache, wants []*want[K], start uint64, loaded int64) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadLimit)
+	ctx, cancel := context.WithTimeout(Declared(context.WithoutCancel(ctx)), loadLimit)
 	defer cancel()
 	err := errInterrupted
 	defer func() { // also when Load panics: nobody may wait for ever

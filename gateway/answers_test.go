@@ -1,0 +1,706 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"stoa/graph/generated"
+	"stoa/store"
+	"stoa/store/cache"
+)
+
+// library is what the tests of kept answers read: through a cache, as the store does.
+type library struct {
+	testRoot
+	cache *cache.Cache
+	table cache.Table[string, string]
+	runs  atomic.Int64 // of the resolver
+
+	mu   sync.Mutex
+	said map[string]string // by slug, what the title ends with
+	hold func(ctx context.Context, slug string)
+}
+
+type libraryQuery struct {
+	testQuery
+	*library
+}
+
+func (l *library) Query() generated.QueryResolver {
+	return libraryQuery{testQuery{started: l.started}, l}
+}
+
+func (l *library) set(slug, text string) {
+	l.mu.Lock()
+	l.said[slug] = text
+	l.mu.Unlock()
+	l.cache.Drop(slug)
+}
+
+func (q libraryQuery) Article(ctx context.Context, slug string) (*store.Article, error) {
+	q.runs.Add(1)
+	found, err := q.table.Get(ctx, q.cache, []string{slug})
+	if err != nil {
+		return nil, err
+	}
+	q.mu.Lock()
+	hold := q.hold
+	q.mu.Unlock()
+	if hold != nil {
+		hold(ctx, slug)
+	}
+	if slug == "undeclared" {
+		cache.Undeclared(ctx)
+	}
+	a, err := q.testQuery.Article(ctx, slug)
+	if a != nil {
+		a.Title += *found[0]
+	}
+	return a, err
+}
+
+// keeping is a site that keeps answers.
+func keeping(t testing.TB, bytes int64, change func(*Options)) (*site, *library) {
+	t.Helper()
+	l := &library{said: map[string]string{}}
+	var err error
+	if l.cache, err = cache.New(cache.Options{Bytes: 1 << 20, Exclusive: true, Log: slog.Default()}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.cache.Close)
+	l.table = cache.Table[string, string]{
+		Key: func(k string) string { return k },
+		Load: func(_ context.Context, ks []string) (map[string]*string, error) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			out := map[string]*string{}
+			for _, k := range ks {
+				text := l.said[k]
+				out[k] = &text
+			}
+			return out, nil
+		},
+		Size: func(s *string) int64 { return int64(len(*s)) },
+	}
+	s := newSite(t, func(o *Options) {
+		l.started = make(chan struct{}, 100)
+		o.Schema = generated.NewExecutableSchema(generated.Config{Resolvers: l, Directives: generated.DirectiveRoot{}})
+		o.Cache, o.AnswerBytes = l.cache, bytes
+		if change != nil {
+			change(o)
+		}
+	})
+	return s, l
+}
+
+func titleOf(slug string) string { return fmt.Sprintf(`{ article(slug: %q) { title } }`, slug) }
+
+func address(query string, more ...string) string {
+	return "/graphql?query=" + url.QueryEscape(query) + strings.Join(more, "")
+}
+
+const megabyte = 1 << 20
+
+func TestAnAnswerIsMadeOnceUntilItIsDropped(t *testing.T) {
+	s, l := keeping(t, megabyte, nil)
+	for i, want := range []string{"", "", " again"} {
+		if i == 2 {
+			l.set("press", " again")
+			l.set("other", " too")
+		}
+		for range 2 {
+			if got := s.post(t, titleOf("press")); !strings.Contains(got.body, `cutting\"`+want+`"`) || got.header.Get("Cache-Control") != "no-store" {
+				t.Errorf("%d: %s %v", i, got.body, got.header)
+			}
+		}
+	}
+	if n := l.runs.Load(); n != 2 {
+		t.Errorf("it was executed %d times, want once, and once more after its drop", n)
+	}
+	// Another way of writing the same is known when it is read.
+	body := fmt.Sprintf(`{"variables": {}, "query": %q}`, titleOf("press"))
+	for range 3 {
+		s.do(t, "POST", "/graphql", body, "Content-Type: application/json; charset=utf-8")
+	}
+	if n := l.runs.Load(); n != 2 {
+		t.Errorf("another way of asking executed it once more")
+	}
+	if c := s.AnswerCounts(); c.Kept != 1 || c.Made != 2 {
+		t.Errorf("%+v: want one answer", c)
+	}
+}
+
+// A document that is asked for by its id has the answers of its text, and bringing both is
+// remembered each time: whoever forgot it would else never learn it again.
+func TestPersistedOperationsShareAnswers(t *testing.T) {
+	s, l := keeping(t, megabyte, nil)
+	query := titleOf("press")
+	by := func(text, hash string) reply {
+		body := map[string]any{"extensions": map[string]any{"persistedQuery": map[string]any{"version": 1, "sha256Hash": hash}}}
+		if text != "" {
+			body["query"] = text
+		}
+		b, _ := json.Marshal(body)
+		return s.do(t, "POST", "/graphql", string(b), "Content-Type: application/json")
+	}
+	if got := by("", hashOf(query)); got.codes(t) != codePersistedNotFound {
+		t.Errorf("%s", got.body)
+	}
+	s.post(t, query)
+	for range 2 {
+		by(query, hashOf(query))
+		by("", hashOf(query))
+	}
+	if n := l.runs.Load(); n != 1 || s.AnswerCounts().Kept != 1 {
+		t.Errorf("executed %d times, %+v", n, s.AnswerCounts())
+	}
+	s.persisted.mu.Lock()
+	s.persisted.kept.Purge()
+	s.persisted.mu.Unlock()
+	by(query, hashOf(query))
+	other := fmt.Sprintf(`{"variables":{},"extensions":{"persistedQuery":{"version":1,"sha256Hash":%q}}}`, hashOf(query))
+	if got := s.do(t, "POST", "/graphql", other, "Content-Type: application/json"); strings.Contains(got.body, "errors") {
+		t.Errorf("its text was sent once more, but it isn't known: %s", got.body)
+	}
+	if got := by(query, hashOf("another")); got.status != 400 {
+		t.Errorf("a text with another's hash: %d", got.status)
+	}
+}
+
+// What goes in may be in an answer: everything that tells two requests apart must, too.
+func TestWhatTellsRequestsApart(t *testing.T) {
+	s, _ := keeping(t, megabyte, nil)
+	query := `query A($s: String!) { article(slug: $s) { title } } query B($s: String!) { article(slug: $s) { slug } }`
+	body := func(operation, slug string) string {
+		b, _ := json.Marshal(map[string]any{"query": query, "operationName": operation, "variables": map[string]any{"s": slug}})
+		return string(b)
+	}
+	seen := map[string]string{}
+	for range 2 {
+		for _, operation := range []string{"A", "B"} {
+			for _, slug := range []string{"large", "press", "press\x00", "pres"} {
+				for _, accept := range []string{"application/json", "application/graphql-response+json"} {
+					for _, encoding := range []string{"gzip", "identity"} {
+						got := s.do(t, "POST", "/graphql", body(operation, slug), "Content-Type: application/json", "Accept: "+accept, "Accept-Encoding: "+encoding)
+						text := got.body
+						if got.header.Get("Content-Encoding") == "gzip" {
+							text = got.unzipped(t)
+						} else if encoding == "gzip" && len(text) > minGzip {
+							t.Errorf("%s isn't compressed", slug)
+						}
+						if !strings.HasPrefix(got.header.Get("Content-Type"), accept+";") {
+							t.Errorf("asked for %s, got %s", accept, got.header.Get("Content-Type"))
+						}
+						what := operation + slug
+						if before, ok := seen[what]; ok && before != text {
+							t.Errorf("%q: %.100s, and %.100s", what, before, text)
+						}
+						seen[what] = text
+					}
+				}
+			}
+		}
+	}
+	if !strings.Contains(seen["Blarge"], `{"slug":"large"}`) || !strings.Contains(seen["Apress"], "folding") || len(seen) != 8 {
+		t.Errorf("%.80q", seen)
+	}
+}
+
+// Private, failed, partial, introspecting answers, those that set a cookie and those that
+// read what nobody declared are made for each who asks, and no cache on the way keeps them.
+func TestWhatIsNeverKept(t *testing.T) {
+	for name, query := range map[string]string{
+		"ReadsTheViewer":  titleOf("viewer"),
+		"ReadsTheClient":  titleOf("client"),
+		"SetsACookie":     titleOf("keep"),
+		"Fails":           titleOf("fault"),
+		"FailsInPart":     `{ a: article(slug: "press") { title } b: article(slug: "refused") { title } }`,
+		"Panics":          titleOf("panic"),
+		"ReadsUndeclared": titleOf("undeclared"),
+		"Introspects":     `{ __type(name: "Article") { name } article(slug: "press") { title } }`,
+		"AsksPrivately":   `{ article(slug: "press") { title revisions { edges { cursor } } } }`,
+		"IsAMutation":     `mutation { sessionsRevokeOthers { count } }`,
+		"HasOnlyItsType":  `{ __typename }`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := keeping(t, megabyte, nil)
+			for _, get := range []bool{false, true, false, true} {
+				var got reply
+				if get && name != "IsAMutation" {
+					got = s.do(t, "GET", address(query), "")
+				} else {
+					got = s.post(t, query)
+				}
+				for _, header := range []string{"ETag", "Age", "Cache-Tag", "Surrogate-Key"} {
+					if value := got.header.Get(header); value != "" {
+						t.Errorf("it says %s: %s", header, value)
+					}
+				}
+				if got.header.Get("Cache-Control") != "no-store" {
+					t.Errorf("Cache-Control: %s", got.header.Get("Cache-Control"))
+				}
+			}
+			if c := s.AnswerCounts(); c.Kept != 0 || c.Hits != 0 {
+				t.Errorf("%+v", c)
+			}
+		})
+	}
+}
+
+func TestAGetSaysHowLongItMayBeKept(t *testing.T) {
+	s, l := keeping(t, megabyte, nil)
+	first := s.do(t, "GET", address(titleOf("large")), "")
+	for name, want := range map[string]string{
+		"Cache-Control": "public, max-age=60, stale-while-revalidate=300", "Age": "0", "Vary": "Accept, Accept-Encoding",
+		"Cache-Tag": "", "X-Content-Type-Options": "nosniff",
+	} {
+		if got := first.header.Get(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	tag := first.header.Get("ETag")
+	zipped := s.do(t, "GET", address(titleOf("large")), "", "Accept-Encoding: gzip")
+	if tag == "" || zipped.header.Get("ETag") == tag || zipped.header.Get("Content-Encoding") != "gzip" || zipped.unzipped(t) != first.body {
+		t.Errorf("ETag %s, compressed %s", tag, zipped.header.Get("ETag"))
+	}
+	for what, c := range map[string]struct {
+		headers []string
+		status  int
+	}{
+		"Known":           {[]string{"If-None-Match: " + tag}, 304},
+		"KnownCompressed": {[]string{"If-None-Match: " + zipped.header.Get("ETag"), "Accept-Encoding: gzip"}, 304},
+		"OneOfMany":       {[]string{`If-None-Match: "x", W/` + tag}, 304},
+		"Another":         {[]string{`If-None-Match: "x"`}, 200},
+	} {
+		got := s.do(t, "GET", address(titleOf("large")), "", c.headers...)
+		if got.status != c.status || (got.status == 304) != (got.body == "") || got.header.Get("ETag") == "" || got.header.Get("Cache-Control") != first.header.Get("Cache-Control") {
+			t.Errorf("%s: %d %v", what, got.status, got.header)
+		}
+	}
+	if got := s.do(t, "HEAD", address(titleOf("large")), ""); got.body != "" || got.header.Get("Content-Length") != first.header.Get("Content-Length") || got.header.Get("ETag") != tag {
+		t.Errorf("HEAD: %v", got.header)
+	}
+	if n := l.runs.Load(); n != 1 {
+		t.Errorf("executed %d times", n)
+	}
+	// Another media type is another representation, and has another name.
+	if got := s.do(t, "GET", address(titleOf("large")), "", "Accept: application/graphql-response+json"); got.header.Get("ETag") == tag {
+		t.Error("two media types have one ETag")
+	}
+	l.set("large", " changed")
+	if got := s.do(t, "GET", address(titleOf("large")), "", "If-None-Match: "+tag); got.status != 200 || got.header.Get("ETag") == tag {
+		t.Errorf("after a change: %d %v", got.status, got.header)
+	}
+}
+
+// Without memory for answers nothing is kept, but what a GET says is the same.
+func TestWithoutMemoryNothingIsKept(t *testing.T) {
+	s, l := keeping(t, 0, nil)
+	for range 2 {
+		if got := s.do(t, "GET", address(titleOf("press")), ""); got.header.Get("ETag") == "" || !strings.HasPrefix(got.header.Get("Cache-Control"), "public") {
+			t.Errorf("%v", got.header)
+		}
+		s.post(t, titleOf("press"))
+	}
+	if c := s.AnswerCounts(); c.Kept != 0 || c.Hits != 0 || l.runs.Load() != 4 {
+		t.Errorf("%+v, executed %d times", c, l.runs.Load())
+	}
+}
+
+func TestTags(t *testing.T) {
+	id := func(kind string, i int) string { return fmt.Sprintf("%s_%026d", kind, i) }
+	var many []string
+	for i := range 100 {
+		many = append(many, id("art", i))
+	}
+	for name, c := range map[string]struct {
+		reason      string
+		names, tags []string
+	}{
+		"Some":     {"ids and names of lists", []string{id("art", 1), "editions/art", "list/all", "order/" + id("art", 1)}, []string{id("art", 1), "editions/art", "list/all", "order/" + id("art", 1)}},
+		"Slugs":    {"what a client may have made up isn't told on", []string{"slug/articles/press", "slug/articles/a,b\r\nX: y"}, nil},
+		"Made up":  {"nor ids that can't be", []string{"art_a b", "art_" + strings.Repeat("x", 100), "art_\r\nX: y", "art", "art_é"}, nil},
+		"TooMany":  {"then their kinds", append(many, "list/all"), []string{"art", "list"}},
+		"AsListed": {"a header's size", many[:40], many[:40]},
+	} {
+		if got := tagsOf(c.names); strings.Join(got, " ") != strings.Join(c.tags, " ") {
+			t.Errorf("%s (%s): %.300q", name, c.reason, got)
+		}
+	}
+}
+
+func TestEqualMissesAreExecutedOnce(t *testing.T) {
+	s, l := keeping(t, megabyte, nil)
+	begun, goOn := make(chan struct{}, 100), make(chan struct{})
+	l.hold = func(context.Context, string) { begun <- struct{}{}; <-goOn }
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() { s.post(t, titleOf("press")) })
+	}
+	<-begun
+	all.Go(func() { s.post(t, titleOf("other")) }) // nobody waits for what is something else
+	<-begun
+	eventually(t, "it comes to that", func() bool { return len(s.answers.waiting()) == 2 })
+	close(goOn)
+	all.Wait()
+	if n := l.runs.Load(); n != 2 {
+		t.Errorf("executed %d times, want 2", n)
+	}
+}
+
+// waiting is the flights there are.
+func (a *answers) waiting() map[key]*flight {
+	a.making.Lock()
+	defer a.making.Unlock()
+	out := map[key]*flight{}
+	for id, f := range a.flights {
+		out[id] = f
+	}
+	return out
+}
+
+// An answer that was begun before a change isn't given to who asks after it.
+func TestWhoComesAfterAChangeGetsNoEarlierAnswer(t *testing.T) {
+	s, l := keeping(t, megabyte, nil)
+	begun, goOn := make(chan struct{}, 10), make(chan struct{})
+	var first atomic.Bool
+	l.hold = func(context.Context, string) {
+		if first.CompareAndSwap(false, true) {
+			begun <- struct{}{}
+			<-goOn
+		}
+	}
+	answers := make(chan string, 2)
+	go func() { answers <- s.post(t, titleOf("press")).body }()
+	<-begun
+	l.set("press", " changed")
+	go func() { answers <- s.post(t, titleOf("press")).body }()
+	select {
+	case early := <-answers:
+		t.Errorf("somebody was answered while the first was held up: %s", early)
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(goOn)
+	changed := 0
+	for range 2 {
+		if strings.Contains(<-answers, " changed") {
+			changed++
+		}
+	}
+	if changed != 1 || !strings.Contains(s.post(t, titleOf("press")).body, " changed") {
+		t.Errorf("%d of two answers have the change, want that of who came after it", changed)
+	}
+}
+
+// Who waited for an answer that turns out not to be for others makes its own.
+func TestFollowersOfAPrivateAnswerMakeTheirOwn(t *testing.T) {
+	for _, slug := range []string{"viewer", "refused"} {
+		s, l := keeping(t, megabyte, nil)
+		begun, goOn := make(chan struct{}, 10), make(chan struct{})
+		l.hold = func(context.Context, string) { begun <- struct{}{}; <-goOn }
+		var all sync.WaitGroup
+		for range 5 {
+			all.Go(func() { s.post(t, titleOf(slug)) })
+		}
+		<-begun
+		close(goOn)
+		all.Wait()
+		if n := l.runs.Load(); n != 5 {
+			t.Errorf("%s was executed %d times for 5", slug, n)
+		}
+		// From then on nobody waits to see it come out so again.
+		l.mu.Lock()
+		both := make(chan struct{}, 2)
+		l.hold = func(context.Context, string) {
+			both <- struct{}{}
+			for len(both) < 2 {
+				runtime.Gosched()
+			}
+		}
+		l.mu.Unlock()
+		all.Go(func() { s.post(t, titleOf(slug)) })
+		all.Go(func() { s.post(t, titleOf(slug)) })
+		all.Wait()
+	}
+}
+
+// The client that came first goes away: those who wait aren't left without an answer.
+func TestALeaderThatLeavesIsReplaced(t *testing.T) {
+	s, l := keeping(t, megabyte, nil)
+	begun := make(chan struct{}, 10)
+	var first atomic.Bool
+	l.hold = func(ctx context.Context, _ string) {
+		if first.CompareAndSwap(false, true) {
+			begun <- struct{}{}
+			<-ctx.Done()
+		}
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	all.Go(func() { s.leave(ctx, t, titleOf("press")) })
+	<-begun
+	for range 3 {
+		all.Go(func() {
+			if got := s.post(t, titleOf("press")); got.status != 200 || !strings.Contains(got.body, "folding") {
+				t.Errorf("%d %s", got.status, got.body)
+			}
+		})
+	}
+	leave()
+	all.Wait()
+	if n := l.runs.Load(); n > 4 {
+		t.Errorf("executed %d times", n)
+	}
+}
+
+// leave sends a document and goes away when ctx ends.
+func (s *site) leave(ctx context.Context, t *testing.T, query string) {
+	r, err := http.NewRequestWithContext(ctx, "POST", s.url+"/graphql", strings.NewReader(bodyOf(query, nil)))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	r.Header.Set("Content-Type", "application/json")
+	if response, err := s.client.Do(r); err == nil {
+		response.Body.Close()
+		t.Error("it was answered")
+	}
+}
+
+// age makes what is kept older.
+func (a *answers) age(by time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, k := range a.ring {
+		k.made -= int64(by)
+	}
+}
+
+func TestWhatIsOldIsGivenOnceMoreWhatWasDroppedIsNot(t *testing.T) {
+	s, l := keeping(t, megabyte, nil)
+	ask := func() reply { return s.do(t, "GET", address(titleOf("press")), "") }
+	ask()
+	l.mu.Lock()
+	l.said["press"] = " newer" // behind the cache's back, so that one can be told from the other
+	l.mu.Unlock()
+	l.cache.Flush()
+	s.answers.age(0)
+	if got := ask(); !strings.Contains(got.body, "newer") {
+		t.Errorf("what was dropped is given: %s", got.body)
+	}
+	n := l.runs.Load()
+	s.answers.age(90 * time.Second)
+	var all sync.WaitGroup
+	begun, goOn := make(chan struct{}, 10), make(chan struct{})
+	l.mu.Lock()
+	l.hold = func(context.Context, string) { begun <- struct{}{}; <-goOn }
+	l.mu.Unlock()
+	for range 10 { // all are answered at once, while one new answer is made
+		all.Go(func() {
+			if got := ask(); got.header.Get("Age") != "90" && got.header.Get("Age") != "91" {
+				t.Errorf("Age: %s", got.header.Get("Age"))
+			}
+		})
+	}
+	all.Wait()
+	<-begun
+	close(goOn)
+	s.answers.background.Wait()
+	if got := l.runs.Load() - n; got != 1 {
+		t.Errorf("it was executed %d times to make it new, want once", got)
+	}
+	if got := ask(); got.header.Get("Age") != "0" && got.header.Get("Age") != "1" {
+		t.Errorf("the new one has Age %s", got.header.Get("Age"))
+	}
+	// Past the window nobody is given it.
+	n = l.runs.Load()
+	s.answers.age(400 * time.Second)
+	if got := ask(); l.runs.Load() != n+1 || got.header.Get("Age") != "0" && got.header.Get("Age") != "1" {
+		t.Errorf("too old, but Age %s", got.header.Get("Age"))
+	}
+	// Old and dropped: what is given is new.
+	s.answers.age(90 * time.Second)
+	l.set("press", " newest")
+	if got := ask(); !strings.Contains(got.body, "newest") {
+		t.Errorf("%s", got.body)
+	}
+	s.answers.background.Wait()
+}
+
+func TestAnswersFitIntoTheirBytes(t *testing.T) {
+	s, _ := keeping(t, 200<<10, nil)
+	for i := range 300 {
+		s.post(t, titleOf(fmt.Sprint("press", i, strings.Repeat("x", 1000))))
+	}
+	c := s.AnswerCounts()
+	if c.Size > 200<<10 || c.Kept < 50 {
+		t.Errorf("%+v", c)
+	}
+	s.post(t, titleOf("large")) // more than a quarter
+	if after := s.AnswerCounts(); after.Kept != c.Kept {
+		t.Errorf("%+v after %+v", after, c)
+	}
+	// What is asked for all the time stays.
+	for i := range 300 {
+		s.post(t, titleOf("often"))
+		s.post(t, titleOf(fmt.Sprint("seldom", i)))
+	}
+	before := s.AnswerCounts()
+	s.post(t, titleOf("often"))
+	if after := s.AnswerCounts(); after.Hits != before.Hits+1 {
+		t.Error("what was asked for most was pushed out")
+	}
+	n := 0
+	for i := range s.answers.shards {
+		n += len(s.answers.shards[i].kept)
+	}
+	if c := s.AnswerCounts(); n > c.Kept*(maxAliases+1) {
+		t.Errorf("%d keys for %d answers", n, c.Kept)
+	}
+}
+
+// A token is used by the answer to it, whoever made that.
+func TestAHitIsAUseOfItsToken(t *testing.T) {
+	var used atomic.Int64
+	s, _ := keeping(t, megabyte, func(o *Options) { o.Used = func(string) { used.Add(1) } })
+	for range 3 {
+		s.post(t, titleOf("press"), "Authorization: Bearer abc")
+	}
+	if got := s.post(t, titleOf("press"), "Authorization: Bearer a b"); got.status != 400 {
+		t.Errorf("what is wrong with a token is told on a miss only: %d", got.status)
+	}
+	if used.Load() != 3 || s.AnswerCounts().Hits != 2 {
+		t.Errorf("used %d times, %+v", used.Load(), s.AnswerCounts())
+	}
+}
+
+// The rules for pages of other origins are those for any answer.
+func TestHitsObeyTheRulesForOrigins(t *testing.T) {
+	s, _ := keeping(t, megabyte, func(o *Options) { o.Origins = []string{"https://shop.example"} })
+	for range 2 {
+		got := s.do(t, "GET", address(titleOf("press")), "", "Origin: https://shop.example")
+		if got.header.Get("Access-Control-Allow-Origin") != "https://shop.example" || !strings.Contains(strings.Join(got.header.Values("Vary"), ","), "Origin") {
+			t.Errorf("%v", got.header)
+		}
+		got = s.do(t, "GET", address(titleOf("press")), "", "Origin: https://evil.example")
+		if got.header.Get("Access-Control-Allow-Origin") != "" || !strings.Contains(strings.Join(got.header.Values("Vary"), ","), "Origin") {
+			t.Errorf("%v", got.header)
+		}
+		if got = s.post(t, titleOf("press"), "Origin: https://evil.example"); got.status != 403 {
+			t.Errorf("%d", got.status)
+		}
+		if got = s.do(t, "POST", "/graphql", bodyOf(titleOf("press"), nil), "Content-Type: text/plain"); got.status != 415 {
+			t.Errorf("%d", got.status)
+		}
+		if got = s.do(t, "POST", "/graphql", bodyOf(titleOf("press"), nil), "Content-Type: application/json", "Content-Encoding: gzip"); got.status != 415 {
+			t.Errorf("%d", got.status)
+		}
+	}
+}
+
+func TestPolicyOf(t *testing.T) {
+	d := newDocuments(testPrices(t), newBounds(Options{}), true)
+	slow, fast := policy{true, time.Minute, 5 * time.Minute}, policy{true, 10 * time.Second, time.Minute}
+	for name, c := range map[string]struct {
+		query string
+		want  policy
+	}{
+		"Plain":       {`{ article(slug: "a") { title author { name } tags { name } } }`, slow},
+		"Strictest":   {`{ article(slug: "a") { title comments { nodes { authorName } } } }`, fast},
+		"OnAField":    {`{ article(slug: "a") { title commentCount } }`, fast},
+		"Skipped":     {`{ article(slug: "a") { title commentCount @skip(if: true) } }`, fast},
+		"Interface":   {`{ node(id: "a") { id ... on Article { title } ... on Comment { bodyHtml } } }`, fast},
+		"Union":       {`{ search(query: "a") { nodes { ... on Article { title } } } }`, fast},
+		"Fragment":    {`{ article(slug: "a") { ...F } } fragment F on Article { title comments { ...G } } fragment G on CommentConnection { count { value } }`, fast},
+		"PrivateType": {`{ node(id: "a") { id ... on Account { email } } }`, policy{}},
+		"UnderOne":    {`{ viewer { drafts { nodes { title } } } }`, policy{}},
+		"OneOfTwo":    {`{ article(slug: "a") { title } viewer { __typename } }`, policy{}},
+		"ByFragment":  {`{ ...Q } fragment Q on Query { accounts { nodes { email } } }`, policy{}},
+		"Typename":    {`{ __typename }`, policy{}},
+		"Schema":      {`{ __schema { types { name } } article(slug: "a") { title } }`, policy{}},
+		"Preview":     {`{ preview(token: "a") { title } }`, policy{}},
+		"Mutation":    {`mutation { sessionsRevokeOthers { count } }`, policy{}},
+	} {
+		doc, no := d.parsed(c.query)
+		if no == nil {
+			no = d.validate(doc)
+		}
+		if no != nil {
+			t.Fatalf("%s: %v", name, no.errors)
+		}
+		if got := doc.policies[doc.ast.Operations[0]]; got.keeps() != c.want.keeps() || c.want.keeps() && got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
+}
+
+// TestMemoryOfAKeptAnswer holds what an answer takes against what is written of it: 1 KB
+// more, with a hundred names that it depends on and two ways of asking for it. What Go's
+// allocator rounds the bytes themselves up by, an eighth at most, is told apart.
+func TestMemoryOfAKeptAnswer(t *testing.T) {
+	c, err := cache.New(cache.Options{Bytes: 64 << 20, Exclusive: true, Log: slog.Default()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	table := cache.Table[string, string]{
+		Key: func(k string) string { return k }, Load: func(context.Context, []string) (map[string]*string, error) { return nil, nil },
+		Size: func(*string) int64 { return 0 },
+	}
+	var names []string
+	for i := range 100 {
+		names = append(names, fmt.Sprintf("art_%026d", i))
+	}
+	g := &Gateway{}
+	for _, size := range []int{600, 4000, 5300, 10_440, 14_000} {
+		const n = 4000
+		a := newAnswers(c, 1<<40)
+		var before, after runtime.MemStats
+		body := []byte(strings.Repeat("<p>words & more</p> ", size/20))
+		measure := func(m *runtime.MemStats) {
+			runtime.GC()
+			runtime.GC()
+			runtime.ReadMemStats(m)
+		}
+		measure(&before)
+		var written, rounded int64
+		add := func(b []byte) {
+			written += int64(len(b))
+			rounded += int64(cap(append([]byte(nil), b...)) - len(b))
+		}
+		for i := range n {
+			ctx, reading := c.Reading(context.Background())
+			if _, err := table.Get(ctx, c, names); err != nil {
+				t.Fatal(err)
+			}
+			standing, _, ok := reading.End()
+			if !ok {
+				t.Fatal("it doesn't stand")
+			}
+			k := newKept(standing, mediaJSON, policy{true, time.Minute, time.Minute}, 1, reading.Began(), body, false, nil)
+			a.put(key{uint64(i), uint64(i)}, k)
+			a.alias(key{uint64(i), 1 << 40}, k)
+			add(k.body)
+			if len(body) >= minGzip {
+				add(a.compressed(k, g).body)
+			}
+		}
+		measure(&after)
+		each := (float64(after.HeapAlloc) - float64(before.HeapAlloc) - float64(written)) / n
+		t.Logf("%d bytes: %.0f more, of which %.0f are rounded up; reckoned are %.0f", len(body), each, float64(rounded)/n, float64(a.bytes-written)/n)
+		if each -= float64(rounded) / n; each > 1024 {
+			t.Errorf("an answer of %d bytes takes %.0f more than its bytes, want 1024 at most", len(body), each)
+		}
+		runtime.KeepAlive(a)
+	}
+}

@@ -1,0 +1,232 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// reading reads items and lists as one answer, and returns what it is made of.
+func (r *replica) reading(t testing.TB, items, lists []string) (s *Standing, names []string, ok bool) {
+	t.Helper()
+	ctx, noted := r.Reading(t.Context())
+	if _, err := r.items.Get(ctx, r.Cache, items); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.lists.Get(ctx, r.Cache, lists); err != nil {
+		t.Fatal(err)
+	}
+	return noted.End()
+}
+
+func now() int64 { return time.Now().UnixNano() }
+
+func TestAReadingHasEveryNameThatWasAskedFor(t *testing.T) {
+	t.Parallel()
+	r := newWorld(t).alone()
+	r.db.set("a", 1)
+	want := []string{"a", "absent", "b", "go", "web"}
+	for _, reason := range []string{"loaded", "out of the process"} {
+		s, names, ok := r.reading(t, []string{"b", "a", "absent", "a"}, []string{"go,web", "go"})
+		if !slices.Equal(names, want) || !ok || s.Deps() != len(want) {
+			t.Errorf("%s: %q, %t; want %q", reason, names, ok, want)
+		}
+	}
+
+	// A load that another request leads.
+	r.Flush()
+	reached, release := hold(&r.afterLoad)
+	defer release()
+	var group sync.WaitGroup
+	for range 2 {
+		group.Go(func() {
+			if _, names, ok := r.reading(t, []string{"a"}, nil); !slices.Equal(names, []string{"a"}) || !ok {
+				t.Errorf("one of two that ask at once has read %q, %t", names, ok)
+			}
+		})
+	}
+	<-reached
+	eventually(t, "the other waits", func() bool { return r.Counts().Waited == 1 })
+	release()
+	group.Wait()
+}
+
+func TestAStandingFallsWithItsOwnNamesOnly(t *testing.T) {
+	t.Parallel()
+	r := newWorld(t).alone()
+	names := []string{"a", "absent", "go", "web"}
+	for _, dropped := range names {
+		s, _, ok := r.reading(t, []string{"a", "absent"}, []string{"go,web"})
+		for i := range 3 * remembered {
+			r.Drop(fmt.Sprint("other ", i))
+			if i%(remembered/4) == 0 && !s.Stands(now()) {
+				t.Fatalf("%d drops of other names made it fall", i+1)
+			}
+		}
+		if !ok || !s.Stands(now()) {
+			t.Fatalf("drops of other names made it fall")
+		}
+		r.Drop(dropped)
+		for range 3 {
+			if s.Stands(now()) {
+				t.Errorf("it stands after the drop of %q", dropped)
+			}
+		}
+	}
+}
+
+func TestAStandingThatWasNotLookedAtForLongFallsAllTheSame(t *testing.T) {
+	t.Parallel()
+	r := newWorld(t).alone()
+	s, _, _ := r.reading(t, []string{"a"}, nil)
+	r.Drop("a")
+	for i := range 2 * remembered { // the drop of a is remembered by its stripe alone
+		r.Drop(fmt.Sprint("other ", i))
+	}
+	if s.Stands(now()) {
+		t.Error("a drop was forgotten")
+	}
+	s, _, _ = r.reading(t, []string{"a"}, nil)
+	r.Flush()
+	if s.Stands(now()) {
+		t.Error("it stands after a flush")
+	}
+}
+
+// What was dropped between an answer's first read and its end may be in it as it was before.
+func TestAReadingThatWasOvertakenDoesNotEndWell(t *testing.T) {
+	t.Parallel()
+	r := newWorld(t).alone()
+	ctx, noted := r.Reading(t.Context())
+	r.mustWrite(t, "a")
+	if _, err := r.items.Get(ctx, r.Cache, []string{"a"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, ok := noted.End(); ok {
+		t.Error("it is kept although a was written after it began")
+	}
+}
+
+func TestWhatIsReadUndeclaredIsNotKept(t *testing.T) {
+	t.Parallel()
+	r := newWorld(t).alone()
+	ctx, noted := r.Reading(t.Context())
+	Undeclared(Declared(ctx))
+	Undeclared(context.WithoutCancel(context.Background()))
+	if _, _, ok := noted.End(); !ok {
+		t.Error("what was declared elsewhere forbids keeping")
+	}
+	Undeclared(context.WithoutCancel(ctx))
+	if _, _, ok := noted.End(); ok {
+		t.Error("what was read undeclared is kept")
+	}
+	// What a Load reads is declared by its Get.
+	r.items.Load = func(ctx context.Context, _ []string) (map[string]*int, error) {
+		Undeclared(ctx)
+		return nil, nil
+	}
+	if _, _, ok := r.reading(t, []string{"new"}, nil); !ok {
+		t.Error("a load forbids keeping")
+	}
+}
+
+// An answer lives no longer than the shortest lived of what is in it.
+func TestAStandingLivesAsLongAsItsParts(t *testing.T) {
+	t.Parallel()
+	r := newWorld(t).replica("without Redis", "") // so that nobody is sure to hear of changes
+	var s *Standing
+	var old int64
+	for ok := false; !ok; { // on a machine that is slow the old part may be too old already
+		if _, err := r.get("old"); err != nil {
+			t.Fatal(err)
+		}
+		old = now()
+		eventually(t, "some time has passed", func() bool { return now()-old > int64(shortLife)/10 })
+		s, _, ok = r.reading(t, []string{"old", "new"}, nil)
+		ok = ok && now()-old < int64(shortLife)
+	}
+	if s.Stands(old + int64(shortLife)) {
+		t.Error("it outlives its oldest part")
+	}
+
+	r = newWorld(t).alone()
+	s, _, _ = r.reading(t, []string{"a"}, nil)
+	if !s.Stands(now() + int64(24*time.Hour)) {
+		t.Error("where this process makes every write, it ends")
+	}
+	raiseTime(&r.hush, time.Now().Add(time.Hour))
+	if s.Stands(now() + int64(2*shortLife)) {
+		t.Error("it stands for more than a second while a write's outcome isn't known")
+	}
+}
+
+// Readers, drops of what they read and of much else, all at once: once Drop has returned
+// nothing stands that was begun before it, and nothing falls for another's drop.
+func TestStandingsAmidDrops(t *testing.T) {
+	t.Parallel()
+	r := newWorld(t).alone()
+	stop := make(chan struct{})
+	var noise, readers sync.WaitGroup
+	for n := range 2 {
+		noise.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+					r.Drop(fmt.Sprintf("noise %d %d", n, i%1000))
+				}
+			}
+		})
+	}
+	for n := range 4 {
+		readers.Go(func() {
+			mine, other := fmt.Sprint("mine ", n), fmt.Sprint("other ", n)
+			for range 500 {
+				a, _, _ := r.reading(t, []string{mine}, nil)
+				b, _, _ := r.reading(t, []string{other}, nil)
+				for range 20 {
+					a.Stands(now())
+				}
+				r.Drop(mine)
+				if a.Stands(now()) {
+					t.Errorf("%s stands after its drop", mine)
+					return
+				}
+				// Where it wasn't looked at for too many drops, it may fall for its stripe.
+				if !b.Stands(now()) && r.drops[r.stripe(other)].Load() == 0 {
+					t.Errorf("%s fell, and nothing on its stripe was dropped", other)
+					return
+				}
+			}
+		})
+	}
+	readers.Wait()
+	close(stop)
+	noise.Wait()
+}
+
+func BenchmarkStands(b *testing.B) {
+	r := newWorld(b).alone()
+	var many []string
+	for i := range 100 {
+		many = append(many, fmt.Sprintf("art_%s%04d", strings.Repeat("0", 20), i))
+	}
+	s, _, _ := r.reading(b, many, nil)
+	at := now()
+	b.Run("Quiet", func(b *testing.B) {
+		for b.Loop() {
+			s.Stands(at)
+		}
+	})
+	b.Run("OneDropEach", func(b *testing.B) {
+		for b.Loop() {
+			r.Drop("other")
+			s.Stands(at)
+		}
+	})
+}

@@ -1,0 +1,45 @@
+package store
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"stoa/id"
+)
+
+// Whatever reads the database past the tables of the caches forbids keeping the answer that
+// it is part of; what goes through them, or declares what it reads, doesn't.
+func TestReadsPastTheCachesForbidKeeping(t *testing.T) {
+	s := openStore(t, nil)
+	a := published("a", time.Now())
+	check(t, s.AddArticle(t.Context(), a))
+	for name, c := range map[string]struct {
+		keeps bool
+		read  func(ctx context.Context) error
+	}{
+		"ById":      {true, func(ctx context.Context) error { _, err := s.Articles(ctx, []id.ID{a.ID}); return err }},
+		"BySlug":    {true, func(ctx context.Context) error { _, err := s.ArticleBySlug(ctx, "a"); return err }},
+		"Absent":    {true, func(ctx context.Context) error { _, err := s.Tags(ctx, []id.ID{id.New(id.Tag)}); return err }},
+		"Orders":    {true, func(ctx context.Context) error { _, err := s.Orders(ctx, []OrderKey{AllArticles}); return err }},
+		"Editions":  {true, func(ctx context.Context) error { _, err := s.Editions(ctx, []id.Kind{id.Article}); return err }},
+		"AllTags":   {false, func(ctx context.Context) error { _, err := s.AllTags(ctx); return err }},
+		"Imported":  {false, func(ctx context.Context) error { _, err := s.Imported(ctx); return err }},
+		"Addresses": {false, func(ctx context.Context) error { return s.Addresses(ctx, func(Address) {}) }},
+		"Ping":      {false, s.Ping},
+		"Within": {false, func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, time.Minute)
+			defer cancel()
+			_, err := s.Due(ctx, time.Now())
+			return err
+		}},
+	} {
+		for range 2 { // out of the database, out of the process
+			ctx, reading := s.Cache().Reading(t.Context())
+			check(t, c.read(ctx))
+			if _, names, ok := reading.End(); ok != c.keeps || ok && len(names) == 0 {
+				t.Errorf("%s: kept %t, by %q", name, ok, names)
+			}
+		}
+	}
+}

@@ -1,0 +1,53 @@
+package tests
+
+import (
+	"go/ast"
+	"slices"
+	"testing"
+)
+
+// readsClock is which files that answers are made by look at the clock, and why nothing in an
+// answer for everybody follows from it: nothing tells a kept answer that time has passed.
+var readsClock = map[string]string{
+	"blog/import.go":    "imports aren't answers",
+	"blog/preview.go":   "previews are private",
+	"blog/schedule.go":  "what is due is published by a write",
+	"blog/search.go":    "how long indexing takes is logged",
+	"blog/write.go":     "mutations, and what they write",
+	"store/accounts.go": "accounts and sessions are private",
+	"store/claim.go":    "only mutations have idempotency keys",
+	"store/editions.go": "for how long a write whose outcome isn't known may still happen",
+	"store/purge.go":    "a mutation",
+	"media/media.go":    "uploads are mutations",
+}
+
+// Visibility is a status that a write flips. Whatever else would make an answer from the time
+// of day must end it in time, or forbid keeping it, and then stand here.
+func TestNoAnswerForEverybodyReadsTheClock(t *testing.T) {
+	makers := []string{"access", "blog", "dataloader", "graph", "graph/scalar", "media", "search", "store"}
+	reads := map[string]bool{}
+	for _, p := range parseAll(t) {
+		if !slices.Contains(makers, p.pkg) { // feeds are kept by rules of their own
+			continue
+		}
+		name := p.imports(t, "time")
+		ast.Inspect(p.File, func(n ast.Node) bool {
+			s, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			if of, ok := s.X.(*ast.Ident); ok && name != "" && of.Name == name && slices.Contains([]string{"Now", "Since", "Until"}, s.Sel.Name) {
+				reads[p.file] = true
+				if readsClock[p.file] == "" {
+					t.Errorf("%s reads the clock: can an answer for everybody follow from it? See readsClock", p.file)
+				}
+			}
+			return true
+		})
+	}
+	for file := range readsClock {
+		if !reads[file] {
+			t.Errorf("%s reads no clock any more", file)
+		}
+	}
+}
