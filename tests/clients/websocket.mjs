@@ -48,11 +48,13 @@ function connect(options = {}) {
   return { client, closed, end };
 }
 
-/** All results of an operation; it rejects with what the client gives up for. */
+/** All results of an operation, each without its cost, which it must have; it rejects with what the client gives up for. */
 async function results(client, payload) {
   const all = [];
   for await (const result of client.iterate(payload)) {
-    all.push(result);
+    const { extensions, ...rest } = result;
+    assert.ok(Number.isInteger(extensions?.cost?.requested), `no cost: ${JSON.stringify(result)}`);
+    all.push(rest);
   }
   return all;
 }
