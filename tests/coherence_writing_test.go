@@ -16,6 +16,7 @@ import (
 	"stoa/blog"
 	"stoa/id"
 	"stoa/store"
+	"stoa/tests/redistest"
 	"stoa/tests/stoatest"
 )
 
@@ -356,7 +357,7 @@ func (f *fleet) named(q question, how string, x *script, all []called) {
 
 // readSearch looks for what there is by its words.
 func (f *fleet) readSearch(r int, s *stoatest.Stoa) {
-	a := f.articles[rand.N(len(f.articles))]
+	a := f.articles[rand.N(3)] // which are changed all the time
 	q := asked(r)
 	version, tag, author := max(a.latest(), 2), f.ink.latest(), f.scribe.latest()
 	var out struct {
@@ -490,6 +491,39 @@ func (f *fleet) readFeeds(r int, s *stoatest.Stoa) {
 		name := map[*script]string{f.pennant: "/pennant", f.sea: "/river"}[x]
 		if body := get(path); body != "" {
 			f.either(q, path, x, strings.Contains(body, name+"<") || strings.Contains(body, name+`"`), isOdd)
+		}
+	}
+}
+
+// Whoever has just written something sees it by every way, without any load.
+func TestEveryWayShowsWhatWasJustWritten(t *testing.T) {
+	f := newFleet(t, 4, threeOver(stoatest.Database(t), redistest.Start(t).URL())...)
+	f.followOther(t)
+	awaitTrust(t, f.replicas...)
+	done := make(chan struct{})
+	defer close(done)
+	go f.busy.watch(done)
+	for round := range 9 {
+		r, s := round%len(f.replicas), f.replicas[round%len(f.replicas)]
+		f.write(r, f.articles[round%3])
+		for _, x := range f.scripts {
+			f.advance(r, x)
+		}
+		for range 2 { // from the database, then from memory
+			f.readArticle(r, s, f.articles[round%3])
+			f.readList(r, s, `orderBy: {field: UPDATED_AT}`)
+			f.readPublic(r, s)
+			for range 6 { // each looks for one of three
+				f.readSearch(r, s)
+			}
+			f.readPrivate(r, s)
+			f.readFeeds(r, s)
+		}
+	}
+	f.report(t)
+	for _, x := range f.scripts {
+		if x.version != 10 && !x.isLost() {
+			t.Errorf("%s was written %d times", x.name, x.version)
 		}
 	}
 }
