@@ -37,7 +37,7 @@ func (LookAhead) Validate(graphql.ExecutableSchema) error { return nil }
 
 // InterceptResponse attaches fresh loaders: to each event of a subscription, too.
 func (l LookAhead) InterceptResponse(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
-	return next(dataloader.With(ctx, dataloader.New(l.Store)))
+	return next(dataloader.With(ctx, l.Store))
 }
 
 // InterceptField looks ahead from what a root field returned; so do the fields of what a

@@ -94,7 +94,7 @@ func TestAWholeWayDownOfPanicsEnds(t *testing.T) {
 	op, selection := selected(t, `{ article(slug: "x") {
 		author { id } authors { articles { nodes { id } } } tags { id } bodyHtml commentCount next { id } previous { id } related { id }
 		comments { nodes { id } edges { node { id } } } } }`, nil)
-	ctx := dataloader.With(t.Context(), dataloader.New(nil))
+	ctx := dataloader.With(t.Context(), nil)
 	walk(ctx, op, []any{&store.Article{ID: id.New(id.Article), AuthorIDs: []id.ID{id.New(id.Author)}, TagIDs: []id.ID{id.New(id.Tag)}}}, selection)
 }
 
@@ -109,13 +109,15 @@ func TestOnlyARootFieldLooksAhead(t *testing.T) {
 	}{
 		"Root":   {"all that hangs on its answer", "Query", nil, true},
 		"Nested": {"what hangs on an element was loaded with the root's", "Article", nil, false},
+		"Event":  {"each event is an answer of its own", "ArticlePublishedEvent", nil, true},
+		"Stream": {"what a subscription returns is no event yet", "Subscription", nil, false},
 		"Failed": {"nothing hangs on an error", "Query", failed, false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			op, selection := selected(t, `{ article(slug: "x") { author { id } } }`, nil)
-			loaders := dataloader.New(nil)
-			ctx := graphql.WithOperationContext(dataloader.With(t.Context(), loaders), op)
+			ctx := graphql.WithOperationContext(dataloader.With(t.Context(), nil), op)
+			loaders := dataloader.From(ctx)
 			ctx = graphql.WithFieldContext(ctx, &graphql.FieldContext{Object: c.object, Field: graphql.CollectedField{
 				Field: &ast.Field{Alias: "x", SelectionSet: selection}, Selections: selection,
 			}})
