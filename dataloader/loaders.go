@@ -4,7 +4,7 @@
 // loaders). No timer and no goroutine waits for a batch to fill.
 //
 // It may import access, search, store, store/cache (for its errors), id and problem. It knows
-// nothing of GraphQL. Entry points: New, With, From, the methods of Loaders.
+// nothing of GraphQL. Entry points: With, From, the methods of Loaders.
 package dataloader
 
 import (
@@ -100,11 +100,25 @@ func (l *Loaders) Forget() {
 
 type key struct{}
 
-// With attaches loaders to the context of a response.
-func With(ctx context.Context, l *Loaders) context.Context { return context.WithValue(ctx, key{}, l) }
+// later makes loaders when something first asks for them: a subscription waits long for
+// each of its events.
+type later struct {
+	once    sync.Once
+	store   *store.Store
+	loaders *Loaders
+}
+
+// With attaches to the context of a response loaders that know nothing yet.
+func With(ctx context.Context, s *store.Store) context.Context {
+	return context.WithValue(ctx, key{}, &later{store: s})
+}
 
 // From returns the loaders of the response that ctx belongs to. It panics outside one.
-func From(ctx context.Context) *Loaders { return ctx.Value(key{}).(*Loaders) }
+func From(ctx context.Context) *Loaders {
+	l := ctx.Value(key{}).(*later)
+	l.once.Do(func() { l.loaders = New(l.store) })
+	return l.loaders
+}
 
 // Listed returns a connection over a list that the database orders.
 func Listed[T any](list *store.List, items *Loader[id.ID, T]) *Connection[T] {

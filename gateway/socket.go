@@ -376,26 +376,47 @@ func (s *socket) fail(id string, no *refusal) bool {
 	return s.write(s.errorMessage(id, no))
 }
 
-// run executes o and sends what comes of it.
+// run begins o, and has what comes of it sent. A subscription waits in a goroutine of its own,
+// whose stack is a small one.
 func (s *socket) run(ctx context.Context, o *operation, p *prepared) {
-	defer s.done(o)
-	defer o.cancel()
+	var begun *execution
+	no := s.guarded(ctx, func() (no *refusal) {
+		begun, no = s.gateway.begin(s.answer(ctx), p)
+		return no
+	})
+	if o.streaming {
+		go s.tell(ctx, o, begun, no)
+		return
+	}
+	s.tell(ctx, o, begun, no)
+}
+
+// guarded makes a refusal of a panic in do.
+func (s *socket) guarded(ctx context.Context, do func() *refusal) (no *refusal) {
 	defer func() {
 		if p := recover(); p != nil {
-			shown := s.gateway.presentError(ctx, s.gateway.recoverPanic(ctx, p))
-			s.sendLast(o, func() []byte { return s.errorMessage(o.id, &refusal{code: codeInternal, errors: presented(shown)}) })
+			no = &refusal{code: codeInternal, errors: presented(s.gateway.presentError(ctx, s.gateway.recoverPanic(ctx, p)))}
 		}
 	}()
-	begun, no := s.gateway.begin(s.answer(ctx), p)
-	for no == nil {
-		var response *graphql.Response
-		response, no = s.gateway.nextOf(s.answer(begun.ctx), begun)
-		if no != nil || response == nil {
-			break
-		}
-		if !s.send(o, func() []byte { return s.nextMessage(o.id, response) }) || !o.streaming {
-			break
-		}
+	return do()
+}
+
+// tell sends what comes of o, and what ended it.
+func (s *socket) tell(ctx context.Context, o *operation, begun *execution, no *refusal) {
+	defer s.done(o)
+	defer o.cancel()
+	if no == nil {
+		no = s.guarded(ctx, func() (no *refusal) {
+			for {
+				response, no := s.gateway.nextOf(s.answer(begun.ctx), begun)
+				if no != nil || response == nil {
+					return no
+				}
+				if !s.send(o, func() []byte { return s.nextMessage(o.id, response) }) || !o.streaming {
+					return nil
+				}
+			}
+		})
 	}
 	if o.streaming && ctx.Err() != nil {
 		return // the connection ends, and the client subscribes again over another

@@ -53,7 +53,7 @@ func (l LookAhead) InterceptOperation(ctx context.Context, next graphql.Operatio
 
 // InterceptResponse attaches fresh loaders: to each event of a subscription, too.
 func (l LookAhead) InterceptResponse(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
-	return next(dataloader.With(part.From(ctx).Response(ctx), dataloader.New(l.Store)))
+	return next(dataloader.With(part.From(ctx).Response(ctx), l.Store))
 }
 
 // InterceptField looks ahead from what a root field returned; so do the fields of what a

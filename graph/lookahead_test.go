@@ -58,7 +58,7 @@ func TestTheWayDownFollowsWhatIsSelected(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			op, selection := selected(t, c.query, yes)
-			ctx := graphql.WithOperationContext(dataloader.With(t.Context(), dataloader.New(nil)), op)
+			ctx := graphql.WithOperationContext(dataloader.With(t.Context(), nil), op)
 			for _, parts := range []*part.Parts{nil, part.New(1<<20, makesParts)} {
 				w := walker{ctx: ctx, op: op, run: part.From(parts.Begin(ctx)), loaders: dataloader.From(ctx)}
 				var got []string
@@ -99,7 +99,7 @@ func TestAWholeWayDownOfPanicsEnds(t *testing.T) {
 	op, selection := selected(t, `{ article(slug: "x") {
 		author { id } authors { articles { nodes { id } } } tags { id } bodyHtml commentCount next { id } previous { id } related { id }
 		comments { nodes { id } edges { node { id } } } } }`, nil)
-	ctx := dataloader.With(t.Context(), dataloader.New(nil))
+	ctx := dataloader.With(t.Context(), nil)
 	walk(ctx, op, []any{&store.Article{ID: id.New(id.Article), AuthorIDs: []id.ID{id.New(id.Author)}, TagIDs: []id.ID{id.New(id.Tag)}}}, selection)
 }
 
@@ -114,13 +114,15 @@ func TestOnlyARootFieldLooksAhead(t *testing.T) {
 	}{
 		"Root":   {"all that hangs on its answer", "Query", nil, true},
 		"Nested": {"what hangs on an element was loaded with the root's", "Article", nil, false},
+		"Event":  {"each event is an answer of its own", "ArticlePublishedEvent", nil, true},
+		"Stream": {"what a subscription returns is no event yet", "Subscription", nil, false},
 		"Failed": {"nothing hangs on an error", "Query", failed, false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			op, selection := selected(t, `{ article(slug: "x") { author { id } } }`, nil)
-			loaders := dataloader.New(nil)
-			ctx := graphql.WithOperationContext(dataloader.With(t.Context(), loaders), op)
+			ctx := graphql.WithOperationContext(dataloader.With(t.Context(), nil), op)
+			loaders := dataloader.From(ctx)
 			ctx = graphql.WithFieldContext(ctx, &graphql.FieldContext{Object: c.object, Field: graphql.CollectedField{
 				Field: &ast.Field{Alias: "x", SelectionSet: selection}, Selections: selection,
 			}})

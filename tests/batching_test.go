@@ -86,6 +86,7 @@ func TestNoQueryTakesACommandForEachParent(t *testing.T) {
 	t.Run("Edges", func(t *testing.T) { w.testEdges(t, s) })
 	t.Run("Values", func(t *testing.T) { w.testValues(t, s) })
 	t.Run("SideBySide", func(t *testing.T) { w.testSideBySide(t, s) })
+	t.Run("Events", func(t *testing.T) { w.testEvents(t, s) })
 	t.Run("Remembered", func(t *testing.T) { w.testRemembered(t, s) })
 }
 
@@ -488,6 +489,9 @@ func (w walker) ask(t *testing.T, s *stoatest.Stoa, q string, n int) any {
 				variables["list"] = w.ids[d.Name][:n]
 			}
 		}
+	}
+	if strings.HasPrefix(q, "subscription") {
+		return w.told(t, s, q, variables)
 	}
 	a := s.Query(t, q, variables)
 	if len(a.Errors) > 0 {

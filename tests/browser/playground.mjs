@@ -10,6 +10,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { chromium } from 'playwright-core';
+import { ask, register, signIn } from '../clients/people.mjs';
 
 const [address] = process.argv.slice(2);
 if (!URL.canParse(address ?? '')) {
@@ -131,6 +132,9 @@ async function run(on) {
   return JSON.parse(text);
 }
 
+/** Whether an example is a subscription. */
+const subscribes = ({ query }) => /^subscription/m.test(query);
+
 /** Fails unless an answer has data in every field that was asked, and no errors. */
 function assertAnswers(answer, what) {
   assert.equal(answer.errors, undefined, `${what} is answered with errors:\n${JSON.stringify(answer.errors, null, 2)}`);
@@ -163,6 +167,7 @@ check('every example is open in a tab of its own', async () => {
 
 check('every example answers with data and without errors', async (t) => {
   for (const [i, example] of settings.tabs.entries()) {
+    if (subscribes(example)) continue; // which answers when something happens: see below
     await t.test(example.title, async () => {
       await page.locator('.graphiql-tab-button').nth(i).click();
       const is = (wanted) => (text) => text === wanted;
@@ -176,6 +181,43 @@ check('every example answers with data and without errors', async (t) => {
   await readBy(page, settings.tabs[0].query);
   assertAnswers(await run(page), settings.tabs[0].title);
   if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
+});
+
+check('a subscription tells what happens, again and again, until it is stopped', async () => {
+  const api = new URL('/graphql', server).href;
+  const reader = { email: `reader-${process.pid}@example.org`, password: 'four plain words here' };
+  await register(api, reader);
+  const token = await signIn(api, reader);
+  const { article } = await ask(api, '{ article(slug: "the-painted-porch") { id } }');
+  const say = (bodyMarkdown) =>
+    ask(api, 'mutation($in: CommentAddInput!) { commentAdd(input: $in) { userErrors { message } } }', { in: { articleId: article.id, bodyMarkdown } }, token);
+
+  await page.locator('.graphiql-tab-button').nth(settings.tabs.findIndex(subscribes)).click();
+  const query = `subscription { commentAdded(articleId: "${article.id}") { id comment { bodyHtml } } }`;
+  await page.evaluate((text) => {
+    const model = globalThis.__MONACO.editor.getModels().find(({ uri }) => uri.path.endsWith('operation.graphql'));
+    model.setValue(text);
+  }, query);
+  await readBy(page, query);
+  const socket = page.waitForEvent('websocket');
+  await page.getByRole('button', { name: /^Execute query/ }).click();
+  const opened = await socket;
+  await opened.waitForEvent('framereceived'); // connection_ack
+  for (const words of ['Well said', 'Said again']) {
+    let shown = false;
+    const told = textWhere(page, 'response.json', (text) => text.includes(words), 'no event is shown').then(() => (shown = true));
+    // The subscription stands soon after it was sent.
+    for (let i = 0; i < 2 && !shown; i++) {
+      await say(words);
+      await Promise.race([told, page.waitForTimeout(2_000)]);
+    }
+    await told;
+  }
+  if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT.replace(/(\.\w+)?$/, '-live$1') });
+  await page.getByRole('button', { name: /^Stop query/ }).click();
+  await page.getByRole('button', { name: /^Execute query/ }).waitFor();
+  await page.locator('.graphiql-tab-button').first().click();
+  await readBy(page, settings.tabs[0].query);
 });
 
 check('a header of the headers editor is sent', async () => {

@@ -38,8 +38,6 @@ const result = await build({
     'prettier/parser-babel': 'prettier/plugins/babel',
     'prettier/parser-graphql': 'prettier/plugins/graphql',
   },
-  // The toolkit loads it only for a WebSocket address, and the page gives none.
-  external: ['graphql-ws'],
   legalComments: 'none', // they are in LICENSES.txt
   outdir: 'out',
   entryNames: '[name]-[hash]',

@@ -19,13 +19,17 @@ globalThis.MonacoEnvironment = {
     new Worker(workers[label] ?? workers.editor, { type: 'module', name: label }),
 };
 
+// Subscriptions go over a WebSocket to the same place; their headers go with its first message.
+const socket = new URL(endpoint, location.href);
+socket.protocol = socket.protocol === 'https:' ? 'wss:' : 'ws:';
+
 // A phone has room for the query and its answer; the variables are one touch away.
 const tools = phone.matches ? false : 'variables';
 
 createRoot(document.getElementById('root')).render(
   <ExamplesContext value={tabs}>
     <GraphiQL
-      fetcher={createGraphiQLFetcher({ url: endpoint })}
+      fetcher={createGraphiQLFetcher({ url: endpoint, subscriptionUrl: socket.href })}
       defaultTabs={tabs}
       defaultEditorToolsVisibility={tools}
       referencePlugin={DOC_EXPLORER_PLUGIN}
