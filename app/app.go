@@ -311,6 +311,7 @@ func (a *App) Handler() http.Handler { return a.gateway }
 // Serve answers on l until ctx ends, then lets requests in flight finish and refuses new
 // ones.
 func (a *App) Serve(ctx context.Context, l net.Listener) error {
+	defer release(reserve())
 	server := a.gateway.Server()
 	var open connections
 	server.ConnState = open.follow

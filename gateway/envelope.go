@@ -114,6 +114,14 @@ func parseEnvelope(body []byte) (*envelope, *refusal) {
 	if no := checkJSON(body); no != nil {
 		return nil, no
 	}
+	if e, ok := plainEnvelope(body); ok {
+		return e, nil
+	}
+	return closeEnvelope(body)
+}
+
+// closeEnvelope is parseEnvelope for what isn't plain.
+func closeEnvelope(body []byte) (*envelope, *refusal) {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
 	if _, err := decoder.Token(); err != nil { // the brace that checkJSON has seen

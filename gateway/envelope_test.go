@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -59,6 +60,7 @@ func TestABodyIsOneObjectWithEachMemberOnce(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			e, no := parseEnvelope([]byte(c.body))
+			readAlike(t, []byte(c.body))
 			switch {
 			case c.want == "" && no != nil:
 				t.Errorf("%s: refused: %s", c.reason, no.errors[0].Message)
@@ -68,6 +70,21 @@ func TestABodyIsOneObjectWithEachMemberOnce(t *testing.T) {
 				t.Errorf("%s: %q doesn't say %q", c.reason, no.errors[0].Message, c.want)
 			}
 		})
+	}
+}
+
+// readAlike holds the short way of reading a body against the long one.
+func readAlike(t *testing.T, body []byte) {
+	t.Helper()
+	if checkJSON(body) != nil {
+		return
+	}
+	plain, ok := plainEnvelope(body)
+	if !ok {
+		return
+	}
+	if looked, no := closeEnvelope(body); no != nil || !reflect.DeepEqual(plain, looked) {
+		t.Errorf("%q is read as %+v, and closely as %+v, %v", body, plain, looked, no)
 	}
 }
 
@@ -114,12 +131,14 @@ func TestAnAddressIsReadStrictly(t *testing.T) {
 func FuzzEnvelope(f *testing.F) {
 	for _, seed := range []string{
 		`{"query":"{a}"}`, `{"query":"{a}","variables":{"a":[1,{"b":null}]}}`, `{"query":"\ud800","x":1e999}`,
+		`{"query":"{\\n\\"a\\"}","variables":{},"operationName":null}`, `{ "variables" : null , "query" : "a" }`,
 		`{"query":"{a}","operationName":"A","extensions":{}} `, `[]`, `{"a":{}`, "{\"query\":\"\\u0000\"}", `{"query":"{a}","query":1}`,
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		e, no := parseEnvelope(body)
+		readAlike(t, body)
 		if no != nil {
 			if no.status(mediaJSON) < 400 || len(no.errors) != 1 || len(no.errors[0].Message) > maxMessage+50 {
 				t.Errorf("%q: refused with %d %v", body, no.status(mediaJSON), no.errors)
