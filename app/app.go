@@ -350,6 +350,7 @@ func (a *App) AnswerCounts() gateway.AnswerCounts { return a.gateway.AnswerCount
 // Serve answers on l until ctx ends, then lets requests in flight finish and refuses new
 // ones.
 func (a *App) Serve(ctx context.Context, l net.Listener) error {
+	defer release(reserve())
 	server := a.gateway.Server()
 	var open connections
 	server.ConnState = open.follow

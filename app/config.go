@@ -145,7 +145,7 @@ var variables = []variable{
 			return nil
 		}},
 	{"STOA_CACHE_MEMORY", "256", "a number of MiB, 1 to 65536",
-		"How much the cache in the process may hold. An article takes 2 KiB, its text what the text takes, three times. Below what is read often, more is read from Redis or the database.",
+		"How much the cache in the process may hold. An article takes 2 KiB, its text what the text takes, three times. Parts of answers that were written before take up to an eighth of it more, and the collector is left 64 MiB of room unless `GOGC` or `GOMEMLIMIT` is set. Below what is read often, more is read from Redis or the database.",
 		func(c *Config, v string) error {
 			n, err := strconv.ParseInt(v, 10, 64)
 			if err != nil || n < 1 || n > 65536 {

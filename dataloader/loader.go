@@ -48,7 +48,13 @@ func MemoryOnly(ctx context.Context) context.Context {
 }
 
 func newLoader[K ~string, T any](what string, fetch func(context.Context, []K) ([]*T, error)) *Loader[K, T] {
-	return &Loader[K, T]{fetch: fetch, what: what}
+	return begin(&Loader[K, T]{}, what, fetch)
+}
+
+// begin makes l a loader that knows nothing yet.
+func begin[K ~string, T any](l *Loader[K, T], what string, fetch func(context.Context, []K) ([]*T, error)) *Loader[K, T] {
+	l.what, l.fetch = what, fetch
+	return l
 }
 
 func (l *Loader[K, T]) forget() {

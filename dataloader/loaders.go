@@ -43,22 +43,33 @@ type Loaders struct {
 
 // New returns loaders that know nothing yet.
 func New(s *store.Store) *Loaders {
-	l := &Loaders{
-		Articles:  newLoader("article", s.Articles),
-		Revisions: newLoader("revision", s.Revisions),
-		Authors:   newLoader("author", s.Authors),
-		Tags:      newLoader("tag", s.Tags),
-		Orders:    newLoader("list", s.Orders),
-		Accounts:  newLoader("account", s.Accounts),
-		Sessions:  newLoader("session", s.Sessions),
-		Uses:      newLoader("use of a session", s.Uses),
-
-		Desk:        newLoader("article", s.Desk),
-		Texts:       newLoader("revision", s.VisibleRevisions),
-		Submissions: newLoader("comment", s.Submissions),
-		store:       s,
-	}
-	l.Comments = newLoader("comment", l.shownComments)
+	all := &struct { // in one piece, since each response has its own
+		Loaders
+		articles, desk   Loader[id.ID, store.Article]
+		revisions, texts Loader[id.ID, store.Revision]
+		authors          Loader[id.ID, store.Author]
+		tags             Loader[id.ID, store.Tag]
+		comments         Loader[id.ID, store.Comment]
+		orders           Loader[store.OrderKey, store.Order]
+		accounts         Loader[id.ID, store.Account]
+		sessions         Loader[id.ID, store.Session]
+		uses             Loader[id.ID, store.Use]
+		submissions      Loader[id.ID, store.Submission]
+	}{}
+	l := &all.Loaders
+	l.store = s
+	l.Articles = begin(&all.articles, "article", s.Articles)
+	l.Revisions = begin(&all.revisions, "revision", s.Revisions)
+	l.Authors = begin(&all.authors, "author", s.Authors)
+	l.Tags = begin(&all.tags, "tag", s.Tags)
+	l.Comments = begin(&all.comments, "comment", l.shownComments)
+	l.Orders = begin(&all.orders, "list", s.Orders)
+	l.Accounts = begin(&all.accounts, "account", s.Accounts)
+	l.Sessions = begin(&all.sessions, "session", s.Sessions)
+	l.Uses = begin(&all.uses, "use of a session", s.Uses)
+	l.Desk = begin(&all.desk, "article", s.Desk)
+	l.Texts = begin(&all.texts, "revision", s.VisibleRevisions)
+	l.Submissions = begin(&all.submissions, "comment", s.Submissions)
 	l.Orders.shows = func(k store.OrderKey) bool {
 		kind := id.ID(k).Kind()
 		return kind != id.Account && kind != id.Revision

@@ -125,12 +125,17 @@ func (l *Loaders) Agrees(reads []Read) bool {
 }
 
 func (l *Loader[K, T]) agrees(r Read) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.is(r)
+}
+
+// is says whether r's key is known to name what it named. The caller holds mu.
+func (l *Loader[K, T]) is(r Read) bool {
 	if r.key == "" {
 		return true // names nothing, whoever asks
 	}
-	l.mu.Lock()
 	n, ok := l.known[K(r.key)]
-	l.mu.Unlock()
 	was, _ := r.value.(*T)
 	return ok && n.later == nil && n.value == was
 }
@@ -138,18 +143,22 @@ func (l *Loader[K, T]) agrees(r Read) bool {
 // recall clears same for those sets that have a read of l's kind whose key names something
 // else now.
 func (l *Loader[K, T]) recall(ctx context.Context, sets [][]Read, same []bool) {
-	var ks []K
+	n := 0
+	for _, set := range sets {
+		for _, r := range set {
+			if r.kind == l.kind {
+				n++
+			}
+		}
+	}
+	ks := make([]K, 0, n)
 	l.mu.Lock()
 	for i, set := range sets {
-		if !same[i] {
-			continue
-		}
 		for _, r := range set {
-			if r.kind != l.kind || r.key == "" {
-				continue
-			}
-			if _, ok := l.known[K(r.key)]; !ok {
-				ks = append(ks, K(r.key))
+			if same[i] && r.kind == l.kind && r.key != "" {
+				if _, ok := l.known[K(r.key)]; !ok {
+					ks = append(ks, K(r.key))
+				}
 			}
 		}
 	}
@@ -157,10 +166,12 @@ func (l *Loader[K, T]) recall(ctx context.Context, sets [][]Read, same []bool) {
 	if len(ks) > 0 {
 		l.learn(ctx, ks)
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for i, set := range sets {
 		for _, r := range set {
 			if same[i] && r.kind == l.kind {
-				same[i] = l.agrees(r)
+				same[i] = l.is(r)
 			}
 		}
 	}

@@ -129,6 +129,7 @@ func FuzzEnvelope(f *testing.F) {
 	for _, seed := range []string{
 		`{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"ab"}}}`, `{"documentId":"sha256:ab","id":1}`, `{"doc_id":"a","id":"b"}`,
 		`{"query":"{a}"}`, `{"query":"{a}","variables":{"a":[1,{"b":null}]}}`, `{"query":"\ud800","x":1e999}`,
+		`{"query":"{\\n\\"a\\"}","variables":{},"operationName":null}`, `{ "variables" : null , "query" : "a" }`,
 		`{"query":"{a}","operationName":"A","extensions":{}} `, `[]`, `{"a":{}`, "{\"query\":\"\\u0000\"}", `{"query":"{a}","query":1}`,
 	} {
 		f.Add([]byte(seed))

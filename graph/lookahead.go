@@ -252,35 +252,26 @@ func taken(fields []graphql.CollectedField, of *objectType) []takenEdge {
 // withoutParts compares the parts that values come to with what the caches say now, all in
 // one go, and returns the values that have none that holds.
 func (w *walker) withoutParts(s *part.Selection, values []any) []any {
-	var parts []*part.Part
-	var reads [][]dataloader.Read
-	var of []int // whose parts they are
+	parts := make([]*part.Part, len(values))
+	reads := make([][]dataloader.Read, len(values))
+	some := false
 	for i, v := range values {
 		if p := w.run.Find(s, v); p != nil {
-			parts, reads, of = append(parts, p), append(reads, p.Reads()), append(of, i)
+			parts[i], reads[i], some = p, p.Reads(), true
 		}
 	}
-	if len(parts) == 0 {
+	if !some {
 		return values
 	}
-	same := w.loaders.Same(w.ctx, reads)
-	without := map[int]bool{}
-	held := parts[:0]
-	for i, p := range parts {
-		if same[i] {
-			held = append(held, p)
-			without[of[i]] = true
+	var rest []any
+	held := make([]*part.Part, 0, len(parts))
+	for i, same := range w.loaders.Same(w.ctx, reads) {
+		if parts[i] != nil && same {
+			held = append(held, parts[i])
+		} else {
+			rest = append(rest, values[i])
 		}
 	}
 	part.Reuse(w.ctx, held)
-	if len(held) == len(values) {
-		return nil
-	}
-	var rest []any
-	for i, v := range values {
-		if !without[i] {
-			rest = append(rest, v)
-		}
-	}
 	return rest
 }

@@ -16,6 +16,7 @@ import (
 // asks, and what they read is cached under the tags that the list depends on.
 type List struct {
 	query  query
+	named  string // query's name, which takes a while to write down
 	window window
 	store  *Store
 	whole  *whole // a list that isn't read; nil for one that is
@@ -42,11 +43,12 @@ func (q query) name() string {
 }
 
 func (s *Store) list(q query, w Window) (*List, error) {
-	checked, err := w.parse(q.name())
+	name := q.name()
+	checked, err := w.parse(name)
 	if err != nil {
 		return nil, err
 	}
-	return &List{query: q, window: checked, store: s}, nil
+	return &List{query: q, named: name, window: checked, store: s}, nil
 }
 
 // Page returns this part of the list. The element that a cursor marks is taken to be in
@@ -64,7 +66,7 @@ func (l *List) Page(ctx context.Context) (*Page, error) {
 		return nil, err
 	}
 	p, w := found[0], l.window
-	out := &Page{Entries: p.Entries, HasNext: w.before != nil, HasPrevious: w.after != nil, list: l.query.name()}
+	out := &Page{Entries: p.Entries, HasNext: w.before != nil, HasPrevious: w.after != nil, list: l.named}
 	if w.backwards {
 		out.HasPrevious = out.HasPrevious || p.More
 	} else {
@@ -115,7 +117,7 @@ func (l *List) key() string {
 			key += encodeCursor("", *bound)
 		}
 	}
-	return key + "/" + l.query.name()
+	return key + "/" + l.named
 }
 
 // beyond is the condition that a document comes after e, or before it.

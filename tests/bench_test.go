@@ -24,6 +24,7 @@ var pages = []struct{ name, query string }{
 	{"article", `{ article(slug: "article-7") { title bodyHtml publishedAt readingMinutes author { name } tags { name slug } tableOfContents { level text anchor } commentCount
 		comments(first: 20) { nodes { authorName createdAt bodyHtml replyCount } pageInfo { hasNextPage } } next { slug title } previous { slug title } related { slug title } } }`},
 	{"tag", `{ tag(slug: "tag-1") { name description articleCount articles(first: 20) { nodes { slug title author { name } } pageInfo { hasNextPage endCursor } } } }`},
+	{"authors", `{ authors(first: 24) { nodes { id name slug articles(first: 3) { nodes { slug title publishedAt } } } } }`},
 	{"field", `query($id: ID!) { node(id: $id) { ... on Article { title } } }`},
 }
 

@@ -3137,8 +3137,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 					return nil
 				}
 			}
-			var buf bytes.Buffer
-			data.MarshalGQL(&buf)
+			buf := ec.run.Buffer()
+			data.MarshalGQL(buf)
+			ec.run.Wrote(buf)
 			response.Data = buf.Bytes()
 			if atomic.LoadInt32(&ec.Deferred) > 0 {
 				hasNext := atomic.LoadInt32(&ec.PendingDeferred) > 0
@@ -3154,8 +3155,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			}
 			first = false
 			data := ec._Mutation(ctx, opCtx.Operation.SelectionSet)
-			var buf bytes.Buffer
-			data.MarshalGQL(&buf)
+			buf := ec.run.Buffer()
+			data.MarshalGQL(buf)
+			ec.run.Wrote(buf)
 
 			return &graphql.Response{
 				Data: buf.Bytes(),

@@ -92,6 +92,22 @@ func (r *Run) Fields(op *graphql.OperationContext, selected ast.SelectionSet, sa
 	return r.Select(selected, satisfies).Fields
 }
 
+// Buffer returns a buffer for an answer, as large as the last one with the same plan was.
+func (r *Run) Buffer() *bytes.Buffer {
+	var b bytes.Buffer
+	if r != nil {
+		b.Grow(int(r.plan.size.Load()))
+	}
+	return &b
+}
+
+// Wrote tells of an answer that has been written.
+func (r *Run) Wrote(b *bytes.Buffer) {
+	if r != nil {
+		r.plan.size.Store(int64(min(b.Len(), maxPart)))
+	}
+}
+
 // Select returns what selected is for objects that satisfy some types, the first their own.
 func (r *Run) Select(selected ast.SelectionSet, satisfies []string) *Selection {
 	key := selectionKey{unsafe.SliceData(selected), len(selected), satisfies[0]}

@@ -135,6 +135,7 @@ func variablesIn(v *ast.Value, names []string) []string {
 type plan struct {
 	mu         sync.Mutex
 	selections atomic.Pointer[map[selectionKey]*Selection] // copied when it grows
+	size       atomic.Int64                                // of the last answer, in bytes
 }
 
 // selectionKey names a selection for one type: by where it lies, since what lies there lives

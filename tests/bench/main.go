@@ -61,7 +61,7 @@ type options struct {
 }
 
 var (
-	usual = options{articles: 300, rounds: 3, each: 1500 * time.Millisecond, connections: 16}
+	usual = options{articles: 300, rounds: 3, each: time.Second, connections: 16}
 	brief = options{articles: 60, rounds: 1, each: 200 * time.Millisecond, connections: 4}
 )
 

@@ -1,0 +1,224 @@
+package part
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/validator/rules"
+)
+
+var schema = gqlparser.MustLoadSchema(&ast.Source{Input: `type Query { a(n: Int): Thing b: Int } type Thing { name: String c(n: [Int]): Thing }`})
+
+func operation(t *testing.T, query string, variables map[string]any) *graphql.OperationContext {
+	t.Helper()
+	document, errs := gqlparser.LoadQueryWithRules(schema, query, rules.NewDefaultRules())
+	if errs != nil {
+		t.Fatal(errs)
+	}
+	return &graphql.OperationContext{Doc: document, Operation: document.Operations[0], Variables: variables}
+}
+
+// begun is a run over parts of an operation, as the executor has it.
+func begun(t *testing.T, op *graphql.OperationContext) (context.Context, *Run) {
+	t.Helper()
+	p := New(1<<20, func(any) []string { return nil })
+	ctx := p.Begin(graphql.WithOperationContext(t.Context(), op))
+	ctx = graphql.WithResponseContext(ctx,
+		func(_ context.Context, err error) *gqlerror.Error { return gqlerror.Wrap(err) },
+		func(_ context.Context, p any) error { return fmt.Errorf("panic: %v", p) })
+	return ctx, From(ctx)
+}
+
+func TestPartsTakeNoMoreThanTheyMay(t *testing.T) {
+	const most = 1 << 20
+	p := New(most, nil)
+	for i := range 20_000 {
+		p.kept.put(partKey{selection: uint64(i), of: new(int)}, &Part{json: make([]byte, 300+i%200)})
+	}
+	var bytes int64
+	var n int
+	for i := range p.kept.shards {
+		s := &p.kept.shards[i]
+		for _, generation := range []map[partKey]*Part{s.young, s.old} {
+			for k, v := range generation {
+				bytes += sizeOf(k, v)
+				n++
+			}
+		}
+	}
+	if bytes > most || bytes < most/4 {
+		t.Errorf("%d parts take %d bytes of %d", n, bytes, most)
+	}
+}
+
+func TestAPartThatIsUsedStays(t *testing.T) {
+	p := New(1<<20, nil)
+	used, unused := partKey{selection: 1, of: new(int)}, partKey{selection: 2, of: new(int)}
+	p.kept.put(used, &Part{json: []byte("1")})
+	p.kept.put(unused, &Part{json: []byte("2")})
+	for i := range 20_000 {
+		p.kept.put(partKey{selection: uint64(i + 3), of: new(int)}, &Part{json: make([]byte, 300)})
+		if p.kept.get(used) == nil {
+			t.Fatalf("the part was gone after %d others", i)
+		}
+	}
+	if p.kept.get(unused) != nil {
+		t.Error("a part that nobody uses is still there")
+	}
+}
+
+func TestAPlanGoesWithItsDocument(t *testing.T) {
+	p := New(1<<20, nil)
+	count := func() (n int) {
+		p.plans.documents.Range(func(any, any) bool { n++; return true })
+		return n
+	}
+	for range 50 {
+		op := operation(t, `{ a { name } }`, nil)
+		p.plans.of(op).add(selectionKey{of: "Query"}, graphql.CollectFields(op, op.Operation.SelectionSet, []string{"Query"}))
+	}
+	kept := operation(t, `{ b }`, nil)
+	is := p.plans.of(kept)
+	for range 100 {
+		runtime.GC()
+		if count() == 1 {
+			break
+		}
+		runtime.Gosched()
+	}
+	if n := count(); n != 1 {
+		t.Errorf("there are plans of %d documents; one is left", n)
+	}
+	if p.plans.of(kept) != is {
+		t.Error("a document that is still there has another plan")
+	}
+}
+
+func TestAPlanIsOfOneChoice(t *testing.T) {
+	p := New(1<<20, nil)
+	op := operation(t, `query($x: Boolean!, $y: Boolean!, $n: Int) { a(n: $n) @include(if: $x) { name ...f } } fragment f on Thing { c { name @skip(if: $y) } }`, nil)
+	of := func(x, y any, n any) *plan {
+		op.Variables = map[string]any{"x": x, "y": y, "n": n}
+		return p.plans.of(op)
+	}
+	if of(true, true, 1) != of(true, true, 2) {
+		t.Error("an argument's variable makes another plan")
+	}
+	if of(true, true, 1) == of(true, false, 1) || of(true, true, 1) == of(false, true, 1) {
+		t.Error("one plan is taken for two choices")
+	}
+
+	var names, uses []string
+	for i := range 6 { // 64 choices
+		names = append(names, fmt.Sprintf("$v%d: Boolean!", i))
+		uses = append(uses, fmt.Sprintf("x%d: b @include(if: $v%d)", i, i))
+	}
+	op = operation(t, `query(`+strings.Join(names, ", ")+`) { __typename `+strings.Join(uses, " ")+` }`, nil)
+	all := op.Doc
+	for i := range 64 {
+		op := &graphql.OperationContext{Doc: all, Operation: all.Operations[0]} // with a memory of fields of its own
+		op.Variables = map[string]any{}
+		for j := range 6 {
+			op.Variables[fmt.Sprintf("v%d", j)] = i>>j&1 == 1
+		}
+		r := &Run{parts: p, plan: p.plans.of(op), op: op}
+		fields := r.Fields(op, op.Operation.SelectionSet, []string{"Query"})
+		if want := graphql.CollectFields(op, op.Operation.SelectionSet, []string{"Query"}); len(fields) != len(want) {
+			t.Errorf("choice %b has %d fields; want %d", i, len(fields), len(want))
+		}
+	}
+	found := false
+	p.plans.documents.Range(func(_, d any) bool {
+		found = found || len(d.(*document).plans) == maxChoices
+		return true
+	})
+	if !found {
+		t.Errorf("no document has its %d plans", maxChoices)
+	}
+}
+
+func TestVariablesUnderASelectionCount(t *testing.T) {
+	op := operation(t, `query($n: Int, $m: Int, $other: Int) { a(n: $other) { c(n: [1, $n]) { ...f } } } fragment f on Thing { c(n: [$m]) { name } }`, map[string]any{"n": 1})
+	_, r := begun(t, op)
+	query := r.Select(op.Operation.SelectionSet, []string{"Query"})
+	thing := r.Select(query.Fields[0].Selections, []string{"Thing"})
+	if want := []string{"m", "n"}; !slices.Equal(thing.variables, want) {
+		t.Errorf("what is under a depends on %v; want %v", thing.variables, want)
+	}
+	one := r.values(thing)
+	op.Variables = map[string]any{"n": 1, "m": nil}
+	if r.variables = nil; r.values(thing) == one {
+		t.Error("null is taken for a variable that isn't there")
+	}
+	if r.Select(query.Fields[0].Selections, []string{"Thing"}) != thing {
+		t.Error("one selection is two")
+	}
+}
+
+func TestAListEndsWithItsRequest(t *testing.T) {
+	op := operation(t, `{ b }`, nil)
+	ctx, r := begun(t, op)
+	ctx, cancel := context.WithCancel(ctx)
+	made := 0
+	list := List(ctx, r, nil, make([]int, 1000), func(context.Context, int) graphql.Marshaler {
+		if made++; made == 10 {
+			cancel()
+		}
+		return graphql.MarshalInt(made)
+	})
+	errs := graphql.GetErrors(ctx)
+	if list != nil || made != 10 || len(errs) != 1 || !errors.Is(errs[0], context.Canceled) {
+		t.Errorf("%d elements were made, %d are there, the errors are %v", made, len(list), errs)
+	}
+}
+
+// A panic in an element fails the list as it does in gqlgen's own, and nothing else.
+func TestAPanicFailsItsList(t *testing.T) {
+	element := func(_ context.Context, i int) graphql.Marshaler {
+		if i%2 == 1 {
+			panic(fmt.Sprint("at ", i))
+		}
+		return graphql.MarshalInt(i)
+	}
+	var told []string
+	for _, own := range []bool{true, false} {
+		ctx, r := begun(t, operation(t, `{ b }`, nil))
+		if own {
+			r = nil
+		}
+		if list := List(ctx, r, nil, make([]int, 4), element); list != nil {
+			t.Errorf("the list is %v", list)
+		}
+		var errs []string
+		for _, err := range graphql.GetErrors(ctx) {
+			errs = append(errs, err.Error())
+		}
+		slices.Sort(errs)
+		told = append(told, strings.Join(errs, "\n"))
+	}
+	if told[0] != told[1] || !strings.Contains(told[1], "[1] panic: at 1") {
+		t.Errorf("gqlgen tells\n%s\nand we\n%s", told[0], told[1])
+	}
+}
+
+func TestABufferIsAsLargeAsTheLastAnswer(t *testing.T) {
+	_, r := begun(t, operation(t, `{ b }`, nil))
+	b := r.Buffer()
+	_, _ = io.WriteString(b, strings.Repeat("x", 5000))
+	r.Wrote(b)
+	if next := r.Buffer(); next.Cap() < 5000 || next.Len() != 0 {
+		t.Errorf("the next has room for %d", next.Cap())
+	}
+	var none *Run
+	none.Wrote(none.Buffer())
+}
