@@ -525,13 +525,13 @@ func cool(t *testing.T, s *stoatest.Stoa) {
 // manyThings starts a blog with many of everything, asked by an administrator who sees it all.
 func manyThings(t *testing.T) (*stoatest.Stoa, walker) {
 	t.Helper()
-	s := stoatest.Start(t, nil)
+	s := stoatest.Start(t, stoatest.Settings{"STOA_MAX_COST": "100000"}) // everything at once is dear
 	w := walker{schema: schema(t), ids: map[string][]string{}}
 	w.preview = writeMany(t, s)
 	const comment = "id __typename authorName"
 	var found any
 	s.Data(t, &found, `{
-		articles(first: 100) { nodes { id __typename comments(last: 1) { nodes { `+comment+` replies { nodes { `+comment+` replies { nodes { `+comment+` } } } } } } } }
+		articles(first: 100) { nodes { id __typename comments(last: 1) { nodes { `+comment+` replies(first: 5) { nodes { `+comment+` replies(first: 5) { nodes { `+comment+` } } } } } } } }
 		authors(first: 100) { nodes { id __typename } }
 		tags(first: 100) { nodes { id __typename } }
 		accounts(first: 100) { nodes { id __typename } }
