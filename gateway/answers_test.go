@@ -350,7 +350,7 @@ func TestEqualMissesAreExecutedOnce(t *testing.T) {
 	<-begun
 	all.Go(func() { s.post(t, titleOf("other")) }) // nobody waits for what is something else
 	<-begun
-	eventually(t, func() bool { return len(s.answers.waiting()) == 2 })
+	comesTo(t, func() bool { return len(s.answers.waiting()) == 2 })
 	close(goOn)
 	all.Wait()
 	if n := l.runs.Load(); n != 2 {
@@ -369,7 +369,7 @@ func (a *answers) waiting() map[key]*flight {
 	return out
 }
 
-func eventually(t *testing.T, is func() bool) {
+func comesTo(t *testing.T, is func() bool) {
 	t.Helper()
 	for began := time.Now(); !is(); runtime.Gosched() {
 		if time.Since(began) > 10*time.Second {
