@@ -35,6 +35,8 @@ type Blog struct {
 	touched map[id.ID]bool  // what is to be related to other articles: see relate
 	met     map[string]bool // merges that met others when they were last looked for
 	key     []byte          // of links to previews; nil until one is made or followed
+
+	relating sync.Mutex // held while what was touched is related
 }
 
 // New returns the blog that is in s, whose texts are in a language. previews is what links

@@ -38,7 +38,7 @@ func (b *Blog) Run(ctx context.Context) {
 			return err
 		})
 	})
-	all.Go(func() { b.every(ctx, lookEvery, "articles can't be related for now", b.relateTouched) })
+	all.Go(func() { b.every(ctx, lookEvery, "articles can't be related for now", b.RelateTouched) })
 	all.Go(func() {
 		b.every(ctx, remainsEvery, "what was left half done can't be finished for now", b.FinishRemains)
 	})
@@ -102,10 +102,12 @@ func (b *Blog) FinishRemains(ctx context.Context) error {
 	return errors.Join(err, forgetErr)
 }
 
-// relateTouched relates what was touched since it was last called. What it can't do is left
-// for the next call; what this process doesn't live to do, for the next relate of any: see
-// FinishRemains.
-func (b *Blog) relateTouched(ctx context.Context) error {
+// RelateTouched relates what was changed since it was last called; when it returns nothing of
+// that is under way. What it can't do is left for the next call; what this process doesn't live
+// to do, for the next relate of any: see FinishRemains.
+func (b *Blog) RelateTouched(ctx context.Context) error {
+	b.relating.Lock()
+	defer b.relating.Unlock()
 	b.mu.Lock()
 	touched := b.touched
 	b.touched = map[id.ID]bool{}

@@ -52,7 +52,7 @@ type kept struct {
 	length   [1]string
 	cost     [1]string
 	zipped   atomic.Pointer[zipped]
-	public   *public // what a GET's answer says of itself; nil for a POST's
+	public   *forCaches // what a GET's answer says of itself; nil for a POST's
 	policy   policy
 	made     int64 // Unix nanoseconds: before anything was read
 	size     int64 // under answers.mu
@@ -69,8 +69,8 @@ type zipped struct {
 	length [1]string
 }
 
-// public is what the answer to a GET says to caches on its way.
-type public struct {
+// forCaches is what the answer to a GET says to caches on its way.
+type forCaches struct {
 	caching [1]string
 	tag     [1]string // ETag
 	zipTag  [1]string // of the compressed bytes
@@ -101,11 +101,11 @@ func newKept(standing *cache.Standing, media mediaType, p policy, cost, began in
 	return k
 }
 
-func newPublic(media mediaType, p policy, body []byte, names []string) *public {
+func newPublic(media mediaType, p policy, body []byte, names []string) *forCaches {
 	tags := tagsOf(names)
 	sum := sumOf(string(media), body)
 	seconds := func(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
-	x := &public{tag: [1]string{`"` + sum + `"`}, zipTag: [1]string{`"` + sum + gzipSuffix + `"`}}
+	x := &forCaches{tag: [1]string{`"` + sum + `"`}, zipTag: [1]string{`"` + sum + gzipSuffix + `"`}}
 	x.caching[0] = "public, max-age=" + seconds(p.maxAge)
 	if p.stale > 0 {
 		x.caching[0] += ", stale-while-revalidate=" + seconds(p.stale)

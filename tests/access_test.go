@@ -790,6 +790,15 @@ func (m *matrix) mutations(t *testing.T) {
 	}
 }
 
+// askingFor is the mutation that makes c.
+func askingFor(c change, arguments, selected string) string {
+	form := ""
+	if strings.Contains(arguments, "$file") {
+		form = "($file: Upload!) "
+	}
+	return "mutation " + form + "{ asked: " + c.mutation + arguments + " {" + selected + " } }"
+}
+
 // change does c as a caller; the number makes its people others than everybody else's. It
 // returns what came of it, under done, and of each field of the payload.
 func (m *matrix) change(t *testing.T, c change, caller string, number int, selected string) map[string]string {
@@ -814,11 +823,7 @@ func (m *matrix) change(t *testing.T, c change, caller string, number int, selec
 		arguments = "(input: {" + c.input(t, m.s, asking, target) + "})"
 	}
 	before := m.state(t, target, asking)
-	form := ""
-	if strings.Contains(arguments, "$file") {
-		form = "($file: Upload!) "
-	}
-	a := m.send(t, asking.Token, "mutation "+form+"{ asked: "+c.mutation+arguments+" {"+selected+" } }")
+	a := m.send(t, asking.Token, askingFor(c, arguments, selected))
 	came := map[string]string{"done": a.refused()}
 	payload, ok := a.data.(map[string]any)
 	var fields map[string]any

@@ -101,6 +101,7 @@ func decodeGet(s *stoatest.Stoa, out any, query string) error {
 func TestWholeAnswersAgreeOverReplicas(t *testing.T) {
 	uri, redis := stoatest.Database(t), redistest.Start(t)
 	f := newFleet(t, 12, threeOver(uri, redis.URL())...)
+	f.followOther(t)
 	awaitTrust(t, f.replicas...)
 	stop := f.load()
 	done := make(chan struct{})
