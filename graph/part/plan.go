@@ -150,8 +150,8 @@ type selectionKey struct {
 type Selection struct {
 	// Fields are those to be answered, as graphql.CollectFields returns them.
 	Fields []graphql.CollectedField
-	// Extra is whatever else is known of it; see Once.
-	extra atomic.Pointer[any]
+
+	extra atomic.Pointer[any] // whatever else is known of it; see Once
 
 	id        uint64
 	variables []string    // whose values what is under it depends on
