@@ -100,7 +100,11 @@ func TestEvictionIsExact(t *testing.T) {
 				t.Errorf("%s isn't kept", name)
 			}
 		}
-		a := m.send(t, asking.Token, "mutation { asked: "+c.mutation+arguments+" { userErrors { code message } } }")
+		form := ""
+		if strings.Contains(arguments, "$file") {
+			form = "($file: Upload!) "
+		}
+		a := m.send(t, asking.Token, "mutation "+form+"{ asked: "+c.mutation+arguments+" { userErrors { code message } } }")
 		if a.refused() != "" || strings.Contains(fmt.Sprint(a.data), "code:") {
 			t.Errorf("%s by %s isn't done: %v", what, caller, a)
 		}
