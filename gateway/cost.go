@@ -22,7 +22,7 @@ import (
 const (
 	// defaultMaxCost is an article with three levels of comments, twenty under each, or twice
 	// a hundred articles with a hundred comments each. An object with a few fields takes some
-	// 500 bytes while it is written, so that the largest answer takes 10 MB.
+	// 500 bytes while it is written, so that the largest answer takes 10 MB at a time.
 	defaultMaxCost = 20_000
 
 	// The weights where the schema says nothing are the specification's for objects and

@@ -174,6 +174,21 @@ func TestAPlanIsAsLongAsItsDocument(t *testing.T) {
 	}
 }
 
+// A fragment costs otherwise where the field above gives its lists a size than where none does.
+func TestAFragmentHasTheSizeOfWhereItIs(t *testing.T) {
+	p, err := newPrices(gqlparser.MustLoadSchema(&ast.Source{Input: `
+		directive @listSize(assumedSize: Int, slicingArguments: [String!], sizedFields: [String!], requireOneSlicingArgument: Boolean = true) on FIELD_DEFINITION
+		type Query { sized(first: Int): Page @listSize(slicingArguments: ["first"], sizedFields: ["nodes"]) whole: Page }
+		type Page { nodes: [Thing!] @listSize(assumedSize: 7) }
+		type Thing { name: String }`}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := costOf(t, p, `{ sized(first: 2) { ...F } whole { ...F } } fragment F on Page { nodes { name } }`, nil); got != 1+2+1+7 {
+		t.Errorf("it costs %d, not %d", got, 1+2+1+7)
+	}
+}
+
 // Whatever has a size says so in the schema: no page and no list of things is forgotten.
 func TestListsHaveSizes(t *testing.T) {
 	p := testPrices(t)

@@ -27,7 +27,7 @@ const (
 	// for its visitors.
 	defaultMaxPerClient = 200
 
-	// dearCost is from what cost on an operation is dear: some 3 ms of a processor. A page of
+	// dearCost is from what cost on an operation is dear: some 10 ms of a processor. A page of
 	// twenty articles with all that a list shows costs 200.
 	dearCost = 1000
 

@@ -35,6 +35,7 @@ import (
 var mayLook = map[string][]string{
 	"gateway/graphql.go":    {"Begin"},
 	"gateway/socket.go":     {"Begin"},
+	"gateway/sse.go":        {"Begin"},
 	"graph/part/part.go":    {"Touched"},                   // whether what it made may be shown to others
 	"gateway/share.go":      {"Begin"},                     // what is kept is made anew for nobody in particular
 	"graph/refused.go":      {"Require"},                   // the directive @auth
@@ -74,7 +75,7 @@ var knows = map[string][]string{
 	"SecretByEmail": {"account"},
 	"SessionsUnder": {"account"},
 	"CommentNow":    {"blog"},
-	"ctx.Value":     {"access", "dataloader", "gateway", "graph/part", "store/cache"}, // under keys of their own
+	"ctx.Value":     {"access", "dataloader", "gateway", "graph", "graph/part", "store/cache"}, // under keys of their own
 }
 
 // parsed is one file of a package of ours.
