@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/event"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
@@ -347,5 +348,26 @@ func TestAnAuthorOrTagThatHasChangedIsReadAsItIsNow(t *testing.T) {
 	expect("when one has gone", "1 true Bob")
 	if a, err := s.AuthorBySlug(t.Context(), "zoe"); !problem.Is(err, problem.NotFound) {
 		t.Errorf("what was deleted is found as %+v, %v", a, err)
+	}
+}
+
+// A replica may hear that a tag has gone before it hears who has its slug now.
+func TestASlugWhoseTagHasGoneIsLookedUpAgain(t *testing.T) {
+	s := openStore(t, nil)
+	stream, sea := &Tag{ID: id.New(id.Tag), Slug: "stream", Name: "Stream"}, &Tag{ID: id.New(id.Tag), Slug: "sea", Name: "Sea"}
+	for _, tag := range []*Tag{stream, sea} {
+		_, err := s.db.Collection(tags).InsertOne(t.Context(), tag)
+		check(t, err)
+	}
+	if found, err := s.TagBySlug(t.Context(), "stream"); err != nil || found.ID != stream.ID {
+		t.Fatalf("found %v, %v", found, err)
+	}
+	_, err := s.db.Collection(tags).UpdateByID(t.Context(), sea.ID, bson.D{{Key: "$set", Value: bson.D{{Key: "oldSlugs", Value: bson.A{"stream"}}}}})
+	check(t, err)
+	_, err = s.db.Collection(tags).DeleteOne(t.Context(), bson.D{{Key: "_id", Value: stream.ID}})
+	check(t, err)
+	s.cache.Drop(string(stream.ID))
+	if found, err := s.TagBySlug(t.Context(), "stream"); err != nil || found.ID != sea.ID {
+		t.Errorf("found %v, %v, where the sea has the stream's slug", found, err)
 	}
 }

@@ -118,9 +118,9 @@ func (s *Store) TagBySlug(ctx context.Context, slug string) (*Tag, error) {
 	return oneBySlug(ctx, s, tags, "tag", slug, s.Tags)
 }
 
-func oneBySlug[T any](ctx context.Context, s *Store, collection, what, slug string, get func(context.Context, []id.ID) ([]*T, error)) (*T, error) {
-	missing := problem.New(problem.NotFound, "there is no %s with the slug %.80q", what, slug)
-	i, ok, err := s.bySlug(ctx, collection, slug)
+func oneBySlug[T any](ctx context.Context, s *Store, collection, what, text string, get func(context.Context, []id.ID) ([]*T, error)) (*T, error) {
+	missing := problem.New(problem.NotFound, "there is no %s with the slug %.80q", what, text)
+	i, ok, err := s.bySlug(ctx, collection, text)
 	if err != nil {
 		return nil, err
 	}
@@ -128,6 +128,14 @@ func oneBySlug[T any](ctx context.Context, s *Store, collection, what, slug stri
 		return nil, missing
 	}
 	found, err := get(ctx, []id.ID{i})
+	if err == nil && found[0] == nil && collection != articles {
+		// It has become part of another, which has its slug now, since the slug was looked up; an
+		// article that isn't found is hidden, as a rule.
+		s.cache.Drop(slug{collection, text}.key())
+		if i, ok, err = s.bySlug(ctx, collection, text); ok {
+			found, err = get(ctx, []id.ID{i})
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
