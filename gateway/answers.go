@@ -340,12 +340,16 @@ func (a *answers) compressed(k *kept, g *Gateway) *zipped {
 
 // Header values that many answers have. Nobody changes them.
 var (
-	gzipValue     = []string{"gzip"}
-	varyValue     = []string{"Accept, Accept-Encoding"}
-	noStoreValue  = []string{"no-store"}
-	nosniffValue  = []string{"nosniff"}
-	contentValues = map[mediaType][]string{mediaJSON: {mediaJSON.header()}, mediaGraphQL: {mediaGraphQL.header()}}
-	ageValues     = func() (values [600][]string) {
+	gzipValue    = []string{"gzip"}
+	varyValue    = []string{"Accept, Accept-Encoding"}
+	noStoreValue = []string{"no-store"}
+	nosniffValue = []string{"nosniff"}
+	denyValue    = []string{"DENY"}
+
+	apiPolicyValue  = []string{apiPolicy}
+	noReferrerValue = []string{"no-referrer"}
+	contentValues   = map[mediaType][]string{mediaJSON: {mediaJSON.header()}, mediaGraphQL: {mediaGraphQL.header()}}
+	ageValues       = func() (values [600][]string) {
 		for i := range values {
 			values[i] = []string{strconv.Itoa(i)}
 		}

@@ -16,10 +16,10 @@ const apiPolicy = "default-src 'none'; frame-ancestors 'none'"
 
 // secure sets the headers that every answer has.
 func (g *Gateway) secure(h http.Header, r *http.Request) {
-	h["X-Content-Type-Options"] = []string{"nosniff"}
-	h["Content-Security-Policy"] = []string{apiPolicy}
-	h["X-Frame-Options"] = []string{"DENY"}
-	h["Referrer-Policy"] = []string{"no-referrer"}
+	h["X-Content-Type-Options"] = nosniffValue
+	h["Content-Security-Policy"] = apiPolicyValue
+	h["X-Frame-Options"] = denyValue
+	h["Referrer-Policy"] = noReferrerValue
 	if len(r.TransferEncoding) > 0 {
 		// It may have had a length, too, which net/http doesn't tell and a proxy in front of us
 		// may have believed: what follows on this connection isn't to be taken for a request
