@@ -32,7 +32,7 @@ func TestTheNextStartForgetsWhoHasGone(t *testing.T) {
 		}}))
 	}
 	s.Stop()
-	s = stoatest.Start(t, stoatest.Settings{"STOA_MONGODB_URI": uri})
+	stoatest.Start(t, stoatest.Settings{"STOA_MONGODB_URI": uri})
 	db := open(t, uri)
 	await(t, 20*time.Second, "the account to be forgotten", func() bool {
 		return count(t, db, "comments", bson.D{{Key: "accountId", Value: gone}}) == 0
