@@ -102,7 +102,7 @@ func open(ctx context.Context, o options) (s *site, err error) {
 	}
 	settings := map[string]string{
 		"STOA_LISTEN": "127.0.0.1:0", "STOA_DEMO": "off", "STOA_MONGODB_URI": s.database.URL, "STOA_REDIS_URL": s.redis.URL(),
-		"STOA_MEDIA": "file://" + s.dir + "/media",
+		"STOA_MEDIA": "file://" + s.dir + "/media", "STOA_RATE": "0",
 	}
 	settings["STOA_BENCH_FILL"] = fmt.Sprint(o.articles)
 	if s.stoa, err = start(ctx, "stoa", core, settings); err != nil {
