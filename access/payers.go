@@ -16,7 +16,8 @@ func (a *Answer) Payers(ctx context.Context) (client string, account func() id.I
 		if a.request.Token == "" {
 			return ""
 		}
-		viewer, err := a.look(ctx)
+		// What finds out marks the answer that it is part of: none.
+		viewer, err := a.look(context.WithValue(ctx, key{}, (*Answer)(nil)))
 		if err != nil {
 			return ""
 		}

@@ -173,6 +173,7 @@ type answers struct {
 	alone [1 << 10]atomic.Uint64
 
 	background sync.WaitGroup // of answers that are being renewed
+	renewals   chan struct{}  // has an element for each of them
 	hits, made atomic.Int64
 }
 
@@ -183,7 +184,7 @@ type shard struct {
 }
 
 func newAnswers(c *cache.Cache, limit int64) *answers {
-	a := &answers{cache: c, limit: limit, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, flights: map[key]*flight{}}
+	a := &answers{cache: c, limit: limit, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, flights: map[key]*flight{}, renewals: make(chan struct{}, defaultDear())}
 	for i := range a.shards {
 		a.shards[i].kept = map[key]*kept{}
 	}

@@ -18,6 +18,7 @@ import (
 
 	"stoa/access"
 	"stoa/rate"
+	"stoa/store/cache"
 )
 
 const (
@@ -83,7 +84,7 @@ func (g *Gateway) pay(ctx context.Context, b *bill, cost int64) *refusal {
 	if g.rates == nil || b.free {
 		return nil
 	}
-	client, account := b.payer.Payers(ctx)
+	client, account := b.payer.Payers(cache.Declared(ctx))
 	units := g.units(cost)
 	state, no := g.take(ctx, "cost/client/"+client, units)
 	b.client = state
@@ -107,7 +108,7 @@ func (g *Gateway) refund(ctx context.Context) {
 	if !ok || g.rates == nil || b.free {
 		return
 	}
-	client, account := b.payer.Payers(ctx)
+	client, account := b.payer.Payers(cache.Declared(ctx))
 	units := g.units(b.cost)
 	b.client = g.giveBack("cost/client/"+client, units)
 	if b.owner != nil {
@@ -117,7 +118,6 @@ func (g *Gateway) refund(ctx context.Context) {
 
 // units is what is taken for a cost.
 func (g *Gateway) units(cost int64) int {
-
 	return int(min(max(cost, 1), int64(g.rates.Limit().Burst)))
 }
 

@@ -43,7 +43,7 @@ const (
 )
 
 // readAtOnce is up to which size memory is given to a body before it has come, in bytes.
-const readAtOnce = 16 << 10
+const readAtOnce = 4 << 10
 
 const exampleBody = `{"query": "{ __typename }"}`
 

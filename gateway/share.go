@@ -184,12 +184,21 @@ func (g *Gateway) makeShared(ctx context.Context, id key, p *prepared, made *acc
 
 // renew has k made anew beside requests, once at a time, out of a request that asks for it.
 func (g *Gateway) renew(k *kept, method, address string, body []byte) {
-	if !k.renewing.CompareAndSwap(false, true) {
+	if g.draining.Load() || !k.renewing.CompareAndSwap(false, true) {
 		return
+	}
+	select { // a few at a time: nobody is charged for them
+	case g.answers.renewals <- struct{}{}:
+	default:
+		k.renewing.Store(false)
+		return // it is given once more as it is
 	}
 	address, body, get := strings.Clone(address), bytes.Clone(body), method != http.MethodPost
 	g.answers.background.Go(func() {
-		defer k.renewing.Store(false)
+		defer func() {
+			k.renewing.Store(false)
+			<-g.answers.renewals
+		}()
 		ctx, cancel := context.WithTimeoutCause(context.Background(), g.timeout, outOfTime{g.timeout})
 		defer cancel()
 		defer func() {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -240,7 +241,9 @@ func (s *Store) placed(ctx context.Context, t Topic, filter bson.D, direction, l
 }
 
 // eventsOf are the events of rows that everyone may still hear of. Rows were read a moment
-// ago; fresh says that what this process remembers of them may be older than that.
+// ago; fresh says that what this process remembers of them may be older than that. What it
+// remembers as not public is forgotten then, and nothing else: anybody can have this done by
+// following.
 func (s *Store) eventsOf(ctx context.Context, t Topic, rows []*placedRow, fresh bool) ([]*Event, error) {
 	var out []*Event
 	for _, r := range rows {
@@ -248,25 +251,31 @@ func (s *Store) eventsOf(ctx context.Context, t Topic, rows []*placedRow, fresh 
 			continue
 		}
 		out = append(out, newEvent(t, placeOf(r.Event), r.ID))
-		if fresh {
-			s.cache.Drop(string(r.ID))
-		}
 	}
-	if t == AllPublished || len(out) == 0 {
+	if len(out) == 0 {
 		return out, nil
-	}
-	if fresh {
-		s.cache.Drop(orderKey(OrderKey(t)))
 	}
 	ids := make([]id.ID, len(out))
 	for i, e := range out {
 		ids[i] = e.Of
+	}
+	if t == AllPublished {
+		if fresh {
+			return out, forgetHidden(ctx, s, ids, s.Articles)
+		}
+		return out, nil
 	}
 	under, err := s.Articles(ctx, []id.ID{id.ID(t)})
 	if err != nil || under[0] == nil {
 		return nil, err
 	}
 	shown, err := s.ShownComments(ctx, ids, s.Orders)
+	if err == nil && fresh && slices.Contains(shown, nil) {
+		if err = forgetHidden(ctx, s, ids, s.Comments); err == nil {
+			s.cache.Drop(orderKey(OrderKey(t)))
+			shown, err = s.ShownComments(ctx, ids, s.Orders)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -277,4 +286,15 @@ func (s *Store) eventsOf(ctx context.Context, t Topic, rows []*placedRow, fresh 
 		}
 	}
 	return kept, nil
+}
+
+// forgetHidden drops those of ids that get returns nothing for.
+func forgetHidden[T any](ctx context.Context, s *Store, ids []id.ID, get func(context.Context, []id.ID) ([]*T, error)) error {
+	found, err := get(ctx, ids)
+	for i, v := range found {
+		if v == nil {
+			s.cache.Drop(string(ids[i]))
+		}
+	}
+	return err
 }

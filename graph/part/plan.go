@@ -133,9 +133,9 @@ func variablesIn(v *ast.Value, names []string) []string {
 
 // plan is what is known of a document's selections under one choice.
 type plan struct {
-	mu         sync.Mutex
-	selections atomic.Pointer[map[selectionKey]*Selection] // copied when it grows
-	size       atomic.Int64                                // of the last answer, in bytes
+	mu         sync.RWMutex
+	selections map[selectionKey]*Selection
+	size       atomic.Int64 // of the last answer, in bytes
 }
 
 // selectionKey names a selection for one type: by where it lies, since what lies there lives
@@ -162,10 +162,9 @@ type Selection struct {
 var ids atomic.Uint64
 
 func (p *plan) known(key selectionKey) *Selection {
-	if m := p.selections.Load(); m != nil {
-		return (*m)[key]
-	}
-	return nil
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.selections[key]
 }
 
 // add adds a selection, and returns it or the one that another has added meanwhile: what is
@@ -173,7 +172,7 @@ func (p *plan) known(key selectionKey) *Selection {
 func (p *plan) add(key selectionKey, fields []graphql.CollectedField) *Selection {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s := p.known(key); s != nil {
+	if s := p.selections[key]; s != nil {
 		return s
 	}
 	s := &Selection{Fields: fields, id: ids.Add(1)}
@@ -183,13 +182,10 @@ func (p *plan) add(key selectionKey, fields []graphql.CollectedField) *Selection
 	}
 	slices.Sort(s.variables)
 	s.variables = slices.Compact(s.variables)
-	next := map[selectionKey]*Selection{key: s}
-	if old := p.selections.Load(); old != nil {
-		for k, v := range *old {
-			next[k] = v
-		}
+	if p.selections == nil {
+		p.selections = map[selectionKey]*Selection{}
 	}
-	p.selections.Store(&next)
+	p.selections[key] = s
 	return s
 }
 
