@@ -2,7 +2,9 @@ package gateway
 
 // GraphQL over server-sent events: the distinct connections mode of graphql-sse
 // (github.com/enisdenjo/graphql-sse, PROTOCOL.md), in which each operation has a request of
-// its own. serveStream takes it, stream.run sends what comes of it.
+// its own. serveStream takes it, stream.serve sends what comes of it. A subscription's
+// connection is taken from net/http (lasting.go), which keeps its buffers and a large stack
+// for as long as a request lasts.
 //
 // Whatever is wrong with the request itself is refused as everywhere. From the document on
 // an error is an event, since a browser's EventSource can't see any other. An operation that
@@ -42,13 +44,12 @@ var errStreamEnds = errors.New("the stream ends")
 
 // stream is one request that is answered by events.
 type stream struct {
-	gateway    *Gateway
-	w          http.ResponseWriter
-	connection *http.ResponseController
-	caller     caller
-	cancel     context.CancelCauseFunc
-	streaming  bool          // it is a subscription's
-	done       chan struct{} // closed when it has been answered
+	gateway   *Gateway
+	out       output
+	caller    caller
+	cancel    context.CancelCauseFunc
+	streaming bool          // it is a subscription's
+	done      chan struct{} // closed when it has been answered
 
 	writing sync.Mutex // held for each event that goes out
 	broken  bool       // nothing more can go out
@@ -62,7 +63,12 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from calle
 		g.refuse(w, r, mediaJSON, no)
 		return
 	}
-	defer leave()
+	taken := false // the connection, by a goroutine of its own, which leaves
+	defer func() {
+		if !taken {
+			leave()
+		}
+	}()
 	settle, no := g.load.enter(from.client.Name())
 	if no != nil {
 		g.refuse(w, r, mediaJSON, no.with("Connection", "close"))
@@ -78,9 +84,7 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from calle
 		return
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
-	defer cancel(nil)
-	s := &stream{gateway: g, w: w, connection: http.NewResponseController(w), caller: from, cancel: cancel, done: make(chan struct{})}
-	defer close(s.done)
+	s := &stream{gateway: g, caller: from, cancel: cancel, done: make(chan struct{})}
 	if no := g.chargeReading(s.answer(limited), asked); no != nil {
 		g.refuse(w, r, mediaJSON, no)
 		return
@@ -96,34 +100,52 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from calle
 		g.refuse(w, r, mediaJSON, no)
 		return
 	}
+	h := w.Header()
+	h.Set("Content-Type", mediaStream.header())
+	h.Set("Cache-Control", "no-store, no-transform") // a proxy that compresses also gathers
+	h.Set("X-Accel-Buffering", "no")                 // nginx
+	if s.streaming = no == nil && p.operation.Operation == ast.Subscription; s.streaming {
+		settle() // it waits from now on, and is counted as a connection
+		if raw, err := takeOver(w); err == nil {
+			taken = true
+			// The copies let go of the request.
+			s.caller.token, s.caller.client.Device = strings.Clone(from.token), strings.Clone(from.client.Device)
+			lasting := newLasting(raw, r, h)
+			s.out = lasting
+			// A goroutine of its own has a smaller stack than this one, and lets the request go.
+			go func() {
+				defer leave()
+				s.serveTaken(ctx, p, lasting)
+			}()
+			return
+		}
+	}
 	// As for other requests, the request's context ends the answer's, but isn't its parent.
 	defer context.AfterFunc(r.Context(), func() { cancel(context.Canceled) })()
-	if no == nil {
-		s.streaming = p.operation.Operation == ast.Subscription
-	}
-	if s.streaming {
-		settle() // it waits from now on, and is counted as a connection
-	} else { // it has the time of any other request
+	if !s.streaming { // it has the time of any other request
 		defer context.AfterFunc(limited, func() { cancel(context.Cause(limited)) })()
 	}
+	s.out = &answering{w, http.NewResponseController(w)}
+	s.serve(ctx, p, no)
+}
+
+// serve sends the stream from its beginning to its end: what comes of p, or else no.
+func (s *stream) serve(ctx context.Context, p *prepared, no *refusal) {
+	g := s.gateway
+	defer s.cancel(nil)
+	defer close(s.done)
 	closed := g.sockets.add(s)
 	defer g.sockets.remove(s)
 	if closed && s.streaming {
 		s.end(closeRestart, "the server is stopping")
 	}
-	if s.streaming && from.token != "" {
+	if s.streaming && s.caller.token != "" {
 		// Nobody's counts as none, as in other requests: it would be cut again and again.
-		if viewer, err := g.whose(from.token); err == nil && !viewer.SignedIn() {
+		if viewer, err := g.whose(s.caller.token); err == nil && !viewer.SignedIn() {
 			s.caller.token = ""
 		}
 		g.sockets.watch(s, s.caller.token)
 	}
-
-	h := w.Header()
-	h.Set("Content-Type", mediaStream.header())
-	h.Set("Cache-Control", "no-store, no-transform") // a proxy that compresses also gathers
-	h.Set("X-Accel-Buffering", "no")                 // nginx
-	w.WriteHeader(http.StatusOK)
 	s.write([]byte(":\n\n")) // so that the client knows at once that it is connected
 	var alive *time.Timer
 	alive = time.AfterFunc(time.Hour, func() {
@@ -200,16 +222,11 @@ func (s *stream) write(text []byte) bool {
 	if s.broken {
 		return false
 	}
-	_ = s.connection.SetWriteDeadline(time.Now().Add(s.gateway.times.write))
-	_, err := s.w.Write(text)
-	if err == nil {
-		err = s.connection.Flush()
-	}
-	if err != nil {
+	if s.out.send(text, time.Now().Add(s.gateway.times.write)) != nil {
 		s.broken = true
 		s.cancel(context.Canceled)
 	}
-	return err == nil
+	return !s.broken
 }
 
 // shut sees to it that nothing is written once the request has been answered.
@@ -217,6 +234,9 @@ func (s *stream) shut(alive *time.Timer) {
 	alive.Stop()
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	if !s.broken {
+		s.out.finish(time.Now().Add(s.gateway.times.write))
+	}
 	s.broken = true
 }
 

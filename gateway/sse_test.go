@@ -2,12 +2,17 @@ package gateway
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"os"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -205,6 +210,92 @@ func TestStreamWhoseClientDoesNotRead(t *testing.T) {
 	if _, err := raw.Read(make([]byte, 100)); err != nil {
 		t.Fatal(err)
 	}
+	s.expectNone(t)
+}
+
+// raw opens a connection of its own and sends a subscription's request in HTTP/1.minor.
+func (s *site) raw(t testing.TB, minor int, query string) net.Conn {
+	t.Helper()
+	raw, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = raw.Close() })
+	_ = raw.SetDeadline(time.Now().Add(patience))
+	fmt.Fprintf(raw, "GET /graphql?query=%s HTTP/1.%d\r\nHost: x\r\nOrigin: http://x\r\nAccept: text/event-stream\r\n\r\n", url.QueryEscape(query), minor)
+	return raw
+}
+
+// An answer that we write ourselves has the head that net/http writes, and ends as its version
+// of HTTP has it.
+func TestStreamAsItIsSent(t *testing.T) {
+	s := newSite(t, func(o *Options) { withStreams(o); o.Origins = []string{"http://x"} })
+	for minor, want := range []string{
+		":\n\nevent: next\ndata: {\"data\":{\"count\":\"1\"},\"extensions\":{\"cost\":{\"requested\":0}}}\n\nevent: complete\ndata: \n\n",
+		"3\r\n:\n\n\r\n50\r\nevent: next\ndata: {\"data\":{\"count\":\"1\"},\"extensions\":{\"cost\":{\"requested\":0}}}\n\n\r\n" +
+			"18\r\nevent: complete\ndata: \n\n\r\n0\r\n\r\n",
+	} {
+		usual, err := http.ReadResponse(bufio.NewReader(s.raw(t, minor, `{ one }`)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(s.raw(t, minor, `subscription { count(to: 1) }`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ours, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(got)), nil)
+		if err != nil {
+			t.Fatalf("%v: %s", err, got)
+		}
+		if _, err := http.ParseTime(ours.Header.Get("Date")); err != nil {
+			t.Errorf("Date: %v", err)
+		}
+		if !ours.Close {
+			t.Error("it doesn't say that the connection ends")
+		}
+		for _, h := range []http.Header{ours.Header, usual.Header} {
+			h.Del("Date")
+			h.Del("Connection")
+		}
+		if ours.Proto != usual.Proto || ours.Status != usual.Status || fmt.Sprint(ours.TransferEncoding) != fmt.Sprint(usual.TransferEncoding) || !reflect.DeepEqual(ours.Header, usual.Header) {
+			t.Errorf("got %s %s %v %v\nwant %s %s %v %v", ours.Proto, ours.Status, ours.TransferEncoding, ours.Header, usual.Proto, usual.Status, usual.TransferEncoding, usual.Header)
+		}
+		if _, body, _ := strings.Cut(string(got), "\r\n\r\n"); body != want {
+			t.Errorf("HTTP/1.%d: got %q, want %q", minor, body, want)
+		}
+	}
+}
+
+// What a client sends after its request isn't answered, nor is there room for much of it.
+func TestStreamWhoseClientGoesOnSending(t *testing.T) {
+	s := newSite(t, withStreams)
+	raw := s.raw(t, 1, `subscription { forever }`)
+	for err := error(nil); err == nil; {
+		_, err = raw.Write(make([]byte, 4096))
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal("it still listens")
+		}
+	}
+	s.expectNone(t)
+}
+
+// Where a connection can't be taken over, a subscription is answered as other requests are.
+func TestStreamOverHTTP2(t *testing.T) {
+	s := newSite(t, withStreams)
+	server := httptest.NewUnstartedServer(s.Gateway)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	over2 := &site{Gateway: s.Gateway, url: server.URL, client: server.Client()}
+	l := over2.listen(t, "POST", `subscription { count(to: 2) }`)
+	if l.ProtoMajor != 2 || l.StatusCode != 200 {
+		t.Fatalf("%s: %d", l.Proto, l.StatusCode)
+	}
+	l.expect(":", "event: next", `data: {"data":{"count":"1"}}`, "event: next", `data: {"data":{"count":"2"}}`)
+	l.expect(complete...)
+	forever := over2.listen(t, "GET", `subscription { forever }`)
+	forever.expect(":")
+	forever.stop()
 	s.expectNone(t)
 }
 

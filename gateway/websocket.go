@@ -102,9 +102,21 @@ type hijacker struct {
 
 // Hijack is http.Hijacker's.
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	raw, buffered, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	raw, err := takeOver(h.ResponseWriter)
 	if err != nil {
 		return nil, nil, err
+	}
+	h.raw = raw
+	return raw, bufio.NewReadWriter(bufio.NewReaderSize(raw, socketBuffer), bufio.NewWriterSize(raw, socketBuffer)), nil
+}
+
+// takeOver takes the connection below w from net/http, which refuses where a request has none
+// of its own, as in HTTP/2. The request's context ends with its handler; the connection is the
+// caller's to close.
+func takeOver(w http.ResponseWriter) (net.Conn, error) {
+	raw, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil, err
 	}
 	if tcp, ok := raw.(*net.TCPConn); ok {
 		_ = tcp.SetWriteBuffer(kernelBuffer)
@@ -113,13 +125,12 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if n := buffered.Reader.Buffered(); n > 0 {
 		early := make([]byte, n)
 		if _, err := io.ReadFull(buffered.Reader, early); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		raw = &earlyConn{Conn: raw, early: early}
 	}
-	h.raw = raw
 	_ = raw.SetDeadline(time.Time{})
-	return raw, bufio.NewReadWriter(bufio.NewReaderSize(raw, socketBuffer), bufio.NewWriterSize(raw, socketBuffer)), nil
+	return raw, nil
 }
 
 // earlyConn is a connection of which something has been read already.

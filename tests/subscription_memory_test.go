@@ -74,7 +74,7 @@ func TestMemoryOfSubscriptions(t *testing.T) {
 			total := per(before.HeapInuse+before.StackInuse, after.HeapInuse+after.StackInuse)
 			t.Logf("an idle %s with a subscription takes %d bytes of heap, %d of stack: %d in all; %d connections",
 				kind, per(before.HeapInuse, after.HeapInuse), per(before.StackInuse, after.StackInuse), total, connections)
-			if most := map[string]int{"WebSocket": 30 << 10, "EventStream": 48 << 10}[kind]; total > most {
+			if most := map[string]int{"WebSocket": 30 << 10, "EventStream": 30 << 10}[kind]; total > most {
 				t.Errorf("that is more than %d", most)
 			}
 			// All of them are told.

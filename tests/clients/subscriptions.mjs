@@ -78,9 +78,9 @@ async function publish() {
 }
 
 async function comment(articleId) {
-  const { commentAdd } = await ask(api, 'mutation($in: CommentAddInput!) { commentAdd(input: $in) { submission { id } userErrors { message } } }', { in: { articleId, bodyMarkdown: 'Well said.' } }, token);
+  const { commentAdd } = await ask(api, 'mutation($in: CommentAddInput!) { commentAdd(input: $in) { submission { comment { id } } userErrors { message } } }', { in: { articleId, bodyMarkdown: 'Well said.' } }, token);
   assert.deepEqual(commentAdd.userErrors, []);
-  return commentAdd.submission.id;
+  return commentAdd.submission.comment.id;
 }
 
 const published = 'subscription ($after: ID) { articlePublished(after: $after) { id article { id title author { name } } } }';
@@ -237,7 +237,10 @@ test('graphql-sse: queries and mutations are answered, too', { timeout }, async 
   const client = sse.createClient({ url: api, headers: () => ({ Authorization: `Bearer ${token}` }) });
   const only = async (query) => {
     const all = [];
-    for await (const result of client.iterate({ query })) all.push(result);
+    for await (const { extensions, ...result } of client.iterate({ query })) {
+      assert.ok(extensions.cost.requested > 0);
+      all.push(result);
+    }
     return all;
   };
   assert.deepEqual(await only('{ viewer { account { name } } }'), [{ data: { viewer: { account: { name: 'Edda' } } } }]);
