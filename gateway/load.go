@@ -1,7 +1,7 @@
 package gateway
 
 // How much is done at once. A request enters when it comes (load.enter) and is told at once
-// when there are too many, before its body is read. An operation waits for its turn (load.turn):
+// when there are too many, before a body of any size is read. An operation waits for its turn (load.turn):
 // cheap ones only where very many run, dear ones a few at a time, so that no number of dear
 // ones keeps a cheap one from a processor. Who waits too long, or finds too long a queue, is
 // told to come back: being turned away costs nobody anything.

@@ -11,6 +11,7 @@ import (
 
 	"stoa/id"
 	"stoa/problem"
+	"stoa/store/cache"
 )
 
 // publishMany publishes n articles, and returns their ids in that order.
@@ -264,5 +265,25 @@ func TestEventsAreNamedInTheirOrder(t *testing.T) {
 	}
 	if fmt.Sprint(AllPublished.after(7)) != `{"event":{"$gt":"all/000000000000007","$lt":"all0"}}` {
 		t.Errorf("after 7 is %v", AllPublished.after(7))
+	}
+}
+
+// Following changes nothing: anybody may, as often as they like.
+func TestWhoFollowsDropsNothing(t *testing.T) {
+	s := openStore(t, nil)
+	ids := publishMany(t, s, 3)
+	if _, err := s.Articles(t.Context(), ids); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Articles(cache.MemoryOnly(t.Context()), ids); err != nil {
+		t.Fatalf("what was read isn't remembered: %v", err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	if _, err := s.Follow(ctx, AllPublished, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Articles(cache.MemoryOnly(t.Context()), ids); err != nil {
+		t.Errorf("what was remembered isn't any more: %v", err)
 	}
 }

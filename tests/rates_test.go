@@ -2,9 +2,12 @@ package tests
 
 import (
 	"net/http"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
+	"stoa/access"
 	"stoa/tests/redistest"
 	"stoa/tests/stoatest"
 )
@@ -45,5 +48,27 @@ func TestReplicasChargeAClientTogether(t *testing.T) {
 	n = spend("198.18.1.2")
 	if least := burst / cost; n < least || n > 2*(most+1) {
 		t.Errorf("without Redis %d answers, where each of two replicas gives %d", n, least)
+	}
+}
+
+// Being charged makes no answer private, whosever token came: the account is looked up, but
+// what is answered is the same for everybody, and is kept.
+func TestWhoIsChargedGetsWhatEverybodyGets(t *testing.T) {
+	s := stoatest.Start(t, stoatest.Settings{"STOA_RATE": "1000"})
+	s.Import(t, stoatest.Articles(2))
+	_, ada := sits(t, s, "Ada", access.Customer)
+	for name, token := range map[string]string{"somebody": ada.Token, "nobody": "stoa_nobodys"} {
+		r, err := http.NewRequest("GET", s.URL+"/graphql?query="+url.QueryEscape("{ articles(first: 1) { nodes { title slug "+strings.Repeat("id ", len(name))+"} } }"), nil)
+		check(t, err)
+		r.Header.Set("Authorization", "Bearer "+token)
+		response, err := http.DefaultClient.Do(r)
+		check(t, err)
+		response.Body.Close()
+		if got := response.Header.Get("Cache-Control"); !strings.HasPrefix(got, "public") {
+			t.Errorf("%s's token makes the answer %q", name, got)
+		}
+		if tags := response.Header.Get("Cache-Tag"); strings.Contains(tags, "ses_") || strings.Contains(tags, "acc_") {
+			t.Errorf("%s's answer tells in its tags who asked: %s", name, tags)
+		}
 	}
 }

@@ -222,3 +222,19 @@ func TestABufferIsAsLargeAsTheLastAnswer(t *testing.T) {
 	var none *Run
 	none.Wrote(none.Buffer())
 }
+
+// A query of fragments within one another has thousands of selections: each may cost no more
+// than the last.
+func TestAPlanGrowsBySelectionsAlone(t *testing.T) {
+	const n = 4000
+	p, at := &plan{}, make([]ast.Selection, n)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for i := range at {
+		p.add(selectionKey{&at[i], 1, "Article"}, nil)
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / n; each > 2000 {
+		t.Errorf("a selection among %d takes %d bytes", n, each)
+	}
+}
