@@ -105,7 +105,7 @@ func (s *sharedTexts) ask(parent context.Context, command func(context.Context) 
 		}
 		return true
 	case parent.Err() == nil && s.downUntil.Swap(int64(time.Since(s.began)+sharedOutage)) == 0:
-		s.log.Warn("persisted queries are kept in this process alone, since Redis can't be reached", "error", err)
+		s.log.Info("persisted queries are kept in this process alone: Redis doesn't answer", "error", err)
 	}
 	return false
 }

@@ -202,7 +202,7 @@ func (l *Limiter) reached(until int64) {
 
 func (l *Limiter) failed(err error) {
 	if l.downUntil.Swap(l.now()+outage.Microseconds()) == 0 {
-		l.log.Warn("rates are counted in this process alone, since Redis can't be reached", "error", err)
+		l.log.Info("rates are counted in this process alone: Redis doesn't answer", "error", err)
 	}
 }
 

@@ -507,7 +507,7 @@ func TestRealBlogsAreImportedWhileTheServerAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			folder, data := realData(t, c.folder), t.TempDir()
-			p := serve(t, environ{"STOA_DATA": data, "STOA_DEMO": "on", "STOA_RATE": "0"})
+			p := serve(t, environ{"STOA_DATA": data, "STOA_DEMO": "on"})
 			demo := len(p.titles(t))
 
 			queries := []string{

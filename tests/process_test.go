@@ -141,7 +141,8 @@ var readyLine = regexp.MustCompile(`(?m)^.*msg"?[=:]"?ready"?.*?url"?[=:]"?(http
 // serve starts a server on a port of its own and returns when it says that it is ready.
 func serve(t *testing.T, env environ, args ...string) *process {
 	t.Helper()
-	all := environ{"STOA_LISTEN": "127.0.0.1:0", "STOA_DEMO": "off"}
+	// Tests ask for all there is, as nobody does by hand.
+	all := environ{"STOA_LISTEN": "127.0.0.1:0", "STOA_DEMO": "off", "STOA_RATE": "0"}
 	for name, value := range env {
 		all[name] = value
 	}
