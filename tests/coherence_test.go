@@ -159,9 +159,13 @@ func (f *fleet) failed(replica int, err error) {
 type question struct {
 	replica int
 	at      time.Time
+
+	// changes says whether a version changes what is asked for: who acknowledges another has
+	// promised nothing about it. Nil where every version does.
+	changes func(version int64) bool
 }
 
-func asked(replica int) question { return question{replica, time.Now()} }
+func asked(replica int) question { return question{replica: replica, at: time.Now()} }
 
 // answered holds what a replica answered, slug by title, against the promises.
 func (f *fleet) answered(q question, how, slug, title string) {
@@ -188,7 +192,11 @@ func (f *fleet) shows(q question, kept, how string, a *followed, said any, is fu
 	if a.seen[kept] == nil {
 		a.seen[kept] = make([][]first, len(f.replicas))
 	}
-	own, seen := until(a.own[q.replica], q.at), until(a.seen[kept][q.replica], q.at)
+	acknowledged := a.own[q.replica]
+	if q.changes != nil {
+		acknowledged = slices.DeleteFunc(slices.Clone(acknowledged), func(x first) bool { return !q.changes(x.version) })
+	}
+	own, seen := until(acknowledged, q.at), until(a.seen[kept][q.replica], q.at)
 	newest := a.begun
 	for newest > 0 && !is(newest) {
 		newest--

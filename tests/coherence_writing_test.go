@@ -435,6 +435,7 @@ func (f *fleet) readPrivate(r int, s *stoatest.Stoa) {
 		return
 	}
 	said := out.Viewer.Comments.Count.Value
+	q.changes = func(n int64) bool { return saidIn(n) != saidIn(n-1) } // hiding one leaves its author all of them
 	f.shows(q, "viewer.comments", "viewer.comments", f.talk.followed, said, func(n int64) bool { return saidIn(n) == said })
 }
 
