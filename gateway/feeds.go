@@ -63,7 +63,7 @@ func (g *Gateway) serveFeed(w http.ResponseWriter, r *http.Request) {
 // the newest article goes back when that article is withdrawn, and If-Modified-Since would
 // keep it.
 func (g *Gateway) writeDocument(w http.ResponseWriter, r *http.Request, d Document) {
-	zipped := d.Gzip && d.Size >= minGzip && acceptsGzip(r.Header)
+	zipped := d.Gzip && d.Size >= minGzip && g.headers.gzip(r.Header)
 	h, tag := w.Header(), d.ETag
 	if zipped {
 		tag += gzipSuffix

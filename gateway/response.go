@@ -53,7 +53,7 @@ func (g *Gateway) write(w http.ResponseWriter, r *http.Request, media mediaType,
 	defer g.buffers.put(buffer)
 	encode(buffer, response)
 	body, h := buffer.Bytes(), w.Header()
-	if len(body) >= minGzip && acceptsGzip(r.Header) {
+	if len(body) >= minGzip && g.headers.gzip(r.Header) {
 		compressed := g.buffers.get()
 		defer g.buffers.put(compressed)
 		g.compressors.compress(compressed, body)
