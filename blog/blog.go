@@ -124,30 +124,19 @@ func (b *Blog) Tag(ctx context.Context, slug string) (*store.Tag, error) {
 // Tags returns a part of the list of all tags, by name.
 func (b *Blog) Tags(w store.Window) (*store.List, error) { return b.store.ListTags(w) }
 
-// Find adds to found what ids name and the viewer may see: in one batch for each kind of
-// thing. Who asks is looked at only for articles that aren't public, and for revisions.
+// Find adds to found what ids name that isn't public and the viewer may see: in one batch for
+// each kind of thing. Who asks is looked at only for articles and revisions that aren't there yet.
 func (b *Blog) Find(ctx context.Context, ids []id.ID, found map[id.ID]store.Node) error {
-	err := errors.Join(
-		store.Gather(ctx, found, ids, id.Article, b.store.Articles),
-		store.Gather(ctx, found, ids, id.Author, b.store.Authors),
-		store.Gather(ctx, found, ids, id.Tag, b.store.Tags),
-		store.Gather(ctx, found, ids, id.Comment, b.publicComments),
-		store.Gather(ctx, found, ids, id.Revision, b.store.VisibleRevisions),
-	)
-	if err != nil {
-		return err
-	}
 	var missed []id.ID
 	for _, i := range ids {
 		if found[i] == nil {
 			missed = append(missed, i)
 		}
 	}
-	return store.Gather(ctx, found, missed, id.Article, b.store.VisibleArticles)
-}
-
-func (b *Blog) publicComments(ctx context.Context, ids []id.ID) ([]*store.Comment, error) {
-	return publicComments(ctx, b.store, ids)
+	return errors.Join(
+		store.Gather(ctx, found, missed, id.Revision, b.store.VisibleRevisions),
+		store.Gather(ctx, found, missed, id.Article, b.store.VisibleArticles),
+	)
 }
 
 // Excerpt returns the first words of a's text, 1 to store.LeadWords of them.

@@ -23,24 +23,39 @@ func (l *Loaders) Depth(ctx context.Context, c *store.Comment) (int, error) {
 	return order.Depth(c.ID), nil
 }
 
-// Shown returns the comments that submissions are to everyone, those that are shown under
-// articles that are public; nil for the others.
-func (l *Loaders) Shown(ctx context.Context, xs []*store.Submission) ([]*store.Comment, error) {
-	articles, comments := make([]id.ID, len(xs)), make([]id.ID, len(xs))
-	for i, x := range xs {
-		articles[i], comments[i] = x.ArticleID, x.ID
+// publicComments returns the comments with ids that are shown, under articles that are public,
+// in their order: nil where there is none.
+func (l *Loaders) publicComments(ctx context.Context, ids []id.ID) ([]*store.Comment, error) {
+	found, err := l.Comments.All(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	articles := make([]id.ID, len(found)) // "" where there is no comment
+	for i, c := range found {
+		if c != nil {
+			articles[i] = c.ArticleID
+		}
 	}
 	public, err := l.Articles.All(ctx, articles)
 	if err != nil {
 		return nil, err
 	}
-	found, err := l.Comments.All(ctx, comments)
 	for i := range found {
 		if public[i] == nil {
 			found[i] = nil
 		}
 	}
-	return found, err
+	return found, nil
+}
+
+// Shown returns the comments that submissions are to everyone, those that are shown under
+// articles that are public; nil for the others.
+func (l *Loaders) Shown(ctx context.Context, xs []*store.Submission) ([]*store.Comment, error) {
+	ids := make([]id.ID, len(xs))
+	for i, x := range xs {
+		ids[i] = x.ID
+	}
+	return l.publicComments(ctx, ids)
 }
 
 // ShownOne is Shown for one submission; nil where it isn't shown.

@@ -9,6 +9,7 @@ package dataloader
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -107,6 +108,17 @@ func (l *Loaders) Forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	clear(l.lists)
+}
+
+// Find adds to found what ids name that everybody may see: in one batch for each kind of thing.
+// It is what the rest of the response knows, too, so that an answer agrees with itself.
+func (l *Loaders) Find(ctx context.Context, ids []id.ID, found map[id.ID]store.Node) error {
+	return errors.Join(
+		store.Gather(ctx, found, ids, id.Article, l.Articles.All),
+		store.Gather(ctx, found, ids, id.Author, l.Authors.All),
+		store.Gather(ctx, found, ids, id.Tag, l.Tags.All),
+		store.Gather(ctx, found, ids, id.Comment, l.publicComments),
+	)
 }
 
 type key struct{}

@@ -16,6 +16,9 @@ func (r Resolver) nodes(ctx context.Context, ids []id.ID) ([]store.Node, error) 
 		return nil, problem.New(problem.Invalid, "ids must be at most %d, not %d", store.MaxPageSize, len(ids)).At("ids")
 	}
 	found := map[id.ID]store.Node{}
+	if err := loaders(ctx).Find(ctx, ids, found); err != nil {
+		return nil, err
+	}
 	if err := errors.Join(r.Blog.Find(ctx, ids, found), r.People.Find(ctx, ids, found)); err != nil {
 		return nil, err
 	}
