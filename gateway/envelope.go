@@ -57,6 +57,7 @@ func (g *Gateway) readEnvelope(w http.ResponseWriter, r *http.Request, began tim
 	if no := g.takeBody(w, r, body, began); no != nil {
 		return nil, no
 	}
+	goOnReading(w)
 	return parseEnvelope(body.Bytes())
 }
 
@@ -80,17 +81,14 @@ func checkContent(h http.Header) *refusal {
 	return nil
 }
 
-// readBody reads r's body, no more of it than may be and no longer than until deadline.
+// readBody reads r's body, no more of it than may be and no longer than until deadline, which
+// goes on to hold for what is read of the connection: see goOnReading.
 func (g *Gateway) readBody(deadline time.Time, w http.ResponseWriter, r *http.Request, into *bytes.Buffer) *refusal {
 	if r.ContentLength > g.maxBody {
 		return bodyTooLarge(g.maxBody)
 	}
 	// Not every ResponseWriter has deadlines; one without has no slow sender either.
-	limited, ok := w.(interface{ SetReadDeadline(time.Time) error })
-	if !ok {
-		limited = http.NewResponseController(w)
-	}
-	has := limited.SetReadDeadline(deadline) == nil
+	_ = readDeadline(w).SetReadDeadline(deadline)
 	var err error
 	if n := int(r.ContentLength); n > 0 && n <= readAtOnce {
 		into.Grow(n)
@@ -99,10 +97,6 @@ func (g *Gateway) readBody(deadline time.Time, w http.ResponseWriter, r *http.Re
 		into.Write(read[:n]) // where it lies already
 	} else {
 		_, err = into.ReadFrom(http.MaxBytesReader(w, r.Body, g.maxBody))
-	}
-	if has {
-		// net/http goes on reading to see the client leave.
-		_ = limited.SetReadDeadline(time.Time{})
 	}
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -115,6 +109,18 @@ func (g *Gateway) readBody(deadline time.Time, w http.ResponseWriter, r *http.Re
 	default:
 		return refusef(codeBadRequest, "the body ended before its end").with("Connection", "close")
 	}
+}
+
+// goOnReading takes readBody's deadline back: net/http reads on to see the client leave, and
+// would take its passing for that. A request that is answered at once needs it not.
+func goOnReading(w http.ResponseWriter) { _ = readDeadline(w).SetReadDeadline(time.Time{}) }
+
+// readDeadline is where the deadline for reading from w's connection is set.
+func readDeadline(w http.ResponseWriter) interface{ SetReadDeadline(time.Time) error } {
+	if has, ok := w.(interface{ SetReadDeadline(time.Time) error }); ok {
+		return has
+	}
+	return http.NewResponseController(w)
 }
 
 func bodyTooLarge(limit int64) *refusal {

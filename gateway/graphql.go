@@ -102,6 +102,9 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if r.Method == http.MethodPost && !upload {
+		goOnReading(w)
+	}
 	if !large {
 		leave := g.enter(w, r, media)
 		if leave == nil {

@@ -19,7 +19,6 @@ func (g *Gateway) secure(h http.Header, r *http.Request) {
 	h["X-Content-Type-Options"] = nosniffValue
 	h["Content-Security-Policy"] = apiPolicyValue
 	h["X-Frame-Options"] = denyValue
-	h["Referrer-Policy"] = noReferrerValue
 	if len(r.TransferEncoding) > 0 {
 		// It may have had a length, too, which net/http doesn't tell and a proxy in front of us
 		// may have believed: what follows on this connection isn't to be taken for a request

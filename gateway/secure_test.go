@@ -24,7 +24,7 @@ func TestEveryAnswerIsSecured(t *testing.T) {
 	} {
 		r := s.do(t, request[0], request[1], request[2], request[3:]...)
 		for name, want := range map[string]string{
-			"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
+			"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
 			"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'", "Strict-Transport-Security": "",
 		} {
 			if got := r.header.Get(name); got != want {

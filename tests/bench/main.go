@@ -34,7 +34,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", o.rounds, "how often each is measured; the median counts")
 	flag.DurationVar(&o.each, "each", o.each, "how long each measurement lasts")
 	flag.StringVar(&o.only, "only", "", "one page: home, article, authors or field")
-	flag.StringVar(&o.profile, "profile", "", "a file for the CPU profile of the entity hits")
+	flag.StringVar(&o.profile, "profile", "", "where to put CPU profiles: the start of their names")
 	flag.Parse()
 	if *quick {
 		only, profile := o.only, o.profile
@@ -56,7 +56,7 @@ type options struct {
 	each        time.Duration
 	connections int    // that are open at once
 	only        string // a page; "" for all
-	profile     string // a file; "" for none
+	profile     string // how the names of CPU profiles begin; "" for none
 	ownLoad     bool   // not wrk, though it may be there
 }
 

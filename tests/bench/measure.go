@@ -355,8 +355,8 @@ func (s *site) sample(ctx context.Context, page, way string, t target) (n sample
 		return n, err
 	}
 	profile := ""
-	if way == "entities" && s.o.profile != "" {
-		profile = s.o.profile + "." + page
+	if s.o.profile != "" && t.forget == nil {
+		profile = s.o.profile + "." + page + "." + strings.ReplaceAll(way, " ", "-")
 	}
 	n.stoa, err = s.figures(ctx, profile, t)
 	return n, err
@@ -374,6 +374,9 @@ func pause(forget func(context.Context) error) func(context.Context) error {
 func (s *site) figures(ctx context.Context, profile string, t target) (f figures, err error) {
 	if t.forget != nil {
 		return s.oneByOne(ctx, t)
+	}
+	if _, err := t.process.tell(ctx, http.MethodPost, "/collect", nil); err != nil { // what was left before
+		return f, err
 	}
 	if _, err := ownLoad(ctx, t.ask, s.o.each/10, s.o.connections, t.status); err != nil { // to be warm
 		return f, err
