@@ -18,7 +18,8 @@ type Connection[T any] struct {
 	page  func(context.Context) (*store.Page, error)
 	count func(ctx context.Context, most int) (n int, exact bool, err error)
 	items *Loader[id.ID, T]
-	cut   bool // both come out of an order, by its loader
+	cut   bool   // both come out of an order, by its loader
+	name  string // of a page that the caches keep; "" for others
 
 	mu   sync.Mutex
 	read *store.Page
@@ -69,9 +70,15 @@ type Count struct {
 
 // Page returns the ids of the page.
 func (c *Connection[T]) Page(ctx context.Context) (*store.Page, error) {
-	if !c.cut {
-		Traced(ctx).Spoil()
+	p, err := c.once(ctx)
+	if t := Traced(ctx); t != nil && !c.cut && (err != nil || p.Kept() == nil || p.Kept() != t.Of) {
+		t.Spoil()
 	}
+	return p, err
+}
+
+// once reads the page the first time.
+func (c *Connection[T]) once(ctx context.Context) (*store.Page, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.read != nil {
@@ -82,6 +89,24 @@ func (c *Connection[T]) Page(ctx context.Context) (*store.Page, error) {
 		c.read = p
 	}
 	return p, err
+}
+
+// Recall reads the page if it is in the process's memory.
+func (c *Connection[T]) Recall(ctx context.Context) {
+	if c.name != "" {
+		_, _ = c.once(MemoryOnly(ctx)) // what fails here is met by who asks for the page
+	}
+}
+
+// Kept is what the caches have of the page, once it has been read, and its name; nil for one
+// that they don't keep.
+func (c *Connection[T]) Kept() (of any, name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.name == "" || c.read == nil {
+		return nil, ""
+	}
+	return c.read.Kept(), c.name
 }
 
 // IDs returns the ids of the page's elements.

@@ -23,6 +23,7 @@ type Loader[K ~string, T any] struct {
 
 	mu    sync.Mutex
 	known map[K]known[T]
+	taken [][]Read // what is known as well, but not in known yet: see merge
 }
 
 // known is what is known of one thing: its value, or where that will be, or why there is
@@ -60,7 +61,7 @@ func begin[K ~string, T any](l *Loader[K, T], what string, fetch func(context.Co
 func (l *Loader[K, T]) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.known = nil
+	l.known, l.taken = nil, nil
 }
 
 // All returns what each of ks names, in their order: nil for what there isn't.
@@ -102,6 +103,7 @@ func (l *Loader[K, T]) look(ctx context.Context, ks []K, out []*T) []*result[T] 
 	var mine map[K]*result[T]
 	waits := false
 	l.mu.Lock()
+	l.merge()
 	for i, k := range ks {
 		if k == none {
 			continue
@@ -174,6 +176,7 @@ func (l *Loader[K, T]) load(ctx context.Context, ks []K, results map[K]*result[T
 		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
+		l.merge()
 		for i, k := range ks {
 			r := results[k]
 			now := known[T]{later: r}

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"stoa/access"
@@ -37,7 +38,8 @@ type Loaders struct {
 	Submissions *Loader[id.ID, store.Submission]
 
 	store  *store.Store
-	byKind [8]recalled // those whose reads may be recalled, by kind
+	byKind [8]recalled   // those whose reads may be recalled, by kind
+	moment atomic.Uint64 // one more than the cache's when something was taken for known; 0 before
 	mu     sync.Mutex
 	lists  map[string]*SubmissionConnection // of submissions, that the response has asked for
 }
@@ -145,7 +147,7 @@ func From(ctx context.Context) *Loaders {
 
 // Listed returns a connection over a list that the database orders.
 func Listed[T any](list *store.List, items *Loader[id.ID, T]) *Connection[T] {
-	return &Connection[T]{page: list.Page, count: list.Count, items: items}
+	return &Connection[T]{page: list.Page, count: list.Count, items: items, name: list.Name()}
 }
 
 // ArticlesBy returns a part of the published articles of an author.

@@ -3,11 +3,18 @@ package dataloader
 import (
 	"context"
 	"sync"
+	"sync/atomic"
+
+	"stoa/store/cache"
 )
 
 // Trace is what was asked of the loaders while something was made, so that it can be told
-// later whether it would come out the same. Entry points: Tracing, which begins one; Same.
+// later whether it would come out the same. Entry points: Tracing, which begins one; End;
+// Loaders.Rest.
 type Trace struct {
+	// Of is what it is made from, which its maker knows: reading that is no reading.
+	Of any
+
 	mu    sync.Mutex
 	reads []Read
 	tells bool // not everything that was looked at is in reads
@@ -20,8 +27,7 @@ type Read struct {
 	value any // a *T, which never changes; nil for what there wasn't
 }
 
-// Size is about what r takes, in bytes, without what its value shares with the caches.
-func (r Read) Size() int { return 40 + len(r.key) }
+func (r Read) size() int { return 40 + len(r.key) }
 
 type tracing struct{}
 
@@ -45,8 +51,29 @@ func (t *Trace) Spoil() {
 	}
 }
 
-// Reads returns what was noted, each thing once; ok is false where that isn't everything.
-func (t *Trace) Reads() (reads []Read, ok bool) {
+// Reads adds what was asked for something that is part of what is being made.
+func (t *Trace) Reads(b *Basis) {
+	if t != nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.reads = append(t.reads, b.reads...)
+	}
+}
+
+// Joins tells t of all that was noted by another, for a part of what t is for.
+func (t *Trace) Joins(part *Trace) {
+	if t == nil {
+		return
+	}
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.reads, t.tells = append(t.reads, part.reads...), t.tells || part.tells
+}
+
+// End returns what was noted, each thing once; ok is false where that isn't everything.
+func (t *Trace) End() (b *Basis, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.tells {
@@ -56,14 +83,102 @@ func (t *Trace) Reads() (reads []Read, ok bool) {
 		kind uint8
 		key  string
 	}
+	b = &Basis{}
 	once := make(map[name]bool, len(t.reads))
 	for _, r := range t.reads {
-		if n := (name{r.kind, r.key}); !once[n] {
+		if n := (name{r.kind, r.key}); r.key != "" && !once[n] { // "" names nothing, whoever asks
 			once[n] = true
-			reads = append(reads, r)
+			b.reads = append(b.reads, r)
+			b.kinds |= 1 << r.kind
 		}
 	}
-	return reads, true
+	return b, true
+}
+
+// Basis is what something was made of: what the loaders were asked for, and what they said.
+// It is safe for concurrent use.
+type Basis struct {
+	reads  []Read
+	kinds  uint64 // a bit for each kind of them
+	stands atomic.Pointer[standing]
+}
+
+// standing is what tells without asking the loaders that they would say the same.
+type standing struct {
+	is    *cache.Standing
+	names []string
+}
+
+// Size is about what b takes, in bytes, without what its values share with the caches.
+func (b *Basis) Size() int {
+	size := 150
+	for _, r := range b.reads {
+		size += r.size() + 20
+	}
+	return size
+}
+
+// Stand has b stand by itself from now on, if the caches have in memory what it was made of.
+func (l *Loaders) Stand(ctx context.Context, b *Basis) {
+	ctx, reading := l.store.Cache().Reading(Tracing(ctx, nil))
+	if !New(l.store).same(ctx, []*Basis{b})[0] {
+		return
+	}
+	if is, names, ok := reading.End(); ok {
+		b.stands.Store(&standing{is, names})
+	}
+}
+
+// Rest returns which of bases don't hold in this response: of which something would be known
+// otherwise now, or isn't in the process's memory. What the others were made of is known from
+// then on, so that whatever else the response asks for agrees with it, and noted as read.
+func (l *Loaders) Rest(ctx context.Context, bases []*Basis) (rest []int) {
+	for i, b := range bases {
+		if !l.Takes(ctx, b) {
+			rest = append(rest, i)
+		}
+	}
+	if len(rest) == 0 {
+		return nil
+	}
+	asked := make([]*Basis, len(rest))
+	for i, at := range rest {
+		asked[i] = bases[at]
+	}
+	differ := rest[:0]
+	for i, same := range l.same(ctx, asked) {
+		if same {
+			l.Stand(ctx, asked[i])
+		} else {
+			differ = append(differ, rest[i])
+		}
+	}
+	return differ
+}
+
+// Takes says whether b stands by itself, and takes what it was made of for known and read.
+func (l *Loaders) Takes(ctx context.Context, b *Basis) bool {
+	moment := l.store.Cache().Moment() // before b is looked at: as of then it stands
+	s := b.stands.Load()
+	if s == nil || !s.is.StandsNow() {
+		return false
+	}
+	if !l.moment.CompareAndSwap(0, moment+1) && l.moment.Load() != moment+1 {
+		// Things have changed since others were taken, which may not have stood beside b.
+		for _, loader := range l.byKind {
+			if loader != nil {
+				loader.mergeTaken()
+			}
+		}
+		l.moment.Store(moment + 1)
+	}
+	for kind, loader := range l.byKind {
+		if loader != nil && b.kinds&(1<<kind) != 0 && !loader.take(b.reads) {
+			return false
+		}
+	}
+	s.is.Note(ctx, s.names)
+	return true
 }
 
 // note notes what ks named, where ctx is traced.
@@ -89,34 +204,77 @@ func (l *Loader[K, T]) note(ctx context.Context, ks []K, values []*T) {
 
 // recalled is a loader whose reads can be compared with what it says now.
 type recalled interface {
-	recall(ctx context.Context, sets [][]Read, same []bool)
+	recall(ctx context.Context, bases []*Basis, same []bool)
 	agrees(Read) bool
+	take(reads []Read) bool
+	mergeTaken()
 }
 
-// Same says of each set of reads whether each of its keys names now what it named then. It
-// asks for all of them as if they were needed, but in the process's memory only: what isn't
-// there isn't the same.
-func (l *Loaders) Same(ctx context.Context, sets [][]Read) []bool {
+// same says of each basis whether each of its keys names now what it named then. It asks for
+// all of them as if they were needed, but in the process's memory only: what isn't there isn't
+// the same.
+func (l *Loaders) same(ctx context.Context, bases []*Basis) []bool {
 	ctx = MemoryOnly(ctx)
-	same := make([]bool, len(sets))
+	same := make([]bool, len(bases))
 	var kinds uint64
-	for i, set := range sets {
+	for i, b := range bases {
 		same[i] = true
-		for _, r := range set {
-			kinds |= 1 << r.kind
-		}
+		kinds |= b.kinds
 	}
 	for kind, loader := range l.byKind {
 		if loader != nil && kinds&(1<<kind) != 0 {
-			loader.recall(ctx, sets, same)
+			loader.recall(ctx, bases, same)
 		}
 	}
 	return same
 }
 
-// Agrees says whether every read is known in this response, and named what it names now.
-func (l *Loaders) Agrees(reads []Read) bool {
-	for _, r := range reads {
+// take takes for known what reads of l's kind named, unless the response knows otherwise of
+// any. It is known when l is asked for something, and costs nothing before.
+func (l *Loader[K, T]) take(reads []Read) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.known) > 0 {
+		for _, r := range reads {
+			if r.kind != l.kind {
+				continue
+			}
+			was, _ := r.value.(*T)
+			if n, ok := l.known[K(r.key)]; ok && (n.later != nil || n.value != was) {
+				return false
+			}
+		}
+	}
+	l.taken = append(l.taken, reads)
+	return true
+}
+
+// mergeTaken makes known what was taken for it.
+func (l *Loader[K, T]) mergeTaken() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.merge()
+}
+
+// merge is mergeTaken for who holds mu.
+func (l *Loader[K, T]) merge() {
+	for _, reads := range l.taken {
+		for _, r := range reads {
+			if r.kind != l.kind {
+				continue
+			}
+			if _, ok := l.known[K(r.key)]; !ok {
+				was, _ := r.value.(*T)
+				l.put(K(r.key), known[T]{value: was})
+			}
+		}
+	}
+	l.taken = nil
+}
+
+// Agrees says whether all that b was made of is known in this response, and the same.
+func (l *Loaders) Agrees(b *Basis) bool {
+	for _, r := range b.reads {
 		if !l.byKind[r.kind].agrees(r) {
 			return false
 		}
@@ -127,25 +285,23 @@ func (l *Loaders) Agrees(reads []Read) bool {
 func (l *Loader[K, T]) agrees(r Read) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.merge()
 	return l.is(r)
 }
 
 // is says whether r's key is known to name what it named. The caller holds mu.
 func (l *Loader[K, T]) is(r Read) bool {
-	if r.key == "" {
-		return true // names nothing, whoever asks
-	}
 	n, ok := l.known[K(r.key)]
 	was, _ := r.value.(*T)
 	return ok && n.later == nil && n.value == was
 }
 
-// recall clears same for those sets that have a read of l's kind whose key names something
+// recall clears same for those bases that have a read of l's kind whose key names something
 // else now.
-func (l *Loader[K, T]) recall(ctx context.Context, sets [][]Read, same []bool) {
+func (l *Loader[K, T]) recall(ctx context.Context, bases []*Basis, same []bool) {
 	n := 0
-	for _, set := range sets {
-		for _, r := range set {
+	for _, b := range bases {
+		for _, r := range b.reads {
 			if r.kind == l.kind {
 				n++
 			}
@@ -153,9 +309,10 @@ func (l *Loader[K, T]) recall(ctx context.Context, sets [][]Read, same []bool) {
 	}
 	ks := make([]K, 0, n)
 	l.mu.Lock()
-	for i, set := range sets {
-		for _, r := range set {
-			if same[i] && r.kind == l.kind && r.key != "" {
+	l.merge()
+	for i, b := range bases {
+		for _, r := range b.reads {
+			if same[i] && r.kind == l.kind {
 				if _, ok := l.known[K(r.key)]; !ok {
 					ks = append(ks, K(r.key))
 				}
@@ -168,8 +325,8 @@ func (l *Loader[K, T]) recall(ctx context.Context, sets [][]Read, same []bool) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i, set := range sets {
-		for _, r := range set {
+	for i, b := range bases {
+		for _, r := range b.reads {
 			if same[i] && r.kind == l.kind {
 				same[i] = l.is(r)
 			}
@@ -187,6 +344,7 @@ func (l *Loader[K, T]) learn(ctx context.Context, ks []K) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.merge()
 	if l.known == nil {
 		l.known = make(map[K]known[T], len(ks))
 	}

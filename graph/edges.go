@@ -2,12 +2,12 @@ package graph
 
 import (
 	"context"
-	"slices"
 
 	"github.com/99designs/gqlgen/graphql"
 
 	"stoa/access"
 	"stoa/dataloader"
+	"stoa/graph/part"
 	"stoa/id"
 	"stoa/store"
 )
@@ -22,12 +22,31 @@ type objectType struct {
 	edges     map[string]edge
 }
 
-// makesParts returns the types of an object whose JSON is remembered: what is published.
-func makesParts(v any) []string {
-	if t := typeOf(v); t != nil && slices.Contains(partTypes, t) {
-		return t.satisfies
+// subject is what a part of an object's JSON is made from: of what is published, and of pages
+// of lists of it.
+func subject(v any) part.Subject {
+	switch v := v.(type) {
+	case *store.Article:
+		return part.Subject{Of: v, Name: string(v.ID), Types: articleType.satisfies}
+	case *store.Author:
+		return part.Subject{Of: v, Name: string(v.ID), Types: authorType.satisfies}
+	case *store.Tag:
+		return part.Subject{Of: v, Name: string(v.ID), Types: tagType.satisfies}
+	case *store.Comment:
+		return part.Subject{Of: v, Name: string(v.ID), Types: commentType.satisfies}
+	case *dataloader.ArticleConnection:
+		return pageOf(v, articlesType)
+	case *dataloader.AuthorConnection:
+		return pageOf(v, authorsType)
+	case *dataloader.TagConnection:
+		return pageOf(v, tagsType)
 	}
-	return nil
+	return part.Subject{}
+}
+
+func pageOf[T any](c *dataloader.Connection[T], t *objectType) part.Subject {
+	of, name := c.Kept()
+	return part.Subject{Of: of, Name: name, Types: t.satisfies}
 }
 
 // partTypes are the types of what is published.

@@ -30,7 +30,7 @@ type LookAhead struct {
 
 // NewLookAhead returns a LookAhead that remembers parts of answers in about as many bytes.
 func NewLookAhead(s *store.Store, bytes int64) LookAhead {
-	return LookAhead{Store: s, Parts: part.New(bytes, makesParts)}
+	return LookAhead{Store: s, Parts: part.New(bytes, subject)}
 }
 
 var (
@@ -229,8 +229,13 @@ func (w *walker) edges(g group, selected ast.SelectionSet) ([]takenEdge, []any) 
 	}
 	s := w.run.Select(selected, g.of.satisfies)
 	edges := part.Once(s, func(s *part.Selection) []takenEdge { return taken(s.Fields, g.of) })
-	if len(edges) == 0 || makesParts(g.values[0]) == nil {
+	if len(edges) == 0 {
 		return edges, g.values
+	}
+	for _, v := range g.values {
+		if c, ok := v.(interface{ Recall(context.Context) }); ok {
+			c.Recall(w.ctx) // what hangs on it is selected, so that its page will be read
+		}
 	}
 	return edges, w.withoutParts(s, g.values)
 }
@@ -249,27 +254,33 @@ func taken(fields []graphql.CollectedField, of *objectType) []takenEdge {
 	return out
 }
 
-// withoutParts compares the parts that values come to with what the caches say now, all in
-// one go, and returns the values that have none that holds.
+// withoutParts returns the values that have no part that holds.
 func (w *walker) withoutParts(s *part.Selection, values []any) []any {
-	parts := make([]*part.Part, len(values))
-	reads := make([][]dataloader.Read, len(values))
-	some := false
+	var parts []*part.Part
+	var bases []*dataloader.Basis
+	var at []int // in values
 	for i, v := range values {
 		if p := w.run.Find(s, v); p != nil {
-			parts[i], reads[i], some = p, p.Reads(), true
+			parts, bases, at = append(parts, p), append(bases, p.Basis()), append(at, i)
 		}
 	}
-	if !some {
+	if len(parts) == 0 {
 		return values
 	}
-	var rest []any
-	held := make([]*part.Part, 0, len(parts))
-	for i, same := range w.loaders.Same(w.ctx, reads) {
-		if parts[i] != nil && same {
-			held = append(held, parts[i])
-		} else {
-			rest = append(rest, values[i])
+	gone := w.loaders.Rest(w.ctx, bases)
+	rest := make([]any, 0, len(values)-len(parts)+len(gone))
+	held := parts[:0]
+	next, nextGone := 0, 0
+	for i, v := range values {
+		switch {
+		case next == len(at) || at[next] != i:
+			rest = append(rest, v)
+		case nextGone < len(gone) && gone[nextGone] == next:
+			rest = append(rest, v)
+			next, nextGone = next+1, nextGone+1
+		default:
+			held = append(held, parts[next])
+			next++
 		}
 	}
 	part.Reuse(w.ctx, held)

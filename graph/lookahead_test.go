@@ -59,7 +59,7 @@ func TestTheWayDownFollowsWhatIsSelected(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			op, selection := selected(t, c.query, yes)
 			ctx := graphql.WithOperationContext(dataloader.With(t.Context(), nil), op)
-			for _, parts := range []*part.Parts{nil, part.New(1<<20, makesParts)} {
+			for _, parts := range []*part.Parts{nil, part.New(1<<20, subject)} {
 				w := walker{ctx: ctx, op: op, run: part.From(parts.Begin(ctx)), loaders: dataloader.From(ctx)}
 				var got []string
 				for _, s := range w.steps(nil, c.values, selection) {

@@ -17,6 +17,7 @@ import (
 type List struct {
 	query  query
 	named  string // query's name, which takes a while to write down
+	key    string // what names this part of the list in the caches
 	window window
 	store  *Store
 	whole  *whole // a list that isn't read; nil for one that is
@@ -48,8 +49,11 @@ func (s *Store) list(q query, w Window) (*List, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &List{query: q, named: name, window: checked, store: s}, nil
+	return &List{query: q, named: name, key: checked.key(name), window: checked, store: s}, nil
 }
+
+// Name tells this part of the list from all others; "" for one that isn't kept.
+func (l *List) Name() string { return l.key }
 
 // Page returns this part of the list. The element that a cursor marks is taken to be in
 // the list still: more precedes a page that begins after it, and follows one that ends
@@ -66,7 +70,7 @@ func (l *List) Page(ctx context.Context) (*Page, error) {
 		return nil, err
 	}
 	p, w := found[0], l.window
-	out := &Page{Entries: p.Entries, HasNext: w.before != nil, HasPrevious: w.after != nil, list: l.named}
+	out := &Page{Entries: p.Entries, HasNext: w.before != nil, HasPrevious: w.after != nil, list: l.named, kept: p}
 	if w.backwards {
 		out.HasPrevious = out.HasPrevious || p.More
 	} else {
@@ -108,8 +112,8 @@ type count struct {
 	N int64 `bson:"n"`
 }
 
-func (l *List) key() string {
-	w := l.window
+// key names the part of a list that w is.
+func (w window) key(list string) string {
 	key := "page/" + strconv.Itoa(w.size) + strconv.FormatBool(w.backwards)
 	for _, bound := range []*Entry{w.after, w.before} {
 		key += "/"
@@ -117,7 +121,7 @@ func (l *List) key() string {
 			key += encodeCursor("", *bound)
 		}
 	}
-	return key + "/" + l.named
+	return key + "/" + list
 }
 
 // beyond is the condition that a document comes after e, or before it.

@@ -65,6 +65,16 @@ type Page struct {
 	HasNext     bool
 	HasPrevious bool
 	list        string
+	kept        *pageOfIDs
+}
+
+// Kept is what the caches have of p: the same as long as nothing in it changes. Nil for a page
+// that isn't kept.
+func (p *Page) Kept() any {
+	if p.kept == nil {
+		return nil
+	}
+	return p.kept
 }
 
 // Cursor marks the place of the i-th element.

@@ -70,9 +70,9 @@ var edits = []edit{
 	{"execute edges in sequence",
 		regexp.MustCompile(`(?s)(\nfunc \(ec \*executionContext\) _(?:Article|Author|Tag|Comment|Submission|Session|Image|Revision|[A-Za-z]*Connection|[A-Za-z]*Edge)\(ctx .*?\n\}\n)`), "", 15},
 
-	// What is published comes to the same JSON until it changes.
+	// What is published, and a page of it, comes to the same JSON until it changes.
 	{"remember the JSON of entities",
-		regexp.MustCompile(`(?m)^func \(ec \*executionContext\) _(Article|Author|Tag|Comment)\(ctx context\.Context, sel ast\.SelectionSet, obj (\S+)\) graphql\.Marshaler \{$`), "", 4},
+		regexp.MustCompile(`(?m)^func \(ec \*executionContext\) _(Article|Author|Tag|Comment|ArticleConnection|AuthorConnection|TagConnection)\(ctx context\.Context, sel ast\.SelectionSet, obj (\S+)\) graphql\.Marshaler \{$`), "", 7},
 
 	// Nobody here unmarshals by it, and it is made anew for each request.
 	{"leave out the map of unmarshalers",

@@ -22298,6 +22298,10 @@ func (ec *executionContext) fieldsOfArticle(ctx context.Context, sel ast.Selecti
 var articleConnectionImplementors = []string{"ArticleConnection"}
 
 func (ec *executionContext) _ArticleConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Article]) graphql.Marshaler {
+	return part.Of(ctx, ec.run, sel, articleConnectionImplementors, obj, ec.fieldsOfArticleConnection)
+}
+
+func (ec *executionContext) fieldsOfArticleConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Article]) graphql.Marshaler {
 	fields := ec.run.Fields(ec.OperationContext, sel, articleConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -23303,6 +23307,10 @@ func (ec *executionContext) fieldsOfAuthor(ctx context.Context, sel ast.Selectio
 var authorConnectionImplementors = []string{"AuthorConnection"}
 
 func (ec *executionContext) _AuthorConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Author]) graphql.Marshaler {
+	return part.Of(ctx, ec.run, sel, authorConnectionImplementors, obj, ec.fieldsOfAuthorConnection)
+}
+
+func (ec *executionContext) fieldsOfAuthorConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Author]) graphql.Marshaler {
 	fields := ec.run.Fields(ec.OperationContext, sel, authorConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -27368,6 +27376,10 @@ func (ec *executionContext) fieldsOfTag(ctx context.Context, sel ast.SelectionSe
 var tagConnectionImplementors = []string{"TagConnection"}
 
 func (ec *executionContext) _TagConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Tag]) graphql.Marshaler {
+	return part.Of(ctx, ec.run, sel, tagConnectionImplementors, obj, ec.fieldsOfTagConnection)
+}
+
+func (ec *executionContext) fieldsOfTagConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Tag]) graphql.Marshaler {
 	fields := ec.run.Fields(ec.OperationContext, sel, tagConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)

@@ -5,11 +5,10 @@ import (
 	"sync"
 )
 
-// partKey names a part: what is selected, of which entity, under which variables. It holds
-// on to the entity, so that no other can take its address.
+// partKey names a part: what is selected, of what, under which variables.
 type partKey struct {
 	selection uint64
-	of        any
+	of        string
 	variables string
 }
 
@@ -18,7 +17,8 @@ const shards = 16
 
 // kept is the parts that are kept, in two generations: when the younger has its share of the
 // bytes, it takes the place of the elder, which is forgotten; what is used of the elder
-// moves to the younger. So what isn't used goes, parts of what has changed among it.
+// moves to the younger. So what isn't used goes. A part of what has changed gives its place to
+// the next one.
 type kept struct {
 	most   int64 // bytes of a generation
 	seed   maphash.Seed
@@ -70,9 +70,9 @@ func (k *kept) put(key partKey, p *Part) {
 const overhead = 250
 
 func sizeOf(key partKey, p *Part) int64 {
-	size := overhead + len(key.variables) + cap(p.json)
-	for _, r := range p.reads {
-		size += r.Size()
+	size := overhead + len(key.of) + len(key.variables) + cap(p.json)
+	if p.basis != nil {
+		size += p.basis.Size()
 	}
 	return int64(size)
 }

@@ -1,13 +1,14 @@
 // Package part remembers what executing a query finds out again and again: which fields a
 // selection has for a type, and the JSON that an entity comes to under a selection.
 //
-// A part is the JSON of one entity under one selection, with everything that the loaders
-// were asked for while it was made. It is used again only after the loaders have been asked
-// for the same and have answered the same, by identity: what the caches hold never changes,
-// and what has changed is another value. So a part can't be older than what the caches say,
-// whatever notes what an answer depends on notes the same with a part as without, and
-// nothing has to find and delete parts when something changes. What looked at who asks,
-// failed, or read anything but the loaders makes no part.
+// A part is the JSON of one entity, or of one page of a list, under one selection, with
+// everything that the loaders were asked for while it was made. It is used again while it
+// stands: while nothing of that was dropped from the caches, as far as an entry there would
+// hold (cache.Standing). Where that isn't sure, the loaders are asked for the same, and it is
+// used if they answer the same, by identity: what the caches hold never changes, and what has
+// changed is another value. So a part can't be older than what the caches say, what an answer
+// depends on is noted the same with a part as without, and an answer agrees with itself. What
+// looked at who asks, failed, or read anything but the loaders makes no part.
 //
 // generated calls it, by the edits of graph/generate; without it (a nil Run) everything
 // goes gqlgen's own way, and to the same bytes.
@@ -36,20 +37,26 @@ const maxPart = 128 << 10
 
 // Parts is what one replica remembers. It is safe for concurrent use.
 type Parts struct {
-	plans     plans
-	kept      kept
-	satisfies func(any) []string
+	plans   plans
+	kept    kept
+	subject func(any) Subject
+}
+
+// Subject is what a part is made from.
+type Subject struct {
+	Of    any      // another when it has changed; nil for what makes no parts
+	Name  string   // the same when it has changed
+	Types []string // that an object has, its own first, as generated lists them
 }
 
 // New returns Parts that take about as many bytes at most, besides what they share with the
 // caches. With 0 bytes there are none, which is for tests: everything goes gqlgen's way.
-// satisfies says which types an object has, its own first, as generated lists them; nil for
-// one that makes no parts.
-func New(bytes int64, satisfies func(any) []string) *Parts {
+// subject says what a part of an object would be made from.
+func New(bytes int64, subject func(any) Subject) *Parts {
 	if bytes <= 0 {
 		return nil
 	}
-	p := &Parts{satisfies: satisfies}
+	p := &Parts{subject: subject}
 	p.kept.most = bytes / 2
 	return p
 }
@@ -117,20 +124,26 @@ func (r *Run) Select(selected ast.SelectionSet, satisfies []string) *Selection {
 	return r.plan.add(key, graphql.CollectFields(r.op, selected, satisfies))
 }
 
-// Find returns the part that obj comes to under s, which is still to be compared; nil for
-// none.
+// Find returns the part that obj comes to under s, which may not hold any more; nil for none.
 func (r *Run) Find(s *Selection, obj any) *Part {
 	if r == nil || !r.keeps || s.large.Load() {
 		return nil
 	}
-	p := r.parts.kept.get(r.key(s, obj))
-	if p == nil || p.json == nil {
+	return r.find(s, r.parts.subject(obj))
+}
+
+func (r *Run) find(s *Selection, of Subject) *Part {
+	if of.Of == nil {
+		return nil
+	}
+	p := r.parts.kept.get(r.key(s, of))
+	if p == nil || p.json == nil || p.of != of.Of {
 		return nil
 	}
 	return p
 }
 
-func (r *Run) key(s *Selection, obj any) partKey { return partKey{s.id, obj, r.values(s)} }
+func (r *Run) key(s *Selection, of Subject) partKey { return partKey{s.id, of.Name, r.values(s)} }
 
 // values writes down the variables that s depends on.
 func (r *Run) values(s *Selection) string {
@@ -161,14 +174,15 @@ func (r *Run) values(s *Selection) string {
 	return r.variables[s]
 }
 
-// Part is the JSON of an entity, with what it depends on.
+// Part is the JSON of an entity or a page, with what it depends on.
 type Part struct {
+	of    any
 	json  []byte // nil for what was met once
-	reads []dataloader.Read
+	basis *dataloader.Basis
 }
 
-// Reads is what the part depends on.
-func (p *Part) Reads() []dataloader.Read { return p.reads }
+// Basis is what the part depends on.
+func (p *Part) Basis() *dataloader.Basis { return p.basis }
 
 // MarshalGQL writes the part.
 func (p *Part) MarshalGQL(w io.Writer) { _, _ = w.Write(p.json) }
@@ -215,9 +229,17 @@ func (v *valid) has(p *Part) bool {
 	return ok
 }
 
-// holds says whether p may be used in this response.
-func holds(ctx context.Context, v *valid, p *Part) bool {
-	return v.has(p) || dataloader.From(ctx).Agrees(p.reads)
+// use says whether p may be used in this response, and has it noted where it is part of what
+// is being made.
+func use(ctx context.Context, v *valid, p *Part) bool {
+	if !v.has(p) {
+		l := dataloader.From(ctx)
+		if !l.Takes(ctx, p.basis) && !l.Agrees(p.basis) {
+			return false
+		}
+	}
+	dataloader.Traced(ctx).Reads(p.basis)
+	return true
 }
 
 // Of returns obj under a selection: the part that there is, or what fields makes of it.
@@ -226,44 +248,47 @@ func Of[T any](ctx context.Context, r *Run, selected ast.SelectionSet, satisfies
 		return fields(ctx, selected, obj)
 	}
 	s := r.Select(selected, satisfies)
-	if s.large.Load() || dataloader.Traced(ctx) != nil {
+	of := r.parts.subject(obj)
+	if s.large.Load() || of.Of == nil {
 		return fields(ctx, selected, obj)
 	}
-	key := r.key(s, obj)
+	key := r.key(s, of)
 	p := r.parts.kept.get(key)
 	switch {
 	case p == nil: // what comes once may never come again
-		r.parts.kept.put(key, &Part{})
+		r.parts.kept.put(key, &Part{of: of.Of})
 		return fields(ctx, selected, obj)
-	case p.json != nil:
+	case p.json != nil && p.of == of.Of:
 		v, _ := ctx.Value(validKey{}).(*valid)
-		if holds(ctx, v, p) {
+		if use(ctx, v, p) {
 			return p
 		}
 	}
-	return r.keep(ctx, s, key, func(ctx context.Context) graphql.Marshaler { return fields(ctx, selected, obj) })
+	return r.keep(ctx, s, key, of.Of, func(ctx context.Context) graphql.Marshaler { return fields(ctx, selected, obj) })
 }
 
 // keep makes a part, and keeps it where it is one.
-func (r *Run) keep(ctx context.Context, s *Selection, key partKey, execute func(context.Context) graphql.Marshaler) graphql.Marshaler {
+func (r *Run) keep(ctx context.Context, s *Selection, key partKey, of any, execute func(context.Context) graphql.Marshaler) graphql.Marshaler {
 	if graphql.GetErrors(ctx) != nil {
 		return execute(ctx)
 	}
 	touched := access.Touched(ctx)
-	var trace dataloader.Trace
+	trace := dataloader.Trace{Of: of}
 	made := execute(dataloader.Tracing(ctx, &trace))
+	dataloader.Traced(ctx).Joins(&trace)
 	if made == graphql.Null {
 		return made
 	}
 	var b bytes.Buffer
 	made.MarshalGQL(&b)
-	p := &Part{json: b.Bytes()}
-	reads, ok := trace.Reads()
+	p := &Part{of: of, json: b.Bytes()}
+	basis, ok := trace.End()
 	switch {
 	case b.Len() > maxPart:
 		s.large.Store(true)
 	case ok && access.Touched(ctx) == touched && graphql.GetErrors(ctx) == nil && ctx.Err() == nil:
-		p.json, p.reads = bytes.Clone(p.json), reads
+		p.json, p.basis = bytes.Clone(p.json), basis
+		dataloader.From(ctx).Stand(ctx, basis)
 		r.parts.kept.put(key, p)
 	}
 	return p
@@ -276,7 +301,7 @@ func List[T any](ctx context.Context, r *Run, selected ast.SelectionSet, list []
 		return graphql.MarshalSliceConcurrently(ctx, len(list), 0, false, element)
 	}
 	out := make(graphql.Array, len(list))
-	uses := r.keeps && len(selected) > 0 && dataloader.Traced(ctx) == nil
+	uses := r.keeps && len(selected) > 0
 	var v *valid
 	if uses {
 		v, _ = ctx.Value(validKey{}).(*valid)
@@ -306,12 +331,16 @@ func List[T any](ctx context.Context, r *Run, selected ast.SelectionSet, list []
 
 // part returns the part that obj comes to, where there is one that holds.
 func (r *Run) part(ctx context.Context, v *valid, selected ast.SelectionSet, obj any) *Part {
-	satisfies := r.parts.satisfies(obj)
-	if satisfies == nil {
+	of := r.parts.subject(obj)
+	if of.Of == nil {
 		return nil
 	}
-	p := r.Find(r.Select(selected, satisfies), obj)
-	if p == nil || !holds(ctx, v, p) {
+	s := r.Select(selected, of.Types)
+	if s.large.Load() {
+		return nil
+	}
+	p := r.find(s, of)
+	if p == nil || !use(ctx, v, p) {
 		return nil
 	}
 	return p

@@ -31,7 +31,7 @@ func operation(t *testing.T, query string, variables map[string]any) *graphql.Op
 // begun is a run over parts of an operation, as the executor has it.
 func begun(t *testing.T, op *graphql.OperationContext) (context.Context, *Run) {
 	t.Helper()
-	p := New(1<<20, func(any) []string { return nil })
+	p := New(1<<20, func(any) Subject { return Subject{} })
 	ctx := p.Begin(graphql.WithOperationContext(t.Context(), op))
 	ctx = graphql.WithResponseContext(ctx,
 		func(_ context.Context, err error) *gqlerror.Error { return gqlerror.Wrap(err) },
@@ -43,7 +43,7 @@ func TestPartsTakeNoMoreThanTheyMay(t *testing.T) {
 	const most = 1 << 20
 	p := New(most, nil)
 	for i := range 20_000 {
-		p.kept.put(partKey{selection: uint64(i), of: new(int)}, &Part{json: make([]byte, 300+i%200)})
+		p.kept.put(partKey{selection: uint64(i), of: "x"}, &Part{json: make([]byte, 300+i%200)})
 	}
 	var bytes int64
 	var n int
@@ -63,11 +63,11 @@ func TestPartsTakeNoMoreThanTheyMay(t *testing.T) {
 
 func TestAPartThatIsUsedStays(t *testing.T) {
 	p := New(1<<20, nil)
-	used, unused := partKey{selection: 1, of: new(int)}, partKey{selection: 2, of: new(int)}
+	used, unused := partKey{selection: 1, of: "x"}, partKey{selection: 2, of: "x"}
 	p.kept.put(used, &Part{json: []byte("1")})
 	p.kept.put(unused, &Part{json: []byte("2")})
 	for i := range 20_000 {
-		p.kept.put(partKey{selection: uint64(i + 3), of: new(int)}, &Part{json: make([]byte, 300)})
+		p.kept.put(partKey{selection: uint64(i + 3), of: "x"}, &Part{json: make([]byte, 300)})
 		if p.kept.get(used) == nil {
 			t.Fatalf("the part was gone after %d others", i)
 		}

@@ -89,6 +89,9 @@ func (r *Reading) End() (s *Standing, names []string, ok bool) {
 	return s, r.names, s.Stands(time.Now().UnixNano())
 }
 
+// Moment goes up with every drop, once it is in force.
+func (c *Cache) Moment() uint64 { return c.seq.Load() }
+
 // Began is when the first thing may have been read, in Unix nanoseconds.
 func (r *Reading) Began() int64 { return r.began }
 
@@ -111,6 +114,9 @@ func (s *Standing) Stands(now int64) bool {
 	return now-s.loaded <= int64(shortLife) || s.cache.trusted(now)
 }
 
+// StandsNow is Stands for the present.
+func (s *Standing) StandsNow() bool { return s.Stands(time.Now().UnixNano()) }
+
 // check looks at the drops since the last time.
 func (s *Standing) check() bool {
 	c := s.cache
@@ -118,24 +124,50 @@ func (s *Standing) check() bool {
 	if c.floor.Load() > from {
 		return false
 	}
-	if to-from < remembered {
-		for n := from + 1; n <= to; n++ {
-			if _, found := slices.BinarySearch(s.deps, c.last[n%remembered].Load()); found {
-				return false
-			}
+	if to-from > few && !s.dropped(from) {
+		s.checked.CompareAndSwap(from, to)
+		return true
+	}
+	if to-from >= remembered {
+		return false
+	}
+	for n := from + 1; n <= to; n++ {
+		if _, found := slices.BinarySearch(s.deps, c.last[n%remembered].Load()); found {
+			return false
 		}
 	}
 	// A drop overwrites what was remembered of another before seq tells of it: so what was
 	// read above was right if seq hasn't gone round until now.
 	if c.seq.Load()-from >= remembered {
-		for _, d := range s.deps {
-			if c.drops[d%stripes].Load() > from {
-				return false
-			}
-		}
+		return false
 	}
 	s.checked.CompareAndSwap(from, to)
 	return true
+}
+
+// few is as many drops as are sooner looked at each than by the stripes of all deps.
+const few = 4
+
+// dropped says whether any stripe of deps was dropped after from, be it for another key.
+func (s *Standing) dropped(from uint64) bool {
+	for _, d := range s.deps {
+		if s.cache.drops[d%stripes].Load() > from {
+			return true
+		}
+	}
+	return false
+}
+
+// Note adds what was read to what is read under ctx: names as End has returned them with s.
+func (s *Standing) Note(ctx context.Context, names []string) {
+	r := readingOf(ctx)
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.names = append(r.names, names...)
+	r.loaded, r.expires = min(r.loaded, s.loaded), min(r.expires, s.expires)
 }
 
 // Deps is how many keys and tags were read.
