@@ -1,0 +1,150 @@
+package tests
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"stoa/dataloader"
+	"stoa/id"
+	"stoa/store"
+	"stoa/tests/stoatest"
+)
+
+// shelves is a store with articles, and what is asked of its loaders.
+type shelves struct {
+	s *stoatest.Stoa
+	t *testing.T
+}
+
+func openShelves(t *testing.T) shelves {
+	s := stoatest.Start(t, nil)
+	s.Import(t, stoatest.Articles(3))
+	return shelves{s, t}
+}
+
+func (x shelves) loaders() *dataloader.Loaders { return dataloader.New(x.s.Store) }
+
+// ask asks loaders for an article, its author and who else has written what the author has, and
+// returns its title.
+func (x shelves) ask(ctx context.Context, l *dataloader.Loaders, slug string) string {
+	x.t.Helper()
+	a, err := x.s.Store.ArticleBySlug(dataloader.Tracing(ctx, nil), slug)
+	check(x.t, err)
+	found, err := l.Articles.All(ctx, []id.ID{a.ID})
+	check(x.t, err)
+	_, err = l.Authors.All(ctx, found[0].AuthorIDs)
+	check(x.t, err)
+	_, err = l.Orders.All(ctx, []store.OrderKey{store.OrderKey(found[0].AuthorIDs[0])})
+	check(x.t, err)
+	return found[0].Title
+}
+
+// basis is what a part would be made of that shows an article.
+func (x shelves) basis(slug string) *dataloader.Basis {
+	x.t.Helper()
+	var trace dataloader.Trace
+	ctx, l := dataloader.Tracing(x.t.Context(), &trace), x.loaders()
+	x.ask(ctx, l, slug)
+	b, ok := trace.End()
+	if !ok {
+		x.t.Fatal("it is made of more than the loaders have said")
+	}
+	l.Stand(x.t.Context(), b)
+	return b
+}
+
+// holds says whether loaders take a basis, as it stands and after asking.
+func (x shelves) holds(l *dataloader.Loaders, b *dataloader.Basis) (stands, holds bool) {
+	stands = l.Takes(x.t.Context(), b)
+	return stands, len(l.Rest(x.t.Context(), []*dataloader.Basis{b})) == 0
+}
+
+func (x shelves) rename(slug, title string) {
+	x.t.Helper()
+	before, err := x.s.Store.ArticleBySlug(x.t.Context(), slug)
+	check(x.t, err)
+	after := *before
+	after.Title, after.TitleKey = title, store.SortKey(title)
+	check(x.t, x.s.Store.ChangeArticle(x.t.Context(), before, &after))
+}
+
+// What something was made of holds until any of it changes, and not a moment longer.
+func TestABasisHoldsUntilSomethingInItChanges(t *testing.T) {
+	x := openShelves(t)
+	b := x.basis("article-0")
+	if stands, holds := x.holds(x.loaders(), b); !stands || !holds {
+		t.Fatalf("at once it stands: %t, and holds: %t", stands, holds)
+	}
+	x.rename("article-1", "Another")
+	if stands, _ := x.holds(x.loaders(), b); !stands {
+		t.Error("it doesn't stand after a change of something else")
+	}
+	x.rename("article-0", "Renamed")
+	if stands, holds := x.holds(x.loaders(), b); stands || holds {
+		t.Errorf("after a change it stands: %t, and holds: %t", stands, holds)
+	}
+	if b = x.basis("article-0"); b == nil {
+		return
+	}
+	x.s.Store.Flush()
+	if stands, holds := x.holds(x.loaders(), b); stands || holds {
+		t.Errorf("after all was forgotten it stands: %t, and holds: %t", stands, holds)
+	}
+}
+
+// Who takes what was remembered has read just what he would have read by asking.
+func TestABasisIsNotedAsWhatItIsMadeOf(t *testing.T) {
+	x := openShelves(t)
+	b := x.basis("article-0")
+	names := func(do func(context.Context)) []string {
+		ctx, reading := x.s.Store.Cache().Reading(t.Context())
+		do(ctx)
+		_, names, ok := reading.End()
+		if !ok {
+			t.Error("it can't be kept")
+		}
+		return names
+	}
+	asked := names(func(ctx context.Context) { x.ask(ctx, x.loaders(), "article-0") })
+	asked = slices.DeleteFunc(asked, func(name string) bool { return name == "slug/articles/article-0" }) // by which the test asks
+	taken := names(func(ctx context.Context) {
+		if !x.loaders().Takes(ctx, b) {
+			t.Error("it isn't taken")
+		}
+	})
+	if len(taken) < 3 || !slices.Equal(asked, taken) {
+		t.Errorf("asked it reads %q, remembered %q", asked, taken)
+	}
+	shown := names(func(ctx context.Context) { x.loaders().Rest(ctx, []*dataloader.Basis{b}) })
+	if !slices.Equal(asked, shown) {
+		t.Errorf("asked it reads %q, among others remembered %q", asked, shown)
+	}
+}
+
+// A response that has taken what was remembered goes on to know just that, and takes nothing
+// that says otherwise: an answer agrees with itself, whatever changes while it is made.
+func TestAResponseTakesWhatAgreesWithIt(t *testing.T) {
+	x := openShelves(t)
+	before := x.basis("article-0")
+	was := x.ask(t.Context(), x.loaders(), "article-0")
+	taking, knowing, both := x.loaders(), x.loaders(), x.loaders()
+	if !taking.Takes(t.Context(), before) || !both.Takes(t.Context(), before) {
+		t.Fatal("it isn't taken")
+	}
+	x.ask(t.Context(), knowing, "article-0")
+
+	x.rename("article-0", "Renamed")
+	after := x.basis("article-0")
+	if is := x.ask(t.Context(), x.loaders(), "article-0"); is != "Renamed" {
+		t.Errorf("another response knows %q", is)
+	}
+	if is := x.ask(t.Context(), taking, "article-0"); is != was {
+		t.Errorf("a response that has taken %q knows %q", was, is)
+	}
+	for what, l := range map[string]*dataloader.Loaders{"knows": knowing, "has taken": both} {
+		if stands, holds := x.holds(l, after); stands || holds {
+			t.Errorf("a response that %s what was before takes what is now: %t, or finds that it holds: %t", what, stands, holds)
+		}
+	}
+}
