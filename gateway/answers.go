@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"hash/maphash"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,10 +24,9 @@ const (
 	// shards is how many maps the answers are in, so that requests seldom meet.
 	shards = 64
 
-	// keptOverhead is what a kept answer takes beside its bytes and 4 for each name that it
-	// depends on: its fields, its places in the maps, and what allocations are rounded up by
-	// (TestMemoryOfAKeptAnswer).
-	keptOverhead = 700
+	// keptOverhead is what a kept answer takes beside the room for its bytes and 4 for each name
+	// that it depends on: its fields, and its places in the maps (TestMemoryOfAKeptAnswer).
+	keptOverhead = 450
 
 	// maxDeps is the number of names past which an answer isn't kept: an answer of the
 	// largest pages has some thousands.
@@ -91,14 +91,23 @@ func (k *kept) fresh(now int64) (isNew, isOld bool) {
 // newKept makes of an answer's bytes, which it copies, what can be kept. names are the tags
 // of an answer to a GET.
 func newKept(standing *cache.Standing, media mediaType, p policy, cost, began int64, body []byte, get bool, names []string) *kept {
-	k := &kept{standing: standing, media: media, policy: p, made: began, body: append(make([]byte, 0, len(body)), body...), place: -1}
+	k := &kept{standing: standing, media: media, policy: p, made: began, place: -1}
+	var room int
+	k.body, room = exact(body)
 	k.length[0], k.cost[0] = strconv.Itoa(len(body)), strconv.FormatInt(cost, 10)
-	k.size = int64(keptOverhead + len(body) + 4*standing.Deps())
+	k.size = int64(keptOverhead + room + 4*standing.Deps())
 	if get {
 		k.public = newPublic(media, p, body, names)
 		k.size += int64(2*len(k.public.commas[0]) + 200)
 	}
 	return k
+}
+
+// exact copies b, and says how much room the copy takes: what is allocated is rounded up, by an
+// eighth at most to 32 KiB, and to whole pages of 8 KiB above.
+func exact(b []byte) (copied []byte, room int) {
+	copied = append([]byte(nil), b...)
+	return slices.Clip(copied), cap(copied)
 }
 
 func newPublic(media mediaType, p policy, body []byte, names []string) *forCaches {
@@ -330,12 +339,13 @@ func (a *answers) compressed(k *kept, g *Gateway) *zipped {
 	buffer := g.buffers.get()
 	defer g.buffers.put(buffer)
 	g.compressors.compress(buffer, k.body)
-	z := &zipped{body: append(make([]byte, 0, buffer.Len()), buffer.Bytes()...)}
+	body, room := exact(buffer.Bytes())
+	z := &zipped{body: body}
 	z.length[0] = strconv.Itoa(len(z.body))
 	if !k.zipped.CompareAndSwap(nil, z) {
 		return k.zipped.Load()
 	}
-	a.grow(k, len(z.body)+50)
+	a.grow(k, room+50)
 	return z
 }
 
