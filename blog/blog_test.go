@@ -3,6 +3,7 @@ package blog
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"testing"
 	"time"
 
@@ -70,6 +71,9 @@ func TestWhoAsksIsLookedAtOnlyForWhatIsntPublic(t *testing.T) {
 	check(t, err)
 	draft, err := b.Create(editor, NewArticle{Title: "Draft"})
 	check(t, err)
+	is, err := s.Articles(editor, []id.ID{public.Article.ID})
+	check(t, err)
+	known := map[id.ID]store.Node{public.Article.ID: is[0]} // what everybody may see has been found before
 	cases := map[string]struct {
 		reason        string
 		slug          string
@@ -87,9 +91,9 @@ func TestWhoAsksIsLookedAtOnlyForWhatIsntPublic(t *testing.T) {
 			t.Errorf("%s by slug: %v, %v, private %t although %s", name, a, err, answer.Private(), c.reason)
 		}
 		ctx, answer = asked(t)
-		found := map[id.ID]store.Node{}
+		found := maps.Clone(known)
 		check(t, b.Find(ctx, []id.ID{c.id}, found))
-		if (len(found) == 1) != c.found || answer.Private() != c.listed {
+		if (found[c.id] != nil) != c.found || answer.Private() != c.listed {
 			t.Errorf("%s by id: %v, private %t although %s", name, found, answer.Private(), c.reason)
 		}
 	}

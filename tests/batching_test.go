@@ -441,13 +441,14 @@ func (w walker) everything(d *gql.Definition) (selection string, most int) {
 
 // measure sends q over few and over many parents, each time to a cold cache. What a replica
 // does beside requests, such as noting which sessions are used, may come in between; so where
-// the numbers differ they are taken again.
+// the numbers differ they are taken again, and the smaller ones count.
 func (w walker) measure(t *testing.T, s *stoatest.Stoa, q string, path []edge, end string) result {
 	t.Helper()
 	r := w.measureOnce(t, s, q, path, end)
 	for range 2 {
 		if r.few != r.many || r.many > r.depth+allowed {
-			r = w.measureOnce(t, s, q, path, end)
+			again := w.measureOnce(t, s, q, path, end)
+			r.few, r.many = min(r.few, again.few), min(r.many, again.many)
 		}
 	}
 	return r
