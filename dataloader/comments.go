@@ -23,9 +23,9 @@ func (l *Loaders) Depth(ctx context.Context, c *store.Comment) (int, error) {
 	return order.Depth(c.ID), nil
 }
 
-// publicComments returns the comments with ids that are shown, under articles that are public,
-// in their order: nil where there is none.
-func (l *Loaders) publicComments(ctx context.Context, ids []id.ID) ([]*store.Comment, error) {
+// Shown returns the comments with ids that are shown to everyone, under articles that are
+// public, in their order: nil where there is none.
+func (l *Loaders) Shown(ctx context.Context, ids []id.ID) ([]*store.Comment, error) {
 	found, err := l.Comments.All(ctx, ids)
 	if err != nil {
 		return nil, err
@@ -48,19 +48,9 @@ func (l *Loaders) publicComments(ctx context.Context, ids []id.ID) ([]*store.Com
 	return found, nil
 }
 
-// Shown returns the comments that submissions are to everyone, those that are shown under
-// articles that are public; nil for the others.
-func (l *Loaders) Shown(ctx context.Context, xs []*store.Submission) ([]*store.Comment, error) {
-	ids := make([]id.ID, len(xs))
-	for i, x := range xs {
-		ids[i] = x.ID
-	}
-	return l.publicComments(ctx, ids)
-}
-
-// ShownOne is Shown for one submission; nil where it isn't shown.
-func (l *Loaders) ShownOne(ctx context.Context, x *store.Submission) (*store.Comment, error) {
-	found, err := l.Shown(ctx, []*store.Submission{x})
+// ShownOne is Shown for one comment; nil where it isn't shown.
+func (l *Loaders) ShownOne(ctx context.Context, comment id.ID) (*store.Comment, error) {
+	found, err := l.Shown(ctx, []id.ID{comment})
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +59,7 @@ func (l *Loaders) ShownOne(ctx context.Context, x *store.Submission) (*store.Com
 
 // Added returns the comment that an event is of; nil where it isn't shown any more.
 func (l *Loaders) Added(ctx context.Context, e *store.Event) (*store.Comment, error) {
-	return l.ShownOne(ctx, &store.Submission{ID: e.Of, ArticleID: e.Under})
+	return l.ShownOne(ctx, e.Of)
 }
 
 // OwnComments returns a part of the viewer's comments, the newest first.

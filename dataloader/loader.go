@@ -21,7 +21,7 @@ type Loader[K ~string, T any] struct {
 	kind  uint8        // its number, where what was read may be recalled; 0 elsewhere
 	shows func(K) bool // whether what a key names is the same for everybody; nil for all
 
-	mu    sync.Mutex
+	mu    *sync.Mutex // of all loaders of the response
 	known map[K]known[T]
 	taken [][]Read // what is known as well, but not in known yet: see merge
 }
@@ -49,12 +49,12 @@ func MemoryOnly(ctx context.Context) context.Context {
 }
 
 func newLoader[K ~string, T any](what string, fetch func(context.Context, []K) ([]*T, error)) *Loader[K, T] {
-	return begin(&Loader[K, T]{}, what, fetch)
+	return begin(&Loader[K, T]{}, &sync.Mutex{}, what, fetch)
 }
 
 // begin makes l a loader that knows nothing yet.
-func begin[K ~string, T any](l *Loader[K, T], what string, fetch func(context.Context, []K) ([]*T, error)) *Loader[K, T] {
-	l.what, l.fetch = what, fetch
+func begin[K ~string, T any](l *Loader[K, T], mu *sync.Mutex, what string, fetch func(context.Context, []K) ([]*T, error)) *Loader[K, T] {
+	l.mu, l.what, l.fetch = mu, what, fetch
 	return l
 }
 

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"stoa/access"
@@ -37,11 +36,11 @@ type Loaders struct {
 	Texts       *Loader[id.ID, store.Revision] // of what the viewer may edit
 	Submissions *Loader[id.ID, store.Submission]
 
-	store  *store.Store
-	byKind [8]recalled   // those whose reads may be recalled, by kind
-	moment atomic.Uint64 // one more than the cache's when something was taken for known; 0 before
-	mu     sync.Mutex
-	lists  map[string]*SubmissionConnection // of submissions, that the response has asked for
+	store   *store.Store
+	knowing sync.Mutex  // held by who looks at, or adds to, what any of them knows
+	byKind  [8]recalled // those whose reads may be recalled, by kind
+	mu      sync.Mutex
+	lists   map[string]*SubmissionConnection // of submissions, that the response has asked for
 }
 
 // New returns loaders that know nothing yet.
@@ -61,18 +60,19 @@ func New(s *store.Store) *Loaders {
 	}{}
 	l := &all.Loaders
 	l.store = s
-	l.Articles = begin(&all.articles, "article", s.Articles)
-	l.Revisions = begin(&all.revisions, "revision", s.Revisions)
-	l.Authors = begin(&all.authors, "author", s.Authors)
-	l.Tags = begin(&all.tags, "tag", s.Tags)
-	l.Comments = begin(&all.comments, "comment", l.shownComments)
-	l.Orders = begin(&all.orders, "list", s.Orders)
-	l.Accounts = begin(&all.accounts, "account", s.Accounts)
-	l.Sessions = begin(&all.sessions, "session", s.Sessions)
-	l.Uses = begin(&all.uses, "use of a session", s.Uses)
-	l.Desk = begin(&all.desk, "article", s.Desk)
-	l.Texts = begin(&all.texts, "revision", s.VisibleRevisions)
-	l.Submissions = begin(&all.submissions, "comment", s.Submissions)
+	mu := &l.knowing
+	l.Articles = begin(&all.articles, mu, "article", s.Articles)
+	l.Revisions = begin(&all.revisions, mu, "revision", s.Revisions)
+	l.Authors = begin(&all.authors, mu, "author", s.Authors)
+	l.Tags = begin(&all.tags, mu, "tag", s.Tags)
+	l.Comments = begin(&all.comments, mu, "comment", l.shownComments)
+	l.Orders = begin(&all.orders, mu, "list", s.Orders)
+	l.Accounts = begin(&all.accounts, mu, "account", s.Accounts)
+	l.Sessions = begin(&all.sessions, mu, "session", s.Sessions)
+	l.Uses = begin(&all.uses, mu, "use of a session", s.Uses)
+	l.Desk = begin(&all.desk, mu, "article", s.Desk)
+	l.Texts = begin(&all.texts, mu, "revision", s.VisibleRevisions)
+	l.Submissions = begin(&all.submissions, mu, "comment", s.Submissions)
 	l.Orders.shows = func(k store.OrderKey) bool {
 		kind := id.ID(k).Kind()
 		return kind != id.Account && kind != id.Revision
@@ -119,7 +119,7 @@ func (l *Loaders) Find(ctx context.Context, ids []id.ID, found map[id.ID]store.N
 		store.Gather(ctx, found, ids, id.Article, l.Articles.All),
 		store.Gather(ctx, found, ids, id.Author, l.Authors.All),
 		store.Gather(ctx, found, ids, id.Tag, l.Tags.All),
-		store.Gather(ctx, found, ids, id.Comment, l.publicComments),
+		store.Gather(ctx, found, ids, id.Comment, l.Shown),
 	)
 }
 

@@ -2,6 +2,7 @@ package dataloader
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -15,9 +16,9 @@ type Trace struct {
 	// Of is what it is made from, which its maker knows: reading that is no reading.
 	Of any
 
-	mu    sync.Mutex
-	reads []Read
-	tells bool // not everything that was looked at is in reads
+	mu     sync.Mutex
+	reads  []Read
+	spoilt bool // not everything that was looked at is in reads
 }
 
 // Read is what a key named.
@@ -26,8 +27,6 @@ type Read struct {
 	key   string
 	value any // a *T, which never changes; nil for what there wasn't
 }
-
-func (r Read) size() int { return 40 + len(r.key) }
 
 type tracing struct{}
 
@@ -47,12 +46,19 @@ func (t *Trace) Spoil() {
 	if t != nil {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		t.tells = true
+		t.spoilt = true
 	}
 }
 
-// Reads adds what was asked for something that is part of what is being made.
-func (t *Trace) Reads(b *Basis) {
+// Spoiled says whether it depends on something besides the loaders.
+func (t *Trace) Spoiled() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.spoilt
+}
+
+// Uses adds what something was made of that is part of what is being made.
+func (t *Trace) Uses(b *Basis) {
 	if t != nil {
 		t.mu.Lock()
 		defer t.mu.Unlock()
@@ -60,8 +66,8 @@ func (t *Trace) Reads(b *Basis) {
 	}
 }
 
-// Joins tells t of all that was noted by another, for a part of what t is for.
-func (t *Trace) Joins(part *Trace) {
+// Absorbs adds all that another trace has noted, of a part of what is being made.
+func (t *Trace) Absorbs(part *Trace) {
 	if t == nil {
 		return
 	}
@@ -69,14 +75,15 @@ func (t *Trace) Joins(part *Trace) {
 	defer part.mu.Unlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.reads, t.tells = append(t.reads, part.reads...), t.tells || part.tells
+	t.reads, t.spoilt = append(t.reads, part.reads...), t.spoilt || part.spoilt
 }
 
-// End returns what was noted, each thing once; ok is false where that isn't everything.
+// End returns what was noted, each thing once; ok is false where that isn't everything, or has
+// something in two states.
 func (t *Trace) End() (b *Basis, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.tells {
+	if t.spoilt {
 		return nil, false
 	}
 	type name struct {
@@ -84,14 +91,22 @@ func (t *Trace) End() (b *Basis, ok bool) {
 		key  string
 	}
 	b = &Basis{}
-	once := make(map[name]bool, len(t.reads))
+	once := make(map[name]any, len(t.reads))
 	for _, r := range t.reads {
-		if n := (name{r.kind, r.key}); r.key != "" && !once[n] { // "" names nothing, whoever asks
-			once[n] = true
+		if r.key == "" { // names nothing, whoever asks
+			continue
+		}
+		n := name{r.kind, r.key}
+		switch value, known := once[n]; {
+		case !known:
+			once[n] = r.value
 			b.reads = append(b.reads, r)
 			b.kinds |= 1 << r.kind
+		case value != r.value:
+			return nil, false
 		}
 	}
+	b.reads = slices.Clip(b.reads)
 	return b, true
 }
 
@@ -113,7 +128,7 @@ type standing struct {
 func (b *Basis) Size() int {
 	size := 150
 	for _, r := range b.reads {
-		size += r.size() + 20
+		size += 40 + 20 + 2*len(r.key) // itself, its name and the hash of that, and their text
 	}
 	return size
 }
@@ -125,7 +140,7 @@ func (l *Loaders) Stand(ctx context.Context, b *Basis) {
 		return
 	}
 	if is, names, ok := reading.End(); ok {
-		b.stands.Store(&standing{is, names})
+		b.stands.Store(&standing{is, slices.Clone(names)})
 	}
 }
 
@@ -156,26 +171,32 @@ func (l *Loaders) Rest(ctx context.Context, bases []*Basis) (rest []int) {
 	return differ
 }
 
-// Takes says whether b stands by itself, and takes what it was made of for known and read.
+// Takes says whether b stands by itself and says nothing otherwise than the response knows it;
+// then it takes what b was made of for known, and for read.
 func (l *Loaders) Takes(ctx context.Context, b *Basis) bool {
-	moment := l.store.Cache().Moment() // before b is looked at: as of then it stands
 	s := b.stands.Load()
-	if s == nil || !s.is.StandsNow() {
+	if s == nil {
 		return false
 	}
-	if !l.moment.CompareAndSwap(0, moment+1) && l.moment.Load() != moment+1 {
-		// Things have changed since others were taken, which may not have stood beside b.
-		for _, loader := range l.byKind {
-			if loader != nil {
-				loader.mergeTaken()
+	l.knowing.Lock()
+	defer l.knowing.Unlock()
+	if !s.is.StandsNow() {
+		return false
+	}
+	of := func(yield func(recalled) bool) {
+		for kind, loader := range l.byKind {
+			if b.kinds&(1<<kind) != 0 && !yield(loader) {
+				return
 			}
 		}
-		l.moment.Store(moment + 1)
 	}
-	for kind, loader := range l.byKind {
-		if loader != nil && b.kinds&(1<<kind) != 0 && !loader.take(b.reads) {
+	for loader := range of {
+		if !loader.mayTake(b.reads) {
 			return false
 		}
+	}
+	for loader := range of {
+		loader.take(b.reads)
 	}
 	s.is.Note(ctx, s.names)
 	return true
@@ -195,7 +216,7 @@ func (l *Loader[K, T]) note(ctx context.Context, ks []K, values []*T) {
 	defer t.mu.Unlock()
 	for i, k := range ks {
 		if l.shows != nil && !l.shows(k) {
-			t.tells = true
+			t.spoilt = true
 			return
 		}
 		t.reads = append(t.reads, Read{l.kind, string(k), values[i]})
@@ -205,9 +226,10 @@ func (l *Loader[K, T]) note(ctx context.Context, ks []K, values []*T) {
 // recalled is a loader whose reads can be compared with what it says now.
 type recalled interface {
 	recall(ctx context.Context, bases []*Basis, same []bool)
+	// For who holds Loaders.knowing:
 	agrees(Read) bool
-	take(reads []Read) bool
-	mergeTaken()
+	mayTake([]Read) bool
+	take([]Read)
 }
 
 // same says of each basis whether each of its keys names now what it named then. It asks for
@@ -229,34 +251,29 @@ func (l *Loaders) same(ctx context.Context, bases []*Basis) []bool {
 	return same
 }
 
-// take takes for known what reads of l's kind named, unless the response knows otherwise of
-// any. It is known when l is asked for something, and costs nothing before.
-func (l *Loader[K, T]) take(reads []Read) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.known) > 0 {
-		for _, r := range reads {
-			if r.kind != l.kind {
-				continue
-			}
-			was, _ := r.value.(*T)
-			if n, ok := l.known[K(r.key)]; ok && (n.later != nil || n.value != was) {
-				return false
-			}
+// mayTake says whether the response knows nothing otherwise than reads of l's kind say.
+func (l *Loader[K, T]) mayTake(reads []Read) bool {
+	l.merge()
+	if len(l.known) == 0 {
+		return true
+	}
+	for _, r := range reads {
+		if r.kind != l.kind {
+			continue
+		}
+		was, _ := r.value.(*T)
+		if n, ok := l.known[K(r.key)]; ok && (n.later != nil || n.value != was) {
+			return false
 		}
 	}
-	l.taken = append(l.taken, reads)
 	return true
 }
 
-// mergeTaken makes known what was taken for it.
-func (l *Loader[K, T]) mergeTaken() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.merge()
-}
+// take takes for known what reads of l's kind named, which costs nothing before l is asked for
+// something.
+func (l *Loader[K, T]) take(reads []Read) { l.taken = append(l.taken, reads) }
 
-// merge is mergeTaken for who holds mu.
+// merge makes known what was taken for it. The caller holds mu.
 func (l *Loader[K, T]) merge() {
 	for _, reads := range l.taken {
 		for _, r := range reads {
@@ -274,6 +291,8 @@ func (l *Loader[K, T]) merge() {
 
 // Agrees says whether all that b was made of is known in this response, and the same.
 func (l *Loaders) Agrees(b *Basis) bool {
+	l.knowing.Lock()
+	defer l.knowing.Unlock()
 	for _, r := range b.reads {
 		if !l.byKind[r.kind].agrees(r) {
 			return false
@@ -283,8 +302,6 @@ func (l *Loaders) Agrees(b *Basis) bool {
 }
 
 func (l *Loader[K, T]) agrees(r Read) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.merge()
 	return l.is(r)
 }

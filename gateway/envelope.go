@@ -111,8 +111,9 @@ func (g *Gateway) readBody(deadline time.Time, w http.ResponseWriter, r *http.Re
 	}
 }
 
-// goOnReading takes readBody's deadline back: net/http reads on to see the client leave, and
-// would take its passing for that. A request that is answered at once needs it not.
+// goOnReading takes readBody's deadline back where net/http hasn't: it reads on to see the
+// client leave, and would take the deadline's passing for that. A request that is answered at
+// once needs it not.
 func goOnReading(w http.ResponseWriter) { _ = readDeadline(w).SetReadDeadline(time.Time{}) }
 
 // readDeadline is where the deadline for reading from w's connection is set.

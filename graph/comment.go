@@ -10,6 +10,7 @@ import (
 	"stoa/blog"
 	"stoa/dataloader"
 	"stoa/graph/generated"
+	"stoa/id"
 	"stoa/store"
 )
 
@@ -38,7 +39,7 @@ func (submission) Article(ctx context.Context, x *store.Submission) (*store.Arti
 }
 
 func (submission) Comment(ctx context.Context, x *store.Submission) (*store.Comment, error) {
-	return loaders(ctx).ShownOne(ctx, x)
+	return loaders(ctx).ShownOne(ctx, x.ID)
 }
 
 func (submission) EditableUntil(_ context.Context, x *store.Submission) (*time.Time, error) {
@@ -75,11 +76,11 @@ func (m mutation) CommentModerate(ctx context.Context, in blog.CommentModerate) 
 
 // toShown is an edge from submissions to the comments that they are to everyone.
 func toShown(ctx context.Context, l *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
-	xs := make([]*store.Submission, len(parents))
+	ids := make([]id.ID, len(parents))
 	for i, p := range parents {
-		xs[i] = p.(*store.Submission)
+		ids[i] = p.(*store.Submission).ID
 	}
-	found, err := l.Shown(ctx, xs)
+	found, err := l.Shown(ctx, ids)
 	return values(found), err
 }
 

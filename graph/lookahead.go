@@ -232,9 +232,12 @@ func (w *walker) edges(g group, selected ast.SelectionSet) ([]takenEdge, []any) 
 	if len(edges) == 0 {
 		return edges, g.values
 	}
-	for _, v := range g.values {
-		if c, ok := v.(interface{ Recall(context.Context) }); ok {
-			c.Recall(w.ctx) // what hangs on it is selected, so that its page will be read
+	if !w.run.Keeps() {
+		return edges, g.values
+	}
+	if g.of == articlesType || g.of == authorsType || g.of == tagsType {
+		for _, v := range g.values {
+			v.(interface{ Recall(context.Context) }).Recall(w.ctx) // what hangs on it is selected, so that it will be read
 		}
 	}
 	return edges, w.withoutParts(s, g.values)

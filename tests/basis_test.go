@@ -2,8 +2,11 @@ package tests
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"stoa/dataloader"
 	"stoa/id"
@@ -146,5 +149,80 @@ func TestAResponseTakesWhatAgreesWithIt(t *testing.T) {
 		if stands, holds := x.holds(l, after); stands || holds {
 			t.Errorf("a response that %s what was before takes what is now: %t, or finds that it holds: %t", what, stands, holds)
 		}
+	}
+}
+
+// What a response refuses to take it hasn't read; what it asks for afterwards, it has. So an
+// answer depends on all that is in it, whatever another root field is loading meanwhile.
+func TestAResponseReadsNothingUnnoted(t *testing.T) {
+	x := openShelves(t)
+	b := x.basis("article-0")
+	a, err := x.s.Store.ArticleBySlug(t.Context(), "article-0")
+	check(t, err)
+	refused := 0
+	for trial := range 200 {
+		ctx, reading := x.s.Store.Cache().Reading(t.Context())
+		l := x.loaders()
+		var other sync.WaitGroup
+		other.Go(func() { // waits for the database, and holds the author up
+			_, err := l.Authors.All(ctx, []id.ID{a.AuthorIDs[0], id.New(id.Author)})
+			check(t, err)
+		})
+		time.Sleep(time.Duration(trial) * 5 * time.Microsecond)
+		if len(l.Rest(ctx, []*dataloader.Basis{b})) > 0 {
+			refused++
+		}
+		_, err := l.Articles.All(ctx, []id.ID{a.ID})
+		check(t, err)
+		other.Wait()
+		if _, names, ok := reading.End(); ok && !slices.Contains(names, string(a.ID)) {
+			t.Fatalf("it has asked for the article, and depends on %q", names)
+		}
+	}
+	if refused == 0 {
+		t.Error("nothing was refused")
+	}
+}
+
+// An answer that is kept falls with everything in it, also where it is made of what was
+// remembered while another of its fields was loading.
+func TestAKeptAnswerFallsWithEverythingInIt(t *testing.T) {
+	x := openShelves(t)
+	a, err := x.s.Store.ArticleBySlug(t.Context(), "article-1")
+	check(t, err)
+	author := a.AuthorIDs[0]
+	next := func(ids ...id.ID) (slug, title string) {
+		var out struct {
+			Article struct{ Next struct{ Slug, Title string } }
+		}
+		check(t, decode(x.s, &out, `query ($ids: [ID!]!) { nodes(ids: $ids) { id } article(slug: "article-1") { next { slug title } author { name } } }`, map[string]any{"ids": ids}))
+		return out.Article.Next.Slug, out.Article.Next.Title
+	}
+	for trial := range 100 {
+		for n := range asks { // so that the article is a part
+			next(slices.Repeat([]id.ID{author}, n+1)...)
+		}
+		ids := []id.ID{author, id.New(id.Author)} // the second isn't in memory, so that the first waits with it
+		slug, _ := next(ids...)
+		title := fmt.Sprint("Title ", trial)
+		x.rename(slug, title)
+		if _, is := next(ids...); is != title {
+			t.Fatalf("after it was renamed to %q, an article is %q", title, is)
+		}
+	}
+}
+
+// What has seen two states of one thing is no basis for anything.
+func TestTwoStatesAreNoBasis(t *testing.T) {
+	x := openShelves(t)
+	before := x.basis("article-0")
+	x.rename("article-0", "Renamed")
+	var trace dataloader.Trace
+	x.ask(dataloader.Tracing(t.Context(), &trace), x.loaders(), "article-0")
+	if trace.Uses(before); trace.Spoiled() {
+		t.Error("it depends on something besides the loaders")
+	}
+	if _, ok := trace.End(); ok {
+		t.Error("it is a basis")
 	}
 }

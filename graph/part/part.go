@@ -124,11 +124,12 @@ func (r *Run) Select(selected ast.SelectionSet, satisfies []string) *Selection {
 	return r.plan.add(key, graphql.CollectFields(r.op, selected, satisfies))
 }
 
+// Keeps says whether parts are kept and used.
+func (r *Run) Keeps() bool { return r != nil && r.keeps }
+
 // Find returns the part that obj comes to under s, which may not hold any more; nil for none.
+// It is for a run that keeps parts.
 func (r *Run) Find(s *Selection, obj any) *Part {
-	if r == nil || !r.keeps || s.large.Load() {
-		return nil
-	}
 	return r.find(s, r.parts.subject(obj))
 }
 
@@ -177,7 +178,8 @@ func (r *Run) values(s *Selection) string {
 // Part is the JSON of an entity or a page, with what it depends on.
 type Part struct {
 	of    any
-	json  []byte // nil for what was met once
+	json  []byte // nil for what was met once, and for what none is made of
+	none  bool   // it is too large, or made of more than the loaders say
 	basis *dataloader.Basis
 }
 
@@ -238,7 +240,7 @@ func use(ctx context.Context, v *valid, p *Part) bool {
 			return false
 		}
 	}
-	dataloader.Traced(ctx).Reads(p.basis)
+	dataloader.Traced(ctx).Uses(p.basis)
 	return true
 }
 
@@ -249,7 +251,7 @@ func Of[T any](ctx context.Context, r *Run, selected ast.SelectionSet, satisfies
 	}
 	s := r.Select(selected, satisfies)
 	of := r.parts.subject(obj)
-	if s.large.Load() || of.Of == nil {
+	if of.Of == nil {
 		return fields(ctx, selected, obj)
 	}
 	key := r.key(s, of)
@@ -258,39 +260,47 @@ func Of[T any](ctx context.Context, r *Run, selected ast.SelectionSet, satisfies
 	case p == nil: // what comes once may never come again
 		r.parts.kept.put(key, &Part{of: of.Of})
 		return fields(ctx, selected, obj)
-	case p.json != nil && p.of == of.Of:
+	case p.of != of.Of:
+	case p.none:
+		return fields(ctx, selected, obj)
+	case p.json != nil:
 		v, _ := ctx.Value(validKey{}).(*valid)
 		if use(ctx, v, p) {
 			return p
 		}
 	}
-	return r.keep(ctx, s, key, of.Of, func(ctx context.Context) graphql.Marshaler { return fields(ctx, selected, obj) })
+	return r.keep(ctx, key, of.Of, func(ctx context.Context) graphql.Marshaler { return fields(ctx, selected, obj) })
 }
 
 // keep makes a part, and keeps it where it is one.
-func (r *Run) keep(ctx context.Context, s *Selection, key partKey, of any, execute func(context.Context) graphql.Marshaler) graphql.Marshaler {
+func (r *Run) keep(ctx context.Context, key partKey, of any, execute func(context.Context) graphql.Marshaler) graphql.Marshaler {
 	if graphql.GetErrors(ctx) != nil {
 		return execute(ctx)
 	}
 	touched := access.Touched(ctx)
 	trace := dataloader.Trace{Of: of}
 	made := execute(dataloader.Tracing(ctx, &trace))
-	dataloader.Traced(ctx).Joins(&trace)
-	if made == graphql.Null {
+	dataloader.Traced(ctx).Absorbs(&trace)
+	if made == graphql.Null || graphql.GetErrors(ctx) != nil || ctx.Err() != nil {
+		return made
+	}
+	basis, ok := trace.End()
+	if trace.Spoiled() {
+		r.parts.kept.put(key, &Part{of: of, none: true})
+	}
+	if !ok || access.Touched(ctx) != touched { // by another root field, perhaps
 		return made
 	}
 	var b bytes.Buffer
 	made.MarshalGQL(&b)
-	p := &Part{of: of, json: b.Bytes()}
-	basis, ok := trace.End()
-	switch {
-	case b.Len() > maxPart:
-		s.large.Store(true)
-	case ok && access.Touched(ctx) == touched && graphql.GetErrors(ctx) == nil && ctx.Err() == nil:
-		p.json, p.basis = bytes.Clone(p.json), basis
-		dataloader.From(ctx).Stand(ctx, basis)
-		r.parts.kept.put(key, p)
+	p := &Part{of: of, json: b.Bytes(), basis: basis}
+	if b.Len() > maxPart {
+		r.parts.kept.put(key, &Part{of: of, none: true})
+		return p
 	}
+	p.json = bytes.Clone(p.json)
+	dataloader.From(ctx).Stand(ctx, basis)
+	r.parts.kept.put(key, p)
 	return p
 }
 
@@ -335,11 +345,7 @@ func (r *Run) part(ctx context.Context, v *valid, selected ast.SelectionSet, obj
 	if of.Of == nil {
 		return nil
 	}
-	s := r.Select(selected, of.Types)
-	if s.large.Load() {
-		return nil
-	}
-	p := r.find(s, of)
+	p := r.find(r.Select(selected, of.Types), of)
 	if p == nil || !use(ctx, v, p) {
 		return nil
 	}

@@ -154,8 +154,7 @@ type Selection struct {
 	extra atomic.Pointer[any] // whatever else is known of it; see Once
 
 	id        uint64
-	variables []string    // whose values what is under it depends on
-	large     atomic.Bool // it makes JSON that is too large for a part
+	variables []string // whose values what is under it depends on
 }
 
 // ids numbers selections, so that a part can name one without holding on to its document.
