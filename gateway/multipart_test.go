@@ -215,7 +215,7 @@ func TestBrokenForms(t *testing.T) {
 
 // One account sends a few at once, and a sender that stops is let go.
 func TestUploadsAtOnceAndSlowOnes(t *testing.T) {
-	s := uploadSite(t, func(o *Options) { o.UploadTimeout = 300 * time.Millisecond })
+	s := uploadSite(t, func(o *Options) { o.UploadTimeout = 2 * time.Second })
 	body, contentType := formOf(part{"operations", operations}, part{"map", oneFile}, part{"0", strings.Repeat("x", 2<<20)})
 	send := func(body io.Reader) (reply, error) {
 		r, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"/graphql", body)
@@ -233,7 +233,12 @@ func TestUploadsAtOnceAndSlowOnes(t *testing.T) {
 	}
 	answers := make(chan reply, maxUploadsOfOne)
 	var writers []*io.PipeWriter
-	for range maxUploadsOfOne {
+	under := func() int {
+		s.uploads.mu.Lock()
+		defer s.uploads.mu.Unlock()
+		return s.uploads.all
+	}
+	for i := range maxUploadsOfOne {
 		read, write := io.Pipe()
 		writers = append(writers, write)
 		go func() {
@@ -247,6 +252,7 @@ func TestUploadsAtOnceAndSlowOnes(t *testing.T) {
 		if _, err := io.WriteString(write, body[:1<<20]); err != nil { // then it stops
 			t.Log(err) // the sender saw the answer first
 		}
+		eventually(t, "the upload to have come", func() bool { return under() > i })
 	}
 	if answer, err := send(strings.NewReader(body)); err == nil && (answer.status != 429 || answer.header.Get("Retry-After") == "") {
 		t.Errorf("one too many: %d %s", answer.status, answer.body)
