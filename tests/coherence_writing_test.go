@@ -306,8 +306,16 @@ func (f *fleet) readPublic(r int, s *stoatest.Stoa) {
 		f.complain("replica %d shows a draft to everybody", r)
 	}
 
+	// For a comment to be shown its own entry counts besides the thread's, and what answers it
+	// changes the thread alone: who acknowledges that has promised nothing about the comment.
+	itself := q
+	itself.changes = func(n int64) bool { return n%4 != 3 }
 	for how, count := range map[string]int64{"comments.count": out.Talk.Comments.Count.Value, "comments": int64(len(out.Talk.Comments.Nodes))} {
-		f.shows(q, how, how, f.talk.followed, count, func(n int64) bool { return topsIn(n) == count })
+		of := q
+		if how == "comments" {
+			of = itself
+		}
+		f.shows(of, how, how, f.talk.followed, count, func(n int64) bool { return topsIn(n) == count })
 	}
 	all := out.Talk.CommentCount
 	f.shows(q, "commentCount", "commentCount", f.talk.followed, all, func(n int64) bool { return threadIn(n) == all })
@@ -315,8 +323,11 @@ func (f *fleet) readPublic(r int, s *stoatest.Stoa) {
 	if out.Top != nil {
 		replies = out.Top.Replies.Count.Value
 	}
-	how := fmt.Sprintf("node.replies of comment %d", top)
-	f.shows(q, how, how, f.talk.followed, replies, func(n int64) bool { return repliesIn(n, top) == replies })
+	how, of := fmt.Sprintf("node.replies of comment %d", top), q
+	if replies < 0 {
+		of = itself
+	}
+	f.shows(of, how, how, f.talk.followed, replies, func(n int64) bool { return repliesIn(n, top) == replies })
 
 	f.exactly(q, "tag(slug:)", f.ink, out.Ink.Name)
 	f.exactly(q, "author(slug:)", f.scribe, out.Scribe.Name)
