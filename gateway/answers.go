@@ -10,7 +10,6 @@ import (
 	"encoding/hex"
 	"hash/maphash"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -48,7 +47,7 @@ type key struct{ a, b uint64 }
 type kept struct {
 	standing *cache.Standing
 	media    mediaType
-	body     []byte
+	body     pieces
 	length   [1]string
 	cost     [1]string
 	zipped   atomic.Pointer[zipped]
@@ -65,7 +64,7 @@ type kept struct {
 
 // zipped is an answer's body compressed.
 type zipped struct {
-	body   []byte
+	body   pieces
 	length [1]string
 }
 
@@ -93,7 +92,7 @@ func (k *kept) fresh(now int64) (isNew, isOld bool) {
 func newKept(standing *cache.Standing, media mediaType, p policy, cost, began int64, body []byte, get bool, names []string) *kept {
 	k := &kept{standing: standing, media: media, policy: p, made: began, place: -1}
 	var room int
-	k.body, room = exact(body)
+	k.body, room = piecesOf(body)
 	k.length[0], k.cost[0] = strconv.Itoa(len(body)), strconv.FormatInt(cost, 10)
 	k.size = int64(keptOverhead + room + 4*standing.Deps())
 	if get {
@@ -101,13 +100,6 @@ func newKept(standing *cache.Standing, media mediaType, p policy, cost, began in
 		k.size += int64(2*len(k.public.commas[0]) + 200)
 	}
 	return k
-}
-
-// exact copies b, and says how much room the copy takes: what is allocated is rounded up, by an
-// eighth at most to 32 KiB, and to whole pages of 8 KiB above.
-func exact(b []byte) (copied []byte, room int) {
-	copied = append([]byte(nil), b...)
-	return slices.Clip(copied), cap(copied)
 }
 
 func newPublic(media mediaType, p policy, body []byte, names []string) *forCaches {
@@ -339,9 +331,9 @@ func (a *answers) compressed(k *kept, g *Gateway) *zipped {
 	buffer := g.buffers.get()
 	defer g.buffers.put(buffer)
 	g.compressors.compress(buffer, k.body)
-	body, room := exact(buffer.Bytes())
+	body, room := piecesOf(buffer.Bytes())
 	z := &zipped{body: body}
-	z.length[0] = strconv.Itoa(len(z.body))
+	z.length[0] = strconv.Itoa(body.len())
 	if !k.zipped.CompareAndSwap(nil, z) {
 		return k.zipped.Load()
 	}
@@ -380,7 +372,7 @@ func ageValue(seconds int64) []string {
 func (g *Gateway) writeKept(w http.ResponseWriter, r *http.Request, k *kept, now int64) {
 	h := w.Header()
 	body, length := k.body, k.length[:]
-	zip := len(body) >= minGzip && g.headers.gzip(r.Header)
+	zip := body.len() >= minGzip && g.headers.gzip(r.Header)
 	if p := k.public; p != nil {
 		tag := p.tag[:]
 		if zip {
@@ -407,7 +399,7 @@ func (g *Gateway) writeKept(w http.ResponseWriter, r *http.Request, k *kept, now
 		h["Content-Encoding"] = gzipValue
 	}
 	h["Content-Type"], h["Content-Length"], h[costHeader] = contentValues[k.media], length, k.cost[:]
-	_, _ = w.Write(body) // an error in writing is the client's going
+	body.to(w)
 }
 
 // sumOf names bytes of a media type, for an ETag.

@@ -39,7 +39,7 @@ const gzipLevel = gzip.BestSpeed
 // would allocate. Its zero value is ready.
 type compressors struct{ pool sync.Pool }
 
-func (c *compressors) compress(into *bytes.Buffer, body []byte) {
+func (c *compressors) compress(into *bytes.Buffer, body pieces) {
 	writer, ok := c.pool.Get().(*gzip.Writer)
 	if !ok {
 		// The only error there is says that the level doesn't exist.
@@ -48,6 +48,6 @@ func (c *compressors) compress(into *bytes.Buffer, body []byte) {
 	defer c.pool.Put(writer)
 	writer.Reset(into)
 	// Writing to a buffer doesn't fail.
-	_, _ = writer.Write(body)
+	body.to(writer)
 	_ = writer.Close()
 }

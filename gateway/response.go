@@ -56,7 +56,7 @@ func (g *Gateway) write(w http.ResponseWriter, r *http.Request, media mediaType,
 	if len(body) >= minGzip && g.headers.gzip(r.Header) {
 		compressed := g.buffers.get()
 		defer g.buffers.put(compressed)
-		g.compressors.compress(compressed, body)
+		g.compressors.compress(compressed, pieces{body})
 		body = compressed.Bytes()
 		h.Set("Content-Encoding", "gzip")
 	}
