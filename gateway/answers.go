@@ -25,7 +25,7 @@ const (
 
 	// keptOverhead is what a kept answer takes beside the room for its bytes and 4 for each name
 	// that it depends on: its fields, and its places in the maps (TestMemoryOfAKeptAnswer).
-	keptOverhead = 450
+	keptOverhead = 500
 
 	// maxDeps is the number of names past which an answer isn't kept: an answer of the
 	// largest pages has some thousands.
