@@ -648,6 +648,9 @@ func TestPolicyOf(t *testing.T) {
 // TestMemoryOfAKeptAnswer holds what an answer takes against what is written of it: 1 KB
 // more, with a hundred names that it depends on and two ways of asking for it.
 func TestMemoryOfAKeptAnswer(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector takes memory of its own")
+	}
 	c, err := cache.New(cache.Options{Bytes: 64 << 20, Exclusive: true, Log: slog.Default()})
 	if err != nil {
 		t.Fatal(err)
