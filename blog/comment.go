@@ -347,28 +347,7 @@ func publicComments(ctx context.Context, s *store.Store, ids []id.ID) ([]*store.
 	if err != nil {
 		return nil, err
 	}
-	var under []id.ID
-	for _, c := range found {
-		if c != nil {
-			under = append(under, c.ArticleID)
-		}
-	}
-	articles, err := s.Articles(ctx, under)
-	if err != nil {
-		return nil, err
-	}
-	public := map[id.ID]bool{}
-	for _, a := range articles {
-		if a != nil {
-			public[a.ID] = true
-		}
-	}
-	for i, c := range found {
-		if c != nil && !public[c.ArticleID] {
-			found[i] = nil
-		}
-	}
-	return found, nil
+	return store.UnderPublic(ctx, found, s.Articles)
 }
 
 // EditableUntil is until when who wrote x can change its words, while it is shown or waits.

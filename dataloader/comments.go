@@ -30,22 +30,7 @@ func (l *Loaders) Shown(ctx context.Context, ids []id.ID) ([]*store.Comment, err
 	if err != nil {
 		return nil, err
 	}
-	articles := make([]id.ID, len(found)) // "" where there is no comment
-	for i, c := range found {
-		if c != nil {
-			articles[i] = c.ArticleID
-		}
-	}
-	public, err := l.Articles.All(ctx, articles)
-	if err != nil {
-		return nil, err
-	}
-	for i := range found {
-		if public[i] == nil {
-			found[i] = nil
-		}
-	}
-	return found, nil
+	return store.UnderPublic(ctx, found, l.Articles.All)
 }
 
 // ShownOne is Shown for one comment; nil where it isn't shown.

@@ -263,6 +263,34 @@ func (s *Store) ShownComments(ctx context.Context, ids []id.ID, orders func(cont
 	return found, nil
 }
 
+// UnderPublic returns those of comments whose articles are public, in their order: nil for the
+// others, as where there was none. articles is how those are read, as Articles reads them.
+func UnderPublic(ctx context.Context, comments []*Comment, articles func(context.Context, []id.ID) ([]*Article, error)) ([]*Comment, error) {
+	var under []id.ID
+	for _, c := range comments {
+		if c != nil {
+			under = append(under, c.ArticleID)
+		}
+	}
+	found, err := articles(ctx, under)
+	if err != nil {
+		return nil, err
+	}
+	public := map[id.ID]bool{}
+	for _, a := range found {
+		if a != nil {
+			public[a.ID] = true
+		}
+	}
+	out := make([]*Comment, len(comments))
+	for i, c := range comments {
+		if c != nil && public[c.ArticleID] {
+			out[i] = c
+		}
+	}
+	return out, nil
+}
+
 func compactKeys(keys []OrderKey) []OrderKey {
 	sorted := slices.Sorted(slices.Values(keys))
 	return slices.Compact(sorted)

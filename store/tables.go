@@ -71,7 +71,7 @@ func (s *Store) makeTables() tables {
 			Size: func(p *pageOfIDs) int64 { return int64(100 + 110*len(p.Entries)) },
 		},
 		counts: cache.Table[counting, count]{
-			Key:  func(c counting) string { return fmt.Sprintf("count/%d/%s", c.most, c.list.query.name()) },
+			Key:  func(c counting) string { return fmt.Sprintf("count/%d/%s", c.most, c.list.named) },
 			Deps: func(c counting) []string { return c.list.query.tags },
 			Load: each(s.readCount), Encode: encode[count], Decode: decode[count],
 			Size: func(*count) int64 { return 8 },

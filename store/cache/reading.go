@@ -89,9 +89,6 @@ func (r *Reading) End() (s *Standing, names []string, ok bool) {
 	return s, r.names, s.Stands(time.Now().UnixNano())
 }
 
-// Moment goes up with every drop, once it is in force.
-func (c *Cache) Moment() uint64 { return c.seq.Load() }
-
 // Began is when the first thing may have been read, in Unix nanoseconds.
 func (r *Reading) Began() int64 { return r.began }
 
