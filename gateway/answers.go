@@ -380,10 +380,7 @@ func (g *Gateway) writeKept(w http.ResponseWriter, r *http.Request, k *kept, now
 		}
 		h["Cache-Control"], h["Etag"], h["Age"] = p.caching[:], tag, ageValue((now-k.made)/int64(time.Second))
 		if known := r.Header["If-None-Match"]; len(known) > 0 && (len(known) == 1 && known[0] == tag[0] || has(known, strings.Trim(p.tag[0], `"`))) {
-			// It tells of itself only what RFC 9110, 15.4.5 asks for; the rest is with what is stored.
-			delete(h, "X-Content-Type-Options")
-			delete(h, "Content-Security-Policy")
-			delete(h, "X-Frame-Options")
+			unsecure(h)
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}

@@ -30,6 +30,14 @@ func (g *Gateway) secure(h http.Header, r *http.Request) {
 	}
 }
 
+// unsecure takes back from a 304 what is with the answer that its client has stored: it tells of
+// itself what RFC 9110, 15.4.5 asks for.
+func unsecure(h http.Header) {
+	delete(h, "X-Content-Type-Options")
+	delete(h, "Content-Security-Policy")
+	delete(h, "X-Frame-Options")
+}
+
 // overTLS says whether the visitor came by HTTPS, as a proxy of ours says, the last one to
 // write. Over HTTP browsers ignore the header, and it may not be sent (RFC 6797, 7.2).
 func (g *Gateway) overTLS(r *http.Request) bool {
