@@ -28,6 +28,9 @@ type test struct {
 	ranges []keyRange // a value lies in one of them
 	// points holds the operand of an equality, or those of $in, in the order of ranges.
 	points []bsoncore.Value
+	// arrays says that an operand is an array, which is compared with arrays as a whole: an
+	// index has their elements only.
+	arrays bool
 }
 
 // keyRange is the encoded values between two cuts.
@@ -210,6 +213,7 @@ func parseTest(p path, operator string, value bsoncore.Value) (test, error) {
 		}
 		t.sort()
 	case "$gt", "$gte", "$lt", "$lte":
+		t.arrays = value.Type == bsoncore.TypeArray
 		t.ranges = comparison(operator, value)
 	case "$exists":
 		t.exists = true
@@ -222,6 +226,7 @@ func parseTest(p path, operator string, value bsoncore.Value) (test, error) {
 
 // add has t's values be equal to v, too.
 func (t *test) add(v bsoncore.Value) {
+	t.arrays = t.arrays || v.Type == bsoncore.TypeArray
 	t.points = append(t.points, v)
 	t.ranges = append(t.ranges, point(appendKey(nil, v)))
 }

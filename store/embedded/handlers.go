@@ -528,7 +528,7 @@ func (t *transaction) update(n namespace, u *updateStatement, at int, r *written
 			return err
 		}
 		t.documents-- // it was counted when it was found
-		changed, err := u.update.apply(document, false)
+		changed, err := u.update.apply(document)
 		if err != nil {
 			return err
 		}

@@ -47,33 +47,26 @@ func appendRID(dst []byte, rid int64) []byte { return binary.BigEndian.AppendUin
 // once, and the fields in which it has arrays. A key is the fields' values one after
 // another, those of descending fields inverted, and, unless ix is unique, the row's number.
 func (ix *index) keys(document []byte, rid int64) (keys [][]byte, many uint64, err error) {
-	keys = [][]byte{nil}
-	lacking := 0
-	for i, f := range ix.fields {
-		entries, several := entriesAt(document, f.path)
-		if several {
-			if many != 0 {
-				return nil, 0, fail(codeParallelArrays, "cannot index parallel arrays: of the fields of index %s only one may hold an array", ix.name)
-			}
-			many |= 1 << i
-		}
-		if len(entries) == 1 && isMissing(entries[0]) {
-			lacking++
-		}
-		next := make([][]byte, 0, len(keys)*len(entries))
-		for _, k := range keys {
-			for _, v := range entries {
-				extended := appendKey(k[:len(k):len(k)], v)
-				if f.descending {
-					invert(extended[len(k):])
-				}
-				next = append(next, extended)
-			}
-		}
-		keys = next
+	combinations, many, err := entries(document, ix.paths())
+	if err != nil {
+		return nil, 0, err
 	}
-	if ix.sparse && lacking == len(ix.fields) {
-		return nil, many, nil
+	for _, values := range combinations {
+		lacking := 0
+		var key []byte
+		for i, v := range values {
+			at := len(key)
+			key = appendKey(key, v)
+			if ix.fields[i].descending {
+				invert(key[at:])
+			}
+			if isMissing(v) {
+				lacking++
+			}
+		}
+		if !ix.sparse || lacking < len(values) {
+			keys = append(keys, key)
+		}
 	}
 	slices.SortFunc(keys, bytes.Compare)
 	keys = slices.CompactFunc(keys, bytes.Equal)
@@ -83,6 +76,14 @@ func (ix *index) keys(document []byte, rid int64) (keys [][]byte, many uint64, e
 		}
 	}
 	return keys, many, nil
+}
+
+func (ix *index) paths() []path {
+	paths := make([]path, len(ix.fields))
+	for i, f := range ix.fields {
+		paths[i] = f.path
+	}
+	return paths
 }
 
 // pattern is the index's fields as MongoDB writes them.
@@ -136,6 +137,9 @@ func parseIndex(document []byte) (*index, error) {
 				if err != nil {
 					return err
 				}
+				if slices.ContainsFunc(p, func(part string) bool { _, numeric := position(part); return numeric }) {
+					return fail(codeCannotCreateIndex, "the embedded database has no indexes on positions in arrays: %q", name)
+				}
 				if slices.ContainsFunc(ix.fields, func(f indexField) bool { return slices.Equal(f.path, p) }) {
 					return fail(codeBadValue, "the index has the field %q twice", name)
 				}
@@ -174,11 +178,9 @@ func parseIndex(document []byte) (*index, error) {
 func (ix *index) duplicate(namespace string, document []byte) *commandError {
 	at, values := bsoncore.AppendDocumentStart(nil)
 	var shown []string
-	for _, f := range ix.fields {
-		v := missing
-		if entries, _ := entriesAt(document, f.path); len(entries) > 0 {
-			v = entries[0]
-		}
+	combinations, _, _ := entries(document, ix.paths())
+	for i, f := range ix.fields {
+		v := combinations[0][i]
 		if isMissing(v) {
 			v = bsoncore.Value{Type: bsoncore.TypeNull}
 		}

@@ -9,7 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
-// This file finds values in documents by dotted paths. Entry points: values, valuesAt, field.
+// This file finds values in documents by dotted paths. Entry points: field, values, entries.
 
 // path is a dotted path, taken apart.
 type path []string
@@ -79,13 +79,21 @@ func valuesIn(v bsoncore.Value, rest path, found func(bsoncore.Value) bool) bool
 	case bsoncore.TypeArray:
 		at, numeric := position(rest[0])
 		return eachElement(v.Data, func(i int, e bsoncore.Value) bool {
-			if numeric && i == at {
-				return valuesIn(e, rest[1:], found)
+			if numeric && i == at && valueAt(e, rest[1:], found) {
+				return true
 			}
 			return e.Type == bsoncore.TypeEmbeddedDocument && values(e.Data, rest, found)
 		})
 	}
 	return found(missing)
+}
+
+// valueAt is valuesIn for an element named by its position: an array there counts as a whole.
+func valueAt(e bsoncore.Value, rest path, found func(bsoncore.Value) bool) bool {
+	if len(rest) == 0 {
+		return found(e)
+	}
+	return valuesIn(e, rest, found)
 }
 
 // position returns the place in an array that a part of a path names.
@@ -113,48 +121,115 @@ func eachElement(array []byte, visit func(int, bsoncore.Value) bool) bool {
 	return false
 }
 
-// entriesAt returns the values that an index on p has of document: of an array its
-// elements, of an empty one classEmpty's stand-in, where the field is missing a missing value.
-// many says that there is an array on the path, so that there may be several.
-func entriesAt(document []byte, p path) (found []bsoncore.Value, many bool) {
-	v, ok := field(document, p[0])
-	if !ok {
-		return []bsoncore.Value{missing}, false
-	}
-	return entriesIn(v, p[1:])
-}
-
-// emptyArray stands for the entry of an empty array.
+// emptyArray stands for the entry of an empty array in indexes and sorts.
 var emptyArray = bsoncore.Value{Type: bsoncore.TypeUndefined}
 
-func entriesIn(v bsoncore.Value, rest path) (found []bsoncore.Value, many bool) {
-	switch {
-	case v.Type == bsoncore.TypeArray:
-		at, numeric := -1, false
-		if len(rest) > 0 {
-			at, numeric = position(rest[0])
-		}
-		eachElement(v.Data, func(i int, e bsoncore.Value) bool {
-			var more []bsoncore.Value
-			switch {
-			case len(rest) == 0:
-				more = []bsoncore.Value{e}
-			case numeric && i == at:
-				more, _ = entriesIn(e, rest[1:])
-			case e.Type == bsoncore.TypeEmbeddedDocument:
-				more, _ = entriesAt(e.Data, rest)
-			}
-			found = append(found, more...)
-			return false
-		})
-		if len(found) == 0 {
-			found = append(found, emptyArray)
-		}
-		return found, true
-	case len(rest) == 0:
-		return []bsoncore.Value{v}, false
-	case v.Type == bsoncore.TypeEmbeddedDocument:
-		return entriesAt(v.Data, rest)
+// entries returns the combinations of values that an index on paths, or a sort by them, has
+// of document: one for each element of an array on a path. Paths through one array take
+// their values from the same element; an error says that paths lead into different arrays.
+// An empty array at a path's end has emptyArray as its value; what isn't there is missing.
+// many has a bit for each path with an array on it.
+func entries(document []byte, paths []path) (combinations [][]bsoncore.Value, many uint64, err error) {
+	whole := bsoncore.Value{Type: bsoncore.TypeEmbeddedDocument, Data: document}
+	steps := make([]step, len(paths))
+	for i, p := range paths {
+		steps[i] = step{at: whole, rest: p}
 	}
-	return []bsoncore.Value{missing}, false
+	err = combine(steps, &combinations, &many)
+	return combinations, many, err
+}
+
+// step is a path that was followed to a value.
+type step struct {
+	at   bsoncore.Value
+	rest path
+	done bool // at is the path's value
+}
+
+var errParallel = fail(codeParallelArrays, "cannot index or sort by parallel arrays")
+
+// combine follows all steps to their ends, in each element of the array that they lead into,
+// and adds what they come to.
+func combine(steps []step, combinations *[][]bsoncore.Value, many *uint64) error {
+	var array []byte // the one that steps lead into next
+	for i := range steps {
+		s := &steps[i]
+		if s.follow(); s.done {
+			continue
+		}
+		*many |= 1 << i
+		if array != nil && &array[0] != &s.at.Data[0] {
+			return errParallel
+		}
+		array = s.at.Data
+	}
+	if array == nil {
+		values := make([]bsoncore.Value, len(steps))
+		for i, s := range steps {
+			values[i] = s.at
+		}
+		*combinations = append(*combinations, values)
+		return nil
+	}
+	into := func(i int, element func(step) step) error {
+		next := make([]step, len(steps))
+		for j, s := range steps {
+			if next[j] = s; !s.done {
+				next[j] = element(s)
+			}
+		}
+		return combine(next, combinations, many)
+	}
+	var err error
+	n := 0
+	eachElement(array, func(i int, e bsoncore.Value) bool {
+		n++
+		err = into(i, func(s step) step { return s.element(i, e) })
+		return err != nil
+	})
+	if n == 0 {
+		return into(0, func(s step) step {
+			if len(s.rest) == 0 {
+				return step{at: emptyArray, done: true}
+			}
+			return step{at: missing, done: true}
+		})
+	}
+	return err
+}
+
+// follow goes on to the path's value, or to the first array on the way.
+func (s *step) follow() {
+	for !s.done {
+		switch {
+		case s.at.Type == bsoncore.TypeArray:
+			return
+		case len(s.rest) == 0:
+			s.done = true
+		case s.at.Type == bsoncore.TypeEmbeddedDocument:
+			s.at, _ = field(s.at.Data, s.rest[0])
+			s.rest = s.rest[1:]
+		default:
+			s.at, s.done = missing, true
+		}
+	}
+}
+
+// element is the step that leads on into element i of the array that s is at.
+func (s step) element(i int, e bsoncore.Value) step {
+	if len(s.rest) == 0 {
+		return step{at: e, done: true}
+	}
+	if at, numeric := position(s.rest[0]); numeric {
+		if i == at {
+			return step{at: e, rest: s.rest[1:], done: len(s.rest) == 1}
+		}
+		if e.Type != bsoncore.TypeEmbeddedDocument {
+			return step{at: missing, done: true}
+		}
+	}
+	if e.Type == bsoncore.TypeArray { // arrays in arrays are gone into by position only
+		return step{at: missing, done: true}
+	}
+	return step{at: e, rest: s.rest}
 }

@@ -137,7 +137,9 @@ func newPlan(c *collection, f *filter, order []sortField) *plan {
 	if p.branches == nil {
 		p.branches = []branch{}
 	}
-	if len(order) > 0 && ranges > maxMerged {
+	// A branch of one document has every order by itself, but none that it could be merged by.
+	alone := slices.ContainsFunc(p.branches, func(b branch) bool { return len(b.sort) < len(order) })
+	if len(order) > 0 && (ranges > maxMerged || alone && len(p.branches) > 1) {
 		p.sorted = false
 	}
 	if len(order) == 0 {
@@ -188,7 +190,7 @@ func (ix *index) bounds(at int, tests []test) (ranges []keyRange, points, exact,
 		if !slices.Equal(t.path, ix.fields[at].path) {
 			continue
 		}
-		if t.not || t.exists || slices.ContainsFunc(t.points, func(v bsoncore.Value) bool { return v.Type == bsoncore.TypeArray }) {
+		if t.not || t.exists || t.arrays {
 			exact = false
 			continue
 		}

@@ -262,6 +262,10 @@ func (st *stream) advance(i int) error {
 // maxSortBytes is how much an order made in memory may take, as in MongoDB.
 const maxSortBytes = 100 << 20
 
+func sortMemory() error {
+	return fail(codeSortMemory, "sort exceeded its memory limit of %d bytes: no index gives this order", maxSortBytes)
+}
+
 // nextSorted orders all rows when it is called first, and reads them again one by one.
 func (st *stream) nextSorted() (int64, []byte, bool, error) {
 	if st.rows == nil {
@@ -298,9 +302,13 @@ func (st *stream) sort() error {
 		if !ok {
 			break
 		}
-		r := row{documentSortKey(document, st.query.order), rid}
+		key, err := documentSortKey(document, st.query.order)
+		if err != nil {
+			return err
+		}
+		r := row{key, rid}
 		if size += len(r.key) + 64; size > maxSortBytes {
-			return fail(codeSortMemory, "sort exceeded its memory limit of %d bytes: no index gives this order", maxSortBytes)
+			return sortMemory()
 		}
 		rows = append(rows, r)
 	}
@@ -312,23 +320,30 @@ func (st *stream) sort() error {
 	return nil
 }
 
-// documentSortKey is what a document is ordered by: of an array its least element, or its
-// greatest in a descending field.
-func documentSortKey(document []byte, order []sortField) []byte {
-	var key []byte
-	for _, f := range order {
-		var least []byte
-		entries, _ := entriesAt(document, f.path)
-		for _, v := range entries {
-			k := appendKey(nil, v)
-			if f.descending {
-				invert(k)
-			}
-			if least == nil || bytes.Compare(k, least) < 0 {
-				least = k
+// documentSortKey is what a document is ordered by: where it has arrays, the combination of
+// values that comes first.
+func documentSortKey(document []byte, order []sortField) ([]byte, error) {
+	paths := make([]path, len(order))
+	for i, f := range order {
+		paths[i] = f.path
+	}
+	combinations, _, err := entries(document, paths)
+	if err != nil {
+		return nil, err
+	}
+	var least []byte
+	for _, values := range combinations {
+		var key []byte
+		for i, v := range values {
+			at := len(key)
+			key = appendKey(key, v)
+			if order[i].descending {
+				invert(key[at:])
 			}
 		}
-		key = append(key, least...)
+		if least == nil || bytes.Compare(key, least) < 0 {
+			least = key
+		}
 	}
-	return key
+	return least, nil
 }

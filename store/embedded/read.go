@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
@@ -165,12 +166,13 @@ func (req *request) parseAggregate() (*reading, error) {
 		return nil, err
 	}
 	var pipeline [][]byte
-	size := int64(defaultBatch)
+	size, hasCursor := int64(defaultBatch), false
 	err = req.fields(func(name string, v bsoncore.Value) error {
 		switch name {
 		case "pipeline":
 			return readDocuments(name, v, &pipeline)
 		case "cursor":
+			hasCursor = true
 			return readCursor(v, &size)
 		case "allowDiskUse":
 			return nil
@@ -179,6 +181,9 @@ func (req *request) parseAggregate() (*reading, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if !hasCursor && !req.explained {
+		return nil, fail(codeFailedToParse, "the 'cursor' option is required")
 	}
 	r, err := parsePipeline(n, pipeline, true)
 	if err != nil {
@@ -229,7 +234,9 @@ func parsePipeline(n namespace, pipeline [][]byte, lookups bool) (*reading, erro
 				return nil, err
 			}
 			if at >= ordering {
-				return nil, fail(codeBadValue, "the embedded database has one $sort, in front of $skip, $limit, $project and $lookup")
+				at = beyond
+				r.stages = append(r.stages, sorting(order))
+				continue
 			}
 			at, r.query.order = ordering, order
 		case "$skip", "$limit":
@@ -298,6 +305,47 @@ func (f filter) stage(_ *session, next source) source {
 			if err != nil || !ok || f.matches(document, &scratch) {
 				return document, ok, err
 			}
+		}
+	}
+}
+
+// sorting orders the documents in memory.
+func sorting(order []sortField) stage {
+	return func(session *session, next source) source {
+		var rest source
+		return func() ([]byte, bool, error) {
+			if rest == nil {
+				type row struct{ key, document []byte }
+				var rows []row
+				size := 0
+				for {
+					document, ok, err := next()
+					if err == nil && ok {
+						err = session.check()
+					}
+					if err != nil {
+						return nil, false, err
+					}
+					if !ok {
+						break
+					}
+					key, err := documentSortKey(document, order)
+					if err != nil {
+						return nil, false, err
+					}
+					if size += len(key) + len(document); size > maxSortBytes {
+						return nil, false, sortMemory()
+					}
+					rows = append(rows, row{key, document})
+				}
+				slices.SortStableFunc(rows, func(a, b row) int { return bytes.Compare(a.key, b.key) })
+				documents := make([][]byte, len(rows))
+				for i, r := range rows {
+					documents[i] = r.document
+				}
+				rest = list(documents)
+			}
+			return rest()
 		}
 	}
 }
@@ -449,19 +497,24 @@ func (l *lookup) stage(session *session, next source) source {
 		if err != nil || !ok {
 			return nil, false, err
 		}
-		t := test{path: l.foreign, ranges: []keyRange{}, points: []bsoncore.Value{}}
-		found := false
-		values(document, l.local, func(v bsoncore.Value) bool {
-			if v.Type != bsoncore.TypeArray {
-				t.add(v)
-				found = true
+		// An array's elements are looked for, of an empty one null.
+		t := test{path: l.foreign}
+		combinations, _, err := entries(document, []path{l.local})
+		if err != nil {
+			return nil, false, err
+		}
+		for _, values := range combinations {
+			v := values[0]
+			if v.Type == emptyArray.Type {
+				v = missing
 			}
-			return false
-		})
+			t.add(v)
+		}
 		t.sort()
 		r := l.of
 		r.query.filter.tests = append(slices.Clone(r.query.filter.tests), t)
 		at, b := bsoncore.AppendDocumentStart(make([]byte, 0, len(document)+1024))
+		replaced := false
 		for rest := document[4:]; len(rest) > 1; {
 			element, after, ok := bsoncore.ReadElement(rest)
 			if !ok {
@@ -470,26 +523,37 @@ func (l *lookup) stage(session *session, next source) source {
 			rest = after
 			if !element.CompareKey([]byte(l.as)) {
 				b = append(b, element...)
+				continue
+			}
+			replaced = true
+			if b, err = l.append(b, r.source(session)); err != nil {
+				return nil, false, err
 			}
 		}
-		list, b := bsoncore.AppendArrayElementStart(b, l.as)
-		if found {
-			under := r.source(session)
-			for n := 0; ; n++ {
-				d, ok, err := under()
-				if err != nil {
-					return nil, false, err
-				}
-				if !ok {
-					break
-				}
-				b = bsoncore.AppendDocumentElement(b, fmt.Sprint(n), d)
-				if len(b) > maxBatchBytes {
-					return nil, false, tooLarge(len(b))
-				}
+		if !replaced {
+			if b, err = l.append(b, r.source(session)); err != nil {
+				return nil, false, err
 			}
 		}
-		return endDocument(endDocument(b, list), at), true, nil
+		return endDocument(b, at), true, nil
+	}
+}
+
+// append appends the documents that were looked up as an array.
+func (l *lookup) append(b []byte, found source) ([]byte, error) {
+	list, b := bsoncore.AppendArrayElementStart(b, l.as)
+	for n := 0; ; n++ {
+		d, ok, err := found()
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return endDocument(b, list), nil
+		}
+		b = bsoncore.AppendDocumentElement(b, strconv.Itoa(n), d)
+		if len(b) > maxBatchBytes {
+			return nil, tooLarge(len(b))
+		}
 	}
 }
 
@@ -554,18 +618,20 @@ func (s *session) distinct(n namespace, key path, f filter) ([]bsoncore.Value, e
 	}
 	var encoded [][]byte
 	found := map[string]bsoncore.Value{}
-	add := func(document []byte) {
-		values(document, key, func(v bsoncore.Value) bool {
-			if isMissing(v) || v.Type == bsoncore.TypeArray {
-				return false
+	add := func(document []byte) error {
+		combinations, _, err := entries(document, []path{key})
+		for _, values := range combinations {
+			v := values[0]
+			if isMissing(v) || v.Type == emptyArray.Type {
+				continue
 			}
 			k := appendKey(nil, v)
 			if _, there := found[string(k)]; !there {
 				found[string(k)] = bsoncore.Value{Type: v.Type, Data: bytes.Clone(v.Data)}
 				encoded = append(encoded, k)
 			}
-			return false
-		})
+		}
+		return err
 	}
 	q := query{filter: f, order: []sortField{{path: key}}}
 	st := newStream(s, c, &q)
@@ -580,10 +646,12 @@ func (s *session) distinct(n namespace, key path, f filter) ([]bsoncore.Value, e
 				break
 			}
 			document, err := s.document(c, e.rid)
+			if err == nil {
+				err = add(document)
+			}
 			if err != nil {
 				return nil, err
 			}
-			add(document)
 			_, end := l.branch.index.segment(e.key, 0)
 			l.scan.seek(append(bytes.Clone(e.key[:end]), past))
 		}
@@ -598,7 +666,9 @@ func (s *session) distinct(n namespace, key path, f filter) ([]bsoncore.Value, e
 			if !ok {
 				break
 			}
-			add(document)
+			if err := add(document); err != nil {
+				return nil, err
+			}
 		}
 	}
 	slices.SortFunc(encoded, bytes.Compare)
@@ -644,7 +714,7 @@ func (s *Server) explain(ctx context.Context, req *request) ([]byte, error) {
 	if !ok || len(inner) == 5 {
 		return nil, fail(codeFailedToParse, "the command to explain is empty")
 	}
-	explained := &request{name: first.Key(), body: inner, database: req.database}
+	explained := &request{name: first.Key(), body: inner, database: req.database, explained: true}
 	explained.collection, _ = first.Value().StringValueOK()
 	var text string
 	var returned, keys, documents int64

@@ -24,7 +24,7 @@ type update struct {
 // change is what becomes of the field at a path.
 type change struct {
 	path     path
-	operator string // $set, $unset, $inc, $max or $setOnInsert
+	operator string // $set, $unset, $inc or $max
 	value    bsoncore.Value
 }
 
@@ -48,9 +48,9 @@ func parseUpdate(v bsoncore.Value) (*update, error) {
 	u := &update{}
 	err := eachField(document, func(operator string, v bsoncore.Value) error {
 		switch operator {
-		case "$set", "$unset", "$inc", "$max", "$setOnInsert":
+		case "$set", "$unset", "$inc", "$max":
 		default:
-			return fail(codeFailedToParse, "unknown modifier: %s. The embedded database has $set, $unset, $inc, $max and $setOnInsert.", operator)
+			return fail(codeFailedToParse, "unknown modifier: %s. The embedded database has $set, $unset, $inc and $max.", operator)
 		}
 		fields, ok := v.DocumentOK()
 		if !ok {
@@ -90,20 +90,15 @@ func compareNames(a, b string) int {
 	return cmp.Compare(a, b)
 }
 
-// apply returns what becomes of document. inserting says that the document is new, so that
-// $setOnInsert counts. The _id can't change.
-func (u *update) apply(document []byte, inserting bool) ([]byte, error) {
+// apply returns what becomes of document, whose _id can't change.
+func (u *update) apply(document []byte) ([]byte, error) {
 	id, hasID := field(document, "_id")
 	var changed []byte
 	var err error
 	if u.replacement != nil {
 		changed, err = withID(u.replacement, id, hasID)
 	} else {
-		changes := u.changes
-		if !inserting {
-			changes = slices.DeleteFunc(slices.Clone(changes), func(c change) bool { return c.operator == "$setOnInsert" })
-		}
-		changed, err = applyChanges(nil, document, changes, 0)
+		changed, err = applyChanges(nil, document, u.changes, 0)
 	}
 	if err != nil {
 		return nil, err
@@ -314,7 +309,11 @@ func (u *update) insertion(f *filter) ([]byte, error) {
 		seed.changes = append(seed.changes, change{t.path, "$set", t.points[0]})
 	}
 	if u.replacement != nil {
-		return withID(u.replacement, id, hasID)
+		seed, err := withID(emptyDocument, id, hasID)
+		if err != nil {
+			return nil, err
+		}
+		return u.apply(seed)
 	}
 	slices.SortStableFunc(seed.changes, func(a, b change) int { return slices.CompareFunc(a.path, b.path, compareNames) })
 	for i := 1; i < len(seed.changes); i++ {
@@ -326,7 +325,7 @@ func (u *update) insertion(f *filter) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if document, err = u.apply(document, true); err != nil {
+	if document, err = u.apply(document); err != nil {
 		return nil, err
 	}
 	return withID(document, missing, false)
