@@ -1,0 +1,360 @@
+//go:build (linux || darwin || freebsd) && !stoa_noembedded
+
+// Generated cases: random documents, updates and queries, for which servers with and without
+// indexes must answer as the model does. STOA_TEST_SEED repeats or varies a run.
+package embedded_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// generator makes documents whose field a is anything, b a scalar, and c a scalar, a
+// document of x and y or an array of such. So no index of the test meets two arrays.
+type generator struct{ *rand.Rand }
+
+func newGenerator(t *testing.T) generator {
+	seed := uint64(20240229)
+	if text := os.Getenv("STOA_TEST_SEED"); text != "" {
+		n, err := strconv.ParseUint(text, 10, 64)
+		check(t, err)
+		seed = n
+	}
+	t.Logf("STOA_TEST_SEED=%d", seed)
+	return generator{rand.New(rand.NewPCG(seed, 1))}
+}
+
+func pick[T any](g generator, of ...T) T { return of[g.IntN(len(of))] }
+
+func (g generator) chance(percent int) bool { return g.IntN(100) < percent }
+
+func (g generator) scalar() any {
+	return pick[any](g, nil, int32(0), int32(1), int32(2), int64(1), int64(2), 1.0, 1.5, -1.0, "", "a", "b", false, true,
+		bson.DateTime(-5), bson.DateTime(0), bson.ObjectID{1}, bson.ObjectID{2})
+}
+
+func (g generator) array(element func() any) bson.A {
+	out := bson.A{}
+	for range g.IntN(4) {
+		out = append(out, element())
+	}
+	return out
+}
+
+// value is anything, for a.
+func (g generator) value() any {
+	switch n := g.IntN(20); {
+	case n < 11:
+		return g.scalar()
+	case n < 12:
+		return math.NaN()
+	case n < 17:
+		return g.array(g.scalar)
+	case n < 18:
+		return g.array(func() any { return g.array(g.scalar) })
+	}
+	return bson.D{{Key: "x", Value: g.scalar()}}
+}
+
+// part is anything, for c.
+func (g generator) part() any {
+	below := func(x func() any) func() any {
+		return func() any {
+			d := bson.D{}
+			if g.chance(80) {
+				d = append(d, bson.E{Key: "x", Value: x()})
+			}
+			if g.chance(80) {
+				d = append(d, bson.E{Key: "y", Value: g.scalar()})
+			}
+			return d
+		}
+	}
+	switch n := g.IntN(10); {
+	case n < 2:
+		return g.scalar()
+	case n < 6:
+		return below(func() any {
+			if g.chance(30) {
+				return g.array(g.scalar)
+			}
+			return g.scalar()
+		})()
+	case n < 7:
+		return g.array(g.scalar)
+	}
+	return g.array(below(g.scalar))
+}
+
+func (g generator) document(id int32) bson.D {
+	d := bson.D{{Key: "_id", Value: id}}
+	for _, f := range []bson.E{{Key: "a", Value: g.value()}, {Key: "b", Value: g.scalar()}, {Key: "c", Value: g.part()}} {
+		if g.chance(85) {
+			d = append(d, f)
+		}
+	}
+	return d
+}
+
+// operand is what a condition compares with. It is never null below a numeric component:
+// what that finds is documented nowhere.
+func (g generator) operand(path string) any {
+	for {
+		var v any
+		switch path {
+		case "_id":
+			return pick[any](g, int32(g.IntN(80)), float64(g.IntN(80)), int64(g.IntN(80)))
+		case "c":
+			v = g.part()
+		case "a":
+			v = g.value()
+		default:
+			v = g.scalar()
+			if g.chance(10) {
+				v = g.array(g.scalar)
+			}
+		}
+		if v != nil || (path != "a.0" && path != "c.0.x") {
+			return v
+		}
+	}
+}
+
+func (g generator) condition() bson.E {
+	path := pick(g, "a", "a", "a", "b", "b", "c", "c.x", "c.x", "c.y", "_id", "a.0", "c.0.x")
+	if g.chance(30) {
+		return bson.E{Key: path, Value: g.operand(path)}
+	}
+	var conditions bson.D
+	for _, operator := range g.Perm(8)[:1+g.IntN(2)] {
+		name := []string{"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin"}[operator]
+		value := g.operand(path)
+		if operator >= 6 {
+			value = g.array(func() any { return g.operand(path) })
+		}
+		conditions = append(conditions, bson.E{Key: name, Value: value})
+	}
+	if g.chance(15) {
+		conditions = append(conditions, bson.E{Key: "$exists", Value: g.chance(70)})
+	}
+	return bson.E{Key: path, Value: conditions}
+}
+
+func (g generator) filter(depth int) bson.D {
+	out := bson.D{}
+	for range pick(g, 0, 1, 1, 1, 2, 2, 3) {
+		e := g.condition()
+		if depth > 0 && g.chance(30) {
+			branches := bson.A{}
+			for range 1 + g.IntN(3) {
+				branches = append(branches, g.filter(depth-1))
+			}
+			e = bson.E{Key: pick(g, "$and", "$or", "$or"), Value: branches}
+		}
+		if field(out, e.Key) == (missing{}) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func (g generator) sort() bson.D {
+	keys := slices.Clone(pick(g, []string{"a"}, []string{"b"}, []string{"a", "b"}, []string{"b", "a"}, []string{"c"}, []string{"c.x"}, []string{"c.x", "c.y"}, []string{"c.y"}, []string{"b", "c.x"}, []string{}))
+	out := bson.D{}
+	for _, key := range append(keys, "_id") {
+		out = append(out, bson.E{Key: key, Value: pick(g, int32(1), int32(-1))})
+	}
+	return out
+}
+
+func (g generator) projection() bson.D {
+	out, include := bson.D{}, int32(g.IntN(2))
+	for _, path := range slices.Concat([]string{"b", "a"}, pick(g, []string{"c"}, []string{"c.x"}, []string{"c.x", "c.y"})) {
+		if g.chance(40) {
+			out = append(out, bson.E{Key: path, Value: include})
+		}
+	}
+	if g.chance(30) {
+		out = append(out, bson.E{Key: "_id", Value: int32(0)})
+	}
+	return out
+}
+
+// change is an update of one document. $inc never meets NaN: whether that is a change is
+// documented nowhere.
+func (g generator) change() bson.D {
+	if g.chance(15) {
+		return g.document(0)[1:]
+	}
+	operators := map[string]bson.D{}
+	for _, path := range []string{"a", "b", pick(g, "c", "c.x", "c.y", "c.0.x")} {
+		if g.chance(40) {
+			continue
+		}
+		operator := pick(g, "$set", "$set", "$unset", "$max", "$inc")
+		var value any = g.scalar()
+		switch {
+		case operator == "$inc" && path == "b":
+			value = pick[any](g, int32(1), int64(2), 0.5, int32(0))
+		case path == "a":
+			value = g.value()
+		case path == "c":
+			value = g.part()
+		}
+		if operator == "$inc" && path != "b" {
+			operator = "$set"
+		}
+		operators[operator] = append(operators[operator], bson.E{Key: path, Value: value})
+	}
+	out := bson.D{}
+	for _, name := range []string{"$max", "$set", "$inc", "$unset"} {
+		if fields, ok := operators[name]; ok {
+			out = append(out, bson.E{Key: name, Value: fields})
+		}
+	}
+	if len(out) == 0 {
+		return bson.D{{Key: "$set", Value: bson.D{}}}
+	}
+	return out
+}
+
+// world is one set of documents, in the model and in collections that differ by indexes.
+type world struct {
+	server      target
+	model       []bson.D
+	collections []string
+}
+
+// update changes the matching documents, all or only one that an _id names, everywhere.
+func (w *world) update(t *testing.T, filter, update bson.D, many bool) {
+	t.Helper()
+	matched, modified, want := 0, 0, 0
+	for i, d := range w.model {
+		if !matches(d, filter) {
+			continue
+		}
+		after, err := updated(d, update)
+		if err != nil {
+			want, _ = strconv.Atoi(err.Error())
+			break
+		}
+		matched++
+		if show(after) != show(d) {
+			modified++
+		}
+		w.model[i] = after
+	}
+	for _, name := range w.collections {
+		reply, err := w.server.update(t, name, bson.D{{Key: "q", Value: filter}, {Key: "u", Value: update}, {Key: "multi", Value: many}})
+		wantCode(t, fmt.Sprintf("%s where %s, in %s", show(update), show(filter), name), err, want)
+		if err == nil && want == 0 && (reply.Lookup("n").AsInt64() != int64(matched) || reply.Lookup("nModified").AsInt64() != int64(modified)) {
+			t.Errorf("%s where %s in %s matched %v and modified %v, want %d and %d", show(update), show(filter), name, reply.Lookup("n"), reply.Lookup("nModified"), matched, modified)
+		}
+	}
+}
+
+func (w *world) delete(t *testing.T, filter bson.D) {
+	t.Helper()
+	before := len(w.model)
+	w.model = slices.DeleteFunc(w.model, func(d bson.D) bool { return matches(d, filter) })
+	for _, name := range w.collections {
+		r, err := w.server.db.Collection(name).DeleteMany(t.Context(), filter)
+		check(t, err)
+		if int(r.DeletedCount) != before-len(w.model) {
+			t.Errorf("%d documents where %s were deleted from %s, want %d", r.DeletedCount, show(filter), name, before-len(w.model))
+		}
+	}
+}
+
+func (w *world) insert(t *testing.T, d bson.D) {
+	t.Helper()
+	w.model = append(w.model, d)
+	for _, name := range w.collections {
+		_, err := w.server.db.Collection(name).InsertOne(t.Context(), d)
+		check(t, err)
+	}
+}
+
+// query compares a find and a count in every collection with the model.
+func (w *world) query(t *testing.T, g generator) {
+	t.Helper()
+	filter, by, projection := g.filter(2), g.sort(), g.projection()
+	skip, limit := pick(g, 0, 0, 0, 1, 5), pick(g, 0, 0, 1, 3, 10)
+	found := sorted(slices.DeleteFunc(slices.Clone(w.model), func(d bson.D) bool { return !matches(d, filter) }), by)
+	n := len(found)
+	found = found[min(skip, n):]
+	if limit > 0 {
+		found = found[:min(limit, len(found))]
+	}
+	want := []bson.D{}
+	for _, d := range found {
+		want = append(want, projected(d, projection))
+	}
+	for _, name := range w.collections {
+		collection := w.server.db.Collection(name)
+		o := options.Find().SetSort(by).SetProjection(projection).SetSkip(int64(skip)).SetLimit(int64(limit)).SetBatchSize(int32(pick(g, 3, 1000)))
+		cursor, err := collection.Find(t.Context(), filter, o)
+		if got := all(t, cursor, err); show(got) != show(want) {
+			t.Errorf("%s: find %s sort %s skip %d limit %d project %s\ngot  %s\nwant %s", name, show(filter), show(by), skip, limit, show(projection), show(got), show(want))
+		}
+		if counted, err := collection.CountDocuments(t.Context(), filter); err != nil || int(counted) != n {
+			t.Errorf("%s: count %s: got %d, %v, want %d", name, show(filter), counted, err, n)
+		}
+	}
+}
+
+func TestConformanceGeneratedCases(t *testing.T) {
+	const rounds, changes, queries = 12, 25, 40
+	sparse := options.Index().SetSparse(true)
+	indexes := map[string][]mongo.IndexModel{
+		"plain":  nil,
+		"first":  {index(`{a: 1}`), index(`{b: -1, _id: 1}`), index(`{c.x: 1, c.y: -1}`), index(`{c: 1}`)},
+		"second": {index(`{a: -1, b: 1}`), {Keys: doc(`{b: 1}`), Options: sparse}, index(`{c.x: 1, b: 1, _id: 1}`), index(`{c.y: -1}`)},
+		"third":  {index(`{b: 1, a: 1, _id: -1}`), {Keys: doc(`{a: 1}`), Options: sparse}, {Keys: doc(`{c.x: -1, c.y: 1}`), Options: sparse}},
+	}
+	onServers(t, func(t *testing.T, s target) {
+		g := newGenerator(t)
+		w := &world{server: s, collections: []string{"plain", "first", "second", "third"}}
+		for _, name := range w.collections {
+			s.fill(t, name, nil, indexes[name]...)
+		}
+		id := int32(0)
+		for range rounds {
+			for len(w.model) < 60 {
+				w.insert(t, g.document(id))
+				id++
+			}
+			for range queries {
+				w.query(t, g)
+			}
+			for range changes {
+				one := bson.D{{Key: "_id", Value: w.model[g.IntN(len(w.model))][0].Value}}
+				switch g.IntN(8) {
+				case 0:
+					w.delete(t, one)
+				case 1:
+					if few := append(one, g.filter(1)...); field(few[1:], "_id") == (missing{}) {
+						w.delete(t, few)
+					}
+				case 2:
+					// None of these can fail, so the order of the documents has no effect.
+					w.update(t, g.filter(1), bson.D{{Key: pick(g, "$set", "$max", "$unset"), Value: bson.D{{Key: "a", Value: g.value()}}}}, true)
+				default:
+					w.update(t, one, g.change(), false)
+				}
+				if t.Failed() {
+					t.Fatal("the collections may differ from here on")
+				}
+			}
+		}
+	})
+}
