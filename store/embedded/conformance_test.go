@@ -333,7 +333,6 @@ func TestConformanceCommandsThatAreTaken(t *testing.T) {
 		"EndSessions":    {"drivers end sessions when they disconnect", `{endSessions: [` + session + `]}`},
 		"LSID":           {"drivers send a session with each command", `{find: "c", lsid: ` + session + `}`},
 		"ReadConcern":    {"one server's own data is local", `{find: "c", readConcern: {level: "local"}}`},
-		"ReadMajority":   {"a standalone server is its own majority", `{find: "c", readConcern: {level: "majority"}}`},
 		"ReadPreference": {"drivers send it to a direct connection", `{find: "c", $readPreference: {mode: "primaryPreferred"}}`},
 		"Comment":        {"a comment has no effect", `{find: "c", comment: "from a test"}`},
 		"MaxTime":        {"a limit that isn't reached", `{find: "c", maxTimeMS: 60000}`},
