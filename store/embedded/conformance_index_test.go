@@ -73,7 +73,7 @@ func TestConformanceUniqueness(t *testing.T) {
 				_, err := collection.InsertOne(t.Context(), second)
 				wantCode(t, c.reason, err, want)
 
-				updates := s.fill(t, name+"_update", []any{first, doc(`{_id: 2, a: "other", b: "other"}`)}, model)
+				updates := s.fill(t, name+"_update", []any{first, doc(`{_id: 2, a: {b: "other"}, b: "other"}`)}, model)
 				_, err = updates.ReplaceOne(t.Context(), doc(`{_id: 2}`), second)
 				wantCode(t, "by a replacement: "+c.reason, err, want)
 				if _, err := updates.ReplaceOne(t.Context(), doc(`{_id: 1}`), first); err != nil {

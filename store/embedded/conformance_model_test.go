@@ -327,15 +327,16 @@ func sorted(documents []bson.D, by bson.D) []bson.D {
 
 // projected keeps or drops paths. A document's own order of fields stays.
 func projected(d, projection bson.D) bson.D {
+	truth := func(v any) bool { return v != false && order(v, 0) != 0 }
 	include, id := false, true
 	paths := map[string]bool{}
 	for _, e := range projection {
 		if e.Key == "_id" {
-			id = order(e.Value, 0) != 0
+			id = truth(e.Value)
 			include = include || (id && len(projection) == 1)
 			continue
 		}
-		include = order(e.Value, 0) != 0
+		include = truth(e.Value)
 		paths[e.Key] = true
 	}
 	if id == include {

