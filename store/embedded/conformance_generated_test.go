@@ -304,12 +304,22 @@ func (w *world) query(t *testing.T, g generator) {
 		o := options.Find().SetSort(by).SetProjection(projection).SetSkip(int64(skip)).SetLimit(int64(limit)).SetBatchSize(int32(pick(g, 3, 1000)))
 		cursor, err := collection.Find(t.Context(), filter, o)
 		if got := all(t, cursor, err); show(got) != show(want) {
-			t.Errorf("%s: find %s sort %s skip %d limit %d project %s\ngot  %s\nwant %s", name, show(filter), show(by), skip, limit, show(projection), show(got), show(want))
+			t.Errorf("%s: find %s sort %s skip %d limit %d project %s %s", name, show(filter), show(by), skip, limit, show(projection), difference(got, want))
 		}
 		if counted, err := collection.CountDocuments(t.Context(), filter); err != nil || int(counted) != n {
 			t.Errorf("%s: count %s: got %d, %v, want %d", name, show(filter), counted, err, n)
 		}
 	}
+}
+
+// difference describes the first place where two results differ.
+func difference(got, want []bson.D) string {
+	for i := range min(len(got), len(want)) {
+		if show(got[i]) != show(want[i]) {
+			return fmt.Sprintf("has at %d\n%s, want\n%s", i, show(got[i]), show(want[i]))
+		}
+	}
+	return fmt.Sprintf("has %d documents, want %d; the longer ends in\n%s", len(got), len(want), show(slices.Concat(got[min(len(got), len(want)):], want[min(len(got), len(want)):])))
 }
 
 func TestConformanceGeneratedCases(t *testing.T) {

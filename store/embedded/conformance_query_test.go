@@ -97,6 +97,8 @@ var filters = map[string]struct {
 	"DottedNot":       {"no element may be equal", mixed, `{a.b: {$ne: 1}, _id: {$gt: 13}}`, `[14, 18, 19, 20, 22]`},
 	"DottedIn":        {"null in a list, below", mixed, `{a.b: {$in: [null, 4]}, _id: {$gte: 15}}`, `[16, 17, 18, 19, 20, 22]`},
 	"Position":        {"a number in a path is a position in an array", mixed, `{a.1: 2}`, `[12]`},
+	"PositionNested":  {"the element there is a whole, even an array", mixed, `{a.0: 1}`, `[12]`},
+	"PositionArray":   {"and equal to an array", mixed, `{a.0: [1, 2]}`, `[14]`},
 	"PositionBelow":   {"with a path below it", mixed, `{a.0.b: 1}`, `[16, 17]`},
 	"And":             {"two elements of one array", mixed, `{$and: [{a: 1}, {a: 2}]}`, `[12]`},
 	"Or":              {"each document once", mixed, `{$or: [{a: 1}, {a: "b"}, {a: 2}]}`, `[3, 4, 6, 12, 13]`},
