@@ -221,6 +221,40 @@ func TestConformanceSorts(t *testing.T) {
 	})
 }
 
+// TestConformanceMerges has queries that an engine may answer from several indexes or parts of
+// one: the order must be that of the sort all the same, and each document come once.
+func TestConformanceMerges(t *testing.T) {
+	cases := map[string]struct{ reason, filter, sort, want string }{
+		"IDs":         {"by _id, in another order", `{_id: {$in: [3, 1, 2]}}`, `{b: 1}`, `[2, 3, 1]`},
+		"OrIDs":       {"two single documents", `{$or: [{_id: 1}, {_id: 2}]}`, `{b: 1}`, `[2, 1]`},
+		"OrIDsDown":   {"downwards", `{$or: [{_id: 2}, {_id: 1}]}`, `{b: -1, _id: 1}`, `[1, 2]`},
+		"OrIDRange":   {"a single document and a range", `{$or: [{_id: 1}, {b: {$lt: 35}}]}`, `{b: 1}`, `[2, 3, 4, 1]`},
+		"OrUnique":    {"a single document of a unique index and a range", `{$or: [{u: 1}, {b: {$lt: 35}}]}`, `{b: -1}`, `[1, 4, 3, 2]`},
+		"OrScan":      {"a single document and a condition without an index", `{$or: [{_id: 2}, {n: 1}]}`, `{b: -1}`, `[1, 3, 2]`},
+		"OrSame":      {"one document by both", `{$or: [{u: 1}, {_id: 1}, {b: 40}]}`, `{b: 1}`, `[1]`},
+		"OrTags":      {"elements and a single document", `{$or: [{tags: "x"}, {_id: 3}]}`, `{b: 1}`, `[2, 3, 1]`},
+		"Tags":        {"several elements", `{tags: {$in: ["y", "x"]}}`, `{b: -1}`, `[1, 4, 2]`},
+		"TagsByID":    {"in the order of _id", `{tags: {$in: ["y", "x"]}}`, `{_id: -1}`, `[4, 2, 1]`},
+		"PrefixRange": {"an equality, then a range on the sorted field", `{n: 1, b: {$gt: 15}}`, `{b: -1}`, `[1, 3]`},
+	}
+	onServers(t, func(t *testing.T, s target) {
+		data := list(`[{_id: 1, b: 40, u: 1, n: 1, tags: ["x", "y"]}, {_id: 2, b: 10, u: 2, tags: ["x"]}, {_id: 3, b: 20, u: 3, n: 1, tags: []}, {_id: 4, b: 30, u: 4, tags: ["y", "z"]}]`)
+		unique := mongo.IndexModel{Keys: doc(`{u: 1}`), Options: options.Index().SetUnique(true)}
+		for _, collection := range []*mongo.Collection{s.fill(t, "plain", data), s.fill(t, "b", data, index(`{b: 1}`), unique), s.fill(t, "down", data, index(`{b: -1, _id: 1}`), unique, index(`{tags: 1, b: 1}`)), s.fill(t, "tags", data, index(`{tags: 1}`), index(`{n: 1, b: 1}`), unique)} {
+			for name, c := range cases {
+				t.Run(collection.Name()+name, func(t *testing.T) {
+					for skip := range len(list(c.want)) {
+						cursor, err := collection.Find(t.Context(), doc(c.filter), options.Find().SetSort(doc(c.sort)).SetSkip(int64(skip)).SetLimit(2))
+						if got, want := show(ids(all(t, cursor, err))), show(list(c.want)[skip:min(skip+2, len(list(c.want)))]); got != want {
+							t.Errorf("%s sorted by %s gives %s from %d, want %s: %s", c.filter, c.sort, got, skip, want, c.reason)
+						}
+					}
+				})
+			}
+		}
+	})
+}
+
 func TestConformanceProjections(t *testing.T) {
 	const stored = `{_id: 1, a: 1, b: {c: 2, d: [{e: 1, f: 2}, 3, [{e: 4, g: 5}]]}, h: []}`
 	cases := map[string]struct{ reason, projection, want string }{
