@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -322,6 +323,72 @@ func difference(got, want []bson.D) string {
 	return fmt.Sprintf("has %d documents, want %d; the longer ends in\n%s", len(got), len(want), show(slices.Concat(got[min(len(got), len(want)):], want[min(len(got), len(want)):])))
 }
 
+// lookup compares a $lookup of the documents in themselves with the model.
+func (w *world) lookup(t *testing.T, g generator) {
+	t.Helper()
+	local, foreign := pick(g, "a", "b"), pick(g, "a", "b", "c.x")
+	parents, children, by, projection := g.filter(0), g.filter(0), g.sort(), bson.D{{Key: "_id", Value: int32(1)}}
+	limit := 1 + g.IntN(4)
+	want := []bson.D{}
+	for _, parent := range sorted(w.model, doc(`{_id: 1}`)) {
+		if !matches(parent, parents) {
+			continue
+		}
+		// A missing value and an empty array are null, an array stands for its elements.
+		values, isArray := field(parent, local).(bson.A)
+		if !isArray {
+			values = bson.A{field(parent, local)}
+		}
+		if len(values) == 0 {
+			values = bson.A{nil}
+		}
+		as := bson.A{}
+		for _, child := range sorted(w.model, by) {
+			if len(as) < limit && holds(child, foreign, "$in", values) && matches(child, children) {
+				as = append(as, projected(child, projection))
+			}
+		}
+		want = append(want, bson.D{parent[0], {Key: "as", Value: as}})
+	}
+	for _, name := range w.collections {
+		cursor, err := w.server.db.Collection(name).Aggregate(t.Context(), bson.A{
+			bson.D{{Key: "$match", Value: parents}}, doc(`{$sort: {_id: 1}}`), bson.D{{Key: "$lookup", Value: bson.D{
+				{Key: "from", Value: name}, {Key: "localField", Value: local}, {Key: "foreignField", Value: foreign}, {Key: "as", Value: "as"},
+				{Key: "pipeline", Value: bson.A{bson.D{{Key: "$match", Value: children}}, bson.D{{Key: "$sort", Value: by}}, bson.D{{Key: "$limit", Value: limit}}, bson.D{{Key: "$project", Value: projection}}}},
+			}}}, doc(`{$project: {as: 1}}`)})
+		if got := all(t, cursor, err); show(got) != show(want) {
+			t.Errorf("%s: parents %s by %s, children %s by %s sort %s limit %d %s", name, show(parents), local, show(children), foreign, show(by), limit, difference(got, want))
+		}
+	}
+}
+
+// distinct compares the distinct values of a field with the model.
+func (w *world) distinct(t *testing.T, g generator) {
+	t.Helper()
+	path, filter := pick(g, "a", "b", "c.x", "c.y"), g.filter(1)
+	var want bson.A
+	for _, d := range w.model {
+		if matches(d, filter) {
+			values := candidates(d, strings.Split(path, "."))
+			want = append(want, slices.DeleteFunc(values, func(v any) bool { return v == missing{} })...)
+		}
+	}
+	same := func(a, b any) bool { return order(a, b) == 0 }
+	for _, name := range w.collections {
+		var got bson.A
+		check(t, w.server.db.Collection(name).Distinct(t.Context(), path, filter).Decode(&got))
+		// The model's candidates have whole arrays beside their elements. They may be values,
+		// too, where an array is an element of another; the tables have that.
+		arrays := func(v any) bool { _, ok := v.(bson.A); return ok }
+		values, wanted := slices.DeleteFunc(got, arrays), slices.DeleteFunc(slices.Clone(want), arrays)
+		slices.SortFunc(values, order)
+		slices.SortFunc(wanted, order)
+		if wanted = slices.CompactFunc(wanted, same); !slices.EqualFunc(values, wanted, same) {
+			t.Errorf("%s: distinct %s where %s gives %s, want %s", name, path, show(filter), show(values), show(wanted))
+		}
+	}
+}
+
 func TestConformanceGeneratedCases(t *testing.T) {
 	const rounds, changes, queries = 12, 25, 40
 	// A driver writes the name into the options, so that two indexes can't share them.
@@ -348,6 +415,10 @@ func TestConformanceGeneratedCases(t *testing.T) {
 			}
 			for range queries {
 				w.query(t, g)
+			}
+			for range queries / 4 {
+				w.lookup(t, g)
+				w.distinct(t, g)
 			}
 			for range changes {
 				one := bson.D{{Key: "_id", Value: w.model[g.IntN(len(w.model))][0].Value}}

@@ -55,6 +55,7 @@ func TestConformanceRefusals(t *testing.T) {
 		"Tailable":           {"no capped collections", `{find: "c", tailable: true}`, "tailable", ours},
 		"Let":                {"no variables", `{find: "c", let: {x: 1}}`, "let", ours},
 		"Transaction":        {"no transactions on a standalone server", `{find: "c", txnNumber: long(1), startTransaction: true, autocommit: false}`, "", ours},
+		"Retryable":          {"nor writes that can be repeated", `{insert: "c", documents: [{a: 1}], txnNumber: long(1)}`, "", both},
 		"ArrayFilters":       {"no positions by filter", `{update: "c", updates: [{q: {}, u: {$set: {a.$[x]: 1}}, arrayFilters: [{x: 1}]}]}`, "arrayFilters", ours},
 		"UpdatePipeline":     {"no computed updates", `{update: "c", updates: [{q: {}, u: [{$set: {a: 1}}]}]}`, "pipeline", ours},
 		"Partial":            {"no partial indexes", `{createIndexes: "c", indexes: [{key: {a: 1}, name: "n", partialFilterExpression: {b: 1}}]}`, "partialFilterExpression", ours},

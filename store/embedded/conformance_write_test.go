@@ -159,6 +159,22 @@ func TestConformanceUpdateCounts(t *testing.T) {
 				}
 			})
 		}
+		t.Run("MovedInTheIndex", func(t *testing.T) {
+			var data bson.A
+			for i := range int32(500) {
+				data = append(data, bson.D{{Key: "_id", Value: i}, {Key: "a", Value: bson.A{i, i + 1}}, {Key: "b", Value: i}})
+			}
+			collection := s.fill(t, "moved", data, index(`{b: 1}`), index(`{a: 1}`))
+			for _, filter := range []string{`{b: {$gte: 0}}`, `{a: {$gte: 0}}`} {
+				r, err := collection.UpdateMany(t.Context(), doc(filter), doc(`{$inc: {b: 100, n: 1}}`))
+				if err != nil || r.MatchedCount != 500 || r.ModifiedCount != 500 {
+					t.Errorf("an update where %s: %+v, %v", filter, r, err)
+				}
+			}
+			if n, err := collection.CountDocuments(t.Context(), doc(`{n: 2}`)); n != 500 || err != nil {
+				t.Errorf("%d documents were updated once by each of two updates: %v", n, err)
+			}
+		})
 		t.Run("Delete", func(t *testing.T) {
 			s.fill(t, "d", list(`[{_id: 1, a: 1}, {_id: 2, a: 1}, {_id: 3, a: [1, 2]}, {_id: 4}]`), index(`{a: 1}`))
 			for _, c := range []struct {
@@ -321,6 +337,10 @@ func TestConformanceInserts(t *testing.T) {
 			err = s.db.RunCommand(t.Context(), bson.D{{Key: "insert", Value: "large"}, {Key: "documents", Value: bson.A{bson.D{{Key: "a", Value: strings.Repeat("x", 17<<20)}}}}}).Err()
 			wantCode(t, "a document of 17 MiB", err, 10334, 2)
 			check(t, s.db.Client().Ping(t.Context(), nil))
+			reply, err := s.run(t, `{find: "large"}`)
+			if id, ok := reply.Lookup("cursor", "id").AsInt64OK(); err != nil || len(reply) > 16<<20+16<<10 || !ok || id == 0 {
+				t.Errorf("a batch of %d bytes with more to come as cursor %d: %v", len(reply), id, err)
+			}
 			if n, err := s.db.Collection("large").CountDocuments(t.Context(), bson.D{}); n != 2 || err != nil {
 				t.Errorf("%d documents, %v", n, err)
 			}
@@ -394,9 +414,17 @@ func TestConformanceConcurrentConditionalUpdates(t *testing.T) {
 				}
 			})
 		}
+		for i := range 50 {
+			running.Go(func() {
+				upsert := options.UpdateOne().SetUpsert(true)
+				if _, err := collections[i%len(collections)].UpdateOne(t.Context(), doc(`{_id: "new"}`), doc(`{$inc: {n: 1}}`), upsert); err != nil {
+					t.Errorf("an upsert beside others: %v", err)
+				}
+			})
+		}
 		running.Wait()
-		cursor, err := s.db.Collection("variants").Find(t.Context(), bson.D{})
-		if got := show(all(t, cursor, err)); sold.Load() != stock || got != show(documents(list(`[{_id: "v", stock: 0, other: 400}]`))) {
+		cursor, err := s.db.Collection("variants").Find(t.Context(), bson.D{}, options.Find().SetSort(doc(`{_id: -1}`)))
+		if got := show(all(t, cursor, err)); sold.Load() != stock || got != show(documents(list(`[{_id: "v", stock: 0, other: 400}, {_id: "new", n: 50}]`))) {
 			t.Errorf("%d were sold and %s is left", sold.Load(), got)
 		}
 	})
