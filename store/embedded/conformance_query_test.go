@@ -380,7 +380,7 @@ func TestConformanceAggregates(t *testing.T) {
 }
 
 func TestConformanceLookup(t *testing.T) {
-	parents := list(`[{_id: 1, k: 1}, {_id: 2, k: null}, {_id: 3}, {_id: 4, k: [1, 2]}, {_id: 5, k: []}, {_id: 6, k: "none"}, {_id: 7, k: [null, 2]}, {_id: 8, k: double(2), as: 0, z: 1}]`)
+	parents := list(`[{_id: 1, k: 1}, {_id: 2, k: null}, {_id: 3}, {_id: 4, k: [1, 2]}, {_id: 5, k: []}, {_id: 6, k: "none"}, {_id: 7, k: [null, 2]}, {_id: 8, k: double(2), as: 0, z: 1}, {_id: 9, k: [[1, 7]]}]`)
 	children := list(`[{_id: 10, p: 1, at: 3}, {_id: 11, p: long(1), at: 1}, {_id: 12, p: 1, at: 2}, {_id: 13, p: null, at: 1}, {_id: 14, at: 2}, {_id: 15, p: 2, at: 5}, {_id: 16, p: [1, 7], at: 4}, {_id: 17, p: 1, at: -1}]`)
 	cases := map[string]struct{ reason, parent, pipeline, want string }{
 		"First":      {"the first two by at", `{_id: 1}`, `[{$match: {at: {$gt: 0}}}, {$sort: {at: 1}}, {$limit: 2}, {$project: {at: 1}}]`, `[{_id: 1, k: 1, as: [{_id: 11, at: 1}, {_id: 12, at: 2}]}]`},
@@ -389,6 +389,7 @@ func TestConformanceLookup(t *testing.T) {
 		"Missing":    {"a missing local value is null", `{_id: 3}`, `[{$sort: {at: 1}}, {$project: {_id: 1}}]`, `[{_id: 3, as: [{_id: 13}, {_id: 14}]}]`},
 		"Array":      {"a local array matches by any element", `{_id: 4}`, `[{$sort: {at: 1}}, {$limit: 9}, {$project: {_id: 1}}]`, `[{_id: 4, k: [1, 2], as: [{_id: 17}, {_id: 11}, {_id: 12}, {_id: 10}, {_id: 16}, {_id: 15}]}]`},
 		"ArrayEmpty": {"an empty local array is null, as MongoDB's lookup_equijoin_semantics tests have it", `{_id: 5}`, `[{$sort: {at: 1}}, {$project: {_id: 1}}]`, `[{_id: 5, k: [], as: [{_id: 13}, {_id: 14}]}]`},
+		"Nested":     {"an array within a local array matches whole arrays", `{_id: 9}`, `[{$project: {_id: 1}}]`, `[{_id: 9, k: [[1, 7]], as: [{_id: 16}]}]`},
 		"ArrayNull":  {"null among elements", `{_id: 7}`, `[{$sort: {at: 1}}, {$project: {_id: 1}}]`, `[{_id: 7, k: [null, 2], as: [{_id: 13}, {_id: 14}, {_id: 15}]}]`},
 		"None":       {"no child makes an empty array", `{_id: 6}`, `[{$sort: {at: 1}}, {$limit: 1}]`, `[{_id: 6, k: "none", as: []}]`},
 		"Replaced":   {"a field of that name is replaced where it is", `{_id: 8}`, `[{$project: {_id: 1}}]`, `[{_id: 8, k: double(2), as: [{_id: 15}], z: 1}]`},
