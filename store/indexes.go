@@ -93,15 +93,11 @@ func (i index) keys() bson.D {
 	return keys
 }
 
-// makeIndexes makes the indexes that are missing. On the embedded server only unique ones
-// do anything, so only those are made there. Those that exist aren't asked for again:
-// FerretDB 1.24.2 breaks off the connection when they are many.
-func (s *Store) makeIndexes(ctx context.Context, onlyUnique bool) error {
+// makeIndexes makes the indexes that are missing.
+func (s *Store) makeIndexes(ctx context.Context) error {
 	byCollection := map[string][]index{}
 	for _, i := range indexes {
-		if !onlyUnique || i.unique {
-			byCollection[i.collection] = append(byCollection[i.collection], i)
-		}
+		byCollection[i.collection] = append(byCollection[i.collection], i)
 	}
 	for collection, wanted := range byCollection {
 		view := s.db.Collection(collection).Indexes()
