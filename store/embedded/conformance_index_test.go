@@ -309,6 +309,7 @@ func TestConformancePagesReadWhatTheyReturn(t *testing.T) {
 		"PrefixBoth":  {"and bounds at both ends", `{s: 1, f: 1, _id: 1}`, `{s: 1, f: {$gte: 5, $lt: 90}}`, `{f: -1, _id: -1}`, true, true},
 		"Element":     {"one element of an array", `{tags: 1, at: -1, _id: -1}`, `{tags: 101}`, `{at: -1, _id: -1}`, false, false},
 		"In":          {"several elements, merged; a document with two of them comes once", `{tags: 1, at: -1, _id: -1}`, `{tags: {$in: [1, 3, 101]}}`, `{at: -1, _id: -1}`, false, true},
+		"InPrefix":    {"with an equality between", `{tags: 1, s: 1, at: -1, _id: -1}`, `{tags: {$in: [101, 102]}, s: 1}`, `{at: -1, _id: -1}`, true, true},
 		"InBack":      {"the same backwards", `{tags: 1, at: -1, _id: -1}`, `{tags: {$in: [1, 3, 101]}}`, `{at: 1, _id: 1}`, false, true},
 	}
 	data := library()

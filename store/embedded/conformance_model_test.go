@@ -379,10 +379,12 @@ func keep(v any, prefix string, paths map[string]bool, include bool) (any, bool)
 	return v, !include
 }
 
-// The codes of the errors that an update of the model gives.
+// errRefused is the error of an update that a document doesn't allow, because a path goes
+// through a value that has no fields or a sum is of something else than numbers. A server's
+// code is one of refusedUpdate: PathNotViable or TypeMismatch.
 var (
-	errNotViable   = errors.New("28")
-	errTypeIsWrong = errors.New("14")
+	errRefused    = errors.New("the document doesn't allow the update")
+	refusedUpdate = []int{28, 14}
 )
 
 // updated applies $set, $unset, $inc and $max in the order of the paths, as MongoDB 5 and
@@ -454,7 +456,7 @@ func change(v any, path []string, operator string, operand any) (any, error) {
 			return v, nil
 		}
 		if err != nil {
-			return nil, errNotViable
+			return nil, errRefused
 		}
 		out := slices.Clone(v)
 		for len(out) <= i {
@@ -474,7 +476,7 @@ func change(v any, path []string, operator string, operand any) (any, error) {
 	if operator == "$unset" {
 		return v, nil
 	}
-	return nil, errNotViable
+	return nil, errRefused
 }
 
 func applied(v any, operator string, operand any) (any, error) {
@@ -490,7 +492,7 @@ func applied(v any, operator string, operand any) (any, error) {
 		}
 		return v, nil
 	case bracket(v) != 3:
-		return nil, errTypeIsWrong
+		return nil, errRefused
 	}
 	return sum(v, operand), nil
 }
