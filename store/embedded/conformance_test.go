@@ -80,7 +80,11 @@ func onServers(t *testing.T, test func(*testing.T, target)) {
 		s := target{
 			settings: func() *options.ClientOptions { return options.Client().ApplyURI(uri) },
 			dial: func(ctx context.Context) (net.Conn, error) {
-				return new(net.Dialer).DialContext(ctx, "tcp", options.Client().ApplyURI(uri).Hosts[0])
+				network, host := "tcp", options.Client().ApplyURI(uri).Hosts[0]
+				if strings.HasSuffix(host, ".sock") {
+					network = "unix"
+				}
+				return new(net.Dialer).DialContext(ctx, network, host)
 			},
 		}
 		s.db = s.client(t).Database("stoa_conformance_" + bson.NewObjectID().Hex())
