@@ -285,11 +285,9 @@ func (w *world) insert(t *testing.T, d bson.D) {
 	}
 }
 
-// query compares a find and a count in every collection with the model.
-func (w *world) query(t *testing.T, g generator) {
+// find compares a find and a count in every collection with the model.
+func (w *world) find(t *testing.T, filter, by, projection bson.D, skip, limit, batch int) {
 	t.Helper()
-	filter, by, projection := g.filter(2), g.sort(), g.projection()
-	skip, limit := pick(g, 0, 0, 0, 1, 5), pick(g, 0, 0, 1, 3, 10)
 	found := sorted(slices.DeleteFunc(slices.Clone(w.model), func(d bson.D) bool { return !matches(d, filter) }), by)
 	n := len(found)
 	found = found[min(skip, n):]
@@ -302,7 +300,7 @@ func (w *world) query(t *testing.T, g generator) {
 	}
 	for _, name := range w.collections {
 		collection := w.server.db.Collection(name)
-		o := options.Find().SetSort(by).SetProjection(projection).SetSkip(int64(skip)).SetLimit(int64(limit)).SetBatchSize(int32(pick(g, 3, 1000)))
+		o := options.Find().SetSort(by).SetProjection(projection).SetSkip(int64(skip)).SetLimit(int64(limit)).SetBatchSize(int32(batch))
 		cursor, err := collection.Find(t.Context(), filter, o)
 		if got := all(t, cursor, err); show(got) != show(want) {
 			t.Errorf("%s: find %s sort %s skip %d limit %d project %s %s", name, show(filter), show(by), skip, limit, show(projection), difference(got, want))
@@ -414,7 +412,7 @@ func TestConformanceGeneratedCases(t *testing.T) {
 				id++
 			}
 			for range queries {
-				w.query(t, g)
+				w.find(t, g.filter(2), g.sort(), g.projection(), pick(g, 0, 0, 0, 1, 5), pick(g, 0, 0, 1, 3, 10), pick(g, 3, 1000))
 			}
 			for range queries / 4 {
 				w.lookup(t, g)
@@ -439,6 +437,87 @@ func TestConformanceGeneratedCases(t *testing.T) {
 					t.Fatal("the collections may differ from here on")
 				}
 			}
+		}
+	})
+}
+
+// listing returns a filter and a sort of the shape that lists have: equalities and values of
+// an array, a range, bounds of a page and alternatives, all on few and repeating values.
+func (g generator) listing() (filter, by bson.D) {
+	number := func(n int) int32 { return int32(g.IntN(n)) }
+	order := pick(g, int32(1), int32(-1))
+	by = bson.D{{Key: pick(g, "at", "title"), Value: order}, {Key: "_id", Value: order}}
+	if g.chance(20) {
+		by = by[1:]
+	}
+	one := func() bson.E {
+		return pick(g,
+			bson.E{Key: "status", Value: number(3)},
+			bson.E{Key: "status", Value: bson.D{{Key: "$in", Value: bson.A{number(3), number(3)}}}},
+			bson.E{Key: "tags", Value: number(6)},
+			bson.E{Key: "tags", Value: bson.D{{Key: "$in", Value: bson.A{number(6), number(6), number(6)}}}},
+			bson.E{Key: "slug", Value: number(300)},
+			bson.E{Key: "slug", Value: bson.D{{Key: "$exists", Value: g.chance(50)}}},
+			bson.E{Key: "old", Value: number(40)},
+			bson.E{Key: "owner", Value: pick[any](g, number(5), nil)},
+			bson.E{Key: "_id", Value: number(300)},
+			bson.E{Key: "_id", Value: bson.D{{Key: "$in", Value: bson.A{number(300), number(300), number(300)}}}},
+			bson.E{Key: "at", Value: bson.D{{Key: "$gte", Value: number(30)}, {Key: "$lt", Value: number(60)}}},
+			bson.E{Key: "at", Value: bson.D{{Key: pick(g, "$gt", "$lte", "$ne"), Value: pick[any](g, number(60), nil)}}},
+		)
+	}
+	filter = bson.D{}
+	for range g.IntN(4) {
+		if e := one(); field(filter, e.Key) == (missing{}) {
+			filter = append(filter, e)
+		}
+	}
+	bounds := bson.A{}
+	for range g.IntN(3) {
+		if len(by) == 2 {
+			d := bson.D{{Key: by[0].Key, Value: number(60)}, {Key: "_id", Value: number(300)}}
+			bounds = append(bounds, bson.D{beyond(d, by, g.chance(40))})
+		}
+	}
+	if g.chance(25) {
+		bounds = append(bounds, bson.D{{Key: "$or", Value: bson.A{bson.D{one()}, bson.D{one(), beyond(bson.D{{Key: "at", Value: number(60)}, {Key: "_id", Value: number(300)}}, doc(`{at: 1, _id: 1}`), g.chance(50))}}}})
+	}
+	if len(bounds) > 0 {
+		filter = append(filter, bson.E{Key: "$and", Value: bounds})
+	}
+	if g.chance(10) {
+		filter = append(filter, bson.E{Key: "$or", Value: bson.A{bson.D{one()}, bson.D{one()}}})
+	}
+	return filter, by
+}
+
+func (g generator) listed(id int32) bson.D {
+	d := bson.D{{Key: "_id", Value: id}, {Key: "status", Value: int32(g.IntN(3))}, {Key: "title", Value: int32(g.IntN(60))}, {Key: "tags", Value: g.array(func() any { return int32(g.IntN(6)) })}, {Key: "old", Value: g.array(func() any { return int32(g.IntN(40)) })}}
+	if g.chance(90) {
+		d = append(d, bson.E{Key: "at", Value: pick[any](g, int32(g.IntN(60)), int32(g.IntN(60)), int32(g.IntN(60)), nil)})
+	}
+	if g.chance(60) {
+		d = append(d, bson.E{Key: "slug", Value: id})
+	}
+	return append(d, bson.E{Key: "owner", Value: pick[any](g, int32(g.IntN(5)), nil)})
+}
+
+func TestConformanceGeneratedLists(t *testing.T) {
+	onServers(t, func(t *testing.T, s target) {
+		g := newGenerator(t)
+		w := &world{server: s, collections: []string{"plain", "indexed"}}
+		var data bson.A
+		for id := range int32(300) {
+			w.model = append(w.model, g.listed(id))
+			data = append(data, w.model[id])
+		}
+		s.fill(t, "plain", data)
+		s.fill(t, "indexed", data, index(`{status: 1, at: -1, _id: -1}`), index(`{status: 1, title: 1, _id: 1}`), index(`{tags: 1, status: 1, at: -1, _id: -1}`), index(`{tags: 1, status: 1, title: 1, _id: 1}`),
+			index(`{owner: 1, at: -1, _id: -1}`), index(`{old: 1}`), index(`{at: 1}`), mongo.IndexModel{Keys: doc(`{slug: 1}`), Options: options.Index().SetUnique(true).SetSparse(true)})
+		for range 400 {
+			filter, by := g.listing()
+			skip, limit := pick(g, 0, 0, 0, 4), pick(g, 0, 1, 5, 20)
+			w.find(t, filter, by, bson.D{}, skip, limit, pick(g, 3, 1000))
 		}
 	})
 }
