@@ -118,13 +118,13 @@ func BenchmarkForm(b *testing.B) {
 		articles := client.Database("stoa").Collection("articles")
 		for _, form := range forms {
 			b.Run(fmt.Sprintf("n=%d/%s", n, form.name), func(b *testing.B) {
-				began, rounds := s.Examined(), 0
+				began, rounds := s.examined.Load(), 0
 				for ; b.Loop(); rounds++ {
 					if err := form.do(b.Context(), articles, n, rounds*7919%n); err != nil {
 						b.Fatal(err)
 					}
 				}
-				b.ReportMetric(float64(s.Examined()-began)/float64(rounds), "documents/op")
+				b.ReportMetric(float64(s.examined.Load()-began)/float64(rounds), "documents/op")
 			})
 		}
 	}

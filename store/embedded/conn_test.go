@@ -175,7 +175,7 @@ func TestAScanEndsWhenItsTimeIsOverOrItsClientHasGone(t *testing.T) {
 	}
 	// Many clients that went away take nothing from those who stay: each scan takes some
 	// 100 ms, and there is room for a few at a time.
-	began := s.Examined()
+	began := s.examined.Load()
 	for range 50 {
 		p := dial(t, s)
 		p.send(msg(t, 0, scan))
@@ -184,7 +184,7 @@ func TestAScanEndsWhenItsTimeIsOverOrItsClientHasGone(t *testing.T) {
 	if n := count(t, c, "articles"); n != 20_000 {
 		t.Errorf("%d documents", n)
 	}
-	if read := s.Examined() - began; read > 50*20_000/2 {
+	if read := s.examined.Load() - began; read > 50*20_000/2 {
 		t.Errorf("%d documents were read for clients that had gone", read)
 	}
 }

@@ -259,7 +259,7 @@ func (s *Server) getMore(ctx context.Context, req *request) ([]byte, error) {
 		err = batch()
 	} else {
 		err = s.storage.resume(ctx, k.session, batch)
-		s.examined.Add(k.session.documents)
+		s.count(k.session)
 	}
 	if err == nil && more {
 		err = s.cursors.add(k)

@@ -32,6 +32,8 @@ func commands(name string) (command, bool) {
 		return command{do: (*Server).ping}, true
 	case "buildInfo", "buildinfo":
 		return command{do: (*Server).buildInfo}, true
+	case "serverStatus":
+		return command{do: (*Server).serverStatus}, true
 	case "endSessions":
 		return command{do: (*Server).endSessions}, true
 	case "find":
@@ -257,6 +259,19 @@ func (s *Server) buildInfo(context.Context, *request) ([]byte, error) {
 	}), nil
 }
 
+// serverStatus tells what commands have read so far, under MongoDB's names for it.
+func (s *Server) serverStatus(context.Context, *request) ([]byte, error) {
+	return done(func(b []byte) []byte {
+		b = bsoncore.AppendStringElement(b, "version", version)
+		b = bsoncore.AppendTimeElement(b, "localTime", time.Now())
+		metrics, b := bsoncore.AppendDocumentElementStart(b, "metrics")
+		executor, b := bsoncore.AppendDocumentElementStart(b, "queryExecutor")
+		b = bsoncore.AppendInt64Element(b, "scanned", s.keys.Load())
+		b = bsoncore.AppendInt64Element(b, "scannedObjects", s.examined.Load())
+		return endDocument(endDocument(b, executor), metrics)
+	}), nil
+}
+
 func (s *Server) endSessions(_ context.Context, req *request) ([]byte, error) {
 	if v, ok := field(req.body, "endSessions"); ok && v.Type == bsoncore.TypeArray {
 		eachElement(v.Data, func(_ int, e bsoncore.Value) bool {
@@ -269,10 +284,15 @@ func (s *Server) endSessions(_ context.Context, req *request) ([]byte, error) {
 	return done(nil), nil
 }
 
+func (s *Server) count(r *session) {
+	s.keys.Add(r.keys)
+	s.examined.Add(r.documents)
+}
+
 // read calls do on a snapshot, and counts what it examined.
 func (s *Server) read(ctx context.Context, do func(*session) (keep bool, err error)) error {
 	return s.storage.read(ctx, func(r *session) (bool, error) {
-		defer func() { s.examined.Add(r.documents) }()
+		defer s.count(r)
 		return do(r)
 	})
 }
@@ -280,7 +300,7 @@ func (s *Server) read(ctx context.Context, do func(*session) (keep bool, err err
 // write calls do in a write's turn, and counts what it examined.
 func (s *Server) write(ctx context.Context, do func(*transaction) error) error {
 	return s.storage.write(ctx, func(t *transaction) error {
-		defer func() { s.examined.Add(t.documents) }()
+		defer s.count(t.session)
 		return do(t)
 	})
 }

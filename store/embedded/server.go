@@ -21,7 +21,7 @@ type Server struct {
 
 	nextConnection atomic.Int32
 	onForeignWrite atomic.Pointer[func()]
-	examined       atomic.Int64
+	keys, examined atomic.Int64 // keys of indexes and documents that commands have read
 
 	closing sync.Once
 	closed  chan struct{}
@@ -85,9 +85,6 @@ func (d Dialer) DialContext(context.Context, string, string) (net.Conn, error) {
 	}
 	return own, nil
 }
-
-// Examined is how many documents commands have read so far.
-func (s *Server) Examined() int64 { return s.examined.Load() }
 
 // OnForeignWrite has f called whenever another process's client has changed data or schema,
 // or may have: after the database has replied, and before that client gets the reply. So by

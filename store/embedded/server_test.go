@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,7 +35,10 @@ import (
 
 // childFolder names the data folder in the environment of a test binary that is to be a
 // server that inserts, and prints what was acknowledged, until it is killed.
-const childFolder = "STOA_TEST_CHILD_FOLDER"
+const (
+	childFolder = "STOA_TEST_CHILD_FOLDER"
+	childFirst  = "STOA_TEST_CHILD_FIRST" // the first number that it inserts
+)
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childFolder); dir != "" {
@@ -47,6 +51,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// child writes as fast as it can: number i is inserted, then changed, and deleted ten later.
+// It prints each number once all three are acknowledged.
 func child(dir string) error {
 	ctx := context.Background()
 	s, err := Open(ctx, Options{Dir: dir})
@@ -60,8 +66,23 @@ func child(dir string) error {
 	// s isn't used from here on. Its lock must hold all the same.
 	runtime.GC()
 	runtime.GC()
-	for i := 0; ; i++ {
-		if _, err := c.Database("stoa").Collection("kept").InsertOne(ctx, bson.D{{Key: "_id", Value: strconv.Itoa(i)}}); err != nil {
+	kept := c.Database("stoa").Collection("kept")
+	if _, err := kept.Indexes().CreateMany(ctx, []mongo.IndexModel{{Keys: bson.D{{Key: "state", Value: 1}, {Key: "n", Value: -1}}}, {Keys: bson.D{{Key: "list", Value: 1}}}}); err != nil {
+		return err
+	}
+	first, err := strconv.Atoi(os.Getenv(childFirst))
+	if err != nil {
+		return err
+	}
+	for i := first; ; i++ {
+		byID := bson.D{{Key: "_id", Value: i}}
+		if _, err := kept.InsertOne(ctx, bson.D{{Key: "_id", Value: i}, {Key: "n", Value: i}, {Key: "state", Value: "new"}, {Key: "list", Value: bson.A{i, i + 1}}}); err != nil {
+			return err
+		}
+		if _, err := kept.UpdateOne(ctx, byID, bson.D{{Key: "$set", Value: bson.D{{Key: "state", Value: "changed"}, {Key: "list", Value: bson.A{-i}}}}}); err != nil {
+			return err
+		}
+		if _, err := kept.DeleteOne(ctx, bson.D{{Key: "_id", Value: i - 10}}); err != nil {
 			return err
 		}
 		fmt.Println(i)
@@ -132,10 +153,74 @@ func count(t testing.TB, c *mongo.Client, collection string) int64 {
 	return n
 }
 
+// kills is how often TestAcknowledgedWritesSurviveKill kills a server in mid-write; some
+// hundred times by
+//
+//	STOA_TEST_KILLS=300 go test -run TestAcknowledgedWritesSurviveKill -timeout 30m ./store/embedded
+const kills = "STOA_TEST_KILLS"
+
 func TestAcknowledgedWritesSurviveKill(t *testing.T) {
+	rounds := 4
+	if text := os.Getenv(kills); text != "" {
+		var err error
+		if rounds, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
 	dir := filepath.Join(t.TempDir(), "data")
+	next := 0
+	for round := range rounds {
+		acknowledged := killInMidWrite(t, dir, next, round)
+		if _, err := os.Lstat(filepath.Join(dir, socketName)); err != nil {
+			t.Errorf("this test promises a start over what was left behind: %v", err)
+		}
+		if uri, ok, err := Find(dir); ok || err != nil {
+			t.Errorf("a killed server was found at %q: %v", uri, err)
+		}
+		s := start(t, dir)
+		kept := own(t, s).Database("stoa").Collection("kept")
+		var states []struct {
+			ID    int `bson:"_id"`
+			State string
+		}
+		cursor, err := kept.Find(t.Context(), bson.D{{Key: "_id", Value: bson.D{{Key: "$gte", Value: next}}}}, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cursor.All(t.Context(), &states); err != nil {
+			t.Fatal(err)
+		}
+		// All up to the last ten acknowledged ones are deleted, those are there, and of what was
+		// under way a part may be.
+		want := max(next, acknowledged-9)
+		for _, d := range states {
+			if d.ID < want && d.ID != acknowledged-9 {
+				t.Errorf("number %d was deleted, and is there", d.ID)
+			}
+			if d.ID <= acknowledged && d.State != "changed" {
+				t.Errorf("number %d was changed, and is %s", d.ID, d.State)
+			}
+			if d.ID == want {
+				want++
+			}
+		}
+		if want <= acknowledged && (want != acknowledged-9 || len(states) < 9) {
+			t.Errorf("number %d of %d was acknowledged and is gone", want, acknowledged)
+		}
+		checkIndexes(t, s)
+		if err := s.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		next = acknowledged + 100
+	}
+}
+
+// killInMidWrite has a child write numbers from first on, kills it at some moment, and
+// returns the last number that it acknowledged.
+func killInMidWrite(t *testing.T, dir string, first, round int) (acknowledged int) {
+	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childFolder+"="+dir)
+	cmd.Env = append(os.Environ(), childFolder+"="+dir, childFirst+"="+strconv.Itoa(first))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -145,43 +230,170 @@ func TestAcknowledgedWritesSurviveKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cmd.Process.Kill()
-
-	acknowledged := -1
+	acknowledged = first - 1
+	last := first + 20 + rand.IntN(200)
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		if acknowledged, err = strconv.Atoi(lines.Text()); err != nil {
 			t.Fatal(err)
 		}
-		if acknowledged == 0 {
+		if acknowledged == first && round == 0 {
 			_, err := Open(t.Context(), Options{Dir: dir})
 			if pid := strconv.Itoa(cmd.Process.Pid); !problem.Is(err, problem.Conflict) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "process "+pid) {
 				t.Errorf("opening the folder of process %s gave %v", pid, err)
 			}
 		}
-		if acknowledged == 200 {
-			if err := cmd.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
+		if acknowledged == last {
+			// Somewhere in the next writes.
+			time.AfterFunc(time.Duration(rand.IntN(5000))*time.Microsecond, func() { cmd.Process.Kill() })
 		}
 	}
 	_ = cmd.Wait() // it was killed
-	if acknowledged < 200 {
-		t.Fatalf("the child ended after %d writes", acknowledged+1)
+	if acknowledged < last {
+		t.Fatalf("the child ended after number %d", acknowledged)
 	}
-	for _, name := range []string{lockName, socketName} {
-		if _, err := os.Lstat(filepath.Join(dir, name)); err != nil {
-			t.Errorf("this test promises a start over what was left behind: %v", err)
-		}
-	}
-	if uri, ok, err := Find(dir); ok || err != nil {
-		t.Errorf("a killed server was found at %q: %v", uri, err)
-	}
+	return acknowledged
+}
 
-	c := own(t, start(t, dir))
-	for i := 0; i <= acknowledged; i++ {
-		if err := c.Database("stoa").Collection("kept").FindOne(t.Context(), bson.D{{Key: "_id", Value: strconv.Itoa(i)}}).Err(); err != nil {
-			t.Fatalf("write %d of %d was acknowledged and is gone: %v", i, acknowledged, err)
+// checkIndexes holds the file against SQLite's own check, and the keys of every index
+// against the documents.
+func checkIndexes(t *testing.T, s *Server) {
+	t.Helper()
+	err := s.storage.read(t.Context(), func(r *session) (bool, error) {
+		var verdict string
+		if err := r.row("PRAGMA integrity_check", nil, &verdict); err != nil || verdict != "ok" {
+			t.Errorf("SQLite finds %q, %v", verdict, err)
 		}
+		for n, c := range r.catalog.collections {
+			want := make([]map[string]int64, len(c.indexes))
+			for i := range want {
+				want[i] = map[string]int64{}
+			}
+			all := newScan(r, c, nil)
+			for {
+				e, ok, err := all.next()
+				if err != nil || !ok {
+					break
+				}
+				for i, ix := range c.indexes {
+					keys, many, err := ix.keys(e.document, e.rid)
+					if err != nil || many&^ix.many != 0 {
+						t.Errorf("index %s of %s: arrays in %b, known %b: %v", ix.name, n, many, ix.many, err)
+					}
+					for _, k := range keys {
+						want[i][string(k)] = e.rid
+					}
+				}
+			}
+			for i, ix := range c.indexes {
+				keys := newScan(r, c, ix)
+				found := 0
+				for {
+					e, ok, err := keys.next()
+					if err != nil {
+						return false, err
+					}
+					if !ok {
+						break
+					}
+					found++
+					if rid, ok := want[i][string(e.key)]; !ok || rid != e.rid {
+						t.Errorf("index %s of %s has the key %x of row %d, which no document has", ix.name, n, e.key, e.rid)
+					}
+				}
+				if found != len(want[i]) {
+					t.Errorf("index %s of %s has %d keys, and documents have %d", ix.name, n, found, len(want[i]))
+				}
+			}
+		}
+		return false, nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// What is acknowledged is on the disk: SQLite syncs its journal at every commit. A journal
+// that lost its end, as at a power failure, or that has rubbish there, loses nothing before.
+func TestAJournalWithoutItsEndLosesNothingBefore(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, dir)
+	var synchronous int
+	err := s.storage.write(t.Context(), func(w *transaction) error { return w.row("PRAGMA synchronous", nil, &synchronous) })
+	if err != nil || synchronous != 2 {
+		t.Fatalf("the writer's synchronous is %d, %v, want 2 for FULL", synchronous, err)
+	}
+	c := own(t, s)
+	insert(t, c, "kept", bson.D{{Key: "_id", Value: 1}})
+	journal := func(of string) string { return filepath.Join(of, documentsFile+"-wal") }
+	before, err := os.Stat(journal(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	insert(t, c, "kept", bson.D{{Key: "_id", Value: 2}})
+	copied := func(change func(journal []byte) []byte) int64 {
+		t.Helper()
+		to := t.TempDir()
+		if err := os.Mkdir(filepath.Join(to, databaseName), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		file, err := os.ReadFile(filepath.Join(dir, documentsFile))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(to, documentsFile), file, 0o600)
+		}
+		if err == nil {
+			file, err = os.ReadFile(journal(dir))
+		}
+		if err == nil {
+			err = os.WriteFile(journal(to), change(file), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		cut := start(t, to)
+		checkIndexes(t, cut)
+		return count(t, own(t, cut), "kept")
+	}
+	for _, end := range []int64{before.Size(), before.Size() + 1, before.Size() + 5000} {
+		if n := copied(func(b []byte) []byte { return b[:min(end, int64(len(b))-1)] }); n != 1 {
+			t.Errorf("cut at %d of the second write: %d documents, want 1", end, n)
+		}
+	}
+	if n := copied(func(b []byte) []byte { return append(b, make([]byte, 10_000)...) }); n != 2 {
+		t.Errorf("with zeros behind its end: %d documents, want 2", n)
+	}
+}
+
+func TestAFullDiskIsAnErrorThatLosesNothing(t *testing.T) {
+	s := start(t, t.TempDir())
+	c := own(t, s)
+	insert(t, c, "kept", bson.D{{Key: "_id", Value: 0}})
+	limit := func(pages int) {
+		t.Helper()
+		err := s.storage.write(t.Context(), func(w *transaction) error {
+			return w.script(fmt.Sprintf("PRAGMA max_page_count = %d", pages))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit(100)
+	text := strings.Repeat("x", 10_000)
+	kept, refused := 0, error(nil)
+	for i := 1; i < 1000 && refused == nil; i++ {
+		if _, refused = c.Database("stoa").Collection("kept").InsertOne(t.Context(), bson.D{{Key: "_id", Value: i}, {Key: "text", Value: text}}); refused == nil {
+			kept++
+		}
+	}
+	var e mongo.CommandError
+	if !errors.As(refused, &e) || e.Code != 14031 {
+		t.Errorf("a full disk gave %v, want OutOfDiskSpace", refused)
+	}
+	checkIndexes(t, s)
+	limit(100_000)
+	insert(t, c, "kept", bson.D{{Key: "_id", Value: 1000}})
+	if n := count(t, c, "kept"); n != int64(kept+2) {
+		t.Errorf("%d documents, want %d", n, kept+2)
 	}
 }
 

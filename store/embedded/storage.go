@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/url"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -286,11 +287,19 @@ func (s *storage) read(ctx context.Context, do func(*session) (keep bool, err er
 		if err != nil {
 			return err
 		}
-		keep, err := do(r)
-		if keep && err == nil {
+		keep := false
+		func() {
+			defer func() {
+				if !keep { // also when do panics
+					s.release(r)
+				}
+			}()
+			keep, err = do(r)
+			keep = keep && err == nil
+		}()
+		if keep {
 			return nil
 		}
-		s.release(r)
 		if !errors.Is(err, errCatalog) {
 			return err
 		}
@@ -404,27 +413,28 @@ func (s *storage) writeGroup(writer *session, first *write) {
 	group := []*write{first}
 	_, err := writer.exec("BEGIN IMMEDIATE")
 	if err == nil {
-		first.err = writer.write(first)
+		err = writer.write(first)
 	more:
-		for len(group) < groupLimit && time.Since(began) < groupTime {
+		for err == nil && len(group) < groupLimit && time.Since(began) < groupTime {
 			select {
 			case next := <-s.writes:
 				group = append(group, next)
-				next.err = writer.write(next)
+				err = writer.write(next)
 			default:
 				break more
 			}
 		}
+	}
+	if err == nil {
 		err = s.commit(writer)
 	}
 	if err != nil {
 		// Some errors have ended the transaction already.
 		_, _ = writer.exec("ROLLBACK")
-		err = diskError(err)
 	}
 	for _, w := range group {
-		if err != nil {
-			w.err = err
+		if w.err == nil && err != nil {
+			w.err = diskError(err)
 		}
 		close(w.done)
 	}
@@ -445,30 +455,36 @@ func (s *storage) commit(writer *session) error {
 	return nil
 }
 
-// write makes one write of a group, whole or not at all.
-func (s *session) write(w *write) error {
-	if err := interrupted(w.ctx); err != nil {
-		return err
+// write makes one write of a group, whole or not at all. Where it returns an error, SQLite
+// has undone the whole group, as it does when the disk is full.
+func (s *session) write(w *write) (lost error) {
+	if w.err = interrupted(w.ctx); w.err != nil {
+		return nil
 	}
 	s.ctx, s.keys, s.documents = w.ctx, 0, 0
 	defer func() { s.ctx = always }()
 	if _, err := s.exec("SAVEPOINT one"); err != nil {
-		return diskError(err)
+		return err
 	}
 	there := s.catalog
-	err := w.do(&transaction{session: s})
-	if err == nil {
-		_, err = s.exec("RELEASE one")
-	}
-	if err != nil {
+	if w.err = s.attempt(w); w.err != nil {
 		s.catalog = there
-		_, undone := s.exec("ROLLBACK TO one")
-		if undone == nil {
-			_, undone = s.exec("RELEASE one")
+		if _, err := s.exec("ROLLBACK TO one"); err != nil {
+			return w.err
 		}
-		return diskError(errors.Join(err, undone))
 	}
-	return nil
+	_, err := s.exec("RELEASE one")
+	return err
+}
+
+// attempt calls what a write does. A panic in it is an error of that write alone.
+func (s *session) attempt(w *write) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+		}
+	}()
+	return diskError(w.do(&transaction{session: s}))
 }
 
 // diskError names a full disk by MongoDB's number.
