@@ -59,6 +59,9 @@ func play(role string) error {
 		return playStoa(ctx)
 	case "database":
 		return playDatabase(ctx)
+	case "program":
+		context.AfterFunc(ctx, func() { _ = syscall.Kill(os.Getpid(), syscall.SIGTERM) })
+		os.Exit(app.Main(os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr))
 	}
 	return fmt.Errorf("there is no such role")
 }
@@ -258,12 +261,7 @@ func start(ctx context.Context, role, core string, settings map[string]string, a
 	p := &process{cmd: exec.CommandContext(ctx, line[0], line[1:]...)}
 	var log bytes.Buffer
 	p.cmd.Stderr = &log
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GOGC", "GOMEMLIMIT"} {
-		if v, ok := os.LookupEnv(name); ok {
-			p.cmd.Env = append(p.cmd.Env, name+"="+v)
-		}
-	}
-	p.cmd.Env = append(p.cmd.Env, roleVariable+"="+role)
+	p.cmd.Env = append(baseEnvironment(), roleVariable+"="+role)
 	for name, value := range settings {
 		p.cmd.Env = append(p.cmd.Env, name+"="+value)
 	}
@@ -286,6 +284,17 @@ func start(ctx context.Context, role, core string, settings map[string]string, a
 		return nil, fmt.Errorf("start %s: %w\n%s", role, err, log.Bytes())
 	}
 	return p, nil
+}
+
+// baseEnvironment is the part of this process's environment that every process inherits.
+func baseEnvironment() []string {
+	var env []string
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GOGC", "GOMEMLIMIT"} {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
 }
 
 // stop lets a process end by itself, and ends it where it doesn't.
