@@ -19,20 +19,21 @@ type index struct {
 }
 
 // indexes is every index there is but those on _id. The test of the query shapes holds
-// every query of the API against it.
+// every query of the API against it. publishedAt ends those by title and by change, so that a
+// list bounded by it passes over the keys of other articles without reading them.
 var indexes = []index{
 	{articles, []string{"slug"}, true},
 	{articles, []string{"oldSlugs"}, false},
 	{articles, []string{"status", "-publishedAt", "-_id"}, false},
-	{articles, []string{"status", "titleKey", "_id"}, false},
-	{articles, []string{"status", "-updatedAt", "-_id"}, false},
+	{articles, []string{"status", "titleKey", "_id", "publishedAt"}, false},
+	{articles, []string{"status", "-updatedAt", "-_id", "publishedAt"}, false},
 	{articles, []string{"status", "version", "_id"}, false},
 	{articles, []string{"tagIds", "status", "-publishedAt", "-_id"}, false},
-	{articles, []string{"tagIds", "status", "titleKey", "_id"}, false},
-	{articles, []string{"tagIds", "status", "-updatedAt", "-_id"}, false},
+	{articles, []string{"tagIds", "status", "titleKey", "_id", "publishedAt"}, false},
+	{articles, []string{"tagIds", "status", "-updatedAt", "-_id", "publishedAt"}, false},
 	{articles, []string{"authorIds", "status", "-publishedAt", "-_id"}, false},
-	{articles, []string{"authorIds", "status", "titleKey", "_id"}, false},
-	{articles, []string{"authorIds", "status", "-updatedAt", "-_id"}, false},
+	{articles, []string{"authorIds", "status", "titleKey", "_id", "publishedAt"}, false},
+	{articles, []string{"authorIds", "status", "-updatedAt", "-_id", "publishedAt"}, false},
 	{articles, []string{"source"}, false},
 	{articles, []string{"status", "-deletedAt", "-_id"}, false},
 	{articles, []string{"ownerId", "status", "-updatedAt", "-_id"}, false},
@@ -93,15 +94,11 @@ func (i index) keys() bson.D {
 	return keys
 }
 
-// makeIndexes makes the indexes that are missing. On the embedded server only unique ones
-// do anything, so only those are made there. Those that exist aren't asked for again:
-// FerretDB 1.24.2 breaks off the connection when they are many.
-func (s *Store) makeIndexes(ctx context.Context, onlyUnique bool) error {
+// makeIndexes makes the indexes that are missing.
+func (s *Store) makeIndexes(ctx context.Context) error {
 	byCollection := map[string][]index{}
 	for _, i := range indexes {
-		if !onlyUnique || i.unique {
-			byCollection[i.collection] = append(byCollection[i.collection], i)
-		}
+		byCollection[i.collection] = append(byCollection[i.collection], i)
 	}
 	for collection, wanted := range byCollection {
 		view := s.db.Collection(collection).Indexes()

@@ -138,7 +138,7 @@ func (s *Store) open(ctx context.Context, o Options) error {
 	if o.Exclusive {
 		s.known = &knownEditions{reading: make(chan struct{}, 1)}
 	}
-	if err := s.makeIndexes(ctx, o.Exclusive); err != nil {
+	if err := s.makeIndexes(ctx); err != nil {
 		return err
 	}
 	var err error

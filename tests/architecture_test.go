@@ -67,7 +67,6 @@ var homes = []struct {
 	{"go.mongodb.org/", []string{"store", "store/embedded"}},
 	{"github.com/redis/", []string{"gateway", "rate", "store/bus", "store/cache"}},
 	{"github.com/dgraph-io/", []string{"store/cache"}},
-	{"github.com/FerretDB/", []string{"store/embedded"}},
 	{"modernc.org/", []string{"store/embedded"}},
 	{"github.com/99designs/gqlgen/", []string{"app", "gateway", "graph", "graph/generate", "graph/generated", "graph/part", "graph/scalar"}},
 	{"net/http", []string{"app", "gateway", "gateway/playground", "mail"}},

@@ -1,27 +1,25 @@
 // Package embedded runs a MongoDB-compatible server inside the process, so that Stoa starts
-// with nothing installed. It is for trying, for tests and for small sites.
+// with nothing installed. It is for trying, for tests and for small sites, of up to 10,000
+// posts; sites grow into MongoDB.
 //
-// The server is FerretDB over SQLite files in the data folder, behind a proxy of ours:
+// It carries out the commands that package store sends, and refuses everything else with an
+// error that names it. Documents are BSON in one SQLite file, by their _id, and each index is
+// a table of keys whose bytes are in MongoDB's order, so that ranges, orders and limits are
+// read from SQLite's B-trees:
 //
-//	own client ──── Server.Dialer ────┐
-//	                                  ├─ proxy: one write at a time ── FerretDB ── DIR/db/*.sqlite
-//	other processes ── DIR/stoa.sock ─┘
+//	own client ──── Server.Dialer ──┐
+//	                                ├─ conn ── command ── plan ── scan ── DIR/db/documents.v2.sqlite
+//	other processes ─ DIR/stoa.sock ┘
 //
-// FerretDB updates by reading and then overwriting, outside a transaction. The proxy makes
-// that safe, whoever the client is. One process holds a data folder; the others (the import
-// command) ask Find for it and go through stoa.sock.
+// The way of a command: conn.go reads it (wire.go), handlers.go and read.go carry it out.
+// A read runs on a snapshot: filter.go reads its filter, plan.go chooses indexes, query.go
+// merges what scan.go reads. A write waits for its turn in storage.go, changes documents
+// (update.go) with all their keys (write.go) in one transaction, and is acknowledged once that
+// is on the disk. value.go gives values their order.
 //
-// What is fast: FerretDB looks up one document by `_id` equal to a string or an ObjectID,
-// thanks to an index of ours, where the filter has nothing else (in find: nothing else but
-// dotted paths; in aggregate: as the first stage). The proxy sees to it that an update,
-// findAndModify or delete of one such `_id` under further conditions is looked up as well, and
-// a find of up to a hundred of them by `$in`, without order or limit, one by one. For
-// everything else FerretDB reads the collection and decodes every document on the way, until
-// it has enough of them: sort, count and skip take all. A document costs about 25 µs and 18 µs
-// for each kB in it. Indexes keep values unique, and speed nothing up.
-//
-// Built with the tag stoa_noembedded, or for a system that has no flock, there is no server
-// in it: Open says so and Find finds none.
+// One process holds a data folder; the others (the import command) ask Find for it and go
+// through stoa.sock. Built with the tag stoa_noembedded, or for a system that has no flock,
+// there is no server in it: Open says so and Find finds none.
 //
 // It may import problem, and nothing else of ours.
 package embedded
@@ -33,7 +31,6 @@ type Options struct {
 	// Dir is the data folder. It is made, for its owner only, when it is missing.
 	Dir string
 
-	// Logger receives warnings, and at debug level what FerretDB does; never a document
-	// that is stored. Nil discards them.
+	// Logger receives warnings; never a document that is stored. Nil discards them.
 	Logger *slog.Logger
 }

@@ -23,11 +23,14 @@ import (
 
 // The names in a data folder.
 const (
-	lockName     = "stoa.lock" // held with flock: the holder's process id, a line end, the path by which its socket is reached
-	socketName   = "stoa.sock" // other processes' way to the proxy
-	databaseName = "db"        // FerretDB's, for its owner only whatever the data folder allows
-	ferretSocket = databaseName + "/ferretdb.sock"
+	lockName     = "stoa.lock"                 // held with flock: the holder's process id, a line end, the path by which its socket is reached
+	socketName   = "stoa.sock"                 // other processes' way to the server
+	databaseName = "db"                        // for its owner only, whatever the data folder allows
 	newSocket    = databaseName + "/stoa.sock" // stoa.sock before it is ready to be seen
+
+	// documentsFile is the SQLite file. Versions of Stoa that kept their documents otherwise
+	// refuse a folder with a .sqlite file that isn't theirs, so that none begins anew here.
+	documentsFile = databaseName + "/documents.v2.sqlite"
 )
 
 // maxSocketPath is the longest path of a Unix socket, in bytes: sun_path has 104 on macOS
@@ -134,7 +137,7 @@ func (f *folder) settle() error {
 			os.Remove(filepath.Dir(link))
 		}
 	}
-	for _, name := range []string{socketName, ferretSocket, newSocket} {
+	for _, name := range []string{socketName, newSocket} {
 		if err := os.Remove(filepath.Join(f.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -157,7 +160,7 @@ func (f *folder) settle() error {
 	return err
 }
 
-// shorten finds a path for the folder that sockets and FerretDB can take.
+// shorten finds a path for the folder that is short enough for a socket.
 func (f *folder) shorten() error {
 	f.short = f.dir
 	if suits(f.dir) {
@@ -169,7 +172,7 @@ func (f *folder) shorten() error {
 	}
 	f.standIn, f.short = temp, filepath.Join(temp, "d")
 	if !suits(f.short) {
-		return fmt.Errorf("neither its path nor that of the temporary folder %s suits FerretDB and Unix sockets (at most %d bytes, none of %s): choose another", temp, maxSocketPath-len(ferretSocket)-1, unsuitable)
+		return fmt.Errorf("its path and that of the temporary folder %s are too long for a Unix socket (at most %d bytes): choose another", temp, maxSocketPath-len(newSocket)-1)
 	}
 	if f.standInLock, err = os.Open(temp); err != nil {
 		return err
@@ -180,13 +183,7 @@ func (f *folder) shorten() error {
 	return os.Symlink(f.dir, f.short)
 }
 
-// unsuitable are the characters in a path by which FerretDB loses its way: it puts the path
-// into a URI as it is, and into a file name pattern.
-const unsuitable = `%?#*[]\`
-
-func suits(dir string) bool {
-	return len(dir)+len("/"+ferretSocket) <= maxSocketPath && !strings.ContainsAny(dir, unsuitable)
-}
+func suits(dir string) bool { return len(dir)+len("/"+newSocket) <= maxSocketPath }
 
 // path returns the path of a thing in the folder, by the stand-in where there is one.
 func (f *folder) path(name string) string { return filepath.Join(f.short, name) }
@@ -209,7 +206,7 @@ func (f *folder) listen() (net.Listener, error) {
 	return l, nil
 }
 
-// release gives the folder back. FerretDB has to have ended.
+// release gives the folder back. The files in it have to be closed.
 func (f *folder) release() {
 	os.Remove(filepath.Join(f.dir, socketName))
 	if f.standIn != "" {

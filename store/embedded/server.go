@@ -8,22 +8,28 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // Server is a running embedded database, which holds its data folder.
 type Server struct {
-	folder *folder
-	ferret *ferret
-	proxy  *proxy
+	folder  *folder
+	storage *storage
+	cursors *cursors
+	conns   *listeners
+	log     *slog.Logger
+
+	nextConnection atomic.Int32
+	onForeignWrite atomic.Pointer[func()]
+	examined       atomic.Int64
 
 	closing sync.Once
 	closed  chan struct{}
 }
 
-// Open starts the database in o.Dir and returns when it takes commands. It repairs what a
-// process that was killed left half made. It returns problem.Conflict when another server
-// has the folder; the message names that and the server's process. ctx bounds the start
-// alone: the server runs until Close.
+// Open starts the database in o.Dir and returns when it takes commands. It returns
+// problem.Conflict when another server has the folder; the message names that and the
+// server's process. ctx bounds the start alone: the server runs until Close.
 func Open(ctx context.Context, o Options) (*Server, error) {
 	log := o.Logger
 	if log == nil {
@@ -33,25 +39,30 @@ func Open(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tables{dir: f.path(databaseName), log: log, indexed: map[namespace]bool{}}
-	if err := t.prepare(ctx); err != nil {
-		f.release()
-		return nil, fmt.Errorf("prepare the embedded database in %s: %w", f.dir, err)
-	}
-	fdb, err := startFerret(f, log)
+	st, err := openStorage(ctx, f.path(documentsFile), log)
 	if err != nil {
 		f.release()
 		return nil, fmt.Errorf("open the embedded database in %s: %w", f.dir, err)
 	}
-	l, err := f.listen()
+	s := &Server{folder: f, storage: st, log: log, closed: make(chan struct{})}
+	s.cursors = newCursors(st)
+	s.conns = newListeners(s)
+	socket, err := f.listen()
 	if err != nil {
-		fdb.close()
-		f.release()
+		s.release()
 		return nil, fmt.Errorf("listen in %s: %w", f.dir, err)
 	}
-	s := &Server{folder: f, ferret: fdb, proxy: newProxy(f.path(ferretSocket), t, log), closed: make(chan struct{})}
-	s.proxy.listen(l)
+	s.conns.listen(socket)
 	return s, nil
+}
+
+// release closes the files and gives the folder back. No command runs any more.
+func (s *Server) release() {
+	s.cursors.close()
+	if err := s.storage.close(); err != nil {
+		s.log.Error("embedded database: close the file", "error", err)
+	}
+	s.folder.release()
 }
 
 // URI is what the owning process's own client connects to, with Dialer to dial it. It names
@@ -59,21 +70,24 @@ func Open(ctx context.Context, o Options) (*Server, error) {
 func (s *Server) URI() string { return "mongodb://embedded/?directConnection=true" }
 
 // Dialer connects the owning process's own client, as options.Client().SetDialer takes it.
-func (s *Server) Dialer() Dialer { return Dialer{s.proxy} }
+func (s *Server) Dialer() Dialer { return Dialer{s.conns} }
 
 // Dialer makes own connections to a server.
-type Dialer struct{ proxy *proxy }
+type Dialer struct{ conns *listeners }
 
 // DialContext returns a connection to the server, whatever network and address say. It
 // fails once the server is closing.
-func (d Dialer) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
+func (d Dialer) DialContext(context.Context, string, string) (net.Conn, error) {
 	own, served := net.Pipe()
-	if err := d.proxy.serve(ctx, served, false); err != nil {
+	if err := d.conns.serve(served, false); err != nil {
 		own.Close()
 		return nil, err
 	}
 	return own, nil
 }
+
+// Examined is how many documents commands have read so far.
+func (s *Server) Examined() int64 { return s.examined.Load() }
 
 // OnForeignWrite has f called whenever another process's client has changed data or schema,
 // or may have: after the database has replied, and before that client gets the reply. So by
@@ -81,30 +95,30 @@ func (d Dialer) DialContext(ctx context.Context, _, _ string) (net.Conn, error) 
 // called concurrently. It replaces the function set before; nil sets none.
 func (s *Server) OnForeignWrite(f func()) {
 	if f == nil {
-		s.proxy.onForeignWrite.Store(nil)
+		s.onForeignWrite.Store(nil)
 		return
 	}
-	s.proxy.onForeignWrite.Store(&f)
+	s.onForeignWrite.Store(&f)
 }
 
 // Close takes no more connections and commands, answers the commands under way, closes the
 // database clean and gives the data folder back. Where that isn't done when ctx ends, it
-// cuts the connections and returns an error that wraps ctx's, while the rest goes on behind
-// its back; what had been acknowledged is stored either way. It may be called repeatedly.
+// cuts the connections, cancels their commands and returns an error that wraps ctx's, while
+// the rest goes on behind its back; what had been acknowledged is stored either way. It may
+// be called repeatedly.
 func (s *Server) Close(ctx context.Context) error {
 	s.closing.Do(func() {
 		go func() {
 			defer close(s.closed)
-			s.proxy.drain()
-			s.ferret.close()
-			s.folder.release()
+			s.conns.drain()
+			s.release()
 		}()
 	})
 	select {
 	case <-s.closed:
 		return nil
 	case <-ctx.Done():
-		s.proxy.cut()
+		s.conns.cut()
 		return fmt.Errorf("close the embedded database: %w", context.Cause(ctx))
 	}
 }

@@ -168,7 +168,7 @@ func TestAcknowledgedWritesSurviveKill(t *testing.T) {
 	if acknowledged < 200 {
 		t.Fatalf("the child ended after %d writes", acknowledged+1)
 	}
-	for _, name := range []string{lockName, socketName, ferretSocket} {
+	for _, name := range []string{lockName, socketName} {
 		if _, err := os.Lstat(filepath.Join(dir, name)); err != nil {
 			t.Errorf("this test promises a start over what was left behind: %v", err)
 		}
@@ -199,21 +199,12 @@ func TestStockIsNeverOversold(t *testing.T) {
 			variants := clients[i%len(clients)].Database("stoa").Collection("variants")
 			left := bson.D{{Key: "_id", Value: "var_1"}, {Key: "stock", Value: bson.D{{Key: "$gte", Value: 1}}}}
 			take := bson.D{{Key: "$inc", Value: bson.D{{Key: "stock", Value: -1}}}}
-			if i%2 == 0 {
-				r, err := variants.UpdateOne(t.Context(), left, take)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				sold.Add(r.ModifiedCount)
+			r, err := variants.UpdateOne(t.Context(), left, take)
+			if err != nil {
+				t.Error(err)
 				return
 			}
-			err := variants.FindOneAndUpdate(t.Context(), left, take).Err()
-			if err == nil {
-				sold.Add(1)
-			} else if !errors.Is(err, mongo.ErrNoDocuments) {
-				t.Error(err)
-			}
+			sold.Add(r.ModifiedCount)
 		})
 	}
 	buying.Wait()
@@ -269,8 +260,8 @@ func TestAnyFolderWillDo(t *testing.T) {
 		"Percent":   {"a URI means something else by %41", "100%41"},
 		"Question":  {"a URI ends its path there", "what?mode=memory"},
 		"Hash":      {"a URI ends there", "no#1"},
-		"Bracket":   {"FerretDB looks for its files by a pattern", "[ab]*"},
-		"Backslash": {"in a pattern it hides the next character", `a\b`},
+		"Bracket":   {"a shell would look for files by it", "[ab]*"},
+		"Backslash": {"it is no separator here", `a\b`},
 		"Unicode":   {"people have names", "データ é"},
 	}
 	for name, c := range cases {
@@ -294,7 +285,7 @@ func TestAnyFolderWillDo(t *testing.T) {
 					}
 				}
 			}
-			if _, err := os.Stat(filepath.Join(dir, databaseName, "stoa"+fileSuffix)); err != nil {
+			if _, err := os.Stat(filepath.Join(dir, documentsFile)); err != nil {
 				t.Errorf("the data isn't in the folder: %v", err)
 			}
 		})
@@ -370,7 +361,7 @@ func TestCloseLeavesOnlyTheDatabase(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(left, " "); got != "stoa"+fileSuffix {
+	if got := strings.Join(left, " "); got != filepath.Base(documentsFile) {
 		t.Errorf("left in the folder: %s", got)
 	}
 	if c, err := s.Dialer().DialContext(t.Context(), "tcp", "embedded:27017"); err == nil {
@@ -381,13 +372,14 @@ func TestCloseLeavesOnlyTheDatabase(t *testing.T) {
 
 func TestCloseReturnsWhenItsContextEnds(t *testing.T) {
 	s := start(t, t.TempDir())
-	s.proxy.turn <- struct{}{} // a write that never ends
+	release := holdTurn(t, s)
+	defer release()
 	conn, err := s.Dialer().DialContext(t.Context(), "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := conn.Write(command(t, "insert")); err != nil {
+	if _, err := conn.Write(insertMessage(t, "1")); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
@@ -492,7 +484,7 @@ func TestAWriteWithADeadlineGivesUpInLine(t *testing.T) {
 		t.Errorf("the driver sent a limit of %d ms for a deadline in %v", ms, patience)
 	}
 
-	s.proxy.turn <- struct{}{}
+	release := holdTurn(t, s)
 	err := c.Database("stoa").RunCommand(t.Context(), bson.D{
 		{Key: "insert", Value: "articles"},
 		{Key: "documents", Value: bson.A{bson.D{{Key: "_id", Value: "2"}}}},
@@ -501,7 +493,7 @@ func TestAWriteWithADeadlineGivesUpInLine(t *testing.T) {
 	if !mongo.IsTimeout(err) {
 		t.Errorf("got %v, want a timeout", err)
 	}
-	<-s.proxy.turn
+	release()
 	// The next turn comes after the one that it would have had.
 	insert(t, c, "articles", bson.D{{Key: "_id", Value: "3"}})
 	if n := count(t, c, "articles"); n != 2 {
@@ -531,9 +523,6 @@ func TestLogHasNoDocumentsAndNoNoise(t *testing.T) {
 	if err := s.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if log.Len() == 0 {
-		t.Error("nothing was logged, not at debug level either")
-	}
 	for line := range strings.Lines(log.String()) {
 		var r struct{ Level, Msg string }
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
@@ -541,41 +530,6 @@ func TestLogHasNoDocumentsAndNoNoise(t *testing.T) {
 		}
 		if r.Level != "DEBUG" || strings.Contains(line, secret) {
 			t.Errorf("logged %s", line)
-		}
-	}
-}
-
-// TestEveryCommandIsReadOrWrite holds the proxy's list against FerretDB's: a command that
-// only reads would hold up writes and flush caches for nothing if it were taken for a write.
-func TestEveryCommandIsReadOrWrite(t *testing.T) {
-	writes := map[string]bool{
-		"collMod": true, "compact": true, "create": true, "createIndexes": true, "delete": true,
-		"drop": true, "dropDatabase": true, "dropIndexes": true, "findAndModify": true,
-		"findandmodify": true, "insert": true, "renameCollection": true, "update": true,
-		"debugError": true, "setFreeMonitoring": true, // nobody sends them
-	}
-	c := own(t, start(t, t.TempDir()))
-	var reply struct{ Commands map[string]bson.Raw }
-	if err := c.Database("admin").RunCommand(t.Context(), bson.D{{Key: "listCommands", Value: 1}}).Decode(&reply); err != nil {
-		t.Fatal(err)
-	}
-	if len(reply.Commands) < 30 {
-		t.Fatalf("FerretDB has only %d commands", len(reply.Commands))
-	}
-	for name := range reply.Commands {
-		if reads(name) == writes[name] {
-			t.Errorf("%s: taken for a read: %t, listed as a write: %t", name, reads(name), writes[name])
-		}
-	}
-}
-
-// TestAggregateCannotWrite is why aggregate is taken for a read.
-func TestAggregateCannotWrite(t *testing.T) {
-	c := own(t, start(t, t.TempDir()))
-	insert(t, c, "articles", bson.D{{Key: "_id", Value: "1"}})
-	for _, stage := range []bson.D{{{Key: "$out", Value: "copy"}}, {{Key: "$merge", Value: "copy"}}} {
-		if _, err := c.Database("stoa").Collection("articles").Aggregate(t.Context(), mongo.Pipeline{stage}); err == nil {
-			t.Errorf("%v was not refused", stage)
 		}
 	}
 }

@@ -11,10 +11,11 @@ import (
 	"slices"
 	"time"
 
-	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
-// The parts of MongoDB's wire protocol that the proxy reads. Sizes and numbers are those of
+// This file reads and writes the messages of MongoDB's wire protocol. Entry points:
+// readMessage, parseRequest, appendReply. Sizes and numbers are those of
 // https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/.
 const (
 	headerSize = 16 // length, request id, id of the request replied to, operation; int32 each
@@ -36,14 +37,17 @@ const (
 	flagMoreToCome = 1 << 1
 )
 
-// request is what the proxy has to know of a client's message to treat it rightly.
+// request is a client's command.
 type request struct {
 	id         int32
-	command    string        // as the client wrote it; commands are case-sensitive
+	legacy     bool          // it came by OP_QUERY, and is answered by OP_REPLY
+	name       string        // as the client wrote it; commands are case-sensitive
+	body       []byte        // the command, checked
 	database   string        // "" where the message doesn't say
 	collection string        // "" where the command's first value is no name
 	maxTime    time.Duration // how long the client lets it take, 0 for no limit
 	unanswered bool          // the client awaits no reply (moreToCome, write concern 0)
+	sequences  []sequence
 }
 
 // readMessage reads one message, header included, into buf's memory where that is large
@@ -74,51 +78,51 @@ func operation(message []byte) int32 {
 	return int32(binary.LittleEndian.Uint32(message[12:]))
 }
 
-// moreToCome says whether the sender of a complete message will send another one unasked.
-func moreToCome(message []byte) bool {
-	return operation(message) == opMsg && len(message) >= headerSize+4 &&
-		binary.LittleEndian.Uint32(message[headerSize:])&flagMoreToCome != 0
-}
-
 // parseRequest reads a client's complete message. It refuses compressed messages, which no
 // client sends unless the server has offered to take them, and everything older than OP_MSG
-// except the OP_QUERY by which drivers say hello.
-func parseRequest(message []byte) (request, error) {
-	req := request{id: int32(binary.LittleEndian.Uint32(message[4:]))}
-	var body bson.Raw
+// except the OP_QUERY by which drivers say hello. An error that is a commandError is the
+// command's, and the connection goes on.
+func parseRequest(message []byte) (*request, error) {
+	req := &request{id: int32(binary.LittleEndian.Uint32(message[4:]))}
 	var err error
 	switch op := operation(message); op {
 	case opMsg:
-		req.unanswered = moreToCome(message)
-		body, _, err = msgSections(message[headerSize:])
+		if len(message) >= headerSize+4 {
+			req.unanswered = binary.LittleEndian.Uint32(message[headerSize:])&flagMoreToCome != 0
+		}
+		req.body, req.sequences, err = msgSections(message[headerSize:])
 	case opQuery:
-		body, err = queryBody(message[headerSize:])
+		req.legacy = true
+		req.body, err = queryBody(message[headerSize:])
 	case opCompressed:
 		err = errors.New("compressed messages are not understood here: connect without compressors")
 	default:
 		err = fmt.Errorf("operation %d is not understood here", op)
 	}
 	if err != nil {
-		return request{}, err
+		return nil, err
 	}
-
-	first, err := body.IndexErr(0)
-	if err != nil {
-		return request{}, fmt.Errorf("read the command: %w", err)
+	if err := checkDocument(req.body); err != nil {
+		return req, err
 	}
-	if req.command, err = first.KeyErr(); err != nil {
-		return request{}, fmt.Errorf("read the command: %w", err)
+	first, _, ok := bsoncore.ReadElement(req.body[4:])
+	if !ok || len(req.body) == 5 {
+		return req, fail(codeFailedToParse, "the command is empty")
 	}
-	if v, err := first.ValueErr(); err == nil {
-		req.collection, _ = v.StringValueOK()
-	}
-	if v, err := body.LookupErr("$db"); err == nil {
+	req.name = first.Key()
+	req.collection, _ = first.Value().StringValueOK()
+	if v, ok := field(req.body, "$db"); ok {
 		req.database, _ = v.StringValueOK()
 	}
-	if v, err := body.LookupErr("maxTimeMS"); err == nil {
-		if ms, ok := v.AsInt64OK(); ok && ms > 0 && ms <= maxTimeLimit {
-			req.maxTime = time.Duration(ms) * time.Millisecond
+	if v, ok := field(req.body, "maxTimeMS"); ok {
+		var ms int64
+		if err := readInt("maxTimeMS", v, &ms); err != nil {
+			return req, err
 		}
+		if ms < 0 || ms > maxTimeLimit {
+			return req, fail(codeBadValue, "maxTimeMS must be between 0 and %d, but is %d", maxTimeLimit, ms)
+		}
+		req.maxTime = time.Duration(ms) * time.Millisecond
 	}
 	return req, nil
 }
@@ -127,15 +131,15 @@ func parseRequest(message []byte) (request, error) {
 const maxTimeLimit = 1<<31 - 1
 
 // sequence is a section of kind 1: a list of documents that belongs into the command under
-// name. Drivers send what is inserted, updated or deleted so.
+// name. Drivers send what is inserted, updated or deleted so. The documents are unchecked.
 type sequence struct {
 	name      string
-	documents []byte // one after another
+	documents [][]byte
 }
 
 // msgSections takes the OP_MSG after its header apart: the command, which is the one section
 // of kind 0 and may stand anywhere, and the sequences.
-func msgSections(b []byte) (body bson.Raw, sequences []sequence, err error) {
+func msgSections(b []byte) (body []byte, sequences []sequence, err error) {
 	if len(b) < 4 {
 		return nil, nil, errors.New("OP_MSG ends in its flags")
 	}
@@ -156,13 +160,21 @@ func msgSections(b []byte) (body bson.Raw, sequences []sequence, err error) {
 		b = rest
 		switch {
 		case kind == 0 && body == nil:
-			body = bson.Raw(section)
+			body = section
 		case kind == 1:
 			name, documents, ok := bytes.Cut(section[4:], []byte{0})
 			if !ok {
 				return nil, nil, errors.New("OP_MSG document sequence ends in its name")
 			}
-			sequences = append(sequences, sequence{string(name), documents})
+			s := sequence{name: string(name)}
+			for len(documents) > 0 {
+				var document []byte
+				if document, documents, err = sized(documents); err != nil {
+					return nil, nil, fmt.Errorf("OP_MSG document sequence: %w", err)
+				}
+				s.documents = append(s.documents, document)
+			}
+			sequences = append(sequences, s)
 		default:
 			return nil, nil, fmt.Errorf("OP_MSG has a section of kind %d too many", kind)
 		}
@@ -173,24 +185,28 @@ func msgSections(b []byte) (body bson.Raw, sequences []sequence, err error) {
 	return body, sequences, nil
 }
 
-// encodeMsg is the OP_MSG of which msgSections gives body and sequences.
-func encodeMsg(id, replyTo int32, flags uint32, body bson.Raw, sequences ...sequence) []byte {
-	var b []byte
-	for _, n := range []uint32{0, uint32(id), uint32(replyTo), opMsg, flags} {
-		b = binary.LittleEndian.AppendUint32(b, n)
+// appendReply appends the reply to req whose document is body.
+func appendReply(dst []byte, req *request, body []byte) []byte {
+	size := headerSize + 4 + 1 + len(body)
+	operation := uint32(opMsg)
+	if req.legacy {
+		size, operation = headerSize+20+len(body), opReply
 	}
-	b = append(append(b, 0), body...)
-	for _, s := range sequences {
-		b = binary.LittleEndian.AppendUint32(append(b, 1), uint32(4+len(s.name)+1+len(s.documents)))
-		b = append(append(b, s.name...), 0)
-		b = append(b, s.documents...)
+	for _, n := range []uint32{uint32(size), 0, uint32(req.id), operation, 0} { // the last one: no flags
+		dst = binary.LittleEndian.AppendUint32(dst, n)
 	}
-	binary.LittleEndian.PutUint32(b, uint32(len(b)))
-	return b
+	if req.legacy {
+		dst = binary.LittleEndian.AppendUint64(dst, 0) // no cursor
+		dst = binary.LittleEndian.AppendUint32(dst, 0) // from the first document on
+		dst = binary.LittleEndian.AppendUint32(dst, 1) // one document
+	} else {
+		dst = append(dst, 0)
+	}
+	return append(dst, body...)
 }
 
 // queryBody returns the document of the OP_QUERY after its header.
-func queryBody(b []byte) (bson.Raw, error) {
+func queryBody(b []byte) ([]byte, error) {
 	if len(b) < 4 {
 		return nil, errors.New("OP_QUERY ends in its flags")
 	}
@@ -203,7 +219,7 @@ func queryBody(b []byte) (bson.Raw, error) {
 	if err != nil {
 		return nil, fmt.Errorf("OP_QUERY: %w", err)
 	}
-	return bson.Raw(document), nil
+	return document, nil
 }
 
 // sized splits b after what its first four bytes say is its length, those bytes included.
@@ -216,24 +232,4 @@ func sized(b []byte) (head, rest []byte, err error) {
 		return nil, nil, fmt.Errorf("says that it has %d bytes where %d follow", size, len(b))
 	}
 	return b[:size], b[size:], nil
-}
-
-// errorReply is the answer to a command that failed, as MongoDB gives it.
-func errorReply(req request, code int32, name, text string) ([]byte, error) {
-	body, err := bson.Marshal(bson.D{
-		{Key: "ok", Value: 0.0},
-		{Key: "errmsg", Value: text},
-		{Key: "code", Value: code},
-		{Key: "codeName", Value: name},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("encode reply: %w", err)
-	}
-	return encodeMsg(0, req.id, 0, body), nil
-}
-
-// lateReply is the answer to a request that wasn't started within its maxTimeMS. Its number
-// tells drivers that it is a timeout.
-func lateReply(req request) ([]byte, error) {
-	return errorReply(req, 50, "MaxTimeMSExpired", "operation exceeded time limit: it waited for other writes and was not started")
 }

@@ -1,0 +1,193 @@
+//go:build (linux || darwin || freebsd) && !stoa_noembedded
+
+package embedded
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+)
+
+// This file says which keys an index has of a document. Entry points: parseIndex, index.keys.
+
+// index is an index of a collection as the catalog has it. It isn't changed: a change makes
+// another one.
+type index struct {
+	id     int64
+	name   string
+	fields []indexField
+	unique bool
+	sparse bool // documents that lack all fields aren't in it
+
+	// many has a bit for each field of which some document has, or had, an array.
+	many uint64
+}
+
+type indexField struct {
+	path       path
+	descending bool
+}
+
+// maxIndexFields is how many fields an index may have, as in MongoDB.
+const maxIndexFields = 32
+
+// idIndex is the index on _id, which every collection has: a column of its documents.
+var idIndex = &index{name: "_id_", fields: []indexField{{path: path{"_id"}}}, unique: true}
+
+// ridLength is the length of a row's number at the end of a key.
+const ridLength = 8
+
+func appendRID(dst []byte, rid int64) []byte { return binary.BigEndian.AppendUint64(dst, uint64(rid)) }
+
+// keys returns the keys under which the document in row rid stands in ix, sorted and each
+// once, and the fields in which it has arrays. A key is the fields' values one after
+// another, those of descending fields inverted, and, unless ix is unique, the row's number.
+func (ix *index) keys(document []byte, rid int64) (keys [][]byte, many uint64, err error) {
+	keys = [][]byte{nil}
+	lacking := 0
+	for i, f := range ix.fields {
+		entries, several := entriesAt(document, f.path)
+		if several {
+			if many != 0 {
+				return nil, 0, fail(codeParallelArrays, "cannot index parallel arrays: of the fields of index %s only one may hold an array", ix.name)
+			}
+			many |= 1 << i
+		}
+		if len(entries) == 1 && isMissing(entries[0]) {
+			lacking++
+		}
+		next := make([][]byte, 0, len(keys)*len(entries))
+		for _, k := range keys {
+			for _, v := range entries {
+				extended := appendKey(k[:len(k):len(k)], v)
+				if f.descending {
+					invert(extended[len(k):])
+				}
+				next = append(next, extended)
+			}
+		}
+		keys = next
+	}
+	if ix.sparse && lacking == len(ix.fields) {
+		return nil, many, nil
+	}
+	slices.SortFunc(keys, bytes.Compare)
+	keys = slices.CompactFunc(keys, bytes.Equal)
+	if !ix.unique {
+		for i := range keys {
+			keys[i] = appendRID(keys[i], rid)
+		}
+	}
+	return keys, many, nil
+}
+
+// pattern is the index's fields as MongoDB writes them.
+func (ix *index) pattern() []byte {
+	at, b := bsoncore.AppendDocumentStart(nil)
+	for _, f := range ix.fields {
+		direction := int32(1)
+		if f.descending {
+			direction = -1
+		}
+		b = bsoncore.AppendInt32Element(b, f.path.String(), direction)
+	}
+	return endDocument(b, at)
+}
+
+// specification is the document that listIndexes has of the index, and the catalog keeps.
+func (ix *index) specification() []byte {
+	at, b := bsoncore.AppendDocumentStart(nil)
+	b = bsoncore.AppendInt32Element(b, "v", 2)
+	b = bsoncore.AppendDocumentElement(b, "key", ix.pattern())
+	b = bsoncore.AppendStringElement(b, "name", ix.name)
+	if ix.unique && ix != idIndex {
+		b = bsoncore.AppendBooleanElement(b, "unique", true)
+	}
+	if ix.sparse {
+		b = bsoncore.AppendBooleanElement(b, "sparse", true)
+	}
+	return endDocument(b, at)
+}
+
+// sameFields says whether ix and other have the same fields in the same order.
+func (ix *index) sameFields(other *index) bool { return bytes.Equal(ix.pattern(), other.pattern()) }
+
+// parseIndex reads the specification of an index, as createIndexes takes it.
+func parseIndex(document []byte) (*index, error) {
+	ix := &index{}
+	err := eachField(document, func(name string, v bsoncore.Value) error {
+		switch name {
+		case "v", "ns", "background":
+		case "key":
+			keys, ok := v.DocumentOK()
+			if !ok {
+				return fail(codeTypeMismatch, "the field 'key' must be an object, but got %s", typeName(v))
+			}
+			return eachField(keys, func(name string, v bsoncore.Value) error {
+				direction, ok := v.AsFloat64OK()
+				if !ok || direction == 0 {
+					return fail(codeCannotCreateIndex, "the embedded database has ascending and descending indexes only: %q must be a number that isn't 0", name)
+				}
+				p, err := parsePath(name)
+				if err != nil {
+					return err
+				}
+				if slices.ContainsFunc(ix.fields, func(f indexField) bool { return slices.Equal(f.path, p) }) {
+					return fail(codeBadValue, "the index has the field %q twice", name)
+				}
+				ix.fields = append(ix.fields, indexField{p, direction < 0})
+				return nil
+			})
+		case "name":
+			text, ok := v.StringValueOK()
+			if !ok || text == "" {
+				return fail(codeTypeMismatch, "the field 'name' must be a string that isn't empty")
+			}
+			ix.name = text
+		case "unique":
+			ix.unique = truth(v)
+		case "sparse":
+			ix.sparse = truth(v)
+		default:
+			return fail(codeInvalidOptions, "the embedded database has no index option %q", name)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case len(ix.fields) == 0:
+		return nil, fail(codeCannotCreateIndex, "an index needs at least one field in 'key'")
+	case len(ix.fields) > maxIndexFields:
+		return nil, fail(codeCannotCreateIndex, "an index has at most %d fields", maxIndexFields)
+	case ix.name == "":
+		return nil, fail(codeFailedToParse, "the 'name' field is a required property of an index specification")
+	}
+	return ix, nil
+}
+
+// duplicate is the error of a document whose key in ix another one has.
+func (ix *index) duplicate(namespace string, document []byte) *commandError {
+	at, values := bsoncore.AppendDocumentStart(nil)
+	var shown []string
+	for _, f := range ix.fields {
+		v := missing
+		if entries, _ := entriesAt(document, f.path); len(entries) > 0 {
+			v = entries[0]
+		}
+		if isMissing(v) {
+			v = bsoncore.Value{Type: bsoncore.TypeNull}
+		}
+		values = bsoncore.AppendValueElement(values, f.path.String(), v)
+		shown = append(shown, fmt.Sprintf("%s: %s", f.path, v))
+	}
+	values = endDocument(values, at)
+	e := fail(codeDuplicateKey, "E11000 duplicate key error collection: %s index: %s dup key: { %s }", namespace, ix.name, strings.Join(shown, ", "))
+	e.detail = bsoncore.AppendDocumentElement(nil, "keyPattern", ix.pattern())
+	e.detail = bsoncore.AppendDocumentElement(e.detail, "keyValue", values)
+	return e
+}

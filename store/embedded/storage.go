@@ -1,0 +1,490 @@
+//go:build (linux || darwin || freebsd) && !stoa_noembedded
+
+package embedded
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// This file keeps documents in one SQLite file. Reads run beside one another, each on a
+// snapshot; writes run one after another on one connection, those that wait together are
+// committed together, and a write is acknowledged once its commit is on the disk. Entry
+// points: openStorage, storage.read, storage.write.
+
+const (
+	// pageCache is SQLite's cache of pages for each reading connection, in KiB, and
+	// writerCache that of the one that writes. What they lack the kernel has.
+	pageCache   = 1024
+	writerCache = 4096
+
+	// groupLimit is how many writes are committed together at most, groupTime how long a
+	// group is added to.
+	groupLimit = 64
+	groupTime  = 10 * time.Millisecond
+)
+
+// maxReads is how many reads run at once. More would only take turns on the processors.
+var maxReads = 2 * runtime.GOMAXPROCS(0)
+
+// storage is an open file of documents.
+type storage struct {
+	db  *sql.DB
+	log *slog.Logger
+
+	catalog atomic.Pointer[catalog]
+	// changes counts changes of the catalog, twice each: it is odd while one is being
+	// committed. See session.pin.
+	changes atomic.Uint64
+
+	reading chan struct{} // holds an element for each read that runs
+	mu      sync.Mutex
+	idle    []*session
+
+	writes  chan *write
+	closing chan struct{}
+	writer  sync.WaitGroup
+}
+
+// openStorage opens the file, and makes it where it is missing.
+func openStorage(ctx context.Context, file string, log *slog.Logger) (*storage, error) {
+	name := url.URL{Scheme: "file", OmitHost: true, Path: file}
+	name.RawQuery = url.Values{"_pragma": {
+		"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", fmt.Sprintf("cache_size(-%d)", pageCache),
+		"temp_store(MEMORY)", "journal_size_limit(4194304)",
+	}}.Encode()
+	db, err := sql.Open("sqlite", name.String())
+	if err != nil {
+		return nil, err
+	}
+	s := &storage{
+		db: db, log: log, reading: make(chan struct{}, maxReads),
+		writes: make(chan *write), closing: make(chan struct{}),
+	}
+	writer, err := s.newSession(ctx)
+	if err == nil {
+		err = s.prepare(writer)
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	s.writer.Go(func() { s.serveWrites(writer) })
+	return s, nil
+}
+
+// prepare sees to it that the file has this version's schema, and reads its catalog.
+func (s *storage) prepare(writer *session) error {
+	var version int64
+	if err := writer.row("PRAGMA user_version", nil, &version); err != nil {
+		return err
+	}
+	switch version {
+	case schemaVersion:
+	case 0:
+		if err := writer.script(fmt.Sprintf("BEGIN IMMEDIATE; %s PRAGMA user_version = %d; COMMIT", schema, schemaVersion)); err != nil {
+			return fmt.Errorf("make the tables: %w", err)
+		}
+	default:
+		return fmt.Errorf("the database has the format version %d, and this program reads %d: start it by the version of Stoa that made it, or a newer one", version, schemaVersion)
+	}
+	if err := writer.script(fmt.Sprintf("PRAGMA cache_size = -%d", writerCache)); err != nil {
+		return err
+	}
+	c, err := writer.loadCatalog()
+	if err != nil {
+		return fmt.Errorf("read the list of collections: %w", err)
+	}
+	s.catalog.Store(c)
+	return nil
+}
+
+// close ends the writer after the writes under way, and closes the file. Nobody may read.
+func (s *storage) close() error {
+	close(s.closing)
+	s.writer.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.idle {
+		r.close()
+	}
+	return s.db.Close()
+}
+
+// session is one connection to the file with its prepared statements.
+type session struct {
+	storage *storage
+	conn    *sql.Conn
+	stmts   map[string]*sql.Stmt
+	ctx     context.Context // of the command that uses the session
+
+	// Of the command: how many keys of indexes and how many documents were read for it.
+	keys, documents int64
+
+	catalog *catalog
+	// changes is storage.changes when catalog was taken, pinned that what is read is of the
+	// same moment.
+	changes uint64
+	pinned  bool
+	writing bool
+}
+
+func (s *storage) newSession(ctx context.Context) (*session, error) {
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &session{storage: s, conn: conn, stmts: map[string]*sql.Stmt{}, ctx: context.Background()}, nil
+}
+
+func (s *session) close() {
+	for _, stmt := range s.stmts {
+		stmt.Close()
+	}
+	s.conn.Close()
+}
+
+// Statements run without the command's context: each is short, and a context costs a
+// goroutine. What reads many rows asks check in between.
+var always = context.Background()
+
+// maxStatements is how many prepared statements a session keeps.
+const maxStatements = 500
+
+func (s *session) stmt(query string) (*sql.Stmt, error) {
+	if stmt := s.stmts[query]; stmt != nil {
+		return stmt, nil
+	}
+	if len(s.stmts) >= maxStatements {
+		for old, stmt := range s.stmts {
+			stmt.Close()
+			delete(s.stmts, old)
+		}
+	}
+	stmt, err := s.conn.PrepareContext(always, query)
+	if err != nil {
+		return nil, err
+	}
+	s.stmts[query] = stmt
+	return stmt, nil
+}
+
+// each calls visit for each row of what query finds, until visit returns an error; errStop
+// ends it without one.
+func (s *session) each(query string, args []any, visit func(scan func(...any) error) error) error {
+	stmt, err := s.stmt(query)
+	if err != nil {
+		return s.changed(err)
+	}
+	rows, err := stmt.QueryContext(always, args...)
+	if err != nil {
+		return s.changed(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := visit(rows.Scan); err != nil {
+			if errors.Is(err, errStop) {
+				err = nil
+			}
+			return errors.Join(err, s.pin())
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return s.changed(err)
+	}
+	return s.pin()
+}
+
+var (
+	errStop    = errors.New("enough rows")
+	errCatalog = errors.New("the catalog has changed since")
+)
+
+// row reads one row.
+func (s *session) row(query string, args []any, into ...any) error {
+	found := false
+	err := s.each(query, args, func(scan func(...any) error) error {
+		found = true
+		return scan(into...)
+	})
+	if err == nil && !found {
+		err = sql.ErrNoRows
+	}
+	return err
+}
+
+// script runs statements that aren't worth preparing.
+func (s *session) script(text string) error {
+	_, err := s.conn.ExecContext(always, text)
+	return err
+}
+
+func (s *session) exec(query string, args ...any) (sql.Result, error) {
+	stmt, err := s.stmt(query)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.ExecContext(always, args...)
+}
+
+// pin makes sure, once the session's snapshot stands, that the catalog is that of the
+// snapshot: no change of the catalog was committed since the catalog was taken.
+func (s *session) pin() error {
+	if s.pinned || s.writing {
+		return nil
+	}
+	if s.storage.changes.Load() != s.changes {
+		return errCatalog
+	}
+	s.pinned = true
+	return nil
+}
+
+// changed returns errCatalog instead of err where a change of the catalog may have caused it.
+func (s *session) changed(err error) error {
+	if s.pin() != nil {
+		return errCatalog
+	}
+	return err
+}
+
+// check returns the error of a command that is to end: its client has gone, or its time is
+// over.
+func (s *session) check() error { return interrupted(s.ctx) }
+
+func interrupted(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
+		return fail(codeInterrupted, "operation was interrupted")
+	}
+	return fail(codeMaxTimeExpired, "operation exceeded time limit")
+}
+
+// read calls do with a session on one snapshot of the file, when it is the caller's turn.
+// Where do returns keep, the session stays the caller's, who ends it by release.
+func (s *storage) read(ctx context.Context, do func(*session) (keep bool, err error)) error {
+	select {
+	case s.reading <- struct{}{}:
+	case <-ctx.Done():
+		return interrupted(ctx)
+	}
+	defer func() { <-s.reading }()
+	for {
+		r, err := s.begin(ctx)
+		if err != nil {
+			return err
+		}
+		keep, err := do(r)
+		if keep && err == nil {
+			return nil
+		}
+		s.release(r)
+		if !errors.Is(err, errCatalog) {
+			return err
+		}
+	}
+}
+
+// resume calls do with a session that an earlier read kept.
+func (s *storage) resume(ctx context.Context, r *session, do func() error) error {
+	select {
+	case s.reading <- struct{}{}:
+	case <-ctx.Done():
+		return interrupted(ctx)
+	}
+	defer func() { <-s.reading }()
+	r.ctx, r.keys, r.documents = ctx, 0, 0
+	return do()
+}
+
+func (s *storage) begin(ctx context.Context) (*session, error) {
+	s.mu.Lock()
+	var r *session
+	if n := len(s.idle); n > 0 {
+		r, s.idle = s.idle[n-1], s.idle[:n-1]
+	}
+	s.mu.Unlock()
+	if r == nil {
+		var err error
+		if r, err = s.newSession(ctx); err != nil {
+			return nil, err
+		}
+	}
+	r.ctx, r.keys, r.documents, r.pinned = ctx, 0, 0, false
+	for {
+		r.changes = s.changes.Load()
+		r.catalog = s.catalog.Load()
+		if r.changes%2 == 0 && s.changes.Load() == r.changes {
+			break
+		}
+		runtime.Gosched() // a change is being committed
+	}
+	if _, err := r.exec("BEGIN"); err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// release ends a session's snapshot and keeps the session for the next read.
+func (s *storage) release(r *session) {
+	r.ctx = always
+	if _, err := r.exec("COMMIT"); err != nil {
+		r.close()
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.idle) < maxReads {
+		s.idle = append(s.idle, r)
+		return
+	}
+	r.close()
+}
+
+// transaction is the session of a write, in its turn.
+type transaction struct {
+	*session
+}
+
+// write is a write that waits for its turn.
+type write struct {
+	ctx  context.Context
+	do   func(*transaction) error
+	err  error
+	done chan struct{}
+}
+
+// write calls do in a transaction and returns once what it did is on the disk. Where do
+// returns an error, nothing of it stays. A write whose context ends before its turn has come
+// isn't made.
+func (s *storage) write(ctx context.Context, do func(*transaction) error) error {
+	w := &write{ctx: ctx, do: do, done: make(chan struct{})}
+	select {
+	case s.writes <- w:
+	case <-ctx.Done():
+		return interrupted(ctx)
+	case <-s.closing:
+		return errClosed
+	}
+	<-w.done
+	return w.err
+}
+
+// serveWrites makes the writes, in groups, until the storage closes.
+func (s *storage) serveWrites(writer *session) {
+	defer writer.close()
+	writer.writing = true
+	for {
+		select {
+		case first := <-s.writes:
+			s.writeGroup(writer, first)
+		case <-s.closing:
+			return
+		}
+	}
+}
+
+// writeGroup makes first and what waits behind it in one SQLite transaction.
+func (s *storage) writeGroup(writer *session, first *write) {
+	began := time.Now()
+	writer.catalog = s.catalog.Load()
+	group := []*write{first}
+	_, err := writer.exec("BEGIN IMMEDIATE")
+	if err == nil {
+		first.err = writer.write(first)
+	more:
+		for len(group) < groupLimit && time.Since(began) < groupTime {
+			select {
+			case next := <-s.writes:
+				group = append(group, next)
+				next.err = writer.write(next)
+			default:
+				break more
+			}
+		}
+		err = s.commit(writer)
+	}
+	if err != nil {
+		// Some errors have ended the transaction already.
+		_, _ = writer.exec("ROLLBACK")
+		err = diskError(err)
+	}
+	for _, w := range group {
+		if err != nil {
+			w.err = err
+		}
+		close(w.done)
+	}
+}
+
+// commit commits the writer's transaction, and lets the readers have its catalog.
+func (s *storage) commit(writer *session) error {
+	if writer.catalog == s.catalog.Load() {
+		_, err := writer.exec("COMMIT")
+		return err
+	}
+	s.changes.Add(1)
+	defer s.changes.Add(1)
+	if _, err := writer.exec("COMMIT"); err != nil {
+		return err
+	}
+	s.catalog.Store(writer.catalog)
+	return nil
+}
+
+// write makes one write of a group, whole or not at all.
+func (s *session) write(w *write) error {
+	if err := interrupted(w.ctx); err != nil {
+		return err
+	}
+	s.ctx, s.keys, s.documents = w.ctx, 0, 0
+	defer func() { s.ctx = always }()
+	if _, err := s.exec("SAVEPOINT one"); err != nil {
+		return diskError(err)
+	}
+	there := s.catalog
+	err := w.do(&transaction{session: s})
+	if err == nil {
+		_, err = s.exec("RELEASE one")
+	}
+	if err != nil {
+		s.catalog = there
+		_, undone := s.exec("ROLLBACK TO one")
+		if undone == nil {
+			_, undone = s.exec("RELEASE one")
+		}
+		return diskError(errors.Join(err, undone))
+	}
+	return nil
+}
+
+// diskError names a full disk by MongoDB's number.
+func diskError(err error) error {
+	var e *sqlite.Error
+	if errors.As(err, &e) && e.Code()&0xFF == sqlite3.SQLITE_FULL {
+		return fail(codeOutOfDisk, "the disk of the data folder is full: nothing was written; make room and try again")
+	}
+	return err
+}
+
+// holder returns the row whose key in a column of a table is key; 0 where there is none.
+func (s *session) holder(table, column string, key []byte) (rid int64, err error) {
+	err = s.row("SELECT rid FROM "+table+" WHERE "+column+" = ?", []any{key}, &rid)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	return rid, err
+}

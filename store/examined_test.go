@@ -1,0 +1,140 @@
+package store
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/event"
+
+	"stoa/access"
+	"stoa/id"
+)
+
+// No command reads more than twice the documents that it returns or changes, plus ten, in
+// collections of some hundred documents of which it wants few: every query that the store can
+// send is sent over such collections, and then explained by the database.
+func TestEveryQueryExaminesWhatItReturns(t *testing.T) {
+	var mu sync.Mutex
+	var commands []bson.Raw
+	s := openStore(t, func(e *event.CommandStartedEvent) {
+		mu.Lock()
+		defer mu.Unlock()
+		commands = append(commands, slices.Clone(e.Command))
+	})
+	calls := everyCall(t, s)
+	fillCollections(t, s)
+	explained := 0
+	for _, name := range slices.Sorted(maps.Keys(calls)) { // as everyQuery does: some undo what others need
+		call := calls[name]
+		if slices.Contains(readsEverything, name) {
+			continue
+		}
+		s.Flush() // so that nothing is answered from memory
+		mu.Lock()
+		commands = nil
+		mu.Unlock()
+		call(t.Context())
+		mu.Lock()
+		sent := slices.Clone(commands)
+		mu.Unlock()
+		for _, command := range sent {
+			plain := explainable(t, command)
+			if plain == nil {
+				continue
+			}
+			explained++
+			var out struct {
+				Planner struct {
+					Plan struct{ Stage string } `bson:"winningPlan"`
+				} `bson:"queryPlanner"`
+				Stats struct {
+					Returned  int `bson:"nReturned"`
+					Documents int `bson:"totalDocsExamined"`
+				} `bson:"executionStats"`
+			}
+			check(t, s.db.RunCommand(t.Context(), bson.D{{Key: "explain", Value: plain}, {Key: "verbosity", Value: "executionStats"}}).Decode(&out))
+			if most := 2*out.Stats.Returned + 10; out.Stats.Documents > most {
+				t.Errorf("%s: %d documents examined for %d by %s: %.300s", name, out.Stats.Documents, out.Stats.Returned, out.Planner.Plan.Stage, fmt.Sprint(plain))
+			}
+		}
+	}
+	if explained < 500 {
+		t.Errorf("only %d commands were explained", explained)
+	}
+}
+
+// explainable returns what of a command can be explained; nil for what neither reads nor
+// changes documents by a filter.
+func explainable(t *testing.T, command bson.Raw) bson.D {
+	t.Helper()
+	elements, err := command.Elements()
+	check(t, err)
+	switch elements[0].Key() {
+	case "find", "aggregate", "distinct", "update", "delete":
+	default:
+		return nil
+	}
+	var plain bson.D
+	for _, e := range elements {
+		switch e.Key() {
+		case "lsid", "$db", "$readPreference", "readConcern", "writeConcern", "maxTimeMS", "batchSize":
+		default:
+			plain = append(plain, bson.E{Key: e.Key(), Value: e.Value()})
+		}
+	}
+	return plain
+}
+
+// fillCollections adds hundreds of documents to each collection, of which what everyCall
+// asks for is a small part.
+func fillCollections(t *testing.T, s *Store) {
+	t.Helper()
+	const many = 300
+	tag, _, err := s.bySlug(t.Context(), tags, "tag")
+	check(t, err)
+	author, _, err := s.bySlug(t.Context(), authors, "author")
+	check(t, err)
+	others := []id.ID{id.New(id.Tag), id.New(id.Author)}
+	into := map[string][]any{}
+	add := func(collection string, documents ...any) { into[collection] = append(into[collection], documents...) }
+	for i := range many {
+		a := published(fmt.Sprintf("filled-%03d", i), second(i-many/2))
+		a.TagIDs, a.AuthorIDs = []id.ID{others[0]}, []id.ID{others[1]}
+		if i%2 == 0 {
+			a.TagIDs = append(a.TagIDs, tag)
+		}
+		if i%3 == 0 {
+			a.AuthorIDs = append(a.AuthorIDs, author)
+		}
+		a.OwnerID, a.UpdatedAt, a.Event = id.New(id.Account), second(-i), fmt.Sprintf("all/%015d", i+500)
+		switch i % 10 {
+		case 1:
+			a.Status, a.Event = Draft, fmt.Sprintf("none/%d", i)
+		case 2:
+			a.Status, a.DeletedAt, a.Event = Deleted, second(i+500), fmt.Sprintf("none/%d", i)
+		case 3:
+			a.Status, a.Event = Scheduled, fmt.Sprintf("none/%d", i)
+		}
+		account, session := id.New(id.Account), id.New(id.Session)
+		add(articles, a)
+		add(revisions, &Revision{ID: id.New(id.Revision), ArticleID: a.ID, CreatedAt: second(i), Version: int64(i)})
+		add(authors, &Author{ID: id.New(id.Author), Slug: fmt.Sprint("filled-", i), Name: "x", NameKey: fmt.Sprintf("%03d", i), AccountID: account})
+		add(tags, &Tag{ID: id.New(id.Tag), Slug: fmt.Sprint("filled-", i), Name: "x", NameKey: fmt.Sprintf("%03d", i)})
+		add(comments, &Comment{ID: id.New(id.Comment), ArticleID: a.ID, AccountID: account, CreatedAt: second(i), Visible: i%2 == 0,
+			Status: []CommentStatus{CommentVisible, CommentPending, CommentVisible, CommentSpam}[i%4], Event: fmt.Sprintf("%s/%015d", a.ID, i+1)})
+		add(accounts, &Secret{Account: Account{ID: account, Email: fmt.Sprint(i), Role: access.Roles[i%len(access.Roles)], CreatedAt: second(i)}})
+		add(sessions, &Session{ID: session, AccountID: account, CreatedAt: second(i + 100), EndsAt: second(i + 200), Ended: i%2 == 0})
+		add(uses, &Use{Session: session, At: second(i + 200)})
+		add(codes, &Code{Hash: fmt.Sprint("filled", i), AccountID: account, Email: fmt.Sprint(i), EndsAt: second(i + 200)})
+		add(letters, &Letter{ID: id.New(id.Letter), To: fmt.Sprint(i), AccountID: account, CreatedAt: second(i + 200), NextAt: second(i + 200)})
+	}
+	for collection, documents := range into {
+		_, err := s.db.Collection(collection).InsertMany(t.Context(), documents)
+		check(t, err)
+	}
+	s.Flush()
+}
