@@ -43,6 +43,7 @@ type usage struct {
 	CPU      time.Duration // of user and system
 	RSS      int64         // bytes, now
 	Commands int64         // to the database
+	Examined int64         // documents that the database has read
 }
 
 // play is a process: it ends when its standard input does, and so with its master.
@@ -86,7 +87,7 @@ func playPlain(ctx context.Context) error {
 	server := &http.Server{Handler: plain}
 	defer server.Close()
 	go server.Serve(l)
-	return control(ctx, l, nil, func(mux *http.ServeMux) {
+	return control(ctx, "http://"+l.Addr().String(), func(*usage) {}, func(mux *http.ServeMux) {
 		mux.HandleFunc("PUT /answers/{page}", func(w http.ResponseWriter, r *http.Request) {
 			body, err := io.ReadAll(r.Body)
 			if err != nil {
@@ -112,11 +113,7 @@ func playDatabase(ctx context.Context) error {
 	if err != nil || !ok {
 		return fmt.Errorf("found %t: %w", ok, err)
 	}
-	if err := say(started{URL: uri}); err != nil {
-		return err
-	}
-	<-ctx.Done()
-	return nil
+	return control(ctx, uri, func(u *usage) { u.Examined = server.Examined() }, func(*http.ServeMux) {})
 }
 
 // playStoa is one replica, by the same app.Open and Serve as the program itself.
@@ -146,7 +143,7 @@ func playStoa(ctx context.Context) error {
 	}
 	served := make(chan error, 1)
 	go func() { served <- a.Serve(ctx, l) }()
-	err = control(ctx, l, &commands, func(mux *http.ServeMux) {
+	err = control(ctx, "http://"+l.Addr().String(), func(u *usage) { u.Commands = commands.Load() }, func(mux *http.ServeMux) {
 		mux.HandleFunc("POST /flush", func(http.ResponseWriter, *http.Request) { a.Store.Flush() })
 	})
 	return errors.Join(err, <-served)
@@ -180,14 +177,12 @@ func fill(ctx context.Context, a *app.App, n int) error {
 	return importing.Finish(ctx)
 }
 
-// control serves what the master asks of a process that listens on l, until ctx ends.
-func control(ctx context.Context, l net.Listener, commands *atomic.Int64, more func(*http.ServeMux)) error {
+// control serves what the master asks of a process that is reached at a URL, until ctx ends.
+func control(ctx context.Context, at string, count func(*usage), more func(*http.ServeMux)) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /usage", func(w http.ResponseWriter, _ *http.Request) {
 		u := usage{CPU: cpu(), RSS: rss()}
-		if commands != nil {
-			u.Commands = commands.Load()
-		}
+		count(&u)
 		_ = json.NewEncoder(w).Encode(u)
 	})
 	mux.HandleFunc("POST /collect", func(http.ResponseWriter, *http.Request) { debug.FreeOSMemory() })
@@ -209,7 +204,7 @@ func control(ctx context.Context, l net.Listener, commands *atomic.Int64, more f
 	server := &http.Server{Handler: mux}
 	defer server.Close()
 	go server.Serve(own)
-	if err := say(started{"http://" + l.Addr().String(), "http://" + own.Addr().String()}); err != nil {
+	if err := say(started{at, "http://" + own.Addr().String()}); err != nil {
 		return err
 	}
 	<-ctx.Done()

@@ -171,6 +171,7 @@ func (l *logTail) String() string {
 type processUsage struct {
 	CPU          time.Duration // user and system, since its start
 	RSS, PeakRSS int64         // resident memory in bytes
+	Examined     int64         // documents, where the process is a database alone
 }
 
 // tick is the unit of times in /proc/PID/stat: USER_HZ is 100 on every Linux that Go supports.

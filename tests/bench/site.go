@@ -124,7 +124,7 @@ func openDatabase(ctx context.Context, p program, settings map[string]string) (*
 		if err != nil {
 			return nil, nil, err
 		}
-		m.pid, stop = alone.cmd.Process.Pid, alone.stop
+		m.pid, m.role, stop = alone.cmd.Process.Pid, alone, alone.stop
 	} else {
 		whole, err := p.start(ctx, settings)
 		if err != nil {
@@ -146,6 +146,7 @@ func openDatabase(ctx context.Context, p program, settings map[string]string) (*
 type measured struct {
 	name                         string
 	pid                          int
+	role                         *process // nil for another program
 	readyIn                      time.Duration
 	ready, loaded, rested, final processUsage
 }
@@ -158,24 +159,32 @@ type measurement struct {
 }
 
 // look reads the usage of every process.
-func (m *measurement) look(stage func(*measured) *processUsage) error {
+func (m *measurement) look(ctx context.Context, stage func(*measured) *processUsage) error {
 	var err error
 	for _, p := range m.processes {
-		if *stage(p), err = readUsage(p.pid); err != nil {
+		u := stage(p)
+		if *u, err = readUsage(p.pid); err != nil {
 			return err
+		}
+		if p.role != nil {
+			own, err := p.role.usage(ctx)
+			if err != nil {
+				return err
+			}
+			u.Examined = own.Examined
 		}
 	}
 	return nil
 }
 
 func (m *measurement) take(ctx context.Context) error {
-	if err := m.look(func(p *measured) *processUsage { return &p.ready }); err != nil {
+	if err := m.look(ctx, func(p *measured) *processUsage { return &p.ready }); err != nil {
 		return err
 	}
 	if err := m.visitors.run(ctx, m.o); err != nil {
 		return err
 	}
-	if err := m.look(func(p *measured) *processUsage { return &p.loaded }); err != nil {
+	if err := m.look(ctx, func(p *measured) *processUsage { return &p.loaded }); err != nil {
 		return err
 	}
 	m.visitors.client.CloseIdleConnections()
@@ -184,11 +193,11 @@ func (m *measurement) take(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if err := m.look(func(p *measured) *processUsage { return &p.rested }); err != nil {
+	if err := m.look(ctx, func(p *measured) *processUsage { return &p.rested }); err != nil {
 		return err
 	}
 	m.visitors.requestUnknown(ctx, unknownSlugs)
-	return m.look(func(p *measured) *processUsage { return &p.final })
+	return m.look(ctx, func(p *measured) *processUsage { return &p.final })
 }
 
 func (m *measurement) print(out io.Writer) error {
@@ -215,10 +224,14 @@ func (m *measurement) print(out io.Writer) error {
 		of.print(w, atOnce)
 	}
 	fmt.Fprintln(w)
-	fmt.Fprintln(w, "process\tstart\tCPU of start\tCPU of load\tCPU per unknown slug\tpeak memory\tmemory after rest")
+	fmt.Fprintln(w, "process\tstart\tCPU of start\tCPU of load\tCPU per unknown slug\tpeak memory\tmemory after rest\tdocuments examined")
 	for _, p := range m.processes {
-		fmt.Fprintf(w, "%s\t%.2f s\t%.2f s\t%.2f s\t%.2f ms\t%d MiB\t%d MiB\n", p.name, p.readyIn.Seconds(), p.ready.CPU.Seconds(), (p.loaded.CPU - p.ready.CPU).Seconds(),
-			(p.final.CPU-p.rested.CPU).Seconds()*1000/unknownSlugs, p.loaded.PeakRSS>>20, p.rested.RSS>>20)
+		examined := "–" // only the database alone tells
+		if p.role != nil {
+			examined = fmt.Sprint(p.loaded.Examined - p.ready.Examined)
+		}
+		fmt.Fprintf(w, "%s\t%.2f s\t%.2f s\t%.2f s\t%.2f ms\t%d MiB\t%d MiB\t%s\n", p.name, p.readyIn.Seconds(), p.ready.CPU.Seconds(), (p.loaded.CPU - p.ready.CPU).Seconds(),
+			(p.final.CPU-p.rested.CPU).Seconds()*1000/unknownSlugs, p.loaded.PeakRSS>>20, p.rested.RSS>>20, examined)
 	}
 	return w.Flush()
 }

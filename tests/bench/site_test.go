@@ -37,7 +37,7 @@ func TestSite(t *testing.T) {
 		}
 		wanted := []string{`server +\d.*MiB`}
 		if o.split {
-			wanted = append(wanted, `database +\d.*MiB`)
+			wanted = append(wanted, `database +\d.*MiB +[1-9]\d*$`)
 		}
 		for _, line := range wanted {
 			if !regexp.MustCompile(`(?m)^` + line).Match(out.Bytes()) {
