@@ -34,6 +34,9 @@ type Dialer struct{}
 // DialContext always fails: there is no Server in this build.
 func (Dialer) DialContext(context.Context, string, string) (net.Conn, error) { return nil, absent() }
 
+// Examined is 0: there is no Server in this build.
+func (s *Server) Examined() int64 { return 0 }
+
 // OnForeignWrite does nothing: there is no Server in this build.
 func (s *Server) OnForeignWrite(func()) {}
 

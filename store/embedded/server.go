@@ -86,6 +86,9 @@ func (d Dialer) DialContext(context.Context, string, string) (net.Conn, error) {
 	return own, nil
 }
 
+// Examined is how many documents commands have read since the start.
+func (s *Server) Examined() int64 { return s.examined.Load() }
+
 // OnForeignWrite has f called whenever another process's client has changed data or schema,
 // or may have: after the database has replied, and before that client gets the reply. So by
 // the time that it knows of its success, f has returned. f may use the database, and is
