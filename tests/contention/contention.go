@@ -5,19 +5,16 @@
 package contention
 
 import (
-	"bytes"
-	"fmt"
-	"os"
 	"runtime"
 	"sync"
-	"syscall"
 	"time"
 )
 
 // Monitor tells when a machine had no time for what a test does because others used it:
 // then a write that wasn't made within its limit says nothing of the program. What the test
 // and its servers use themselves doesn't count, so nothing is excused on an idle machine,
-// nor where the system doesn't tell.
+// nor where the system doesn't tell. Of other processes of the test's, those count as its own
+// that have ended.
 type Monitor struct {
 	mu   sync.Mutex
 	last time.Time // when others had more than a third of the processors
@@ -84,23 +81,4 @@ func (a *Allowance) Shared() bool {
 	all, own, ok := used()
 	others := (all - a.all) - (own - a.own)
 	return a.ok && ok && others > time.Since(a.began)*time.Duration(runtime.NumCPU())/3
-}
-
-// used is how long all processes of the machine have used its processors, and this one alone.
-func used() (all, own time.Duration, ok bool) {
-	const jiffy = 10 * time.Millisecond // USER_HZ is 100 wherever Linux runs Go: see proc(5), /proc/stat
-	text, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return 0, 0, false
-	}
-	line, _, _ := bytes.Cut(text, []byte("\n"))
-	var user, nice, system, idle, iowait, irq, softirq, steal int64
-	if n, err := fmt.Sscanf(string(line), "cpu %d %d %d %d %d %d %d %d", &user, &nice, &system, &idle, &iowait, &irq, &softirq, &steal); n < 8 || err != nil {
-		return 0, 0, false
-	}
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0, 0, false
-	}
-	return time.Duration(user+nice+system+irq+softirq+steal) * jiffy, time.Duration(u.Utime.Nano() + u.Stime.Nano()), true
 }
