@@ -95,6 +95,8 @@ var filters = map[string]struct {
 	"DottedExists":    {"in one element is enough", mixed, `{a.b: {$exists: true}}`, `[15, 16, 17, 20, 21]`},
 	"DottedExistsNot": {"the complement", mixed, `{a.b: {$exists: false}}`, `[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 18, 19, 22]`},
 	"DottedNot":       {"no element may be equal", mixed, `{a.b: {$ne: 1}, _id: {$gt: 13}}`, `[14, 18, 19, 20, 22]`},
+	"Siblings":        {"two elements of an array may meet one condition each", mixed, `{a.b: 1, a.c: 2}`, `[16, 21]`},
+	"SiblingsRange":   {"whichever field has a range", mixed, `{a.b: {$gte: 1}, a.c: {$lt: 3}}`, `[16, 21]`},
 	"DottedIn":        {"null in a list, below", mixed, `{a.b: {$in: [null, 4]}, _id: {$gte: 15}}`, `[16, 17, 18, 19, 20, 22]`},
 	"Position":        {"a number in a path is a position in an array", mixed, `{a.1: 2}`, `[12]`},
 	"PositionNested":  {"the element there is a whole, even an array", mixed, `{a.0: 1}`, `[12]`},
@@ -145,6 +147,7 @@ func TestConformanceFilters(t *testing.T) {
 			"mixed": {s.fill(t, "mixed", mixed),
 				s.fill(t, "mixed_a", mixed, index(`{a: 1}`), index(`{a.b: 1}`)),
 				s.fill(t, "mixed_down", mixed, index(`{a: -1, _id: 1}`), index(`{a.b: -1, _id: 1}`)),
+				s.fill(t, "mixed_siblings", mixed, index(`{a.b: -1, a.c: 1}`), index(`{a.c: 1}`)),
 				s.fill(t, "mixed_sparse", mixed, mongo.IndexModel{Keys: doc(`{a: 1}`), Options: options.Index().SetSparse(true)})},
 			"numbers": {s.fill(t, "numbers", numbers), s.fill(t, "numbers_n", numbers, index(`{n: 1}`)), s.fill(t, "numbers_down", numbers, index(`{n: -1, _id: -1}`))},
 		}
