@@ -197,6 +197,8 @@ func (ix *index) bounds(at int, tests []test) (ranges []keyRange, points, exact,
 		switch {
 		case !ok:
 			ranges, points, ok = t.ranges, t.points != nil, true
+			// An element without the field that is no document has the key null, and doesn't equal it.
+			exact = exact && !(several && len(t.path) > 1 && slices.ContainsFunc(ranges, holdsNull))
 		case several:
 			// Another element may meet the other test, so that only one of them bounds.
 			exact = false
@@ -231,7 +233,7 @@ func newBranch(ix *index, tests []test, order []sortField) (b branch, useful boo
 		if !ok {
 			break
 		}
-		if sparse && !slices.ContainsFunc(ranges, func(r keyRange) bool { return r.holds([]byte{classNull}) }) {
+		if sparse && !slices.ContainsFunc(ranges, holdsNull) {
 			sparse = false
 		}
 		if !points && len(ranges) != 1 || len(b.ranges)*len(ranges) > maxPoints {
@@ -297,6 +299,8 @@ func newBranch(ix *index, tests []test, order []sortField) (b branch, useful boo
 	b.quality.sorted = b.order(order, fixed)
 	return b, b.quality.equal > 0 || b.quality.bounded || len(order) > 0 && b.quality.sorted && !ix.sparse
 }
+
+func holdsNull(r keyRange) bool { return r.holds([]byte{classNull}) }
 
 func appendInverted(dst, key []byte, inverted bool) []byte {
 	at := len(dst)

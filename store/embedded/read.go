@@ -701,15 +701,17 @@ func (s *Server) explain(ctx context.Context, req *request) ([]byte, error) {
 	if err := readDocument("explain", v, &inner); err != nil {
 		return nil, err
 	}
+	verbosity := "allPlansExecution"
 	err := req.fields(func(name string, v bsoncore.Value) error {
 		if name == "verbosity" {
-			return nil
+			return readString(name, v, &verbosity)
 		}
 		return req.unknown(name)
 	})
 	if err != nil {
 		return nil, err
 	}
+	execute := verbosity != "queryPlanner"
 	first, _, ok := bsoncore.ReadElement(inner[4:])
 	if !ok || len(inner) == 5 {
 		return nil, fail(codeFailedToParse, "the command to explain is empty")
@@ -719,7 +721,7 @@ func (s *Server) explain(ctx context.Context, req *request) ([]byte, error) {
 	var text string
 	var returned, keys, documents int64
 	err = s.read(ctx, func(session *session) (bool, error) {
-		returned, text, err = explained.run(session)
+		returned, text, err = explained.run(session, execute)
 		keys, documents = session.keys, session.documents
 		return false, err
 	})
@@ -732,6 +734,9 @@ func (s *Server) explain(ctx context.Context, req *request) ([]byte, error) {
 		plan, b := bsoncore.AppendDocumentElementStart(b, "winningPlan")
 		b = bsoncore.AppendStringElement(b, "stage", text)
 		b = endDocument(endDocument(b, plan), at)
+		if !execute {
+			return b
+		}
 		at, b = bsoncore.AppendDocumentElementStart(b, "executionStats")
 		b = bsoncore.AppendBooleanElement(b, "executionSuccess", true)
 		b = bsoncore.AppendInt64Element(b, "nReturned", returned)
@@ -741,8 +746,9 @@ func (s *Server) explain(ctx context.Context, req *request) ([]byte, error) {
 	}), nil
 }
 
-// run reads what the command would read or change, and says how many documents that are.
-func (req *request) run(session *session) (returned int64, plan string, err error) {
+// run says by which plan the command finds documents and, where it is to be executed, reads
+// what it would read or change and says how many documents that are.
+func (req *request) run(session *session, execute bool) (returned int64, plan string, err error) {
 	readings := []*reading{}
 	switch req.name {
 	case "find", "aggregate":
@@ -759,6 +765,9 @@ func (req *request) run(session *session) (returned int64, plan string, err erro
 		n, key, f, err := req.parseDistinct()
 		if err != nil {
 			return 0, "", err
+		}
+		if !execute {
+			return 0, "DISTINCT", nil
 		}
 		found, err := session.distinct(n, key, f)
 		return int64(len(found)), "DISTINCT", err
@@ -799,7 +808,7 @@ func (req *request) run(session *session) (returned int64, plan string, err erro
 		if c := session.catalog.collections[r.namespace]; c != nil {
 			plan = newPlan(c, &r.query.filter, r.query.order).String()
 		}
-		for next := r.source(session); ; returned++ {
+		for next := r.source(session); execute; returned++ {
 			_, ok, err := next()
 			if err != nil {
 				return 0, "", err
