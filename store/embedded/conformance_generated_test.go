@@ -6,6 +6,7 @@ package embedded_test
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -518,6 +519,47 @@ func TestConformanceGeneratedLists(t *testing.T) {
 			filter, by := g.listing()
 			skip, limit := pick(g, 0, 0, 0, 4), pick(g, 0, 1, 5, 20)
 			w.find(t, filter, by, bson.D{}, skip, limit, pick(g, 3, 1000))
+		}
+	})
+}
+
+func TestConformanceGeneratedUniqueness(t *testing.T) {
+	onServers(t, func(t *testing.T, s target) {
+		g := newGenerator(t)
+		for name, c := range map[string]struct {
+			keys   string
+			sparse bool
+		}{
+			"One": {`{a: 1}`, false}, "Sparse": {`{a: -1}`, true}, "Compound": {`{a: 1, b: -1}`, false}, "CompoundSparse": {`{b: 1, a: 1}`, true},
+			"Dotted": {`{c.x: 1}`, false}, "DottedSparse": {`{c.x: 1}`, true}, "Siblings": {`{c.x: 1, c.y: 1}`, false}, "SiblingsSparse": {`{c.x: 1, c.y: -1}`, true},
+		} {
+			t.Run(name, func(t *testing.T) {
+				collection := s.fill(t, name, nil, mongo.IndexModel{Keys: doc(c.keys), Options: options.Index().SetUnique(true).SetSparse(c.sparse)})
+				model := map[int32]bson.D{}
+				for range 150 {
+					id := int32(g.IntN(12))
+					d := g.document(id)
+					want := 0
+					for other, stored := range model {
+						if other != id && collide(d, stored, doc(c.keys), c.sparse) {
+							want = 11000
+						}
+					}
+					if g.chance(15) {
+						_, err := collection.DeleteOne(t.Context(), bson.D{{Key: "_id", Value: id}})
+						check(t, err)
+						delete(model, id)
+						continue
+					}
+					_, err := collection.ReplaceOne(t.Context(), bson.D{{Key: "_id", Value: id}}, d, options.Replace().SetUpsert(true))
+					if wantCode(t, show(d), err, want); t.Failed() {
+						t.Fatalf("%s beside %s", show(d), show(slices.Collect(maps.Values(model))))
+					}
+					if want == 0 {
+						model[id] = d
+					}
+				}
+			})
 		}
 	})
 }

@@ -267,11 +267,11 @@ func keyValues(v any, path []string) []any {
 	return keyValues(field(d, path[0]), path[1:])
 }
 
-// sortKey is the first, in the sort's own order, of the keys that the document would have
-// in an index on the same fields. Fields below one array take their values from one element.
-func sortKey(d bson.D, by bson.D) []any {
+// indexKeys returns the keys that the document has in an index on the fields. Fields below
+// one array take their values from one element.
+func indexKeys(d bson.D, fields bson.D) [][]any {
 	variants := []bson.D{d}
-	for _, e := range by {
+	for _, e := range fields {
 		root, _, dotted := strings.Cut(e.Key, ".")
 		array, _ := field(d, root).(bson.A)
 		if !dotted || len(array) == 0 {
@@ -289,10 +289,10 @@ func sortKey(d bson.D, by bson.D) []any {
 		}
 		break
 	}
-	var first []any
+	var all [][]any
 	for _, variant := range variants {
 		keys := [][]any{nil}
-		for _, e := range by {
+		for _, e := range fields {
 			var longer [][]any
 			for _, key := range keys {
 				for _, v := range keyValues(variant, strings.Split(e.Key, ".")) {
@@ -301,13 +301,28 @@ func sortKey(d bson.D, by bson.D) []any {
 			}
 			keys = longer
 		}
-		for _, key := range keys {
-			if first == nil || orderKeys(key, first, by) < 0 {
-				first = key
-			}
-		}
+		all = append(all, keys...)
 	}
-	return first
+	return all
+}
+
+// sortKey is the first of the keys, in the sort's own order.
+func sortKey(d bson.D, by bson.D) []any {
+	return slices.MinFunc(indexKeys(d, by), func(a, b []any) int { return orderKeys(a, b, by) })
+}
+
+// collide tells whether two documents have a key in common. A sparse index has no key of
+// missing values only.
+func collide(a, b, fields bson.D, sparse bool) bool {
+	keys := func(d bson.D) [][]any {
+		return slices.DeleteFunc(indexKeys(d, fields), func(key []any) bool {
+			return sparse && !slices.ContainsFunc(key, func(v any) bool { _, gone := v.(missing); return !gone })
+		})
+	}
+	others := keys(b)
+	return slices.ContainsFunc(keys(a), func(x []any) bool {
+		return slices.ContainsFunc(others, func(y []any) bool { return orderKeys(x, y, fields) == 0 })
+	})
 }
 
 func orderKeys(a, b []any, by bson.D) int {
