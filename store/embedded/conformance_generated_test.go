@@ -1,7 +1,7 @@
 //go:build (linux || darwin || freebsd) && !stoa_noembedded
 
-// Generated cases: random documents, updates and queries, for which servers with and without
-// indexes must answer as the model does. STOA_TEST_SEED repeats or varies a run.
+// Generated cases: random documents, updates and queries. Collections with and without indexes
+// must give the model's answers. STOA_TEST_SEED repeats or varies a run.
 package embedded_test
 
 import (
@@ -20,8 +20,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// generator makes documents whose field a is anything, b a scalar, and c a scalar, a
-// document of x and y or an array of such. So no index of the test meets two arrays.
+// generator makes documents with anything in field a, a scalar in b, and in c a scalar, a
+// document of x and y or an array of such documents. So no index of the test meets two arrays.
 type generator struct{ *rand.Rand }
 
 func newGenerator(t *testing.T) generator {
@@ -107,8 +107,8 @@ func (g generator) document(id int32) bson.D {
 	return d
 }
 
-// operand is what a condition compares with. It is never null below a numeric component:
-// what that finds is documented nowhere.
+// operand is the right side of a condition. It is never null below a numeric component: the
+// result of such a condition is documented nowhere.
 func (g generator) operand(path string) any {
 	for {
 		var v any
@@ -191,8 +191,8 @@ func (g generator) projection() bson.D {
 	return out
 }
 
-// change is an update of one document. $inc never meets NaN: whether that is a change is
-// documented nowhere.
+// change is an update of one document. $inc never meets NaN: the modified count of such an
+// update is documented nowhere.
 func (g generator) change() bson.D {
 	if g.chance(15) {
 		return g.document(0)[1:]

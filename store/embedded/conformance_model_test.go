@@ -20,8 +20,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// missing is the value of a field that isn't there. emptied is the sort key of an empty
-// array; MongoDB's is undefined, which is less than null.
+// missing is the value of an absent field. emptied is the key of an empty array, MongoDB's
+// undefined: it is less than null.
 type (
 	missing struct{}
 	emptied struct{}
@@ -132,9 +132,9 @@ func field(d bson.D, name string) any {
 	return missing{}
 }
 
-// candidates returns what a condition on the path is tried on: of an array at the end its
-// elements and itself, of an array before the end what its documents and, for a numeric
-// component, its element at that position have.
+// candidates returns the values that a condition on the path tries. An array at the end of the
+// path stands for its elements and itself. An array before the end stands for its documents
+// and, for a numeric component, for the element at that position.
 func candidates(v any, path []string) []any {
 	d, ok := v.(bson.D)
 	if !ok {
@@ -403,7 +403,7 @@ var (
 )
 
 // updated applies $set, $unset, $inc and $max in the order of the paths, as MongoDB 5 and
-// later do whatever the order in the update. A replacement keeps the _id.
+// later do. The order in the update has no effect. A replacement keeps the _id.
 func updated(d, update bson.D) (bson.D, error) {
 	if len(update) == 0 || update[0].Key[0] != '$' {
 		out := bson.D{{Key: "_id", Value: field(d, "_id")}}
@@ -512,7 +512,7 @@ func applied(v any, operator string, operand any) (any, error) {
 	return sum(v, operand), nil
 }
 
-// sum adds as $inc does, for numbers whose sum has 64 bits.
+// sum adds as $inc does. It doesn't detect an overflow of 64 bits.
 func sum(a, b any) any {
 	float := func(v any) float64 { f, _ := strconv.ParseFloat(fmt.Sprint(v), 64); return f }
 	x, xFloat := a.(float64)

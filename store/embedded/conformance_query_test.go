@@ -1,7 +1,7 @@
 //go:build (linux || darwin || freebsd) && !stoa_noembedded
 
-// What a query finds, in which order and with which fields: tables of filters, sorts,
-// projections, distinct values, aggregates and cursors.
+// Query cases: tables of filters, sorts, projections, distinct values, aggregates, lookups and
+// cursors.
 package embedded_test
 
 import (
@@ -96,7 +96,7 @@ var filters = map[string]struct {
 	"DottedExistsNot": {"the complement", mixed, `{a.b: {$exists: false}}`, `[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 18, 19, 22]`},
 	"DottedNot":       {"no element may be equal", mixed, `{a.b: {$ne: 1}, _id: {$gt: 13}}`, `[14, 18, 19, 20, 22]`},
 	"Siblings":        {"two elements of an array may meet one condition each", mixed, `{a.b: 1, a.c: 2}`, `[16, 21]`},
-	"SiblingsRange":   {"whichever field has a range", mixed, `{a.b: {$gte: 1}, a.c: {$lt: 3}}`, `[16, 21]`},
+	"SiblingsRange":   {"also with ranges", mixed, `{a.b: {$gte: 1}, a.c: {$lt: 3}}`, `[16, 21]`},
 	"DottedIn":        {"null in a list, below", mixed, `{a.b: {$in: [null, 4]}, _id: {$gte: 15}}`, `[16, 17, 18, 19, 20, 22]`},
 	"Position":        {"a number in a path is a position in an array", mixed, `{a.1: 2}`, `[12]`},
 	"PositionNested":  {"the element there is a whole, even an array", mixed, `{a.0: 1}`, `[12]`},
@@ -187,10 +187,10 @@ func TestConformanceSorts(t *testing.T) {
 		"Binaries":     {"length, then subtype, then bytes", `[{_id: 1, v: bin(AAA=, 00)}, {_id: 2, v: bin(/w==, 00)}, {_id: 3, v: bin(AA==, 05)}, {_id: 4, v: bin(AQ==, 00)}]`, `{v: 1}`, `[4, 2, 3, 1]`},
 		"Arrays":       {"upwards by the least element; an empty array is less than null", `[{_id: 1, v: [1, 9]}, {_id: 2, v: 5}, {_id: 3, v: [6, 4]}, {_id: 4, v: []}, {_id: 5, v: null}]`, `{v: 1}`, `[4, 5, 1, 3, 2]`},
 		"ArraysDown":   {"downwards by the greatest", `[{_id: 1, v: [1, 9]}, {_id: 2, v: 5}, {_id: 3, v: [6, 4]}, {_id: 4, v: []}, {_id: 5, v: null}]`, `{v: -1}`, `[1, 3, 2, 5, 4]`},
-		"Dotted":       {"the least of what an array's documents have; below a scalar is null", `[{_id: 1, v: [{x: 3}, {x: 8}]}, {_id: 2, v: {x: 5}}, {_id: 3, v: 7}, {_id: 4, v: [{x: 4}, 9]}]`, `{v.x: 1, _id: 1}`, `[3, 4, 1, 2]`},
+		"Dotted":       {"the least value of an array's documents; below a scalar is null", `[{_id: 1, v: [{x: 3}, {x: 8}]}, {_id: 2, v: {x: 5}}, {_id: 3, v: 7}, {_id: 4, v: [{x: 4}, 9]}]`, `{v.x: 1, _id: 1}`, `[3, 4, 1, 2]`},
 		"DottedDown":   {"and the greatest", `[{_id: 1, v: [{x: 3}, {x: 8}]}, {_id: 2, v: {x: 5}}, {_id: 3, v: 7}, {_id: 4, v: [{x: 4}, 9]}]`, `{v.x: -1, _id: 1}`, `[1, 2, 4, 3]`},
 		"OneElement":   {"two fields below an array are from one element", `[{_id: 1, v: [{x: 1, y: 9}, {x: 2, y: 0}]}, {_id: 2, v: [{x: 1, y: 5}]}]`, `{v.x: 1, v.y: 1}`, `[2, 1]`},
-		"TwoKeys":      {"the second key orders what the first leaves equal", `[{_id: 1, v: 1, w: 1}, {_id: 2, v: 1, w: 2}, {_id: 3, v: 2, w: 1}, {_id: 4, v: double(2), w: 2}]`, `{v: 1, w: -1}`, `[2, 1, 4, 3]`},
+		"TwoKeys":      {"the second key orders documents with equal first keys", `[{_id: 1, v: 1, w: 1}, {_id: 2, v: 1, w: 2}, {_id: 3, v: 2, w: 1}, {_id: 4, v: double(2), w: 2}]`, `{v: 1, w: -1}`, `[2, 1, 4, 3]`},
 		"TwoKeysDown":  {"the other way round", `[{_id: 1, v: 1, w: 1}, {_id: 2, v: 1, w: 2}, {_id: 3, v: 2, w: 1}, {_id: 4, v: double(2), w: 2}]`, `{v: -1, w: 1}`, `[3, 4, 1, 2]`},
 		"Nulls":        {"null and missing are one value in a compound key", `[{_id: 1, v: null, w: 2}, {_id: 2, w: 1}, {_id: 3, v: 1}, {_id: 4, v: 1, w: null}, {_id: 5, v: 1, w: 0}, {_id: 6}]`, `{v: 1, w: 1, _id: 1}`, `[6, 2, 1, 3, 4, 5]`},
 		"NullsDown":    {"also downwards", `[{_id: 1, v: null, w: 2}, {_id: 2, w: 1}, {_id: 3, v: 1}, {_id: 4, v: 1, w: null}, {_id: 5, v: 1, w: 0}, {_id: 6}]`, `{v: -1, w: -1, _id: 1}`, `[5, 3, 4, 1, 2, 6]`},
@@ -350,8 +350,8 @@ func TestConformanceAggregates(t *testing.T) {
 		"LimitFirst":  {"the other order", `[{$sort: {_id: 1}}, {$limit: 1}, {$skip: 1}]`, `[]`},
 		"LimitTwice":  {"the less limit counts", `[{$sort: {a: 1}}, {$limit: 3}, {$limit: 1}, {$project: {a: 1}}]`, `[{_id: 4}]`},
 		"SortTwice":   {"the later sort counts", `[{$sort: {_id: 1}}, {$limit: 3}, {$sort: {a: -1}}]`, `[{_id: 1, a: 3}, {_id: 3, a: 2}, {_id: 2, a: 1}]`},
-		"MatchAfter":  {"a match after a limit sees what is left", `[{$sort: {_id: 1}}, {$limit: 2}, {$match: {a: {$lt: 3}}}]`, `[{_id: 2, a: 1}]`},
-		"MatchGone":   {"a match after a projection sees what it left", `[{$project: {a: 0}}, {$match: {a: {$exists: true}}}]`, `[]`},
+		"MatchAfter":  {"a match after a limit sees the remaining documents", `[{$sort: {_id: 1}}, {$limit: 2}, {$match: {a: {$lt: 3}}}]`, `[{_id: 2, a: 1}]`},
+		"MatchGone":   {"a match after a projection sees the remaining fields", `[{$project: {a: 0}}, {$match: {a: {$exists: true}}}]`, `[]`},
 		"ProjectSort": {"a sort after a projection, too", `[{$project: {a: 0}}, {$sort: {a: 1, _id: -1}}]`, `[{_id: 4}, {_id: 3}, {_id: 2}, {_id: 1}]`},
 		"MatchTwice":  {"both hold", `[{$match: {a: {$gt: 1}}}, {$match: {a: {$lt: 3}}}]`, `[{_id: 3, a: 2}]`},
 	}
@@ -433,7 +433,7 @@ func TestConformanceCursors(t *testing.T) {
 		"Limit":        {"a limit spans batches", `{find: "c", sort: {_id: 1}, batchSize: 100, limit: 120}`, []int{100, 20}},
 		"LimitInBatch": {"a limit within the first batch closes the cursor", `{find: "c", sort: {_id: 1}, batchSize: 100, limit: 7}`, []int{7}},
 		"LimitNone":    {"0 is no limit", `{find: "c", sort: {_id: 1}, batchSize: 200, limit: 0}`, []int{200, 50}},
-		"Skip":         {"what is skipped doesn't count", `{find: "c", sort: {_id: 1}, batchSize: 100, skip: 100, limit: long(120)}`, []int{100, 20}},
+		"Skip":         {"skipped documents don't count", `{find: "c", sort: {_id: 1}, batchSize: 100, skip: 100, limit: long(120)}`, []int{100, 20}},
 		"SkipAll":      {"a skip beyond the end", `{find: "c", skip: 1000}`, []int{0}},
 		"Aggregate":    {"aggregate has cursors, too", `{aggregate: "c", pipeline: [{$sort: {_id: 1}}], cursor: {batchSize: 200}}`, []int{200, 50}},
 	}
