@@ -100,7 +100,8 @@ func (s *Server) carryOut(ctx context.Context, c *conn, req *request) (body []by
 	if err := req.checkConcerns(known.writes); err != nil {
 		return nil, err
 	}
-	if body, err = known.do(s, withConn(ctx, c), req); err != nil {
+	req.connection = c.id
+	if body, err = known.do(s, ctx, req); err != nil {
 		e := asCommandError(err)
 		if e.code == codeInternal {
 			s.log.Error("embedded database: a command failed", "command", req.name, "error", err)
@@ -108,12 +109,6 @@ func (s *Server) carryOut(ctx context.Context, c *conn, req *request) (body []by
 		return nil, e
 	}
 	return body, nil
-}
-
-type connKey struct{}
-
-func withConn(ctx context.Context, c *conn) context.Context {
-	return context.WithValue(ctx, connKey{}, c)
 }
 
 // fields calls visit with each field of the command but those that every command may have.
@@ -222,8 +217,7 @@ const (
 	maxWriteBatch = 100_000
 )
 
-func (s *Server) hello(ctx context.Context, req *request) ([]byte, error) {
-	c := ctx.Value(connKey{}).(*conn)
+func (s *Server) hello(_ context.Context, req *request) ([]byte, error) {
 	return done(func(b []byte) []byte {
 		b = bsoncore.AppendBooleanElement(b, "helloOk", true)
 		if req.name == "hello" {
@@ -236,7 +230,7 @@ func (s *Server) hello(ctx context.Context, req *request) ([]byte, error) {
 		b = bsoncore.AppendInt32Element(b, "maxWriteBatchSize", maxWriteBatch)
 		b = bsoncore.AppendTimeElement(b, "localTime", time.Now())
 		b = bsoncore.AppendInt32Element(b, "logicalSessionTimeoutMinutes", 30)
-		b = bsoncore.AppendInt32Element(b, "connectionId", c.id)
+		b = bsoncore.AppendInt32Element(b, "connectionId", req.connection)
 		b = bsoncore.AppendInt32Element(b, "minWireVersion", 0)
 		b = bsoncore.AppendInt32Element(b, "maxWireVersion", wireVersion)
 		return bsoncore.AppendBooleanElement(b, "readOnly", false)

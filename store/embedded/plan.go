@@ -226,12 +226,14 @@ func newBranch(ix *index, tests []test, order []sortField) (b branch, useful boo
 	b = branch{index: ix, ranges: []keyBounds{{}}, residue: map[int][]keyRange{}}
 	fixed := map[int][]byte{} // the value of each field that has only one, not inverted
 	exact, sparse, decided := true, ix.sparse, map[string]bool{}
-	field := 0
+	field, several := 0, false
 	for ; field < len(ix.fields); field++ {
 		f := ix.fields[field]
 		ranges, points, all, ok := ix.bounds(field, tests)
-		if !ok {
-			break
+		if many := ix.many&(1<<field) != 0; !ok || many && several {
+			break // of two fields in one array, another element may meet the second
+		} else if many {
+			several = true
 		}
 		if sparse && !slices.ContainsFunc(ranges, holdsNull) {
 			sparse = false

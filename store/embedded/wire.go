@@ -48,7 +48,8 @@ type request struct {
 	maxTime    time.Duration // how long the client lets it take, 0 for no limit
 	unanswered bool          // the client awaits no reply (moreToCome, write concern 0)
 	sequences  []sequence
-	explained  bool // it is the command in an explain
+	explained  bool  // it is the command in an explain
+	connection int32 // the number of the connection that it came by
 }
 
 // readMessage reads one message, header included, into buf's memory where that is large
