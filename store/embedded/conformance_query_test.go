@@ -334,6 +334,16 @@ func TestConformanceDistinct(t *testing.T) {
 				})
 			}
 		}
+		t.Run("MissingFirst", func(t *testing.T) {
+			gaps := s.fill(t, "gaps", list(`[{_id: 1}, {_id: 2, a: null}, {_id: 3}]`), index(`{a: 1}`))
+			for _, filter := range []string{`{}`, `{a: null}`} {
+				var got bson.A
+				check(t, gaps.Distinct(t.Context(), "a", doc(filter)).Decode(&got))
+				if show(got) != "[null]" {
+					t.Errorf("distinct where %s gives %s, want null: one document has it, beside others without the field", filter, show(got))
+				}
+			}
+		})
 	})
 }
 
