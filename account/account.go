@@ -4,7 +4,7 @@
 // Nothing that is answered tells, by what it says or how long it takes, whether an address
 // has an account: what depends on that is done by Run, after the answer.
 //
-// It may import access, id, mail, problem, rate, store and its own sub-packages. Entry
+// It may import access, background, id, mail, problem, rate, store and its own sub-packages. Entry
 // points: New, the methods of People, Run.
 package account
 
@@ -23,6 +23,7 @@ import (
 	"stoa/access"
 	"stoa/account/email"
 	"stoa/account/password"
+	"stoa/background"
 	"stoa/id"
 	"stoa/mail"
 	"stoa/problem"
@@ -70,14 +71,18 @@ type People struct {
 	longest time.Duration
 	log     *slog.Logger
 	uses    *uses
+
+	background *background.Group
 }
 
 // New returns the people whose accounts are in o.Store.
 func New(o Options) *People {
-	return &People{
+	p := &People{
 		store: o.Store, hasher: o.Hasher, mailer: o.Mailer, limiter: o.Limiter, site: o.Site, minimum: o.MinPassword,
 		idle: o.Idle, longest: o.Longest, log: o.Log, uses: newUses(),
 	}
+	p.background = background.New(o.Log, p.tasks()...)
+	return p
 }
 
 // Registration is what somebody registers with.

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"stoa/background"
 	"stoa/mail"
 	"stoa/problem"
 	"stoa/store"
@@ -30,19 +31,22 @@ const (
 	sweepEvery = time.Hour
 )
 
+// tasks are what Run repeats.
+func (p *People) tasks() []background.Task {
+	return []background.Task{
+		{Every: lookEvery, Trouble: "letters can't be sent for now", Do: p.sendDue},
+		{Every: useDelay, Trouble: "the use of sessions can't be noted for now", Do: p.writeUses},
+		{Every: sweepEvery, Trouble: "what has ended can't be deleted for now", Sweep: true, Later: true, Do: func(ctx context.Context) error {
+			return errors.Join(p.Resume(ctx), p.store.Sweep(ctx, now(), now().Add(-p.idle)))
+		}},
+	}
+}
+
 // Run does what is to be done beside requests, until ctx ends: it sends letters, writes
 // down which sessions are used, and deletes what has ended. Every replica does so; a
 // compare-and-set lets one of them send a letter.
 func (p *People) Run(ctx context.Context) {
-	var all sync.WaitGroup
-	all.Go(func() { p.every(ctx, lookEvery, "letters can't be sent for now", p.sendDue) })
-	all.Go(func() { p.every(ctx, useDelay, "the use of sessions can't be noted for now", p.writeUses) })
-	all.Go(func() {
-		p.every(ctx, sweepEvery, "what has ended can't be deleted for now", func(ctx context.Context) error {
-			return errors.Join(p.Resume(ctx), p.store.Sweep(ctx, now(), now().Add(-p.idle)))
-		})
-	})
-	all.Wait()
+	p.background.Run(ctx)
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	if err := p.writeUses(limited); err != nil {
@@ -50,26 +54,9 @@ func (p *People) Run(ctx context.Context) {
 	}
 }
 
-// every does something again and again until ctx ends, and logs when it begins to fail.
-func (p *People) every(ctx context.Context, pause time.Duration, trouble string, do func(context.Context) error) {
-	tick := time.NewTicker(pause)
-	defer tick.Stop()
-	well := true
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		err := do(ctx)
-		if failed := err != nil && ctx.Err() == nil; failed == well {
-			well = !failed
-			if failed {
-				p.log.Warn(trouble, "error", err)
-			}
-		}
-	}
-}
+// Quiesce returns when Run has done the work that answers so far have left: letters that are due
+// were tried, and the uses of sessions are written down.
+func (p *People) Quiesce(ctx context.Context) error { return p.background.Quiesce(ctx) }
 
 // sendDue sends the letters that are due.
 func (p *People) sendDue(ctx context.Context) error {

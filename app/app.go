@@ -341,6 +341,13 @@ func (a *App) Close(ctx context.Context) {
 	}
 }
 
+// Quiesce returns when the work that answers so far have left on this replica is done, in the
+// database too: articles are related, letters that are due were tried, and the uses of sessions
+// are written down. It is for a caller that compares two states of the database.
+func (a *App) Quiesce(ctx context.Context) error {
+	return errors.Join(a.Blog.Quiesce(ctx), a.People.Quiesce(ctx))
+}
+
 // Handler answers HTTP requests.
 func (a *App) Handler() http.Handler { return a.gateway }
 

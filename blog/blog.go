@@ -2,7 +2,7 @@
 // It decides who may read what, what an import makes of a text, and when a scheduled
 // article appears.
 //
-// It may import access, rate, store, search, id, problem and its own sub-packages. Entry
+// It may import access, background, rate, store, search, id, problem and its own sub-packages. Entry
 // points: New, Run and the methods of Blog, NewComments and those of Comments.
 package blog
 
@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"stoa/background"
 	"stoa/blog/markdown"
 	"stoa/id"
 	"stoa/problem"
@@ -36,13 +37,16 @@ type Blog struct {
 	met     map[string]bool // merges that met others when they were last looked for
 	key     []byte          // of links to previews; nil until one is made or followed
 
-	relating sync.Mutex // held while what was touched is related
+	relating   sync.Mutex // held while what was touched is related
+	background *background.Group
 }
 
 // New returns the blog that is in s, whose texts are in a language. previews is what links
 // to previews look like, with {token} for what names the article.
 func New(s *store.Store, l *search.Language, previews string, log *slog.Logger) *Blog {
-	return &Blog{store: s, catalogue: newCatalogue(l), previews: previews, log: log, touched: map[id.ID]bool{}}
+	b := &Blog{store: s, catalogue: newCatalogue(l), previews: previews, log: log, touched: map[id.ID]bool{}}
+	b.background = background.New(log, b.tasks()...)
+	return b
 }
 
 // ArticleWhere says which published articles a list has; every condition that isn't nil

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
+	"stoa/background"
 	"stoa/id"
 	"stoa/problem"
 	"stoa/store"
@@ -27,52 +27,31 @@ const (
 	remainsEvery = time.Hour
 )
 
+// tasks are what Run repeats. What the others change is related last.
+func (b *Blog) tasks() []background.Task {
+	return []background.Task{
+		{Every: lookEvery, Trouble: "scheduled articles can't be published for now", Do: func(ctx context.Context) error {
+			_, err := b.PublishDue(ctx, time.Now())
+			return err
+		}},
+		{Every: mergesEvery, Trouble: "merges can't be finished for now", Do: b.FinishMerges, Sweep: true},
+		{Every: remainsEvery, Trouble: "what was left half done can't be finished for now", Do: b.FinishRemains, Sweep: true},
+		{Every: purgeEvery, Trouble: "deleted articles can't be deleted for good for now", Sweep: true, Do: func(ctx context.Context) error {
+			_, err := b.Purge(ctx, time.Now())
+			return err
+		}},
+		{Every: lookEvery, Trouble: "articles can't be related for now", Do: b.RelateTouched},
+	}
+}
+
 // Run does what nobody waits for, until ctx ends: it publishes scheduled articles when they
 // are due, relates articles to each other, finishes what others left half done, and deletes
 // for good. Every replica does so; a compare-and-set lets one of them win.
-func (b *Blog) Run(ctx context.Context) {
-	var all sync.WaitGroup
-	all.Go(func() {
-		b.every(ctx, lookEvery, "scheduled articles can't be published for now", func(ctx context.Context) error {
-			_, err := b.PublishDue(ctx, time.Now())
-			return err
-		})
-	})
-	all.Go(func() { b.every(ctx, lookEvery, "articles can't be related for now", b.RelateTouched) })
-	all.Go(func() {
-		b.every(ctx, remainsEvery, "what was left half done can't be finished for now", b.FinishRemains)
-	})
-	all.Go(func() { b.every(ctx, mergesEvery, "merges can't be finished for now", b.FinishMerges) })
-	all.Go(func() {
-		b.every(ctx, purgeEvery, "deleted articles can't be deleted for good for now", func(ctx context.Context) error {
-			_, err := b.Purge(ctx, time.Now())
-			return err
-		})
-	})
-	all.Wait()
-}
+func (b *Blog) Run(ctx context.Context) { b.background.Run(ctx) }
 
-// every does something at once, and again and again until ctx ends, and logs when it begins
-// to fail.
-func (b *Blog) every(ctx context.Context, pause time.Duration, trouble string, do func(context.Context) error) {
-	tick := time.NewTicker(pause)
-	defer tick.Stop()
-	well := true
-	for {
-		err := do(ctx)
-		if failed := err != nil && ctx.Err() == nil; failed == well {
-			well = !failed
-			if failed {
-				b.log.Warn(trouble, "error", err)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
+// Quiesce returns when Run has done the work that answers so far have left: articles are related,
+// and articles that are due are published.
+func (b *Blog) Quiesce(ctx context.Context) error { return b.background.Quiesce(ctx) }
 
 // Purge deletes for good, with its revisions and comments, what was deleted longer ago than
 // it can be restored, and returns how many articles that were.

@@ -178,10 +178,10 @@ func schedule(t *rapid.T, unit time.Duration) []Charge {
 // The process, given the time at which Redis decided, decides as it did. No clock is needed
 // for that, so it holds for a real server, too.
 func TestProcessAndRedisAgree(t *testing.T) {
-	s := redistest.Start(t)
-	conn := connect(t, s.URL())
+	conn := &bus.Connection{Client: redistest.Start(t).Client(t)} // without time limits: see each
 	rapid.Check(t, func(rt *rapid.T) {
 		l := New(conn, rand.Text(), quiet)
+		l.patience = time.Minute
 		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
 			agree(rt, l, schedule(rt, 150*time.Microsecond))
 		}
@@ -196,6 +196,7 @@ func TestProcessAndRedisAgreeOverTime(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	rapid.Check(t, func(rt *rapid.T) {
 		l := New(&bus.Connection{Client: client}, rand.Text(), quiet)
+		l.patience = time.Minute
 		for range rapid.IntRange(1, 40).Draw(rt, "steps") {
 			passes := time.Duration(rapid.Int64Range(0, int64(48*time.Hour)).Draw(rt, "passes"))
 			now = now.Add(passes)

@@ -88,9 +88,8 @@ func (s *Store) SecretOf(ctx context.Context, account id.ID) (*Secret, error) {
 	return s.secret(ctx, bson.D{{Key: "_id", Value: account}})
 }
 
-// SecretByEmail is SecretOf by the canonical form of an address. It takes one command
-// whether or not there is such an account. The embedded server looks at every account for
-// it, also when it has found the one: so that the time doesn't tell.
+// SecretByEmail is SecretOf by the canonical form of an address. It takes one command and one
+// look-up in an index, whether or not there is such an account.
 func (s *Store) SecretByEmail(ctx context.Context, email string) (*Secret, error) {
 	return s.secret(ctx, bson.D{{Key: "email", Value: email}})
 }

@@ -61,8 +61,8 @@ func (s *Store) Addresses(ctx context.Context, visit func(Address)) error {
 	})
 }
 
-// inParts reads what an address takes of all that match, which the cursor brings in parts.
-// They aren't ordered: for that the embedded server takes longer than for the reading.
+// inParts reads the fields of addresses of all documents that match, in no order, in the
+// batches of a cursor.
 func inParts[T any](ctx context.Context, s *Store, collection string, filter bson.D, visit func(*T)) error {
 	cursor, err := s.db.Collection(collection).Find(ctx, filter, projection("slug", "updatedAt", "authorIds", "tagIds").SetBatchSize(oneReply))
 	if err != nil {

@@ -263,8 +263,7 @@ func (s *Store) ledger() *cache.Ledger {
 }
 
 // oneReply is how many documents the first reply to a find may hold: an order of more
-// elements takes another command for each so many. The embedded server takes memory for
-// as many as are asked for.
+// elements takes another command for each so many.
 const oneReply = 10_000
 
 // find returns the documents that match, in one command where they are at most oneReply
@@ -284,8 +283,7 @@ func find[T any](ctx context.Context, c *mongo.Collection, filter bson.D, o *opt
 	return out, nil
 }
 
-// in is the condition that field is one of values; a plain equality where there is one,
-// which the embedded server answers without looking at every document.
+// in is the condition that field is one of values; a plain equality where there is one.
 func in[T any](field string, values []T) bson.D {
 	if len(values) == 1 {
 		return bson.D{{Key: field, Value: values[0]}}

@@ -514,7 +514,7 @@ func TestEveryWayShowsWhatWasJustWritten(t *testing.T) {
 	awaitTrust(t, f.replicas...)
 	done := make(chan struct{})
 	defer close(done)
-	go f.busy.watch(done)
+	go f.busy.Watch(done)
 	for round := range 9 {
 		r, s := round%len(f.replicas), f.replicas[round%len(f.replicas)]
 		f.write(r, f.articles[round%3])

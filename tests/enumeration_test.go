@@ -34,7 +34,7 @@ const (
 	aucWithin = 0.1
 	ksWithin  = 0.25
 	attempted = 2
-	residents = 50 // who have an account: more of them make the embedded database slow
+	residents = 50 // who have an account
 	eachAsked = 4  // times: an address takes four mails at once
 	perKind   = residents * eachAsked
 )

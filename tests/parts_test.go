@@ -131,6 +131,7 @@ func TestPartsChangeNoByteOfRandomQueries(t *testing.T) {
 	}
 	for n := range 20 {
 		q.change(t, m, n)
+		m.s.Quiesce(t)
 		for range 15 {
 			b.same(t, fmt.Sprint("after change ", n), []string{askers[q.IntN(len(askers))]}, kept[q.IntN(len(kept))])
 		}

@@ -31,6 +31,7 @@ import (
 	gql "github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/formatter"
 
+	"stoa/tests/contention"
 	"stoa/tests/stoatest"
 )
 
@@ -167,15 +168,17 @@ func (p *process) awaitReady(t *testing.T) {
 	})
 }
 
-// await polls until done, and fails the test when that takes longer than limit.
+// await polls until done, and fails the test when that takes longer than limit, which is
+// stretched while others use the machine.
 func await(t *testing.T, limit time.Duration, what string, done func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(limit)
+	began := time.Now()
+	allowed := contention.Allow(began.Add(limit))
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !done() {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited %s for %s", limit, what)
+		if allowed.Over() {
+			t.Fatalf("waited %s for %s", time.Since(began).Round(time.Millisecond), what)
 		}
 		<-tick.C
 	}
@@ -303,6 +306,7 @@ func TestServeIsReadyInTwoSeconds(t *testing.T) {
 	// Another program may have the processor: the best of three starts counts.
 	const promise, slack = 2 * time.Second, 3
 	best := time.Hour
+	allowed := contention.Allow(time.Now())
 	for range 3 {
 		began := time.Now()
 		p := serve(t, environ{"STOA_DATA": t.TempDir(), "STOA_DEMO": "on"})
@@ -313,7 +317,7 @@ func TestServeIsReadyInTwoSeconds(t *testing.T) {
 		}
 	}
 	t.Logf("ready with a new folder and the demo after %s", best.Round(time.Millisecond))
-	if best > promise*slack {
+	if best > promise*slack && !allowed.Shared() {
 		t.Errorf("ready after %s, promised are %s", best, promise)
 	}
 }

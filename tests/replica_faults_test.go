@@ -193,7 +193,9 @@ func TestAnImportSchedulesWhatIsDueLater(t *testing.T) {
 	t.Parallel()
 	data, folder := t.TempDir(), notebook(t)
 	p := serve(t, environ{"STOA_DATA": data})
+	began := time.Now()
 	importInto(t, data, folder, 0, ofNotebook)
+	took := time.Since(began) // what is due later must be so still when the next imports have ended
 	var due time.Time
 	write := func(name string, after time.Duration) {
 		t.Helper()
@@ -203,7 +205,7 @@ func TestAnImportSchedulesWhatIsDueLater(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("soon", 4*time.Second)
+	write("soon", max(4*time.Second, 5*took))
 	importInto(t, data, folder, 0, counts{Created: 1, Unchanged: 8, Skipped: 2})
 	early := false
 	see := func() bool {
@@ -233,7 +235,7 @@ func TestAnImportSchedulesWhatIsDueLater(t *testing.T) {
 	importInto(t, data, folder, 0, counts{Unchanged: 9, Skipped: 2})
 
 	// One that becomes due while no server runs is published by the next one.
-	write("later", 1500*time.Millisecond)
+	write("later", max(1500*time.Millisecond, 3*took))
 	importInto(t, data, folder, 0, counts{Created: 1, Unchanged: 9, Skipped: 2})
 	p.stop(t)
 	await(t, time.Minute, "the other article to be due", func() bool { return time.Now().After(due) })

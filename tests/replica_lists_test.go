@@ -11,6 +11,7 @@ import (
 
 	"stoa/blog"
 	"stoa/store"
+	"stoa/tests/contention"
 	"stoa/tests/redistest"
 	"stoa/tests/stoatest"
 )
@@ -103,9 +104,13 @@ func (g target) find(s *stoatest.Stoa) (paths, error) {
 // settle asks a replica until every way finds g, or none does, and says how long after a
 // moment it asked what was answered so. At once means that the first answer must be right.
 func (g target) settle(s *stoatest.Stoa, found bool, since time.Time, atOnce bool) (time.Duration, error) {
+	allowed := contention.Allow(since.Add(promisedStale * slack))
 	for {
-		asked := time.Since(since)
+		asked, late := time.Since(since), allowed.Over()
 		p, err := g.find(s)
+		if err != nil && !late && allowed.Shared() {
+			continue // the database wasn't given the time to answer
+		}
 		if err != nil {
 			return asked, err
 		}
@@ -113,7 +118,7 @@ func (g target) settle(s *stoatest.Stoa, found bool, since time.Time, atOnce boo
 		if len(wrong) == 0 {
 			return asked, nil
 		}
-		if atOnce || asked > promisedStale*slack {
+		if atOnce || late {
 			return asked, fmt.Errorf("%s after the change it isn't seen by %q", asked, wrong)
 		}
 	}
@@ -282,8 +287,14 @@ func TestWhatWasAbsentIsFoundOnceItIsThere(t *testing.T) {
 				t.Fatalf("%s is there before anybody wrote it", slug)
 			}
 		}
-		b.Commands()
-		if find(b, slug); i > 0 && b.Commands() > 0 {
+		// A command more may be of what b does beside requests; finding nothing costs it each time.
+		least := 1
+		for range 3 {
+			b.Commands()
+			find(b, slug)
+			least = min(least, b.Commands())
+		}
+		if i > 0 && least > 0 {
 			t.Errorf("that %s is absent isn't remembered", slug)
 		}
 		a.Import(t, []blog.Import{in})

@@ -9,6 +9,7 @@ import (
 
 	"stoa/blog"
 	"stoa/store"
+	"stoa/tests/contention"
 	"stoa/tests/redistest"
 	"stoa/tests/stoatest"
 )
@@ -20,7 +21,9 @@ const promisedLate = time.Second
 // and returns them as targets.
 func schedule(t *testing.T, s *stoatest.Stoa, n int, after time.Duration) []target {
 	t.Helper()
+	began := time.Now()
 	s.Import(t, stoatest.Articles(10))
+	after += 5 * time.Since(began) // the next import must have ended by then, however slow the machine is
 	due := time.Now().Add(after).UTC().Truncate(time.Millisecond)
 	batch := make([]blog.Import, n)
 	for i := range batch {
@@ -78,10 +81,11 @@ func followSchedule(t *testing.T, replicas []*stoatest.Stoa, targets []target, t
 	}
 	var late []time.Duration
 	for i, g := range targets {
+		allowed := contention.Allow(g.doc.PublishedAt.Add(promisedLate * slack))
 		for r, s := range replicas {
 			for !isThere(t, s, g.doc.Slug) {
-				if over := time.Since(g.doc.PublishedAt); over > promisedLate*slack {
-					t.Fatalf("%s after it was due, replica %d doesn't have %s", over, r, g.doc.Slug)
+				if allowed.Over() {
+					t.Fatalf("%s after it was due, replica %d doesn't have %s", time.Since(g.doc.PublishedAt), r, g.doc.Slug)
 				}
 			}
 			after := time.Since(g.doc.PublishedAt)
@@ -121,11 +125,13 @@ func checkOnce(t *testing.T, replicas []*stoatest.Stoa, s *stoatest.Stoa, target
 			t.Errorf("%s is now %+v", g.doc.Slug, now)
 		}
 	}
-	said := 0
+	// A replica whose write isn't answered in time says that it failed, and nobody that it was made.
+	said, failed := 0, 0
 	for _, r := range replicas {
 		said += r.Logged("published on schedule")
+		failed += r.Logged("scheduled articles can't be published for now")
 	}
-	if said != len(targets) {
+	if said > len(targets) || said < len(targets) && failed == 0 {
 		t.Errorf("the replicas logged %d times that they published an article, of %d", said, len(targets))
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"stoa/access"
+	"stoa/tests/contention"
 	"stoa/tests/redistest"
 	"stoa/tests/stoatest"
 )
@@ -119,17 +120,18 @@ func (w *watched) complain(format string, args ...any) {
 	}
 }
 
-// watch asks every replica whose the sessions of e are, until stop is closed. by has
-// acknowledged their end at a time.
+// watch asks every replica whose the sessions of e are, until stop is closed and all have ended
+// or should have. by has acknowledged their end at a time.
 func (w *watched) watch(r *realm, e ending, by int, acked time.Time, stop <-chan struct{}) {
 	var all sync.WaitGroup
+	allowed := contention.Allow(acked.Add(promisedEnd * slack))
 	for i, s := range r.replicas {
 		for _, c := range e.ends {
 			all.Go(func() {
 				tick := time.NewTicker(30 * time.Millisecond)
 				defer tick.Stop()
 				for gone := i == by; ; {
-					asked := time.Now()
+					asked, late := time.Now(), allowed.Over()
 					who, err := c.account(s)
 					switch {
 					case err != nil:
@@ -142,17 +144,17 @@ func (w *watched) watch(r *realm, e ending, by int, acked time.Time, stop <-chan
 						w.mu.Lock()
 						w.stale = append(w.stale, asked.Sub(acked))
 						w.mu.Unlock()
-						if asked.Sub(acked) > promisedEnd*slack {
+						if late {
 							w.complain("replica %d knows a session that %s has ended on replica %d %s before", i, e.name, by, asked.Sub(acked))
 						}
 					}
+					<-tick.C
 					select {
 					case <-stop:
-						if !gone {
-							w.complain("replica %d never learnt of %s on replica %d", i, e.name, by)
+						if gone || late {
+							return
 						}
-						return
-					case <-tick.C:
+					default:
 					}
 				}
 			})

@@ -16,6 +16,7 @@ import (
 	"github.com/coder/websocket"
 
 	"stoa/access"
+	"stoa/tests/contention"
 	"stoa/tests/stoatest"
 )
 
@@ -223,8 +224,8 @@ func TestASubscriptionTellsWhatIsPublishedAndSaid(t *testing.T) {
 // awaitFollowers waits until n subscriptions stand.
 func awaitFollowers(t *testing.T, s *stoatest.Stoa, n int) {
 	t.Helper()
-	for began := time.Now(); s.Store.Followers() != n; during(time.Millisecond) {
-		if time.Since(began) > inTime {
+	for allowed := contention.Allow(time.Now().Add(inTime)); s.Store.Followers() != n; during(time.Millisecond) {
+		if allowed.Over() {
 			t.Fatalf("%d follow instead of %d", s.Store.Followers(), n)
 		}
 	}

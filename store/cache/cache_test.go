@@ -383,7 +383,10 @@ func TestWriteDropsWhateverBecomesOfIt(t *testing.T) {
 
 func TestWhatIsReadInDoubtIsShortLivedThereafter(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	patiently(t, whatIsReadInDoubtIsShortLivedThereafter)
+}
+
+func whatIsReadInDoubtIsShortLivedThereafter(t testing.TB, w *world) {
 	r := w.alone()
 	w.db.set("a", 1)
 	_ = r.Write(t.Context(), []string{"a"}, func(context.Context) error { return errFault })

@@ -460,6 +460,10 @@ func TestARestartedRedisIsAnotherLife(t *testing.T) {
 
 func TestAnAnswerOfAnotherLifeIsNone(t *testing.T) {
 	t.Parallel()
+	patiently(t, anAnswerOfAnotherLifeIsNone)
+}
+
+func anAnswerOfAnotherLifeIsNone(t testing.TB, _ *world) {
 	s := redistest.Start(t)
 	conn, err := bus.Connect(s.URL())
 	if err != nil {
@@ -520,8 +524,11 @@ func TestAnotherServerAtTheSameAddress(t *testing.T) {
 
 func TestAYoungLifeIsNotFilled(t *testing.T) {
 	t.Parallel()
+	patiently(t, aYoungLifeIsNotFilled)
+}
+
+func aYoungLifeIsNotFilled(t testing.TB, w *world) {
 	s := redistest.Start(t)
-	w := newWorld(t)
 	w.db.set("a", 1)
 	a, b := w.replica("A", s.URL()), w.replica("B", s.URL())
 	ready(t, a, b)
@@ -547,8 +554,11 @@ func TestAYoungLifeIsNotFilled(t *testing.T) {
 
 func TestASlowRedisSlowsNobodyForLong(t *testing.T) {
 	t.Parallel()
+	patiently(t, aSlowRedisSlowsNobodyForLong)
+}
+
+func aSlowRedisSlowsNobodyForLong(t testing.TB, w *world) {
 	s := redistest.Start(t)
-	w := newWorld(t)
 	w.db.set("a", 1)
 	a, b := w.replica("A", s.URL()), w.replica("B", s.URL())
 	ready(t, a, b)
@@ -613,7 +623,7 @@ func outageOf(replicas ...*replica) *outage {
 }
 
 // wasToldOnce is to be called before it ends, and isOver once it has.
-func (o *outage) wasToldOnce(t *testing.T) {
+func (o *outage) wasToldOnce(t testing.TB) {
 	t.Helper()
 	for i, r := range o.replicas {
 		if n := r.log.count(unreachable); n == 0 || n > o.before[i]+1 {
@@ -622,7 +632,7 @@ func (o *outage) wasToldOnce(t *testing.T) {
 	}
 }
 
-func (o *outage) isOver(t *testing.T) {
+func (o *outage) isOver(t testing.TB) {
 	t.Helper()
 	for _, r := range o.replicas {
 		if gone, returned := r.log.count(unreachable), r.log.count(back); gone != returned {
@@ -633,9 +643,12 @@ func (o *outage) isOver(t *testing.T) {
 
 func TestRedisMayComeLater(t *testing.T) {
 	t.Parallel()
+	patiently(t, redisMayComeLater)
+}
+
+func redisMayComeLater(t testing.TB, w *world) {
 	s := redistest.Start(t)
 	s.Kill(t)
-	w := newWorld(t)
 	w.db.set("a", 1)
 	a, b := w.replica("A", s.URL()), w.replica("B", s.URL())
 	outage := outageOf(a, b)
@@ -730,7 +743,10 @@ func TestARedisThatTakesNoBlocksIsAnOutage(t *testing.T) {
 
 func TestAReplicaWithoutRedisJoinsReplicasWithIt(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	patiently(t, aReplicaWithoutRedisJoinsReplicasWithIt)
+}
+
+func aReplicaWithoutRedisJoinsReplicasWithIt(t testing.TB, w *world) {
 	w.db.set("a", 1)
 	w.db.set("quiet", 1)
 	a, b := w.replica("A", shared.URL()), w.replica("B", shared.URL())
@@ -796,7 +812,10 @@ func TestANoteThatIsRenewedStands(t *testing.T) {
 
 func TestAReplicaPartedFromRedisWrites(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	patiently(t, aReplicaPartedFromRedisWrites)
+}
+
+func aReplicaPartedFromRedisWrites(t testing.TB, w *world) {
 	w.db.set("a", 1)
 	line := redistest.Between(t, shared)
 	a, b, c := w.replica("A", line.URL()), w.replica("B", shared.URL()), w.replica("C", shared.URL())
@@ -953,7 +972,10 @@ func TestABreakInTheLineOnlyFlushes(t *testing.T) {
 
 func TestACloseIsNoSilence(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	patiently(t, aCloseIsNoSilence)
+}
+
+func aCloseIsNoSilence(t testing.TB, w *world) {
 	a, b := w.replica("A", shared.URL()), w.replica("B", shared.URL())
 	ready(t, a, b)
 	b.Close()

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"stoa/store/bus"
+	"stoa/tests/contention"
 )
 
 // slack is by how much a promise of time may be exceeded before a test fails: the machine
@@ -368,9 +369,25 @@ func (r *replica) disturbed() bool {
 // something else; then it is run again.
 func calmly(t *testing.T, scenario func(t testing.TB, w *world)) {
 	t.Helper()
+	repeat(t, func(w *world, _ *contention.Allowance) bool {
+		return slices.ContainsFunc(w.replicas, (*replica).disturbed)
+	}, scenario)
+}
+
+// patiently runs a scenario in which Redis fails on purpose, so that the replicas can't tell
+// whether it also failed for want of time. Where others used the machine, a scenario that fails
+// is run again.
+func patiently(t *testing.T, scenario func(t testing.TB, w *world)) {
+	t.Helper()
+	repeat(t, func(_ *world, a *contention.Allowance) bool { return a.Shared() }, scenario)
+}
+
+// repeat runs a scenario until it succeeds, or fails without an excuse.
+func repeat(t *testing.T, excused func(*world, *contention.Allowance) bool, scenario func(t testing.TB, w *world)) {
+	t.Helper()
 	for range 10 {
 		trial := &trial{TB: t}
-		w := newWorld(t)
+		w, allowed := newWorld(t), contention.Allow(time.Now())
 		done := make(chan struct{})
 		go func() { // Fatal ends the goroutine
 			defer close(done)
@@ -380,7 +397,7 @@ func calmly(t *testing.T, scenario func(t testing.TB, w *world)) {
 		if trial.failures == nil {
 			return
 		}
-		if !slices.ContainsFunc(w.replicas, (*replica).disturbed) {
+		if !excused(w, allowed) {
 			for _, f := range trial.failures {
 				t.Error(f)
 			}
@@ -426,18 +443,18 @@ func eventually(t testing.TB, what string, cond func() bool) {
 	within(t, 30*time.Second, what, cond)
 }
 
-// within waits until cond holds, and fails the test when it doesn't in time.
+// within waits until cond holds, and fails the test when it doesn't in time: limit, which is
+// stretched while others use the machine.
 func within(t testing.TB, limit time.Duration, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.After(limit)
+	allowed := contention.Allow(time.Now().Add(limit))
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for !cond() {
-		select {
-		case <-tick.C:
-		case <-deadline:
+		if allowed.Over() {
 			t.Fatalf("not within %v: %s", limit, what)
 		}
+		<-tick.C
 	}
 }
 

@@ -5,6 +5,11 @@
 //	go run ./tests/bench            # some minutes
 //	go run ./tests/bench --quick    # seconds, for a look
 //
+// The argument site is another benchmark: a site of many posts on the embedded database, loaded
+// from the first moment after a cold start. It prints latencies, failures, CPU time and memory.
+//
+//	go run ./tests/bench site --posts 2000
+//
 // It loads them with wrk where that is on the PATH, else with a client of its own. Where
 // there are two cores and taskset, what is measured has one and everything else the other.
 // It may import everything.
@@ -29,6 +34,15 @@ func main() {
 		}
 		return
 	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if len(os.Args) > 1 && os.Args[1] == "site" {
+		o, err := siteFlags(os.Args[2:])
+		if err == nil {
+			err = benchSite(ctx, o, os.Stdout)
+		}
+		exit(err)
+	}
 	o := usual
 	quick := flag.Bool("quick", false, "one short round over a small site")
 	flag.IntVar(&o.rounds, "rounds", o.rounds, "how often each is measured; the median counts")
@@ -41,12 +55,15 @@ func main() {
 		o = brief
 		o.only, o.profile = only, profile
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, o, os.Stdout); err != nil {
+	exit(run(ctx, o, os.Stdout))
+}
+
+func exit(err error) {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	os.Exit(0)
 }
 
 // options say how much is measured.

@@ -193,17 +193,7 @@ func (s *site) ask(ctx context.Context, query string, variables map[string]any, 
 	if err != nil {
 		return err
 	}
-	var got struct{ Data, Errors json.RawMessage }
-	if err := json.Unmarshal(found.body, &got); err != nil {
-		return err
-	}
-	if len(got.Errors) > 0 {
-		return fmt.Errorf("%s", got.Errors)
-	}
-	if data == nil {
-		return nil
-	}
-	return json.Unmarshal(got.Data, data)
+	return decode(found.body, data)
 }
 
 func post(url, query string, variables map[string]any) ask {

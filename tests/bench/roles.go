@@ -43,6 +43,7 @@ type usage struct {
 	CPU      time.Duration // of user and system
 	RSS      int64         // bytes, now
 	Commands int64         // to the database
+	Examined int64         // documents that the database has read
 }
 
 // play is a process: it ends when its standard input does, and so with its master.
@@ -59,6 +60,9 @@ func play(role string) error {
 		return playStoa(ctx)
 	case "database":
 		return playDatabase(ctx)
+	case "program":
+		context.AfterFunc(ctx, func() { _ = syscall.Kill(os.Getpid(), syscall.SIGTERM) })
+		os.Exit(app.Main(os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr))
 	}
 	return fmt.Errorf("there is no such role")
 }
@@ -83,7 +87,7 @@ func playPlain(ctx context.Context) error {
 	server := &http.Server{Handler: plain}
 	defer server.Close()
 	go server.Serve(l)
-	return control(ctx, l, nil, func(mux *http.ServeMux) {
+	return control(ctx, "http://"+l.Addr().String(), func(*usage) {}, func(mux *http.ServeMux) {
 		mux.HandleFunc("PUT /answers/{page}", func(w http.ResponseWriter, r *http.Request) {
 			body, err := io.ReadAll(r.Body)
 			if err != nil {
@@ -109,11 +113,7 @@ func playDatabase(ctx context.Context) error {
 	if err != nil || !ok {
 		return fmt.Errorf("found %t: %w", ok, err)
 	}
-	if err := say(started{URL: uri}); err != nil {
-		return err
-	}
-	<-ctx.Done()
-	return nil
+	return control(ctx, uri, func(u *usage) { u.Examined = server.Examined() }, func(*http.ServeMux) {})
 }
 
 // playStoa is one replica, by the same app.Open and Serve as the program itself.
@@ -143,7 +143,7 @@ func playStoa(ctx context.Context) error {
 	}
 	served := make(chan error, 1)
 	go func() { served <- a.Serve(ctx, l) }()
-	err = control(ctx, l, &commands, func(mux *http.ServeMux) {
+	err = control(ctx, "http://"+l.Addr().String(), func(u *usage) { u.Commands = commands.Load() }, func(mux *http.ServeMux) {
 		mux.HandleFunc("POST /flush", func(http.ResponseWriter, *http.Request) { a.Store.Flush() })
 	})
 	return errors.Join(err, <-served)
@@ -177,14 +177,12 @@ func fill(ctx context.Context, a *app.App, n int) error {
 	return importing.Finish(ctx)
 }
 
-// control serves what the master asks of a process that listens on l, until ctx ends.
-func control(ctx context.Context, l net.Listener, commands *atomic.Int64, more func(*http.ServeMux)) error {
+// control serves what the master asks of a process that is reached at a URL, until ctx ends.
+func control(ctx context.Context, at string, count func(*usage), more func(*http.ServeMux)) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /usage", func(w http.ResponseWriter, _ *http.Request) {
 		u := usage{CPU: cpu(), RSS: rss()}
-		if commands != nil {
-			u.Commands = commands.Load()
-		}
+		count(&u)
 		_ = json.NewEncoder(w).Encode(u)
 	})
 	mux.HandleFunc("POST /collect", func(http.ResponseWriter, *http.Request) { debug.FreeOSMemory() })
@@ -206,7 +204,7 @@ func control(ctx context.Context, l net.Listener, commands *atomic.Int64, more f
 	server := &http.Server{Handler: mux}
 	defer server.Close()
 	go server.Serve(own)
-	if err := say(started{"http://" + l.Addr().String(), "http://" + own.Addr().String()}); err != nil {
+	if err := say(started{at, "http://" + own.Addr().String()}); err != nil {
 		return err
 	}
 	<-ctx.Done()
@@ -258,12 +256,7 @@ func start(ctx context.Context, role, core string, settings map[string]string, a
 	p := &process{cmd: exec.CommandContext(ctx, line[0], line[1:]...)}
 	var log bytes.Buffer
 	p.cmd.Stderr = &log
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GOGC", "GOMEMLIMIT"} {
-		if v, ok := os.LookupEnv(name); ok {
-			p.cmd.Env = append(p.cmd.Env, name+"="+v)
-		}
-	}
-	p.cmd.Env = append(p.cmd.Env, roleVariable+"="+role)
+	p.cmd.Env = append(baseEnvironment(), roleVariable+"="+role)
 	for name, value := range settings {
 		p.cmd.Env = append(p.cmd.Env, name+"="+value)
 	}
@@ -286,6 +279,17 @@ func start(ctx context.Context, role, core string, settings map[string]string, a
 		return nil, fmt.Errorf("start %s: %w\n%s", role, err, log.Bytes())
 	}
 	return p, nil
+}
+
+// baseEnvironment is the part of this process's environment that every process inherits.
+func baseEnvironment() []string {
+	var env []string
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GOGC", "GOMEMLIMIT"} {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
 }
 
 // stop lets a process end by itself, and ends it where it doesn't.

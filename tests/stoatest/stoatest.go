@@ -58,6 +58,10 @@ func Start(t testing.TB, settings Settings) *Stoa {
 	if err := a.Blog.Index(context.Background()); err != nil {
 		t.Fatalf("index: %v", err)
 	}
+	// So are the sweeps of the start, which could finish what a test leaves undone on purpose.
+	if err := a.Blog.Quiesce(context.Background()); err != nil {
+		t.Fatalf("quiesce: %v", err)
+	}
 	l, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		t.Fatalf("listen: %v", err)
@@ -102,6 +106,20 @@ func (s *Stoa) Stop() {
 	if s.stop != nil {
 		s.stop()
 		s.stop = nil
+	}
+}
+
+// quiesceLimit is how long Quiesce waits, for machines that others use, too.
+const quiesceLimit = 2 * time.Minute
+
+// Quiesce waits until the work that answers so far have left is done: see app.App. Two answers
+// are compared after it, as such work changes what there is to answer.
+func (s *Stoa) Quiesce(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), quiesceLimit)
+	defer cancel()
+	if err := s.App.Quiesce(ctx); err != nil {
+		t.Fatalf("quiesce: %v", err)
 	}
 }
 

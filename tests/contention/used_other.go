@@ -1,0 +1,8 @@
+//go:build !linux
+
+package contention
+
+import "time"
+
+// used is not known here.
+func used() (all, own time.Duration, ok bool) { return 0, 0, false }
