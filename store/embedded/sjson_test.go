@@ -3,73 +3,11 @@
 package embedded
 
 import (
-	"compress/gzip"
-	"database/sql"
-	"encoding/json"
-	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
-
-// ferretFolder lays out a folder of testdata/ferretdb as a data folder and returns that.
-func ferretFolder(t *testing.T, name string) (dir string) {
-	t.Helper()
-	dir = t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, databaseName), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	files, err := filepath.Glob(filepath.Join("testdata/ferretdb", name, "*.sqlite*.gz"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("there are no files in %s: %v", name, err)
-	}
-	for _, file := range files {
-		to := filepath.Join(dir, databaseName, strings.TrimSuffix(filepath.Base(file), ".gz"))
-		if err := os.WriteFile(to, unzipped(t, file), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
-func unzipped(t *testing.T, path string) []byte {
-	t.Helper()
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	r, err := gzip.NewReader(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return content
-}
-
-// ferretCollection is a collection of testdata/ferretdb, as FerretDB answered it.
-type ferretCollection struct {
-	Database, Collection string
-	Indexes, Documents   []json.RawMessage // canonical extended JSON
-}
-
-func ferretCollections(t *testing.T, name string) (all []ferretCollection) {
-	t.Helper()
-	for line := range strings.Lines(string(unzipped(t, filepath.Join("testdata/ferretdb", name, "expected.jsonl.gz")))) {
-		var c ferretCollection
-		if err := json.Unmarshal([]byte(line), &c); err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, c)
-	}
-	return all
-}
 
 // canonical returns a document as canonical extended JSON, compact.
 func canonical(t *testing.T, document bson.Raw) string {
@@ -82,52 +20,6 @@ func canonical(t *testing.T, document bson.Raw) string {
 		t.Fatal(err)
 	}
 	return string(text)
-}
-
-func TestSJSONIsReadAsFerretDBReadIt(t *testing.T) {
-	for _, folder := range []string{"types", "site", "wal"} {
-		dir := ferretFolder(t, folder)
-		for _, c := range ferretCollections(t, folder) {
-			db, err := sql.Open("sqlite", filepath.Join(dir, databaseName, c.Database+fileSuffix))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var table string
-			if err := db.QueryRow(`SELECT table_name FROM `+listOfTables+` WHERE name = ?`, c.Collection).Scan(&table); err != nil {
-				t.Fatal(err)
-			}
-			rows, err := db.Query(`SELECT ` + documentField + ` FROM ` + identifier(stored(table)) + ` ORDER BY rowid`)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var got []string
-			for rows.Next() {
-				var text []byte
-				if err := rows.Scan(&text); err != nil {
-					t.Fatal(err)
-				}
-				document, err := decodeSJSON(text)
-				if err != nil {
-					t.Fatalf("%s: %s: %v", c.Collection, text, err)
-				}
-				got = append(got, canonical(t, document))
-			}
-			if err := rows.Err(); err != nil {
-				t.Fatal(err)
-			}
-			if len(got) != len(c.Documents) {
-				t.Fatalf("%s/%s has %d documents, want %d", folder, c.Collection, len(got), len(c.Documents))
-			}
-			for i, want := range c.Documents {
-				if got[i] != string(want) {
-					t.Errorf("%s/%s: read as\n%s\nwant\n%s", folder, c.Collection, got[i], want)
-				}
-			}
-			if err := db.Close(); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
 }
 
 func TestDamagedSJSONIsRefused(t *testing.T) {
