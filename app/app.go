@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -186,13 +185,9 @@ func (a *App) open(ctx context.Context, options store.Options) error {
 }
 
 func newPictures(a *App) (*media.Pictures, error) {
-	location := a.config.Media
-	if location == "" {
-		data, err := filepath.Abs(a.config.Data)
-		if err != nil {
-			return nil, fmt.Errorf("STOA_DATA: %w", err)
-		}
-		location = (&url.URL{Scheme: "file", Path: filepath.Join(data, "media")}).String()
+	location, err := mediaLocation(a.config)
+	if err != nil {
+		return nil, err
 	}
 	pictures, err := media.Open(media.Options{Store: a.Store, Location: location, Base: a.config.MediaURL})
 	if err != nil {
