@@ -82,7 +82,13 @@ func openFerret(ctx context.Context, dir, database string) (*ferretFile, error) 
 	return f, nil
 }
 
-func (f *ferretFile) close() error { return errors.Join(f.tx.Rollback(), f.db.Close()) }
+func (f *ferretFile) close() error {
+	err := f.tx.Rollback()
+	if errors.Is(err, sql.ErrTxDone) { // its context has ended
+		err = nil
+	}
+	return errors.Join(err, f.db.Close())
+}
 
 // list reads which collections there are.
 func (f *ferretFile) list(ctx context.Context) error {
