@@ -37,7 +37,7 @@ import (
 )
 
 const (
-	// startLimit is how long the start waits for the database.
+	// startLimit is how long the start waits for a database in another process.
 	startLimit = 30 * time.Second
 	// sayAfter is when somebody who watches the start is told what it waits for.
 	sayAfter = 2 * time.Second
@@ -151,17 +151,19 @@ func (a *App) place(ctx context.Context, options *store.Options) error {
 }
 
 func (a *App) open(ctx context.Context, options store.Options) error {
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
-	defer cancel()
-	var err error
-	if a.config.MongoDBURI == "" {
-		a.Store, err = store.Open(ctx, options)
+	doing := "waiting for the database, at most " + startLimit.String()
+	if a.embedded != nil {
+		doing = "making the indexes that the embedded database lacks" // a large folder takes minutes
 	} else {
-		waiting := time.AfterFunc(sayAfter, func() { a.log.Info("waiting for MongoDB", "at most", startLimit) })
-		a.Store, err = store.Open(ctx, options)
-		if waiting.Stop(); err != nil {
-			err = fmt.Errorf("STOA_MONGODB_URI: %w", err)
-		}
+		limited, cancel := context.WithTimeout(ctx, startLimit)
+		defer cancel()
+		ctx = limited
+	}
+	var err error
+	waiting := time.AfterFunc(sayAfter, func() { a.log.Info(doing) })
+	a.Store, err = store.Open(ctx, options)
+	if waiting.Stop(); err != nil && a.config.MongoDBURI != "" {
+		err = fmt.Errorf("STOA_MONGODB_URI: %w", err)
 	}
 	if err != nil {
 		return err
