@@ -312,7 +312,7 @@ func TestATakeoverThatFailsChangesNothing(t *testing.T) {
 }
 
 // A version with FerretDB refuses the folder instead of beginning anew in it. The variable
-// names such a binary; it was built of the commit before this one.
+// names such a binary.
 func TestAnOlderVersionRefusesTheFolder(t *testing.T) {
 	binary := os.Getenv("STOA_TEST_OLD_BINARY")
 	if binary == "" {
