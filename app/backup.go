@@ -65,7 +65,7 @@ func runRestore(ctx context.Context, c Config, log *slog.Logger, args []string) 
 		}
 		defer from.Close()
 	}
-	counts, err := backup.Restore(ctx, from, backup.Target{Data: c.Data, Media: pictures, Log: log})
+	counts, err := backup.Restore(ctx, from, backup.Target{Data: c.Data, Media: pictures})
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -106,7 +105,7 @@ func backUp(t *testing.T, data string) []byte {
 
 func restore(t *testing.T, from []byte, data string) (Counts, error) {
 	t.Helper()
-	return Restore(t.Context(), bytes.NewReader(from), Target{Data: data, Media: mediaOf(data), Log: slog.New(slog.DiscardHandler)})
+	return Restore(t.Context(), bytes.NewReader(from), Target{Data: data, Media: mediaOf(data)})
 }
 
 // contents returns the names and contents of a backup's files but the manifest and checksums.

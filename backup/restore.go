@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/url"
 	"path"
 	"strings"
@@ -28,7 +27,6 @@ type Target struct {
 	Data string
 	// Media is where the pictures go; "" for a bucket, which takes none.
 	Media blob.Folder
-	Log   *slog.Logger
 }
 
 // maxSmall is the most that a file may have that is read into memory: a manifest, or the
@@ -39,7 +37,7 @@ const maxSmall = 1 << 20
 // what was written. It returns Invalid where it isn't, and Conflict where there is something
 // in the data folder or a server serves it; then everything is as it was.
 func Restore(ctx context.Context, r io.Reader, into Target) (counts Counts, err error) {
-	documents, err := embedded.BeginRestore(ctx, into.Data, into.Log)
+	documents, err := embedded.BeginRestore(ctx, into.Data)
 	if err != nil {
 		return Counts{}, err
 	}

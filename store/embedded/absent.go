@@ -5,7 +5,6 @@ package embedded
 import (
 	"context"
 	"io"
-	"log/slog"
 	"net"
 
 	"stoa/problem"
@@ -71,7 +70,7 @@ func (s *Snapshot) Close() error { return nil }
 type Restore struct{}
 
 // BeginRestore returns Invalid: this build has no embedded database.
-func BeginRestore(context.Context, string, *slog.Logger) (*Restore, error) { return nil, absent() }
+func BeginRestore(context.Context, string) (*Restore, error) { return nil, absent() }
 
 // Collection always fails: there is no Restore in this build.
 func (r *Restore) Collection(context.Context, string, []byte, io.Reader) (int, error) {

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -110,20 +109,20 @@ type Restore struct {
 
 // BeginRestore begins to fill the data folder dir, which is made where it is missing. It
 // returns Conflict where a server has the folder, or where there is a database in it.
-func BeginRestore(ctx context.Context, dir string, log *slog.Logger) (*Restore, error) {
+func BeginRestore(ctx context.Context, dir string) (*Restore, error) {
 	f, err := hold(dir)
 	if err != nil {
 		return nil, err
 	}
 	r := &Restore{folder: f}
-	if r.building, err = r.begin(ctx, log); err != nil {
+	if r.building, err = r.begin(ctx); err != nil {
 		f.release()
 		return nil, err
 	}
 	return r, nil
 }
 
-func (r *Restore) begin(ctx context.Context, log *slog.Logger) (*building, error) {
+func (r *Restore) begin(ctx context.Context) (*building, error) {
 	there, err := filepath.Glob(filepath.Join(r.folder.path(databaseName), "*.sqlite"))
 	if err != nil {
 		return nil, err
@@ -131,7 +130,7 @@ func (r *Restore) begin(ctx context.Context, log *slog.Logger) (*building, error
 	if len(there) > 0 {
 		return nil, problem.New(problem.Conflict, "the data folder %s has a database in it already (%s): choose another folder, or move that away", r.folder.dir, filepath.Join(databaseName, filepath.Base(there[0])))
 	}
-	return build(ctx, r.folder.dir, log)
+	return build(ctx, r.folder.dir)
 }
 
 // Collection fills a collection of a database with documents, which stand one after another,

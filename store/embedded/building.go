@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 )
@@ -35,13 +34,13 @@ type building struct {
 
 // build begins a file that will have its place in the data folder dir. What an earlier one
 // has left is removed.
-func build(ctx context.Context, dir string, log *slog.Logger) (*building, error) {
+func build(ctx context.Context, dir string) (*building, error) {
 	b := &building{file: filepath.Join(dir, documentsFile)}
 	if err := removeUnfinished(dir); err != nil {
 		return nil, err
 	}
 	var err error
-	b.storage, err = openStorage(ctx, b.file+unfinished, log)
+	b.storage, err = openStorage(ctx, b.file+unfinished)
 	return b, err
 }
 

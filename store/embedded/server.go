@@ -44,7 +44,7 @@ func Open(ctx context.Context, o Options) (*Server, error) {
 		f.release()
 		return nil, err
 	}
-	st, err := openStorage(ctx, f.path(documentsFile), log)
+	st, err := openStorage(ctx, f.path(documentsFile))
 	if err != nil {
 		f.release()
 		return nil, fmt.Errorf("open the embedded database in %s: %w", f.dir, err)

@@ -89,7 +89,7 @@ func (t *takeover) build(ctx context.Context, databases []string) error {
 	if err := t.checkSpace(); err != nil {
 		return err
 	}
-	b, err := build(ctx, t.dir, t.log)
+	b, err := build(ctx, t.dir)
 	if err != nil {
 		return err
 	}
