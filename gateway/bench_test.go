@@ -62,6 +62,30 @@ func BenchmarkTrivialQuery(b *testing.B) {
 	})
 }
 
+// BenchmarkCachedResponse is what a response takes that is found in the cache, and one that is
+// public and has to be executed.
+func BenchmarkCachedResponse(b *testing.B) {
+	s, _ := keeping(b, megabyte, nil)
+	header := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json"}, "Accept-Encoding": {"gzip"}}
+	run := func(b *testing.B, method, path string, body func(i int) string) {
+		b.ReportAllocs()
+		w := discard{http.Header{}}
+		i := 0
+		for b.Loop() {
+			r, _ := http.NewRequestWithContext(b.Context(), method, path, strings.NewReader(body(i)))
+			r.Header = header
+			s.ServeHTTP(w, r)
+			i++
+		}
+	}
+	same := func(int) string { return bodyOf(titleOf("press"), nil) }
+	b.Run("POST", func(b *testing.B) { run(b, "POST", "/graphql", same) })
+	b.Run("GET", func(b *testing.B) { run(b, "GET", address(titleOf("press")), func(int) string { return "" }) })
+	b.Run("Miss", func(b *testing.B) {
+		run(b, "POST", "/graphql", func(i int) string { return bodyOf(titleOf(fmt.Sprint("press", i)), nil) })
+	})
+}
+
 // BenchmarkCompress is what gzip's levels take and save on an answer like an article page.
 func BenchmarkCompress(b *testing.B) {
 	var answer bytes.Buffer
