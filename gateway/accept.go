@@ -31,7 +31,7 @@ type preference struct {
 // that is named rather than matched by a wildcard, then the one named first. Where neither
 // is named it is application/json, as it is for a client that says nothing: the audits of
 // graphql-http ask for that, while the specification has asked for the other since 2025.
-func negotiate(h http.Header) (mediaType, *refusal) {
+func negotiate(h http.Header) (mediaType, error) {
 	accept := preferences(h.Values("Accept"))
 	if len(accept) == 0 {
 		return mediaJSON, nil

@@ -43,8 +43,8 @@ func TestAcceptChoosesTheMediaType(t *testing.T) {
 			if c.accept != "" {
 				h.Set("Accept", c.accept)
 			}
-			got, no := negotiate(h)
-			if got != c.want || (no != nil) != (c.want == "") {
+			got, err := negotiate(h)
+			if got != c.want || (err != nil) != (c.want == "") {
 				t.Errorf("%s: got %q, want %q", c.reason, got, c.want)
 			}
 		})
@@ -57,9 +57,9 @@ func FuzzAccept(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, accept string) {
 		h := http.Header{"Accept": {accept}, "Accept-Encoding": {accept}}
-		media, no := negotiate(h)
-		if (no == nil) != (media == mediaJSON || media == mediaGraphQL) {
-			t.Errorf("%q: media type %q, refused %v", accept, media, no != nil)
+		media, err := negotiate(h)
+		if (err == nil) != (media == mediaJSON || media == mediaGraphQL) {
+			t.Errorf("%q: media type %q, refused %v", accept, media, err != nil)
 		}
 		for _, p := range preferences(h["Accept"]) {
 			if !(p.weight >= 0 && p.weight <= 1) || p.name == "" {

@@ -632,12 +632,12 @@ func TestPolicyOf(t *testing.T) {
 		"Preview":     {`{ preview(token: "a") { title } }`, policy{}},
 		"Mutation":    {`mutation { sessionsRevokeOthers { count } }`, policy{}},
 	} {
-		doc, no := d.parsed(c.query)
-		if no == nil {
-			no = d.validate(doc)
+		doc, err := d.parsed(c.query)
+		if err == nil {
+			err = d.validate(doc)
 		}
-		if no != nil {
-			t.Fatalf("%s: %v", name, no.errors)
+		if err != nil {
+			t.Fatalf("%s: %v", name, errorsOf(err, nil))
 		}
 		if got := doc.policies[doc.ast.Operations[0]]; got.keeps() != c.want.keeps() || c.want.keeps() && got != c.want {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)

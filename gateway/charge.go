@@ -57,10 +57,10 @@ func payerOf(ctx context.Context) *access.Answer { return ctx.Value(billKey{}).(
 
 // charge takes cost out of the buckets of who asks, or refuses and takes nothing. What is
 // executed without a bill is our fault.
-func (g *Gateway) charge(ctx context.Context, cost int64) *refusal {
+func (g *Gateway) charge(ctx context.Context, cost int64) error {
 	b, ok := ctx.Value(billKey{}).(*bill)
 	if !ok {
-		return &refusal{code: codeInternal, errors: presented(g.presentError(ctx, errNoBill))}
+		return errNoBill
 	}
 	b.cost, b.billed = cost, true
 	return g.pay(ctx, b, cost)
@@ -68,38 +68,38 @@ func (g *Gateway) charge(ctx context.Context, cost int64) *refusal {
 
 // chargeReading charges for a document that isn't known and has to be parsed and validated,
 // whatever comes of it: one unit for each 25 bytes.
-func (g *Gateway) chargeReading(ctx context.Context, e *envelope) *refusal {
+func (g *Gateway) chargeReading(ctx context.Context, e *envelope) error {
 	b, ok := ctx.Value(billKey{}).(*bill)
 	if !ok || g.rates == nil {
 		return nil
 	}
-	if known, no := g.persisted.ready(e); known != nil || no != nil {
+	if known, err := g.persisted.ready(e); known != nil || err != nil {
 		return nil
 	}
 	return g.pay(ctx, b, int64(1+len(e.query)/bytesPerUnit))
 }
 
 // pay takes units for b, at least one, so that nothing is free.
-func (g *Gateway) pay(ctx context.Context, b *bill, cost int64) *refusal {
+func (g *Gateway) pay(ctx context.Context, b *bill, cost int64) error {
 	if g.rates == nil || b.free {
 		return nil
 	}
 	client, account := b.payer.Payers(cache.Declared(ctx))
 	units := g.units(cost)
-	state, no := g.take(ctx, "cost/client/"+client, units)
+	state, err := g.take(ctx, "cost/client/"+client, units)
 	b.client = state
-	if no != nil {
-		return no
+	if err != nil {
+		return err
 	}
 	owner := account()
 	if owner == "" {
 		return nil
 	}
-	b.owner, no = g.take(ctx, "cost/account/"+string(owner), units)
-	if no != nil {
+	b.owner, err = g.take(ctx, "cost/account/"+string(owner), units)
+	if err != nil {
 		b.client = g.giveBack("cost/client/"+client, units)
 	}
-	return no
+	return err
 }
 
 // refund gives back what charge has taken for what wasn't executed.
@@ -123,13 +123,13 @@ func (g *Gateway) units(cost int64) int {
 
 var errNoBill = fmt.Errorf("an operation is executed that nobody is charged for")
 
-func (g *Gateway) take(ctx context.Context, key string, units int) (*rate.State, *refusal) {
+func (g *Gateway) take(ctx context.Context, key string, units int) (*rate.State, error) {
 	state, err := g.rates.Take(ctx, key, units)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, refusef(codeCancelled, "the request was cancelled before its answer was there")
 	case err != nil:
-		return nil, &refusal{code: codeInternal, errors: presented(g.presentError(ctx, err))}
+		return nil, err
 	case state.Wait > 0:
 		return &state, tooOften(state.Wait)
 	}
@@ -142,11 +142,9 @@ func (g *Gateway) giveBack(key string, units int) *rate.State {
 }
 
 // tooOften refuses what would be right after wait.
-func tooOften(wait time.Duration) *refusal {
+func tooOften(wait time.Duration) error {
 	seconds := inSeconds(wait)
-	no := refusef(codeThrottled, "this comes too often or costs too much at once: try again in %d s", seconds).with("Retry-After", strconv.Itoa(seconds))
-	no.errors[0].Extensions["retryAfter"] = seconds
-	return no
+	return refusef(codeThrottled, "this comes too often or costs too much at once: try again in %d s", seconds).with("Retry-After", strconv.Itoa(seconds)).extend("retryAfter", seconds)
 }
 
 // inSeconds is d in whole seconds, at least one: no client waits for less.

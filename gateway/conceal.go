@@ -6,6 +6,7 @@ package gateway
 // by name, and so do our own.
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
@@ -48,13 +49,22 @@ func namesOf(schema *ast.Schema) (types, others map[string]bool) {
 }
 
 // concealOf is conceal for what is wrong with variables, whose members are asked for, too.
-func (d *documents) concealOf(no *refusal, text string, variables map[string]any) *refusal {
+func (d *documents) concealOf(err error, text string, variables map[string]any) error {
 	if !d.introspection {
 		asked := []string{text}
 		membersOf(variables, func(name string) { asked = append(asked, name) })
-		no.errors = d.conceal(no.errors, asked...)
+		return d.concealError(err, asked...)
 	}
-	return no
+	return err
+}
+
+// concealError is conceal for what err, a refusal, says.
+func (d *documents) concealError(err error, asked ...string) error {
+	var r *refusal
+	if errors.As(err, &r) {
+		r.errors = d.conceal(r.errors, asked...)
+	}
+	return err
 }
 
 // membersOf calls found for the name of each member of an object in value.

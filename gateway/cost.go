@@ -548,13 +548,12 @@ func (c *compiler) input(into *sum, t *ast.Type, value *ast.Value) {
 }
 
 // costly refuses an operation that costs more than most.
-func costly(operation *ast.OperationDefinition, cost, most int64) *refusal {
+func costly(operation *ast.OperationDefinition, cost, most int64) error {
 	if cost <= most {
 		return nil
 	}
-	no := refusef(codeCostTooHigh, "this costs %s, where an operation may cost %d: ask for smaller pages, or for fewer lists within lists", countless(cost), most).at(operation.Position)
-	no.errors[0].Extensions["cost"] = map[string]any{"requested": cost, "maximum": most}
-	return no
+	return refusef(codeCostTooHigh, "this costs %s, where an operation may cost %d: ask for smaller pages, or for fewer lists within lists", countless(cost), most).
+		at(operation.Position).extend("cost", map[string]any{"requested": cost, "maximum": most})
 }
 
 func countless(cost int64) string {

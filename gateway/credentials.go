@@ -33,10 +33,10 @@ type caller struct {
 }
 
 // caller reads r's credentials, and reports the use of its token.
-func (g *Gateway) caller(r *http.Request) (caller, *refusal) {
-	token, byCookie, no := tokenOf(r.Header)
-	if no != nil {
-		return caller{}, no
+func (g *Gateway) caller(r *http.Request) (caller, error) {
+	token, byCookie, err := tokenOf(r.Header)
+	if err != nil {
+		return caller{}, err
 	}
 	g.use(token)
 	return caller{token: token, byCookie: byCookie, client: g.client(r)}, nil
@@ -57,14 +57,14 @@ func (g *Gateway) use(token string) {
 // tokenOf returns the token that came with a request, "" without one: Authorization's, or
 // else the cookie's. What a program sent wrong in Authorization is refused; a cookie that
 // can't be ours counts as not sent, since nobody who uses a browser could help it.
-func tokenOf(h http.Header) (token string, byCookie bool, no *refusal) {
+func tokenOf(h http.Header) (token string, byCookie bool, err error) {
 	given := h["Authorization"]
 	if len(given) > 1 {
 		return "", false, refusef(codeBadRequest, "there are %d Authorization headers: send one, Authorization: Bearer TOKEN", len(given))
 	}
 	if len(given) == 1 {
-		if token, ok, no := bearer(given[0]); ok || no != nil {
-			return token, false, no
+		if token, ok, err := bearer(given[0]); ok || err != nil {
+			return token, false, err
 		}
 	}
 	token = cookieOf(h["Cookie"])
@@ -76,7 +76,7 @@ func tokenOf(h http.Header) (token string, byCookie bool, no *refusal) {
 
 // bearer reads credentials in the form of Authorization (RFC 6750, section 2.1); ok is false
 // where their scheme is another.
-func bearer(credentials string) (token string, ok bool, no *refusal) {
+func bearer(credentials string) (token string, ok bool, err error) {
 	scheme, token := credentials, ""
 	if end := strings.IndexAny(credentials, " \t"); end >= 0 {
 		scheme, token = credentials[:end], strings.Trim(credentials[end:], " \t")

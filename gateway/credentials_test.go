@@ -60,9 +60,9 @@ func TestTokenOf(t *testing.T) {
 				h["Authorization"] = c.authorization
 			}
 			h["Cookie"] = c.cookie
-			token, _, no := tokenOf(h)
-			if token != c.want || (no != nil) != c.refused {
-				t.Errorf("%s: got %q, %v", c.reason, token, no)
+			token, _, err := tokenOf(h)
+			if token != c.want || (err != nil) != c.refused {
+				t.Errorf("%s: got %q, %v", c.reason, token, err)
 			}
 		})
 	}
@@ -74,14 +74,14 @@ func FuzzTokenOf(f *testing.F) {
 	f.Add("", ";=;__Host-stoa=")
 	f.Fuzz(func(t *testing.T, authorization, cookie string) {
 		h := http.Header{"Authorization": {authorization}, "Cookie": {cookie}}
-		token, _, no := tokenOf(h)
+		token, _, err := tokenOf(h)
 		if token != "" && !validToken(token) {
 			t.Fatalf("%q can't be a token", token)
 		}
-		if no != nil && token != "" {
+		if err != nil && token != "" {
 			t.Fatal("refused, and yet a token")
 		}
-		if no != nil && len(authorization) > len("Bearer ")+5 && strings.Contains(no.errors[0].Message, authorization[len("Bearer "):]) {
+		if err != nil && len(authorization) > len("Bearer ")+5 && strings.Contains(err.Error(), authorization[len("Bearer "):]) {
 			t.Fatal("the refusal repeats the token")
 		}
 		// net/http reads the same cookie where it reads the first of that name at all.

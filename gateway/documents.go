@@ -92,38 +92,37 @@ func (d *documents) known(text string) *document {
 }
 
 // parsed returns the document with this text. It isn't validated yet unless it says so.
-func (d *documents) parsed(text string) (*document, *refusal) {
+func (d *documents) parsed(text string) (*document, error) {
 	if known := d.known(text); known != nil {
 		return known, nil
 	}
 	if len(text) > d.bounds.bytes {
 		return nil, refusef(codeDocumentTooLarge, "the document has %d bytes, where it may have %d: send long texts in variables", len(text), d.bounds.bytes)
 	}
-	tokens, no := scan(text, d.bounds.tokens)
-	if no != nil {
-		return nil, no
+	tokens, err := scan(text, d.bounds.tokens)
+	if err != nil {
+		return nil, err
 	}
 	parsed, err := parser.ParseQuery(&ast.Source{Input: text})
 	if err != nil {
 		return nil, parseFailed(err)
 	}
-	if no := measure(parsed, d.bounds); no != nil {
-		return nil, no
+	if err := measure(parsed, d.bounds); err != nil {
+		return nil, err
 	}
 	return &document{text: text, tokens: tokens, ast: parsed}, nil
 }
 
 // validate makes doc valid and keeps it, or says what is wrong with it.
-func (d *documents) validate(doc *document) *refusal {
+func (d *documents) validate(doc *document) error {
 	if doc.valid {
 		return nil
 	}
 	if errs := d.check(doc); len(errs) > 0 {
-		return &refusal{code: codeValidationFailed, errors: d.conceal(errs, doc.text)}
+		return refusalOf(codeValidationFailed, d.conceal(errs, doc.text))
 	}
-	if no := checkMerges(doc.ast, d.schema, comparedTimes*d.bounds.tokens); no != nil {
-		no.errors = d.conceal(no.errors, doc.text)
-		return no
+	if err := checkMerges(doc.ast, d.schema, comparedTimes*d.bounds.tokens); err != nil {
+		return d.concealError(err, doc.text)
 	}
 	if doc.introspects && !d.introspection {
 		return refusef(codeIntrospectionDisabled, "the schema isn't given out here: __schema and __type can't be asked for")
@@ -253,7 +252,7 @@ func withoutDefer(list ast.DirectiveList) ast.DirectiveList {
 }
 
 // operation returns the operation to run: the one with this name, or the only one.
-func (doc *document) operation(name string) (*ast.OperationDefinition, *refusal) {
+func (doc *document) operation(name string) (*ast.OperationDefinition, error) {
 	all := doc.ast.Operations
 	switch {
 	case len(all) == 0:

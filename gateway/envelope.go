@@ -48,14 +48,14 @@ const readAtOnce = 4 << 10
 const exampleBody = `{"query": "{ __typename }"}`
 
 // readEnvelope reads r's envelope from where its method has it.
-func (g *Gateway) readEnvelope(w http.ResponseWriter, r *http.Request, began time.Time) (*envelope, *refusal) {
+func (g *Gateway) readEnvelope(w http.ResponseWriter, r *http.Request, began time.Time) (*envelope, error) {
 	if r.Method != http.MethodPost {
 		return parseAddress(r.URL.RawQuery)
 	}
 	body := g.buffers.get()
 	defer g.buffers.put(body)
-	if no := g.takeBody(w, r, body, began); no != nil {
-		return nil, no
+	if err := g.takeBody(w, r, body, began); err != nil {
+		return nil, err
 	}
 	goOnReading(w)
 	return parseEnvelope(body.Bytes())
@@ -63,7 +63,7 @@ func (g *Gateway) readEnvelope(w http.ResponseWriter, r *http.Request, began tim
 
 // checkContent refuses what isn't plain JSON in UTF-8. Forms are refused with the rest: a
 // page of another site can send them with a visitor's cookies and without asking first.
-func checkContent(h http.Header) *refusal {
+func checkContent(h http.Header) error {
 	types := h.Values("Content-Type")
 	if len(types) != 1 {
 		return refusef(codeUnsupportedMedia, "a POST says what its body is, once: Content-Type: application/json")
@@ -83,7 +83,7 @@ func checkContent(h http.Header) *refusal {
 
 // readBody reads r's body, no more of it than may be and no longer than until deadline, which
 // goes on to hold for what is read of the connection: see goOnReading.
-func (g *Gateway) readBody(deadline time.Time, w http.ResponseWriter, r *http.Request, into *bytes.Buffer) *refusal {
+func (g *Gateway) readBody(deadline time.Time, w http.ResponseWriter, r *http.Request, into *bytes.Buffer) error {
 	if r.ContentLength > g.maxBody {
 		return bodyTooLarge(g.maxBody)
 	}
@@ -124,22 +124,22 @@ func readDeadline(w http.ResponseWriter) interface{ SetReadDeadline(time.Time) e
 	return http.NewResponseController(w)
 }
 
-func bodyTooLarge(limit int64) *refusal {
+func bodyTooLarge(limit int64) error {
 	return refusef(codePayloadTooLarge, "the body is larger than the %d bytes that are taken", limit).with("Connection", "close")
 }
 
 // parseEnvelope reads a POST's body: one JSON object in UTF-8, each of its members once.
 // Members that the specification doesn't know are ignored, since it keeps them for its own
 // future; they are named where the query is missing, which a misspelling looks like.
-func parseEnvelope(body []byte) (*envelope, *refusal) {
-	if no := checkJSON(body); no != nil {
-		return nil, no
+func parseEnvelope(body []byte) (*envelope, error) {
+	if err := checkJSON(body); err != nil {
+		return nil, err
 	}
 	d := &decoder{text: body}
 	e := &envelope{}
 	seen := map[string]bool{}
 	var unknown []string
-	no := d.members(func(name string) *refusal {
+	err := d.members(func(name string) error {
 		if seen[name] {
 			return refusef(codeBadRequest, "the body has %q twice", clipName(name))
 		}
@@ -150,22 +150,22 @@ func parseEnvelope(body []byte) (*envelope, *refusal) {
 			}
 			return d.skip()
 		}
-		value, no := d.value()
-		if no != nil {
-			return no
+		value, err := d.value()
+		if err != nil {
+			return err
 		}
 		return e.set(name, value)
 	})
 	switch {
-	case no == errSyntax:
+	case err == errSyntax:
 		return nil, badJSON(body)
-	case no != nil:
-		return nil, no
+	case err != nil:
+		return nil, err
 	case !d.ended():
 		return nil, refusef(codeBadRequest, "the body goes on after its JSON object, at byte %d", d.at)
 	}
-	if no := e.settle(); no != nil {
-		return nil, no
+	if err := e.settle(); err != nil {
+		return nil, err
 	}
 	if e.query != "" || e.id != "" {
 		return e, nil
@@ -179,10 +179,10 @@ func parseEnvelope(body []byte) (*envelope, *refusal) {
 // settle finds out the document's id from where clients put it: extensions.persistedQuery
 // (Apollo's, by whose name there are automatic persisted queries), documentId (GraphQL over
 // HTTP), or, where there is neither these nor a text, doc_id or id (Relay's).
-func (e *envelope) settle() *refusal {
-	hash, no := persistedHash(e.extensions["persistedQuery"])
-	if no != nil {
-		return no
+func (e *envelope) settle() error {
+	hash, err := persistedHash(e.extensions["persistedQuery"])
+	if err != nil {
+		return err
 	}
 	id, prefixed := strings.CutPrefix(e.documentID, hashPrefix)
 	switch {
@@ -195,26 +195,26 @@ func (e *envelope) settle() *refusal {
 	case id != "":
 		e.id = id
 	case e.query == "":
-		id, no = asString("the document's id", e.relayID)
+		id, err = asString("the document's id", e.relayID)
 		e.id = strings.TrimPrefix(id, hashPrefix)
 	}
-	return no
+	return err
 }
 
 // persistedHash returns the hash in extensions.persistedQuery; "" where there is none.
-func persistedHash(value any) (string, *refusal) {
-	persisted, no := asObject("extensions.persistedQuery", value)
+func persistedHash(value any) (string, error) {
+	persisted, err := asObject("extensions.persistedQuery", value)
 	if persisted == nil {
-		return "", no
+		return "", err
 	}
 	if version, _ := persisted["version"].(json.Number); version != "1" {
 		return "", refusef(codeBadRequest, "extensions.persistedQuery.version must be the number 1")
 	}
-	hash, no := asString("extensions.persistedQuery.sha256Hash", persisted["sha256Hash"])
-	if no == nil && hash == "" {
-		no = refusef(codeBadRequest, "extensions.persistedQuery.sha256Hash is missing: it is the SHA-256 of the document's text")
+	hash, err := asString("extensions.persistedQuery.sha256Hash", persisted["sha256Hash"])
+	if err == nil && hash == "" {
+		err = refusef(codeBadRequest, "extensions.persistedQuery.sha256Hash is missing: it is the SHA-256 of the document's text")
 	}
-	return hash, no
+	return hash, err
 }
 
 // knows says whether a member of this name is the specification's, or names a document.
@@ -227,18 +227,18 @@ func (e *envelope) knows(name string) bool {
 }
 
 // set takes one member of the body.
-func (e *envelope) set(name string, value any) (no *refusal) {
+func (e *envelope) set(name string, value any) (err error) {
 	switch name {
 	case "query":
-		e.query, no = asString(name, value)
+		e.query, err = asString(name, value)
 	case "operationName":
-		e.operationName, no = asString(name, value)
+		e.operationName, err = asString(name, value)
 	case "variables":
-		e.variables, no = asObject(name, value)
+		e.variables, err = asObject(name, value)
 	case "extensions":
-		e.extensions, no = asObject(name, value)
+		e.extensions, err = asObject(name, value)
 	case "documentId":
-		e.documentID, no = asString(name, value)
+		e.documentID, err = asString(name, value)
 	case "doc_id":
 		e.relayID = value
 	case "id":
@@ -246,10 +246,10 @@ func (e *envelope) set(name string, value any) (no *refusal) {
 			e.relayID = value
 		}
 	}
-	return no
+	return err
 }
 
-func asString(name string, value any) (string, *refusal) {
+func asString(name string, value any) (string, error) {
 	switch value := value.(type) {
 	case string:
 		return value, nil
@@ -260,7 +260,7 @@ func asString(name string, value any) (string, *refusal) {
 	}
 }
 
-func asObject(name string, value any) (map[string]any, *refusal) {
+func asObject(name string, value any) (map[string]any, error) {
 	switch value := value.(type) {
 	case map[string]any:
 		return value, nil
@@ -300,7 +300,7 @@ func clipName(s string) string {
 }
 
 // badJSON says what is wrong with a body that the decoder has stopped in.
-func badJSON(body []byte) *refusal {
+func badJSON(body []byte) error {
 	var syntax *json.SyntaxError
 	if err := json.Unmarshal(body, new(json.RawMessage)); !errors.As(err, &syntax) {
 		return refusef(codeBadRequest, "the body is no valid JSON")
@@ -312,7 +312,7 @@ func badJSON(body []byte) *refusal {
 }
 
 // checkJSON refuses a body for what shows without decoding it, before memory is spent on it.
-func checkJSON(body []byte) *refusal {
+func checkJSON(body []byte) error {
 	start := bytes.TrimLeft(body, " \t\r\n")
 	switch {
 	case len(start) == 0:
@@ -331,7 +331,7 @@ func checkJSON(body []byte) *refusal {
 
 // boundJSON refuses what nests too deep or has too many values. It counts what separates
 // them, so that broken JSON is left to the decoder.
-func boundJSON(text []byte) *refusal {
+func boundJSON(text []byte) error {
 	depth, values, quoted := 0, 0, false
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
@@ -363,7 +363,7 @@ func boundJSON(text []byte) *refusal {
 
 // parseAddress reads a GET's envelope. Parameters that the specification doesn't know are
 // ignored: addresses gather them on their way.
-func parseAddress(query string) (*envelope, *refusal) {
+func parseAddress(query string) (*envelope, error) {
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		return nil, refusef(codeBadRequest, "the address's parameters can't be read: %s", err)
@@ -388,19 +388,19 @@ func parseAddress(query string) (*envelope, *refusal) {
 		}
 		// The copy lets go of the whole address, of which the value may be a part.
 		var value any = strings.Clone(given[0])
-		var no *refusal
+		var err error
 		if name == "variables" || name == "extensions" {
-			value, no = parseParameter(name, given[0])
+			value, err = parseParameter(name, given[0])
 		}
-		if no != nil {
-			return nil, no
+		if err != nil {
+			return nil, err
 		}
-		if no := e.set(name, value); no != nil {
-			return nil, no
+		if err := e.set(name, value); err != nil {
+			return nil, err
 		}
 	}
-	if no := e.settle(); no != nil {
-		return nil, no
+	if err := e.settle(); err != nil {
+		return nil, err
 	}
 	if e.query == "" && e.id == "" {
 		return nil, refusef(codeBadRequest, "query is missing: ask for %s?query={__typename}, or POST an object such as %s", graphqlPath, exampleBody)
@@ -414,17 +414,17 @@ func namesDocument(values url.Values) bool {
 }
 
 // parseParameter reads a parameter that is JSON.
-func parseParameter(name, text string) (any, *refusal) {
-	if no := boundJSON([]byte(text)); no != nil {
-		return nil, no
+func parseParameter(name, text string) (any, error) {
+	if err := boundJSON([]byte(text)); err != nil {
+		return nil, err
 	}
 	d := &decoder{text: []byte(text)}
-	value, no := d.value()
+	value, err := d.value()
 	switch {
-	case no == errSyntax:
+	case err == errSyntax:
 		return nil, refusef(codeBadRequest, "%s is no valid JSON", name)
-	case no != nil:
-		return nil, no
+	case err != nil:
+		return nil, err
 	case !d.ended():
 		return nil, refusef(codeBadRequest, "%s goes on after its JSON object", name)
 	}

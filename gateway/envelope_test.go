@@ -66,14 +66,14 @@ func TestABodyIsOneObjectWithEachMemberOnce(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			e, no := parseEnvelope([]byte(c.body))
+			e, err := parseEnvelope([]byte(c.body))
 			switch {
-			case c.want == "" && no != nil:
-				t.Errorf("%s: refused: %s", c.reason, no.errors[0].Message)
-			case c.want != "" && no == nil:
+			case c.want == "" && err != nil:
+				t.Errorf("%s: refused: %s", c.reason, err.Error())
+			case c.want != "" && err == nil:
 				t.Errorf("%s: taken as %+v", c.reason, e)
-			case c.want != "" && !strings.Contains(no.errors[0].Message, c.want):
-				t.Errorf("%s: %q doesn't say %q", c.reason, no.errors[0].Message, c.want)
+			case c.want != "" && !strings.Contains(err.Error(), c.want):
+				t.Errorf("%s: %q doesn't say %q", c.reason, err.Error(), c.want)
 			}
 		})
 	}
@@ -85,13 +85,13 @@ func manyValues(last int) string {
 }
 
 func TestAddressAndBodySayTheSame(t *testing.T) {
-	fromBody, no := parseEnvelope([]byte(`{"query":"{a}","operationName":"A","variables":{"n":12345678901234567890,"s":"é"},"extensions":{"x":[1]}}`))
-	if no != nil {
-		t.Fatal(no.errors)
+	fromBody, err := parseEnvelope([]byte(`{"query":"{a}","operationName":"A","variables":{"n":12345678901234567890,"s":"é"},"extensions":{"x":[1]}}`))
+	if err != nil {
+		t.Fatal(errorsOf(err, nil))
 	}
-	fromAddress, no := parseAddress("query=%7Ba%7D&operationName=A&variables=%7B%22n%22:12345678901234567890,%22s%22:%22%C3%A9%22%7D&extensions=%7B%22x%22:%5B1%5D%7D&other=1")
-	if no != nil {
-		t.Fatal(no.errors)
+	fromAddress, err := parseAddress("query=%7Ba%7D&operationName=A&variables=%7B%22n%22:12345678901234567890,%22s%22:%22%C3%A9%22%7D&extensions=%7B%22x%22:%5B1%5D%7D&other=1")
+	if err != nil {
+		t.Fatal(errorsOf(err, nil))
 	}
 	if a, b := fmt.Sprintf("%#v", *fromAddress), fmt.Sprintf("%#v", *fromBody); a != b {
 		t.Errorf("address: %s\nbody:    %s", a, b)
@@ -114,12 +114,12 @@ func TestAnAddressIsReadStrictly(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, no := parseAddress(c.address)
+			_, err := parseAddress(c.address)
 			switch {
-			case c.want == "" && no != nil:
-				t.Errorf("%s: refused: %s", c.reason, no.errors[0].Message)
-			case c.want != "" && (no == nil || !strings.Contains(no.errors[0].Message, c.want)):
-				t.Errorf("%s: %+v doesn't say %q", c.reason, no, c.want)
+			case c.want == "" && err != nil:
+				t.Errorf("%s: refused: %s", c.reason, err.Error())
+			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+				t.Errorf("%s: %+v doesn't say %q", c.reason, err, c.want)
 			}
 		})
 	}
@@ -135,10 +135,10 @@ func FuzzEnvelope(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		e, no := parseEnvelope(body)
-		if no != nil {
-			if no.status(mediaJSON) < 400 || len(no.errors) != 1 || len(no.errors[0].Message) > maxMessage+50 {
-				t.Errorf("%q: refused with %d %v", body, no.status(mediaJSON), no.errors)
+		e, err := parseEnvelope(body)
+		if err != nil {
+			if statusOf(codeOf(err)) < 400 || len(errorsOf(err, nil)) != 1 || len(err.Error()) > maxMessage+50 {
+				t.Errorf("%q: refused with %d %v", body, statusOf(codeOf(err)), errorsOf(err, nil))
 			}
 			return
 		}
@@ -171,10 +171,10 @@ func FuzzAddress(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, address string) {
-		e, no := parseAddress(address)
-		if no != nil {
-			if no.status(mediaJSON) < 400 || len(no.errors) != 1 || len(no.errors[0].Message) > maxMessage+50 {
-				t.Errorf("%q: refused with %d %v", address, no.status(mediaJSON), no.errors)
+		e, err := parseAddress(address)
+		if err != nil {
+			if statusOf(codeOf(err)) < 400 || len(errorsOf(err, nil)) != 1 || len(err.Error()) > maxMessage+50 {
+				t.Errorf("%q: refused with %d %v", address, statusOf(codeOf(err)), errorsOf(err, nil))
 			}
 			return
 		}
@@ -186,12 +186,12 @@ func FuzzAddress(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q: %v", address, err)
 		}
-		same, no := parseEnvelope(encoded)
-		if no != nil && no.code == codePayloadTooLarge || no != nil && strings.Contains(no.errors[0].Message, "nest deeper") {
+		same, err := parseEnvelope(encoded)
+		if err != nil && codeOf(err) == codePayloadTooLarge || err != nil && strings.Contains(err.Error(), "nest deeper") {
 			return // an address is bounded in each part, a body as a whole
 		}
-		if no != nil || same.query != e.query || same.id != e.id || same.operationName != e.operationName {
-			t.Errorf("%q: %+v, as a body %+v %+v", address, e, same, no)
+		if err != nil || same.query != e.query || same.id != e.id || same.operationName != e.operationName {
+			t.Errorf("%q: %+v, as a body %+v %+v", address, e, same, err)
 		}
 	})
 }

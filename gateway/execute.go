@@ -15,10 +15,6 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 )
 
-// maxErrors is how many errors an answer has at most. The hundred-and-first tells a client
-// nothing, and each is logged where it is our fault.
-const maxErrors = 100
-
 // run is one execution.
 type run struct {
 	document *document
@@ -33,16 +29,16 @@ type runKey struct{}
 var errNoResponse = errors.New("the executor gave no response")
 
 // execute runs p, which has one response.
-func (g *Gateway) execute(ctx context.Context, p *prepared) (*graphql.Response, *refusal) {
-	e, no := g.begin(ctx, p)
-	if no != nil {
-		return nil, no
+func (g *Gateway) execute(ctx context.Context, p *prepared) (*graphql.Response, error) {
+	e, err := g.begin(ctx, p)
+	if err != nil {
+		return nil, err
 	}
-	response, no := g.next(e.ctx, e)
-	if no == nil && response == nil {
-		return nil, &refusal{code: codeInternal, errors: presented(g.presentError(e.ctx, errNoResponse))}
+	response, err := g.next(e.ctx, e)
+	if err == nil && response == nil {
+		return nil, errNoResponse
 	}
-	return response, no
+	return response, err
 }
 
 // execution is an operation that has begun.
@@ -58,7 +54,7 @@ type execution struct {
 }
 
 // begin begins the operation of a valid document.
-func (g *Gateway) begin(ctx context.Context, p *prepared) (*execution, *refusal) {
+func (g *Gateway) begin(ctx context.Context, p *prepared) (*execution, error) {
 	running := &run{document: p.document, ended: ctx.Err}
 	ctx = context.WithValue(ctx, runKey{}, running)
 	operation, errs := g.executor.CreateOperationContext(ctx, p.params)
@@ -66,9 +62,9 @@ func (g *Gateway) begin(ctx context.Context, p *prepared) (*execution, *refusal)
 		return nil, refusedBy(errs)
 	}
 	operation.DisableIntrospection = !g.introspection
-	end, no := g.admitted(ctx, p.cost)
-	if no != nil {
-		return nil, no
+	end, err := g.admitted(ctx, p.cost)
+	if err != nil {
+		return nil, err
 	}
 	streaming := p.operation.Operation == ast.Subscription
 	next, executing := g.executor.DispatchOperation(ctx, operation)
@@ -79,15 +75,15 @@ func (g *Gateway) begin(ctx context.Context, p *prepared) (*execution, *refusal)
 }
 
 // admitted charges for an operation and waits for its turn. It ends at the latest when ctx does.
-func (g *Gateway) admitted(ctx context.Context, cost int64) (end func(), no *refusal) {
-	if no := g.charge(ctx, cost); no != nil {
-		return nil, no
+func (g *Gateway) admitted(ctx context.Context, cost int64) (end func(), err error) {
+	if err := g.charge(ctx, cost); err != nil {
+		return nil, err
 	}
 	client, _ := payerOf(ctx).Payers(ctx)
-	end, no = g.load.turn(ctx, client, cost)
-	if no != nil {
+	end, err = g.load.turn(ctx, client, cost)
+	if err != nil {
 		g.refund(ctx)
-		return nil, no
+		return nil, err
 	}
 	if cost >= dearCost {
 		context.AfterFunc(ctx, end)
@@ -97,7 +93,7 @@ func (g *Gateway) admitted(ctx context.Context, cost int64) (end func(), no *ref
 
 // next returns the next response: the only one, or an event's, nil after the last. ctx
 // descends from e's. Each event is charged for like the operation.
-func (g *Gateway) next(ctx context.Context, e *execution) (*graphql.Response, *refusal) {
+func (g *Gateway) next(ctx context.Context, e *execution) (*graphql.Response, error) {
 	defer e.end()
 	e.running.errors.Store(0)
 	response := e.responses(ctx)
@@ -105,8 +101,8 @@ func (g *Gateway) next(ctx context.Context, e *execution) (*graphql.Response, *r
 		tellCost(response, e.cost)
 	}
 	if e.streaming && e.begun && response != nil {
-		if no := g.charge(ctx, e.cost); no != nil {
-			return nil, no
+		if err := g.charge(ctx, e.cost); err != nil {
+			return nil, err
 		}
 	}
 	e.begun = true
@@ -122,27 +118,27 @@ func (g *Gateway) next(ctx context.Context, e *execution) (*graphql.Response, *r
 // nextOf is next for what may be a subscription, of either transport: here, each event comes
 // by before it is sent. One that can't go on ends with a refusal, which gqlgen makes a
 // response without data; no event has none.
-func (g *Gateway) nextOf(ctx context.Context, e *execution) (*graphql.Response, *refusal) {
-	response, no := g.next(ctx, e)
-	if no == nil && response != nil && response.Data == nil && len(response.Errors) > 0 && e.operation.Operation.Operation == ast.Subscription {
+func (g *Gateway) nextOf(ctx context.Context, e *execution) (*graphql.Response, error) {
+	response, err := g.next(ctx, e)
+	if err == nil && response != nil && response.Data == nil && len(response.Errors) > 0 && e.operation.Operation.Operation == ast.Subscription {
 		return nil, refusedBy(response.Errors)
 	}
-	return response, no
+	return response, err
 }
 
 // refusedBy is the refusal of an extension, which has its own codes.
-func refusedBy(errs gqlerror.List) *refusal {
+func refusedBy(errs gqlerror.List) error {
 	code, _ := errs[0].Extensions["code"].(string)
 	if code == "" {
 		code = codeValidationFailed
 		coded(code, errs[0])
 	}
-	return &refusal{code: code, errors: errs}
+	return refusalOf(code, errs)
 }
 
 // ended says why a request ended before its answer was there. A client that has gone is
 // nobody's fault and reads nothing.
-func (g *Gateway) ended(ctx context.Context, operation *graphql.OperationContext) *refusal {
+func (g *Gateway) ended(ctx context.Context, operation *graphql.OperationContext) error {
 	late, ok := context.Cause(ctx).(outOfTime) // it is never wrapped
 	if !ok {
 		return refusef(codeCancelled, "the request was cancelled before its answer was there")

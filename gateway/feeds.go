@@ -40,7 +40,7 @@ func isFeed(path string) bool {
 
 func (g *Gateway) serveFeed(w http.ResponseWriter, r *http.Request) {
 	if !readOnly(r.Method) {
-		g.refuse(w, r, mediaJSON, refusef(codeMethodNotAllowed, "%.20q isn't taken here: use GET", r.Method).with("Allow", "GET, HEAD"))
+		g.refuse(r.Context(), w, r, mediaJSON, refusef(codeMethodNotAllowed, "%.20q isn't taken here: use GET", r.Method).with("Allow", "GET, HEAD"))
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), g.timeout)
@@ -49,11 +49,11 @@ func (g *Gateway) serveFeed(w http.ResponseWriter, r *http.Request) {
 	var missing *problem.Error
 	switch {
 	case errors.As(err, &missing) && missing.Code == problem.NotFound:
-		g.refuse(w, r, mediaJSON, refusef(codeNotFound, "%s", missing.Message))
+		g.refuse(r.Context(), w, r, mediaJSON, refusef(codeNotFound, "%s", missing.Message))
 	case err != nil && ctx.Err() != nil:
-		g.refuse(w, r, mediaJSON, refusef(codeTimeout, "this took too long: try again later"))
+		g.refuse(r.Context(), w, r, mediaJSON, refusef(codeTimeout, "this took too long: try again later"))
 	case err != nil:
-		g.refuse(w, r, mediaJSON, &refusal{code: codeInternal, errors: presented(g.presentError(ctx, err))})
+		g.refuse(r.Context(), w, r, mediaJSON, err)
 	default:
 		g.writeDocument(w, r, d)
 	}

@@ -14,8 +14,8 @@ func FuzzMap(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		paths, no := parseMap(text)
-		if no == nil && len(paths) > maxFiles {
+		paths, err := parseMap(text)
+		if err == nil && len(paths) > maxFiles {
 			t.Errorf("%q names %d files", text, len(paths))
 		}
 		for name, path := range paths {
@@ -36,22 +36,22 @@ func FuzzCost(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, query, sent string) {
 		d := newDocuments(p, newBounds(Options{}), false)
-		document, no := d.parsed(query)
-		if no != nil {
+		document, err := d.parsed(query)
+		if err != nil {
 			return
 		}
-		if no := d.validate(document); no != nil {
+		if err := d.validate(document); err != nil {
 			return
 		}
-		variables, no := parseParameter("variables", sent)
+		variables, err := parseParameter("variables", sent)
 		object, _ := variables.(map[string]any)
-		if no != nil || object == nil {
+		if err != nil || object == nil {
 			return
 		}
 		for _, operation := range document.ast.Operations {
-			values, no := coerceVariables(p.schema, operation, document.required, object)
-			if no != nil {
-				d.concealOf(no, query, object)
+			values, err := coerceVariables(p.schema, operation, document.required, object)
+			if err != nil {
+				d.concealOf(err, query, object)
 				continue
 			}
 			if cost := document.plans[operation].cost(p, values); cost < 0 || cost > maxCounted {

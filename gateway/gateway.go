@@ -371,7 +371,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case g.playground != nil && strings.HasPrefix(path, playgroundPath):
 		g.playground.ServeHTTP(w, r)
 	default:
-		g.refuse(w, r, mediaJSON, refusef(codeNotFound, "there is nothing at %.100q: the API is at %s", path, graphqlPath))
+		g.refuse(r.Context(), w, r, mediaJSON, refusef(codeNotFound, "there is nothing at %.100q: the API is at %s", path, graphqlPath))
 	}
 }
 
@@ -383,7 +383,7 @@ func (g *Gateway) serveRoot(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !readOnly(r.Method) {
-		g.refuse(w, r, mediaJSON, refusef(codeMethodNotAllowed, "%.20q isn't taken here: the API is at %s", r.Method, graphqlPath).with("Allow", "GET, HEAD"))
+		g.refuse(r.Context(), w, r, mediaJSON, refusef(codeMethodNotAllowed, "%.20q isn't taken here: the API is at %s", r.Method, graphqlPath).with("Allow", "GET, HEAD"))
 		return
 	}
 	w.Header().Set("Content-Type", mediaJSON.header())
@@ -401,10 +401,9 @@ func (g *Gateway) catch(w http.ResponseWriter, r *http.Request) {
 		panic(p)
 	}
 	ctx := r.Context()
-	shown := g.presentError(ctx, g.recoverPanic(ctx, p))
 	media, refused := negotiate(r.Header)
 	if refused != nil {
 		media = mediaJSON
 	}
-	g.refuse(w, r, media, &refusal{code: codeInternal, errors: presented(shown)})
+	g.refuse(r.Context(), w, r, media, g.recoverPanic(ctx, p))
 }

@@ -48,7 +48,7 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	default:
-		g.refuse(w, r, mediaJSON, refusef(codeMethodNotAllowed, "%.20q isn't taken here: use POST, or GET for a query", r.Method).with("Allow", "GET, HEAD, POST, OPTIONS"))
+		g.refuse(r.Context(), w, r, mediaJSON, refusef(codeMethodNotAllowed, "%.20q isn't taken here: use POST, or GET for a query", r.Method).with("Allow", "GET, HEAD, POST, OPTIONS"))
 		return
 	}
 	streams := accept.stream && r.Method != http.MethodHead
@@ -56,17 +56,17 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 	if streams {
 		media = mediaJSON // of what is refused
 	} else if media == "" {
-		_, no := negotiate(r.Header)
-		g.refuse(w, r, mediaJSON, no)
+		_, err := negotiate(r.Header)
+		g.refuse(r.Context(), w, r, mediaJSON, err)
 		return
 	}
-	if no := g.origins.check(r); no != nil {
-		g.refuse(w, r, media, no)
+	if err := g.origins.check(r); err != nil {
+		g.refuse(r.Context(), w, r, media, err)
 		return
 	}
-	token, byCookie, no := tokenOf(r.Header)
-	if no != nil {
-		g.refuse(w, r, media, no)
+	token, byCookie, err := tokenOf(r.Header)
+	if err != nil {
+		g.refuse(r.Context(), w, r, media, err)
 		return
 	}
 	g.use(token)
@@ -90,8 +90,8 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 	body := g.buffers.get()
 	defer g.buffers.put(body)
 	if r.Method == http.MethodPost && !upload {
-		if no := g.takeBody(w, r, body, began); no != nil {
-			g.refuse(w, r, media, no)
+		if err := g.takeBody(w, r, body, began); err != nil {
+			g.refuse(r.Context(), w, r, media, err)
 			return
 		}
 	}
@@ -135,9 +135,9 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 	var response *graphql.Response
 	exact := false
 	if upload {
-		response, no = g.answerUpload(ctx, w, r)
+		response, err = g.answerUpload(ctx, w, r)
 	} else {
-		k, exact, response, no = g.answer(ctx, r, media, body.Bytes(), made)
+		k, exact, response, err = g.answer(ctx, r, media, body.Bytes(), made)
 	}
 	if cookie, ok := made.Cookie(); ok && r.Method == http.MethodPost {
 		setCookie(w.Header(), cookie)
@@ -146,8 +146,8 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 		bill.write(w.Header(), g.rates)
 	}
 	switch {
-	case no != nil:
-		g.refuse(w, r, media, no)
+	case err != nil:
+		g.refuse(ctx, w, r, media, err)
 	case k != nil:
 		if exact {
 			g.answers.alias(id, k)
@@ -161,19 +161,19 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 // enter lets a request in, until leave is called. It answers one for which there is no room,
 // and returns nil.
 func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, media mediaType) (leave func()) {
-	leave, no := g.load.enter(g.client(r).Name())
-	if no != nil {
-		g.refuse(w, r, media, no.with("Connection", "close"))
+	leave, err := g.load.enter(g.client(r).Name())
+	if err != nil {
+		g.refuse(r.Context(), w, r, media, withHeader(err, "Connection", "close"))
 		return nil
 	}
 	return leave
 }
 
 // takeBody reads the body of a POST, or refuses it for what it is.
-func (g *Gateway) takeBody(w http.ResponseWriter, r *http.Request, into *bytes.Buffer, began time.Time) *refusal {
+func (g *Gateway) takeBody(w http.ResponseWriter, r *http.Request, into *bytes.Buffer, began time.Time) error {
 	if !g.headers.json(r.Header) {
-		if no := checkContent(r.Header); no != nil {
-			return no
+		if err := checkContent(r.Header); err != nil {
+			return err
 		}
 	}
 	return g.readBody(began.Add(g.timeout), w, r, into)
@@ -183,37 +183,37 @@ func (g *Gateway) takeBody(w http.ResponseWriter, r *http.Request, into *bytes.B
 // ends wherever it is. body is what a POST sent; made is the answer that has begun. exact says
 // whether k may be given at once to who sends the very same: not where it brings a text with
 // its hash, so that the one can be asked for by the other from now on.
-func (g *Gateway) answer(ctx context.Context, r *http.Request, media mediaType, body []byte, made *access.Answer) (k *kept, exact bool, response *graphql.Response, no *refusal) {
+func (g *Gateway) answer(ctx context.Context, r *http.Request, media mediaType, body []byte, made *access.Answer) (k *kept, exact bool, response *graphql.Response, err error) {
 
 	// What is asked for?
 	get := r.Method != http.MethodPost
 	var asked *envelope
 	if get {
-		asked, no = parseAddress(r.URL.RawQuery)
+		asked, err = parseAddress(r.URL.RawQuery)
 	} else {
-		asked, no = parseEnvelope(body)
+		asked, err = parseEnvelope(body)
 	}
-	if no != nil {
-		return nil, false, nil, no
+	if err != nil {
+		return nil, false, nil, err
 	}
-	if no := g.chargeReading(ctx, asked); no != nil {
-		return nil, false, nil, no
+	if err := g.chargeReading(ctx, asked); err != nil {
+		return nil, false, nil, err
 	}
-	prepared, no := g.prepare(ctx, asked, mayRun(r.Method))
-	if no != nil {
-		return nil, false, nil, no
+	prepared, err := g.prepare(ctx, asked, mayRun(r.Method))
+	if err != nil {
+		return nil, false, nil, err
 	}
 	if g.shares(prepared, get) {
-		k, response, no = g.share(ctx, prepared, made, media, get)
-		return k, asked.query == "" || asked.id == "", response, no
+		k, response, err = g.share(ctx, prepared, made, media, get)
+		return k, asked.query == "" || asked.id == "", response, err
 	}
-	response, no = g.execute(ctx, prepared)
-	return nil, false, response, no
+	response, err = g.execute(ctx, prepared)
+	return nil, false, response, err
 }
 
 // mayRun says what may not be run by a method.
-func mayRun(method string) func(*ast.OperationDefinition) *refusal {
-	return func(o *ast.OperationDefinition) *refusal { return checkMethod(method, o) }
+func mayRun(method string) func(*ast.OperationDefinition) error {
+	return func(o *ast.OperationDefinition) error { return checkMethod(method, o) }
 }
 
 // prepared is an operation that may be executed.
@@ -227,36 +227,36 @@ type prepared struct {
 
 // prepare finds the operation that e asks for, and everything that there is to refuse in it
 // before it runs; mayRun is what only the transport knows.
-func (g *Gateway) prepare(ctx context.Context, e *envelope, mayRun func(*ast.OperationDefinition) *refusal) (*prepared, *refusal) {
+func (g *Gateway) prepare(ctx context.Context, e *envelope, mayRun func(*ast.OperationDefinition) error) (*prepared, error) {
 
 	// Which document, and is it small enough to look at?
-	document, no := g.persisted.find(ctx, e)
-	if no != nil {
-		return nil, no
+	document, err := g.persisted.find(ctx, e)
+	if err != nil {
+		return nil, err
 	}
 
 	// Which of its operations, and may it be run this way?
-	operation, no := document.operation(e.operationName)
-	if no != nil {
-		return nil, no
+	operation, err := document.operation(e.operationName)
+	if err != nil {
+		return nil, err
 	}
-	if no := mayRun(operation); no != nil {
-		return nil, no
+	if err := mayRun(operation); err != nil {
+		return nil, err
 	}
 
 	// Does it fit the schema, and do the variables fit it?
-	if no := g.documents.validate(document); no != nil {
-		return nil, no
+	if err := g.documents.validate(document); err != nil {
+		return nil, err
 	}
-	variables, no := coerceVariables(g.documents.schema, operation, document.required, e.variables)
-	if no != nil {
-		return nil, g.documents.concealOf(no, document.text, e.variables)
+	variables, err := coerceVariables(g.documents.schema, operation, document.required, e.variables)
+	if err != nil {
+		return nil, g.documents.concealOf(err, document.text, e.variables)
 	}
 
 	// Is there an end to what it asks for?
 	cost := document.plans[operation].cost(g.prices, variables)
-	if no := costly(operation, cost, g.maxCost); no != nil {
-		return nil, no
+	if err := costly(operation, cost, g.maxCost); err != nil {
+		return nil, err
 	}
 
 	// Nothing is left to refuse, so it may be asked for by its hash from now on.
@@ -273,7 +273,7 @@ func (g *Gateway) prepare(ctx context.Context, e *envelope, mayRun func(*ast.Ope
 
 // checkMethod refuses an operation that its method may not run. A GET changes nothing, so
 // that no link, picture or prefetching proxy can.
-func checkMethod(method string, operation *ast.OperationDefinition) *refusal {
+func checkMethod(method string, operation *ast.OperationDefinition) error {
 	switch {
 	case operation.Operation == ast.Subscription:
 		return refusef(codeBadRequest, "a subscription has no single answer: send it over a WebSocket, or by %s with Accept: %s", method, mediaStream)

@@ -55,7 +55,7 @@ func (d *decoder) ended() bool {
 }
 
 // members reads an object and calls read for each of its members, to read or skip the value.
-func (d *decoder) members(read func(name string) *refusal) *refusal {
+func (d *decoder) members(read func(name string) error) error {
 	if !d.take('{') {
 		return errSyntax
 	}
@@ -64,15 +64,15 @@ func (d *decoder) members(read func(name string) *refusal) *refusal {
 	}
 	for {
 		d.space()
-		name, no := d.string()
-		if no != nil {
-			return no
+		name, err := d.string()
+		if err != nil {
+			return err
 		}
 		if !d.take(':') {
 			return errSyntax
 		}
-		if no := read(name); no != nil {
-			return no
+		if err := read(name); err != nil {
+			return err
 		}
 		switch {
 		case d.take(','):
@@ -85,7 +85,7 @@ func (d *decoder) members(read func(name string) *refusal) *refusal {
 }
 
 // elements reads a list and calls read for each of its elements.
-func (d *decoder) elements(read func() *refusal) *refusal {
+func (d *decoder) elements(read func() error) error {
 	if !d.take('[') {
 		return errSyntax
 	}
@@ -96,8 +96,8 @@ func (d *decoder) elements(read func() *refusal) *refusal {
 		if n > maxList {
 			return refusef(codePayloadTooLarge, "a list has more than %d elements", maxList)
 		}
-		if no := read(); no != nil {
-			return no
+		if err := read(); err != nil {
+			return err
 		}
 		switch {
 		case d.take(','):
@@ -110,7 +110,7 @@ func (d *decoder) elements(read func() *refusal) *refusal {
 }
 
 // value reads what comes next: nil, bool, json.Number, string, []any or map[string]any.
-func (d *decoder) value() (any, *refusal) {
+func (d *decoder) value() (any, error) {
 	d.space()
 	if d.at == len(d.text) {
 		return nil, errSyntax
@@ -118,26 +118,26 @@ func (d *decoder) value() (any, *refusal) {
 	switch c := d.text[d.at]; {
 	case c == '{':
 		object := map[string]any{}
-		no := d.members(func(name string) *refusal {
+		err := d.members(func(name string) error {
 			if _, twice := object[name]; twice {
 				return refusef(codeBadRequest, "an object has %q twice", clipName(name))
 			}
-			value, no := d.value()
+			value, err := d.value()
 			object[name] = value
-			return no
+			return err
 		})
-		return object, no
+		return object, err
 	case c == '[':
 		list := []any{}
-		no := d.elements(func() *refusal {
-			value, no := d.value()
+		err := d.elements(func() error {
+			value, err := d.value()
 			list = append(list, value)
-			return no
+			return err
 		})
-		return list, no
+		return list, err
 	case c == '"':
-		text, no := d.string()
-		return text, no
+		text, err := d.string()
+		return text, err
 	case c == '-' || c >= '0' && c <= '9':
 		return d.number()
 	default:
@@ -152,30 +152,30 @@ func (d *decoder) value() (any, *refusal) {
 }
 
 // skip reads what comes next and forgets it.
-func (d *decoder) skip() *refusal {
+func (d *decoder) skip() error {
 	d.space()
 	if d.at == len(d.text) {
 		return errSyntax
 	}
 	switch d.text[d.at] {
 	case '{':
-		return d.members(func(string) *refusal { return d.skip() })
+		return d.members(func(string) error { return d.skip() })
 	case '[':
 		return d.elements(d.skip)
 	case '"':
-		text, no := d.literal()
-		if no == nil && hasEscape(text) && !json.Valid(text) {
+		text, err := d.literal()
+		if err == nil && hasEscape(text) && !json.Valid(text) {
 			return errSyntax
 		}
-		return no
+		return err
 	default:
-		_, no := d.value()
-		return no
+		_, err := d.value()
+		return err
 	}
 }
 
 // literal reads a string and returns it as it is written, with its quotes.
-func (d *decoder) literal() (text []byte, no *refusal) {
+func (d *decoder) literal() (text []byte, err error) {
 	start := d.at
 	if d.at == len(d.text) || d.text[d.at] != '"' {
 		return nil, errSyntax
@@ -194,10 +194,10 @@ func (d *decoder) literal() (text []byte, no *refusal) {
 	return nil, errSyntax
 }
 
-func (d *decoder) string() (string, *refusal) {
-	text, no := d.literal()
-	if no != nil {
-		return "", no
+func (d *decoder) string() (string, error) {
+	text, err := d.literal()
+	if err != nil {
+		return "", err
 	}
 	if inner := text[1 : len(text)-1]; !hasEscape(inner) {
 		return string(inner), nil
@@ -219,7 +219,7 @@ func hasEscape(text []byte) bool {
 }
 
 // number reads a number as it is written, so that none loses a digit.
-func (d *decoder) number() (json.Number, *refusal) {
+func (d *decoder) number() (json.Number, error) {
 	start := d.at
 	for d.at < len(d.text) && strings.IndexByte("+-.eE0123456789", d.text[d.at]) >= 0 {
 		d.at++

@@ -24,27 +24,27 @@ func FuzzJSON(f *testing.F) {
 			return
 		}
 		d := &decoder{text: text}
-		got, no := d.value()
-		rest := no == nil && !d.ended()
+		got, err := d.value()
+		rest := err == nil && !d.ended()
 		std := json.NewDecoder(bytes.NewReader(text))
 		std.UseNumber()
 		var want any
-		err := std.Decode(&want)
-		if err == nil {
+		failed := std.Decode(&want)
+		if failed == nil {
 			if _, more := std.Token(); !errors.Is(more, io.EOF) {
-				err = errors.New("something follows")
+				failed = errors.New("something follows")
 			}
 		}
 		switch {
-		case no != nil && no != errSyntax: // on purpose
-		case (err == nil) != (no == nil && !rest):
-			t.Fatalf("%q: %v, rest %t, where encoding/json says %v", text, no, rest, err)
-		case err == nil && !reflect.DeepEqual(got, want):
+		case err != nil && err != errSyntax: // on purpose
+		case (failed == nil) != (err == nil && !rest):
+			t.Fatalf("%q: %v, rest %t, where encoding/json says %v", text, err, rest, failed)
+		case failed == nil && !reflect.DeepEqual(got, want):
 			t.Fatalf("%q: %#v, where encoding/json reads %#v", text, got, want)
 		}
 		skipped := &decoder{text: text}
-		if no := skipped.skip(); no == nil && skipped.ended() && err != nil {
-			t.Fatalf("%q is skipped, where encoding/json says %v", text, err)
+		if err := skipped.skip(); err == nil && skipped.ended() && failed != nil {
+			t.Fatalf("%q is skipped, where encoding/json says %v", text, failed)
 		}
 	})
 }

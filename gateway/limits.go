@@ -70,7 +70,7 @@ func newBounds(o Options) bounds {
 
 // scan counts a document's tokens, comments included. It refuses one that has too many or
 // nests too deep.
-func scan(query string, maxTokens int) (tokens int, no *refusal) {
+func scan(query string, maxTokens int) (tokens int, err error) {
 	reader := lexer.New(&ast.Source{Input: query})
 	depth, valueDepth, parentheses := 0, 0, 0
 	for ; ; tokens++ {
@@ -111,12 +111,12 @@ func scan(query string, maxTokens int) (tokens int, no *refusal) {
 	}
 }
 
-func parseFailed(err error) *refusal {
+func parseFailed(err error) error {
 	var located *gqlerror.Error
 	if !errors.As(err, &located) {
 		located = gqlerror.Wrap(err)
 	}
-	return &refusal{code: codeParseFailed, errors: gqlerror.List{coded(codeParseFailed, located)}}
+	return refusalOf(codeParseFailed, gqlerror.List{coded(codeParseFailed, located)})
 }
 
 // extent is how large a selection set is with its fragments written out.
@@ -151,7 +151,7 @@ const unfinished = -1
 // measure refuses a document that is too deep or too large once its fragments are written
 // out. It comes before validation, to which it leaves a fragment that doesn't exist. One that
 // contains itself, or has another's name, is refused here: it has no size.
-func measure(document *ast.QueryDocument, most bounds) *refusal {
+func measure(document *ast.QueryDocument, most bounds) error {
 	maxTokens, maxDepth := most.tokens, most.depth
 	if n := len(document.Fragments); n > most.fragments {
 		return refusef(codeDocumentTooLarge, "the document has %d fragments, where it may have %d", n, most.fragments)

@@ -74,7 +74,7 @@ func newLoad(requests, perClient, dear int) *load {
 func defaultDear() int { return max(runtime.GOMAXPROCS(0)-1, 1) }
 
 // enter lets a request in, until leave is called, or refuses it.
-func (l *load) enter(client string) (leave func(), no *refusal) {
+func (l *load) enter(client string) (leave func(), err error) {
 	if l.memory() {
 		return nil, overloaded("the server's memory is nearly full", time.Second)
 	}
@@ -84,9 +84,7 @@ func (l *load) enter(client string) (leave func(), no *refusal) {
 		return nil, overloaded(fmt.Sprintf("%d requests are being answered, as many as there may be", l.maxRequests), time.Second)
 	}
 	if l.byClient[client] >= l.maxPerClient {
-		no := refusef(codeThrottled, "%d requests of yours are being answered, as many as there may be at once", l.maxPerClient).with("Retry-After", "1")
-		no.errors[0].Extensions["retryAfter"] = 1
-		return nil, no
+		return nil, refusef(codeThrottled, "%d requests of yours are being answered, as many as there may be at once", l.maxPerClient).with("Retry-After", "1").extend("retryAfter", 1)
 	}
 	l.requests++
 	l.byClient[client]++
@@ -101,12 +99,12 @@ func (l *load) enter(client string) (leave func(), no *refusal) {
 }
 
 // turn waits until an operation of this cost may run, and until end is called counts it.
-func (l *load) turn(ctx context.Context, client string, cost int64) (end func(), no *refusal) {
+func (l *load) turn(ctx context.Context, client string, cost int64) (end func(), err error) {
 	if cost < dearCost {
 		return noTurn, nil
 	}
-	if no := l.queue(client); no != nil {
-		return nil, no
+	if err := l.queue(client); err != nil {
+		return nil, err
 	}
 	leave := func() {
 		l.mu.Lock()
@@ -136,27 +134,23 @@ func (l *load) turn(ctx context.Context, client string, cost int64) (end func(),
 
 func noTurn() {}
 
-func (l *load) queue(client string) *refusal {
+func (l *load) queue(client string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.waiting >= maxWaiting {
 		return overloaded("too many expensive operations are waiting: ask for less at a time, or later", l.wait)
 	}
 	if l.waitOf[client] >= maxWaitingOfOne {
-		no := refusef(codeThrottled, "%d expensive operations of yours are being answered, as many as there may be at once", maxWaitingOfOne).with("Retry-After", "1")
-		no.errors[0].Extensions["retryAfter"] = 1
-		return no
+		return refusef(codeThrottled, "%d expensive operations of yours are being answered, as many as there may be at once", maxWaitingOfOne).with("Retry-After", "1").extend("retryAfter", 1)
 	}
 	l.waiting++
 	l.waitOf[client]++
 	return nil
 }
 
-func overloaded(why string, wait time.Duration) *refusal {
+func overloaded(why string, wait time.Duration) error {
 	seconds := inSeconds(wait)
-	no := refusef(codeOverloaded, "%s", why).with("Retry-After", fmt.Sprint(seconds))
-	no.errors[0].Extensions["retryAfter"] = seconds
-	return no
+	return refusef(codeOverloaded, "%s", why).with("Retry-After", fmt.Sprint(seconds)).extend("retryAfter", seconds)
 }
 
 // memory says whether what is in use comes near the limit that the process was given

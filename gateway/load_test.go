@@ -134,15 +134,15 @@ func TestQueuesAreShort(t *testing.T) {
 	l := newLoad(1000, 1000, 1)
 	l.wait = patience
 	ctx, cancel := context.WithCancel(t.Context())
-	end, no := l.turn(ctx, "first", dearCost)
-	if no != nil {
-		t.Fatal(no.errors)
+	end, err := l.turn(ctx, "first", dearCost)
+	if err != nil {
+		t.Fatal(errorsOf(err, nil))
 	}
 	var waiting sync.WaitGroup
 	wait := func(client string) {
 		before := func() int { l.mu.Lock(); defer l.mu.Unlock(); return l.waiting }()
 		waiting.Go(func() {
-			if end, no := l.turn(ctx, client, dearCost); no == nil {
+			if end, err := l.turn(ctx, client, dearCost); err == nil {
 				end()
 			}
 		})
@@ -151,17 +151,17 @@ func TestQueuesAreShort(t *testing.T) {
 	for range maxWaitingOfOne {
 		wait("greedy")
 	}
-	if _, no := l.turn(ctx, "greedy", dearCost); no == nil || no.code != codeThrottled {
-		t.Errorf("one client alone fills the queue: %v", no)
+	if _, err := l.turn(ctx, "greedy", dearCost); err == nil || codeOf(err) != codeThrottled {
+		t.Errorf("one client alone fills the queue: %v", err)
 	}
 	for i := range maxWaiting - maxWaitingOfOne {
 		wait(fmt.Sprint("client ", i))
 	}
-	if _, no := l.turn(ctx, "last", dearCost); no == nil || no.code != codeOverloaded {
-		t.Errorf("the queue has no end: %v", no)
+	if _, err := l.turn(ctx, "last", dearCost); err == nil || codeOf(err) != codeOverloaded {
+		t.Errorf("the queue has no end: %v", err)
 	}
-	if _, no := l.turn(ctx, "last", dearCost-1); no != nil {
-		t.Errorf("a cheap one waits: %v", no.errors)
+	if _, err := l.turn(ctx, "last", dearCost-1); err != nil {
+		t.Errorf("a cheap one waits: %v", errorsOf(err, nil))
 	}
 	cancel()
 	waiting.Wait()

@@ -9,6 +9,7 @@ package gateway
 // name together, and counts its steps.
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -19,12 +20,12 @@ import (
 type merger struct {
 	schema   *ast.Schema
 	steps    int // that are left
-	conflict *refusal
+	conflict error
 }
 
 // checkMerges refuses a document in which fields conflict, or whose fields take more steps
 // to compare. All other rules of validation must have passed.
-func checkMerges(document *ast.QueryDocument, schema *ast.Schema, steps int) *refusal {
+func checkMerges(document *ast.QueryDocument, schema *ast.Schema, steps int) error {
 	m := &merger{schema: schema, steps: steps}
 	for _, operation := range document.Operations {
 		root := []ast.SelectionSet{operation.SelectionSet}
@@ -68,7 +69,7 @@ func (m *merger) refuse(a, b *ast.Field, format string, args ...any) {
 	if m.conflict != nil {
 		return
 	}
-	why := refusef(codeValidationFailed, format, args...).errors[0].Message
+	why := clip(fmt.Sprintf(format, args...))
 	m.conflict = refusef(codeValidationFailed, "fields %q conflict: %s; use different aliases to get both", clipName(a.Alias), why).at(a.Position).at(b.Position)
 }
 

@@ -72,15 +72,15 @@ func isMultipart(r *http.Request) bool {
 }
 
 // answerUpload is the way of a multipart request to its response.
-func (g *Gateway) answerUpload(ctx context.Context, w http.ResponseWriter, r *http.Request) (*graphql.Response, *refusal) {
+func (g *Gateway) answerUpload(ctx context.Context, w http.ResponseWriter, r *http.Request) (*graphql.Response, error) {
 	// May its body be read at all?
-	boundary, no := checkForm(r.Header)
-	if no != nil {
-		return nil, no
+	boundary, err := checkForm(r.Header)
+	if err != nil {
+		return nil, err
 	}
-	leave, no := g.admit(ctx)
-	if no != nil {
-		return nil, no
+	leave, err := g.admit(ctx)
+	if err != nil {
+		return nil, err
 	}
 	defer leave()
 	if r.ContentLength > g.maxForm() {
@@ -93,27 +93,24 @@ func (g *Gateway) answerUpload(ctx context.Context, w http.ResponseWriter, r *ht
 		defer func() { _ = connection.SetReadDeadline(time.Time{}) }()
 	}
 	form := newForm(http.MaxBytesReader(w, r.Body, g.maxForm()), boundary, g.maxBody, g.maxFile)
-	form.fault = func(err error) *refusal {
-		return &refusal{code: codeInternal, errors: presented(g.presentError(ctx, err))}
-	}
 	defer form.close()
-	asked, no := form.envelope()
-	if no != nil {
-		return nil, g.late(no)
+	asked, err := form.envelope()
+	if err != nil {
+		return nil, g.late(err)
 	}
-	if no := g.chargeReading(ctx, asked); no != nil {
-		return nil, no.with("Connection", "close")
+	if err := g.chargeReading(ctx, asked); err != nil {
+		return nil, withHeader(err, "Connection", "close")
 	}
-	prepared, no := g.prepare(ctx, asked, func(o *ast.OperationDefinition) *refusal { return checkMethod(r.Method, o) })
-	if no != nil {
-		return nil, no.with("Connection", "close")
+	prepared, err := g.prepare(ctx, asked, func(o *ast.OperationDefinition) error { return checkMethod(r.Method, o) })
+	if err != nil {
+		return nil, withHeader(err, "Connection", "close")
 	}
-	if no := g.authorise(ctx, prepared.operation); no != nil {
-		return nil, no.with("Connection", "close")
+	if err := g.authorise(ctx, prepared.operation); err != nil {
+		return nil, withHeader(err, "Connection", "close")
 	}
 
-	if no := form.readFiles(); no != nil {
-		return nil, g.late(no)
+	if err := form.readFiles(); err != nil {
+		return nil, g.late(err)
 	}
 	limit := uploadWork * g.timeout
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, outOfTime{limit})
@@ -122,7 +119,7 @@ func (g *Gateway) answerUpload(ctx context.Context, w http.ResponseWriter, r *ht
 }
 
 // checkForm refuses what isn't a form that a browser has asked for permission to send.
-func checkForm(h http.Header) (boundary string, no *refusal) {
+func checkForm(h http.Header) (boundary string, err error) {
 	if !slices.ContainsFunc(preflights, func(name string) bool { return h.Get(name) != "" }) {
 		return "", refusef(codeUnsupportedMedia, "a multipart request needs a header that pages of other sites can't send unasked, such as Apollo-Require-Preflight: 1").with("Connection", "close")
 	}
@@ -139,16 +136,16 @@ func checkForm(h http.Header) (boundary string, no *refusal) {
 // maxForm is the size of a whole body.
 func (g *Gateway) maxForm() int64 { return 2*g.maxFile + g.maxBody + maxMap + (maxFiles+3)*partHeader }
 
-func formTooLarge(limit int64) *refusal {
+func formTooLarge(limit int64) error {
 	return refusef(codePayloadTooLarge, "the body is larger than the %d bytes that are taken, files included", limit).with("Connection", "close")
 }
 
 // late completes the refusal of a body that didn't come in time.
-func (g *Gateway) late(no *refusal) *refusal {
-	if no.code == codeRequestTimeout {
+func (g *Gateway) late(err error) error {
+	if codeOf(err) == codeRequestTimeout {
 		return refusef(codeRequestTimeout, "the body didn't arrive within %s", g.uploadTimeout).with("Connection", "close")
 	}
-	return no.with("Connection", "close")
+	return withHeader(err, "Connection", "close")
 }
 
 // uploads counts multipart requests that are being read. Its zero value is ready.
@@ -159,10 +156,10 @@ type uploads struct {
 }
 
 // admit lets in who has signed in, so many at once. Nobody else makes us read files.
-func (g *Gateway) admit(ctx context.Context) (leave func(), no *refusal) {
+func (g *Gateway) admit(ctx context.Context) (leave func(), err error) {
 	viewer, err := access.ViewerFrom(ctx)
 	if err != nil {
-		return nil, (&refusal{code: codeInternal, errors: presented(g.presentError(ctx, err))}).with("Connection", "close")
+		return nil, withHeader(err, "Connection", "close")
 	}
 	if !viewer.SignedIn() {
 		return nil, refusef(codeUnauthenticated, "sign in first: files are taken with a session that hasn't ended").with("WWW-Authenticate", "Bearer").with("Connection", "close")
@@ -190,7 +187,7 @@ func (g *Gateway) admit(ctx context.Context) (leave func(), no *refusal) {
 
 // authorise refuses an operation whose files needn't be read, since a field of it takes a
 // role that who asks doesn't have. What lies in fragments is refused later.
-func (g *Gateway) authorise(ctx context.Context, operation *ast.OperationDefinition) *refusal {
+func (g *Gateway) authorise(ctx context.Context, operation *ast.OperationDefinition) error {
 	for _, selection := range operation.SelectionSet {
 		field, ok := selection.(*ast.Field)
 		if !ok || field.Definition == nil {
@@ -210,7 +207,7 @@ func (g *Gateway) authorise(ctx context.Context, operation *ast.OperationDefinit
 		}
 		var refused *problem.Error
 		if !errors.As(err, &refused) {
-			return &refusal{code: codeInternal, errors: presented(g.presentError(ctx, err))}
+			return err
 		}
 		return refusef(string(refused.Code), "%s", refused.Message).at(field.Position)
 	}
@@ -225,7 +222,6 @@ type form struct {
 	maxFile int64
 	files   map[string]*spool // by the name of their part
 	read    map[string]bool
-	fault   func(error) *refusal // says that something is our fault
 }
 
 func newForm(body io.Reader, boundary string, maxBody, maxFile int64) *form {
@@ -257,7 +253,7 @@ func (f *form) next() (*multipart.Part, error) {
 }
 
 // text reads the part that must come next.
-func (f *form) text(name string, most int64) ([]byte, *refusal) {
+func (f *form) text(name string, most int64) ([]byte, error) {
 	part, err := f.next()
 	if err == nil && part.FormName() != name {
 		return nil, refusef(codeBadRequest, "%q must come before all that follows it: the parts are operations, map, and then the files", name)
@@ -277,7 +273,7 @@ func (f *form) text(name string, most int64) ([]byte, *refusal) {
 }
 
 // brokenForm says what is wrong with a body that can't be read any further.
-func brokenForm(err error) *refusal {
+func brokenForm(err error) error {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
@@ -293,27 +289,27 @@ func brokenForm(err error) *refusal {
 
 // envelope reads the envelope and the map, and puts into the variables files that are yet to
 // be read.
-func (f *form) envelope() (*envelope, *refusal) {
-	operations, no := f.text("operations", f.maxBody)
-	if no != nil {
-		return nil, no
+func (f *form) envelope() (*envelope, error) {
+	operations, err := f.text("operations", f.maxBody)
+	if err != nil {
+		return nil, err
 	}
-	asked, no := parseEnvelope(operations)
-	if no != nil {
-		return nil, no
+	asked, err := parseEnvelope(operations)
+	if err != nil {
+		return nil, err
 	}
-	text, no := f.text("map", maxMap)
-	if no != nil {
-		return nil, no
+	text, err := f.text("map", maxMap)
+	if err != nil {
+		return nil, err
 	}
-	paths, no := parseMap(text)
-	if no != nil {
-		return nil, no
+	paths, err := parseMap(text)
+	if err != nil {
+		return nil, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(paths)) {
 		file := &spool{}
-		if no := place(asked.variables, paths[name], graphql.Upload{File: file}); no != nil {
-			return nil, no
+		if err := place(asked.variables, paths[name], graphql.Upload{File: file}); err != nil {
+			return nil, err
 		}
 		f.files[name] = file
 	}
@@ -322,10 +318,10 @@ func (f *form) envelope() (*envelope, *refusal) {
 
 // parseMap reads which file goes where: {"0": ["variables.input.file"]}. Each file goes to
 // one place.
-func parseMap(text []byte) (map[string]string, *refusal) {
+func parseMap(text []byte) (map[string]string, error) {
 	const example = `{"0": ["variables.input.file"]}`
-	if no := boundJSON(text); no != nil {
-		return nil, no
+	if err := boundJSON(text); err != nil {
+		return nil, err
 	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	if token, err := decoder.Token(); err != nil || token != json.Delim('{') {
@@ -364,7 +360,7 @@ func parseMap(text []byte) (map[string]string, *refusal) {
 
 // place puts a file where path has it, such as variables.input.file or variables.files.0,
 // which must be null.
-func place(variables map[string]any, path string, file graphql.Upload) *refusal {
+func place(variables map[string]any, path string, file graphql.Upload) error {
 	wrong := refusef(codeBadRequest, "map has a file for %.100q, and operations has no null there", path)
 	steps := strings.Split(path, ".")
 	if steps[0] != "variables" || len(steps) < 2 || len(steps) > maxJSONNesting {
@@ -401,7 +397,7 @@ func place(variables map[string]any, path string, file graphql.Upload) *refusal 
 }
 
 // readFiles reads the files to the end of the body.
-func (f *form) readFiles() *refusal {
+func (f *form) readFiles() error {
 	for {
 		part, err := f.next()
 		if errors.Is(err, io.EOF) {
@@ -423,7 +419,7 @@ func (f *form) readFiles() *refusal {
 		n, err := file.fill(io.LimitReader(part, f.maxFile+1))
 		var disk *diskError
 		if errors.As(err, &disk) {
-			return f.fault(err)
+			return err
 		}
 		if err != nil {
 			return brokenForm(err)

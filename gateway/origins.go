@@ -105,13 +105,13 @@ func (o *origins) allow(w http.ResponseWriter, r *http.Request) (answered bool) 
 
 // check refuses a POST that a page of an origin that isn't listed sent. Programs that are no
 // browsers send neither Origin nor Sec-Fetch-Site, and pass.
-func (o *origins) check(r *http.Request) *refusal {
+func (o *origins) check(r *http.Request) error {
 	if o.protection.Check(r) == nil {
 		return nil
 	}
 	return crossOrigin(r)
 }
 
-func crossOrigin(r *http.Request) *refusal {
+func crossOrigin(r *http.Request) error {
 	return refusef(codeCrossOrigin, "a page of another origin (%.100q) sent this, and it isn't one that may: STOA_ORIGINS lists those, and needs it even when only the port or the sub-domain differs", r.Header.Get("Origin"))
 }

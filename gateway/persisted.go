@@ -80,7 +80,7 @@ func isHash(id string) bool {
 // memory; nil where find has to be asked. It neither hashes nor parses nor waits, and refuses
 // what find would refuse of a document that it returns. The document's hash is the same
 // however it was asked for.
-func (p *persisted) ready(e *envelope) (*document, *refusal) {
+func (p *persisted) ready(e *envelope) (*document, error) {
 	if e.query == "" {
 		if doc := p.trusted[e.id]; doc != nil {
 			return doc, nil
@@ -102,9 +102,9 @@ func (p *persisted) ready(e *envelope) (*document, *refusal) {
 
 // find returns the document that e asks for. It isn't validated yet unless it says so. Redis
 // is asked where nothing else knows the id.
-func (p *persisted) find(ctx context.Context, e *envelope) (*document, *refusal) {
-	if doc, no := p.ready(e); doc != nil || no != nil {
-		return doc, no
+func (p *persisted) find(ctx context.Context, e *envelope) (*document, error) {
+	if doc, err := p.ready(e); doc != nil || err != nil {
+		return doc, err
 	}
 	switch {
 	case p.only && e.query == "":
@@ -125,7 +125,7 @@ func (p *persisted) find(ctx context.Context, e *envelope) (*document, *refusal)
 	return nil, refusef(codePersistedNotFound, "PersistedQueryNotFound")
 }
 
-func otherHash(id string) *refusal {
+func otherHash(id string) error {
 	return refusef(codeBadRequest, "the document isn't the one with the id %q: an id that comes with a text is the text's SHA-256, as 64 hexadecimal digits in lower case", clipName(id))
 }
 

@@ -197,7 +197,7 @@ func TestPersistedQueriesAreBoundedInBytes(t *testing.T) {
 	if p.bytes > maxPersistedBytes || p.kept.Len() < 10 || p.kept.Len() > 40 {
 		t.Errorf("%d of 50 documents are kept, in %d bytes", p.kept.Len(), p.bytes)
 	}
-	if doc, no := p.ready(&envelope{id: hashOf(last)}); doc == nil || no != nil {
+	if doc, err := p.ready(&envelope{id: hashOf(last)}); doc == nil || err != nil {
 		t.Error("the last one isn't among them")
 	}
 }
@@ -214,8 +214,8 @@ func TestWhatIsInMemoryIsNeitherHashedNorParsed(t *testing.T) {
 		"Hash": {id: doc.hash}, "Text": {query: slugs}, "Both": {query: slugs, id: doc.hash}, "Trusted": {id: "trusted"}, "TrustedHash": {id: hashOf(twice)},
 	} {
 		if allocated := testing.AllocsPerRun(100, func() {
-			if found, no := p.ready(e); no != nil || found == nil || found.hash == "" || !found.valid {
-				t.Fatalf("%s: %+v %+v", name, found, no)
+			if found, err := p.ready(e); err != nil || found == nil || found.hash == "" || !found.valid {
+				t.Fatalf("%s: %+v %+v", name, found, err)
 			}
 		}); allocated != 0 {
 			t.Errorf("%s: %v allocations", name, allocated)
@@ -398,8 +398,8 @@ func TestOnlyTrustedDocumentsAreAnsweredWhereOnlyTheyMayBe(t *testing.T) {
 		t.Errorf("%d documents are kept and %d shared that are there anyway", kept, shared)
 	}
 	take(t, s.documents, "{__typename}") // by whatever way: it isn't found by its text
-	if doc, no := s.persisted.ready(&envelope{query: "{__typename}"}); doc != nil || no != nil {
-		t.Errorf("a document that was parsed is ready: %+v %+v", doc, no)
+	if doc, err := s.persisted.ready(&envelope{query: "{__typename}"}); doc != nil || err != nil {
+		t.Errorf("a document that was parsed is ready: %+v %+v", doc, err)
 	}
 	if r := s.ask(t, "POST", byHash(twice), "Accept: "+string(mediaGraphQL)); r.status != 400 {
 		t.Errorf("in the other media type: %d", r.status)
@@ -466,8 +466,8 @@ func BenchmarkFind(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if found, no := p.ready(e); found != doc || no != nil {
-					b.Fatal(no)
+				if found, err := p.ready(e); found != doc || err != nil {
+					b.Fatal(err)
 				}
 			}
 		})

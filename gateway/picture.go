@@ -30,7 +30,7 @@ const pictureTime = 5 * time.Second
 // servePicture answers a request for a picture.
 func (g *Gateway) servePicture(w http.ResponseWriter, r *http.Request) {
 	if !readOnly(r.Method) {
-		g.refuse(w, r, mediaJSON, refusef(codeMethodNotAllowed, "%.20q isn't taken here: a picture can be read", r.Method).with("Allow", "GET, HEAD"))
+		g.refuse(r.Context(), w, r, mediaJSON, refusef(codeMethodNotAllowed, "%.20q isn't taken here: a picture can be read", r.Method).with("Allow", "GET, HEAD"))
 		return
 	}
 	name := strings.TrimPrefix(r.URL.Path, mediaPath)
@@ -41,7 +41,7 @@ func (g *Gateway) servePicture(w http.ResponseWriter, r *http.Request) {
 	picture, err := g.picture(ctx, name)
 	limit.Stop()
 	if err != nil {
-		g.refuse(w, r, mediaJSON, g.noPicture(ctx, r, name, err))
+		g.refuse(r.Context(), w, r, mediaJSON, g.noPicture(ctx, r, name, err))
 		return
 	}
 	defer func() { _ = picture.Content.Close() }()
@@ -72,7 +72,7 @@ func (g *Gateway) servePicture(w http.ResponseWriter, r *http.Request) {
 }
 
 // noPicture says why there is no picture.
-func (g *Gateway) noPicture(ctx context.Context, r *http.Request, name string, err error) *refusal {
+func (g *Gateway) noPicture(ctx context.Context, r *http.Request, name string, err error) error {
 	var refused *problem.Error
 	switch {
 	case errors.As(err, &refused):
@@ -82,6 +82,6 @@ func (g *Gateway) noPicture(ctx context.Context, r *http.Request, name string, e
 	case ctx.Err() != nil:
 		return refusef(codeTimeout, "the picture wasn't there within %s", pictureTime)
 	default:
-		return &refusal{code: codeInternal, errors: presented(g.presentError(ctx, err))}
+		return err
 	}
 }

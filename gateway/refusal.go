@@ -1,12 +1,12 @@
 package gateway
 
-// What the gateway itself refuses: the codes that clients switch on, the status that goes
-// with each, and the refusal that carries them from where something is wrong to where it is
-// written.
+// Refusals: the errors by which the gateway itself turns something down. refusef makes one with
+// a code that clients switch on, and errorsOf lists what a client reads of any error. An error
+// that is no refusal is a fault of ours: it is shown as INTERNAL, by whoever writes it.
 
 import (
+	"errors"
 	"fmt"
-	"net/http"
 	"unicode/utf8"
 
 	"github.com/vektah/gqlparser/v2/ast"
@@ -28,7 +28,7 @@ const (
 	codeRequestTimeout   = "REQUEST_TIMEOUT" // the body came too slowly
 	codePayloadTooLarge  = "PAYLOAD_TOO_LARGE"
 	codeUnsupportedMedia = "UNSUPPORTED_MEDIA_TYPE"
-	codeUnauthenticated  = string(problem.Unauthenticated) // files aren't read from just anybody
+	codeUnauthenticated  = string(problem.Unauthenticated) // files are read for signed-in clients only
 	codeThrottled        = string(problem.Throttled)
 	codeOverloaded       = "OVERLOADED" // more is asked for than can be done now
 
@@ -49,110 +49,149 @@ const (
 	codePersistedNotFound = "PERSISTED_QUERY_NOT_FOUND" // as Apollo Server has it
 	codeNotTrusted        = "DOCUMENT_NOT_TRUSTED"
 
-	// The answer couldn't be made, or not all of it.
+	// The response couldn't be made, or not all of it.
 	codeTimeout       = "TIMEOUT"
 	codeCancelled     = "CANCELLED"
 	codeInternal      = "INTERNAL"
 	codeErrorsOmitted = "ERRORS_OMITTED"
 )
 
-// statusByMedia marks a code whose status the specification makes depend on the media type
-// of the answer: 200 in application/json, 400 in application/graphql-response+json.
-const statusByMedia = 0
+const (
+	// maxErrors is how many errors a response has at most. The hundred-and-first tells a client
+	// nothing, and each fault is logged.
+	maxErrors = 100
 
-func statusOf(code string) int {
-	switch code {
-	case codePersistedNotFound:
-		return http.StatusOK // in both media types, as its clients expect of Apollo Server
-	case codeNotFound:
-		return http.StatusNotFound
-	case codeCrossOrigin:
-		return http.StatusForbidden
-	case codeMethodNotAllowed:
-		return http.StatusMethodNotAllowed
-	case codeNotAcceptable:
-		return http.StatusNotAcceptable
-	case codeRequestTimeout:
-		return http.StatusRequestTimeout
-	case codePayloadTooLarge:
-		return http.StatusRequestEntityTooLarge
-	case codeUnsupportedMedia:
-		return http.StatusUnsupportedMediaType
-	case codeBadRequest:
-		return http.StatusBadRequest
-	case codeUnauthenticated:
-		return http.StatusUnauthorized
-	case codeThrottled:
-		return http.StatusTooManyRequests
-	case codeTimeout:
-		return http.StatusGatewayTimeout
-	case codeCancelled, codeTooManyConnections, codeOverloaded:
-		return http.StatusServiceUnavailable
-	case codeInternal:
-		return http.StatusInternalServerError
-	default:
-		return statusByMedia
-	}
-}
+	// maxMessage bounds the text of one error, in bytes: values of a client's, which may be as
+	// long as the body, are quoted in it.
+	maxMessage = 1 << 10
+)
 
-// refusal is an answer without data: why, and the headers that say what would be right.
+// refusal is the error that ends a request without data: the reasons, and the headers that tell
+// a client how to do better.
 type refusal struct {
-	code   string // decides the status
-	errors gqlerror.List
-	header http.Header
+	code   string        // decides the status
+	errors gqlerror.List // at least one
+	header map[string]string
+	fault  error // not nil for a fault of ours, which has no errors yet
 }
 
-// refusef returns the refusal for one reason, formatted as by fmt.Sprintf. The text says
-// what is wrong and what would be right.
+// refusef returns the refusal for one reason, formatted as by fmt.Sprintf. The text says what is
+// wrong and what would be right.
 func refusef(code, format string, args ...any) *refusal {
 	return &refusal{code: code, errors: gqlerror.List{coded(code, gqlerror.Errorf(format, args...))}}
 }
 
-// at adds the place in the document.
-func (no *refusal) at(position *ast.Position) *refusal {
-	if position != nil {
-		no.errors[0].Locations = append(no.errors[0].Locations, gqlerror.Location{Line: position.Line, Column: position.Column})
+// refusalOf returns the refusal for errors that have their code already.
+func refusalOf(code string, errs gqlerror.List) *refusal { return &refusal{code: code, errors: errs} }
+
+// Error returns the first reason.
+func (r *refusal) Error() string {
+	if r.fault != nil {
+		return r.fault.Error()
 	}
-	return no
+	return r.errors[0].Message
+}
+
+// Unwrap returns the fault behind an internal error.
+func (r *refusal) Unwrap() error { return r.fault }
+
+// at adds a place in the document.
+func (r *refusal) at(position *ast.Position) *refusal {
+	if position != nil {
+		r.errors[0].Locations = append(r.errors[0].Locations, gqlerror.Location{Line: position.Line, Column: position.Column})
+	}
+	return r
 }
 
 // with adds a header.
-func (no *refusal) with(name, value string) *refusal {
-	if no.header == nil {
-		no.header = http.Header{}
+func (r *refusal) with(name, value string) *refusal {
+	if r.header == nil {
+		r.header = map[string]string{}
 	}
-	no.header.Set(name, value)
-	return no
+	r.header[name] = value
+	return r
 }
 
-// status is the HTTP status of the refusal in an answer of media.
-func (no *refusal) status(media mediaType) int {
-	status := statusOf(no.code)
-	if status != statusByMedia {
-		return status
-	}
-	return statusWithoutData(media)
+// extend adds a member to the error's extensions.
+func (r *refusal) extend(name string, value any) *refusal {
+	r.errors[0].Extensions[name] = value
+	return r
 }
 
-// statusWithoutData is the status of an answer that a well-formed request got, but which has
-// no data entry (GraphQL over HTTP, section "Status Codes").
-func statusWithoutData(media mediaType) int {
-	if media == mediaGraphQL {
-		return http.StatusBadRequest
+// withHeader adds a header to what err is answered with, a fault of ours included.
+func withHeader(err error, name, value string) error {
+	var r *refusal
+	if !errors.As(err, &r) {
+		r = &refusal{code: codeInternal, fault: err}
 	}
-	return http.StatusOK
+	return r.with(name, value)
 }
 
+// codeOf returns the code that err is answered with, "" without one.
+func codeOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	var r *refusal
+	if !errors.As(err, &r) {
+		return codeInternal
+	}
+	return r.code
+}
+
+// headerOf returns the headers that err is answered with.
+func headerOf(err error) map[string]string {
+	var r *refusal
+	if !errors.As(err, &r) {
+		return nil
+	}
+	return r.header
+}
+
+// errorsOf lists what a client reads of err. present is called for a fault of ours, logs it and
+// returns what may be shown.
+func errorsOf(err error, present func(error) *gqlerror.Error) gqlerror.List {
+	var r *refusal
+	if errors.As(err, &r) && r.fault == nil {
+		return bounded(r.errors)
+	}
+	if r != nil {
+		err = r.fault
+	}
+	if shown := present(err); shown != nil {
+		return gqlerror.List{shown}
+	}
+	return gqlerror.List{coded(codeInternal, gqlerror.Errorf("something went wrong"))}
+}
+
+// coded sets the code of err, and cuts its message.
 func coded(code string, err *gqlerror.Error) *gqlerror.Error {
 	err.Message = clip(err.Message)
 	errcode.Set(err, code)
 	return err
 }
 
-// maxMessage bounds the text of one error, in bytes: values of a client's, which may be as
-// long as the body, are quoted in it.
-const maxMessage = 1 << 10
+// bounded returns at most maxErrors of list and one that tells how many there are besides, their
+// messages cut.
+func bounded(list gqlerror.List) gqlerror.List {
+	if len(list) > maxErrors+1 {
+		list = append(list[:maxErrors:maxErrors], moreErrors(int64(len(list)-maxErrors)))
+	}
+	for _, err := range list {
+		err.Message = clip(err.Message)
+	}
+	return list
+}
 
+func moreErrors(omitted int64) *gqlerror.Error {
+	return coded(codeErrorsOmitted, gqlerror.Errorf("%d more errors aren't shown", omitted))
+}
+
+func tooManyErrors() *gqlerror.Error {
+	return coded(codeErrorsOmitted, gqlerror.Errorf("the document may have more errors: not all of it was looked at"))
+}
+
+// clip cuts the text of an error.
 func clip(s string) string {
 	if len(s) <= maxMessage {
 		return s

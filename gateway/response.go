@@ -5,6 +5,7 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -36,15 +37,24 @@ func (g *Gateway) respond(w http.ResponseWriter, r *http.Request, media mediaTyp
 	g.write(w, r, media, status, response)
 }
 
-// refuse writes why there is no answer.
-func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, media mediaType, no *refusal) {
-	for name, values := range no.header {
-		w.Header()[name] = values
+// refuse writes why there is no answer. A fault of ours is presented under ctx.
+func (g *Gateway) refuse(ctx context.Context, w http.ResponseWriter, r *http.Request, media mediaType, err error) {
+	for name, value := range headerOf(err) {
+		w.Header().Set(name, value)
 	}
 	if w.Header().Get("Cache-Control") == "" {
 		w.Header().Set("Cache-Control", "no-store")
 	}
-	g.write(w, r, media, no.status(media), &graphql.Response{Errors: no.errors})
+	status := statusOf(codeOf(err))
+	if status == statusByMedia {
+		status = statusWithoutData(media)
+	}
+	g.write(w, r, media, status, &graphql.Response{Errors: g.errorsOf(ctx, err)})
+}
+
+// errorsOf lists what a client reads of err, and logs a fault of ours.
+func (g *Gateway) errorsOf(ctx context.Context, err error) gqlerror.List {
+	return errorsOf(err, func(err error) *gqlerror.Error { return g.presentError(ctx, err) })
 }
 
 // write sends response. An error in writing is the client's going, of which it can't be told.
@@ -124,32 +134,4 @@ func encodeValue(into *bytes.Buffer, v any) {
 		panic(fmt.Errorf("encode part of an answer: %w", err))
 	}
 	into.Truncate(into.Len() - 1) // the line end that Encode adds
-}
-
-// bounded returns at most maxErrors of list and one that says how many there are besides,
-// their messages cut.
-func bounded(list gqlerror.List) gqlerror.List {
-	if len(list) > maxErrors+1 {
-		list = append(list[:maxErrors:maxErrors], moreErrors(int64(len(list)-maxErrors)))
-	}
-	for _, err := range list {
-		err.Message = clip(err.Message)
-	}
-	return list
-}
-
-// presented is the list of the one error that Present returned, if it returned one.
-func presented(err *gqlerror.Error) gqlerror.List {
-	if err == nil {
-		return gqlerror.List{coded(codeInternal, gqlerror.Errorf("something went wrong"))}
-	}
-	return gqlerror.List{err}
-}
-
-func moreErrors(omitted int64) *gqlerror.Error {
-	return coded(codeErrorsOmitted, gqlerror.Errorf("%d more errors aren't shown", omitted))
-}
-
-func tooManyErrors() *gqlerror.Error {
-	return coded(codeErrorsOmitted, gqlerror.Errorf("the document may have more errors: not all of it was looked at"))
 }

@@ -81,12 +81,12 @@ func (a *answers) canonical(p *prepared, media mediaType, get bool) (key, bool) 
 
 // share answers p: k where its answer is one for all, response or no otherwise. made is the
 // answer that is under way, media and get are how it will be sent.
-func (g *Gateway) share(ctx context.Context, p *prepared, made *access.Answer, media mediaType, get bool) (k *kept, response *graphql.Response, no *refusal) {
+func (g *Gateway) share(ctx context.Context, p *prepared, made *access.Answer, media mediaType, get bool) (k *kept, response *graphql.Response, err error) {
 	a := g.answers
 	id, ok := a.canonical(p, media, get)
 	if !ok {
-		response, no = g.execute(ctx, p)
-		return nil, response, no
+		response, err = g.execute(ctx, p)
+		return nil, response, err
 	}
 	for range maxFollows {
 		if k := a.get(id); k != nil {
@@ -137,7 +137,7 @@ func (a *answers) join(id key) (f *flight, first bool) {
 }
 
 // lead makes an answer for all who join f.
-func (g *Gateway) lead(ctx context.Context, f *flight, id key, p *prepared, made *access.Answer, media mediaType, get bool) (k *kept, response *graphql.Response, no *refusal) {
+func (g *Gateway) lead(ctx context.Context, f *flight, id key, p *prepared, made *access.Answer, media mediaType, get bool) (k *kept, response *graphql.Response, err error) {
 	f.left = true
 	defer func() { // also after a panic: nobody may wait for ever
 		g.answers.making.Lock()
@@ -145,20 +145,20 @@ func (g *Gateway) lead(ctx context.Context, f *flight, id key, p *prepared, made
 		g.answers.making.Unlock()
 		close(f.done)
 	}()
-	k, response, no = g.makeShared(ctx, id, p, made, media, get)
+	k, response, err = g.makeShared(ctx, id, p, made, media, get)
 	f.kept, f.left = k, ctx.Err() != nil
-	return k, response, no
+	return k, response, err
 }
 
 // makeShared executes p and keeps its answer if that is one for all.
-func (g *Gateway) makeShared(ctx context.Context, id key, p *prepared, made *access.Answer, media mediaType, get bool) (*kept, *graphql.Response, *refusal) {
+func (g *Gateway) makeShared(ctx context.Context, id key, p *prepared, made *access.Answer, media mediaType, get bool) (*kept, *graphql.Response, error) {
 	a := g.answers
 	a.made.Add(1)
 	ctx, reading := a.cache.Reading(ctx)
-	response, no := g.execute(ctx, p)
+	response, err := g.execute(ctx, p)
 	mine := &a.alone[id.a%uint64(len(a.alone))]
-	if no != nil {
-		return nil, nil, no // it is about who asked, or about now
+	if err != nil {
+		return nil, nil, err // it is about who asked, or about now
 	}
 	if len(response.Errors) > 0 || made.Private() {
 		mine.Store(id.b)
@@ -212,13 +212,13 @@ func (g *Gateway) renew(k *kept, method, address string, body []byte) {
 		ctx = graphql.StartOperationTrace(ctx)
 		read := parseEnvelope
 		if get {
-			read = func([]byte) (*envelope, *refusal) { return parseAddress(address) }
+			read = func([]byte) (*envelope, error) { return parseAddress(address) }
 		}
-		asked, no := read(body)
-		if no != nil {
+		asked, err := read(body)
+		if err != nil {
 			return
 		}
-		if p, no := g.prepare(ctx, asked, mayRun(method)); no == nil && g.shares(p, get) {
+		if p, err := g.prepare(ctx, asked, mayRun(method)); err == nil && g.shares(p, get) {
 			_, _, _ = g.share(ctx, p, made, k.media, get)
 		}
 	})

@@ -167,8 +167,8 @@ func (s *socket) receive() bool {
 
 // handle does what one message asks for. It returns false when it has ended the connection.
 func (s *socket) handle(text []byte) bool {
-	if no := checkJSON(text); no != nil {
-		return s.invalid("the message", no)
+	if err := checkJSON(text); err != nil {
+		return s.invalid("the message", err)
 	}
 	var m message
 	if err := json.Unmarshal(text, &m); err != nil {
@@ -201,8 +201,8 @@ func (s *socket) handle(text []byte) bool {
 
 // invalid ends the connection for a message that can't be understood. The refusal speaks of
 // the body of a POST, in whose place what stands here.
-func (s *socket) invalid(what string, no *refusal) bool {
-	s.end(closeInvalid, strings.Replace(no.errors[0].Message, "the body", what, 1))
+func (s *socket) invalid(what string, err error) bool {
+	s.end(closeInvalid, strings.Replace(err.Error(), "the body", what, 1))
 	return false
 }
 
@@ -279,8 +279,8 @@ func tokenOfParams(payload json.RawMessage) (token, reason string) {
 			if !ok {
 				return "", "connection_init: authorization must be a string such as Bearer TOKEN"
 			}
-			token, ok, no := bearer(credentials)
-			if no != nil {
+			token, ok, err := bearer(credentials)
+			if err != nil {
 				return "", "connection_init: authorization must be Bearer TOKEN, with a token that could be one"
 			}
 			if ok {
@@ -334,19 +334,19 @@ func (s *socket) subscribe(id string, payload json.RawMessage) bool {
 	if full {
 		return s.fail(id, refusef(codeTooManyOperations, "too much runs over this connection, where there may be %d operations with %d bytes: wait for some to complete", maxOperations, s.gateway.maxBody))
 	}
-	asked, no := parseEnvelope(payload)
-	if no != nil && no.code == codeBadRequest {
-		return s.invalid("subscribe: the payload", no)
+	asked, err := parseEnvelope(payload)
+	if err != nil && codeOf(err) == codeBadRequest {
+		return s.invalid("subscribe: the payload", err)
 	}
-	if no != nil {
-		return s.fail(id, no)
+	if err != nil {
+		return s.fail(id, err)
 	}
-	if no := s.gateway.chargeReading(s.answer(context.Background()), asked); no != nil {
-		return s.fail(id, no)
+	if err := s.gateway.chargeReading(s.answer(context.Background()), asked); err != nil {
+		return s.fail(id, err)
 	}
-	prepared, no := s.gateway.prepare(context.Background(), asked, func(*ast.OperationDefinition) *refusal { return nil })
-	if no != nil {
-		return s.fail(id, no)
+	prepared, err := s.gateway.prepare(context.Background(), asked, func(*ast.OperationDefinition) error { return nil })
+	if err != nil {
+		return s.fail(id, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	o := &operation{id: id, bytes: len(payload), cancel: cancel, streaming: prepared.operation.Operation == ast.Subscription}
@@ -372,45 +372,45 @@ func (s *socket) subscribe(id string, payload json.RawMessage) bool {
 }
 
 // fail refuses an operation that hasn't begun.
-func (s *socket) fail(id string, no *refusal) bool {
-	return s.write(s.errorMessage(id, no))
+func (s *socket) fail(id string, err error) bool {
+	return s.write(s.errorMessage(context.Background(), id, err))
 }
 
 // run begins o, and has what comes of it sent. A subscription waits in a goroutine of its own,
 // whose stack is a small one.
 func (s *socket) run(ctx context.Context, o *operation, p *prepared) {
 	var begun *execution
-	no := s.guarded(ctx, func() (no *refusal) {
-		begun, no = s.gateway.begin(s.answer(ctx), p)
-		return no
+	err := s.guarded(ctx, func() (err error) {
+		begun, err = s.gateway.begin(s.answer(ctx), p)
+		return err
 	})
 	if o.streaming {
-		go s.tell(ctx, o, begun, no)
+		go s.tell(ctx, o, begun, err)
 		return
 	}
-	s.tell(ctx, o, begun, no)
+	s.tell(ctx, o, begun, err)
 }
 
 // guarded makes a refusal of a panic in do.
-func (s *socket) guarded(ctx context.Context, do func() *refusal) (no *refusal) {
+func (s *socket) guarded(ctx context.Context, do func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			no = &refusal{code: codeInternal, errors: presented(s.gateway.presentError(ctx, s.gateway.recoverPanic(ctx, p)))}
+			err = s.gateway.recoverPanic(ctx, p)
 		}
 	}()
 	return do()
 }
 
 // tell sends what comes of o, and what ended it.
-func (s *socket) tell(ctx context.Context, o *operation, begun *execution, no *refusal) {
+func (s *socket) tell(ctx context.Context, o *operation, begun *execution, err error) {
 	defer s.done(o)
 	defer o.cancel()
-	if no == nil {
-		no = s.guarded(ctx, func() (no *refusal) {
+	if err == nil {
+		err = s.guarded(ctx, func() (err error) {
 			for {
-				response, no := s.gateway.nextOf(s.answer(begun.ctx), begun)
-				if no != nil || response == nil {
-					return no
+				response, err := s.gateway.nextOf(s.answer(begun.ctx), begun)
+				if err != nil || response == nil {
+					return err
 				}
 				if !s.send(o, func() []byte { return s.nextMessage(o.id, response) }) || !o.streaming {
 					return nil
@@ -421,8 +421,8 @@ func (s *socket) tell(ctx context.Context, o *operation, begun *execution, no *r
 	if o.streaming && ctx.Err() != nil {
 		return // the connection ends, and the client subscribes again over another
 	}
-	if no != nil {
-		s.sendLast(o, func() []byte { return s.errorMessage(o.id, no) })
+	if err != nil {
+		s.sendLast(o, func() []byte { return s.errorMessage(ctx, o.id, err) })
 		return
 	}
 	s.sendLast(o, func() []byte {
@@ -445,9 +445,10 @@ func (s *socket) nextMessage(id string, response *graphql.Response) []byte {
 	return s.encode(func(b *bytes.Buffer) { envelop(b, id, "next", func() { encode(b, response) }) })
 }
 
-func (s *socket) errorMessage(id string, no *refusal) []byte {
+func (s *socket) errorMessage(ctx context.Context, id string, err error) []byte {
+	errs := s.gateway.errorsOf(ctx, err)
 	return s.encode(func(b *bytes.Buffer) {
-		envelop(b, id, "error", func() { encodeValue(b, bounded(no.errors)) })
+		envelop(b, id, "error", func() { encodeValue(b, errs) })
 	})
 }
 

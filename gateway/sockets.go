@@ -69,7 +69,7 @@ func newSockets(o Options) *sockets {
 }
 
 // enter makes room for a connection from address, until leave is called.
-func (all *sockets) enter(address netip.Addr) (leave func(), no *refusal) {
+func (all *sockets) enter(address netip.Addr) (leave func(), err error) {
 	from := subscriber(address)
 	all.mu.Lock()
 	defer all.mu.Unlock()

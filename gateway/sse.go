@@ -58,9 +58,9 @@ type stream struct {
 
 // serveStream answers a request by events.
 func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from caller) {
-	leave, no := g.sockets.enter(from.client.Address)
-	if no != nil {
-		g.refuse(w, r, mediaJSON, no)
+	leave, err := g.sockets.enter(from.client.Address)
+	if err != nil {
+		g.refuse(r.Context(), w, r, mediaJSON, err)
 		return
 	}
 	taken := false // the connection, by a goroutine of its own, which leaves
@@ -69,42 +69,42 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from calle
 			leave()
 		}
 	}()
-	settle, no := g.load.enter(from.client.Name())
-	if no != nil {
-		g.refuse(w, r, mediaJSON, no.with("Connection", "close"))
+	settle, err := g.load.enter(from.client.Name())
+	if err != nil {
+		g.refuse(r.Context(), w, r, mediaJSON, withHeader(err, "Connection", "close"))
 		return
 	}
 	defer settle()
 	began := time.Now()
 	limited, done := context.WithDeadlineCause(context.Background(), began.Add(g.timeout), outOfTime{g.timeout})
 	defer done()
-	asked, no := g.readEnvelope(w, r, began)
-	if no != nil {
-		g.refuse(w, r, mediaJSON, no)
+	asked, err := g.readEnvelope(w, r, began)
+	if err != nil {
+		g.refuse(r.Context(), w, r, mediaJSON, err)
 		return
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s := &stream{gateway: g, caller: from, cancel: cancel, done: make(chan struct{})}
-	if no := g.chargeReading(s.answer(limited), asked); no != nil {
-		g.refuse(w, r, mediaJSON, no)
+	if err := g.chargeReading(s.answer(limited), asked); err != nil {
+		g.refuse(r.Context(), w, r, mediaJSON, err)
 		return
 	}
 	g.goOn(limited, r, asked)
-	p, no := g.prepare(limited, asked, func(o *ast.OperationDefinition) *refusal {
+	p, err := g.prepare(limited, asked, func(o *ast.OperationDefinition) error {
 		if o.Operation == ast.Subscription {
 			return nil
 		}
 		return checkMethod(r.Method, o)
 	})
-	if no != nil && statusOf(no.code) >= http.StatusBadRequest {
-		g.refuse(w, r, mediaJSON, no)
+	if err != nil && statusOf(codeOf(err)) >= http.StatusBadRequest {
+		g.refuse(r.Context(), w, r, mediaJSON, err)
 		return
 	}
 	h := w.Header()
 	h.Set("Content-Type", mediaStream.header())
 	h.Set("Cache-Control", "no-store, no-transform") // a proxy that compresses also gathers
 	h.Set("X-Accel-Buffering", "no")                 // nginx
-	if s.streaming = no == nil && p.operation.Operation == ast.Subscription; s.streaming {
+	if s.streaming = err == nil && p.operation.Operation == ast.Subscription; s.streaming {
 		settle() // it waits from now on, and is counted as a connection
 		if raw, err := takeOver(w); err == nil {
 			taken = true
@@ -126,11 +126,11 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from calle
 		defer context.AfterFunc(limited, func() { cancel(context.Cause(limited)) })()
 	}
 	s.out = &answering{w, http.NewResponseController(w)}
-	s.serve(ctx, p, no)
+	s.serve(ctx, p, err)
 }
 
 // serve sends the stream from its beginning to its end: what comes of p, or else no.
-func (s *stream) serve(ctx context.Context, p *prepared, no *refusal) {
+func (s *stream) serve(ctx context.Context, p *prepared, err error) {
 	g := s.gateway
 	defer s.cancel(nil)
 	defer close(s.done)
@@ -155,15 +155,15 @@ func (s *stream) serve(ctx context.Context, p *prepared, no *refusal) {
 	})
 	alive.Reset(g.times.ping)
 	defer s.shut(alive)
-	if no == nil {
-		no = s.run(ctx, p)
+	if err == nil {
+		err = s.run(ctx, p)
 	}
 	switch {
 	case context.Cause(ctx) == errStreamEnds:
 		s.write([]byte(": " + s.ending + "\n\n"))
 	case context.Cause(ctx) == context.Canceled: // nobody listens
-	case no != nil:
-		s.next("", &graphql.Response{Errors: bounded(no.errors)})
+	case err != nil:
+		s.next("", &graphql.Response{Errors: g.errorsOf(ctx, err)})
 		fallthrough
 	default:
 		s.write([]byte("event: complete\ndata: \n\n"))
@@ -171,22 +171,21 @@ func (s *stream) serve(ctx context.Context, p *prepared, no *refusal) {
 }
 
 // run executes p and sends what comes of it, and returns what ended it.
-func (s *stream) run(ctx context.Context, p *prepared) (no *refusal) {
+func (s *stream) run(ctx context.Context, p *prepared) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			shown := s.gateway.presentError(ctx, s.gateway.recoverPanic(ctx, cause))
-			no = &refusal{code: codeInternal, errors: presented(shown)}
+			err = s.gateway.recoverPanic(ctx, cause)
 		}
 	}()
-	begun, no := s.gateway.begin(s.answer(ctx), p)
-	for no == nil {
+	begun, err := s.gateway.begin(s.answer(ctx), p)
+	for err == nil {
 		var response *graphql.Response
-		response, no = s.gateway.nextOf(s.answer(begun.ctx), begun)
-		if no != nil || response == nil || !s.next(eventID(response.Data), response) || !s.streaming {
+		response, err = s.gateway.nextOf(s.answer(begun.ctx), begun)
+		if err != nil || response == nil || !s.next(eventID(response.Data), response) || !s.streaming {
 			break
 		}
 	}
-	return no
+	return err
 }
 
 // answer begins an answer for who asks: each event of a subscription is one.
@@ -285,12 +284,12 @@ func (g *Gateway) goOn(ctx context.Context, r *http.Request, e *envelope) {
 	if !strings.HasPrefix(last, "evt_") {
 		return
 	}
-	document, no := g.persisted.find(ctx, e)
-	if no != nil {
+	document, err := g.persisted.find(ctx, e)
+	if err != nil {
 		return // which prepare tells
 	}
-	operation, no := document.operation(e.operationName)
-	if no != nil || operation.Operation != ast.Subscription || len(operation.SelectionSet) != 1 {
+	operation, err := document.operation(e.operationName)
+	if err != nil || operation.Operation != ast.Subscription || len(operation.SelectionSet) != 1 {
 		return
 	}
 	field, ok := operation.SelectionSet[0].(*ast.Field)

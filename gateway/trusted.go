@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
 // Trusted is a document that is known before anybody asks for it.
@@ -166,12 +167,12 @@ func (p *persisted) trust(t Trusted) error {
 	case (prefixed || isHash(given)) && given != hash:
 		return fail("the id isn't the SHA-256 of its text, which is %s", hash)
 	}
-	doc, no := p.documents.parsed(t.Text)
-	if no == nil {
-		no = p.documents.validate(doc)
+	doc, err := p.documents.parsed(t.Text)
+	if err == nil {
+		err = p.documents.validate(doc)
 	}
-	if no != nil {
-		first := no.errors[0]
+	if err != nil {
+		first := errorsOf(err, gqlerror.Wrap)[0]
 		if len(first.Locations) > 0 {
 			return fail("%s (line %d, column %d of its text)", first.Message, first.Locations[0].Line, first.Locations[0].Column)
 		}

@@ -21,7 +21,7 @@ import (
 
 // coerceVariables returns the values of operation's variables. Those that it doesn't declare
 // are left out, and so are those that weren't sent, to which the executor gives defaults.
-func coerceVariables(schema *ast.Schema, operation *ast.OperationDefinition, required map[string]bool, sent map[string]any) (map[string]any, *refusal) {
+func coerceVariables(schema *ast.Schema, operation *ast.OperationDefinition, required map[string]bool, sent map[string]any) (map[string]any, error) {
 	values := make(map[string]any, len(operation.VariableDefinitions))
 	for _, variable := range operation.VariableDefinitions {
 		name := variable.Variable
@@ -44,7 +44,7 @@ func coerceVariables(schema *ast.Schema, operation *ast.OperationDefinition, req
 	return values, nil
 }
 
-func badVariable(variable *ast.VariableDefinition, path, format string, args ...any) *refusal {
+func badVariable(variable *ast.VariableDefinition, path, format string, args ...any) error {
 	return refusef(codeValidationFailed, "variable %s %s", path, fmt.Sprintf(format, args...)).at(variable.Position)
 }
 

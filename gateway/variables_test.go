@@ -91,15 +91,15 @@ func TestVariablesFitTheirTypes(t *testing.T) {
 				}
 				sent["v"] = value
 			}
-			got, no := coerceVariables(schema, document.Operations[0], nil, sent)
+			got, err := coerceVariables(schema, document.Operations[0], nil, sent)
 			if want, refused := strings.CutPrefix(c.want, "!"); refused {
-				if no == nil || !strings.Contains(no.errors[0].Message, want) || len(no.errors[0].Locations) != 1 {
-					t.Errorf("%s: got %v and %+v, want a message with %q and its place", c.reason, got, no, want)
+				if err == nil || !strings.Contains(err.Error(), want) || len(errorsOf(err, nil)[0].Locations) != 1 {
+					t.Errorf("%s: got %v and %+v, want a message with %q and its place", c.reason, got, err, want)
 				}
 				return
 			}
-			if no != nil {
-				t.Fatalf("%s: %s", c.reason, no.errors[0].Message)
+			if err != nil {
+				t.Fatalf("%s: %s", c.reason, err.Error())
 			}
 			written, err := json.Marshal(got)
 			if err != nil {

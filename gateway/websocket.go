@@ -45,18 +45,18 @@ func hasToken(lines []string, token string) bool {
 
 // serveWebSocket makes of a request a connection that lives on after it, or refuses.
 func (g *Gateway) serveWebSocket(w http.ResponseWriter, r *http.Request) {
-	if no := g.checkHandshake(r); no != nil {
-		g.refuse(w, r, mediaJSON, no)
+	if err := g.checkHandshake(r); err != nil {
+		g.refuse(r.Context(), w, r, mediaJSON, err)
 		return
 	}
-	from, no := g.caller(r)
-	if no != nil {
-		g.refuse(w, r, mediaJSON, no)
+	from, err := g.caller(r)
+	if err != nil {
+		g.refuse(r.Context(), w, r, mediaJSON, err)
 		return
 	}
-	leave, no := g.sockets.enter(from.client.Address)
-	if no != nil {
-		g.refuse(w, r, mediaJSON, no)
+	leave, err := g.sockets.enter(from.client.Address)
+	if err != nil {
+		g.refuse(r.Context(), w, r, mediaJSON, err)
 		return
 	}
 	hijacked := &hijacker{ResponseWriter: w}
@@ -82,7 +82,7 @@ func (g *Gateway) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 
 // checkHandshake refuses what no WebSocket is made of. A page of another origin that could
 // open one would speak with the visitor's cookie, and read the answers.
-func (g *Gateway) checkHandshake(r *http.Request) *refusal {
+func (g *Gateway) checkHandshake(r *http.Request) error {
 	if origin := r.Header.Get("Origin"); origin != "" && !g.origins.listed[origin] {
 		if u, err := url.Parse(origin); err != nil || !strings.EqualFold(u.Host, r.Host) || u.Host == "" {
 			return crossOrigin(r)
