@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"stoa/gateway/refusal"
 )
 
 // mediaType is a form in which a GraphQL answer can be sent.
@@ -43,7 +45,7 @@ func negotiate(h http.Header) (mediaType, error) {
 		}
 	}
 	if chosen == "" {
-		return "", refusef(codeNotAcceptable, "Accept allows no media type that can be answered: it must allow %s or %s", mediaGraphQL, mediaJSON)
+		return "", refusal.New(refusal.NotAcceptable, "Accept allows no media type that can be answered: it must allow %s or %s", mediaGraphQL, mediaJSON)
 	}
 	return chosen, nil
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"stoa/gateway/refusal"
 	"stoa/graph/generated"
 	"stoa/store"
 	"stoa/store/cache"
@@ -154,7 +155,7 @@ func TestPersistedOperationsShareAnswers(t *testing.T) {
 		b, _ := json.Marshal(body)
 		return s.do(t, "POST", "/graphql", string(b), "Content-Type: application/json")
 	}
-	if got := by("", hashOf(query)); got.codes(t) != codePersistedNotFound {
+	if got := by("", hashOf(query)); got.codes(t) != refusal.PersistedNotFound {
 		t.Errorf("%s", got.body)
 	}
 	s.post(t, query)
@@ -637,7 +638,7 @@ func TestPolicyOf(t *testing.T) {
 			err = d.validate(doc)
 		}
 		if err != nil {
-			t.Fatalf("%s: %v", name, errorsOf(err, nil))
+			t.Fatalf("%s: %v", name, refusal.Errors(err, nil))
 		}
 		if got := doc.policies[doc.ast.Operations[0]]; got.keeps() != c.want.keeps() || c.want.keeps() && got != c.want {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)

@@ -17,6 +17,8 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"stoa/access"
+	"stoa/gateway/envelope"
+	"stoa/gateway/refusal"
 	"stoa/rate"
 	"stoa/store/cache"
 )
@@ -68,7 +70,7 @@ func (g *Gateway) charge(ctx context.Context, cost int64) error {
 
 // chargeReading charges for a document that isn't known and has to be parsed and validated,
 // whatever comes of it: one unit for each 25 bytes.
-func (g *Gateway) chargeReading(ctx context.Context, e *envelope) error {
+func (g *Gateway) chargeReading(ctx context.Context, e *envelope.Envelope) error {
 	b, ok := ctx.Value(billKey{}).(*bill)
 	if !ok || g.rates == nil {
 		return nil
@@ -76,7 +78,7 @@ func (g *Gateway) chargeReading(ctx context.Context, e *envelope) error {
 	if known, err := g.persisted.ready(e); known != nil || err != nil {
 		return nil
 	}
-	return g.pay(ctx, b, int64(1+len(e.query)/bytesPerUnit))
+	return g.pay(ctx, b, int64(1+len(e.Query)/bytesPerUnit))
 }
 
 // pay takes units for b, at least one, so that nothing is free.
@@ -127,7 +129,7 @@ func (g *Gateway) take(ctx context.Context, key string, units int) (*rate.State,
 	state, err := g.rates.Take(ctx, key, units)
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return nil, refusef(codeCancelled, "the request was cancelled before its answer was there")
+		return nil, refusal.New(refusal.Cancelled, "the request was cancelled before its answer was there")
 	case err != nil:
 		return nil, err
 	case state.Wait > 0:
@@ -144,7 +146,7 @@ func (g *Gateway) giveBack(key string, units int) *rate.State {
 // tooOften refuses what would be right after wait.
 func tooOften(wait time.Duration) error {
 	seconds := inSeconds(wait)
-	return refusef(codeThrottled, "this comes too often or costs too much at once: try again in %d s", seconds).with("Retry-After", strconv.Itoa(seconds)).extend("retryAfter", seconds)
+	return refusal.New(refusal.Throttled, "this comes too often or costs too much at once: try again in %d s", seconds).With("Retry-After", strconv.Itoa(seconds)).Extend("retryAfter", seconds)
 }
 
 // inSeconds is d in whole seconds, at least one: no client waits for less.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"stoa/gateway/refusal"
 	"stoa/rate"
 )
 
@@ -56,7 +57,7 @@ func TestOperationsAreChargedFor(t *testing.T) {
 	}
 	r := s.post(t, query, "X-Forwarded-For: 192.0.2.1")
 	want := fmt.Sprint((cost - left) * 60)
-	if r.status != 429 || r.codes(t) != codeThrottled || r.header.Get("Retry-After") != want || !strings.Contains(r.body, `"retryAfter":`+want) {
+	if r.status != 429 || r.codes(t) != refusal.Throttled || r.header.Get("Retry-After") != want || !strings.Contains(r.body, `"retryAfter":`+want) {
 		t.Errorf("with %d left: %d, Retry-After %q, %s", left, r.status, r.header.Get("Retry-After"), r.body)
 	}
 	if r := s.post(t, `{ __typename }`, "X-Forwarded-For: 192.0.2.2"); r.status != 200 {
@@ -141,7 +142,7 @@ func TestWebSocketsAreChargedFor(t *testing.T) {
 			t.Fatal(err)
 		}
 		if strings.Contains(text, `"type":"error"`) {
-			if !strings.Contains(text, codeThrottled) || !strings.Contains(text, "retryAfter") {
+			if !strings.Contains(text, refusal.Throttled) || !strings.Contains(text, "retryAfter") {
 				t.Errorf("it ended with %s", text)
 			}
 			break

@@ -11,6 +11,8 @@ import (
 
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"stoa/gateway/refusal"
 )
 
 // anybodys are names that every schema has.
@@ -60,9 +62,9 @@ func (d *documents) concealOf(err error, text string, variables map[string]any) 
 
 // concealError is conceal for what err, a refusal, says.
 func (d *documents) concealError(err error, asked ...string) error {
-	var r *refusal
+	var r *refusal.Error
 	if errors.As(err, &r) {
-		r.errors = d.conceal(r.errors, asked...)
+		r.Errors = d.conceal(r.Errors, asked...)
 	}
 	return err
 }

@@ -17,6 +17,8 @@ import (
 	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
+
+	"stoa/gateway/refusal"
 )
 
 const (
@@ -552,8 +554,8 @@ func costly(operation *ast.OperationDefinition, cost, most int64) error {
 	if cost <= most {
 		return nil
 	}
-	return refusef(codeCostTooHigh, "this costs %s, where an operation may cost %d: ask for smaller pages, or for fewer lists within lists", countless(cost), most).
-		at(operation.Position).extend("cost", map[string]any{"requested": cost, "maximum": most})
+	return refusal.New(refusal.CostTooHigh, "this costs %s, where an operation may cost %d: ask for smaller pages, or for fewer lists within lists", countless(cost), most).
+		At(operation.Position).Extend("cost", map[string]any{"requested": cost, "maximum": most})
 }
 
 func countless(cost int64) string {

@@ -11,6 +11,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/validator/rules"
 
+	"stoa/gateway/refusal"
 	"stoa/graph/generated"
 )
 
@@ -242,7 +243,7 @@ func TestWrongPricesAreRefused(t *testing.T) {
 func TestWhatCostsTooMuchIsRefused(t *testing.T) {
 	s := newSite(t, nil)
 	r := s.post(t, `{ articles(first: 100) { nodes { comments(first: 100) { nodes { replies { nodes { id } } } } } } }`)
-	if r.codes(t) != codeCostTooHigh || !strings.Contains(r.body, `"cost":{"maximum":20000,"requested":220201}`) {
+	if r.codes(t) != refusal.CostTooHigh || !strings.Contains(r.body, `"cost":{"maximum":20000,"requested":220201}`) {
 		t.Errorf("got %s", r.body)
 	}
 }

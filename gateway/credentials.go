@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"stoa/access"
+	"stoa/gateway/refusal"
 )
 
 const (
@@ -60,7 +61,7 @@ func (g *Gateway) use(token string) {
 func tokenOf(h http.Header) (token string, byCookie bool, err error) {
 	given := h["Authorization"]
 	if len(given) > 1 {
-		return "", false, refusef(codeBadRequest, "there are %d Authorization headers: send one, Authorization: Bearer TOKEN", len(given))
+		return "", false, refusal.New(refusal.BadRequest, "there are %d Authorization headers: send one, Authorization: Bearer TOKEN", len(given))
 	}
 	if len(given) == 1 {
 		if token, ok, err := bearer(given[0]); ok || err != nil {
@@ -85,7 +86,7 @@ func bearer(credentials string) (token string, ok bool, err error) {
 		return "", false, nil
 	}
 	if !validToken(token) {
-		return "", false, refusef(codeBadRequest, "Authorization has no token that could be one: send Bearer TOKEN, where TOKEN has 1 to %d printable ASCII characters and no spaces", maxToken)
+		return "", false, refusal.New(refusal.BadRequest, "Authorization has no token that could be one: send Bearer TOKEN, where TOKEN has 1 to %d printable ASCII characters and no spaces", maxToken)
 	}
 	return token, true, nil
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/vektah/gqlparser/v2/parser"
 	"github.com/vektah/gqlparser/v2/validator"
 	"github.com/vektah/gqlparser/v2/validator/rules"
+
+	"stoa/gateway/refusal"
 )
 
 // The bounds of the cache of documents. A front end has some hundred; the rest is room for
@@ -97,7 +99,7 @@ func (d *documents) parsed(text string) (*document, error) {
 		return known, nil
 	}
 	if len(text) > d.bounds.bytes {
-		return nil, refusef(codeDocumentTooLarge, "the document has %d bytes, where it may have %d: send long texts in variables", len(text), d.bounds.bytes)
+		return nil, refusal.New(refusal.DocumentTooLarge, "the document has %d bytes, where it may have %d: send long texts in variables", len(text), d.bounds.bytes)
 	}
 	tokens, err := scan(text, d.bounds.tokens)
 	if err != nil {
@@ -119,13 +121,13 @@ func (d *documents) validate(doc *document) error {
 		return nil
 	}
 	if errs := d.check(doc); len(errs) > 0 {
-		return refusalOf(codeValidationFailed, d.conceal(errs, doc.text))
+		return refusal.Of(refusal.ValidationFailed, d.conceal(errs, doc.text))
 	}
 	if err := checkMerges(doc.ast, d.schema, comparedTimes*d.bounds.tokens); err != nil {
 		return d.concealError(err, doc.text)
 	}
 	if doc.introspects && !d.introspection {
-		return refusef(codeIntrospectionDisabled, "the schema isn't given out here: __schema and __type can't be asked for")
+		return refusal.New(refusal.IntrospectionDisabled, "the schema isn't given out here: __schema and __type can't be asked for")
 	}
 	doc.plans = make(map[*ast.OperationDefinition]*plan, len(doc.ast.Operations))
 	doc.policies = make(map[*ast.OperationDefinition]policy, len(doc.ast.Operations))
@@ -197,7 +199,7 @@ func (d *documents) check(doc *document) (errs gqlerror.List) {
 		switch p := recover(); p {
 		case nil:
 		case enoughErrors{}:
-			errs = append(errs, tooManyErrors())
+			errs = append(errs, refusal.Truncated())
 		default:
 			panic(p)
 		}
@@ -211,8 +213,8 @@ func (d *documents) check(doc *document) (errs gqlerror.List) {
 				option(err)
 			}
 			told += len(err.Message)
-			errs = append(errs, coded(codeValidationFailed, err))
-			if len(errs) >= maxErrors || told > maxTold {
+			errs = append(errs, refusal.Coded(refusal.ValidationFailed, err))
+			if len(errs) >= refusal.MaxErrors || told > maxTold {
 				panic(enoughErrors{})
 			}
 		})
@@ -256,14 +258,14 @@ func (doc *document) operation(name string) (*ast.OperationDefinition, error) {
 	all := doc.ast.Operations
 	switch {
 	case len(all) == 0:
-		return nil, refusef(codeOperationNotFound, "the document has no operation: it needs a query such as { __typename }")
+		return nil, refusal.New(refusal.OperationNotFound, "the document has no operation: it needs a query such as { __typename }")
 	case name == "" && len(all) > 1:
-		return nil, refusef(codeOperationNotFound, "operationName is missing: the document has %s", operationNames(all))
+		return nil, refusal.New(refusal.OperationNotFound, "operationName is missing: the document has %s", operationNames(all))
 	}
 	if operation := all.ForName(name); operation != nil {
 		return operation, nil
 	}
-	return nil, refusef(codeOperationNotFound, "there is no operation %q: the document has %s", clipName(name), operationNames(all))
+	return nil, refusal.New(refusal.OperationNotFound, "there is no operation %q: the document has %s", refusal.ClipName(name), operationNames(all))
 }
 
 // operationNames lists operations for a sentence, the first ten of them.
@@ -273,7 +275,7 @@ func operationNames(all ast.OperationList) string {
 		if operation.Name == "" {
 			names = append(names, "one without a name")
 		} else {
-			names = append(names, clipName(operation.Name))
+			names = append(names, refusal.ClipName(operation.Name))
 		}
 	}
 	if rest := len(all) - len(names); rest > 0 {

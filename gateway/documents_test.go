@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"stoa/gateway/refusal"
 	"stoa/graph/generated"
 )
 
@@ -130,24 +131,24 @@ func TestLimitsHoldToTheOne(t *testing.T) {
 		code   string // "" when it is taken
 	}{
 		"Tokens":          {"as many as there may be", "{" + strings.Repeat("__typename ", 98) + "}", ""},
-		"TokensMore":      {"one more", "{" + strings.Repeat("__typename ", 99) + "}", codeDocumentTooLarge},
+		"TokensMore":      {"one more", "{" + strings.Repeat("__typename ", 99) + "}", refusal.DocumentTooLarge},
 		"TokensEnd":       {"white space is none", "{" + strings.Repeat("__typename ", 98) + "}\n\n", ""},
-		"TokensComment":   {"a comment is one", "{" + strings.Repeat("__typename ", 98) + "}#", codeDocumentTooLarge},
+		"TokensComment":   {"a comment is one", "{" + strings.Repeat("__typename ", 98) + "}#", refusal.DocumentTooLarge},
 		"Size":            {"fragments written out", "{" + strings.Repeat("...F ", 11) + "} fragment F on Query{" + strings.Repeat("__typename ", 8) + "}", ""},
-		"SizeMore":        {"one more", "{" + strings.Repeat("...F ", 11) + "__typename __typename} fragment F on Query{" + strings.Repeat("__typename ", 8) + "}", codeDocumentTooLarge},
+		"SizeMore":        {"one more", "{" + strings.Repeat("...F ", 11) + "__typename __typename} fragment F on Query{" + strings.Repeat("__typename ", 8) + "}", refusal.DocumentTooLarge},
 		"Depth":           {"as deep as may be", `{article(slug:"a"){next{next{id}}}}`, ""},
-		"DepthMore":       {"one more", `{article(slug:"a"){next{next{next{id}}}}}`, codeDocumentTooDeep},
-		"DepthFragment":   {"through fragments", `{article(slug:"a"){...F}} fragment F on Article{next{next{next{id}}}}`, codeDocumentTooDeep},
+		"DepthMore":       {"one more", `{article(slug:"a"){next{next{next{id}}}}}`, refusal.DocumentTooDeep},
+		"DepthFragment":   {"through fragments", `{article(slug:"a"){...F}} fragment F on Article{next{next{next{id}}}}`, refusal.DocumentTooDeep},
 		"DepthInline":     {"a fragment itself is no level", `{article(slug:"a"){...{...{...{next{next{id}}}}}}}`, ""},
-		"DepthOther":      {"every operation counts, also the one that isn't run", `query A{__typename} query B{article(slug:"a"){next{next{next{id}}}}}`, codeDocumentTooDeep},
-		"Nesting":         {"brackets of any kind", `{articles(where:{ids:` + nested(maxValueNesting-1, "[", "", "]") + `}){__typename}}`, codeValidationFailed},
-		"NestingMore":     {"one more", `{articles(where:{ids:` + nested(maxValueNesting, "[", "", "]") + `}){__typename}}`, codeDocumentTooDeep},
-		"NestingLater":    {"what came before takes nothing off", `{a:article(slug:"a"){id} b:article(slug:"b"){id} articles(where:{ids:` + nested(maxValueNesting, "[", "", "]") + `}){__typename}}`, codeDocumentTooDeep},
-		"TwoFragments":    {"which of two of one name is measured?", `{...F} fragment F on Query{__typename} fragment F on Query{...G ...G} fragment G on Query{__typename}`, codeValidationFailed},
+		"DepthOther":      {"every operation counts, also the one that isn't run", `query A{__typename} query B{article(slug:"a"){next{next{next{id}}}}}`, refusal.DocumentTooDeep},
+		"Nesting":         {"brackets of any kind", `{articles(where:{ids:` + nested(maxValueNesting-1, "[", "", "]") + `}){__typename}}`, refusal.ValidationFailed},
+		"NestingMore":     {"one more", `{articles(where:{ids:` + nested(maxValueNesting, "[", "", "]") + `}){__typename}}`, refusal.DocumentTooDeep},
+		"NestingLater":    {"what came before takes nothing off", `{a:article(slug:"a"){id} b:article(slug:"b"){id} articles(where:{ids:` + nested(maxValueNesting, "[", "", "]") + `}){__typename}}`, refusal.DocumentTooDeep},
+		"TwoFragments":    {"which of two of one name is measured?", `{...F} fragment F on Query{__typename} fragment F on Query{...G ...G} fragment G on Query{__typename}`, refusal.ValidationFailed},
 		"NestingSiblings": {"one after the other they don't nest", `{a:nodes(ids:[]){id} b:nodes(ids:[]){id} c:nodes(ids:[]){id}}`, ""},
-		"Cycle":           {"never ends", `{...F} fragment F on Query{...F}`, codeValidationFailed},
-		"CycleUnused":     {"nor does one that nobody uses", `{__typename} fragment F on Query{...G} fragment G on Query{...F}`, codeValidationFailed},
-		"Undefined":       {"what doesn't exist has no size", `{...F}`, codeValidationFailed},
+		"Cycle":           {"never ends", `{...F} fragment F on Query{...F}`, refusal.ValidationFailed},
+		"CycleUnused":     {"nor does one that nobody uses", `{__typename} fragment F on Query{...G} fragment G on Query{...F}`, refusal.ValidationFailed},
+		"Undefined":       {"what doesn't exist has no size", `{...F}`, refusal.ValidationFailed},
 		"Diamond":         {"two ways to one fragment are no cycle", `{...F ...G} fragment F on Query{...H} fragment G on Query{...H} fragment H on Query{__typename}`, ""},
 	}
 	for name, c := range cases {
@@ -157,7 +158,7 @@ func TestLimitsHoldToTheOne(t *testing.T) {
 			if err == nil {
 				err = d.validate(doc)
 			}
-			if got := codeOf(err); got != c.code {
+			if got := refusal.Code(err); got != c.code {
 				t.Errorf("%s: %q, want %q", c.reason, got, c.code)
 			}
 		})
@@ -168,7 +169,7 @@ func TestSizesDoNotOverflow(t *testing.T) {
 	d := testDocuments(defaultMaxTokens, defaultMaxDepth)
 	// 2^128 fields, in which an int would come round to a few.
 	_, err := d.parsed("{...F0}" + repeat(128, " fragment F%d on Query{...F%+d ...F%+d}") + " fragment F128 on Query{__typename}")
-	if codeOf(err) != codeDocumentTooLarge || !strings.Contains(err.Error(), "the operation has countless") {
+	if refusal.Code(err) != refusal.DocumentTooLarge || !strings.Contains(err.Error(), "the operation has countless") {
 		t.Errorf("got %+v", err)
 	}
 }
@@ -218,7 +219,7 @@ func TestBodiesAreBoundedToTheByte(t *testing.T) {
 		t.Errorf("1001 bytes: %d %s", r.status, r.body)
 	}
 	r := s.chunked(t, body(5000))
-	if r.status != 413 || r.codes(t) != codePayloadTooLarge {
+	if r.status != 413 || r.codes(t) != refusal.PayloadTooLarge {
 		t.Errorf("5000 bytes without a length: %d %s", r.status, r.body)
 	}
 }
@@ -236,7 +237,7 @@ func FuzzDocument(f *testing.F) {
 		if err == nil {
 			err = d.validate(doc)
 		}
-		if err != nil && (codeOf(err) == "" || len(errorsOf(err, nil)) == 0 || len(errorsOf(err, nil)) > maxErrors+1) {
+		if err != nil && (refusal.Code(err) == "" || len(refusal.Errors(err, nil)) == 0 || len(refusal.Errors(err, nil)) > refusal.MaxErrors+1) {
 			t.Errorf("%q: %+v", text, err)
 		}
 	})

@@ -13,6 +13,8 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/99designs/gqlgen/graphql"
+
+	"stoa/gateway/refusal"
 )
 
 // run is one execution.
@@ -109,8 +111,8 @@ func (g *Gateway) next(ctx context.Context, e *execution) (*graphql.Response, er
 	if ctx.Err() != nil && (response == nil || len(response.Errors) > 0) {
 		return nil, g.ended(ctx, e.operation)
 	}
-	if omitted := e.running.errors.Load() - maxErrors; omitted > 0 && response != nil {
-		response.Errors = append(response.Errors, moreErrors(omitted))
+	if omitted := e.running.errors.Load() - refusal.MaxErrors; omitted > 0 && response != nil {
+		response.Errors = append(response.Errors, refusal.Omitted(omitted))
 	}
 	return response, nil
 }
@@ -130,10 +132,10 @@ func (g *Gateway) nextOf(ctx context.Context, e *execution) (*graphql.Response, 
 func refusedBy(errs gqlerror.List) error {
 	code, _ := errs[0].Extensions["code"].(string)
 	if code == "" {
-		code = codeValidationFailed
-		coded(code, errs[0])
+		code = refusal.ValidationFailed
+		refusal.Coded(code, errs[0])
 	}
-	return refusalOf(code, errs)
+	return refusal.Of(code, errs)
 }
 
 // ended says why a request ended before its answer was there. A client that has gone is
@@ -141,11 +143,11 @@ func refusedBy(errs gqlerror.List) error {
 func (g *Gateway) ended(ctx context.Context, operation *graphql.OperationContext) error {
 	late, ok := context.Cause(ctx).(outOfTime) // it is never wrapped
 	if !ok {
-		return refusef(codeCancelled, "the request was cancelled before its answer was there")
+		return refusal.New(refusal.Cancelled, "the request was cancelled before its answer was there")
 	}
 	g.log.LogAttrs(ctx, slog.LevelWarn, "request timed out",
 		slog.String("operation", operation.OperationName), slog.Duration("after", late.after))
-	return refusef(codeTimeout, "the answer wasn't there within %s: ask for less at a time", late.after)
+	return refusal.New(refusal.Timeout, "the answer wasn't there within %s: ask for less at a time", late.after)
 }
 
 // present shows the client what it may see of err. Past maxErrors errors nothing is shown or
@@ -155,11 +157,11 @@ func (g *Gateway) present(ctx context.Context, err error) *gqlerror.Error {
 	if !ok {
 		return g.presentError(ctx, err)
 	}
-	if running.errors.Add(1) > maxErrors {
+	if running.errors.Add(1) > refusal.MaxErrors {
 		return nil
 	}
 	if running.ended() != nil {
-		return coded(codeCancelled, gqlerror.ErrorPathf(graphql.GetPath(ctx), "the request has ended"))
+		return refusal.Coded(refusal.Cancelled, gqlerror.ErrorPathf(graphql.GetPath(ctx), "the request has ended"))
 	}
 	return g.presentError(ctx, err)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
+	"stoa/gateway/refusal"
 	"stoa/problem"
 )
 
@@ -40,7 +41,7 @@ func isFeed(path string) bool {
 
 func (g *Gateway) serveFeed(w http.ResponseWriter, r *http.Request) {
 	if !readOnly(r.Method) {
-		g.refuse(r.Context(), w, r, mediaJSON, refusef(codeMethodNotAllowed, "%.20q isn't taken here: use GET", r.Method).with("Allow", "GET, HEAD"))
+		g.refuse(r.Context(), w, r, mediaJSON, refusal.New(refusal.MethodNotAllowed, "%.20q isn't taken here: use GET", r.Method).With("Allow", "GET, HEAD"))
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), g.timeout)
@@ -49,9 +50,9 @@ func (g *Gateway) serveFeed(w http.ResponseWriter, r *http.Request) {
 	var missing *problem.Error
 	switch {
 	case errors.As(err, &missing) && missing.Code == problem.NotFound:
-		g.refuse(r.Context(), w, r, mediaJSON, refusef(codeNotFound, "%s", missing.Message))
+		g.refuse(r.Context(), w, r, mediaJSON, refusal.New(refusal.NotFound, "%s", missing.Message))
 	case err != nil && ctx.Err() != nil:
-		g.refuse(r.Context(), w, r, mediaJSON, refusef(codeTimeout, "this took too long: try again later"))
+		g.refuse(r.Context(), w, r, mediaJSON, refusal.New(refusal.Timeout, "this took too long: try again later"))
 	case err != nil:
 		g.refuse(r.Context(), w, r, mediaJSON, err)
 	default:

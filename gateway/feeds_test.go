@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"stoa/gateway/refusal"
 	"stoa/problem"
 )
 
@@ -34,9 +35,9 @@ func TestFeedsThatCantBeMadeAreRefused(t *testing.T) {
 		code   string
 	}{
 		"fault":  {"it is logged and masked", 500, "INTERNAL"},
-		"slow":   {"it is nobody's fault", 504, codeTimeout},
+		"slow":   {"it is nobody's fault", 504, refusal.Timeout},
 		"panic":  {"it ends one request", 500, "INTERNAL"},
-		"nobody": {"what isn't there is said to be missing", 404, codeNotFound},
+		"nobody": {"what isn't there is said to be missing", 404, refusal.NotFound},
 	}
 	for name, c := range cases {
 		r := s.do(t, "GET", "/tags/"+name+"/feed.atom", "")

@@ -6,6 +6,8 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/99designs/gqlgen/graphql"
+
+	"stoa/gateway/envelope"
 )
 
 // A multipart request's map names ten files at most, each for one place.
@@ -43,7 +45,7 @@ func FuzzCost(f *testing.F) {
 		if err := d.validate(document); err != nil {
 			return
 		}
-		variables, err := parseParameter("variables", sent)
+		variables, err := envelope.ParseParameter("variables", sent)
 		object, _ := variables.(map[string]any)
 		if err != nil || object == nil {
 			return

@@ -26,6 +26,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/executor"
 
 	"stoa/access"
+	"stoa/gateway/refusal"
 	"stoa/rate"
 	"stoa/store/bus"
 	"stoa/store/cache"
@@ -371,7 +372,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case g.playground != nil && strings.HasPrefix(path, playgroundPath):
 		g.playground.ServeHTTP(w, r)
 	default:
-		g.refuse(r.Context(), w, r, mediaJSON, refusef(codeNotFound, "there is nothing at %.100q: the API is at %s", path, graphqlPath))
+		g.refuse(r.Context(), w, r, mediaJSON, refusal.New(refusal.NotFound, "there is nothing at %.100q: the API is at %s", path, graphqlPath))
 	}
 }
 
@@ -383,7 +384,7 @@ func (g *Gateway) serveRoot(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !readOnly(r.Method) {
-		g.refuse(r.Context(), w, r, mediaJSON, refusef(codeMethodNotAllowed, "%.20q isn't taken here: the API is at %s", r.Method, graphqlPath).with("Allow", "GET, HEAD"))
+		g.refuse(r.Context(), w, r, mediaJSON, refusal.New(refusal.MethodNotAllowed, "%.20q isn't taken here: the API is at %s", r.Method, graphqlPath).With("Allow", "GET, HEAD"))
 		return
 	}
 	w.Header().Set("Content-Type", mediaJSON.header())

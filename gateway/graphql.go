@@ -16,6 +16,8 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"stoa/access"
+	"stoa/gateway/envelope"
+	"stoa/gateway/refusal"
 )
 
 // outOfTime is why a request's context ended when its time had run out.
@@ -39,7 +41,7 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodPost:
 	case http.MethodGet, http.MethodHead:
-		if g.playground != nil && accept.html && !namesDocument(r.URL.Query()) {
+		if g.playground != nil && accept.html && !envelope.NamesDocument(r.URL.Query()) {
 			http.Redirect(w, r, "/", http.StatusSeeOther)
 			return
 		}
@@ -48,7 +50,7 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	default:
-		g.refuse(r.Context(), w, r, mediaJSON, refusef(codeMethodNotAllowed, "%.20q isn't taken here: use POST, or GET for a query", r.Method).with("Allow", "GET, HEAD, POST, OPTIONS"))
+		g.refuse(r.Context(), w, r, mediaJSON, refusal.New(refusal.MethodNotAllowed, "%.20q isn't taken here: use POST, or GET for a query", r.Method).With("Allow", "GET, HEAD, POST, OPTIONS"))
 		return
 	}
 	streams := accept.stream && r.Method != http.MethodHead
@@ -163,7 +165,7 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, media mediaType) (leave func()) {
 	leave, err := g.load.enter(g.client(r).Name())
 	if err != nil {
-		g.refuse(r.Context(), w, r, media, withHeader(err, "Connection", "close"))
+		g.refuse(r.Context(), w, r, media, refusal.WithHeader(err, "Connection", "close"))
 		return nil
 	}
 	return leave
@@ -187,11 +189,11 @@ func (g *Gateway) answer(ctx context.Context, r *http.Request, media mediaType, 
 
 	// What is asked for?
 	get := r.Method != http.MethodPost
-	var asked *envelope
+	var asked *envelope.Envelope
 	if get {
-		asked, err = parseAddress(r.URL.RawQuery)
+		asked, err = envelope.ParseAddress(r.URL.RawQuery)
 	} else {
-		asked, err = parseEnvelope(body)
+		asked, err = envelope.Parse(body)
 	}
 	if err != nil {
 		return nil, false, nil, err
@@ -205,7 +207,7 @@ func (g *Gateway) answer(ctx context.Context, r *http.Request, media mediaType, 
 	}
 	if g.shares(prepared, get) {
 		k, response, err = g.share(ctx, prepared, made, media, get)
-		return k, asked.query == "" || asked.id == "", response, err
+		return k, asked.Query == "" || asked.ID == "", response, err
 	}
 	response, err = g.execute(ctx, prepared)
 	return nil, false, response, err
@@ -227,7 +229,7 @@ type prepared struct {
 
 // prepare finds the operation that e asks for, and everything that there is to refuse in it
 // before it runs; mayRun is what only the transport knows.
-func (g *Gateway) prepare(ctx context.Context, e *envelope, mayRun func(*ast.OperationDefinition) error) (*prepared, error) {
+func (g *Gateway) prepare(ctx context.Context, e *envelope.Envelope, mayRun func(*ast.OperationDefinition) error) (*prepared, error) {
 
 	// Which document, and is it small enough to look at?
 	document, err := g.persisted.find(ctx, e)
@@ -236,7 +238,7 @@ func (g *Gateway) prepare(ctx context.Context, e *envelope, mayRun func(*ast.Ope
 	}
 
 	// Which of its operations, and may it be run this way?
-	operation, err := document.operation(e.operationName)
+	operation, err := document.operation(e.OperationName)
 	if err != nil {
 		return nil, err
 	}
@@ -248,9 +250,9 @@ func (g *Gateway) prepare(ctx context.Context, e *envelope, mayRun func(*ast.Ope
 	if err := g.documents.validate(document); err != nil {
 		return nil, err
 	}
-	variables, err := coerceVariables(g.documents.schema, operation, document.required, e.variables)
+	variables, err := coerceVariables(g.documents.schema, operation, document.required, e.Variables)
 	if err != nil {
-		return nil, g.documents.concealOf(err, document.text, e.variables)
+		return nil, g.documents.concealOf(err, document.text, e.Variables)
 	}
 
 	// Is there an end to what it asks for?
@@ -267,7 +269,7 @@ func (g *Gateway) prepare(ctx context.Context, e *envelope, mayRun func(*ast.Ope
 		Query:         document.text,
 		OperationName: operation.Name,
 		Variables:     variables,
-		Extensions:    e.extensions,
+		Extensions:    e.Extensions,
 	}, document.policies[operation]}, nil
 }
 
@@ -276,9 +278,9 @@ func (g *Gateway) prepare(ctx context.Context, e *envelope, mayRun func(*ast.Ope
 func checkMethod(method string, operation *ast.OperationDefinition) error {
 	switch {
 	case operation.Operation == ast.Subscription:
-		return refusef(codeBadRequest, "a subscription has no single answer: send it over a WebSocket, or by %s with Accept: %s", method, mediaStream)
+		return refusal.New(refusal.BadRequest, "a subscription has no single answer: send it over a WebSocket, or by %s with Accept: %s", method, mediaStream)
 	case operation.Operation == ast.Mutation && method != http.MethodPost:
-		return refusef(codeMethodNotAllowed, "a mutation must be sent by POST, not %s", method).with("Allow", http.MethodPost)
+		return refusal.New(refusal.MethodNotAllowed, "a mutation must be sent by POST, not %s", method).With("Allow", http.MethodPost)
 	default:
 		return nil
 	}

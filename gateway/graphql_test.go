@@ -20,6 +20,7 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 
+	"stoa/gateway/refusal"
 	"stoa/graph/generated"
 )
 
@@ -229,7 +230,7 @@ func TestHeadHasTheHeadersOfGet(t *testing.T) {
 func TestAPanicEndsOnlyItsField(t *testing.T) {
 	s := newSite(t, nil)
 	r := s.post(t, `{a: article(slug:"panic"){slug} b: article(slug:"b"){slug}}`)
-	if !strings.Contains(r.body, `"data":{"a":null,"b":{"slug":"b"}}`) || r.codes(t) != codeInternal {
+	if !strings.Contains(r.body, `"data":{"a":null,"b":{"slug":"b"}}`) || r.codes(t) != refusal.Internal {
 		t.Errorf("got %s", r.body)
 	}
 	if strings.Contains(r.body, secret) {
@@ -269,7 +270,7 @@ func TestAPanicOutsideOfFieldsIsMasked(t *testing.T) {
 		t.Run(where, func(t *testing.T) {
 			s := newSite(t, func(o *Options) { o.Extensions = []graphql.HandlerExtension{panicking{where}} })
 			r := s.post(t, "{__typename}", wantsGraphQL)
-			if r.status != 500 || r.codes(t) != codeInternal || strings.Contains(r.body, secret) || !strings.Contains(r.body, "reference r1") {
+			if r.status != 500 || r.codes(t) != refusal.Internal || strings.Contains(r.body, secret) || !strings.Contains(r.body, "reference r1") {
 				t.Errorf("got %d %s", r.status, r.body)
 			}
 			if media := r.header.Get("Content-Type"); media != mediaGraphQL.header() {
@@ -284,7 +285,7 @@ func TestAPanicOutsideOfFieldsIsMasked(t *testing.T) {
 
 func TestErrorsAreMaskedAndRefusalsAreNot(t *testing.T) {
 	s := newSite(t, nil)
-	if r := s.post(t, `{article(slug:"fault"){slug}}`); strings.Contains(r.body, secret) || r.codes(t) != codeInternal {
+	if r := s.post(t, `{article(slug:"fault"){slug}}`); strings.Contains(r.body, secret) || r.codes(t) != refusal.Internal {
 		t.Errorf("a fault: %s", r.body)
 	}
 	if r := s.post(t, `{article(slug:"refused"){slug}}`); !strings.Contains(r.body, "no such slug") || r.codes(t) != "INVALID" {
@@ -302,17 +303,17 @@ func TestErrorsAreBoundedInNumberAndLength(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.body), &answer); err != nil {
 		t.Fatal(err)
 	}
-	if len(answer.Errors) != maxErrors+1 || answer.Errors[maxErrors].Message != "300 more errors aren't shown" {
+	if len(answer.Errors) != refusal.MaxErrors+1 || answer.Errors[refusal.MaxErrors].Message != "300 more errors aren't shown" {
 		t.Errorf("%d errors, the last %q", len(answer.Errors), answer.Errors[len(answer.Errors)-1].Message)
 	}
 	if len(answer.Data) != 400 {
 		t.Errorf("%d fields, want 400", len(answer.Data))
 	}
-	if logged := len(s.errors.faults()); logged != maxErrors {
-		t.Errorf("%d faults are logged for one request, want %d", logged, maxErrors)
+	if logged := len(s.errors.faults()); logged != refusal.MaxErrors {
+		t.Errorf("%d faults are logged for one request, want %d", logged, refusal.MaxErrors)
 	}
 	r = s.post(t, "{article(slug: "+strings.Repeat("é", 5000)+"){slug}}")
-	if len(r.body) > 2*maxMessage {
+	if len(r.body) > 2*refusal.MaxMessage {
 		t.Errorf("an error of %d bytes", len(r.body))
 	}
 }
@@ -320,7 +321,7 @@ func TestErrorsAreBoundedInNumberAndLength(t *testing.T) {
 func TestAnAnswerThatTakesTooLongIsCut(t *testing.T) {
 	s := newSite(t, func(o *Options) { o.Timeout = 50 * time.Millisecond })
 	r := s.post(t, `query Home {a: article(slug:"slow"){slug} b: article(slug:"b"){slug}}`, wantsGraphQL)
-	if r.status != http.StatusGatewayTimeout || r.codes(t) != codeTimeout || !strings.Contains(r.body, "within 50ms") {
+	if r.status != http.StatusGatewayTimeout || r.codes(t) != refusal.Timeout || !strings.Contains(r.body, "within 50ms") {
 		t.Errorf("got %d %s", r.status, r.body)
 	}
 	if faults := s.errors.faults(); len(faults) != 0 {
@@ -429,7 +430,7 @@ func TestDeferIsAnsweredAtOnce(t *testing.T) {
 func TestIntrospectionCanBeTurnedOff(t *testing.T) {
 	s := newSite(t, func(o *Options) { o.Introspection = false })
 	for _, query := range []string{"{__schema{queryType{name}}}", `{__type(name:"Article"){name}}`, "{...F} fragment F on Query{__schema{queryType{name}}}"} {
-		if r := s.post(t, query); r.codes(t) != codeIntrospectionDisabled {
+		if r := s.post(t, query); r.codes(t) != refusal.IntrospectionDisabled {
 			t.Errorf("%s: %s", query, r.body)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"stoa/gateway/refusal"
 )
 
 // readyTime bounds one question to Options.Ready: under the ten seconds after which most
@@ -28,7 +30,7 @@ func (g *Gateway) serveReady(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), readyTime)
 		defer cancel()
 		if err := g.ready(ctx); err != nil {
-			g.writeState(w, r, http.StatusServiceUnavailable, "not ready: "+clip(err.Error()))
+			g.writeState(w, r, http.StatusServiceUnavailable, "not ready: "+refusal.Clip(err.Error()))
 			return
 		}
 	}
@@ -37,7 +39,7 @@ func (g *Gateway) serveReady(w http.ResponseWriter, r *http.Request) {
 
 func (g *Gateway) writeState(w http.ResponseWriter, r *http.Request, status int, text string) {
 	if !readOnly(r.Method) {
-		g.refuse(r.Context(), w, r, mediaJSON, refusef(codeMethodNotAllowed, "%.20q isn't taken here: use GET", r.Method).with("Allow", "GET, HEAD"))
+		g.refuse(r.Context(), w, r, mediaJSON, refusal.New(refusal.MethodNotAllowed, "%.20q isn't taken here: use GET", r.Method).With("Allow", "GET, HEAD"))
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -11,6 +11,8 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/lexer"
+
+	"stoa/gateway/refusal"
 )
 
 const (
@@ -79,7 +81,7 @@ func scan(query string, maxTokens int) (tokens int, err error) {
 			return 0, parseFailed(err)
 		}
 		if tokens >= maxTokens && token.Kind != lexer.EOF {
-			return 0, refusef(codeDocumentTooLarge, "the document has more than %d tokens", maxTokens).at(&token.Pos)
+			return 0, refusal.New(refusal.DocumentTooLarge, "the document has more than %d tokens", maxTokens).At(&token.Pos)
 		}
 		switch token.Kind {
 		case lexer.EOF:
@@ -103,10 +105,10 @@ func scan(query string, maxTokens int) (tokens int, err error) {
 			}
 		}
 		if depth > maxNesting {
-			return 0, refusef(codeDocumentTooDeep, "the document's brackets nest deeper than %d", maxNesting).at(&token.Pos)
+			return 0, refusal.New(refusal.DocumentTooDeep, "the document's brackets nest deeper than %d", maxNesting).At(&token.Pos)
 		}
 		if valueDepth > maxValueNesting {
-			return 0, refusef(codeDocumentTooDeep, "a value's lists and objects nest deeper than %d", maxValueNesting).at(&token.Pos)
+			return 0, refusal.New(refusal.DocumentTooDeep, "a value's lists and objects nest deeper than %d", maxValueNesting).At(&token.Pos)
 		}
 	}
 }
@@ -116,7 +118,7 @@ func parseFailed(err error) error {
 	if !errors.As(err, &located) {
 		located = gqlerror.Wrap(err)
 	}
-	return refusalOf(codeParseFailed, gqlerror.List{coded(codeParseFailed, located)})
+	return refusal.Of(refusal.ParseFailed, gqlerror.List{refusal.Coded(refusal.ParseFailed, located)})
 }
 
 // extent is how large a selection set is with its fragments written out.
@@ -154,12 +156,12 @@ const unfinished = -1
 func measure(document *ast.QueryDocument, most bounds) error {
 	maxTokens, maxDepth := most.tokens, most.depth
 	if n := len(document.Fragments); n > most.fragments {
-		return refusef(codeDocumentTooLarge, "the document has %d fragments, where it may have %d", n, most.fragments)
+		return refusal.New(refusal.DocumentTooLarge, "the document has %d fragments, where it may have %d", n, most.fragments)
 	}
 	m := measurer{fragments: map[string]*ast.FragmentDefinition{}, known: map[string]extent{}}
 	for _, fragment := range document.Fragments {
 		if first := m.fragments[fragment.Name]; first != nil {
-			return refusef(codeValidationFailed, "there are two fragments %q", clipName(fragment.Name)).at(first.Position).at(fragment.Position)
+			return refusal.New(refusal.ValidationFailed, "there are two fragments %q", refusal.ClipName(fragment.Name)).At(first.Position).At(fragment.Position)
 		}
 		m.fragments[fragment.Name] = fragment
 	}
@@ -167,7 +169,7 @@ func measure(document *ast.QueryDocument, most bounds) error {
 		m.fragment(fragment.Name)
 	}
 	if m.cycle != nil {
-		return refusef(codeValidationFailed, "fragment %q contains itself", clipName(m.cycle.Name)).at(m.cycle.Position)
+		return refusal.New(refusal.ValidationFailed, "fragment %q contains itself", refusal.ClipName(m.cycle.Name)).At(m.cycle.Position)
 	}
 	validated := 0
 	for _, operation := range document.Operations {
@@ -177,10 +179,10 @@ func measure(document *ast.QueryDocument, most bounds) error {
 			e.size += 1 + values(variable.DefaultValue) + m.directivesOf(variable.Directives)
 		}
 		if e.depth > maxDepth {
-			return refusef(codeDocumentTooDeep, "the operation nests fields %d levels deep, which may be %d at most", e.depth, maxDepth).at(operation.Position)
+			return refusal.New(refusal.DocumentTooDeep, "the operation nests fields %d levels deep, which may be %d at most", e.depth, maxDepth).At(operation.Position)
 		}
 		if e.size > maxTokens {
-			return refusef(codeDocumentTooLarge, "the operation has %s selections, arguments and values once its fragments are written out, which may be %d at most", count(e.size), maxTokens).at(operation.Position)
+			return refusal.New(refusal.DocumentTooLarge, "the operation has %s selections, arguments and values once its fragments are written out, which may be %d at most", count(e.size), maxTokens).At(operation.Position)
 		}
 		validated += e.size
 	}
@@ -189,19 +191,19 @@ func measure(document *ast.QueryDocument, most bounds) error {
 	}
 	switch {
 	case m.deepSchema != nil:
-		return refusef(codeDocumentTooDeep, "fields, interfaces and the like don't nest within %s: ask for the types by their names", m.deepSchema.Name).at(m.deepSchema.Position)
+		return refusal.New(refusal.DocumentTooDeep, "fields, interfaces and the like don't nest within %s: ask for the types by their names", m.deepSchema.Name).At(m.deepSchema.Position)
 	case validated > validatedTimes*maxTokens:
-		return refusef(codeDocumentTooLarge, "the document's operations and fragments have %s selections, arguments and values once fragments are written out, which may be %d at most", count(validated), validatedTimes*maxTokens)
+		return refusal.New(refusal.DocumentTooLarge, "the document's operations and fragments have %s selections, arguments and values once fragments are written out, which may be %d at most", count(validated), validatedTimes*maxTokens)
 	case m.aliases > most.aliases:
-		return refusef(codeDocumentTooLarge, "the document has %d aliases, where it may have %d", m.aliases, most.aliases)
+		return refusal.New(refusal.DocumentTooLarge, "the document has %d aliases, where it may have %d", m.aliases, most.aliases)
 	case m.directives > most.directives:
-		return refusef(codeDocumentTooLarge, "the document has %d directives, where it may have %d", m.directives, most.directives)
+		return refusal.New(refusal.DocumentTooLarge, "the document has %d directives, where it may have %d", m.directives, most.directives)
 	}
 	for _, operation := range document.Operations {
 		names := map[string]bool{}
 		m.roots(operation.SelectionSet, names, map[string]bool{})
 		if len(names) > most.roots {
-			return refusef(codeDocumentTooLarge, "the operation asks for %d things at its top, where it may ask for %d", len(names), most.roots).at(operation.Position)
+			return refusal.New(refusal.DocumentTooLarge, "the operation asks for %d things at its top, where it may ask for %d", len(names), most.roots).At(operation.Position)
 		}
 	}
 	return nil

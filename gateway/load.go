@@ -16,6 +16,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"stoa/gateway/refusal"
 )
 
 const (
@@ -84,7 +86,7 @@ func (l *load) enter(client string) (leave func(), err error) {
 		return nil, overloaded(fmt.Sprintf("%d requests are being answered, as many as there may be", l.maxRequests), time.Second)
 	}
 	if l.byClient[client] >= l.maxPerClient {
-		return nil, refusef(codeThrottled, "%d requests of yours are being answered, as many as there may be at once", l.maxPerClient).with("Retry-After", "1").extend("retryAfter", 1)
+		return nil, refusal.New(refusal.Throttled, "%d requests of yours are being answered, as many as there may be at once", l.maxPerClient).With("Retry-After", "1").Extend("retryAfter", 1)
 	}
 	l.requests++
 	l.byClient[client]++
@@ -128,7 +130,7 @@ func (l *load) turn(ctx context.Context, client string, cost int64) (end func(),
 		return nil, overloaded("too many expensive operations are being answered: ask for less at a time, or later", l.wait)
 	case <-ctx.Done():
 		leave()
-		return nil, refusef(codeCancelled, "the request ended before its turn came")
+		return nil, refusal.New(refusal.Cancelled, "the request ended before its turn came")
 	}
 }
 
@@ -141,7 +143,7 @@ func (l *load) queue(client string) error {
 		return overloaded("too many expensive operations are waiting: ask for less at a time, or later", l.wait)
 	}
 	if l.waitOf[client] >= maxWaitingOfOne {
-		return refusef(codeThrottled, "%d expensive operations of yours are being answered, as many as there may be at once", maxWaitingOfOne).with("Retry-After", "1").extend("retryAfter", 1)
+		return refusal.New(refusal.Throttled, "%d expensive operations of yours are being answered, as many as there may be at once", maxWaitingOfOne).With("Retry-After", "1").Extend("retryAfter", 1)
 	}
 	l.waiting++
 	l.waitOf[client]++
@@ -150,7 +152,7 @@ func (l *load) queue(client string) error {
 
 func overloaded(why string, wait time.Duration) error {
 	seconds := inSeconds(wait)
-	return refusef(codeOverloaded, "%s", why).with("Retry-After", fmt.Sprint(seconds)).extend("retryAfter", seconds)
+	return refusal.New(refusal.Overloaded, "%s", why).With("Retry-After", fmt.Sprint(seconds)).Extend("retryAfter", seconds)
 }
 
 // memory says whether what is in use comes near the limit that the process was given

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"stoa/gateway/refusal"
 )
 
 // dearQuery costs a thousand for its objects, and waits where slug says so.
@@ -69,12 +71,12 @@ func TestTooManyRequestsAreTurnedAway(t *testing.T) {
 	one, two := "X-Forwarded-For: 192.0.2.1", "X-Forwarded-For: 192.0.2.2"
 	stop := s.begin(t, `{ article(slug: "slow") { id } }`, one)
 	s.begin(t, `{ article(slug: "slow") { id } }`, one)
-	if r := s.post(t, `{ __typename }`, one); r.status != 429 || r.codes(t) != codeThrottled || r.header.Get("Retry-After") != "1" {
+	if r := s.post(t, `{ __typename }`, one); r.status != 429 || r.codes(t) != refusal.Throttled || r.header.Get("Retry-After") != "1" {
 		t.Errorf("a third request of a client that may have two: %d %s", r.status, r.body)
 	}
 	s.begin(t, `{ article(slug: "slow") { id } }`, two)
 	r := s.post(t, `{ __typename }`, two)
-	if r.status != 503 || r.codes(t) != codeOverloaded || r.header.Get("Retry-After") != "1" {
+	if r.status != 503 || r.codes(t) != refusal.Overloaded || r.header.Get("Retry-After") != "1" {
 		t.Errorf("a fourth request where there may be three: %d %v %s", r.status, r.header, r.body)
 	}
 	for _, path := range []string{"/healthz", "/readyz"} {
@@ -91,7 +93,7 @@ func TestDearOperationsWaitForTheirTurn(t *testing.T) {
 	s.load.wait = 50 * time.Millisecond
 	stop := s.begin(t, dearQuery("slow"))
 	r := s.post(t, dearQuery("a"))
-	if r.status != 503 || r.codes(t) != codeOverloaded || r.header.Get("Retry-After") == "" {
+	if r.status != 503 || r.codes(t) != refusal.Overloaded || r.header.Get("Retry-After") == "" {
 		t.Errorf("where one runs, another gets %d %s", r.status, r.body)
 	}
 	first := r.header.Get("RateLimit")
@@ -136,7 +138,7 @@ func TestQueuesAreShort(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	end, err := l.turn(ctx, "first", dearCost)
 	if err != nil {
-		t.Fatal(errorsOf(err, nil))
+		t.Fatal(refusal.Errors(err, nil))
 	}
 	var waiting sync.WaitGroup
 	wait := func(client string) {
@@ -151,17 +153,17 @@ func TestQueuesAreShort(t *testing.T) {
 	for range maxWaitingOfOne {
 		wait("greedy")
 	}
-	if _, err := l.turn(ctx, "greedy", dearCost); err == nil || codeOf(err) != codeThrottled {
+	if _, err := l.turn(ctx, "greedy", dearCost); err == nil || refusal.Code(err) != refusal.Throttled {
 		t.Errorf("one client alone fills the queue: %v", err)
 	}
 	for i := range maxWaiting - maxWaitingOfOne {
 		wait(fmt.Sprint("client ", i))
 	}
-	if _, err := l.turn(ctx, "last", dearCost); err == nil || codeOf(err) != codeOverloaded {
+	if _, err := l.turn(ctx, "last", dearCost); err == nil || refusal.Code(err) != refusal.Overloaded {
 		t.Errorf("the queue has no end: %v", err)
 	}
 	if _, err := l.turn(ctx, "last", dearCost-1); err != nil {
-		t.Errorf("a cheap one waits: %v", errorsOf(err, nil))
+		t.Errorf("a cheap one waits: %v", refusal.Errors(err, nil))
 	}
 	cancel()
 	waiting.Wait()
@@ -181,7 +183,7 @@ func TestNearlyFullMemoryTurnsRequestsAway(t *testing.T) {
 	}
 	live = 86
 	m.next.Store(0)
-	if r := s.post(t, `{ __typename }`); r.status != 503 || r.codes(t) != codeOverloaded || r.header.Get("Retry-After") == "" {
+	if r := s.post(t, `{ __typename }`); r.status != 503 || r.codes(t) != refusal.Overloaded || r.header.Get("Retry-After") == "" {
 		t.Errorf("with %d of %d in use: %d %s", live, limit, r.status, r.body)
 	}
 	if r := s.do(t, "GET", "/healthz", ""); r.status != 200 {

@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
+
+	"stoa/gateway/refusal"
 )
 
 // merger walks a valid document's selections as the answer will have them.
@@ -69,8 +71,8 @@ func (m *merger) refuse(a, b *ast.Field, format string, args ...any) {
 	if m.conflict != nil {
 		return
 	}
-	why := clip(fmt.Sprintf(format, args...))
-	m.conflict = refusef(codeValidationFailed, "fields %q conflict: %s; use different aliases to get both", clipName(a.Alias), why).at(a.Position).at(b.Position)
+	why := refusal.Clip(fmt.Sprintf(format, args...))
+	m.conflict = refusal.New(refusal.ValidationFailed, "fields %q conflict: %s; use different aliases to get both", refusal.ClipName(a.Alias), why).At(a.Position).At(b.Position)
 }
 
 // byName collects the fields of sets, those of their fragments among them, by the name under
@@ -110,7 +112,7 @@ func (m *merger) byName(sets []ast.SelectionSet) [][]*ast.Field {
 		collect(set)
 	}
 	if m.steps < 0 {
-		m.conflict = refusef(codeDocumentTooLarge, "the document's fields are too many to compare: select fewer under different types and names")
+		m.conflict = refusal.New(refusal.DocumentTooLarge, "the document's fields are too many to compare: select fewer under different types and names")
 		return nil
 	}
 	return groups

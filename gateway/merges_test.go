@@ -12,6 +12,8 @@ import (
 	"github.com/vektah/gqlparser/v2/parser"
 	"github.com/vektah/gqlparser/v2/validator"
 	"github.com/vektah/gqlparser/v2/validator/rules"
+
+	"stoa/gateway/refusal"
 )
 
 const mergesSchema = `
@@ -78,8 +80,8 @@ func TestFieldsOfOneNameMustBeOneField(t *testing.T) {
 				t.Errorf("%s: %s", c.reason, err.Error())
 			case c.want != "" && err == nil:
 				t.Errorf("%s: nothing was found", c.reason)
-			case c.want != "" && (!strings.Contains(err.Error(), c.want) || len(errorsOf(err, nil)[0].Locations) != 2):
-				t.Errorf("%s: %q at %v", c.reason, err.Error(), errorsOf(err, nil)[0].Locations)
+			case c.want != "" && (!strings.Contains(err.Error(), c.want) || len(refusal.Errors(err, nil)[0].Locations) != 2):
+				t.Errorf("%s: %q at %v", c.reason, err.Error(), refusal.Errors(err, nil)[0].Locations)
 			}
 		})
 	}
@@ -89,7 +91,7 @@ func TestComparingFieldsEndsWithItsSteps(t *testing.T) {
 	schema := gqlparser.MustLoadSchema(&ast.Source{Input: mergesSchema})
 	// On each level the interface's field meets the cat's and the dog's: 2^18 in all.
 	query := "{being" + nested(18, "{friend", "{age}", " ...on Cat{friend{age}} ...on Dog{friend{age}}}") + "}"
-	if err := merges(t, schema, query, 100_000); err == nil || codeOf(err) != codeDocumentTooLarge {
+	if err := merges(t, schema, query, 100_000); err == nil || refusal.Code(err) != refusal.DocumentTooLarge {
 		t.Errorf("got %+v", err)
 	}
 }

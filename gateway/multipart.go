@@ -28,6 +28,8 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"stoa/access"
+	"stoa/gateway/envelope"
+	"stoa/gateway/refusal"
 	"stoa/id"
 	"stoa/problem"
 )
@@ -99,14 +101,14 @@ func (g *Gateway) answerUpload(ctx context.Context, w http.ResponseWriter, r *ht
 		return nil, g.late(err)
 	}
 	if err := g.chargeReading(ctx, asked); err != nil {
-		return nil, withHeader(err, "Connection", "close")
+		return nil, refusal.WithHeader(err, "Connection", "close")
 	}
 	prepared, err := g.prepare(ctx, asked, func(o *ast.OperationDefinition) error { return checkMethod(r.Method, o) })
 	if err != nil {
-		return nil, withHeader(err, "Connection", "close")
+		return nil, refusal.WithHeader(err, "Connection", "close")
 	}
 	if err := g.authorise(ctx, prepared.operation); err != nil {
-		return nil, withHeader(err, "Connection", "close")
+		return nil, refusal.WithHeader(err, "Connection", "close")
 	}
 
 	if err := form.readFiles(); err != nil {
@@ -121,14 +123,14 @@ func (g *Gateway) answerUpload(ctx context.Context, w http.ResponseWriter, r *ht
 // checkForm refuses what isn't a form that a browser has asked for permission to send.
 func checkForm(h http.Header) (boundary string, err error) {
 	if !slices.ContainsFunc(preflights, func(name string) bool { return h.Get(name) != "" }) {
-		return "", refusef(codeUnsupportedMedia, "a multipart request needs a header that pages of other sites can't send unasked, such as Apollo-Require-Preflight: 1").with("Connection", "close")
+		return "", refusal.New(refusal.UnsupportedMedia, "a multipart request needs a header that pages of other sites can't send unasked, such as Apollo-Require-Preflight: 1").With("Connection", "close")
 	}
 	_, params, err := mime.ParseMediaType(h.Get("Content-Type"))
 	if boundary = params["boundary"]; err != nil || boundary == "" || len(boundary) > 70 || len(h.Values("Content-Type")) != 1 { // RFC 2046, section 5.1.1
-		return "", refusef(codeUnsupportedMedia, "Content-Type must be multipart/form-data with a boundary of at most 70 characters").with("Connection", "close")
+		return "", refusal.New(refusal.UnsupportedMedia, "Content-Type must be multipart/form-data with a boundary of at most 70 characters").With("Connection", "close")
 	}
 	if coding := h.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return "", refusef(codeUnsupportedMedia, "Content-Encoding %.40q isn't taken: send the body uncompressed", coding).with("Connection", "close")
+		return "", refusal.New(refusal.UnsupportedMedia, "Content-Encoding %.40q isn't taken: send the body uncompressed", coding).With("Connection", "close")
 	}
 	return boundary, nil
 }
@@ -137,15 +139,15 @@ func checkForm(h http.Header) (boundary string, err error) {
 func (g *Gateway) maxForm() int64 { return 2*g.maxFile + g.maxBody + maxMap + (maxFiles+3)*partHeader }
 
 func formTooLarge(limit int64) error {
-	return refusef(codePayloadTooLarge, "the body is larger than the %d bytes that are taken, files included", limit).with("Connection", "close")
+	return refusal.New(refusal.PayloadTooLarge, "the body is larger than the %d bytes that are taken, files included", limit).With("Connection", "close")
 }
 
 // late completes the refusal of a body that didn't come in time.
 func (g *Gateway) late(err error) error {
-	if codeOf(err) == codeRequestTimeout {
-		return refusef(codeRequestTimeout, "the body didn't arrive within %s", g.uploadTimeout).with("Connection", "close")
+	if refusal.Code(err) == refusal.RequestTimeout {
+		return refusal.New(refusal.RequestTimeout, "the body didn't arrive within %s", g.uploadTimeout).With("Connection", "close")
 	}
-	return withHeader(err, "Connection", "close")
+	return refusal.WithHeader(err, "Connection", "close")
 }
 
 // uploads counts multipart requests that are being read. Its zero value is ready.
@@ -159,16 +161,16 @@ type uploads struct {
 func (g *Gateway) admit(ctx context.Context) (leave func(), err error) {
 	viewer, err := access.ViewerFrom(ctx)
 	if err != nil {
-		return nil, withHeader(err, "Connection", "close")
+		return nil, refusal.WithHeader(err, "Connection", "close")
 	}
 	if !viewer.SignedIn() {
-		return nil, refusef(codeUnauthenticated, "sign in first: files are taken with a session that hasn't ended").with("WWW-Authenticate", "Bearer").with("Connection", "close")
+		return nil, refusal.New(refusal.Unauthenticated, "sign in first: files are taken with a session that hasn't ended").With("WWW-Authenticate", "Bearer").With("Connection", "close")
 	}
 	u := &g.uploads
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.all >= maxUploads || u.under[viewer.Account] >= maxUploadsOfOne {
-		return nil, refusef(codeThrottled, "too many files are being sent at this moment, %d requests at once by one account at most: try again in a few seconds", maxUploadsOfOne).with("Retry-After", "5").with("Connection", "close")
+		return nil, refusal.New(refusal.Throttled, "too many files are being sent at this moment, %d requests at once by one account at most: try again in a few seconds", maxUploadsOfOne).With("Retry-After", "5").With("Connection", "close")
 	}
 	if u.under == nil {
 		u.under = map[id.ID]int{}
@@ -209,7 +211,7 @@ func (g *Gateway) authorise(ctx context.Context, operation *ast.OperationDefinit
 		if !errors.As(err, &refused) {
 			return err
 		}
-		return refusef(string(refused.Code), "%s", refused.Message).at(field.Position)
+		return refusal.New(string(refused.Code), "%s", refused.Message).At(field.Position)
 	}
 	return nil
 }
@@ -256,7 +258,7 @@ func (f *form) next() (*multipart.Part, error) {
 func (f *form) text(name string, most int64) ([]byte, error) {
 	part, err := f.next()
 	if err == nil && part.FormName() != name {
-		return nil, refusef(codeBadRequest, "%q must come before all that follows it: the parts are operations, map, and then the files", name)
+		return nil, refusal.New(refusal.BadRequest, "%q must come before all that follows it: the parts are operations, map, and then the files", name)
 	}
 	var content []byte
 	if err == nil {
@@ -267,7 +269,7 @@ func (f *form) text(name string, most int64) ([]byte, error) {
 		return nil, brokenForm(err)
 	}
 	if int64(len(content)) > most {
-		return nil, refusef(codePayloadTooLarge, "%s is larger than the %d bytes that are taken", name, most)
+		return nil, refusal.New(refusal.PayloadTooLarge, "%s is larger than the %d bytes that are taken", name, most)
 	}
 	return content, nil
 }
@@ -279,22 +281,22 @@ func brokenForm(err error) error {
 	case errors.As(err, &tooLarge):
 		return formTooLarge(tooLarge.Limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return refusef(codeRequestTimeout, "the body didn't arrive in time")
+		return refusal.New(refusal.RequestTimeout, "the body didn't arrive in time")
 	case errors.Is(err, errMeter):
-		return refusef(codePayloadTooLarge, "there are more than %d bytes between the contents of two parts", partHeader)
+		return refusal.New(refusal.PayloadTooLarge, "there are more than %d bytes between the contents of two parts", partHeader)
 	default:
-		return refusef(codeBadRequest, "the body is no whole multipart/form-data")
+		return refusal.New(refusal.BadRequest, "the body is no whole multipart/form-data")
 	}
 }
 
 // envelope reads the envelope and the map, and puts into the variables files that are yet to
 // be read.
-func (f *form) envelope() (*envelope, error) {
+func (f *form) envelope() (*envelope.Envelope, error) {
 	operations, err := f.text("operations", f.maxBody)
 	if err != nil {
 		return nil, err
 	}
-	asked, err := parseEnvelope(operations)
+	asked, err := envelope.Parse(operations)
 	if err != nil {
 		return nil, err
 	}
@@ -308,7 +310,7 @@ func (f *form) envelope() (*envelope, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(paths)) {
 		file := &spool{}
-		if err := place(asked.variables, paths[name], graphql.Upload{File: file}); err != nil {
+		if err := place(asked.Variables, paths[name], graphql.Upload{File: file}); err != nil {
 			return nil, err
 		}
 		f.files[name] = file
@@ -320,12 +322,12 @@ func (f *form) envelope() (*envelope, error) {
 // one place.
 func parseMap(text []byte) (map[string]string, error) {
 	const example = `{"0": ["variables.input.file"]}`
-	if err := boundJSON(text); err != nil {
+	if err := envelope.Bound(text); err != nil {
 		return nil, err
 	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	if token, err := decoder.Token(); err != nil || token != json.Delim('{') {
-		return nil, refusef(codeBadRequest, "map must be a JSON object such as %s", example)
+		return nil, refusal.New(refusal.BadRequest, "map must be a JSON object such as %s", example)
 	}
 	paths := map[string]string{}
 	for decoder.More() {
@@ -337,23 +339,23 @@ func parseMap(text []byte) (map[string]string, error) {
 		}
 		switch _, twice := paths[name]; {
 		case err != nil:
-			return nil, refusef(codeBadRequest, "map must be a JSON object such as %s", example)
+			return nil, refusal.New(refusal.BadRequest, "map must be a JSON object such as %s", example)
 		case twice:
-			return nil, refusef(codeBadRequest, "map has the file %.40q twice", name)
+			return nil, refusal.New(refusal.BadRequest, "map has the file %.40q twice", name)
 		case len(to) != 1:
-			return nil, refusef(codeBadRequest, "map has %d places for the file %.40q: send it for one", len(to), name)
+			return nil, refusal.New(refusal.BadRequest, "map has %d places for the file %.40q: send it for one", len(to), name)
 		case len(paths) == maxFiles:
-			return nil, refusef(codePayloadTooLarge, "map has more than %d files", maxFiles)
+			return nil, refusal.New(refusal.PayloadTooLarge, "map has more than %d files", maxFiles)
 		case name == "operations" || name == "map":
-			return nil, refusef(codeBadRequest, "no file can be called %q", name)
+			return nil, refusal.New(refusal.BadRequest, "no file can be called %q", name)
 		}
 		paths[name] = to[0]
 	}
 	if _, err := decoder.Token(); err != nil {
-		return nil, refusef(codeBadRequest, "map is no valid JSON")
+		return nil, refusal.New(refusal.BadRequest, "map is no valid JSON")
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, refusef(codeBadRequest, "map goes on after its JSON object")
+		return nil, refusal.New(refusal.BadRequest, "map goes on after its JSON object")
 	}
 	return paths, nil
 }
@@ -361,9 +363,9 @@ func parseMap(text []byte) (map[string]string, error) {
 // place puts a file where path has it, such as variables.input.file or variables.files.0,
 // which must be null.
 func place(variables map[string]any, path string, file graphql.Upload) error {
-	wrong := refusef(codeBadRequest, "map has a file for %.100q, and operations has no null there", path)
+	wrong := refusal.New(refusal.BadRequest, "map has a file for %.100q, and operations has no null there", path)
 	steps := strings.Split(path, ".")
-	if steps[0] != "variables" || len(steps) < 2 || len(steps) > maxJSONNesting {
+	if steps[0] != "variables" || len(steps) < 2 || len(steps) > envelope.MaxJSONNesting {
 		return wrong
 	}
 	var at any = variables
@@ -410,9 +412,9 @@ func (f *form) readFiles() error {
 		file := f.files[name]
 		switch {
 		case file == nil:
-			return refusef(codeBadRequest, "there is a part %.40q, and map has no place for it", name)
+			return refusal.New(refusal.BadRequest, "there is a part %.40q, and map has no place for it", name)
 		case f.read[name]:
-			return refusef(codeBadRequest, "there are two files %.40q", name)
+			return refusal.New(refusal.BadRequest, "there are two files %.40q", name)
 		}
 		f.read[name] = true
 		f.meter.left = f.maxFile + partHeader
@@ -425,12 +427,12 @@ func (f *form) readFiles() error {
 			return brokenForm(err)
 		}
 		if n > f.maxFile {
-			return refusef(codePayloadTooLarge, "the file %.40q is larger than the %d bytes that are taken", name, f.maxFile)
+			return refusal.New(refusal.PayloadTooLarge, "the file %.40q is larger than the %d bytes that are taken", name, f.maxFile)
 		}
 	}
 	for name := range f.files {
 		if !f.read[name] {
-			return refusef(codeBadRequest, "map has a file %.40q, and there is no such part", name)
+			return refusal.New(refusal.BadRequest, "map has a file %.40q, and there is no such part", name)
 		}
 	}
 	return nil

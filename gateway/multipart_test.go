@@ -18,6 +18,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"stoa/access"
+	"stoa/gateway/refusal"
 	"stoa/graph/generated"
 	"stoa/id"
 	"stoa/problem"
@@ -344,11 +345,11 @@ func FuzzMultipart(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if asked.query == "" || len(form.files) > maxFiles {
-			t.Fatalf("%q and %d files", asked.query, len(form.files))
+		if asked.Query == "" || len(form.files) > maxFiles {
+			t.Fatalf("%q and %d files", asked.Query, len(form.files))
 		}
 		if err := form.readFiles(); err != nil {
-			if codeOf(err) == codeInternal {
+			if refusal.Code(err) == refusal.Internal {
 				t.Fatal(err)
 			}
 			return

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/rs/cors"
+
+	"stoa/gateway/refusal"
 )
 
 // preflightAge is for how long a browser need not ask again: two hours is the most that
@@ -113,5 +115,5 @@ func (o *origins) check(r *http.Request) error {
 }
 
 func crossOrigin(r *http.Request) error {
-	return refusef(codeCrossOrigin, "a page of another origin (%.100q) sent this, and it isn't one that may: STOA_ORIGINS lists those, and needs it even when only the port or the sub-domain differs", r.Header.Get("Origin"))
+	return refusal.New(refusal.CrossOrigin, "a page of another origin (%.100q) sent this, and it isn't one that may: STOA_ORIGINS lists those, and needs it even when only the port or the sub-domain differs", r.Header.Get("Origin"))
 }

@@ -13,6 +13,9 @@ import (
 	"sync"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"stoa/gateway/envelope"
+	"stoa/gateway/refusal"
 )
 
 const (
@@ -24,10 +27,6 @@ const (
 	// maxPersistedBytes is how much memory they may take, as sizeOf reckons, and so about a
 	// thousand of them.
 	maxPersistedBytes = 32 << 20
-
-	// hashPrefix marks a documentId that is the SHA-256 of its text (GraphQL over HTTP,
-	// appendix "Persisted Documents").
-	hashPrefix = "sha256:"
 )
 
 // persisted are the documents that have ids. It is safe for concurrent use.
@@ -63,79 +62,66 @@ func hashOf(text string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// isHash says whether id is of the form of hashOf's.
-func isHash(id string) bool {
-	if len(id) != 2*sha256.Size {
-		return false
-	}
-	for _, c := range []byte(id) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
-}
-
 // ready returns the valid document that e asks for, by its id or by its text, where it is in
 // memory; nil where find has to be asked. It neither hashes nor parses nor waits, and refuses
 // what find would refuse of a document that it returns. The document's hash is the same
 // however it was asked for.
-func (p *persisted) ready(e *envelope) (*document, error) {
-	if e.query == "" {
-		if doc := p.trusted[e.id]; doc != nil {
+func (p *persisted) ready(e *envelope.Envelope) (*document, error) {
+	if e.Query == "" {
+		if doc := p.trusted[e.ID]; doc != nil {
 			return doc, nil
 		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		doc, _ := p.kept.Get(e.id)
+		doc, _ := p.kept.Get(e.ID)
 		return doc, nil
 	}
-	doc := p.texts[e.query]
+	doc := p.texts[e.Query]
 	if doc == nil && !p.only {
-		doc = p.documents.known(e.query)
+		doc = p.documents.known(e.Query)
 	}
-	if doc != nil && e.id != "" && e.id != doc.hash && p.trusted[e.id] != doc {
-		return nil, otherHash(e.id)
+	if doc != nil && e.ID != "" && e.ID != doc.hash && p.trusted[e.ID] != doc {
+		return nil, otherHash(e.ID)
 	}
 	return doc, nil
 }
 
 // find returns the document that e asks for. It isn't validated yet unless it says so. Redis
 // is asked where nothing else knows the id.
-func (p *persisted) find(ctx context.Context, e *envelope) (*document, error) {
+func (p *persisted) find(ctx context.Context, e *envelope.Envelope) (*document, error) {
 	if doc, err := p.ready(e); doc != nil || err != nil {
 		return doc, err
 	}
 	switch {
-	case p.only && e.query == "":
-		return nil, refusef(codeNotTrusted, "there is no trusted document with the id %q: only the documents of known front ends are answered here", clipName(e.id))
+	case p.only && e.Query == "":
+		return nil, refusal.New(refusal.NotTrusted, "there is no trusted document with the id %q: only the documents of known front ends are answered here", refusal.ClipName(e.ID))
 	case p.only:
-		return nil, refusef(codeNotTrusted, "the document isn't one of the trusted: only those of known front ends are answered here")
-	case e.query != "" && e.id != "" && e.id != hashOf(e.query):
-		return nil, otherHash(e.id)
-	case e.query != "":
-		return p.documents.parsed(e.query)
+		return nil, refusal.New(refusal.NotTrusted, "the document isn't one of the trusted: only those of known front ends are answered here")
+	case e.Query != "" && e.ID != "" && e.ID != hashOf(e.Query):
+		return nil, otherHash(e.ID)
+	case e.Query != "":
+		return p.documents.parsed(e.Query)
 	}
-	if isHash(e.id) {
-		if text, ok := p.shared.get(ctx, e.id); ok && hashOf(text) == e.id {
+	if envelope.IsHash(e.ID) {
+		if text, ok := p.shared.get(ctx, e.ID); ok && hashOf(text) == e.ID {
 			return p.documents.parsed(text)
 		}
 	}
 	// Clients of the protocol look for this text, others for the code.
-	return nil, refusef(codePersistedNotFound, "PersistedQueryNotFound")
+	return nil, refusal.New(refusal.PersistedNotFound, "PersistedQueryNotFound")
 }
 
 func otherHash(id string) error {
-	return refusef(codeBadRequest, "the document isn't the one with the id %q: an id that comes with a text is the text's SHA-256, as 64 hexadecimal digits in lower case", clipName(id))
+	return refusal.New(refusal.BadRequest, "the document isn't the one with the id %q: an id that comes with a text is the text's SHA-256, as 64 hexadecimal digits in lower case", refusal.ClipName(id))
 }
 
 // keep remembers the document that e was answered with under the hash that e brought. It is
 // called when nothing is left to be refused, so that only what may run takes room.
-func (p *persisted) keep(ctx context.Context, e *envelope, doc *document) {
-	if e.id == "" || p.trusted[e.id] != nil || len(doc.text) > maxPersistedText {
+func (p *persisted) keep(ctx context.Context, e *envelope.Envelope, doc *document) {
+	if e.ID == "" || p.trusted[e.ID] != nil || len(doc.text) > maxPersistedText {
 		return
 	}
-	if p.remember(doc) && e.query != "" {
+	if p.remember(doc) && e.Query != "" {
 		p.shared.put(ctx, doc.hash, doc.text)
 	}
 }

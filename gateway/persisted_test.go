@@ -14,6 +14,8 @@ import (
 
 	"github.com/coder/websocket"
 
+	"stoa/gateway/envelope"
+	"stoa/gateway/refusal"
 	"stoa/store/bus"
 	"stoa/tests/redistest"
 )
@@ -87,7 +89,7 @@ func TestAPersistedQueryIsSentOnce(t *testing.T) {
 				s := newSite(t, nil)
 				a, accept := byHash(slugs).named("Slug").slug("x"), "Accept: "+string(accept)
 				want := `{"data":{"article":{"slug":"x"}}}` + "\n"
-				if r := s.ask(t, method, a, accept); r.status != 200 || !strings.Contains(r.body, `"message":"PersistedQueryNotFound"`) || r.codes(t) != codePersistedNotFound || r.header.Get("Cache-Control") != "no-store" {
+				if r := s.ask(t, method, a, accept); r.status != 200 || !strings.Contains(r.body, `"message":"PersistedQueryNotFound"`) || r.codes(t) != refusal.PersistedNotFound || r.header.Get("Cache-Control") != "no-store" {
 					t.Errorf("unknown: %d %s %v", r.status, r.body, r.header)
 				}
 				if r := s.ask(t, method, a.withText(slugs), accept); r.status != 200 || r.body != want {
@@ -109,7 +111,7 @@ func TestAPersistedQueryIsSentOnce(t *testing.T) {
 func TestAPersistedDocumentMayHaveSeveralOperations(t *testing.T) {
 	s := newSite(t, nil)
 	s.ask(t, "POST", byHash(twice).named("A").withText(twice))
-	for operation, want := range map[string]string{"A": `"slug":"a"`, "B": `"slug":"b"`, "C": codeOperationNotFound, "": codeOperationNotFound} {
+	for operation, want := range map[string]string{"A": `"slug":"a"`, "B": `"slug":"b"`, "C": refusal.OperationNotFound, "": refusal.OperationNotFound} {
 		if r := s.ask(t, "GET", byHash(twice).named(operation)); !strings.Contains(r.body, want) {
 			t.Errorf("operation %q: %s", operation, r.body)
 		}
@@ -141,7 +143,7 @@ func TestAPersistedQueryThatIsWrongIsRefused(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			for _, method := range []string{"POST", "GET"} {
-				if r := s.ask(t, method, c.asked.named("Slug").slug("x")); r.status != 400 || r.codes(t) != codeBadRequest || !strings.Contains(r.body, c.want) {
+				if r := s.ask(t, method, c.asked.named("Slug").slug("x")); r.status != 400 || r.codes(t) != refusal.BadRequest || !strings.Contains(r.body, c.want) {
 					t.Errorf("%s, by %s: %d %s", c.reason, method, r.status, r.body)
 				}
 			}
@@ -152,13 +154,13 @@ func TestAPersistedQueryThatIsWrongIsRefused(t *testing.T) {
 func TestOnlyWhatMayRunIsKept(t *testing.T) {
 	s := newSite(t, func(o *Options) { o.Introspection, o.MaxCost = false, 40 })
 	cases := map[string]struct{ text, code string }{
-		"Unparsed":      {"{", codeParseFailed},
-		"Invalid":       {"{nothing}", codeValidationFailed},
-		"Introspection": {"{__schema{types{name}}}", codeIntrospectionDisabled},
-		"TooDear":       {`{articles(first:50){nodes{slug}}}`, codeCostTooHigh},
-		"TooDeep":       {"{" + nested(30, "a{", "b", "}") + "}", codeDocumentTooDeep},
-		"NoVariable":    {slugs, codeValidationFailed},
-		"NoOperation":   {"fragment F on Query{__typename}", codeOperationNotFound},
+		"Unparsed":      {"{", refusal.ParseFailed},
+		"Invalid":       {"{nothing}", refusal.ValidationFailed},
+		"Introspection": {"{__schema{types{name}}}", refusal.IntrospectionDisabled},
+		"TooDear":       {`{articles(first:50){nodes{slug}}}`, refusal.CostTooHigh},
+		"TooDeep":       {"{" + nested(30, "a{", "b", "}") + "}", refusal.DocumentTooDeep},
+		"NoVariable":    {slugs, refusal.ValidationFailed},
+		"NoOperation":   {"fragment F on Query{__typename}", refusal.OperationNotFound},
 		"LongText":      {"{__typename" + strings.Repeat(" ", maxPersistedText) + "}", ""},
 	}
 	for name, c := range cases {
@@ -166,7 +168,7 @@ func TestOnlyWhatMayRunIsKept(t *testing.T) {
 			if r := s.ask(t, "POST", byHash(c.text).withText(c.text)); r.codes(t) != c.code {
 				t.Fatalf("with its text: %s", r.body)
 			}
-			if r := s.ask(t, "POST", byHash(c.text)); r.codes(t) != codePersistedNotFound {
+			if r := s.ask(t, "POST", byHash(c.text)); r.codes(t) != refusal.PersistedNotFound {
 				t.Errorf("by its hash: %s", r.body)
 			}
 		})
@@ -178,7 +180,7 @@ func TestAMutationIsntSentByGETUnderAHash(t *testing.T) {
 	if r := s.ask(t, "POST", byHash(mutation).withText(mutation)); r.codes(t) != "INTERNAL" { // the test's resolvers have none
 		t.Fatalf("by POST: %s", r.body)
 	}
-	if r := s.ask(t, "GET", byHash(mutation)); r.status != 405 || r.codes(t) != codeMethodNotAllowed {
+	if r := s.ask(t, "GET", byHash(mutation)); r.status != 405 || r.codes(t) != refusal.MethodNotAllowed {
 		t.Errorf("by GET: %d %s", r.status, r.body)
 	}
 }
@@ -192,12 +194,12 @@ func TestPersistedQueriesAreBoundedInBytes(t *testing.T) {
 	last := ""
 	for i := range 50 {
 		last = "{" + strings.Repeat("__typename ", 4000) + strings.Repeat(" ", i) + "}"
-		p.keep(t.Context(), &envelope{query: last, id: hashOf(last)}, take(t, d, last))
+		p.keep(t.Context(), &envelope.Envelope{Query: last, ID: hashOf(last)}, take(t, d, last))
 	}
 	if p.bytes > maxPersistedBytes || p.kept.Len() < 10 || p.kept.Len() > 40 {
 		t.Errorf("%d of 50 documents are kept, in %d bytes", p.kept.Len(), p.bytes)
 	}
-	if doc, err := p.ready(&envelope{id: hashOf(last)}); doc == nil || err != nil {
+	if doc, err := p.ready(&envelope.Envelope{ID: hashOf(last)}); doc == nil || err != nil {
 		t.Error("the last one isn't among them")
 	}
 }
@@ -209,9 +211,9 @@ func TestWhatIsInMemoryIsNeitherHashedNorParsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	doc := take(t, d, slugs)
-	p.keep(t.Context(), &envelope{query: slugs, id: doc.hash}, doc)
-	for name, e := range map[string]*envelope{
-		"Hash": {id: doc.hash}, "Text": {query: slugs}, "Both": {query: slugs, id: doc.hash}, "Trusted": {id: "trusted"}, "TrustedHash": {id: hashOf(twice)},
+	p.keep(t.Context(), &envelope.Envelope{Query: slugs, ID: doc.hash}, doc)
+	for name, e := range map[string]*envelope.Envelope{
+		"Hash": {ID: doc.hash}, "Text": {Query: slugs}, "Both": {Query: slugs, ID: doc.hash}, "Trusted": {ID: "trusted"}, "TrustedHash": {ID: hashOf(twice)},
 	} {
 		if allocated := testing.AllocsPerRun(100, func() {
 			if found, err := p.ready(e); err != nil || found == nil || found.hash == "" || !found.valid {
@@ -261,13 +263,13 @@ func TestReplicasSharePersistedQueries(t *testing.T) {
 
 	// What isn't the hash's text was put there by somebody else.
 	client.Set(t.Context(), "stoa:s:operation:"+hashOf(twice), slugs, 0)
-	if r := sites[0].ask(t, "GET", byHash(twice)); r.codes(t) != codePersistedNotFound {
+	if r := sites[0].ask(t, "GET", byHash(twice)); r.codes(t) != refusal.PersistedNotFound {
 		t.Errorf("a text under another's hash: %s", r.body)
 	}
 
 	// What doesn't fit the schema any more is looked at like any other.
 	client.Set(t.Context(), "stoa:s:operation:"+hashOf("{gone}"), "{gone}", 0)
-	if r := sites[0].ask(t, "GET", byHash("{gone}")); r.codes(t) != codeValidationFailed {
+	if r := sites[0].ask(t, "GET", byHash("{gone}")); r.codes(t) != refusal.ValidationFailed {
 		t.Errorf("a text of another schema: %s", r.body)
 	}
 }
@@ -286,7 +288,7 @@ func TestADeadRedisFailsNoRequest(t *testing.T) {
 			t.Errorf("by its hash, from the process: %s", r.body)
 		}
 	}
-	if r := s.ask(t, "GET", byHash("{__typename}")); r.status != 200 || r.codes(t) != codePersistedNotFound {
+	if r := s.ask(t, "GET", byHash("{__typename}")); r.status != 200 || r.codes(t) != refusal.PersistedNotFound {
 		t.Errorf("unknown: %d %s", r.status, r.body)
 	}
 	const away, back = "kept in this process alone", "shared by Redis again"
@@ -340,7 +342,7 @@ func TestATrustedDocumentIsAskedForByItsID(t *testing.T) {
 		"Both":       {"id and text", asked{DocumentID: "0a1b", Query: slugs}, `{"slug":"x"}`},
 		"Prefixed":   {"an id with the hash's prefix", asked{ID: "sha256:" + hashOf(twice)}.named("B"), `{"slug":"x"}`},
 		"NotBoth":    {"id and another text", asked{DocumentID: "0a1b", Query: twice}, "isn't the one with the id"},
-		"Unknown":    {"there is no such id", asked{ID: "0a1c"}, codePersistedNotFound},
+		"Unknown":    {"there is no such id", asked{ID: "0a1c"}, refusal.PersistedNotFound},
 		"Text":       {"where a text is, other ids are somebody else's", asked{ID: "0a1c", DocID: "0a1d", Query: slugs}, `{"slug":"x"}`},
 	}
 	for name, c := range cases {
@@ -386,7 +388,7 @@ func TestOnlyTrustedDocumentsAreAnsweredWhereOnlyTheyMayBe(t *testing.T) {
 	refused := []asked{{DocumentID: "0a1c"}, {ID: "0a1c"}, byHash(twice), byHash(twice).withText(twice), asked{}.withText(twice), asked{}.withText("{__typename}"), asked{}.withText("{"), asked{}.withText(slugs + " ")}
 	for _, a := range refused {
 		for _, method := range []string{"POST", "GET"} {
-			if r := s.ask(t, method, a.slug("x")); r.codes(t) != codeNotTrusted || r.status != 200 {
+			if r := s.ask(t, method, a.slug("x")); r.codes(t) != refusal.NotTrusted || r.status != 200 {
 				t.Errorf("%s by %s: %d %s", a.body(), method, r.status, r.body)
 			}
 		}
@@ -398,7 +400,7 @@ func TestOnlyTrustedDocumentsAreAnsweredWhereOnlyTheyMayBe(t *testing.T) {
 		t.Errorf("%d documents are kept and %d shared that are there anyway", kept, shared)
 	}
 	take(t, s.documents, "{__typename}") // by whatever way: it isn't found by its text
-	if doc, err := s.persisted.ready(&envelope{query: "{__typename}"}); doc != nil || err != nil {
+	if doc, err := s.persisted.ready(&envelope.Envelope{Query: "{__typename}"}); doc != nil || err != nil {
 		t.Errorf("a document that was parsed is ready: %+v %+v", doc, err)
 	}
 	if r := s.ask(t, "POST", byHash(twice), "Accept: "+string(mediaGraphQL)); r.status != 400 {
@@ -422,7 +424,7 @@ func TestOnlyTrustedDocumentsAreAnsweredWhereOnlyTheyMayBe(t *testing.T) {
 		}
 	}
 	exchange(`{"type":"connection_init"}`, "connection_ack")
-	exchange(`{"id":"1","type":"subscribe","payload":`+asked{}.withText(twice).body()+`}`, codeNotTrusted)
+	exchange(`{"id":"1","type":"subscribe","payload":`+asked{}.withText(twice).body()+`}`, refusal.NotTrusted)
 	exchange(`{"id":"2","type":"subscribe","payload":`+asked{ID: "0a1b"}.slug("x").body()+`}`, `{"slug":"x"}`)
 }
 
@@ -461,8 +463,8 @@ func BenchmarkFind(b *testing.B) {
 		b.Fatal(err)
 	}
 	doc := take(b, d, introspection)
-	p.keep(b.Context(), &envelope{query: doc.text, id: doc.hash}, doc)
-	for name, e := range map[string]*envelope{"Hash": {id: doc.hash}, "Text": {query: doc.text}} {
+	p.keep(b.Context(), &envelope.Envelope{Query: doc.text, ID: doc.hash}, doc)
+	for name, e := range map[string]*envelope.Envelope{"Hash": {ID: doc.hash}, "Text": {Query: doc.text}} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

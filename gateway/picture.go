@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"stoa/gateway/refusal"
 	"stoa/problem"
 )
 
@@ -30,7 +31,7 @@ const pictureTime = 5 * time.Second
 // servePicture answers a request for a picture.
 func (g *Gateway) servePicture(w http.ResponseWriter, r *http.Request) {
 	if !readOnly(r.Method) {
-		g.refuse(r.Context(), w, r, mediaJSON, refusef(codeMethodNotAllowed, "%.20q isn't taken here: a picture can be read", r.Method).with("Allow", "GET, HEAD"))
+		g.refuse(r.Context(), w, r, mediaJSON, refusal.New(refusal.MethodNotAllowed, "%.20q isn't taken here: a picture can be read", r.Method).With("Allow", "GET, HEAD"))
 		return
 	}
 	name := strings.TrimPrefix(r.URL.Path, mediaPath)
@@ -76,11 +77,11 @@ func (g *Gateway) noPicture(ctx context.Context, r *http.Request, name string, e
 	var refused *problem.Error
 	switch {
 	case errors.As(err, &refused):
-		return refusef(codeNotFound, "there is no picture at %.120q", name)
+		return refusal.New(refusal.NotFound, "there is no picture at %.120q", name)
 	case r.Context().Err() != nil:
-		return refusef(codeCancelled, "the request was cancelled before its answer was there")
+		return refusal.New(refusal.Cancelled, "the request was cancelled before its answer was there")
 	case ctx.Err() != nil:
-		return refusef(codeTimeout, "the picture wasn't there within %s", pictureTime)
+		return refusal.New(refusal.Timeout, "the picture wasn't there within %s", pictureTime)
 	default:
 		return err
 	}

@@ -16,6 +16,8 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/99designs/gqlgen/graphql"
+
+	"stoa/gateway/refusal"
 )
 
 const (
@@ -39,13 +41,13 @@ func (g *Gateway) respond(w http.ResponseWriter, r *http.Request, media mediaTyp
 
 // refuse writes why there is no answer. A fault of ours is presented under ctx.
 func (g *Gateway) refuse(ctx context.Context, w http.ResponseWriter, r *http.Request, media mediaType, err error) {
-	for name, value := range headerOf(err) {
+	for name, value := range refusal.Header(err) {
 		w.Header().Set(name, value)
 	}
 	if w.Header().Get("Cache-Control") == "" {
 		w.Header().Set("Cache-Control", "no-store")
 	}
-	status := statusOf(codeOf(err))
+	status := statusOf(refusal.Code(err))
 	if status == statusByMedia {
 		status = statusWithoutData(media)
 	}
@@ -54,7 +56,7 @@ func (g *Gateway) refuse(ctx context.Context, w http.ResponseWriter, r *http.Req
 
 // errorsOf lists what a client reads of err, and logs a fault of ours.
 func (g *Gateway) errorsOf(ctx context.Context, err error) gqlerror.List {
-	return errorsOf(err, func(err error) *gqlerror.Error { return g.presentError(ctx, err) })
+	return refusal.Errors(err, func(err error) *gqlerror.Error { return g.presentError(ctx, err) })
 }
 
 // write sends response. An error in writing is the client's going, of which it can't be told.
@@ -85,7 +87,7 @@ func encode(into *bytes.Buffer, response *graphql.Response) {
 	start := into.Len()
 	if len(response.Errors) > 0 {
 		into.WriteString(`"errors":`)
-		encodeValue(into, bounded(response.Errors))
+		encodeValue(into, refusal.Bounded(response.Errors))
 	}
 	if response.Data != nil || len(response.Errors) == 0 {
 		if into.Len() > start {

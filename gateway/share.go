@@ -15,6 +15,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"stoa/access"
+	"stoa/gateway/envelope"
 )
 
 // flight is an answer that is being made.
@@ -210,9 +211,9 @@ func (g *Gateway) renew(k *kept, method, address string, body []byte) {
 		ctx, bill := g.open(ctx, made)
 		bill.free = true
 		ctx = graphql.StartOperationTrace(ctx)
-		read := parseEnvelope
+		read := envelope.Parse
 		if get {
-			read = func([]byte) (*envelope, error) { return parseAddress(address) }
+			read = func([]byte) (*envelope.Envelope, error) { return envelope.ParseAddress(address) }
 		}
 		asked, err := read(body)
 		if err != nil {

@@ -27,6 +27,8 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"stoa/access"
+	"stoa/gateway/envelope"
+	"stoa/gateway/refusal"
 )
 
 // Why a connection is closed. The client of graphql-ws (6.4.2, shouldRetryConnectOrThrow)
@@ -167,17 +169,17 @@ func (s *socket) receive() bool {
 
 // handle does what one message asks for. It returns false when it has ended the connection.
 func (s *socket) handle(text []byte) bool {
-	if err := checkJSON(text); err != nil {
+	if err := envelope.Check(text); err != nil {
 		return s.invalid("the message", err)
 	}
 	var m message
 	if err := json.Unmarshal(text, &m); err != nil {
 		var wrong *json.UnmarshalTypeError
 		if errors.As(err, &wrong) {
-			s.end(closeInvalid, fmt.Sprintf("the message's %s can't be a JSON %s", clipName(wrong.Field), wrong.Value))
+			s.end(closeInvalid, fmt.Sprintf("the message's %s can't be a JSON %s", refusal.ClipName(wrong.Field), wrong.Value))
 			return false
 		}
-		return s.invalid("the message", badJSON(text))
+		return s.invalid("the message", envelope.Explain(text))
 	}
 	switch m.Type {
 	case "connection_init":
@@ -194,7 +196,7 @@ func (s *socket) handle(text []byte) bool {
 	case "":
 		s.end(closeInvalid, "the message has no type")
 	default:
-		s.end(closeInvalid, fmt.Sprintf("there is no message of type %q", clipName(m.Type)))
+		s.end(closeInvalid, fmt.Sprintf("there is no message of type %q", refusal.ClipName(m.Type)))
 	}
 	return false
 }
@@ -325,17 +327,17 @@ func (s *socket) subscribe(id string, payload json.RawMessage) bool {
 		s.end(closeUnauthorized, "subscribe came before connection_ack")
 		return false
 	case taken:
-		s.end(closeDuplicate, fmt.Sprintf("there is an operation with the id %s", clipName(id)))
+		s.end(closeDuplicate, fmt.Sprintf("there is an operation with the id %s", refusal.ClipName(id)))
 		return false
 	case ended:
 		return true
 	}
 	s.gateway.use(s.caller.token)
 	if full {
-		return s.fail(id, refusef(codeTooManyOperations, "too much runs over this connection, where there may be %d operations with %d bytes: wait for some to complete", maxOperations, s.gateway.maxBody))
+		return s.fail(id, refusal.New(refusal.TooManyOperations, "too much runs over this connection, where there may be %d operations with %d bytes: wait for some to complete", maxOperations, s.gateway.maxBody))
 	}
-	asked, err := parseEnvelope(payload)
-	if err != nil && codeOf(err) == codeBadRequest {
+	asked, err := envelope.Parse(payload)
+	if err != nil && refusal.Code(err) == refusal.BadRequest {
 		return s.invalid("subscribe: the payload", err)
 	}
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"stoa/gateway/refusal"
 )
 
 const (
@@ -75,11 +77,11 @@ func (all *sockets) enter(address netip.Addr) (leave func(), err error) {
 	defer all.mu.Unlock()
 	switch {
 	case all.closed:
-		return nil, refusef(codeTooManyConnections, "this server is stopping: connect again, to another")
+		return nil, refusal.New(refusal.TooManyConnections, "this server is stopping: connect again, to another")
 	case all.count >= all.max:
-		return nil, refusef(codeTooManyConnections, "there are %d connections, as many as there may be: try again later", all.max)
+		return nil, refusal.New(refusal.TooManyConnections, "there are %d connections, as many as there may be: try again later", all.max)
 	case from.IsValid() && all.byOrigin[from] >= all.perAddress:
-		return nil, refusef(codeTooManyConnections, "there are %d connections from your address, as many as there may be: use fewer", all.perAddress)
+		return nil, refusal.New(refusal.TooManyConnections, "there are %d connections from your address, as many as there may be: use fewer", all.perAddress)
 	}
 	all.count++
 	if from.IsValid() {

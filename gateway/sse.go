@@ -27,6 +27,8 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"stoa/access"
+	"stoa/gateway/envelope"
+	"stoa/gateway/refusal"
 )
 
 const mediaStream mediaType = "text/event-stream"
@@ -71,7 +73,7 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from calle
 	}()
 	settle, err := g.load.enter(from.client.Name())
 	if err != nil {
-		g.refuse(r.Context(), w, r, mediaJSON, withHeader(err, "Connection", "close"))
+		g.refuse(r.Context(), w, r, mediaJSON, refusal.WithHeader(err, "Connection", "close"))
 		return
 	}
 	defer settle()
@@ -96,7 +98,7 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from calle
 		}
 		return checkMethod(r.Method, o)
 	})
-	if err != nil && statusOf(codeOf(err)) >= http.StatusBadRequest {
+	if err != nil && statusOf(refusal.Code(err)) >= http.StatusBadRequest {
 		g.refuse(r.Context(), w, r, mediaJSON, err)
 		return
 	}
@@ -279,7 +281,7 @@ func eventID(data json.RawMessage) string {
 
 // goOn has a subscription go on after the event that an EventSource has had last, where its
 // field takes after from a variable.
-func (g *Gateway) goOn(ctx context.Context, r *http.Request, e *envelope) {
+func (g *Gateway) goOn(ctx context.Context, r *http.Request, e *envelope.Envelope) {
 	last := r.Header.Get("Last-Event-ID")
 	if !strings.HasPrefix(last, "evt_") {
 		return
@@ -288,7 +290,7 @@ func (g *Gateway) goOn(ctx context.Context, r *http.Request, e *envelope) {
 	if err != nil {
 		return // which prepare tells
 	}
-	operation, err := document.operation(e.operationName)
+	operation, err := document.operation(e.OperationName)
 	if err != nil || operation.Operation != ast.Subscription || len(operation.SelectionSet) != 1 {
 		return
 	}
@@ -297,9 +299,9 @@ func (g *Gateway) goOn(ctx context.Context, r *http.Request, e *envelope) {
 		return
 	}
 	if after := field.Arguments.ForName("after"); after != nil && after.Value.Kind == ast.Variable {
-		if e.variables == nil {
-			e.variables = map[string]any{}
+		if e.Variables == nil {
+			e.Variables = map[string]any{}
 		}
-		e.variables[after.Value.Raw] = last
+		e.Variables[after.Value.Raw] = last
 	}
 }

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"stoa/gateway/refusal"
 )
 
 // listening is the client's end of an event stream.
@@ -123,8 +125,8 @@ func TestStreamAnswers(t *testing.T) {
 func TestStreamErrors(t *testing.T) {
 	s := newSite(t, withStreams)
 	for query, code := range map[string]string{
-		`{`: codeParseFailed, `{ none }`: codeValidationFailed, `subscription { none }`: codeValidationFailed, `{ panic }`: codeInternal,
-		`subscription { count(to: "x") }`: codeValidationFailed,
+		`{`: refusal.ParseFailed, `{ none }`: refusal.ValidationFailed, `subscription { none }`: refusal.ValidationFailed, `{ panic }`: refusal.Internal,
+		`subscription { count(to: "x") }`: refusal.ValidationFailed,
 	} {
 		l := s.listen(t, "POST", query)
 		if l.StatusCode != 200 {
@@ -139,11 +141,11 @@ func TestStreamErrors(t *testing.T) {
 		status int
 		code   string
 	}{
-		"no body":       {s.do(t, "POST", "/graphql", `{`, "Accept: text/event-stream", "Content-Type: application/json"), 400, codeBadRequest},
-		"no query":      {s.do(t, "GET", "/graphql", "", "Accept: text/event-stream"), 400, codeBadRequest},
-		"a form":        {s.do(t, "POST", "/graphql", `query=x`, "Accept: text/event-stream", "Content-Type: application/x-www-form-urlencoded"), 415, codeUnsupportedMedia},
-		"other origins": {s.do(t, "POST", "/graphql", bodyOf(`{ one }`, nil), "Accept: text/event-stream", "Content-Type: application/json", "Origin: https://evil.example", "Sec-Fetch-Site: cross-site"), 403, codeCrossOrigin},
-		"a head":        {s.do(t, "GET", "/graphql?query={one}", "", "Accept: text/event-stream;q=0"), 406, codeNotAcceptable},
+		"no body":       {s.do(t, "POST", "/graphql", `{`, "Accept: text/event-stream", "Content-Type: application/json"), 400, refusal.BadRequest},
+		"no query":      {s.do(t, "GET", "/graphql", "", "Accept: text/event-stream"), 400, refusal.BadRequest},
+		"a form":        {s.do(t, "POST", "/graphql", `query=x`, "Accept: text/event-stream", "Content-Type: application/x-www-form-urlencoded"), 415, refusal.UnsupportedMedia},
+		"other origins": {s.do(t, "POST", "/graphql", bodyOf(`{ one }`, nil), "Accept: text/event-stream", "Content-Type: application/json", "Origin: https://evil.example", "Sec-Fetch-Site: cross-site"), 403, refusal.CrossOrigin},
+		"a head":        {s.do(t, "GET", "/graphql?query={one}", "", "Accept: text/event-stream;q=0"), 406, refusal.NotAcceptable},
 	} {
 		if c.reply.status != c.status || c.reply.codes(t) != c.code {
 			t.Errorf("%s: %d %s", name, c.reply.status, c.reply.body)

@@ -2,7 +2,11 @@ package gateway
 
 // The HTTP status of each refusal (statusOf), by GraphQL over HTTP.
 
-import "net/http"
+import (
+	"net/http"
+
+	"stoa/gateway/refusal"
+)
 
 // statusByMedia marks a code whose status the specification makes depend on the media type
 // of the response: 200 in application/json, 400 in application/graphql-response+json.
@@ -10,33 +14,33 @@ const statusByMedia = 0
 
 func statusOf(code string) int {
 	switch code {
-	case codePersistedNotFound:
+	case refusal.PersistedNotFound:
 		return http.StatusOK // in both media types, as its clients expect of Apollo Server
-	case codeNotFound:
+	case refusal.NotFound:
 		return http.StatusNotFound
-	case codeCrossOrigin:
+	case refusal.CrossOrigin:
 		return http.StatusForbidden
-	case codeMethodNotAllowed:
+	case refusal.MethodNotAllowed:
 		return http.StatusMethodNotAllowed
-	case codeNotAcceptable:
+	case refusal.NotAcceptable:
 		return http.StatusNotAcceptable
-	case codeRequestTimeout:
+	case refusal.RequestTimeout:
 		return http.StatusRequestTimeout
-	case codePayloadTooLarge:
+	case refusal.PayloadTooLarge:
 		return http.StatusRequestEntityTooLarge
-	case codeUnsupportedMedia:
+	case refusal.UnsupportedMedia:
 		return http.StatusUnsupportedMediaType
-	case codeBadRequest:
+	case refusal.BadRequest:
 		return http.StatusBadRequest
-	case codeUnauthenticated:
+	case refusal.Unauthenticated:
 		return http.StatusUnauthorized
-	case codeThrottled:
+	case refusal.Throttled:
 		return http.StatusTooManyRequests
-	case codeTimeout:
+	case refusal.Timeout:
 		return http.StatusGatewayTimeout
-	case codeCancelled, codeTooManyConnections, codeOverloaded:
+	case refusal.Cancelled, refusal.TooManyConnections, refusal.Overloaded:
 		return http.StatusServiceUnavailable
-	case codeInternal:
+	case refusal.Internal:
 		return http.StatusInternalServerError
 	default:
 		return statusByMedia

@@ -16,6 +16,9 @@ import (
 
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"stoa/gateway/envelope"
+	"stoa/gateway/refusal"
 )
 
 // Trusted is a document that is known before anybody asks for it.
@@ -160,11 +163,11 @@ func (p *persisted) trust(t Trusted) error {
 		return fmt.Errorf("%s: %s: "+reason, append([]any{t.File, t.title()}, args...)...)
 	}
 	hash := hashOf(t.Text)
-	given, prefixed := strings.CutPrefix(t.ID, hashPrefix)
+	given, prefixed := strings.CutPrefix(t.ID, envelope.HashPrefix)
 	switch {
 	case t.ID == "" || len(t.ID) > maxTrustedID:
 		return fail("an id has 1 to %d bytes", maxTrustedID)
-	case (prefixed || isHash(given)) && given != hash:
+	case (prefixed || envelope.IsHash(given)) && given != hash:
 		return fail("the id isn't the SHA-256 of its text, which is %s", hash)
 	}
 	doc, err := p.documents.parsed(t.Text)
@@ -172,7 +175,7 @@ func (p *persisted) trust(t Trusted) error {
 		err = p.documents.validate(doc)
 	}
 	if err != nil {
-		first := errorsOf(err, gqlerror.Wrap)[0]
+		first := refusal.Errors(err, gqlerror.Wrap)[0]
 		if len(first.Locations) > 0 {
 			return fail("%s (line %d, column %d of its text)", first.Message, first.Locations[0].Line, first.Locations[0].Column)
 		}
@@ -197,8 +200,8 @@ func (p *persisted) trust(t Trusted) error {
 // title names t in a message.
 func (t Trusted) title() string {
 	if t.Name != "" {
-		return fmt.Sprintf("operation %s (id %.80s)", clipName(t.Name), t.ID)
+		return fmt.Sprintf("operation %s (id %.80s)", refusal.ClipName(t.Name), t.ID)
 	}
 	text := strings.Join(strings.Fields(t.Text), " ")
-	return fmt.Sprintf("id %.80s (%s)", t.ID, clipName(text))
+	return fmt.Sprintf("id %.80s (%s)", t.ID, refusal.ClipName(text))
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"stoa/gateway/envelope"
 	"stoa/graph/generated"
 )
 
@@ -133,7 +134,7 @@ func FuzzManifest(f *testing.F) {
 			return
 		}
 		for _, trusted := range all {
-			e := &envelope{id: strings.TrimPrefix(trusted.ID, hashPrefix)}
+			e := &envelope.Envelope{ID: strings.TrimPrefix(trusted.ID, envelope.HashPrefix)}
 			if doc, _ := p.ready(e); doc == nil || doc.text != trusted.Text || !doc.valid {
 				t.Errorf("%q: %q leads to %+v", content, trusted.ID, doc)
 			}

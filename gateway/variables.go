@@ -17,6 +17,9 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/99designs/gqlgen/graphql"
+
+	"stoa/gateway/envelope"
+	"stoa/gateway/refusal"
 )
 
 // coerceVariables returns the values of operation's variables. Those that it doesn't declare
@@ -45,7 +48,7 @@ func coerceVariables(schema *ast.Schema, operation *ast.OperationDefinition, req
 }
 
 func badVariable(variable *ast.VariableDefinition, path, format string, args ...any) error {
-	return refusef(codeValidationFailed, "variable %s %s", path, fmt.Sprintf(format, args...)).at(variable.Position)
+	return refusal.New(refusal.ValidationFailed, "variable %s %s", path, fmt.Sprintf(format, args...)).At(variable.Position)
 }
 
 // misfit says where in a variable's value what is wrong.
@@ -98,10 +101,10 @@ func coerceList(schema *ast.Schema, t *ast.Type, value any, path string) (any, *
 func coerceEnum(definition *ast.Definition, value any, path string) (any, *misfit) {
 	name, ok := value.(string)
 	if !ok {
-		return nil, misfitf(path, "must be one of %s as a string, not %s", definition.Name, kindOf(value))
+		return nil, misfitf(path, "must be one of %s as a string, not %s", definition.Name, envelope.KindOf(value))
 	}
 	if definition.EnumValues.ForName(name) == nil {
-		return nil, misfitf(path, "is %q, which %s doesn't have", clipName(name), definition.Name)
+		return nil, misfitf(path, "is %q, which %s doesn't have", refusal.ClipName(name), definition.Name)
 	}
 	return name, nil
 }
@@ -109,7 +112,7 @@ func coerceEnum(definition *ast.Definition, value any, path string) (any, *misfi
 func coerceObject(schema *ast.Schema, definition *ast.Definition, value any, path string) (any, *misfit) {
 	object, ok := value.(map[string]any)
 	if !ok {
-		return nil, misfitf(path, "must be an object, %s, not %s", definition.Name, kindOf(value))
+		return nil, misfitf(path, "must be an object, %s, not %s", definition.Name, envelope.KindOf(value))
 	}
 	found := 0
 	for _, field := range definition.Fields {
@@ -130,7 +133,7 @@ func coerceObject(schema *ast.Schema, definition *ast.Definition, value any, pat
 	if found < len(object) {
 		for name := range object {
 			if definition.Fields.ForName(name) == nil {
-				return nil, misfitf(path, "has %q, which %s doesn't have", clipName(name), definition.Name)
+				return nil, misfitf(path, "has %q, which %s doesn't have", refusal.ClipName(name), definition.Name)
 			}
 		}
 	}
@@ -162,28 +165,28 @@ func coerceScalar(name string, value any, path string) (any, *misfit) {
 				return json.Number(strconv.FormatInt(i, 10)), nil
 			}
 		}
-		return nil, misfitf(path, "must be a whole number of 32 bits, not %s", kindOf(value))
+		return nil, misfitf(path, "must be a whole number of 32 bits, not %s", envelope.KindOf(value))
 	case "Float":
 		if isNumber {
 			if _, err := number.Float64(); err == nil {
 				return value, nil
 			}
 		}
-		return nil, misfitf(path, "must be a number of 64 bits, not %s", kindOf(value))
+		return nil, misfitf(path, "must be a number of 64 bits, not %s", envelope.KindOf(value))
 	case "String":
 		if _, ok := value.(string); !ok {
-			return nil, misfitf(path, "must be a string, not %s", kindOf(value))
+			return nil, misfitf(path, "must be a string, not %s", envelope.KindOf(value))
 		}
 	case "Boolean":
 		if _, ok := value.(bool); !ok {
-			return nil, misfitf(path, "must be true or false, not %s", kindOf(value))
+			return nil, misfitf(path, "must be true or false, not %s", envelope.KindOf(value))
 		}
 	case "ID":
 		if i, ok := wholeNumber(number); isNumber && ok {
 			return strconv.FormatInt(i, 10), nil
 		}
 		if _, ok := value.(string); !ok {
-			return nil, misfitf(path, "must be a string, not %s", kindOf(value))
+			return nil, misfitf(path, "must be a string, not %s", envelope.KindOf(value))
 		}
 	}
 	return value, nil

@@ -8,6 +8,8 @@ import (
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/parser"
+
+	"stoa/gateway/refusal"
 )
 
 const variablesSchema = `
@@ -93,7 +95,7 @@ func TestVariablesFitTheirTypes(t *testing.T) {
 			}
 			got, err := coerceVariables(schema, document.Operations[0], nil, sent)
 			if want, refused := strings.CutPrefix(c.want, "!"); refused {
-				if err == nil || !strings.Contains(err.Error(), want) || len(errorsOf(err, nil)[0].Locations) != 1 {
+				if err == nil || !strings.Contains(err.Error(), want) || len(refusal.Errors(err, nil)[0].Locations) != 1 {
 					t.Errorf("%s: got %v and %+v, want a message with %q and its place", c.reason, got, err, want)
 				}
 				return
@@ -135,7 +137,7 @@ func TestNullIsRefusedWhereTheDocumentTakesNone(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			r := s.do(t, "POST", "/graphql", `{"query":`+canonical(c.query)+`,"variables":`+c.variables+`}`, jsonBody)
-			if got := r.codes(t) == codeValidationFailed && strings.Contains(r.body, "null isn't taken"); got != c.refused {
+			if got := r.codes(t) == refusal.ValidationFailed && strings.Contains(r.body, "null isn't taken"); got != c.refused {
 				t.Errorf("%s: %s", c.reason, r.body)
 			}
 		})

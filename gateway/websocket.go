@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"stoa/gateway/refusal"
 )
 
 // subprotocol is what is spoken: github.com/enisdenjo/graphql-ws, PROTOCOL.md.
@@ -89,7 +91,7 @@ func (g *Gateway) checkHandshake(r *http.Request) error {
 		}
 	}
 	if !hasToken(r.Header.Values("Sec-WebSocket-Protocol"), subprotocol) {
-		return refusef(codeBadRequest, "Sec-WebSocket-Protocol must offer %s, the one that is spoken here", subprotocol)
+		return refusal.New(refusal.BadRequest, "Sec-WebSocket-Protocol must offer %s, the one that is spoken here", subprotocol)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package gateway
+package envelope
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ func FuzzJSON(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if boundJSON(text) != nil || !utf8.Valid(text) { // as for all that is decoded
+		if Bound(text) != nil || !utf8.Valid(text) { // as for all that is decoded
 			return
 		}
 		d := &decoder{text: text}

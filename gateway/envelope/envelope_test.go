@@ -1,4 +1,4 @@
-package gateway
+package envelope
 
 import (
 	"bytes"
@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"stoa/gateway/refusal"
 )
 
 func TestABodyIsOneObjectWithEachMemberOnce(t *testing.T) {
@@ -54,8 +56,8 @@ func TestABodyIsOneObjectWithEachMemberOnce(t *testing.T) {
 		"VariablesString": {"some clients encode them twice", `{"query":"{a}","variables":"{}"}`, "variables must be an object or null, not a string"},
 		"VariablesFalse":  {"false is no object", `{"query":"{a}","variables":false}`, "variables must be an object or null, not a boolean"},
 		"ExtensionsList":  {"nor is a list", `{"query":"{a}","extensions":[]}`, "extensions must be an object or null, not a list"},
-		"Deep":            {"the deepest that is taken", `{"query":"{a}","x":` + nested(maxJSONNesting-1, "[", "", "]") + `}`, ""},
-		"TooDeep":         {"one more", `{"query":"{a}","x":` + nested(maxJSONNesting, "[", "", "]") + `}`, "nest deeper than 64"},
+		"Deep":            {"the deepest that is taken", `{"query":"{a}","x":` + lists(MaxJSONNesting-1) + `}`, ""},
+		"TooDeep":         {"one more", `{"query":"{a}","x":` + lists(MaxJSONNesting) + `}`, "nest deeper than 64"},
 		"DeepInString":    {"brackets in a string don't nest", `{"query":"` + strings.Repeat(`{[\"`, 200) + `"}`, ""},
 		"Many":            {"the most values that are taken", `{"query":"{a}","x":[` + manyValues(96) + `]}`, ""},
 		"TooMany":         {"too many", `{"query":"{a}","x":[` + manyValues(97) + `]}`, "more than 10000 values"},
@@ -66,7 +68,7 @@ func TestABodyIsOneObjectWithEachMemberOnce(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			e, err := parseEnvelope([]byte(c.body))
+			e, err := Parse([]byte(c.body))
 			switch {
 			case c.want == "" && err != nil:
 				t.Errorf("%s: refused: %s", c.reason, err.Error())
@@ -85,13 +87,13 @@ func manyValues(last int) string {
 }
 
 func TestAddressAndBodySayTheSame(t *testing.T) {
-	fromBody, err := parseEnvelope([]byte(`{"query":"{a}","operationName":"A","variables":{"n":12345678901234567890,"s":"é"},"extensions":{"x":[1]}}`))
+	fromBody, err := Parse([]byte(`{"query":"{a}","operationName":"A","variables":{"n":12345678901234567890,"s":"é"},"extensions":{"x":[1]}}`))
 	if err != nil {
-		t.Fatal(errorsOf(err, nil))
+		t.Fatal(refusal.Errors(err, nil))
 	}
-	fromAddress, err := parseAddress("query=%7Ba%7D&operationName=A&variables=%7B%22n%22:12345678901234567890,%22s%22:%22%C3%A9%22%7D&extensions=%7B%22x%22:%5B1%5D%7D&other=1")
+	fromAddress, err := ParseAddress("query=%7Ba%7D&operationName=A&variables=%7B%22n%22:12345678901234567890,%22s%22:%22%C3%A9%22%7D&extensions=%7B%22x%22:%5B1%5D%7D&other=1")
 	if err != nil {
-		t.Fatal(errorsOf(err, nil))
+		t.Fatal(refusal.Errors(err, nil))
 	}
 	if a, b := fmt.Sprintf("%#v", *fromAddress), fmt.Sprintf("%#v", *fromBody); a != b {
 		t.Errorf("address: %s\nbody:    %s", a, b)
@@ -107,14 +109,14 @@ func TestAnAddressIsReadStrictly(t *testing.T) {
 		"NullName":      {"here null is a name", "query={a}&operationName=null", ""},
 		"Rest":          {"one value", "query={a}&variables={}{}", "variables goes on after"},
 		"Twice":         {"as in a body", `query={a}&variables={"a":1,"a":2}`, `an object has "a" twice`},
-		"Deep":          {"bounded as a body is", "query={a}&variables=" + nested(65, "[", "", "]"), "nest deeper"},
+		"Deep":          {"bounded as a body is", "query={a}&variables=" + lists(65), "nest deeper"},
 		"NotUTF8":       {"text is UTF-8", "query=%ff", "query isn't UTF-8"},
 		"BadEscape":     {"the address is broken", "query=%zz", "can't be read"},
 		"Empty":         {"nothing is asked", "query=", "query is missing"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, err := parseAddress(c.address)
+			_, err := ParseAddress(c.address)
 			switch {
 			case c.want == "" && err != nil:
 				t.Errorf("%s: refused: %s", c.reason, err.Error())
@@ -135,10 +137,10 @@ func FuzzEnvelope(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		e, err := parseEnvelope(body)
+		e, err := Parse(body)
 		if err != nil {
-			if statusOf(codeOf(err)) < 400 || len(errorsOf(err, nil)) != 1 || len(err.Error()) > maxMessage+50 {
-				t.Errorf("%q: refused with %d %v", body, statusOf(codeOf(err)), errorsOf(err, nil))
+			if code := refusal.Code(err); code != refusal.BadRequest && code != refusal.PayloadTooLarge || len(refusal.Errors(err, nil)) != 1 || len(err.Error()) > refusal.MaxMessage+50 {
+				t.Errorf("%q: refused with %s %v", body, refusal.Code(err), refusal.Errors(err, nil))
 			}
 			return
 		}
@@ -148,14 +150,14 @@ func FuzzEnvelope(f *testing.F) {
 		if err := decoder.Decode(&object); err != nil || !json.Valid(body) || !utf8.Valid(body) {
 			t.Errorf("%q is taken, and is no JSON object in UTF-8: %v", body, err)
 		}
-		if query, _ := object["query"].(string); e.query != query || query == "" && e.id == "" {
-			t.Errorf("%q: query %q, id %q", body, e.query, e.id)
+		if query, _ := object["query"].(string); e.Query != query || query == "" && e.ID == "" {
+			t.Errorf("%q: query %q, id %q", body, e.Query, e.ID)
 		}
-		if e.id != "" && !bytes.Contains(body, []byte(`\`)) && !bytes.Contains(body, []byte(`"`+e.id+`"`)) && !bytes.Contains(body, []byte(`"sha256:`+e.id+`"`)) {
-			t.Errorf("%q: id %q", body, e.id)
+		if e.ID != "" && !bytes.Contains(body, []byte(`\`)) && !bytes.Contains(body, []byte(`"`+e.ID+`"`)) && !bytes.Contains(body, []byte(`"sha256:`+e.ID+`"`)) {
+			t.Errorf("%q: id %q", body, e.ID)
 		}
-		if name, _ := object["operationName"].(string); name != e.operationName {
-			t.Errorf("%q: operationName %q", body, e.operationName)
+		if name, _ := object["operationName"].(string); name != e.OperationName {
+			t.Errorf("%q: operationName %q", body, e.OperationName)
 		}
 	})
 }
@@ -166,32 +168,35 @@ func FuzzAddress(f *testing.F) {
 		"query={a}", "query=%7Ba%7D&operationName=A&variables={\"a\":1e999}", "extensions={\"persistedQuery\":{\"version\":1,\"sha256Hash\":\"ab\"}}",
 		"documentId=sha256:ab", "doc_id=a&id=b", "id=%ff", "query=&id=", "documentId=a&documentId=b", "variables=null&id=1",
 		"query={a}&variables=[1]", "query=%ff", "query=a&query=b", "query={a};b=1", "query={a}&variables={\"a\":{\"b\":1,\"b\":2}}",
-		"query={a}&extensions={}&operationName=A&x=%zz", "", "&&=", "query={a}&variables=" + nested(70, "[", "", "]"),
+		"query={a}&extensions={}&operationName=A&x=%zz", "", "&&=", "query={a}&variables=" + lists(70),
 	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, address string) {
-		e, err := parseAddress(address)
+		e, err := ParseAddress(address)
 		if err != nil {
-			if statusOf(codeOf(err)) < 400 || len(errorsOf(err, nil)) != 1 || len(err.Error()) > maxMessage+50 {
-				t.Errorf("%q: refused with %d %v", address, statusOf(codeOf(err)), errorsOf(err, nil))
+			if code := refusal.Code(err); code != refusal.BadRequest && code != refusal.PayloadTooLarge || len(refusal.Errors(err, nil)) != 1 || len(err.Error()) > refusal.MaxMessage+50 {
+				t.Errorf("%q: refused with %s %v", address, refusal.Code(err), refusal.Errors(err, nil))
 			}
 			return
 		}
-		if e.query == "" && e.id == "" || !utf8.ValidString(e.query+e.id+e.operationName) {
+		if e.Query == "" && e.ID == "" || !utf8.ValidString(e.Query+e.ID+e.OperationName) {
 			t.Errorf("%q: %+v", address, e)
 		}
-		body := map[string]any{"query": e.query, "operationName": e.operationName, "variables": e.variables, "extensions": e.extensions, "documentId": e.documentID, "doc_id": e.relayID}
+		body := map[string]any{"query": e.Query, "operationName": e.OperationName, "variables": e.Variables, "extensions": e.Extensions, "documentId": e.documentID, "doc_id": e.relayID}
 		encoded, err := json.Marshal(body)
 		if err != nil {
 			t.Fatalf("%q: %v", address, err)
 		}
-		same, err := parseEnvelope(encoded)
-		if err != nil && codeOf(err) == codePayloadTooLarge || err != nil && strings.Contains(err.Error(), "nest deeper") {
+		same, err := Parse(encoded)
+		if err != nil && refusal.Code(err) == refusal.PayloadTooLarge || err != nil && strings.Contains(err.Error(), "nest deeper") {
 			return // an address is bounded in each part, a body as a whole
 		}
-		if err != nil || same.query != e.query || same.id != e.id || same.operationName != e.operationName {
+		if err != nil || same.Query != e.Query || same.ID != e.ID || same.OperationName != e.OperationName {
 			t.Errorf("%q: %+v, as a body %+v %+v", address, e, same, err)
 		}
 	})
 }
+
+// lists is n lists within one another.
+func lists(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }

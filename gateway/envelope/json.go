@@ -1,4 +1,4 @@
-package gateway
+package envelope
 
 // JSON from clients, read strictly (decoder): no object has a member twice, since who looks at
 // the first one and who looks at the last one would see two requests in it; no number and no
@@ -8,6 +8,8 @@ package gateway
 import (
 	"encoding/json"
 	"strings"
+
+	"stoa/gateway/refusal"
 )
 
 const (
@@ -25,7 +27,7 @@ type decoder struct {
 }
 
 // errSyntax says that the text is no JSON; badJSON knows where.
-var errSyntax = refusef(codeBadRequest, "this is no valid JSON")
+var errSyntax = refusal.New(refusal.BadRequest, "this is no valid JSON")
 
 func (d *decoder) space() {
 	for d.at < len(d.text) {
@@ -94,7 +96,7 @@ func (d *decoder) elements(read func() error) error {
 	}
 	for n := 1; ; n++ {
 		if n > maxList {
-			return refusef(codePayloadTooLarge, "a list has more than %d elements", maxList)
+			return refusal.New(refusal.PayloadTooLarge, "a list has more than %d elements", maxList)
 		}
 		if err := read(); err != nil {
 			return err
@@ -120,7 +122,7 @@ func (d *decoder) value() (any, error) {
 		object := map[string]any{}
 		err := d.members(func(name string) error {
 			if _, twice := object[name]; twice {
-				return refusef(codeBadRequest, "an object has %q twice", clipName(name))
+				return refusal.New(refusal.BadRequest, "an object has %q twice", refusal.ClipName(name))
 			}
 			value, err := d.value()
 			object[name] = value
@@ -226,7 +228,7 @@ func (d *decoder) number() (json.Number, error) {
 	}
 	text := d.text[start:d.at]
 	if len(text) > maxNumber {
-		return "", refusef(codeBadRequest, "a number has more than %d characters", maxNumber)
+		return "", refusal.New(refusal.BadRequest, "a number has more than %d characters", maxNumber)
 	}
 	if !json.Valid(text) {
 		return "", errSyntax
