@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"stoa/gateway/client"
+	"stoa/gateway/wire"
 	"stoa/store/cache"
 )
 
@@ -46,7 +48,7 @@ type key struct{ a, b uint64 }
 // kept is a public answer as it is written.
 type kept struct {
 	standing *cache.Standing
-	media    mediaType
+	media    wire.MediaType
 	body     pieces
 	length   [1]string
 	cost     [1]string
@@ -89,7 +91,7 @@ func (k *kept) fresh(now int64) (isNew, isOld bool) {
 
 // newKept makes of an answer's bytes, which it copies, what can be kept. names are the tags
 // of an answer to a GET.
-func newKept(standing *cache.Standing, media mediaType, p policy, cost, began int64, body []byte, get bool, names []string) *kept {
+func newKept(standing *cache.Standing, media wire.MediaType, p policy, cost, began int64, body []byte, get bool, names []string) *kept {
 	k := &kept{standing: standing, media: media, policy: p, made: began, place: -1}
 	var room int
 	k.body, room = piecesOf(body)
@@ -102,11 +104,11 @@ func newKept(standing *cache.Standing, media mediaType, p policy, cost, began in
 	return k
 }
 
-func newPublic(media mediaType, p policy, body []byte, names []string) *forCaches {
+func newPublic(media wire.MediaType, p policy, body []byte, names []string) *forCaches {
 	tags := tagsOf(names)
 	sum := sumOf(string(media), body)
 	seconds := func(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
-	x := &forCaches{tag: [1]string{`"` + sum + `"`}, zipTag: [1]string{`"` + sum + gzipSuffix + `"`}}
+	x := &forCaches{tag: [1]string{`"` + sum + `"`}, zipTag: [1]string{`"` + sum + wire.GzipSuffix + `"`}}
 	x.caching[0] = "public, max-age=" + seconds(p.maxAge)
 	if p.stale > 0 {
 		x.caching[0] += ", stale-while-revalidate=" + seconds(p.stale)
@@ -328,9 +330,9 @@ func (a *answers) compressed(k *kept, g *Gateway) *zipped {
 	if z := k.zipped.Load(); z != nil {
 		return z
 	}
-	buffer := g.buffers.get()
-	defer g.buffers.put(buffer)
-	g.compressors.compress(buffer, k.body)
+	buffer := g.codec.Buffers.Get()
+	defer g.codec.Buffers.Put(buffer)
+	g.codec.Compress(buffer, k.body...)
 	body, room := piecesOf(buffer.Bytes())
 	z := &zipped{body: body}
 	z.length[0] = strconv.Itoa(body.len())
@@ -346,12 +348,7 @@ var (
 	gzipValue    = []string{"gzip"}
 	varyValue    = []string{"Accept, Accept-Encoding"}
 	noStoreValue = []string{"no-store"}
-	nosniffValue = []string{"nosniff"}
-	denyValue    = []string{"DENY"}
-
-	apiPolicyValue = []string{apiPolicy}
-	contentValues  = map[mediaType][]string{mediaJSON: {mediaJSON.header()}, mediaGraphQL: {mediaGraphQL.header()}}
-	ageValues      = func() (values [600][]string) {
+	ageValues    = func() (values [600][]string) {
 		for i := range values {
 			values[i] = []string{strconv.Itoa(i)}
 		}
@@ -372,15 +369,15 @@ func ageValue(seconds int64) []string {
 func (g *Gateway) writeKept(w http.ResponseWriter, r *http.Request, k *kept, now int64) {
 	h := w.Header()
 	body, length := k.body, k.length[:]
-	zip := body.len() >= minGzip && g.headers.gzip(r.Header)
+	zip := body.len() >= wire.MinGzip && g.codec.HeaderCache.Gzip(r.Header)
 	if p := k.public; p != nil {
 		tag := p.tag[:]
 		if zip {
 			tag = p.zipTag[:]
 		}
 		h["Cache-Control"], h["Etag"], h["Age"] = p.caching[:], tag, ageValue((now-k.made)/int64(time.Second))
-		if known := r.Header["If-None-Match"]; len(known) > 0 && (len(known) == 1 && known[0] == tag[0] || has(known, strings.Trim(p.tag[0], `"`))) {
-			unsecure(h)
+		if known := r.Header["If-None-Match"]; len(known) > 0 && (len(known) == 1 && known[0] == tag[0] || wire.MatchesETag(known, strings.Trim(p.tag[0], `"`))) {
+			client.DropSecurityHeaders(h)
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}
@@ -395,7 +392,7 @@ func (g *Gateway) writeKept(w http.ResponseWriter, r *http.Request, k *kept, now
 		body, length = z.body, z.length[:]
 		h["Content-Encoding"] = gzipValue
 	}
-	h["Content-Type"], h["Content-Length"], h[costHeader] = contentValues[k.media], length, k.cost[:]
+	h["Content-Type"], h["Content-Length"], h[wire.CostHeader] = k.media.Value(), length, k.cost[:]
 	body.to(w)
 }
 
@@ -407,7 +404,7 @@ func sumOf(media string, body []byte) string {
 
 // requested is what an answer is found by before anything is parsed: all of the request
 // that an answer can depend on. It is put behind the body in buffer, which is left as it was.
-func (a *answers) requested(r *http.Request, media mediaType, body *bytes.Buffer) key {
+func (a *answers) requested(r *http.Request, media wire.MediaType, body *bytes.Buffer) key {
 	n := body.Len()
 	get := byte('P')
 	if r.Method != http.MethodPost {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"stoa/gateway/refusal"
+	"stoa/gateway/wire"
 	"stoa/graph/generated"
 	"stoa/store"
 	"stoa/store/cache"
@@ -197,7 +198,7 @@ func TestWhatTellsRequestsApart(t *testing.T) {
 						text := got.body
 						if got.header.Get("Content-Encoding") == "gzip" {
 							text = got.unzipped(t)
-						} else if encoding == "gzip" && len(text) > minGzip {
+						} else if encoding == "gzip" && len(text) > wire.MinGzip {
 							t.Errorf("%s isn't compressed", slug)
 						}
 						if !strings.HasPrefix(got.header.Get("Content-Type"), accept+";") {
@@ -665,7 +666,7 @@ func TestMemoryOfAKeptAnswer(t *testing.T) {
 	for i := range 100 {
 		names = append(names, fmt.Sprintf("art_%026d", i))
 	}
-	g := &Gateway{}
+	g := &Gateway{codec: wire.NewCodec(nil, nil, 0, 0)}
 	for _, size := range []int{600, 4000, 5300, 10_440, 14_000, 31_500, 50_000} {
 		const n = 2000
 		a := newAnswers(c, 1<<40)
@@ -687,11 +688,11 @@ func TestMemoryOfAKeptAnswer(t *testing.T) {
 			if !ok {
 				t.Fatal("it doesn't stand")
 			}
-			k := newKept(standing, mediaJSON, policy{true, time.Minute, time.Minute}, 1, reading.Began(), body, false, nil)
+			k := newKept(standing, wire.JSON, policy{true, time.Minute, time.Minute}, 1, reading.Began(), body, false, nil)
 			a.put(key{uint64(i), uint64(i)}, k)
 			a.alias(key{uint64(i), 1 << 40}, k)
 			written += int64(k.body.len())
-			if len(body) >= minGzip {
+			if len(body) >= wire.MinGzip {
 				written += int64(a.compressed(k, g).body.len())
 			}
 		}

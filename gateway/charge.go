@@ -19,17 +19,9 @@ import (
 	"stoa/access"
 	"stoa/gateway/envelope"
 	"stoa/gateway/refusal"
+	"stoa/gateway/wire"
 	"stoa/rate"
 	"stoa/store/cache"
-)
-
-const (
-	// costHeader says what the answer cost; the same is in its extensions.
-	costHeader = "Stoa-Cost"
-
-	// The state of rates, by draft-ietf-httpapi-ratelimit-headers-10, in units of cost.
-	policyHeader = "RateLimit-Policy"
-	rateHeader   = "RateLimit"
 )
 
 // bytesPerUnit is how much of a new document is read for a unit: the worst documents take
@@ -157,7 +149,7 @@ func (b *bill) write(h http.Header, rates *rate.Leases) {
 	if !b.billed {
 		return
 	}
-	h[costHeader] = []string{strconv.FormatInt(b.cost, 10)}
+	h[wire.CostHeader] = []string{strconv.FormatInt(b.cost, 10)}
 	if b.client == nil {
 		return
 	}
@@ -167,8 +159,8 @@ func (b *bill) write(h http.Header, rates *rate.Leases) {
 	if b.owner != nil {
 		policies, states = policies+`, "account"`+policy, states+`, "account"`+stateOf(b.owner)
 	}
-	h[http.CanonicalHeaderKey(policyHeader)] = []string{policies}
-	h[http.CanonicalHeaderKey(rateHeader)] = []string{states}
+	h[wire.PolicyHeader] = []string{policies}
+	h[wire.RateHeader] = []string{states}
 }
 
 func stateOf(s *rate.State) string {
@@ -181,10 +173,13 @@ type requested int64
 
 const costExtension = "cost"
 
-// MarshalJSON is json.Marshaler's.
-func (r requested) MarshalJSON() ([]byte, error) {
-	return append(strconv.AppendInt([]byte(`{"requested":`), int64(r), 10), '}'), nil
+// AppendJSON appends the extension as it is written.
+func (r requested) AppendJSON(to []byte) []byte {
+	return append(strconv.AppendInt(append(to, `{"requested":`...), int64(r), 10), '}')
 }
+
+// MarshalJSON is json.Marshaler's.
+func (r requested) MarshalJSON() ([]byte, error) { return r.AppendJSON(nil), nil }
 
 // tellCost adds to the response what it cost.
 func tellCost(response *graphql.Response, cost int64) {

@@ -155,7 +155,7 @@ func (g *Gateway) ended(ctx context.Context, operation *graphql.OperationContext
 func (g *Gateway) present(ctx context.Context, err error) *gqlerror.Error {
 	running, ok := ctx.Value(runKey{}).(*run)
 	if !ok {
-		return g.presentError(ctx, err)
+		return g.codec.Present(ctx, err)
 	}
 	if running.errors.Add(1) > refusal.MaxErrors {
 		return nil
@@ -163,7 +163,7 @@ func (g *Gateway) present(ctx context.Context, err error) *gqlerror.Error {
 	if running.ended() != nil {
 		return refusal.Coded(refusal.Cancelled, gqlerror.ErrorPathf(graphql.GetPath(ctx), "the request has ended"))
 	}
-	return g.presentError(ctx, err)
+	return g.codec.Present(ctx, err)
 }
 
 // resolved gives gqlgen's executor, as its cache of documents, the one that the gateway has

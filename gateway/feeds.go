@@ -16,6 +16,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"stoa/gateway/refusal"
+	"stoa/gateway/wire"
 	"stoa/problem"
 )
 
@@ -41,7 +42,7 @@ func isFeed(path string) bool {
 
 func (g *Gateway) serveFeed(w http.ResponseWriter, r *http.Request) {
 	if !readOnly(r.Method) {
-		g.refuse(r.Context(), w, r, mediaJSON, refusal.New(refusal.MethodNotAllowed, "%.20q isn't taken here: use GET", r.Method).With("Allow", "GET, HEAD"))
+		g.codec.Refuse(w, r, wire.JSON, refusal.New(refusal.MethodNotAllowed, "%.20q isn't taken here: use GET", r.Method).With("Allow", "GET, HEAD"))
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), g.timeout)
@@ -50,11 +51,11 @@ func (g *Gateway) serveFeed(w http.ResponseWriter, r *http.Request) {
 	var missing *problem.Error
 	switch {
 	case errors.As(err, &missing) && missing.Code == problem.NotFound:
-		g.refuse(r.Context(), w, r, mediaJSON, refusal.New(refusal.NotFound, "%s", missing.Message))
+		g.codec.Refuse(w, r, wire.JSON, refusal.New(refusal.NotFound, "%s", missing.Message))
 	case err != nil && ctx.Err() != nil:
-		g.refuse(r.Context(), w, r, mediaJSON, refusal.New(refusal.Timeout, "this took too long: try again later"))
+		g.codec.Refuse(w, r, wire.JSON, refusal.New(refusal.Timeout, "this took too long: try again later"))
 	case err != nil:
-		g.refuse(r.Context(), w, r, mediaJSON, err)
+		g.codec.Refuse(w, r, wire.JSON, err)
 	default:
 		g.writeDocument(w, r, d)
 	}
@@ -64,10 +65,10 @@ func (g *Gateway) serveFeed(w http.ResponseWriter, r *http.Request) {
 // the newest article goes back when that article is withdrawn, and If-Modified-Since would
 // keep it.
 func (g *Gateway) writeDocument(w http.ResponseWriter, r *http.Request, d Document) {
-	zipped := d.Gzip && d.Size >= minGzip && g.headers.gzip(r.Header)
+	zipped := d.Gzip && d.Size >= wire.MinGzip && g.codec.HeaderCache.Gzip(r.Header)
 	h, tag := w.Header(), d.ETag
 	if zipped {
-		tag += gzipSuffix
+		tag += wire.GzipSuffix
 	}
 	h.Set("ETag", `"`+tag+`"`)
 	h.Set("Cache-Control", feedCaching)
@@ -75,7 +76,7 @@ func (g *Gateway) writeDocument(w http.ResponseWriter, r *http.Request, d Docume
 	if !d.Modified.IsZero() {
 		h.Set("Last-Modified", d.Modified.UTC().Format(http.TimeFormat))
 	}
-	if has(r.Header.Values("If-None-Match"), d.ETag) {
+	if wire.MatchesETag(r.Header.Values("If-None-Match"), d.ETag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
@@ -86,7 +87,7 @@ func (g *Gateway) writeDocument(w http.ResponseWriter, r *http.Request, d Docume
 		h.Set("Content-Encoding", "gzip")
 	}
 	h.Set("Content-Length", strconv.Itoa(size))
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTime))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(wire.WriteTime))
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodHead {
 		return
@@ -102,22 +103,4 @@ func (g *Gateway) writeDocument(w http.ResponseWriter, r *http.Request, d Docume
 	if err != nil {
 		panic(http.ErrAbortHandler) // the length is promised: what has come is no answer
 	}
-}
-
-// gzipSuffix tells the compressed bytes from the others: a strong ETag is of the bytes that
-// are sent (RFC 9110, 8.8.3.3).
-const gzipSuffix = "-gzip"
-
-// has says whether one of the tags in If-None-Match is of a document, however it was encoded:
-// who has either has the document. "*" is any.
-func has(values []string, tag string) bool {
-	for _, value := range values {
-		for element := range splitQuoted(value, ',') {
-			element = strings.TrimPrefix(strings.TrimSpace(element), "W/")
-			if element == "*" || element == `"`+tag+`"` || element == `"`+tag+gzipSuffix+`"` {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -26,7 +26,9 @@ import (
 	"github.com/99designs/gqlgen/graphql/executor"
 
 	"stoa/access"
+	"stoa/gateway/client"
 	"stoa/gateway/refusal"
+	"stoa/gateway/wire"
 	"stoa/rate"
 	"stoa/store/bus"
 	"stoa/store/cache"
@@ -213,16 +215,12 @@ type Gateway struct {
 	executor      *executor.Executor
 	documents     *documents
 	persisted     *persisted
-	presentError  graphql.ErrorPresenterFunc
-	recoverPanic  graphql.RecoverFunc
+	codec         *wire.Codec
 	playground    http.Handler
 	outbox        http.Handler
 	feeds         func(context.Context, string) (Document, error)
 	ready         func(context.Context) error
-	authenticate  func(context.Context, string) (access.Viewer, error)
-	used          func(string)
-	origins       *origins
-	proxies       []netip.Prefix
+	clients       *client.Clients
 	sockets       *sockets
 	times         times
 	introspection bool
@@ -235,13 +233,9 @@ type Gateway struct {
 	maxCost       int64
 	rates         *rate.Leases // nil for no limit
 	load          *load
-	hsts          string // "" for none
 	prices        *prices
 	log           *slog.Logger
 	draining      atomic.Bool
-	buffers       buffers
-	compressors   compressors
-	headers       headers
 	answers       *answers // nil where none are kept
 }
 
@@ -256,11 +250,7 @@ func New(o Options) (*Gateway, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	origins, err := newOrigins(o.Origins)
-	if err != nil {
-		return nil, fmt.Errorf("gateway: Origins: %w", err)
-	}
-	proxies, err := checkProxies(o.Proxies)
+	clients, err := client.New(client.Options{Proxies: o.Proxies, Origins: o.Origins, HSTS: o.HSTS, Authenticate: o.Authenticate, Used: o.Used})
 	if err != nil {
 		return nil, err
 	}
@@ -270,16 +260,12 @@ func New(o Options) (*Gateway, error) {
 	}
 	g := &Gateway{
 		executor:      executor.New(o.Schema),
-		presentError:  o.Present,
-		recoverPanic:  o.Recover,
+		codec:         wire.NewCodec(o.Present, o.Recover, orDefault(o.MaxBody, defaultMaxBody), orDefault(o.Timeout, defaultTimeout)),
 		playground:    o.Playground,
 		outbox:        o.Outbox,
 		feeds:         o.Feeds,
 		ready:         o.Ready,
-		authenticate:  o.Authenticate,
-		used:          o.Used,
-		origins:       origins,
-		proxies:       proxies,
+		clients:       clients,
 		sockets:       newSockets(o),
 		times:         usualTimes,
 		introspection: o.Introspection,
@@ -291,7 +277,6 @@ func New(o Options) (*Gateway, error) {
 		maxCost:       int64(orDefault(o.MaxCost, defaultMaxCost)),
 		prices:        prices,
 		rates:         o.Rates,
-		hsts:          hstsValue(o.HSTS),
 		load:          newLoad(orDefault(o.MaxRequests, defaultMaxRequests), orDefault(o.MaxPerClient, defaultMaxPerClient), orDefault(o.MaxDear, defaultDear())),
 		log:           o.Log,
 	}
@@ -339,7 +324,7 @@ func (g *Gateway) Server() *http.Server {
 		// that they, not we, close it first and no request is lost in between.
 		IdleTimeout: 2 * time.Minute,
 		// For the playground's files; a GraphQL answer sets its own.
-		WriteTimeout: g.timeout + writeTime,
+		WriteTimeout: g.timeout + wire.WriteTime,
 		// A query in a GET's address has to fit. Go's default is 1 MiB.
 		MaxHeaderBytes: 64 << 10,
 		ErrorLog:       slog.NewLogLogger(g.log.Handler(), slog.LevelWarn),
@@ -353,7 +338,7 @@ func (g *Gateway) Drain() { g.draining.Store(true) }
 // ServeHTTP answers every path that there is.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer g.catch(w, r)
-	g.secure(w.Header(), r)
+	g.clients.SetSecurityHeaders(w.Header(), r)
 	switch path := r.URL.Path; {
 	case path == graphqlPath:
 		g.serveGraphQL(w, r)
@@ -372,22 +357,22 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case g.playground != nil && strings.HasPrefix(path, playgroundPath):
 		g.playground.ServeHTTP(w, r)
 	default:
-		g.refuse(r.Context(), w, r, mediaJSON, refusal.New(refusal.NotFound, "there is nothing at %.100q: the API is at %s", path, graphqlPath))
+		g.codec.Refuse(w, r, wire.JSON, refusal.New(refusal.NotFound, "there is nothing at %.100q: the API is at %s", path, graphqlPath))
 	}
 }
 
 // serveRoot shows a browser the playground and tells everybody else where the API is.
 func (g *Gateway) serveRoot(w http.ResponseWriter, r *http.Request) {
 	w.Header().Add("Vary", "Accept")
-	if g.playground != nil && wantsHTML(r.Header) {
+	if g.playground != nil && wire.WantsHTML(r.Header) {
 		g.playground.ServeHTTP(w, r)
 		return
 	}
 	if !readOnly(r.Method) {
-		g.refuse(r.Context(), w, r, mediaJSON, refusal.New(refusal.MethodNotAllowed, "%.20q isn't taken here: the API is at %s", r.Method, graphqlPath).With("Allow", "GET, HEAD"))
+		g.codec.Refuse(w, r, wire.JSON, refusal.New(refusal.MethodNotAllowed, "%.20q isn't taken here: the API is at %s", r.Method, graphqlPath).With("Allow", "GET, HEAD"))
 		return
 	}
-	w.Header().Set("Content-Type", mediaJSON.header())
+	w.Header().Set("Content-Type", wire.JSON.Header())
 	_, _ = fmt.Fprintf(w, "{\"name\":\"Stoa\",\"graphql\":%q}\n", graphqlPath)
 }
 
@@ -402,9 +387,9 @@ func (g *Gateway) catch(w http.ResponseWriter, r *http.Request) {
 		panic(p)
 	}
 	ctx := r.Context()
-	media, refused := negotiate(r.Header)
+	media, refused := wire.Negotiate(r.Header)
 	if refused != nil {
-		media = mediaJSON
+		media = wire.JSON
 	}
-	g.refuse(r.Context(), w, r, media, g.recoverPanic(ctx, p))
+	g.codec.Refuse(w, r, media, g.codec.Recover(ctx, p))
 }

@@ -5,7 +5,6 @@ package gateway
 // before everything that could be refused has been.
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -16,8 +15,10 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"stoa/access"
+	"stoa/gateway/client"
 	"stoa/gateway/envelope"
 	"stoa/gateway/refusal"
+	"stoa/gateway/wire"
 )
 
 // outOfTime is why a request's context ended when its time had run out.
@@ -34,14 +35,14 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 		g.serveWebSocket(w, r)
 		return
 	}
-	if g.origins.allow(w, r) {
+	if g.clients.AllowOrigin(w, r) {
 		return
 	}
-	accept := g.headers.accept(r.Header)
+	accept := g.codec.HeaderCache.Accept(r.Header)
 	switch r.Method {
 	case http.MethodPost:
 	case http.MethodGet, http.MethodHead:
-		if g.playground != nil && accept.html && !envelope.NamesDocument(r.URL.Query()) {
+		if g.playground != nil && accept.HTML && !envelope.NamesDocument(r.URL.Query()) {
 			http.Redirect(w, r, "/", http.StatusSeeOther)
 			return
 		}
@@ -50,38 +51,38 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	default:
-		g.refuse(r.Context(), w, r, mediaJSON, refusal.New(refusal.MethodNotAllowed, "%.20q isn't taken here: use POST, or GET for a query", r.Method).With("Allow", "GET, HEAD, POST, OPTIONS"))
+		g.codec.Refuse(w, r, wire.JSON, refusal.New(refusal.MethodNotAllowed, "%.20q isn't taken here: use POST, or GET for a query", r.Method).With("Allow", "GET, HEAD, POST, OPTIONS"))
 		return
 	}
-	streams := accept.stream && r.Method != http.MethodHead
-	media := accept.media
+	streams := accept.Stream && r.Method != http.MethodHead
+	media := accept.Media
 	if streams {
-		media = mediaJSON // of what is refused
+		media = wire.JSON // of what is refused
 	} else if media == "" {
-		_, err := negotiate(r.Header)
-		g.refuse(r.Context(), w, r, mediaJSON, err)
+		_, err := wire.Negotiate(r.Header)
+		g.codec.Refuse(w, r, wire.JSON, err)
 		return
 	}
-	if err := g.origins.check(r); err != nil {
-		g.refuse(r.Context(), w, r, media, err)
+	if err := g.clients.CheckOrigin(r); err != nil {
+		g.codec.Refuse(w, r, media, err)
 		return
 	}
-	token, byCookie, err := tokenOf(r.Header)
+	from, err := g.clients.Credentials(r)
 	if err != nil {
-		g.refuse(r.Context(), w, r, media, err)
+		g.codec.Refuse(w, r, media, err)
 		return
 	}
-	g.use(token)
 	if streams {
-		g.serveStream(w, r, caller{token: token, byCookie: byCookie, client: g.client(r)})
+		from.Client = g.clients.Client(r)
+		g.serveStream(w, r, from)
 		return
 	}
 
 	// What was sent, and is there an answer to it already? One that is kept is the same for
 	// everybody, so nothing has to be known of who asks. A body of any size takes room while it
 	// comes, so that has to be there first.
-	upload := !g.headers.json(r.Header) && isMultipart(r)
-	large := upload || r.ContentLength < 0 || r.ContentLength > readAtOnce
+	upload := !g.codec.HeaderCache.JSON(r.Header) && isMultipart(r)
+	large := upload || r.ContentLength < 0 || r.ContentLength > wire.ReadAtOnce
 	if large {
 		leave := g.enter(w, r, media)
 		if leave == nil {
@@ -89,11 +90,11 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 		}
 		defer leave()
 	}
-	body := g.buffers.get()
-	defer g.buffers.put(body)
+	body := g.codec.Buffers.Get()
+	defer g.codec.Buffers.Put(body)
 	if r.Method == http.MethodPost && !upload {
-		if err := g.takeBody(w, r, body, began); err != nil {
-			g.refuse(r.Context(), w, r, media, err)
+		if err := g.codec.ReadBody(w, r, body, began); err != nil {
+			g.codec.Refuse(w, r, media, err)
 			return
 		}
 	}
@@ -105,7 +106,7 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if r.Method == http.MethodPost && !upload {
-		goOnReading(w)
+		wire.ClearReadDeadline(w)
 	}
 	if !large {
 		leave := g.enter(w, r, media)
@@ -124,13 +125,8 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 	// The request's own context ends the answer's, but isn't its parent: net/http keeps in it
 	// what leads to the connection, and there to the bytes that came.
 	defer context.AfterFunc(r.Context(), cancel)()
-	ctx, made := access.Begin(ctx, access.Request{
-		Token:        token,
-		ByCookie:     byCookie,
-		Client:       g.client(r),
-		Authenticate: g.authenticate,
-		Cookies:      r.Method == http.MethodPost,
-	})
+	from.Client, from.Cookies = g.clients.Client(r), r.Method == http.MethodPost
+	ctx, made := access.Begin(ctx, from)
 	ctx, bill := g.open(ctx, made)
 	ctx = graphql.StartOperationTrace(ctx)
 	var k *kept
@@ -142,50 +138,40 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 		k, exact, response, err = g.answer(ctx, r, media, body.Bytes(), made)
 	}
 	if cookie, ok := made.Cookie(); ok && r.Method == http.MethodPost {
-		setCookie(w.Header(), cookie)
+		client.SetCookie(w.Header(), cookie)
 	}
 	if k == nil || k.public == nil { // else caches on the way would tell others of this client
 		bill.write(w.Header(), g.rates)
 	}
 	switch {
 	case err != nil:
-		g.refuse(ctx, w, r, media, err)
+		g.codec.Refuse(w, r.WithContext(ctx), media, err)
 	case k != nil:
 		if exact {
 			g.answers.alias(id, k)
 		}
 		g.writeKept(w, r, k, time.Now().UnixNano())
 	default:
-		g.respond(w, r, media, response)
+		g.codec.Respond(w, r, media, response)
 	}
 }
 
 // enter lets a request in, until leave is called. It answers one for which there is no room,
 // and returns nil.
-func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, media mediaType) (leave func()) {
-	leave, err := g.load.enter(g.client(r).Name())
+func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, media wire.MediaType) (leave func()) {
+	leave, err := g.load.enter(g.clients.Client(r).Name())
 	if err != nil {
-		g.refuse(r.Context(), w, r, media, refusal.WithHeader(err, "Connection", "close"))
+		g.codec.Refuse(w, r, media, refusal.WithHeader(err, "Connection", "close"))
 		return nil
 	}
 	return leave
-}
-
-// takeBody reads the body of a POST, or refuses it for what it is.
-func (g *Gateway) takeBody(w http.ResponseWriter, r *http.Request, into *bytes.Buffer, began time.Time) error {
-	if !g.headers.json(r.Header) {
-		if err := checkContent(r.Header); err != nil {
-			return err
-		}
-	}
-	return g.readBody(began.Add(g.timeout), w, r, into)
 }
 
 // answer is the way of a request to its response, or to one that is kept, which a refusal
 // ends wherever it is. body is what a POST sent; made is the answer that has begun. exact says
 // whether k may be given at once to who sends the very same: not where it brings a text with
 // its hash, so that the one can be asked for by the other from now on.
-func (g *Gateway) answer(ctx context.Context, r *http.Request, media mediaType, body []byte, made *access.Answer) (k *kept, exact bool, response *graphql.Response, err error) {
+func (g *Gateway) answer(ctx context.Context, r *http.Request, media wire.MediaType, body []byte, made *access.Answer) (k *kept, exact bool, response *graphql.Response, err error) {
 
 	// What is asked for?
 	get := r.Method != http.MethodPost
@@ -278,7 +264,7 @@ func (g *Gateway) prepare(ctx context.Context, e *envelope.Envelope, mayRun func
 func checkMethod(method string, operation *ast.OperationDefinition) error {
 	switch {
 	case operation.Operation == ast.Subscription:
-		return refusal.New(refusal.BadRequest, "a subscription has no single answer: send it over a WebSocket, or by %s with Accept: %s", method, mediaStream)
+		return refusal.New(refusal.BadRequest, "a subscription has no single answer: send it over a WebSocket, or by %s with Accept: %s", method, wire.EventStream)
 	case operation.Operation == ast.Mutation && method != http.MethodPost:
 		return refusal.New(refusal.MethodNotAllowed, "a mutation must be sent by POST, not %s", method).With("Allow", http.MethodPost)
 	default:

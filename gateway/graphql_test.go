@@ -21,6 +21,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"stoa/gateway/refusal"
+	"stoa/gateway/wire"
 	"stoa/graph/generated"
 )
 
@@ -126,7 +127,7 @@ func TestEveryRequestGetsTheStatusAndMediaTypeOfTheSpecification(t *testing.T) {
 			if !strings.Contains(r.body, c.want) {
 				t.Errorf("%s: %q isn't in the answer\n%s", c.reason, c.want, r.body)
 			}
-			if media == string(mediaJSON) || media == string(mediaGraphQL) {
+			if media == string(wire.JSON) || media == string(wire.GraphQL) {
 				if !strings.HasSuffix(r.header.Get("Content-Type"), "; charset=utf-8") {
 					t.Errorf("Content-Type %q names no charset", r.header.Get("Content-Type"))
 				}
@@ -273,7 +274,7 @@ func TestAPanicOutsideOfFieldsIsMasked(t *testing.T) {
 			if r.status != 500 || r.codes(t) != refusal.Internal || strings.Contains(r.body, secret) || !strings.Contains(r.body, "reference r1") {
 				t.Errorf("got %d %s", r.status, r.body)
 			}
-			if media := r.header.Get("Content-Type"); media != mediaGraphQL.header() {
+			if media := r.header.Get("Content-Type"); media != wire.GraphQL.Header() {
 				t.Errorf("Content-Type %q", media)
 			}
 			if faults := s.errors.faults(); len(faults) != 1 {

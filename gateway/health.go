@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"stoa/gateway/refusal"
+	"stoa/gateway/wire"
 )
 
 // readyTime bounds one question to Options.Ready: under the ten seconds after which most
@@ -39,7 +40,7 @@ func (g *Gateway) serveReady(w http.ResponseWriter, r *http.Request) {
 
 func (g *Gateway) writeState(w http.ResponseWriter, r *http.Request, status int, text string) {
 	if !readOnly(r.Method) {
-		g.refuse(r.Context(), w, r, mediaJSON, refusal.New(refusal.MethodNotAllowed, "%.20q isn't taken here: use GET", r.Method).With("Allow", "GET, HEAD"))
+		g.codec.Refuse(w, r, wire.JSON, refusal.New(refusal.MethodNotAllowed, "%.20q isn't taken here: use GET", r.Method).With("Allow", "GET, HEAD"))
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

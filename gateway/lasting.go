@@ -104,7 +104,7 @@ func (s *stream) serveTaken(ctx context.Context, p *prepared, l *lasting) {
 	}()
 	defer func() {
 		if cause := recover(); cause != nil {
-			s.gateway.presentError(ctx, s.gateway.recoverPanic(ctx, cause))
+			s.gateway.codec.LogPanic(ctx, cause)
 		}
 		_ = l.raw.Close()
 		<-gone

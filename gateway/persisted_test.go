@@ -16,6 +16,7 @@ import (
 
 	"stoa/gateway/envelope"
 	"stoa/gateway/refusal"
+	"stoa/gateway/wire"
 	"stoa/store/bus"
 	"stoa/tests/redistest"
 )
@@ -84,7 +85,7 @@ func (s *site) ask(t testing.TB, method string, a asked, headers ...string) repl
 
 func TestAPersistedQueryIsSentOnce(t *testing.T) {
 	for _, method := range []string{"POST", "GET"} {
-		for _, accept := range []mediaType{mediaJSON, mediaGraphQL} {
+		for _, accept := range []wire.MediaType{wire.JSON, wire.GraphQL} {
 			t.Run(method+" "+string(accept), func(t *testing.T) {
 				s := newSite(t, nil)
 				a, accept := byHash(slugs).named("Slug").slug("x"), "Accept: "+string(accept)
@@ -403,7 +404,7 @@ func TestOnlyTrustedDocumentsAreAnsweredWhereOnlyTheyMayBe(t *testing.T) {
 	if doc, err := s.persisted.ready(&envelope.Envelope{Query: "{__typename}"}); doc != nil || err != nil {
 		t.Errorf("a document that was parsed is ready: %+v %+v", doc, err)
 	}
-	if r := s.ask(t, "POST", byHash(twice), "Accept: "+string(mediaGraphQL)); r.status != 400 {
+	if r := s.ask(t, "POST", byHash(twice), "Accept: "+string(wire.GraphQL)); r.status != 400 {
 		t.Errorf("in the other media type: %d", r.status)
 	}
 

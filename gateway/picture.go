@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"stoa/gateway/refusal"
+	"stoa/gateway/wire"
 	"stoa/problem"
 )
 
@@ -31,7 +32,7 @@ const pictureTime = 5 * time.Second
 // servePicture answers a request for a picture.
 func (g *Gateway) servePicture(w http.ResponseWriter, r *http.Request) {
 	if !readOnly(r.Method) {
-		g.refuse(r.Context(), w, r, mediaJSON, refusal.New(refusal.MethodNotAllowed, "%.20q isn't taken here: a picture can be read", r.Method).With("Allow", "GET, HEAD"))
+		g.codec.Refuse(w, r, wire.JSON, refusal.New(refusal.MethodNotAllowed, "%.20q isn't taken here: a picture can be read", r.Method).With("Allow", "GET, HEAD"))
 		return
 	}
 	name := strings.TrimPrefix(r.URL.Path, mediaPath)
@@ -42,7 +43,7 @@ func (g *Gateway) servePicture(w http.ResponseWriter, r *http.Request) {
 	picture, err := g.picture(ctx, name)
 	limit.Stop()
 	if err != nil {
-		g.refuse(r.Context(), w, r, mediaJSON, g.noPicture(ctx, r, name, err))
+		g.codec.Refuse(w, r, wire.JSON, g.noPicture(ctx, r, name, err))
 		return
 	}
 	defer func() { _ = picture.Content.Close() }()
@@ -55,7 +56,7 @@ func (g *Gateway) servePicture(w http.ResponseWriter, r *http.Request) {
 	// Front ends of other sites draw it, on canvases too: there is nothing in it of who asks.
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	h.Set("Access-Control-Allow-Origin", "*")
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTime))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(wire.WriteTime))
 	if content, ok := picture.Content.(io.ReadSeeker); ok {
 		http.ServeContent(w, r, "", picture.MadeAt, content)
 		return

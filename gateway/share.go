@@ -16,6 +16,7 @@ import (
 
 	"stoa/access"
 	"stoa/gateway/envelope"
+	"stoa/gateway/wire"
 )
 
 // flight is an answer that is being made.
@@ -63,7 +64,7 @@ func (g *Gateway) shares(p *prepared, get bool) bool {
 
 // canonical is what an answer is found by when the request has been read: the document, the
 // operation and its variables, however they were written.
-func (a *answers) canonical(p *prepared, media mediaType, get bool) (key, bool) {
+func (a *answers) canonical(p *prepared, media wire.MediaType, get bool) (key, bool) {
 	variables, err := json.Marshal(p.params.Variables) // members in the order of their names
 	if err != nil {
 		return key{}, false
@@ -82,7 +83,7 @@ func (a *answers) canonical(p *prepared, media mediaType, get bool) (key, bool) 
 
 // share answers p: k where its answer is one for all, response or no otherwise. made is the
 // answer that is under way, media and get are how it will be sent.
-func (g *Gateway) share(ctx context.Context, p *prepared, made *access.Answer, media mediaType, get bool) (k *kept, response *graphql.Response, err error) {
+func (g *Gateway) share(ctx context.Context, p *prepared, made *access.Answer, media wire.MediaType, get bool) (k *kept, response *graphql.Response, err error) {
 	a := g.answers
 	id, ok := a.canonical(p, media, get)
 	if !ok {
@@ -138,7 +139,7 @@ func (a *answers) join(id key) (f *flight, first bool) {
 }
 
 // lead makes an answer for all who join f.
-func (g *Gateway) lead(ctx context.Context, f *flight, id key, p *prepared, made *access.Answer, media mediaType, get bool) (k *kept, response *graphql.Response, err error) {
+func (g *Gateway) lead(ctx context.Context, f *flight, id key, p *prepared, made *access.Answer, media wire.MediaType, get bool) (k *kept, response *graphql.Response, err error) {
 	f.left = true
 	defer func() { // also after a panic: nobody may wait for ever
 		g.answers.making.Lock()
@@ -152,7 +153,7 @@ func (g *Gateway) lead(ctx context.Context, f *flight, id key, p *prepared, made
 }
 
 // makeShared executes p and keeps its answer if that is one for all.
-func (g *Gateway) makeShared(ctx context.Context, id key, p *prepared, made *access.Answer, media mediaType, get bool) (*kept, *graphql.Response, error) {
+func (g *Gateway) makeShared(ctx context.Context, id key, p *prepared, made *access.Answer, media wire.MediaType, get bool) (*kept, *graphql.Response, error) {
 	a := g.answers
 	a.made.Add(1)
 	ctx, reading := a.cache.Reading(ctx)
@@ -175,9 +176,9 @@ func (g *Gateway) makeShared(ctx context.Context, id key, p *prepared, made *acc
 	if !ok || standing.Deps() > maxDeps {
 		return nil, response, nil
 	}
-	buffer := g.buffers.get()
-	defer g.buffers.put(buffer)
-	encode(buffer, response)
+	buffer := g.codec.Buffers.Get()
+	defer g.codec.Buffers.Put(buffer)
+	wire.Encode(buffer, response)
 	k := newKept(standing, media, p.policy, p.cost, reading.Began(), buffer.Bytes(), get, names)
 	a.put(id, k)
 	return k, nil, nil
@@ -204,7 +205,7 @@ func (g *Gateway) renew(k *kept, method, address string, body []byte) {
 		defer cancel()
 		defer func() {
 			if p := recover(); p != nil {
-				g.presentError(ctx, g.recoverPanic(ctx, p)) // which logs it
+				g.codec.LogPanic(ctx, p)
 			}
 		}()
 		ctx, made := access.Begin(ctx, access.Request{})

@@ -27,8 +27,10 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"stoa/access"
+	"stoa/gateway/client"
 	"stoa/gateway/envelope"
 	"stoa/gateway/refusal"
+	"stoa/gateway/wire"
 )
 
 // Why a connection is closed. The client of graphql-ws (6.4.2, shouldRetryConnectOrThrow)
@@ -70,14 +72,14 @@ const (
 // times are how long a socket waits. Tests wait less.
 type times struct{ init, ping, pong, write, end time.Duration }
 
-var usualTimes = times{initTime, pingEvery, pongTime, writeTime, closeTime}
+var usualTimes = times{initTime, pingEvery, pongTime, wire.WriteTime, closeTime}
 
 // socket is one connection.
 type socket struct {
 	gateway    *Gateway
 	connection *websocket.Conn
-	raw        net.Conn // below connection, to set deadlines
-	caller     caller   // by the handshake, then by connection_init
+	raw        net.Conn       // below connection, to set deadlines
+	caller     access.Request // by the handshake, then by connection_init
 
 	writing sync.Mutex // held for each message that goes out
 	ending  sync.Once
@@ -121,7 +123,7 @@ func (s *socket) serve() {
 	defer func() {
 		if p := recover(); p != nil {
 			ctx := context.Background()
-			s.gateway.presentError(ctx, s.gateway.recoverPanic(ctx, p))
+			s.gateway.codec.LogPanic(ctx, p)
 			s.end(closeInternal, "something went wrong")
 		}
 		init.Stop()
@@ -142,8 +144,8 @@ func (s *socket) receive() bool {
 	if err != nil {
 		return false
 	}
-	buffer := s.gateway.buffers.get()
-	defer s.gateway.buffers.put(buffer)
+	buffer := s.gateway.codec.Buffers.Get()
+	defer s.gateway.codec.Buffers.Put(buffer)
 	// Once begun it must come as quickly as a request's body.
 	late := time.AfterFunc(s.gateway.timeout, func() { s.end(closeInitTimeout, "a message took too long to arrive") })
 	_, err = buffer.ReadFrom(reader)
@@ -226,42 +228,39 @@ func (s *socket) introduce(payload json.RawMessage) bool {
 	}
 	given := token != ""
 	if given {
-		s.gateway.use(token)
-		s.caller.token = token
+		s.gateway.clients.Use(token)
+		s.caller.Token = token
 	}
-	if s.caller.token != "" {
-		viewer, err := s.gateway.whose(s.caller.token)
+	if s.caller.Token != "" {
+		signedIn, err := s.gateway.signedIn(s.caller.Token)
 		switch {
 		case err != nil && given:
 			s.end(closeTryLater, "who you are can't be told now")
 			return false
 		case err != nil: // each answer asks again, and so does the watcher
-		case !viewer.SignedIn() && given:
+		case !signedIn && given:
 			s.end(closeForbidden, "the token is nobody's: it has ended, or never was one")
 			return false
-		case !viewer.SignedIn():
-			s.caller.token = "" // as where a request brings such a cookie
+		case !signedIn:
+			s.caller.Token = "" // as where a request brings such a cookie
 		}
 	}
-	s.gateway.sockets.watch(s, s.caller.token)
+	s.gateway.sockets.watch(s, s.caller.Token)
 	s.mu.Lock()
 	s.known = true
 	s.mu.Unlock()
 	return s.write([]byte(`{"type":"connection_ack"}`))
 }
 
-// whose asks whose a connection's token is, once for the connection: operations ask anew.
-func (g *Gateway) whose(token string) (access.Viewer, error) {
-	if g.authenticate == nil {
-		return access.Viewer{}, nil
-	}
+// signedIn says whether a connection's token is that of a viewer, and logs why it can't tell.
+func (g *Gateway) signedIn(token string) (bool, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), g.timeout)
 	defer cancel()
-	viewer, err := g.authenticate(ctx, token)
+	is, err := g.clients.SignedIn(ctx, token)
 	if err != nil {
-		g.presentError(ctx, fmt.Errorf("whose token a connection brings: %w", err))
+		g.codec.Present(ctx, err)
 	}
-	return viewer, err
+	return is, err
 }
 
 // tokenOfParams reads {"authorization": "Bearer TOKEN"} or {"token": "TOKEN"}, "" and null
@@ -281,7 +280,7 @@ func tokenOfParams(payload json.RawMessage) (token, reason string) {
 			if !ok {
 				return "", "connection_init: authorization must be a string such as Bearer TOKEN"
 			}
-			token, ok, err := bearer(credentials)
+			token, ok, err := client.Bearer(credentials)
 			if err != nil {
 				return "", "connection_init: authorization must be Bearer TOKEN, with a token that could be one"
 			}
@@ -294,7 +293,7 @@ func tokenOfParams(payload json.RawMessage) (token, reason string) {
 	case nil:
 		return "", ""
 	case string:
-		if value != "" && !validToken(value) {
+		if value != "" && !client.ValidToken(value) {
 			return "", "connection_init: token can't be a token"
 		}
 		return value, ""
@@ -332,7 +331,7 @@ func (s *socket) subscribe(id string, payload json.RawMessage) bool {
 	case ended:
 		return true
 	}
-	s.gateway.use(s.caller.token)
+	s.gateway.clients.Use(s.caller.Token)
 	if full {
 		return s.fail(id, refusal.New(refusal.TooManyOperations, "too much runs over this connection, where there may be %d operations with %d bytes: wait for some to complete", maxOperations, s.gateway.maxBody))
 	}
@@ -397,7 +396,7 @@ func (s *socket) run(ctx context.Context, o *operation, p *prepared) {
 func (s *socket) guarded(ctx context.Context, do func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = s.gateway.recoverPanic(ctx, p)
+			err = s.gateway.codec.Recover(ctx, p)
 		}
 	}()
 	return do()
@@ -434,31 +433,27 @@ func (s *socket) tell(ctx context.Context, o *operation, begun *execution, err e
 
 // answer begins an answer for who is at the other end: each event of a subscription is one.
 func (s *socket) answer(ctx context.Context) context.Context {
-	ctx, made := access.Begin(graphql.StartOperationTrace(ctx), access.Request{
-		Token:        s.caller.token,
-		Client:       s.caller.client,
-		Authenticate: s.gateway.authenticate,
-	})
+	ctx, made := access.Begin(graphql.StartOperationTrace(ctx), s.caller)
 	ctx, _ = s.gateway.open(ctx, made)
 	return ctx
 }
 
 func (s *socket) nextMessage(id string, response *graphql.Response) []byte {
-	return s.encode(func(b *bytes.Buffer) { envelop(b, id, "next", func() { encode(b, response) }) })
+	return s.encode(func(b *bytes.Buffer) { envelop(b, id, "next", func() { wire.Encode(b, response) }) })
 }
 
 func (s *socket) errorMessage(ctx context.Context, id string, err error) []byte {
-	errs := s.gateway.errorsOf(ctx, err)
+	errs := s.gateway.codec.Errors(ctx, err)
 	return s.encode(func(b *bytes.Buffer) {
-		envelop(b, id, "error", func() { encodeValue(b, errs) })
+		envelop(b, id, "error", func() { wire.EncodeValue(b, errs) })
 	})
 }
 
 // encode returns what write writes. It is a copy: buffers that can be used again are worth
 // more than one allocation less.
 func (s *socket) encode(write func(*bytes.Buffer)) []byte {
-	buffer := s.gateway.buffers.get()
-	defer s.gateway.buffers.put(buffer)
+	buffer := s.gateway.codec.Buffers.Get()
+	defer s.gateway.codec.Buffers.Put(buffer)
 	write(buffer)
 	return bytes.Clone(buffer.Bytes())
 }
@@ -466,7 +461,7 @@ func (s *socket) encode(write func(*bytes.Buffer)) []byte {
 // envelop writes a message about an operation around what payload writes.
 func envelop(b *bytes.Buffer, id, kind string, payload func()) {
 	b.WriteString(`{"id":`)
-	encodeValue(b, id)
+	wire.EncodeValue(b, id)
 	b.WriteString(`,"type":"` + kind + `"`)
 	if payload != nil {
 		b.WriteString(`,"payload":`)

@@ -27,6 +27,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"stoa/access"
+	"stoa/gateway/client"
 )
 
 // streams is a schema that can be subscribed to, without anything behind it.
@@ -756,7 +757,7 @@ func FuzzTokenOfParams(f *testing.F) {
 	f.Add(`[]`)
 	f.Fuzz(func(t *testing.T, payload string) {
 		token, reason := tokenOfParams(json.RawMessage(payload))
-		if token != "" && (!validToken(token) || reason != "") {
+		if token != "" && (!client.ValidToken(token) || reason != "") {
 			t.Fatalf("%q with %q", token, reason)
 		}
 	})

@@ -29,17 +29,8 @@ import (
 	"stoa/access"
 	"stoa/gateway/envelope"
 	"stoa/gateway/refusal"
+	"stoa/gateway/wire"
 )
-
-const mediaStream mediaType = "text/event-stream"
-
-// prefersStream says whether the answer is to be an event stream: clients that take either
-// name it last.
-func prefersStream(h http.Header) bool {
-	accept := preferences(h.Values("Accept"))
-	m := matchOf(mediaStream, accept)
-	return m.named == 3 && m.better(matchOf(mediaJSON, accept)) && m.better(matchOf(mediaGraphQL, accept))
-}
 
 // errStreamEnds is why the context of an operation ends whose stream is to end.
 var errStreamEnds = errors.New("the stream ends")
@@ -48,7 +39,7 @@ var errStreamEnds = errors.New("the stream ends")
 type stream struct {
 	gateway   *Gateway
 	out       output
-	caller    caller
+	caller    access.Request
 	cancel    context.CancelCauseFunc
 	streaming bool          // it is a subscription's
 	done      chan struct{} // closed when it has been answered
@@ -59,10 +50,10 @@ type stream struct {
 }
 
 // serveStream answers a request by events.
-func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from caller) {
-	leave, err := g.sockets.enter(from.client.Address)
+func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from access.Request) {
+	leave, err := g.sockets.enter(from.Client.Address)
 	if err != nil {
-		g.refuse(r.Context(), w, r, mediaJSON, err)
+		g.codec.Refuse(w, r, wire.JSON, err)
 		return
 	}
 	taken := false // the connection, by a goroutine of its own, which leaves
@@ -71,24 +62,24 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from calle
 			leave()
 		}
 	}()
-	settle, err := g.load.enter(from.client.Name())
+	settle, err := g.load.enter(from.Client.Name())
 	if err != nil {
-		g.refuse(r.Context(), w, r, mediaJSON, refusal.WithHeader(err, "Connection", "close"))
+		g.codec.Refuse(w, r, wire.JSON, refusal.WithHeader(err, "Connection", "close"))
 		return
 	}
 	defer settle()
 	began := time.Now()
 	limited, done := context.WithDeadlineCause(context.Background(), began.Add(g.timeout), outOfTime{g.timeout})
 	defer done()
-	asked, err := g.readEnvelope(w, r, began)
+	asked, err := g.codec.ReadEnvelope(w, r, began)
 	if err != nil {
-		g.refuse(r.Context(), w, r, mediaJSON, err)
+		g.codec.Refuse(w, r, wire.JSON, err)
 		return
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s := &stream{gateway: g, caller: from, cancel: cancel, done: make(chan struct{})}
 	if err := g.chargeReading(s.answer(limited), asked); err != nil {
-		g.refuse(r.Context(), w, r, mediaJSON, err)
+		g.codec.Refuse(w, r, wire.JSON, err)
 		return
 	}
 	g.goOn(limited, r, asked)
@@ -98,12 +89,12 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from calle
 		}
 		return checkMethod(r.Method, o)
 	})
-	if err != nil && statusOf(refusal.Code(err)) >= http.StatusBadRequest {
-		g.refuse(r.Context(), w, r, mediaJSON, err)
+	if err != nil && wire.StatusOf(refusal.Code(err)) >= http.StatusBadRequest {
+		g.codec.Refuse(w, r, wire.JSON, err)
 		return
 	}
 	h := w.Header()
-	h.Set("Content-Type", mediaStream.header())
+	h.Set("Content-Type", wire.EventStream.Header())
 	h.Set("Cache-Control", "no-store, no-transform") // a proxy that compresses also gathers
 	h.Set("X-Accel-Buffering", "no")                 // nginx
 	if s.streaming = err == nil && p.operation.Operation == ast.Subscription; s.streaming {
@@ -111,7 +102,7 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from calle
 		if raw, err := takeOver(w); err == nil {
 			taken = true
 			// The copies let go of the request.
-			s.caller.token, s.caller.client.Device = strings.Clone(from.token), strings.Clone(from.client.Device)
+			s.caller.Token, s.caller.Client.Device = strings.Clone(from.Token), strings.Clone(from.Client.Device)
 			lasting := newLasting(raw, r, h)
 			s.out = lasting
 			// A goroutine of its own has a smaller stack than this one, and lets the request go.
@@ -141,12 +132,12 @@ func (s *stream) serve(ctx context.Context, p *prepared, err error) {
 	if closed && s.streaming {
 		s.end(closeRestart, "the server is stopping")
 	}
-	if s.streaming && s.caller.token != "" {
+	if s.streaming && s.caller.Token != "" {
 		// Nobody's counts as none, as in other requests: it would be cut again and again.
-		if viewer, err := g.whose(s.caller.token); err == nil && !viewer.SignedIn() {
-			s.caller.token = ""
+		if signedIn, err := g.signedIn(s.caller.Token); err == nil && !signedIn {
+			s.caller.Token = ""
 		}
-		g.sockets.watch(s, s.caller.token)
+		g.sockets.watch(s, s.caller.Token)
 	}
 	s.write([]byte(":\n\n")) // so that the client knows at once that it is connected
 	var alive *time.Timer
@@ -165,7 +156,7 @@ func (s *stream) serve(ctx context.Context, p *prepared, err error) {
 		s.write([]byte(": " + s.ending + "\n\n"))
 	case context.Cause(ctx) == context.Canceled: // nobody listens
 	case err != nil:
-		s.next("", &graphql.Response{Errors: g.errorsOf(ctx, err)})
+		s.next("", &graphql.Response{Errors: g.codec.Errors(ctx, err)})
 		fallthrough
 	default:
 		s.write([]byte("event: complete\ndata: \n\n"))
@@ -176,7 +167,7 @@ func (s *stream) serve(ctx context.Context, p *prepared, err error) {
 func (s *stream) run(ctx context.Context, p *prepared) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			err = s.gateway.recoverPanic(ctx, cause)
+			err = s.gateway.codec.Recover(ctx, cause)
 		}
 	}()
 	begun, err := s.gateway.begin(s.answer(ctx), p)
@@ -192,12 +183,7 @@ func (s *stream) run(ctx context.Context, p *prepared) (err error) {
 
 // answer begins an answer for who asks: each event of a subscription is one.
 func (s *stream) answer(ctx context.Context) context.Context {
-	ctx, made := access.Begin(graphql.StartOperationTrace(ctx), access.Request{
-		Token:        s.caller.token,
-		ByCookie:     s.caller.byCookie,
-		Client:       s.caller.client,
-		Authenticate: s.gateway.authenticate,
-	})
+	ctx, made := access.Begin(graphql.StartOperationTrace(ctx), s.caller)
 	ctx, _ = s.gateway.open(ctx, made)
 	return ctx
 }
@@ -205,13 +191,13 @@ func (s *stream) answer(ctx context.Context) context.Context {
 // next sends a response. An EventSource gives the id of the last one back when it comes
 // again: see goOn.
 func (s *stream) next(id string, response *graphql.Response) bool {
-	buffer := s.gateway.buffers.get()
-	defer s.gateway.buffers.put(buffer)
+	buffer := s.gateway.codec.Buffers.Get()
+	defer s.gateway.codec.Buffers.Put(buffer)
 	if id != "" {
 		buffer.WriteString("id: " + id + "\n")
 	}
 	buffer.WriteString("event: next\ndata: ")
-	encode(buffer, response) // without a line end in it, and with one at its end
+	wire.Encode(buffer, response) // without a line end in it, and with one at its end
 	buffer.WriteByte('\n')
 	return s.write(buffer.Bytes())
 }

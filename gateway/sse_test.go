@@ -157,25 +157,6 @@ func TestStreamErrors(t *testing.T) {
 	}
 }
 
-func TestWhoPrefersAStream(t *testing.T) {
-	for accept, want := range map[string]bool{
-		"text/event-stream":                   true,
-		"text/event-stream, multipart/mixed":  true, // urql's subscriptions
-		"text/event-stream, application/json": true,
-		"application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed": false, // its queries
-		"application/json, text/event-stream;q=0.9": false,
-		"application/json;q=0.5, text/event-stream": true,
-		"*/*":    false,
-		"text/*": false,
-		"":       false,
-		`multipart/mixed;boundary="graphql";subscriptionSpec=1.0,application/json`: false, // Apollo's
-	} {
-		if got := prefersStream(http.Header{"Accept": {accept}}); got != want {
-			t.Errorf("%q: %t", accept, got)
-		}
-	}
-}
-
 func TestStreamIsKeptAlive(t *testing.T) {
 	s := newSite(t, withStreams)
 	s.times.ping = time.Millisecond

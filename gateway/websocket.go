@@ -8,13 +8,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/coder/websocket"
 
 	"stoa/gateway/refusal"
+	"stoa/gateway/wire"
 )
 
 // subprotocol is what is spoken: github.com/enisdenjo/graphql-ws, PROTOCOL.md.
@@ -48,17 +48,18 @@ func hasToken(lines []string, token string) bool {
 // serveWebSocket makes of a request a connection that lives on after it, or refuses.
 func (g *Gateway) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	if err := g.checkHandshake(r); err != nil {
-		g.refuse(r.Context(), w, r, mediaJSON, err)
+		g.codec.Refuse(w, r, wire.JSON, err)
 		return
 	}
-	from, err := g.caller(r)
+	from, err := g.clients.Credentials(r)
 	if err != nil {
-		g.refuse(r.Context(), w, r, mediaJSON, err)
+		g.codec.Refuse(w, r, wire.JSON, err)
 		return
 	}
-	leave, err := g.sockets.enter(from.client.Address)
+	from.Client = g.clients.Client(r)
+	leave, err := g.sockets.enter(from.Client.Address)
 	if err != nil {
-		g.refuse(r.Context(), w, r, mediaJSON, err)
+		g.codec.Refuse(w, r, wire.JSON, err)
 		return
 	}
 	hijacked := &hijacker{ResponseWriter: w}
@@ -73,7 +74,7 @@ func (g *Gateway) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	connection.SetReadLimit(g.maxBody)
 	// The copies let go of the request.
-	from.token, from.client.Device = strings.Clone(from.token), strings.Clone(from.client.Device)
+	from.Token, from.Client.Device = strings.Clone(from.Token), strings.Clone(from.Client.Device)
 	s := &socket{gateway: g, connection: connection, raw: hijacked.raw, caller: from}
 	// A goroutine of its own has a smaller stack than this one, and lets the request go.
 	go func() {
@@ -82,13 +83,10 @@ func (g *Gateway) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	}()
 }
 
-// checkHandshake refuses what no WebSocket is made of. A page of another origin that could
-// open one would speak with the visitor's cookie, and read the answers.
+// checkHandshake refuses what no WebSocket is made of.
 func (g *Gateway) checkHandshake(r *http.Request) error {
-	if origin := r.Header.Get("Origin"); origin != "" && !g.origins.listed[origin] {
-		if u, err := url.Parse(origin); err != nil || !strings.EqualFold(u.Host, r.Host) || u.Host == "" {
-			return crossOrigin(r)
-		}
+	if err := g.clients.CheckHandshake(r); err != nil {
+		return err
 	}
 	if !hasToken(r.Header.Values("Sec-WebSocket-Protocol"), subprotocol) {
 		return refusal.New(refusal.BadRequest, "Sec-WebSocket-Protocol must offer %s, the one that is spoken here", subprotocol)

@@ -27,11 +27,13 @@ import (
 // source of truth: docs/architecture.md tells the same in prose.
 var mayImport = map[string][]string{
 	"":                   {"app"},
-	"app":                {"account", "account/password", "blog", "feed", "gateway", "gateway/playground", "graph", "graph/generated", "importer", "importer/demo", "mail", "media", "problem", "rate", "search", "store", "store/bus", "store/embedded"},
-	"gateway":            {"access", "gateway/envelope", "gateway/refusal", "id", "problem", "rate", "store/bus", "store/cache"},
+	"app":                {"account", "account/password", "blog", "feed", "gateway", "gateway/client", "gateway/playground", "graph", "graph/generated", "importer", "importer/demo", "mail", "media", "problem", "rate", "search", "store", "store/bus", "store/embedded"},
+	"gateway":            {"access", "gateway/client", "gateway/envelope", "gateway/refusal", "gateway/wire", "id", "problem", "rate", "store/bus", "store/cache"},
+	"gateway/client":     {"access", "gateway/refusal", "gateway/wire"},
 	"gateway/envelope":   {"gateway/refusal"},
 	"gateway/playground": {},
 	"gateway/refusal":    {"problem"},
+	"gateway/wire":       {"gateway/envelope", "gateway/refusal"},
 	"graph":              {"access", "account", "blog", "dataloader", "graph/generated", "graph/part", "id", "media", "problem", "store", "store/cache"},
 	"graph/generated":    {"access", "account", "blog", "dataloader", "graph/part", "graph/scalar", "id", "problem", "store"},
 	"graph/generate":     {},
@@ -71,14 +73,14 @@ var homes = []struct {
 	{"github.com/dgraph-io/", []string{"store/cache"}},
 	{"github.com/FerretDB/", []string{"store/embedded"}},
 	{"modernc.org/", []string{"store/embedded"}},
-	{"github.com/99designs/gqlgen/", []string{"app", "gateway", "gateway/envelope", "gateway/refusal", "graph", "graph/generate", "graph/generated", "graph/part", "graph/scalar"}},
-	{"net/http", []string{"app", "gateway", "gateway/playground", "mail"}},
+	{"github.com/99designs/gqlgen/", []string{"app", "gateway", "gateway/envelope", "gateway/refusal", "gateway/wire", "graph", "graph/generate", "graph/generated", "graph/part", "graph/scalar"}},
+	{"net/http", []string{"app", "gateway", "gateway/client", "gateway/playground", "gateway/wire", "mail"}},
 	{"github.com/blevesearch/", []string{"search"}},
 	{"github.com/wneessen/", []string{"mail"}},
 	{"github.com/minio/", []string{"media/blob"}},
 	{"golang.org/x/image/", []string{"media/picture"}},
 	{"github.com/coder/websocket", []string{"gateway"}},
-	{"github.com/rs/cors", []string{"gateway"}},
+	{"github.com/rs/cors", []string{"gateway/client"}},
 	{"math/rand", nil},
 }
 

@@ -67,7 +67,7 @@ var tellsNothing = map[string]string{
 // knows is what else could tell who asks, by its name, and the packages that may say it.
 var knows = map[string][]string{
 	"Headers":       {"gateway/playground"}, // of gqlgen's operation: the gateway leaves them out; the page's are GraphiQL's
-	"Authenticate":  {"access", "app", "gateway"},
+	"Authenticate":  {"access", "app", "gateway", "gateway/client"},
 	"Payers":        {"gateway"},        // which charges them, and tells nobody
 	"Holds":         {"app", "gateway"}, // for what stays open
 	"Identify":      {"account"},

@@ -1,4 +1,4 @@
-package gateway
+package client
 
 import (
 	"net/http"
@@ -7,16 +7,8 @@ import (
 	"testing"
 )
 
-func prefixes(list ...string) []netip.Prefix {
-	var all []netip.Prefix
-	for _, p := range list {
-		all = append(all, netip.MustParsePrefix(p))
-	}
-	return all
-}
-
 func TestAddressOf(t *testing.T) {
-	ours := prefixes("10.0.0.0/8", "fd00::/8")
+	ours := ranges("10.0.0.0/8", "fd00::/8")
 	cases := map[string]struct {
 		reason    string
 		remote    string
@@ -42,7 +34,7 @@ func TestAddressOf(t *testing.T) {
 		"IPv6Port":        {"or with a port", "[fd00::1]:1", []string{"[2001:db8::7]:99"}, ours, "2001:db8::7"},
 		"Zone":            {"a zone means something on one machine only", "[fe80::1%eth0]:1", nil, ours, "fe80::1"},
 		"Mapped":          {"IPv4 in IPv6 is IPv4, of a proxy too", "[::ffff:10.0.0.1]:1", []string{"::ffff:198.51.100.7"}, ours, "198.51.100.7"},
-		"MappedRange":     {"a range may be written so", "10.0.0.1:1", []string{"198.51.100.7"}, prefixes("::ffff:10.0.0.0/104"), "198.51.100.7"},
+		"MappedRange":     {"a range may be written so", "10.0.0.1:1", []string{"198.51.100.7"}, ranges("::ffff:10.0.0.0/104"), "198.51.100.7"},
 		"Socket":          {"a Unix socket's peer has no address", "@", nil, ours, "invalid IP"},
 	}
 	for name, c := range cases {
@@ -71,7 +63,7 @@ func FuzzAddressOf(f *testing.F) {
 	f.Add("10.0.0.1:1", "198.51.100.7, 10.0.0.2", "::1")
 	f.Add("[fe80::1%a]:1", "[::1]:2,,", "unknown")
 	f.Fuzz(func(t *testing.T, remote, first, second string) {
-		ours := prefixes("10.0.0.0/8")
+		ours := ranges("10.0.0.0/8")
 		lines := []string{first, second}
 		r := &http.Request{RemoteAddr: remote, Header: http.Header{"X-Forwarded-For": lines}}
 		got := addressOf(r, ours)
@@ -92,4 +84,12 @@ func FuzzAddressOf(f *testing.F) {
 			}
 		}
 	})
+}
+
+func ranges(list ...string) []netip.Prefix {
+	var all []netip.Prefix
+	for _, p := range list {
+		all = append(all, netip.MustParsePrefix(p))
+	}
+	return all
 }

@@ -1,4 +1,4 @@
-package gateway
+package wire
 
 // The HTTP status of each refusal (statusOf), by GraphQL over HTTP.
 
@@ -12,7 +12,7 @@ import (
 // of the response: 200 in application/json, 400 in application/graphql-response+json.
 const statusByMedia = 0
 
-func statusOf(code string) int {
+func StatusOf(code string) int {
 	switch code {
 	case refusal.PersistedNotFound:
 		return http.StatusOK // in both media types, as its clients expect of Apollo Server
@@ -49,8 +49,8 @@ func statusOf(code string) int {
 
 // statusWithoutData is the status of a response to a well-formed request that has no data entry
 // (GraphQL over HTTP, section "Status Codes").
-func statusWithoutData(media mediaType) int {
-	if media == mediaGraphQL {
+func statusWithoutData(media MediaType) int {
+	if media == GraphQL {
 		return http.StatusBadRequest
 	}
 	return http.StatusOK

@@ -1,7 +1,12 @@
-package gateway
+// Package wire reads HTTP requests and writes responses: bodies within their bounds, what a client
+// accepts, and every error as a response with its status.
+//
+// Codec is the entry point: Codec.ReadBody and Codec.ReadEnvelope on the way in, Codec.Respond
+// and Codec.Refuse on the way out. It may import envelope and refusal.
+package wire
 
-// What the client accepts: the media type of the answer (negotiate), its compression
-// (acceptsGzip), and whether a browser asks (wantsHTML). RFC 9110, section 12.
+// This file has what a client accepts: the media type of the response (Negotiate), its compression
+// (acceptsGzip), and whether a browser asks (WantsHTML). RFC 9110, section 12.
 
 import (
 	"net/http"
@@ -11,16 +16,22 @@ import (
 	"stoa/gateway/refusal"
 )
 
-// mediaType is a form in which a GraphQL answer can be sent.
-type mediaType string
+// MediaType is a form in which a GraphQL answer can be sent.
+type MediaType string
 
 const (
-	mediaJSON    mediaType = "application/json"
-	mediaGraphQL mediaType = "application/graphql-response+json"
+	JSON        MediaType = "application/json"
+	GraphQL     MediaType = "application/graphql-response+json"
+	EventStream MediaType = "text/event-stream"
 )
 
-// header is the Content-Type of an answer in m.
-func (m mediaType) header() string { return string(m) + "; charset=utf-8" }
+// Header is the Content-Type of an answer in m.
+func (m MediaType) Header() string { return string(m) + "; charset=utf-8" }
+
+var contentTypes = map[MediaType][]string{JSON: {JSON.Header()}, GraphQL: {GraphQL.Header()}}
+
+// Value is header as a value of http.Header, which nobody changes.
+func (m MediaType) Value() []string { return contentTypes[m] }
 
 // preference is one element of Accept or Accept-Encoding.
 type preference struct {
@@ -29,23 +40,23 @@ type preference struct {
 	weight float64 // 0 (never) to 1
 }
 
-// negotiate chooses the media type of the answer. The heavier weight wins, then the type
+// Negotiate chooses the media type of the answer. The heavier weight wins, then the type
 // that is named rather than matched by a wildcard, then the one named first. Where neither
 // is named it is application/json, as it is for a client that says nothing: the audits of
 // graphql-http ask for that, while the specification has asked for the other since 2025.
-func negotiate(h http.Header) (mediaType, error) {
+func Negotiate(h http.Header) (MediaType, error) {
 	accept := preferences(h.Values("Accept"))
 	if len(accept) == 0 {
-		return mediaJSON, nil
+		return JSON, nil
 	}
-	best, chosen := match{}, mediaType("")
-	for _, candidate := range []mediaType{mediaJSON, mediaGraphQL} {
+	best, chosen := match{}, MediaType("")
+	for _, candidate := range []MediaType{JSON, GraphQL} {
 		if m := matchOf(candidate, accept); m.better(best) {
 			best, chosen = m, candidate
 		}
 	}
 	if chosen == "" {
-		return "", refusal.New(refusal.NotAcceptable, "Accept allows no media type that can be answered: it must allow %s or %s", mediaGraphQL, mediaJSON)
+		return "", refusal.New(refusal.NotAcceptable, "Accept allows no media type that can be answered: it must allow %s or %s", GraphQL, JSON)
 	}
 	return chosen, nil
 }
@@ -74,7 +85,7 @@ func (m match) better(than match) bool {
 
 // matchOf takes the most specific range that covers candidate, since that one overrides the
 // others whatever its weight.
-func matchOf(candidate mediaType, accept []preference) match {
+func matchOf(candidate MediaType, accept []preference) match {
 	var m match
 	for place, p := range accept {
 		if charset, ok := p.params["charset"]; ok && !isUTF8(charset) {
@@ -96,14 +107,22 @@ func matchOf(candidate mediaType, accept []preference) match {
 	return m
 }
 
-// wantsHTML says whether a browser asks for a page: other clients don't name text/html.
-func wantsHTML(h http.Header) bool {
+// WantsHTML says whether a browser asks for a page: other clients don't name text/html.
+func WantsHTML(h http.Header) bool {
 	for _, p := range preferences(h.Values("Accept")) {
 		if p.weight > 0 && (p.name == "text/html" || p.name == "application/xhtml+xml") {
 			return true
 		}
 	}
 	return false
+}
+
+// prefersStream says whether the response is to be an event stream: clients that take either
+// name it last.
+func prefersStream(h http.Header) bool {
+	accept := preferences(h.Values("Accept"))
+	m := matchOf(EventStream, accept)
+	return m.named == 3 && m.better(matchOf(JSON, accept)) && m.better(matchOf(GraphQL, accept))
 }
 
 // acceptsGzip says whether the answer may be compressed.

@@ -1,7 +1,7 @@
-package gateway
+package wire
 
-// What is used again from request to request: the buffers that bodies and answers lie in,
-// and the writers that compress.
+// What is used again from request to request: buffers for bodies and responses, and the writers
+// that compress.
 
 import (
 	"bytes"
@@ -14,18 +14,18 @@ import (
 // large body or answer doesn't hold its memory for ever.
 const maxRecycled = 256 << 10
 
-// buffers lends buffers. Its zero value is ready.
-type buffers struct{ pool sync.Pool }
+// Buffers lends buffers. Its zero value is ready.
+type Buffers struct{ pool sync.Pool }
 
-// get returns an empty buffer, to be put back when nothing refers to its bytes any more.
-func (b *buffers) get() *bytes.Buffer {
+// Get returns an empty buffer, to be put back when nothing refers to its bytes any more.
+func (b *Buffers) Get() *bytes.Buffer {
 	if buffer, ok := b.pool.Get().(*bytes.Buffer); ok {
 		return buffer
 	}
 	return new(bytes.Buffer)
 }
 
-func (b *buffers) put(buffer *bytes.Buffer) {
+func (b *Buffers) Put(buffer *bytes.Buffer) {
 	if buffer.Cap() <= maxRecycled {
 		buffer.Reset()
 		b.pool.Put(buffer)
@@ -35,19 +35,22 @@ func (b *buffers) put(buffer *bytes.Buffer) {
 // gzipLevel is the fastest: see BenchmarkCompress for what others would cost and save.
 const gzipLevel = gzip.BestSpeed
 
-// compressors lends gzip writers, whose tables are most of what compressing a small answer
+// compressors lends gzip writers, whose tables are most of what compressing a small response
 // would allocate. Its zero value is ready.
 type compressors struct{ pool sync.Pool }
 
-func (c *compressors) compress(into *bytes.Buffer, body pieces) {
-	writer, ok := c.pool.Get().(*gzip.Writer)
+// Compress writes the parts of a body to into as one gzip stream.
+func (c *Codec) Compress(into *bytes.Buffer, parts ...[]byte) {
+	writer, ok := c.compressors.pool.Get().(*gzip.Writer)
 	if !ok {
 		// The only error there is says that the level doesn't exist.
 		writer, _ = gzip.NewWriterLevel(nil, gzipLevel)
 	}
-	defer c.pool.Put(writer)
+	defer c.compressors.pool.Put(writer)
 	writer.Reset(into)
 	// Writing to a buffer doesn't fail.
-	body.to(writer)
+	for _, part := range parts {
+		_, _ = writer.Write(part)
+	}
 	_ = writer.Close()
 }

@@ -1,8 +1,7 @@
-package gateway
+package client
 
-// Who asks: the token that a request brings (tokenOf), what else access may know of the
-// caller (Gateway.caller), and the cookie that goes out with an answer (setCookie). Whose
-// token it is, is decided elsewhere. A token is never logged and stands in no error.
+// Credentials: the token of a request (tokenOf), and the cookie that a response sets (setCookie). A
+// token is never logged and stands in no error.
 
 import (
 	"net/http"
@@ -26,35 +25,6 @@ const (
 	maxDevice = 200
 )
 
-// caller is what a request says of who asks.
-type caller struct {
-	token    string // "" without one
-	byCookie bool   // it came in a cookie
-	client   access.Client
-}
-
-// caller reads r's credentials, and reports the use of its token.
-func (g *Gateway) caller(r *http.Request) (caller, error) {
-	token, byCookie, err := tokenOf(r.Header)
-	if err != nil {
-		return caller{}, err
-	}
-	g.use(token)
-	return caller{token: token, byCookie: byCookie, client: g.client(r)}, nil
-}
-
-// client is where r came from.
-func (g *Gateway) client(r *http.Request) access.Client {
-	return access.Client{Address: addressOf(r, g.proxies), Device: deviceOf(r.Header)}
-}
-
-// use reports that a request brought token.
-func (g *Gateway) use(token string) {
-	if token != "" && g.used != nil {
-		g.used(token)
-	}
-}
-
 // tokenOf returns the token that came with a request, "" without one: Authorization's, or
 // else the cookie's. What a program sent wrong in Authorization is refused; a cookie that
 // can't be ours counts as not sent, since nobody who uses a browser could help it.
@@ -64,20 +34,20 @@ func tokenOf(h http.Header) (token string, byCookie bool, err error) {
 		return "", false, refusal.New(refusal.BadRequest, "there are %d Authorization headers: send one, Authorization: Bearer TOKEN", len(given))
 	}
 	if len(given) == 1 {
-		if token, ok, err := bearer(given[0]); ok || err != nil {
+		if token, ok, err := Bearer(given[0]); ok || err != nil {
 			return token, false, err
 		}
 	}
 	token = cookieOf(h["Cookie"])
-	if !validToken(token) {
+	if !ValidToken(token) {
 		return "", false, nil
 	}
 	return token, true, nil
 }
 
-// bearer reads credentials in the form of Authorization (RFC 6750, section 2.1); ok is false
+// Bearer reads credentials in the form of Authorization (RFC 6750, section 2.1); ok is false
 // where their scheme is another.
-func bearer(credentials string) (token string, ok bool, err error) {
+func Bearer(credentials string) (token string, ok bool, err error) {
 	scheme, token := credentials, ""
 	if end := strings.IndexAny(credentials, " \t"); end >= 0 {
 		scheme, token = credentials[:end], strings.Trim(credentials[end:], " \t")
@@ -85,14 +55,14 @@ func bearer(credentials string) (token string, ok bool, err error) {
 	if !strings.EqualFold(scheme, "Bearer") {
 		return "", false, nil
 	}
-	if !validToken(token) {
+	if !ValidToken(token) {
 		return "", false, refusal.New(refusal.BadRequest, "Authorization has no token that could be one: send Bearer TOKEN, where TOKEN has 1 to %d printable ASCII characters and no spaces", maxToken)
 	}
 	return token, true, nil
 }
 
-// validToken says whether s could be a token.
-func validToken(s string) bool {
+// ValidToken says whether s could be a token.
+func ValidToken(s string) bool {
 	if s == "" || len(s) > maxToken {
 		return false
 	}
@@ -133,9 +103,9 @@ func deviceOf(h http.Header) string {
 	return strings.ToValidUTF8(device, "?")
 }
 
-// setCookie has the browser keep what c says. Strict costs front ends nothing: their
+// SetCookie has the browser keep what c says. Strict costs front ends nothing: their
 // requests come from their own pages, never from a link.
-func setCookie(h http.Header, c access.Cookie) {
+func SetCookie(h http.Header, c access.Cookie) {
 	cookie := http.Cookie{Name: cookieName, Value: c.Token, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
 	left := time.Until(c.Until)
 	switch {

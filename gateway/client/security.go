@@ -1,4 +1,4 @@
-package gateway
+package client
 
 // The headers that keep a browser from doing with an answer what it isn't for. Handlers of
 // pages set a policy of their own over these.
@@ -14,8 +14,15 @@ import (
 // at it as a page (OWASP REST Security Cheat Sheet, "Security Headers").
 const apiPolicy = "default-src 'none'; frame-ancestors 'none'"
 
-// secure sets the headers that every answer has.
-func (g *Gateway) secure(h http.Header, r *http.Request) {
+// Header values that every response has. Nobody changes them.
+var (
+	nosniffValue   = []string{"nosniff"}
+	denyValue      = []string{"DENY"}
+	apiPolicyValue = []string{apiPolicy}
+)
+
+// SetSecurityHeaders sets the headers that every response has.
+func (c *Clients) SetSecurityHeaders(h http.Header, r *http.Request) {
 	h["X-Content-Type-Options"] = nosniffValue
 	h["Content-Security-Policy"] = apiPolicyValue
 	h["X-Frame-Options"] = denyValue
@@ -25,14 +32,14 @@ func (g *Gateway) secure(h http.Header, r *http.Request) {
 		// (RFC 9112, 6.1).
 		h["Connection"] = []string{"close"}
 	}
-	if g.hsts != "" && g.overTLS(r) {
-		h["Strict-Transport-Security"] = []string{g.hsts}
+	if c.hsts != "" && c.overTLS(r) {
+		h["Strict-Transport-Security"] = []string{c.hsts}
 	}
 }
 
-// unsecure takes back from a 304 what is with the answer that its client has stored: it tells of
+// DropSecurityHeaders takes back from a 304 what is with the answer that its client has stored: it tells of
 // itself what RFC 9110, 15.4.5 asks for.
-func unsecure(h http.Header) {
+func DropSecurityHeaders(h http.Header) {
 	delete(h, "X-Content-Type-Options")
 	delete(h, "Content-Security-Policy")
 	delete(h, "X-Frame-Options")
@@ -40,13 +47,13 @@ func unsecure(h http.Header) {
 
 // overTLS says whether the visitor came by HTTPS, as a proxy of ours says, the last one to
 // write. Over HTTP browsers ignore the header, and it may not be sent (RFC 6797, 7.2).
-func (g *Gateway) overTLS(r *http.Request) bool {
+func (c *Clients) overTLS(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
 	}
 	peer, _ := parseHop(r.RemoteAddr)
 	lines := r.Header["X-Forwarded-Proto"]
-	if len(lines) == 0 || !within(g.proxies, peer) {
+	if len(lines) == 0 || !within(c.proxies, peer) {
 		return false
 	}
 	last := lines[len(lines)-1]

@@ -1,4 +1,4 @@
-package gateway
+package client
 
 // Pages of other origins: which may send what could change something (checkOrigin), and
 // which may read the answers (allowOrigin). An origin is listed for both or for neither.
@@ -13,6 +13,7 @@ import (
 	"github.com/rs/cors"
 
 	"stoa/gateway/refusal"
+	"stoa/gateway/wire"
 )
 
 // preflightAge is for how long a browser need not ask again: two hours is the most that
@@ -30,7 +31,7 @@ var allowedHeaders = []string{
 }
 
 // exposedHeaders are what a page may read of an answer besides what all may.
-var exposedHeaders = []string{costHeader, policyHeader, rateHeader, "Retry-After"}
+var exposedHeaders = []string{wire.CostHeader, wire.PolicyHeader, wire.RateHeader, "Retry-After"}
 
 // origins are the other origins whose pages may use the API as the visitor.
 type origins struct {
@@ -95,9 +96,9 @@ func checkOrigin(s string) error {
 	return nil
 }
 
-// allow adds what lets a page of a listed origin read the answer to r. It answers a
+// AllowOrigin adds what lets a page of a listed origin read the answer to r. It answers a
 // preflight, and says so.
-func (o *origins) allow(w http.ResponseWriter, r *http.Request) (answered bool) {
+func (o *origins) AllowOrigin(w http.ResponseWriter, r *http.Request) (answered bool) {
 	if o.cors == nil {
 		return false
 	}
@@ -105,9 +106,9 @@ func (o *origins) allow(w http.ResponseWriter, r *http.Request) (answered bool) 
 	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
-// check refuses a POST that a page of an origin that isn't listed sent. Programs that are no
+// CheckOrigin refuses a POST that a page of an origin that isn't listed sent. Programs that are no
 // browsers send neither Origin nor Sec-Fetch-Site, and pass.
-func (o *origins) check(r *http.Request) error {
+func (o *origins) CheckOrigin(r *http.Request) error {
 	if o.protection.Check(r) == nil {
 		return nil
 	}
@@ -116,4 +117,17 @@ func (o *origins) check(r *http.Request) error {
 
 func crossOrigin(r *http.Request) error {
 	return refusal.New(refusal.CrossOrigin, "a page of another origin (%.100q) sent this, and it isn't one that may: STOA_ORIGINS lists those, and needs it even when only the port or the sub-domain differs", r.Header.Get("Origin"))
+}
+
+// CheckHandshake refuses a WebSocket to a page of an origin that isn't listed: it would speak with
+// the visitor's cookie, and read the responses.
+func (o *origins) CheckHandshake(r *http.Request) error {
+	origin := r.Header.Get("Origin")
+	if origin == "" || o.listed[origin] {
+		return nil
+	}
+	if u, err := url.Parse(origin); err != nil || !strings.EqualFold(u.Host, r.Host) || u.Host == "" {
+		return crossOrigin(r)
+	}
+	return nil
 }

@@ -1,4 +1,4 @@
-package gateway
+package client
 
 // Where a request came from: the peer of its connection, or who a trusted proxy says that
 // it forwards for.
