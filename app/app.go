@@ -26,6 +26,7 @@ import (
 	"stoa/blog"
 	"stoa/feed"
 	"stoa/gateway"
+	"stoa/gateway/document"
 	"stoa/gateway/playground"
 	"stoa/graph"
 	"stoa/mail"
@@ -233,9 +234,9 @@ func newGateway(a *App) (*gateway.Gateway, error) {
 		Schema: graph.New(graph.Resolver{Blog: a.Blog, People: a.People, Pictures: a.Pictures, Comments: a.Comments}), Extensions: []graphql.HandlerExtension{graph.Streams{}, graph.NewLookAhead(a.Store, a.config.CacheBytes/8)},
 		Present: shown.Present, Recover: shown.Recover, Ready: a.Store.Ping, Introspection: a.config.Introspection, Log: a.log,
 		Cache: a.Store.Cache(), AnswerBytes: a.config.AnswerBytes,
-		Picture: a.picture, MaxFile: media.MaxBytes,
+		Picture: a.picture, Limits: gateway.Limits{Cost: a.config.MaxCost, File: media.MaxBytes},
 		Authenticate: a.People.Authenticate, Used: a.People.Use, Holds: a.People.Holds, Origins: a.config.Origins, Proxies: a.config.Proxies,
-		MaxCost: a.config.MaxCost, HSTS: a.config.HSTS,
+		HSTS: a.config.HSTS,
 	}
 	var err error
 	if options.Rates, err = newRates(a); err != nil {
@@ -268,7 +269,7 @@ func (a *App) addOperations(options *gateway.Options) error {
 	if a.config.Operations == "" {
 		return nil
 	}
-	trusted, err := gateway.ReadTrusted(a.config.Operations)
+	trusted, err := document.ReadTrusted(a.config.Operations)
 	if err != nil {
 		return fmt.Errorf("STOA_OPERATIONS: %w", err)
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"stoa/gateway/client"
+	"stoa/gateway/document"
 	"stoa/gateway/wire"
 	"stoa/store/cache"
 )
@@ -54,7 +55,7 @@ type kept struct {
 	cost     [1]string
 	zipped   atomic.Pointer[zipped]
 	public   *forCaches // what a GET's answer says of itself; nil for a POST's
-	policy   policy
+	policy   document.Policy
 	made     int64 // Unix nanoseconds: before anything was read
 	size     int64 // under answers.mu
 
@@ -83,15 +84,15 @@ type forCaches struct {
 // Both is false for what doesn't hold any more, or is too old.
 func (k *kept) fresh(now int64) (isNew, isOld bool) {
 	age := now - k.made
-	if age >= int64(k.policy.maxAge+k.policy.stale) || !k.standing.Stands(now) {
+	if age >= int64(k.policy.MaxAge+k.policy.Stale) || !k.standing.Stands(now) {
 		return false, false
 	}
-	return age < int64(k.policy.maxAge), age >= int64(k.policy.maxAge)
+	return age < int64(k.policy.MaxAge), age >= int64(k.policy.MaxAge)
 }
 
 // newKept makes of an answer's bytes, which it copies, what can be kept. names are the tags
 // of an answer to a GET.
-func newKept(standing *cache.Standing, media wire.MediaType, p policy, cost, began int64, body []byte, get bool, names []string) *kept {
+func newKept(standing *cache.Standing, media wire.MediaType, p document.Policy, cost, began int64, body []byte, get bool, names []string) *kept {
 	k := &kept{standing: standing, media: media, policy: p, made: began, place: -1}
 	var room int
 	k.body, room = piecesOf(body)
@@ -104,14 +105,14 @@ func newKept(standing *cache.Standing, media wire.MediaType, p policy, cost, beg
 	return k
 }
 
-func newPublic(media wire.MediaType, p policy, body []byte, names []string) *forCaches {
+func newPublic(media wire.MediaType, p document.Policy, body []byte, names []string) *forCaches {
 	tags := tagsOf(names)
 	sum := sumOf(string(media), body)
 	seconds := func(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
 	x := &forCaches{tag: [1]string{`"` + sum + `"`}, zipTag: [1]string{`"` + sum + wire.GzipSuffix + `"`}}
-	x.caching[0] = "public, max-age=" + seconds(p.maxAge)
-	if p.stale > 0 {
-		x.caching[0] += ", stale-while-revalidate=" + seconds(p.stale)
+	x.caching[0] = "public, max-age=" + seconds(p.MaxAge)
+	if p.Stale > 0 {
+		x.caching[0] += ", stale-while-revalidate=" + seconds(p.Stale)
 	}
 	x.commas[0], x.spaces[0] = strings.Join(tags, ","), strings.Join(tags, " ")
 	return x
@@ -187,7 +188,7 @@ type shard struct {
 }
 
 func newAnswers(c *cache.Cache, limit int64) *answers {
-	a := &answers{cache: c, limit: limit, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, flights: map[key]*flight{}, renewals: make(chan struct{}, defaultDear())}
+	a := &answers{cache: c, limit: limit, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, flights: map[key]*flight{}, renewals: make(chan struct{}, defaultExpensive())}
 	for i := range a.shards {
 		a.shards[i].kept = map[key]*kept{}
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"stoa/gateway/document"
 	"stoa/gateway/refusal"
 	"stoa/gateway/wire"
 	"stoa/graph/generated"
@@ -156,26 +157,27 @@ func TestPersistedOperationsShareAnswers(t *testing.T) {
 		b, _ := json.Marshal(body)
 		return s.do(t, "POST", "/graphql", string(b), "Content-Type: application/json")
 	}
-	if got := by("", hashOf(query)); got.codes(t) != refusal.PersistedNotFound {
+	if got := by("", document.HashOf(query)); got.codes(t) != refusal.PersistedNotFound {
 		t.Errorf("%s", got.body)
 	}
 	s.post(t, query)
 	for range 2 {
-		by(query, hashOf(query))
-		by("", hashOf(query))
+		by(query, document.HashOf(query))
+		by("", document.HashOf(query))
 	}
 	if n := l.runs.Load(); n != 1 || s.AnswerCounts().Kept != 1 {
 		t.Errorf("executed %d times, %+v", n, s.AnswerCounts())
 	}
-	s.persisted.mu.Lock()
-	s.persisted.kept.Purge()
-	s.persisted.mu.Unlock()
-	by(query, hashOf(query))
-	other := fmt.Sprintf(`{"variables":{},"extensions":{"persistedQuery":{"version":1,"sha256Hash":%q}}}`, hashOf(query))
+	for i := range 2000 { // as many as are remembered
+		other := fmt.Sprintf("{ a%d: __typename }", i)
+		by(other, document.HashOf(other))
+	}
+	by(query, document.HashOf(query))
+	other := fmt.Sprintf(`{"variables":{},"extensions":{"persistedQuery":{"version":1,"sha256Hash":%q}}}`, document.HashOf(query))
 	if got := s.do(t, "POST", "/graphql", other, "Content-Type: application/json"); strings.Contains(got.body, "errors") {
 		t.Errorf("its text was sent once more, but it isn't known: %s", got.body)
 	}
-	if got := by(query, hashOf("another")); got.status != 400 {
+	if got := by(query, document.HashOf("another")); got.status != 400 {
 		t.Errorf("a text with another's hash: %d", got.status)
 	}
 }
@@ -611,42 +613,6 @@ func TestHitsObeyTheRulesForOrigins(t *testing.T) {
 	}
 }
 
-func TestPolicyOf(t *testing.T) {
-	d := newDocuments(testPrices(t), newBounds(Options{}), true)
-	slow, fast := policy{true, time.Minute, 5 * time.Minute}, policy{true, 10 * time.Second, time.Minute}
-	for name, c := range map[string]struct {
-		query string
-		want  policy
-	}{
-		"Plain":       {`{ article(slug: "a") { title author { name } tags { name } } }`, slow},
-		"Strictest":   {`{ article(slug: "a") { title comments { nodes { authorName } } } }`, fast},
-		"OnAField":    {`{ article(slug: "a") { title commentCount } }`, fast},
-		"Skipped":     {`{ article(slug: "a") { title commentCount @skip(if: true) } }`, fast},
-		"Interface":   {`{ node(id: "a") { id ... on Article { title } ... on Comment { bodyHtml } } }`, fast},
-		"Union":       {`{ search(query: "a") { nodes { ... on Article { title } } } }`, fast},
-		"Fragment":    {`{ article(slug: "a") { ...F } } fragment F on Article { title comments { ...G } } fragment G on CommentConnection { count { value } }`, fast},
-		"PrivateType": {`{ node(id: "a") { id ... on Account { email } } }`, policy{}},
-		"UnderOne":    {`{ viewer { drafts { nodes { title } } } }`, policy{}},
-		"OneOfTwo":    {`{ article(slug: "a") { title } viewer { __typename } }`, policy{}},
-		"ByFragment":  {`{ ...Q } fragment Q on Query { accounts { nodes { email } } }`, policy{}},
-		"Typename":    {`{ __typename }`, policy{}},
-		"Schema":      {`{ __schema { types { name } } article(slug: "a") { title } }`, policy{}},
-		"Preview":     {`{ preview(token: "a") { title } }`, policy{}},
-		"Mutation":    {`mutation { sessionsRevokeOthers { count } }`, policy{}},
-	} {
-		doc, err := d.parsed(c.query)
-		if err == nil {
-			err = d.validate(doc)
-		}
-		if err != nil {
-			t.Fatalf("%s: %v", name, refusal.Errors(err, nil))
-		}
-		if got := doc.policies[doc.ast.Operations[0]]; got.keeps() != c.want.keeps() || c.want.keeps() && got != c.want {
-			t.Errorf("%s: %+v, want %+v", name, got, c.want)
-		}
-	}
-}
-
 // TestMemoryOfAKeptAnswer holds what an answer takes against what is written of it: 1 KB
 // more, with a hundred names that it depends on and two ways of asking for it.
 func TestMemoryOfAKeptAnswer(t *testing.T) {
@@ -688,7 +654,7 @@ func TestMemoryOfAKeptAnswer(t *testing.T) {
 			if !ok {
 				t.Fatal("it doesn't stand")
 			}
-			k := newKept(standing, wire.JSON, policy{true, time.Minute, time.Minute}, 1, reading.Began(), body, false, nil)
+			k := newKept(standing, wire.JSON, document.Policy{Public: true, MaxAge: time.Minute, Stale: time.Minute}, 1, reading.Began(), body, false, nil)
 			a.put(key{uint64(i), uint64(i)}, k)
 			a.alias(key{uint64(i), 1 << 40}, k)
 			written += int64(k.body.len())

@@ -31,7 +31,7 @@ func nested(n int, open, inside, end string) string {
 func TestAttacksAreAnswered(t *testing.T) {
 	// Limits raised far above the defaults that are easily set, so that they aren't what saves us.
 	s := newSite(t, func(o *Options) {
-		o.MaxBody, o.MaxDocument, o.MaxDirectives, o.MaxRootFields = 8<<20, 8<<20, 5000, 5000
+		o.Limits.body, o.Limits.document.Bytes, o.Limits.document.Directives, o.Limits.document.RootFields = 8<<20, 8<<20, 5000, 5000
 	})
 	cases := map[string]struct {
 		reason string

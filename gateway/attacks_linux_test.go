@@ -211,7 +211,7 @@ func TestAttacks(t *testing.T) {
 		t.Run(a.name, func(t *testing.T) {
 			cpu, memory := time.Hour, uint64(1<<60)
 			for range 3 {
-				s := newSite(t, func(o *Options) { o.Timeout = 2 * time.Second })
+				s := newSite(t, func(o *Options) { o.Limits.timeout = 2 * time.Second })
 				s.times = times{init: 100 * time.Millisecond, ping: time.Hour, pong: time.Hour, write: 200 * time.Millisecond, end: 100 * time.Millisecond}
 				if strings.Contains(a.name, "never comes") {
 					s.timeout = 200 * time.Millisecond

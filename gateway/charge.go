@@ -67,7 +67,7 @@ func (g *Gateway) chargeReading(ctx context.Context, e *envelope.Envelope) error
 	if !ok || g.rates == nil {
 		return nil
 	}
-	if known, err := g.persisted.ready(e); known != nil || err != nil {
+	if known, err := g.documents.Ready(e); known != nil || err != nil {
 		return nil
 	}
 	return g.pay(ctx, b, int64(1+len(e.Query)/bytesPerUnit))

@@ -27,7 +27,7 @@ func rated(t testing.TB, burst int, change func(*Options)) *site {
 	return newSite(t, func(o *Options) {
 		(&accounts{}).options(o)
 		o.Proxies = prefixes("127.0.0.0/8", "::1/128")
-		o.Rates, o.MaxCost = rates(t, burst), min(burst, 1000)
+		o.Rates, o.Limits.Cost = rates(t, burst), min(burst, 1000)
 		if change != nil {
 			change(o)
 		}
@@ -158,7 +158,7 @@ func TestWebSocketsAreChargedFor(t *testing.T) {
 }
 
 func TestABurstMustPayForAnyOperation(t *testing.T) {
-	if _, err := New(Options{Schema: newStreams(), Present: (&presenter{}).present, Recover: recoverTest, Rates: rates(t, 100), MaxCost: 101}); err == nil {
+	if _, err := New(Options{Schema: newStreams(), Present: (&presenter{}).present, Recover: recoverTest, Rates: rates(t, 100), Limits: Limits{Cost: 101}}); err == nil {
 		t.Error("an operation may cost more than anybody can spend")
 	}
 }

@@ -14,12 +14,13 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 
+	"stoa/gateway/document"
 	"stoa/gateway/refusal"
 )
 
 // run is one execution.
 type run struct {
-	document *document
+	document *document.Document
 	ended    func() error // the request's context's Err
 	errors   atomic.Int64 // so far, those that are left out among them
 }
@@ -176,7 +177,7 @@ func (resolved) Get(ctx context.Context, _ string) (*ast.QueryDocument, bool) {
 	if !ok {
 		return nil, false
 	}
-	return running.document.ast, true
+	return running.document.AST, true
 }
 
 // Add does nothing: documents keeps what is worth keeping.

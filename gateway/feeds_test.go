@@ -13,7 +13,7 @@ import (
 
 func TestFeedsThatCantBeMadeAreRefused(t *testing.T) {
 	s := newSite(t, func(o *Options) {
-		o.Timeout = 50 * time.Millisecond
+		o.Limits.timeout = 50 * time.Millisecond
 		o.Feeds = func(ctx context.Context, path string) (Document, error) {
 			switch path {
 			case "/tags/fault/feed.atom":

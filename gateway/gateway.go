@@ -27,6 +27,7 @@ import (
 
 	"stoa/access"
 	"stoa/gateway/client"
+	"stoa/gateway/document"
 	"stoa/gateway/refusal"
 	"stoa/gateway/wire"
 	"stoa/rate"
@@ -93,25 +94,9 @@ type Options struct {
 	// whose token no longer stands is closed. After an error none is. Without it none ever is.
 	Holds func(ctx context.Context, tokens []string) ([]bool, error)
 
-	// MaxConnections is how many WebSockets and event streams may be open at once. 0 is
-	// 20,000. Idle ones take about 20 KB each.
-	MaxConnections int
-
-	// MaxConnectionsPerAddress is how many of them may come from one address, or from one
-	// /64 of IPv6. 0 is 200. Behind a proxy that isn't in Proxies all have the proxy's.
-	MaxConnectionsPerAddress int
-
 	// Picture opens what has a name below /media/; a problem.NotFound where there is nothing.
 	// Without it nothing is there.
 	Picture func(ctx context.Context, name string) (*Picture, error)
-
-	// MaxFile is the size of a file in a multipart request, in bytes. 0 is 20 MiB. A request
-	// may have ten, of twice as much in all.
-	MaxFile int64
-
-	// UploadTimeout is how long a multipart request may take to arrive. 0 is two minutes: 20
-	// MiB at 1.5 Mbit/s, a phone on a bad day.
-	UploadTimeout time.Duration
 
 	// Cache tells which answers still hold, so that those that are the same for everybody are
 	// made once: see share.go. Nil keeps none.
@@ -132,51 +117,13 @@ type Options struct {
 	// Introspection lets clients ask for the schema, and lets errors suggest names out of it.
 	Introspection bool
 
-	// MaxBody is the size of a request's body, in bytes. 0 is 1 MiB. Whatever is in one takes
-	// no more than 10 MB to read and answer (TestAttacks).
-	MaxBody int64
-
-	// Timeout is how long one request may take from its first byte to its answer, the body
-	// of a slow sender included. 0 is 10 s.
-	Timeout time.Duration
-
-	// MaxDocument is the size of a document in bytes. 0 is 128 KiB: a text that is sent to be
-	// stored belongs into a variable.
-	MaxDocument int
-
-	// MaxAliases, MaxDirectives and MaxFragments are how many of them a document may have, as
-	// it is written, and MaxRootFields how many things an operation may ask for at its top. 0
-	// is 200, 100, 500 and 50.
-	MaxAliases, MaxDirectives, MaxFragments, MaxRootFields int
-
-	// MaxTokens is the size of a document: in tokens as written, and in selections, arguments
-	// and values with its fragments written out. 0 is 5,000. Time to validate grows with it.
-	MaxTokens int
-
-	// MaxDepth is how many levels of fields may nest, the leaves counted, fragments written
-	// out. 0 is 20; GraphiQL's introspection has 15.
-	MaxDepth int
-
-	// MaxCost is what an operation may cost, in units of about one object in its answer. 0 is
-	// 20,000. Raising it raises the memory one request can take, by some 500 bytes each.
-	MaxCost int
-
 	// Rates are the buckets out of which clients and accounts pay for what their requests
-	// cost; a burst of theirs must be at least MaxCost. Nil for no limit.
+	// cost; a burst of theirs must be at least Limits.Cost. Nil for no limit.
 	Rates *rate.Leases
 
 	// HSTS is for how long browsers are told to come by HTTPS only, where a proxy of Proxies
 	// says that this request did. 0 tells nothing.
 	HSTS time.Duration
-
-	// MaxRequests is how many GraphQL requests may be there at once, and MaxPerClient how many
-	// of one client's, an address or a /64 of IPv6. 0 is 2,000, and 200. Further ones are told
-	// to come back.
-	MaxRequests, MaxPerClient int
-
-	// MaxDear is how many operations that cost 1,000 or more may run at once, while others
-	// wait. 0 is one less than there are processors, and at least one.
-	MaxDear int
 
 	// Redis is where replicas share the texts of automatic persisted queries, under the name
 	// of Site. Without it each replica keeps its own.
@@ -185,36 +132,23 @@ type Options struct {
 
 	// Trusted are the documents that can be asked for by an id from the start: see
 	// ReadTrusted. One that isn't valid is an error of New.
-	Trusted []Trusted
+	Trusted []document.Trusted
 
 	// TrustedOnly refuses every other document, on every way.
 	TrustedOnly bool
+
+	// Limits bound requests; its zero value has the default of each.
+	Limits Limits
 
 	// Log gets what concerns no single error: requests that timed out. nil is slog.Default().
 	Log *slog.Logger
 }
 
-// The defaults of Options.
-const (
-	defaultMaxBody = 1 << 20 // room for an article's text in a mutation: real ones reach 66 KB
-	defaultTimeout = 10 * time.Second
-	defaultMaxFile = 20 << 20
-
-	defaultUploadTimeout = 2 * time.Minute
-
-	// defaultMaxTokens is 25 times what GraphiQL's introspection has (186 as written, 250
-	// with fragments written out).
-	defaultMaxTokens = 5000
-
-	defaultMaxDepth = 20
-)
-
 // Gateway is the http.Handler for everything that Stoa serves. It is safe for concurrent
 // use.
 type Gateway struct {
 	executor      *executor.Executor
-	documents     *documents
-	persisted     *persisted
+	documents     *document.Store
 	codec         *wire.Codec
 	playground    http.Handler
 	outbox        http.Handler
@@ -230,10 +164,8 @@ type Gateway struct {
 	uploadTimeout time.Duration
 	uploads       uploads
 	picture       func(context.Context, string) (*Picture, error)
-	maxCost       int64
 	rates         *rate.Leases // nil for no limit
 	load          *load
-	prices        *prices
 	log           *slog.Logger
 	draining      atomic.Bool
 	answers       *answers // nil where none are kept
@@ -244,8 +176,9 @@ func New(o Options) (*Gateway, error) {
 	if o.Schema == nil || o.Present == nil || o.Recover == nil {
 		return nil, errors.New("gateway: Schema, Present and Recover are needed")
 	}
-	if o.MaxFile < 0 || o.UploadTimeout < 0 || o.MaxBody < 0 || o.Timeout < 0 || o.MaxTokens < 0 || o.MaxDepth < 0 || o.MaxCost < 0 || o.MaxRequests < 0 || o.MaxPerClient < 0 || o.MaxDear < 0 || o.HSTS < 0 || min(o.MaxDocument, o.MaxAliases, o.MaxDirectives, o.MaxFragments, o.MaxRootFields) < 0 || o.MaxConnections < 0 || o.MaxConnectionsPerAddress < 0 {
-		return nil, errors.New("gateway: a limit is negative; 0 is its default")
+	limits := o.Limits.withDefaults()
+	if err := limits.validate(o.Rates); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
@@ -254,42 +187,36 @@ func New(o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	prices, err := newPrices(o.Schema.Schema())
+	documents, err := document.NewStore(document.Options{
+		Schema: o.Schema.Schema(), Limits: limits.document, Introspection: o.Introspection,
+		Trusted: o.Trusted, TrustedOnly: o.TrustedOnly, Redis: o.Redis, Site: o.Site, Log: o.Log,
+	})
 	if err != nil {
 		return nil, err
 	}
 	g := &Gateway{
 		executor:      executor.New(o.Schema),
-		codec:         wire.NewCodec(o.Present, o.Recover, orDefault(o.MaxBody, defaultMaxBody), orDefault(o.Timeout, defaultTimeout)),
+		documents:     documents,
+		codec:         wire.NewCodec(o.Present, o.Recover, limits.body, limits.timeout),
 		playground:    o.Playground,
 		outbox:        o.Outbox,
 		feeds:         o.Feeds,
 		ready:         o.Ready,
 		clients:       clients,
-		sockets:       newSockets(o),
+		sockets:       newSockets(o.Log, o.Holds, limits.connections, limits.perAddress),
 		times:         usualTimes,
 		introspection: o.Introspection,
-		maxBody:       orDefault(o.MaxBody, defaultMaxBody),
-		timeout:       orDefault(o.Timeout, defaultTimeout),
-		maxFile:       orDefault(o.MaxFile, defaultMaxFile),
-		uploadTimeout: orDefault(o.UploadTimeout, defaultUploadTimeout),
+		maxBody:       limits.body,
+		timeout:       limits.timeout,
+		maxFile:       limits.File,
+		uploadTimeout: limits.upload,
 		picture:       o.Picture,
-		maxCost:       int64(orDefault(o.MaxCost, defaultMaxCost)),
-		prices:        prices,
 		rates:         o.Rates,
-		load:          newLoad(orDefault(o.MaxRequests, defaultMaxRequests), orDefault(o.MaxPerClient, defaultMaxPerClient), orDefault(o.MaxDear, defaultDear())),
+		load:          newLoad(limits.requests, limits.perClient, limits.expensive),
 		log:           o.Log,
 	}
-	if o.Rates != nil && int64(o.Rates.Limit().Burst) < g.maxCost {
-		return nil, fmt.Errorf("gateway: what an operation may cost (%d) is more than may be spent at once (%d)", g.maxCost, o.Rates.Limit().Burst)
-	}
-	g.documents = newDocuments(prices, newBounds(o), o.Introspection)
 	if o.Cache != nil {
 		g.answers = newAnswers(o.Cache, o.AnswerBytes)
-	}
-	g.persisted, err = newPersisted(g.documents, newSharedTexts(o.Redis, o.Site, o.Log), o.Trusted, o.TrustedOnly)
-	if err != nil {
-		return nil, fmt.Errorf("gateway: Trusted: %w", err)
 	}
 	g.executor.SetQueryCache(resolved{})
 	g.executor.SetErrorPresenter(g.present)
@@ -304,13 +231,6 @@ func New(o Options) (*Gateway, error) {
 		g.executor.Use(extension)
 	}
 	return g, nil
-}
-
-func orDefault[T int | int64 | time.Duration](v, fallback T) T {
-	if v == 0 {
-		return fallback
-	}
-	return v
 }
 
 // Server returns an http.Server with g as its handler and with the bounds that lie below a

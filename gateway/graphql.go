@@ -16,6 +16,7 @@ import (
 
 	"stoa/access"
 	"stoa/gateway/client"
+	"stoa/gateway/document"
 	"stoa/gateway/envelope"
 	"stoa/gateway/refusal"
 	"stoa/gateway/wire"
@@ -206,57 +207,49 @@ func mayRun(method string) func(*ast.OperationDefinition) error {
 
 // prepared is an operation that may be executed.
 type prepared struct {
-	document  *document
+	document  *document.Document
 	operation *ast.OperationDefinition
 	cost      int64
 	params    *graphql.RawParams
-	policy    policy
+	policy    document.Policy
 }
 
 // prepare finds the operation that e asks for, and everything that there is to refuse in it
 // before it runs; mayRun is what only the transport knows.
 func (g *Gateway) prepare(ctx context.Context, e *envelope.Envelope, mayRun func(*ast.OperationDefinition) error) (*prepared, error) {
 
-	// Which document, and is it small enough to look at?
-	document, err := g.persisted.find(ctx, e)
+	document, err := g.documents.Find(ctx, e)
 	if err != nil {
 		return nil, err
 	}
-
-	// Which of its operations, and may it be run this way?
-	operation, err := document.operation(e.OperationName)
+	operation, err := document.Operation(e.OperationName)
 	if err != nil {
 		return nil, err
 	}
 	if err := mayRun(operation); err != nil {
 		return nil, err
 	}
-
-	// Does it fit the schema, and do the variables fit it?
-	if err := g.documents.validate(document); err != nil {
+	if err := g.documents.Validate(document); err != nil {
 		return nil, err
 	}
-	variables, err := coerceVariables(g.documents.schema, operation, document.required, e.Variables)
+	variables, err := g.documents.Variables(document, operation, e.Variables)
 	if err != nil {
-		return nil, g.documents.concealOf(err, document.text, e.Variables)
-	}
-
-	// Is there an end to what it asks for?
-	cost := document.plans[operation].cost(g.prices, variables)
-	if err := costly(operation, cost, g.maxCost); err != nil {
 		return nil, err
 	}
-
+	cost, err := g.documents.Cost(document, operation, variables)
+	if err != nil {
+		return nil, err
+	}
 	// Nothing is left to refuse, so it may be asked for by its hash from now on.
-	g.persisted.keep(ctx, e, document)
+	g.documents.Remember(ctx, e, document)
 
-	// Headers stay out: who asks is known to access alone.
+	// Headers stay out: only access knows the viewer.
 	return &prepared{document, operation, cost, &graphql.RawParams{
-		Query:         document.text,
+		Query:         document.Text,
 		OperationName: operation.Name,
 		Variables:     variables,
 		Extensions:    e.Extensions,
-	}, document.policies[operation]}, nil
+	}, document.Policy(operation)}, nil
 }
 
 // checkMethod refuses an operation that its method may not run. A GET changes nothing, so

@@ -295,7 +295,7 @@ func TestErrorsAreMaskedAndRefusalsAreNot(t *testing.T) {
 }
 
 func TestErrorsAreBoundedInNumberAndLength(t *testing.T) {
-	s := newSite(t, func(o *Options) { o.MaxAliases, o.MaxRootFields = 400, 400 })
+	s := newSite(t, func(o *Options) { o.Limits.document.Aliases, o.Limits.document.RootFields = 400, 400 })
 	r := s.post(t, "{"+repeat(400, `a%d:article(slug:"fault"){slug} `)+"}")
 	var answer struct {
 		Errors []struct{ Message string }
@@ -320,7 +320,7 @@ func TestErrorsAreBoundedInNumberAndLength(t *testing.T) {
 }
 
 func TestAnAnswerThatTakesTooLongIsCut(t *testing.T) {
-	s := newSite(t, func(o *Options) { o.Timeout = 50 * time.Millisecond })
+	s := newSite(t, func(o *Options) { o.Limits.timeout = 50 * time.Millisecond })
 	r := s.post(t, `query Home {a: article(slug:"slow"){slug} b: article(slug:"b"){slug}}`, wantsGraphQL)
 	if r.status != http.StatusGatewayTimeout || r.codes(t) != refusal.Timeout || !strings.Contains(r.body, "within 50ms") {
 		t.Errorf("got %d %s", r.status, r.body)
@@ -340,7 +340,7 @@ func TestAnAnswerThatTakesTooLongIsCut(t *testing.T) {
 }
 
 func TestASlowSenderIsCut(t *testing.T) {
-	s := newSite(t, func(o *Options) { o.Timeout = 100 * time.Millisecond })
+	s := newSite(t, func(o *Options) { o.Limits.timeout = 100 * time.Millisecond })
 	connection, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -498,7 +498,7 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 		"NoSchema":  {"there is nothing to serve", func(o *Options) { o.Schema = nil }, "Schema"},
 		"NoPresent": {"errors would go out as they are", func(o *Options) { o.Present = nil }, "Present"},
 		"NoRecover": {"a panic would end the process", func(o *Options) { o.Recover = nil }, "Recover"},
-		"Negative":  {"0 is the default, less is a mistake", func(o *Options) { o.MaxDepth = -1 }, "negative"},
+		"Negative":  {"0 is the default, less is a mistake", func(o *Options) { o.Limits.document.Depth = -1 }, "negative"},
 		"Mutator":   {"it would be ignored without a word", func(o *Options) { o.Extensions = []graphql.HandlerExtension{mutating{}} }, "Mutating"},
 	}
 	for name, c := range cases {

@@ -72,8 +72,8 @@ func newLoad(requests, perClient, dear int) *load {
 	}
 }
 
-// defaultDear leaves a processor to those that aren't dear, where there is more than one.
-func defaultDear() int { return max(runtime.GOMAXPROCS(0)-1, 1) }
+// defaultExpensive leaves a processor to those that aren't dear, where there is more than one.
+func defaultExpensive() int { return max(runtime.GOMAXPROCS(0)-1, 1) }
 
 // enter lets a request in, until leave is called, or refuses it.
 func (l *load) enter(client string) (leave func(), err error) {

@@ -66,7 +66,7 @@ func eventually(t *testing.T, what string, so func() bool) {
 
 func TestTooManyRequestsAreTurnedAway(t *testing.T) {
 	s := newSite(t, func(o *Options) {
-		o.MaxRequests, o.MaxPerClient, o.Proxies = 3, 2, prefixes("127.0.0.0/8", "::1/128")
+		o.Limits.requests, o.Limits.perClient, o.Proxies = 3, 2, prefixes("127.0.0.0/8", "::1/128")
 	})
 	one, two := "X-Forwarded-For: 192.0.2.1", "X-Forwarded-For: 192.0.2.2"
 	stop := s.begin(t, `{ article(slug: "slow") { id } }`, one)
@@ -89,7 +89,7 @@ func TestTooManyRequestsAreTurnedAway(t *testing.T) {
 }
 
 func TestDearOperationsWaitForTheirTurn(t *testing.T) {
-	s := newSite(t, func(o *Options) { o.MaxDear, o.Rates = 1, rates(t, 100_000) })
+	s := newSite(t, func(o *Options) { o.Limits.expensive, o.Rates = 1, rates(t, 100_000) })
 	s.load.wait = 50 * time.Millisecond
 	stop := s.begin(t, dearQuery("slow"))
 	r := s.post(t, dearQuery("a"))
@@ -208,7 +208,7 @@ func BenchmarkCheapInAFlood(b *testing.B) {
 		flooders, may int
 	}{{"Alone", 0, 0}, {"Turns", 16, 0}, {"NoTurns", 16, 1000}} {
 		b.Run(c.name, func(b *testing.B) {
-			s := newSite(b, func(o *Options) { o.MaxDear, o.Proxies = c.may, prefixes("127.0.0.0/8", "::1/128") })
+			s := newSite(b, func(o *Options) { o.Limits.expensive, o.Proxies = c.may, prefixes("127.0.0.0/8", "::1/128") })
 			s.client.Transport.(*http.Transport).MaxIdleConnsPerHost = 64
 			ctx, cancel := context.WithCancel(b.Context())
 			var flood sync.WaitGroup

@@ -95,7 +95,7 @@ func uploadSite(t testing.TB, change func(*Options)) *site {
 				return next(ctx)
 			}},
 		})
-		o.MaxFile = 3 << 20
+		o.Limits.File = 3 << 20
 		o.Authenticate = func(_ context.Context, token string) (access.Viewer, error) {
 			if token == "nobody" {
 				return access.Viewer{}, nil
@@ -216,7 +216,7 @@ func TestBrokenForms(t *testing.T) {
 
 // One account sends a few at once, and a sender that stops is let go.
 func TestUploadsAtOnceAndSlowOnes(t *testing.T) {
-	s := uploadSite(t, func(o *Options) { o.UploadTimeout = 2 * time.Second })
+	s := uploadSite(t, func(o *Options) { o.Limits.upload = 2 * time.Second })
 	body, contentType := formOf(part{"operations", operations}, part{"map", oneFile}, part{"0", strings.Repeat("x", 2<<20)})
 	send := func(body io.Reader) (reply, error) {
 		r, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"/graphql", body)
@@ -364,7 +364,7 @@ func FuzzMultipart(f *testing.F) {
 }
 
 func BenchmarkMultipart(b *testing.B) {
-	s := uploadSite(b, func(o *Options) { o.MaxFile = 20 << 20 })
+	s := uploadSite(b, func(o *Options) { o.Limits.File = 20 << 20 })
 	for _, size := range []int{100 << 10, 5 << 20, 20 << 20} {
 		body, contentType := formOf(part{"operations", operations}, part{"map", oneFile}, part{"0", strings.Repeat("x", size)})
 		b.Run(fmt.Sprintf("%dKB", size>>10), func(b *testing.B) {

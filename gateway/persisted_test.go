@@ -3,9 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,7 +12,7 @@ import (
 
 	"github.com/coder/websocket"
 
-	"stoa/gateway/envelope"
+	"stoa/gateway/document"
 	"stoa/gateway/refusal"
 	"stoa/gateway/wire"
 	"stoa/store/bus"
@@ -39,7 +37,7 @@ type asked struct {
 }
 
 func byHash(text string) asked {
-	return asked{Extensions: map[string]any{"persistedQuery": map[string]any{"version": 1, "sha256Hash": hashOf(text)}}}
+	return asked{Extensions: map[string]any{"persistedQuery": map[string]any{"version": 1, "sha256Hash": document.HashOf(text)}}}
 }
 
 func (a asked) withText(text string) asked { a.Query = text; return a }
@@ -101,7 +99,7 @@ func TestAPersistedQueryIsSentOnce(t *testing.T) {
 						t.Errorf("by its hash, by %s: %d %s", method, r.status, r.body)
 					}
 				}
-				if r := s.ask(t, method, asked{DocumentID: "sha256:" + hashOf(slugs)}.slug("y"), accept); r.body != strings.Replace(want, "x", "y", 1) {
+				if r := s.ask(t, method, asked{DocumentID: "sha256:" + document.HashOf(slugs)}.slug("y"), accept); r.body != strings.Replace(want, "x", "y", 1) {
 					t.Errorf("by documentId: %s", r.body)
 				}
 			})
@@ -128,15 +126,15 @@ func TestAPersistedQueryThatIsWrongIsRefused(t *testing.T) {
 		want   string
 	}{
 		"OtherHash":      {"one text can't be put in another's place", byHash("{a}").withText(slugs), "isn't the one with the id"},
-		"UpperCase":      {"a hash has one form", extensions(map[string]any{"version": 1, "sha256Hash": strings.ToUpper(hashOf(slugs))}).withText(slugs), "isn't the one with the id"},
-		"Version":        {"another version may mean another hash", extensions(map[string]any{"version": 2, "sha256Hash": hashOf(slugs)}), "version must be the number 1"},
-		"VersionText":    {"a number is no text", extensions(map[string]any{"version": "1", "sha256Hash": hashOf(slugs)}), "version must be the number 1"},
-		"NoVersion":      {"nor is it nothing", extensions(map[string]any{"sha256Hash": hashOf(slugs)}), "version must be the number 1"},
+		"UpperCase":      {"a hash has one form", extensions(map[string]any{"version": 1, "sha256Hash": strings.ToUpper(document.HashOf(slugs))}).withText(slugs), "isn't the one with the id"},
+		"Version":        {"another version may mean another hash", extensions(map[string]any{"version": 2, "sha256Hash": document.HashOf(slugs)}), "version must be the number 1"},
+		"VersionText":    {"a number is no text", extensions(map[string]any{"version": "1", "sha256Hash": document.HashOf(slugs)}), "version must be the number 1"},
+		"NoVersion":      {"nor is it nothing", extensions(map[string]any{"sha256Hash": document.HashOf(slugs)}), "version must be the number 1"},
 		"NoHash":         {"what is it known by?", extensions(map[string]any{"version": 1}), "sha256Hash is missing"},
 		"HashNumber":     {"a hash is text", extensions(map[string]any{"version": 1, "sha256Hash": 7}), "sha256Hash must be a string"},
-		"Text":           {"some send the hash itself", extensions(hashOf(slugs)), "persistedQuery must be an object"},
+		"Text":           {"some send the hash itself", extensions(document.HashOf(slugs)), "persistedQuery must be an object"},
 		"ShortID":        {"what says that it is a hash must be one", asked{DocumentID: "sha256:abc"}, "isn't a SHA-256"},
-		"TwoIDs":         {"which one is meant?", asked{DocumentID: "sha256:" + hashOf("{a}"), Extensions: byHash(slugs).Extensions}, "name two documents"},
+		"TwoIDs":         {"which one is meant?", asked{DocumentID: "sha256:" + document.HashOf("{a}"), Extensions: byHash(slugs).Extensions}, "name two documents"},
 		"OtherID":        {"an id that nobody knows isn't the text's", asked{DocumentID: "mine"}.withText(slugs), "isn't the one with the id"},
 		"OtherKnownText": {"nor where the text is known", byHash("{a}").withText("{__typename}"), "isn't the one with the id"},
 	}
@@ -153,7 +151,7 @@ func TestAPersistedQueryThatIsWrongIsRefused(t *testing.T) {
 }
 
 func TestOnlyWhatMayRunIsKept(t *testing.T) {
-	s := newSite(t, func(o *Options) { o.Introspection, o.MaxCost = false, 40 })
+	s := newSite(t, func(o *Options) { o.Introspection, o.Limits.Cost = false, 40 })
 	cases := map[string]struct{ text, code string }{
 		"Unparsed":      {"{", refusal.ParseFailed},
 		"Invalid":       {"{nothing}", refusal.ValidationFailed},
@@ -162,7 +160,7 @@ func TestOnlyWhatMayRunIsKept(t *testing.T) {
 		"TooDeep":       {"{" + nested(30, "a{", "b", "}") + "}", refusal.DocumentTooDeep},
 		"NoVariable":    {slugs, refusal.ValidationFailed},
 		"NoOperation":   {"fragment F on Query{__typename}", refusal.OperationNotFound},
-		"LongText":      {"{__typename" + strings.Repeat(" ", maxPersistedText) + "}", ""},
+		"LongText":      {"{__typename" + strings.Repeat(" ", (64<<10)) + "}", ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -186,46 +184,6 @@ func TestAMutationIsntSentByGETUnderAHash(t *testing.T) {
 	}
 }
 
-func TestPersistedQueriesAreBoundedInBytes(t *testing.T) {
-	d := testDocuments(defaultMaxTokens, defaultMaxDepth)
-	p, err := newPersisted(d, newSharedTexts(nil, "", slog.Default()), nil, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	last := ""
-	for i := range 50 {
-		last = "{" + strings.Repeat("__typename ", 4000) + strings.Repeat(" ", i) + "}"
-		p.keep(t.Context(), &envelope.Envelope{Query: last, ID: hashOf(last)}, take(t, d, last))
-	}
-	if p.bytes > maxPersistedBytes || p.kept.Len() < 10 || p.kept.Len() > 40 {
-		t.Errorf("%d of 50 documents are kept, in %d bytes", p.kept.Len(), p.bytes)
-	}
-	if doc, err := p.ready(&envelope.Envelope{ID: hashOf(last)}); doc == nil || err != nil {
-		t.Error("the last one isn't among them")
-	}
-}
-
-func TestWhatIsInMemoryIsNeitherHashedNorParsed(t *testing.T) {
-	d := testDocuments(defaultMaxTokens, defaultMaxDepth)
-	p, err := newPersisted(d, newSharedTexts(nil, "", slog.Default()), []Trusted{{ID: "trusted", Text: twice}}, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc := take(t, d, slugs)
-	p.keep(t.Context(), &envelope.Envelope{Query: slugs, ID: doc.hash}, doc)
-	for name, e := range map[string]*envelope.Envelope{
-		"Hash": {ID: doc.hash}, "Text": {Query: slugs}, "Both": {Query: slugs, ID: doc.hash}, "Trusted": {ID: "trusted"}, "TrustedHash": {ID: hashOf(twice)},
-	} {
-		if allocated := testing.AllocsPerRun(100, func() {
-			if found, err := p.ready(e); err != nil || found == nil || found.hash == "" || !found.valid {
-				t.Fatalf("%s: %+v %+v", name, found, err)
-			}
-		}); allocated != 0 {
-			t.Errorf("%s: %v allocations", name, allocated)
-		}
-	}
-}
-
 func connect(t testing.TB, address string) *bus.Connection {
 	t.Helper()
 	c, err := bus.Connect(address)
@@ -244,8 +202,8 @@ func TestReplicasSharePersistedQueries(t *testing.T) {
 	}
 	a, want := byHash(slugs).slug("x"), `{"data":{"article":{"slug":"x"}}}`+"\n"
 	sites[0].ask(t, "POST", a.withText(slugs))
-	client, key := server.Client(t), "stoa:s:operation:"+hashOf(slugs)
-	if left := client.TTL(t.Context(), key).Val(); left <= sharedFor-time.Hour || left > sharedFor {
+	client, key := server.Client(t), "stoa:s:operation:"+document.HashOf(slugs)
+	if left := client.TTL(t.Context(), key).Val(); left <= (24*time.Hour)-time.Hour || left > 24*time.Hour {
 		t.Errorf("it stays for %v", left)
 	}
 	if r := sites[1].ask(t, "GET", a); r.body != want {
@@ -258,18 +216,18 @@ func TestReplicasSharePersistedQueries(t *testing.T) {
 	if r := third.ask(t, "GET", a); r.body != want {
 		t.Errorf("from a third replica: %s", r.body)
 	}
-	if left := client.TTL(t.Context(), key).Val(); left <= sharedFor-time.Hour {
+	if left := client.TTL(t.Context(), key).Val(); left <= (24*time.Hour)-time.Hour {
 		t.Errorf("it stays for %v after it was asked for", left)
 	}
 
 	// What isn't the hash's text was put there by somebody else.
-	client.Set(t.Context(), "stoa:s:operation:"+hashOf(twice), slugs, 0)
+	client.Set(t.Context(), "stoa:s:operation:"+document.HashOf(twice), slugs, 0)
 	if r := sites[0].ask(t, "GET", byHash(twice)); r.codes(t) != refusal.PersistedNotFound {
 		t.Errorf("a text under another's hash: %s", r.body)
 	}
 
 	// What doesn't fit the schema any more is looked at like any other.
-	client.Set(t.Context(), "stoa:s:operation:"+hashOf("{gone}"), "{gone}", 0)
+	client.Set(t.Context(), "stoa:s:operation:"+document.HashOf("{gone}"), "{gone}", 0)
 	if r := sites[0].ask(t, "GET", byHash("{gone}")); r.codes(t) != refusal.ValidationFailed {
 		t.Errorf("a text of another schema: %s", r.body)
 	}
@@ -307,28 +265,15 @@ func TestADeadRedisFailsNoRequest(t *testing.T) {
 	}
 	a := byHash("{__typename}")
 	s.ask(t, "POST", a.withText("{__typename}"))
-	if text := server.Client(t).Get(t.Context(), "stoa:s:operation:"+hashOf("{__typename}")).Val(); text != "{__typename}" {
+	if text := server.Client(t).Get(t.Context(), "stoa:s:operation:"+document.HashOf("{__typename}")).Val(); text != "{__typename}" {
 		t.Errorf("Redis has %q", text)
-	}
-}
-
-func TestWhatOneReplicaWritesIsBounded(t *testing.T) {
-	server := redistest.Start(t)
-	shared := newSharedTexts(connect(t, server.URL()), "s", slog.Default())
-	for i := range 300 {
-		text := fmt.Sprintf("{__typename} #%d%s", i, strings.Repeat(" ", maxPersistedText-100))
-		shared.put(t.Context(), hashOf(text), text)
-	}
-	// 300 of 64 KiB are 19 MiB; of the budget something has come back in the meantime.
-	if n := server.Client(t).DBSize(t.Context()).Val(); n < 120 || n > 160 {
-		t.Errorf("%d texts are in Redis, which has room for 128", n)
 	}
 }
 
 func TestATrustedDocumentIsAskedForByItsID(t *testing.T) {
 	s := newSite(t, func(o *Options) {
 		o.Playground = http.NotFoundHandler()
-		o.Trusted = []Trusted{{ID: "0a1b", Text: slugs}, {ID: "sha256:" + hashOf(twice), Text: twice}, {ID: hashOf(mutation), Text: mutation}}
+		o.Trusted = []document.Trusted{{ID: "0a1b", Text: slugs}, {ID: "sha256:" + document.HashOf(twice), Text: twice}, {ID: document.HashOf(mutation), Text: mutation}}
 	})
 	cases := map[string]struct {
 		reason string
@@ -338,10 +283,10 @@ func TestATrustedDocumentIsAskedForByItsID(t *testing.T) {
 		"DocID":      {"Relay at Facebook", asked{DocID: "0a1b"}, `{"slug":"x"}`},
 		"ID":         {"Relay elsewhere", asked{ID: "0a1b"}, `{"slug":"x"}`},
 		"DocumentID": {"GraphQL over HTTP, an id of one's own", asked{DocumentID: "0a1b"}, `{"slug":"x"}`},
-		"SHA256":     {"GraphQL over HTTP, its hash, whatever its id is", asked{DocumentID: "sha256:" + hashOf(slugs)}, `{"slug":"x"}`},
+		"SHA256":     {"GraphQL over HTTP, its hash, whatever its id is", asked{DocumentID: "sha256:" + document.HashOf(slugs)}, `{"slug":"x"}`},
 		"Apollo":     {"Apollo's clients send what is in the manifest as a hash", asked{Extensions: map[string]any{"persistedQuery": map[string]any{"version": 1, "sha256Hash": "0a1b"}}}, `{"slug":"x"}`},
 		"Both":       {"id and text", asked{DocumentID: "0a1b", Query: slugs}, `{"slug":"x"}`},
-		"Prefixed":   {"an id with the hash's prefix", asked{ID: "sha256:" + hashOf(twice)}.named("B"), `{"slug":"x"}`},
+		"Prefixed":   {"an id with the hash's prefix", asked{ID: "sha256:" + document.HashOf(twice)}.named("B"), `{"slug":"x"}`},
 		"NotBoth":    {"id and another text", asked{DocumentID: "0a1b", Query: twice}, "isn't the one with the id"},
 		"Unknown":    {"there is no such id", asked{ID: "0a1c"}, refusal.PersistedNotFound},
 		"Text":       {"where a text is, other ids are somebody else's", asked{ID: "0a1c", DocID: "0a1d", Query: slugs}, `{"slug":"x"}`},
@@ -364,7 +309,7 @@ func TestATrustedDocumentIsAskedForByItsID(t *testing.T) {
 	if r := s.do(t, "GET", "/graphql?id=0a1b&id=0a1b", ""); r.status != 400 || !strings.Contains(r.body, "2 times") {
 		t.Errorf("two ids: %d %s", r.status, r.body)
 	}
-	if r := s.ask(t, "GET", asked{DocumentID: hashOf(mutation)}); r.status != 405 {
+	if r := s.ask(t, "GET", asked{DocumentID: document.HashOf(mutation)}); r.status != 405 {
 		t.Errorf("a mutation by GET: %d %s", r.status, r.body)
 	}
 	if r := s.do(t, "GET", asked{DocumentID: "0a1b"}.slug("x").address(), "", "Accept: text/html,*/*;q=0.1"); r.status != 200 {
@@ -375,7 +320,7 @@ func TestATrustedDocumentIsAskedForByItsID(t *testing.T) {
 func TestOnlyTrustedDocumentsAreAnsweredWhereOnlyTheyMayBe(t *testing.T) {
 	server := redistest.Start(t)
 	s := newSite(t, func(o *Options) {
-		o.Trusted, o.TrustedOnly = []Trusted{{ID: "0a1b", Text: slugs}}, true
+		o.Trusted, o.TrustedOnly = []document.Trusted{{ID: "0a1b", Text: slugs}}, true
 		o.Redis, o.Site = connect(t, server.URL()), "s"
 	})
 	taken := []asked{{DocumentID: "0a1b"}, byHash(slugs), byHash(slugs).withText(slugs), asked{}.withText(slugs)}
@@ -397,12 +342,8 @@ func TestOnlyTrustedDocumentsAreAnsweredWhereOnlyTheyMayBe(t *testing.T) {
 	if r := s.ask(t, "POST", asked{ID: "0a1c"}); !strings.Contains(r.body, `no trusted document with the id \"0a1c\"`) {
 		t.Errorf("an unknown id: %s", r.body)
 	}
-	if kept, shared := s.persisted.kept.Len(), server.Client(t).DBSize(t.Context()).Val(); kept != 0 || shared != 0 {
-		t.Errorf("%d documents are kept and %d shared that are there anyway", kept, shared)
-	}
-	take(t, s.documents, "{__typename}") // by whatever way: it isn't found by its text
-	if doc, err := s.persisted.ready(&envelope.Envelope{Query: "{__typename}"}); doc != nil || err != nil {
-		t.Errorf("a document that was parsed is ready: %+v %+v", doc, err)
+	if shared := server.Client(t).DBSize(t.Context()).Val(); shared != 0 {
+		t.Errorf("%d documents are shared that are there anyway", shared)
 	}
 	if r := s.ask(t, "POST", byHash(twice), "Accept: "+string(wire.GraphQL)); r.status != 400 {
 		t.Errorf("in the other media type: %d", r.status)
@@ -455,31 +396,13 @@ func TestAPersistedQueryMayBeAnsweredByEvents(t *testing.T) {
 	}
 }
 
-// What finding a document costs: by its hash and by its text where it is in memory, and where
-// it has to be parsed and validated.
-func BenchmarkFind(b *testing.B) {
-	d := testDocuments(defaultMaxTokens, defaultMaxDepth)
-	p, err := newPersisted(d, newSharedTexts(nil, "", slog.Default()), nil, false)
-	if err != nil {
-		b.Fatal(err)
-	}
-	doc := take(b, d, introspection)
-	p.keep(b.Context(), &envelope.Envelope{Query: doc.text, ID: doc.hash}, doc)
-	for name, e := range map[string]*envelope.Envelope{"Hash": {ID: doc.hash}, "Text": {Query: doc.text}} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if found, err := p.ready(e); found != doc || err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-	b.Run("Unknown", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			d.kept.Purge()
-			take(b, d, introspection)
-		}
+func TestOneDocumentMayHaveSeveralIDs(t *testing.T) {
+	s := newSite(t, func(o *Options) {
+		o.Trusted = []document.Trusted{{ID: "a", Text: slugs}, {ID: "b", Text: slugs}, {ID: "a", Text: slugs}}
 	})
+	for _, id := range []string{"a", "b"} {
+		if r := s.ask(t, "GET", asked{DocumentID: id}.slug("x")); !strings.Contains(r.body, `"slug":"x"`) {
+			t.Errorf("%s: %s", id, r.body)
+		}
+	}
 }

@@ -51,7 +51,7 @@ func (g *Gateway) serveKept(w http.ResponseWriter, r *http.Request, id key, body
 // shares says whether p's answer may be one for all who ask the same, if it turns out so.
 // What asks for more than that in its extensions isn't looked into here.
 func (g *Gateway) shares(p *prepared, get bool) bool {
-	if g.answers == nil || !get && g.answers.limit == 0 || !p.policy.keeps() {
+	if g.answers == nil || !get && g.answers.limit == 0 || !p.policy.Keeps() {
 		return false
 	}
 	for name := range p.params.Extensions {
@@ -71,7 +71,7 @@ func (a *answers) canonical(p *prepared, media wire.MediaType, get bool) (key, b
 	}
 	var text bytes.Buffer
 	text.WriteString("canonical\x00")
-	for _, part := range []string{string(media), p.params.OperationName, string(variables), p.document.hash} {
+	for _, part := range []string{string(media), p.params.OperationName, string(variables), p.document.Hash} {
 		text.WriteString(part)
 		text.WriteByte(0) // none of them has one
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -280,7 +281,7 @@ func TestSocketCloses(t *testing.T) {
 		"Unknowable":      {"accounts can't be reached", []string{`{"type":"connection_init","payload":{"token":"unknowable"}}`}, 1013, "now"},
 		"TooLarge":        {"more than a body", []string{begin, subscribeText("a", "{ one } #"+strings.Repeat("x", 5000))}, 1009, ""},
 	}
-	s := newSite(t, func(o *Options) { withStreams(o); (&accounts{}).options(o); o.MaxBody = 4096 })
+	s := newSite(t, func(o *Options) { withStreams(o); (&accounts{}).options(o); o.Limits.body = 4096 })
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			client := s.talk(t)
@@ -401,7 +402,7 @@ func TestInitTimeout(t *testing.T) {
 }
 
 func TestSlowMessage(t *testing.T) {
-	s := newSite(t, func(o *Options) { o.Timeout = 100 * time.Millisecond })
+	s := newSite(t, func(o *Options) { o.Limits.timeout = 100 * time.Millisecond })
 	c := s.talk(t).begin("")
 	w, err := c.Writer(t.Context(), websocket.MessageText)
 	if err != nil {
@@ -414,7 +415,7 @@ func TestSlowMessage(t *testing.T) {
 }
 
 func TestSocketTimeout(t *testing.T) {
-	s := newSite(t, func(o *Options) { withStreams(o); o.Timeout = 100 * time.Millisecond })
+	s := newSite(t, func(o *Options) { withStreams(o); o.Limits.timeout = 100 * time.Millisecond })
 	c := s.talk(t).begin("")
 	c.say(subscribeText("f", `subscription { forever }`)) // has no end but its own
 	c.say(subscribeText("a", `{ slow }`))
@@ -459,7 +460,7 @@ func TestClientThatIsThereStays(t *testing.T) {
 }
 
 func TestSlowReader(t *testing.T) {
-	s := newSite(t, func(o *Options) { withStreams(o); o.MaxBody = 1 << 20 })
+	s := newSite(t, func(o *Options) { withStreams(o); o.Limits.body = 1 << 20 })
 	s.times.write = 100 * time.Millisecond
 	c := s.talk(t).begin("")
 	for i := range 20 { // far more than the buffers of two sockets hold
@@ -529,8 +530,8 @@ func TestTooManyOperations(t *testing.T) {
 
 func TestTooManyConnections(t *testing.T) {
 	s := newSite(t, func(o *Options) {
-		o.MaxConnections = 3
-		o.MaxConnectionsPerAddress = 2
+		o.Limits.connections = 3
+		o.Limits.perAddress = 2
 		o.Proxies = prefixes("127.0.0.0/8")
 	})
 	from := func(address string) (*websocket.Conn, int) {
@@ -645,13 +646,13 @@ func TestWatcherRestsAndComesBack(t *testing.T) {
 
 func TestHoldsIsAskedInParts(t *testing.T) {
 	var sizes []int
-	all := newSockets(Options{Holds: func(_ context.Context, tokens []string) ([]bool, error) {
+	all := newSockets(slog.Default(), func(_ context.Context, tokens []string) ([]bool, error) {
 		sizes = append(sizes, len(tokens))
 		if len(sizes) == 1 {
 			return nil, errors.New("this part failed")
 		}
 		return make([]bool, len(tokens)), nil
-	}})
+	}, 1, 1)
 	byToken := map[string][]held{}
 	for i := range 2*holdsAtOnce + 1 {
 		byToken[strconv.Itoa(i)] = []held{&socket{}}
@@ -663,7 +664,7 @@ func TestHoldsIsAskedInParts(t *testing.T) {
 }
 
 func TestCloseLetsFinish(t *testing.T) {
-	s := newSite(t, func(o *Options) { withStreams(o); o.Timeout = 200 * time.Millisecond })
+	s := newSite(t, func(o *Options) { withStreams(o); o.Limits.timeout = 200 * time.Millisecond })
 	idle, busy := s.talk(t).begin(""), s.talk(t).begin("")
 	busy.say(subscribeText("f", `subscription { forever }`))
 	busy.say(subscribeText("a", `{ slow }`))
@@ -695,7 +696,7 @@ func TestCloseLetsFinish(t *testing.T) {
 }
 
 func TestCloseDoesNotWaitForEver(t *testing.T) {
-	s := newSite(t, func(o *Options) { withStreams(o); o.Timeout = time.Hour })
+	s := newSite(t, func(o *Options) { withStreams(o); o.Limits.timeout = time.Hour })
 	c := s.talk(t).begin("")
 	c.say(subscribeText("a", `{ slow }`))
 	c.say(`{"type":"ping"}`)
@@ -769,7 +770,7 @@ func TestMemoryOfSockets(t *testing.T) {
 		t.Skip("opens 2,000 connections")
 	}
 	const connections = 2000
-	s := newSite(t, func(o *Options) { o.MaxConnectionsPerAddress = connections })
+	s := newSite(t, func(o *Options) { o.Limits.perAddress = connections })
 	used := func() (heap, stack uint64) {
 		runtime.GC()
 		runtime.GC()

@@ -58,12 +58,12 @@ type sockets struct {
 	running  sync.WaitGroup
 }
 
-func newSockets(o Options) *sockets {
+func newSockets(log *slog.Logger, holds func(context.Context, []string) ([]bool, error), most, perAddress int) *sockets {
 	return &sockets{
-		log:        o.Log,
-		holds:      o.Holds,
-		max:        orDefault(o.MaxConnections, defaultMaxConnections),
-		perAddress: orDefault(o.MaxConnectionsPerAddress, defaultMaxPerAddress),
+		log:        log,
+		holds:      holds,
+		max:        most,
+		perAddress: perAddress,
 		byOrigin:   map[netip.Prefix]int{},
 		open:       map[held]string{},
 		stop:       make(chan struct{}),

@@ -272,11 +272,11 @@ func (g *Gateway) goOn(ctx context.Context, r *http.Request, e *envelope.Envelop
 	if !strings.HasPrefix(last, "evt_") {
 		return
 	}
-	document, err := g.persisted.find(ctx, e)
+	document, err := g.documents.Find(ctx, e)
 	if err != nil {
 		return // which prepare tells
 	}
-	operation, err := document.operation(e.OperationName)
+	operation, err := document.Operation(e.OperationName)
 	if err != nil || operation.Operation != ast.Subscription || len(operation.SelectionSet) != 1 {
 		return
 	}

@@ -164,7 +164,7 @@ func TestStreamIsKeptAlive(t *testing.T) {
 }
 
 func TestStreamTimeout(t *testing.T) {
-	s := newSite(t, func(o *Options) { withStreams(o); o.Timeout = 50 * time.Millisecond })
+	s := newSite(t, func(o *Options) { withStreams(o); o.Limits.timeout = 50 * time.Millisecond })
 	s.times.ping = 100 * time.Millisecond
 	forever, slow := s.listen(t, "GET", `subscription { forever }`), s.listen(t, "GET", `{ slow }`)
 	slow.expect(":", "event: next")
@@ -283,7 +283,7 @@ func TestStreamOverHTTP2(t *testing.T) {
 }
 
 func TestStreamsCountWithSockets(t *testing.T) {
-	s := newSite(t, func(o *Options) { withStreams(o); o.MaxConnectionsPerAddress = 2 })
+	s := newSite(t, func(o *Options) { withStreams(o); o.Limits.perAddress = 2 })
 	s.talk(t).begin("")
 	l := s.listen(t, "GET", `subscription { forever }`)
 	l.expect(":")
@@ -318,7 +318,7 @@ func TestStreamEndsWithItsSession(t *testing.T) {
 }
 
 func TestCloseEndsStreams(t *testing.T) {
-	s := newSite(t, func(o *Options) { withStreams(o); o.Timeout = 200 * time.Millisecond })
+	s := newSite(t, func(o *Options) { withStreams(o); o.Limits.timeout = 200 * time.Millisecond })
 	forever, slow := s.listen(t, "GET", `subscription { forever }`), s.listen(t, "GET", `{ slow }`)
 	forever.expect(":")
 	slow.expect(":")
@@ -338,7 +338,7 @@ func TestCloseEndsStreams(t *testing.T) {
 }
 
 func TestCloseCutsStreams(t *testing.T) {
-	s := newSite(t, func(o *Options) { withStreams(o); o.Timeout = time.Hour })
+	s := newSite(t, func(o *Options) { withStreams(o); o.Limits.timeout = time.Hour })
 	slow := s.listen(t, "GET", `{ slow }`)
 	slow.expect(":")
 	ctx, cancel := context.WithCancel(t.Context())

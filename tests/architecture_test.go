@@ -27,9 +27,10 @@ import (
 // source of truth: docs/architecture.md tells the same in prose.
 var mayImport = map[string][]string{
 	"":                   {"app"},
-	"app":                {"account", "account/password", "blog", "feed", "gateway", "gateway/client", "gateway/playground", "graph", "graph/generated", "importer", "importer/demo", "mail", "media", "problem", "rate", "search", "store", "store/bus", "store/embedded"},
-	"gateway":            {"access", "gateway/client", "gateway/envelope", "gateway/refusal", "gateway/wire", "id", "problem", "rate", "store/bus", "store/cache"},
+	"app":                {"account", "account/password", "blog", "feed", "gateway", "gateway/client", "gateway/document", "gateway/playground", "graph", "graph/generated", "importer", "importer/demo", "mail", "media", "problem", "rate", "search", "store", "store/bus", "store/embedded"},
+	"gateway":            {"access", "gateway/client", "gateway/document", "gateway/envelope", "gateway/refusal", "gateway/wire", "id", "problem", "rate", "store/bus", "store/cache"},
 	"gateway/client":     {"access", "gateway/refusal", "gateway/wire"},
+	"gateway/document":   {"gateway/envelope", "gateway/refusal", "rate", "store/bus"},
 	"gateway/envelope":   {"gateway/refusal"},
 	"gateway/playground": {},
 	"gateway/refusal":    {"problem"},
@@ -69,11 +70,11 @@ var homes = []struct {
 	by       []string
 }{
 	{"go.mongodb.org/", []string{"store", "store/embedded"}},
-	{"github.com/redis/", []string{"gateway", "rate", "store/bus", "store/cache"}},
+	{"github.com/redis/", []string{"gateway/document", "rate", "store/bus", "store/cache"}},
 	{"github.com/dgraph-io/", []string{"store/cache"}},
 	{"github.com/FerretDB/", []string{"store/embedded"}},
 	{"modernc.org/", []string{"store/embedded"}},
-	{"github.com/99designs/gqlgen/", []string{"app", "gateway", "gateway/envelope", "gateway/refusal", "gateway/wire", "graph", "graph/generate", "graph/generated", "graph/part", "graph/scalar"}},
+	{"github.com/99designs/gqlgen/", []string{"app", "gateway", "gateway/document", "gateway/envelope", "gateway/refusal", "gateway/wire", "graph", "graph/generate", "graph/generated", "graph/part", "graph/scalar"}},
 	{"net/http", []string{"app", "gateway", "gateway/client", "gateway/playground", "gateway/wire", "mail"}},
 	{"github.com/blevesearch/", []string{"search"}},
 	{"github.com/wneessen/", []string{"mail"}},
@@ -138,6 +139,32 @@ func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What a document means and costs can't depend on the request that brings it, nor on the viewer.
+// The table proves it for the package itself, this test for all of ours that it leads to.
+func TestDocumentsSeeNeitherRequestNorViewer(t *testing.T) {
+	all := packages(t)
+	var walk func(name string, seen map[string]bool)
+	walk = func(name string, seen map[string]bool) {
+		if seen[name] {
+			return
+		}
+		seen[name] = true
+		for _, imported := range all[name].Imports {
+			if imported == "net/http" || imported == "stoa/access" {
+				t.Errorf("gateway/document reaches %s by %s", imported, name)
+			}
+			if rest, ours := strings.CutPrefix(imported, "stoa/"); ours {
+				walk(rest, seen)
+			}
+		}
+	}
+	seen := map[string]bool{}
+	walk("gateway/document", seen)
+	if len(seen) < 4 {
+		t.Errorf("it leads to %d packages: has it moved?", len(seen))
 	}
 }
 

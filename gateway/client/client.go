@@ -8,6 +8,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -45,6 +46,9 @@ type Clients struct {
 
 // New returns Clients, or says which option is wrong.
 func New(o Options) (*Clients, error) {
+	if o.HSTS < 0 {
+		return nil, errors.New("gateway: HSTS is negative")
+	}
 	origins, err := newOrigins(o.Origins)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: Origins: %w", err)

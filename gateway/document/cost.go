@@ -1,7 +1,7 @@
-package gateway
+package document
 
 // What an operation costs, by the schema's @cost and @listSize (GraphQL Cost Directives, draft
-// of 2021): prices reads them once, compile makes a plan of each operation once for its
+// of 2021): newCostWeights reads them once, compile makes a plan of each operation once for its
 // document, and plan.cost puts the variables in, which is all that is left to do for a document
 // that is known.
 //
@@ -17,15 +17,13 @@ import (
 	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
-
-	"stoa/gateway/refusal"
 )
 
 const (
-	// defaultMaxCost is an article with three levels of comments, twenty under each, or twice
+	// defaultCost is an article with three levels of comments, twenty under each, or twice
 	// a hundred articles with a hundred comments each. An object with a few fields takes some
 	// 500 bytes while it is written, so that the largest answer takes 10 MB at a time.
-	defaultMaxCost = 20_000
+	defaultCost = 20_000
 
 	// The weights where the schema says nothing are the specification's for objects and
 	// scalars. A mutation's field weighs ten, as Apollo has it: it writes, each key twice.
@@ -48,17 +46,17 @@ const (
 	maxCounted = 1 << 40
 )
 
-// prices are what the directives of a schema say.
-type prices struct {
+// costWeights are what the directives of a schema say.
+type costWeights struct {
 	schema    *ast.Schema
-	fields    map[*ast.FieldDefinition]*price
+	fields    map[*ast.FieldDefinition]*fieldCost
 	arguments map[*ast.ArgumentDefinition]int64
 	inputs    map[*ast.FieldDefinition]int64 // fields of input objects
 	weighted  map[string]bool                // input objects that lead to a weight
 }
 
-// price is that of a field.
-type price struct {
+// fieldCost is what one field costs.
+type fieldCost struct {
 	weight  int64    // of it, or of each of its elements
 	list    bool     // there is a size
 	slicing []string // arguments that say how many there are
@@ -67,10 +65,10 @@ type price struct {
 	sizedBy string   // sized as a key
 }
 
-// newPrices reads the directives of schema, or says which isn't right.
-func newPrices(schema *ast.Schema) (*prices, error) {
-	p := &prices{
-		schema: schema, fields: map[*ast.FieldDefinition]*price{}, arguments: map[*ast.ArgumentDefinition]int64{},
+// newCostWeights reads the directives of schema, or says which isn't right.
+func newCostWeights(schema *ast.Schema) (*costWeights, error) {
+	p := &costWeights{
+		schema: schema, fields: map[*ast.FieldDefinition]*fieldCost{}, arguments: map[*ast.ArgumentDefinition]int64{},
 		inputs: map[*ast.FieldDefinition]int64{}, weighted: map[string]bool{},
 	}
 	for _, definition := range schema.Types {
@@ -80,7 +78,7 @@ func newPrices(schema *ast.Schema) (*prices, error) {
 			if definition.Kind == ast.InputObject {
 				p.inputs[field], _, err = weightOf(field.Directives)
 			} else {
-				p.fields[field], err = p.price(definition, field)
+				p.fields[field], err = p.fieldCost(definition, field)
 			}
 			if err != nil {
 				return nil, fmt.Errorf("gateway: %s: %w", where, err)
@@ -108,8 +106,8 @@ func newPrices(schema *ast.Schema) (*prices, error) {
 	return p, nil
 }
 
-func (p *prices) price(parent *ast.Definition, field *ast.FieldDefinition) (*price, error) {
-	made := &price{}
+func (p *costWeights) fieldCost(parent *ast.Definition, field *ast.FieldDefinition) (*fieldCost, error) {
+	made := &fieldCost{}
 	var given bool
 	var err error
 	made.weight, given, err = weightOf(field.Directives)
@@ -149,7 +147,7 @@ func (p *prices) price(parent *ast.Definition, field *ast.FieldDefinition) (*pri
 }
 
 // typeWeight is what one thing of a type weighs; of an interface or a union, the heaviest.
-func (p *prices) typeWeight(name string, mutation bool) (int64, error) {
+func (p *costWeights) typeWeight(name string, mutation bool) (int64, error) {
 	definition := p.schema.Types[name]
 	weight, given, err := weightOf(definition.Directives)
 	switch {
@@ -242,14 +240,14 @@ type sourceVariable struct {
 
 // cost is what the operation costs with these variables, exact up to maxCounted. It takes
 // time in proportion to the plan, which is no longer than the document.
-func (p *plan) cost(prices *prices, variables map[string]any) int64 {
+func (p *plan) cost(weights *costWeights, variables map[string]any) int64 {
 	if len(p.steps) == 0 {
 		return p.whole.fixed
 	}
 	var room [64]int64
 	values := room[:0]
 	for i := range p.sources {
-		values = append(values, p.sources[i].value(prices, variables))
+		values = append(values, p.sources[i].value(weights, variables))
 	}
 	steps := len(values)
 	for i := range p.steps {
@@ -279,14 +277,14 @@ func multiply(a, b int64) int64 {
 	return a * b
 }
 
-func (s *source) value(prices *prices, variables map[string]any) int64 {
+func (s *source) value(weights *costWeights, variables map[string]any) int64 {
 	if s.weigh != nil {
 		v := s.variables[0]
 		value, sent := variables[v.name]
 		if !sent {
 			return v.fallback
 		}
-		return prices.inputWeight(s.weigh, value)
+		return weights.inputWeight(s.weigh, value)
 	}
 	n := s.least
 	for _, v := range s.variables {
@@ -325,7 +323,7 @@ func lengthOf(value any) int64 {
 }
 
 // inputWeight is what the fields of an input weigh that are there.
-func (p *prices) inputWeight(t *ast.Type, value any) int64 {
+func (p *costWeights) inputWeight(t *ast.Type, value any) int64 {
 	if !p.weighted[t.Name()] {
 		return 0
 	}
@@ -347,7 +345,7 @@ func (p *prices) inputWeight(t *ast.Type, value any) int64 {
 
 // compiler makes the plan of one operation.
 type compiler struct {
-	prices    *prices
+	weights   *costWeights
 	operation *ast.OperationDefinition
 	plan      *plan
 	fragments map[string]sized // by name, and by which of their fields have a size from above
@@ -360,8 +358,8 @@ type sized struct{ once, each amount }
 
 // compile makes the plan of an operation of a valid document. It looks at each fragment once
 // for each way in which its fields get sizes, of which the schema has very few.
-func compile(prices *prices, operation *ast.OperationDefinition) *plan {
-	c := &compiler{prices: prices, operation: operation, plan: &plan{}, fragments: map[string]sized{}, bySource: map[string]int{}}
+func compile(weights *costWeights, operation *ast.OperationDefinition) *plan {
+	c := &compiler{weights: weights, operation: operation, plan: &plan{}, fragments: map[string]sized{}, bySource: map[string]int{}}
 	c.plan.whole = c.set(operation.SelectionSet, nil, "").once
 	return c.plan
 }
@@ -401,11 +399,11 @@ func (c *compiler) set(set ast.SelectionSet, fromAbove []string, key string) siz
 	for _, selection := range set {
 		switch s := selection.(type) {
 		case *ast.Field:
-			into, price := &once, c.prices.fields[s.Definition]
+			into, cost := &once, c.weights.fields[s.Definition]
 			if slices.Contains(fromAbove, s.Name) {
 				into = &each
 			}
-			c.field(into, s, price, into == &each)
+			c.field(into, s, cost, into == &each)
 		case *ast.InlineFragment:
 			below := c.set(s.SelectionSet, fromAbove, key)
 			once.add(below.once)
@@ -425,7 +423,7 @@ func (c *compiler) set(set ast.SelectionSet, fromAbove []string, key string) siz
 }
 
 // field adds what f costs; ofOne, for one of its elements.
-func (c *compiler) field(into *sum, f *ast.Field, price *price, ofOne bool) {
+func (c *compiler) field(into *sum, f *ast.Field, cost *fieldCost, ofOne bool) {
 	switch {
 	case f.Name == "__schema":
 		into.fixed += schemaCost
@@ -433,37 +431,37 @@ func (c *compiler) field(into *sum, f *ast.Field, price *price, ofOne bool) {
 	case f.Name == "__type":
 		into.fixed += typeCost
 		return
-	case price == nil: // __typename
+	case cost == nil: // __typename
 		return
 	}
 	for _, argument := range f.Arguments {
 		definition := f.Definition.Arguments.ForName(argument.Name)
-		into.fixed += c.prices.arguments[definition]
+		into.fixed += c.weights.arguments[definition]
 		c.input(into, definition.Type, argument.Value)
 	}
-	below := c.set(f.SelectionSet, price.sized, price.sizedBy)
-	here := amount{price.weight + below.once.fixed, below.once.step}
+	below := c.set(f.SelectionSet, cost.sized, cost.sizedBy)
+	here := amount{cost.weight + below.once.fixed, below.once.step}
 	switch {
 	case ofOne:
 		into.add(here)
 		into.add(below.each)
-	case !price.list:
+	case !cost.list:
 		into.add(here)
-	case len(price.sized) > 0:
+	case len(cost.sized) > 0:
 		into.add(here)
-		into.addTimes(1, noStep, c.sizes(f, price, below.each))
+		into.addTimes(1, noStep, c.sizes(f, cost, below.each))
 	default:
-		into.addTimes(1, noStep, c.sizes(f, price, here))
+		into.addTimes(1, noStep, c.sizes(f, cost, here))
 	}
 }
 
 // sizes is a, as often as f has elements.
-func (c *compiler) sizes(f *ast.Field, price *price, a amount) amount {
+func (c *compiler) sizes(f *ast.Field, cost *fieldCost, a amount) amount {
 	if a == (amount{0, noStep}) {
 		return a
 	}
-	s := source{assumed: price.assumed}
-	for _, name := range price.slicing {
+	s := source{assumed: cost.assumed}
+	for _, name := range cost.slicing {
 		value := f.Definition.Arguments.ForName(name).DefaultValue
 		if argument := f.Arguments.ForName(name); argument != nil {
 			value = argument.Value
@@ -485,7 +483,7 @@ func (c *compiler) sizes(f *ast.Field, price *price, a amount) amount {
 	}
 	var all sum
 	if len(s.variables) == 0 {
-		all.addTimes(s.value(c.prices, nil), noStep, a)
+		all.addTimes(s.value(c.weights, nil), noStep, a)
 	} else {
 		all.addTimes(1, c.source(s), a)
 	}
@@ -522,7 +520,7 @@ func literalLength(value *ast.Value) int64 {
 
 // input adds what the fields of an argument's value weigh.
 func (c *compiler) input(into *sum, t *ast.Type, value *ast.Value) {
-	if !c.prices.weighted[t.Name()] {
+	if !c.weights.weighted[t.Name()] {
 		return
 	}
 	switch value.Kind {
@@ -530,7 +528,7 @@ func (c *compiler) input(into *sum, t *ast.Type, value *ast.Value) {
 		v := sourceVariable{name: value.Raw}
 		if d := c.operation.VariableDefinitions.ForName(value.Raw); d != nil && d.DefaultValue != nil {
 			if standard, err := d.DefaultValue.Value(nil); err == nil {
-				v.fallback = c.prices.inputWeight(t, standard)
+				v.fallback = c.weights.inputWeight(t, standard)
 			}
 		}
 		into.terms = append(into.terms, term{1, c.source(source{weigh: t, variables: []sourceVariable{v}}), noStep})
@@ -540,22 +538,13 @@ func (c *compiler) input(into *sum, t *ast.Type, value *ast.Value) {
 		}
 	case ast.ObjectValue:
 		for _, member := range value.Children {
-			field := c.prices.schema.Types[t.Name()].Fields.ForName(member.Name)
+			field := c.weights.schema.Types[t.Name()].Fields.ForName(member.Name)
 			if field != nil && member.Value.Kind != ast.NullValue {
-				into.fixed += c.prices.inputs[field]
+				into.fixed += c.weights.inputs[field]
 				c.input(into, field.Type, member.Value)
 			}
 		}
 	}
-}
-
-// costly refuses an operation that costs more than most.
-func costly(operation *ast.OperationDefinition, cost, most int64) error {
-	if cost <= most {
-		return nil
-	}
-	return refusal.New(refusal.CostTooHigh, "this costs %s, where an operation may cost %d: ask for smaller pages, or for fewer lists within lists", countless(cost), most).
-		At(operation.Position).Extend("cost", map[string]any{"requested": cost, "maximum": most})
 }
 
 func countless(cost int64) string {

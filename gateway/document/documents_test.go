@@ -1,9 +1,8 @@
-package gateway
+package document
 
 import (
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 
 	"stoa/gateway/refusal"
@@ -11,15 +10,15 @@ import (
 )
 
 func testDocuments(maxTokens, maxDepth int) *documents {
-	prices, err := newPrices(generated.NewExecutableSchema(generated.Config{Resolvers: testRoot{}}).Schema())
+	weights, err := newCostWeights(generated.NewExecutableSchema(generated.Config{}).Schema())
 	if err != nil {
 		panic(err)
 	}
-	return newDocuments(prices, newBounds(Options{MaxTokens: maxTokens, MaxDepth: maxDepth, MaxDocument: 8 << 20, MaxAliases: 5000, MaxDirectives: 5000, MaxRootFields: 5000}), true)
+	return newDocuments(weights, Limits{Tokens: maxTokens, Depth: maxDepth, Bytes: 8 << 20, Aliases: 5000, Directives: 5000, RootFields: 5000}.WithDefaults(), true)
 }
 
 // take parses, validates and so keeps text.
-func take(t testing.TB, d *documents, text string) *document {
+func take(t testing.TB, d *documents, text string) *Document {
 	t.Helper()
 	doc, err := d.parsed(text)
 	if err == nil {
@@ -32,7 +31,7 @@ func take(t testing.TB, d *documents, text string) *document {
 }
 
 func TestADocumentIsParsedOnce(t *testing.T) {
-	d := testDocuments(defaultMaxTokens, defaultMaxDepth)
+	d := testDocuments(0, 0)
 	first := take(t, d, "{__typename}")
 	if again := take(t, d, "{__typename}"); again != first {
 		t.Error("it was parsed again")
@@ -45,36 +44,36 @@ func TestADocumentIsParsedOnce(t *testing.T) {
 			d.validate(doc)
 		}
 	}
-	if d.kept.Len() != 2 {
-		t.Errorf("%d documents are kept, want the two valid ones", d.kept.Len())
+	if d.lru.Len() != 2 {
+		t.Errorf("%d documents are kept, want the two valid ones", d.lru.Len())
 	}
 }
 
 func TestKeptDocumentsAreBoundedInNumberAndBytes(t *testing.T) {
-	d := testDocuments(defaultMaxTokens, defaultMaxDepth)
+	d := testDocuments(0, 0)
 	for i := range maxDocuments + 50 {
 		take(t, d, "{__typename"+strings.Repeat(" ", i)+"}")
 	}
-	if d.kept.Len() != maxDocuments {
-		t.Errorf("%d documents are kept, want %d", d.kept.Len(), maxDocuments)
+	if d.lru.Len() != maxDocuments {
+		t.Errorf("%d documents are kept, want %d", d.lru.Len(), maxDocuments)
 	}
 	large := "{" + strings.Repeat("__typename ", 4000)
 	for i := range 60 {
 		take(t, d, large+strings.Repeat(" ", i)+"}")
 	}
-	if d.bytes > maxDocumentsBytes || d.kept.Len() > 60 || d.kept.Len() < 20 {
-		t.Errorf("%d documents, %d bytes are kept", d.kept.Len(), d.bytes)
+	if d.bytes > maxDocumentsBytes || d.lru.Len() > 60 || d.lru.Len() < 20 {
+		t.Errorf("%d documents, %d bytes are kept", d.lru.Len(), d.bytes)
 	}
 	sum := 0
-	for _, doc := range d.kept.Values() {
+	for _, doc := range d.lru.Values() {
 		sum += sizeOf(doc)
 	}
 	if sum != d.bytes {
 		t.Errorf("%d bytes are kept, and %d are reckoned", sum, d.bytes)
 	}
-	before := d.kept.Len()
+	before := d.lru.Len()
 	take(t, d, "{__typename}#"+strings.Repeat("x", maxDocumentBytes))
-	if d.kept.Len() != before {
+	if d.lru.Len() != before {
 		t.Error("a document that is too large to keep is kept")
 	}
 }
@@ -86,10 +85,10 @@ func TestBytesPerToken(t *testing.T) {
 		"Fragments": "{" + repeat(300, `... on Query @skip(if:false) { a%d: __typename } `) + "}",
 		"Usual":     introspection,
 	} {
-		d := testDocuments(defaultMaxTokens, defaultMaxDepth)
+		d := testDocuments(0, 0)
 		const copies = 20
 		var before, after runtime.MemStats
-		documents := make([]*document, 0, copies)
+		documents := make([]*Document, 0, copies)
 		runtime.GC()
 		runtime.ReadMemStats(&before)
 		for i := range copies {
@@ -104,24 +103,6 @@ func TestBytesPerToken(t *testing.T) {
 		}
 		runtime.KeepAlive(d)
 	}
-}
-
-func TestOneDocumentServesManyAtOnce(t *testing.T) {
-	s := newSite(t, nil)
-	const query = `query($s:String!, $t:Boolean=true){article(slug:$s){slug ...F @defer}} fragment F on Article{title @include(if:$t)}`
-	var wait sync.WaitGroup
-	for i := range 16 {
-		wait.Go(func() {
-			for range 20 {
-				slug := string(rune('a' + i))
-				r := s.do(t, "POST", "/graphql", bodyOf(query, map[string]any{"s": slug}), jsonBody)
-				if !strings.HasPrefix(r.body, `{"data":{"article":{"slug":"`+slug+`","title":`) {
-					t.Errorf("%s: %s", slug, r.body)
-				}
-			}
-		})
-	}
-	wait.Wait()
 }
 
 func TestLimitsHoldToTheOne(t *testing.T) {
@@ -166,61 +147,11 @@ func TestLimitsHoldToTheOne(t *testing.T) {
 }
 
 func TestSizesDoNotOverflow(t *testing.T) {
-	d := testDocuments(defaultMaxTokens, defaultMaxDepth)
+	d := testDocuments(0, 0)
 	// 2^128 fields, in which an int would come round to a few.
 	_, err := d.parsed("{...F0}" + repeat(128, " fragment F%d on Query{...F%+d ...F%+d}") + " fragment F128 on Query{__typename}")
 	if refusal.Code(err) != refusal.DocumentTooLarge || !strings.Contains(err.Error(), "the operation has countless") {
 		t.Errorf("got %+v", err)
-	}
-}
-
-func TestIntrospectionPassesEveryLimit(t *testing.T) {
-	s := newSite(t, nil)
-	if r := s.post(t, introspection); r.status != 200 || r.codes(t) != "" || len(r.body) < 10_000 {
-		t.Errorf("got %d %.300s", r.status, r.body)
-	}
-}
-
-// introspection asks for all that GraphiQL asks for.
-const introspection = `query IntrospectionQuery {
-  __schema {
-    description
-    queryType { name kind } mutationType { name kind } subscriptionType { name kind }
-    types { ...FullType }
-    directives { name description isRepeatable locations args(includeDeprecated: true) { ...InputValue } }
-  }
-}
-fragment FullType on __Type {
-  kind name description specifiedByURL isOneOf
-  fields(includeDeprecated: true) {
-    name description args(includeDeprecated: true) { ...InputValue } type { ...TypeRef } isDeprecated deprecationReason
-  }
-  inputFields(includeDeprecated: true) { ...InputValue }
-  interfaces { ...TypeRef }
-  enumValues(includeDeprecated: true) { name description isDeprecated deprecationReason }
-  possibleTypes { ...TypeRef }
-}
-fragment InputValue on __InputValue { name description type { ...TypeRef } defaultValue isDeprecated deprecationReason }
-fragment TypeRef on __Type {
-  kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name ofType {
-    kind name ofType { kind name ofType { kind name ofType { kind name } } } } } } } } }
-}`
-
-func TestBodiesAreBoundedToTheByte(t *testing.T) {
-	s := newSite(t, func(o *Options) { o.MaxBody = 1000 })
-	body := func(size int) string {
-		b := `{"query":"{__typename}"}`
-		return b + strings.Repeat(" ", size-len(b))
-	}
-	if r := s.do(t, "POST", "/graphql", body(1000), jsonBody); r.status != 200 {
-		t.Errorf("1000 bytes: %d %s", r.status, r.body)
-	}
-	if r := s.do(t, "POST", "/graphql", body(1001), jsonBody); r.status != 413 || !strings.Contains(r.body, "larger than the 1000 bytes") {
-		t.Errorf("1001 bytes: %d %s", r.status, r.body)
-	}
-	r := s.chunked(t, body(5000))
-	if r.status != 413 || r.codes(t) != refusal.PayloadTooLarge {
-		t.Errorf("5000 bytes without a length: %d %s", r.status, r.body)
 	}
 }
 

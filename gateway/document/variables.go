@@ -1,4 +1,4 @@
-package gateway
+package document
 
 // Variables: the values that a client sent, held against the types that the operation
 // declares (coerceVariables), as the specification's "Coercing Variable Values" (section
@@ -155,7 +155,7 @@ func coerceScalar(name string, value any, path string) (any, *misfit) {
 		if isFile {
 			return nil, misfitf(path, "is a file, where %s is taken", name)
 		}
-		return nil, misfitf(path, "must be a file, sent as %s, and null in the variables", formData)
+		return nil, misfitf(path, "must be a file, sent as multipart/form-data, and null in the variables")
 	}
 	number, isNumber := value.(json.Number)
 	switch name {

@@ -1,4 +1,4 @@
-package gateway
+package document
 
 // Documents: parsed (documents.parsed), one operation chosen (document.operation), validated
 // (documents.validate), and kept for the next request with the same text.
@@ -26,7 +26,7 @@ const (
 	maxDocumentsBytes = 64 << 20
 
 	// maxDocumentBytes is the size above which a document isn't kept: a few of that size
-	// would push out all others. What the default MaxTokens lets through is smaller.
+	// would push out all others. What the default of Tokens lets through is smaller.
 	maxDocumentBytes = 3 << 20
 
 	// bytesPerToken is what a parsed document takes for each of its tokens, at most: a field
@@ -34,14 +34,14 @@ const (
 	bytesPerToken = 450
 )
 
-// document is a GraphQL document. Once it is valid it is shared between requests and never
+// Document is a GraphQL document. Once it is valid it is shared between requests and never
 // changed.
-type document struct {
-	text   string
+type Document struct {
+	Text   string
 	tokens int
-	ast    *ast.QueryDocument
+	AST    *ast.QueryDocument
 	valid  bool
-	hash   string // hashOf(text), once it is valid
+	Hash   string // hashOf(text), once it is valid
 
 	// introspects says whether any operation asks for the schema.
 	introspects bool
@@ -50,7 +50,7 @@ type document struct {
 	plans map[*ast.OperationDefinition]*plan
 
 	// policies say of each query how its answer may be kept.
-	policies map[*ast.OperationDefinition]policy
+	policies map[*ast.OperationDefinition]Policy
 
 	// required are the variables that stand where null isn't taken although their type
 	// allows it, as `$n: Int = 5` may at an argument of type Int!.
@@ -60,48 +60,48 @@ type document struct {
 // documents parses and validates. It is safe for concurrent use.
 type documents struct {
 	schema        *ast.Schema
-	prices        *prices
-	bounds        bounds
+	weights       *costWeights
+	limits        Limits
 	introspection bool
 	rules         []validator.Rule
 	types, names  map[string]bool // of the schema: those of types, and all others
 
 	mu    sync.Mutex
-	kept  *simplelru.LRU[string, *document] // valid ones, by text
-	bytes int                               // of kept, as sizeOf reckons
+	lru   *simplelru.LRU[string, *Document] // valid ones, by text
+	bytes int                               // of lru, as sizeOf reckons
 }
 
-func newDocuments(prices *prices, most bounds, introspection bool) *documents {
+func newDocuments(weights *costWeights, limits Limits, introspection bool) *documents {
 	d := &documents{
-		schema:        prices.schema,
-		prices:        prices,
-		bounds:        most,
+		schema:        weights.schema,
+		weights:       weights,
+		limits:        limits,
 		introspection: introspection,
 		rules:         rulesOf(introspection),
 	}
-	d.types, d.names = namesOf(prices.schema)
+	d.types, d.names = namesOf(weights.schema)
 	// The only error there is says that the size isn't positive.
-	d.kept, _ = simplelru.NewLRU(maxDocuments, func(_ string, evicted *document) { d.bytes -= sizeOf(evicted) })
+	d.lru, _ = simplelru.NewLRU(maxDocuments, func(_ string, evicted *Document) { d.bytes -= sizeOf(evicted) })
 	return d
 }
 
-// known returns the valid document with this text where it is kept, else nil.
-func (d *documents) known(text string) *document {
+// cached returns the valid document with this text where it is kept, else nil.
+func (d *documents) cached(text string) *Document {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	doc, _ := d.kept.Get(text)
+	doc, _ := d.lru.Get(text)
 	return doc
 }
 
 // parsed returns the document with this text. It isn't validated yet unless it says so.
-func (d *documents) parsed(text string) (*document, error) {
-	if known := d.known(text); known != nil {
-		return known, nil
+func (d *documents) parsed(text string) (*Document, error) {
+	if doc := d.cached(text); doc != nil {
+		return doc, nil
 	}
-	if len(text) > d.bounds.bytes {
-		return nil, refusal.New(refusal.DocumentTooLarge, "the document has %d bytes, where it may have %d: send long texts in variables", len(text), d.bounds.bytes)
+	if len(text) > d.limits.Bytes {
+		return nil, refusal.New(refusal.DocumentTooLarge, "the document has %d bytes, where it may have %d: send long texts in variables", len(text), d.limits.Bytes)
 	}
-	tokens, err := scan(text, d.bounds.tokens)
+	tokens, err := scan(text, d.limits.Tokens)
 	if err != nil {
 		return nil, err
 	}
@@ -109,58 +109,58 @@ func (d *documents) parsed(text string) (*document, error) {
 	if err != nil {
 		return nil, parseFailed(err)
 	}
-	if err := measure(parsed, d.bounds); err != nil {
+	if err := measure(parsed, d.limits); err != nil {
 		return nil, err
 	}
-	return &document{text: text, tokens: tokens, ast: parsed}, nil
+	return &Document{Text: text, tokens: tokens, AST: parsed}, nil
 }
 
 // validate makes doc valid and keeps it, or says what is wrong with it.
-func (d *documents) validate(doc *document) error {
+func (d *documents) validate(doc *Document) error {
 	if doc.valid {
 		return nil
 	}
 	if errs := d.check(doc); len(errs) > 0 {
-		return refusal.Of(refusal.ValidationFailed, d.conceal(errs, doc.text))
+		return refusal.Of(refusal.ValidationFailed, d.redact(errs, doc.Text))
 	}
-	if err := checkMerges(doc.ast, d.schema, comparedTimes*d.bounds.tokens); err != nil {
-		return d.concealError(err, doc.text)
+	if err := checkOverlaps(doc.AST, d.schema, comparedTimes*d.limits.Tokens); err != nil {
+		return d.redactError(err, doc.Text)
 	}
 	if doc.introspects && !d.introspection {
 		return refusal.New(refusal.IntrospectionDisabled, "the schema isn't given out here: __schema and __type can't be asked for")
 	}
-	doc.plans = make(map[*ast.OperationDefinition]*plan, len(doc.ast.Operations))
-	doc.policies = make(map[*ast.OperationDefinition]policy, len(doc.ast.Operations))
-	for _, operation := range doc.ast.Operations {
-		doc.plans[operation] = compile(d.prices, operation)
+	doc.plans = make(map[*ast.OperationDefinition]*plan, len(doc.AST.Operations))
+	doc.policies = make(map[*ast.OperationDefinition]Policy, len(doc.AST.Operations))
+	for _, operation := range doc.AST.Operations {
+		doc.plans[operation] = compile(d.weights, operation)
 		doc.policies[operation] = policyOf(d.schema, operation)
 	}
-	doc.valid, doc.hash = true, hashOf(doc.text)
+	doc.valid, doc.Hash = true, HashOf(doc.Text)
 	d.keep(doc)
 	return nil
 }
 
-func (d *documents) keep(doc *document) {
+func (d *documents) keep(doc *Document) {
 	size := sizeOf(doc)
 	if size > maxDocumentBytes {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.kept.Contains(doc.text) {
+	if d.lru.Contains(doc.Text) {
 		return
 	}
-	d.kept.Add(doc.text, doc)
+	d.lru.Add(doc.Text, doc)
 	d.bytes += size
 	for d.bytes > maxDocumentsBytes {
-		d.kept.RemoveOldest()
+		d.lru.RemoveOldest()
 	}
 }
 
 // sizeOf is about how much memory doc takes, in bytes.
-func sizeOf(doc *document) int { return len(doc.text) + doc.tokens*bytesPerToken }
+func sizeOf(doc *Document) int { return len(doc.Text) + doc.tokens*bytesPerToken }
 
-// rulesOf returns the specification's rules, but for fields that merge, which checkMerges
+// rulesOf returns the specification's rules, but for fields that merge, which checkOverlaps
 // checks in bounded time. Without suggestions no error asks whether another name was meant.
 func rulesOf(suggestions bool) []validator.Rule {
 	set := rules.NewDefaultRules()
@@ -194,7 +194,7 @@ const maxTold = 1 << 20
 // check walks doc with all rules and returns what they found, at most maxErrors errors and
 // one that says that there may be more. On the way it notes what doc wants to know of itself, and takes @defer
 // off: the specification lets a server answer at once what may come later.
-func (d *documents) check(doc *document) (errs gqlerror.List) {
+func (d *documents) check(doc *Document) (errs gqlerror.List) {
 	defer func() {
 		switch p := recover(); p {
 		case nil:
@@ -236,7 +236,7 @@ func (d *documents) check(doc *document) (errs gqlerror.List) {
 	events.OnFragmentSpread(func(_ *validator.Walker, spread *ast.FragmentSpread) {
 		spread.Directives = withoutDefer(spread.Directives)
 	})
-	validator.Walk(d.schema, doc.ast, &events)
+	validator.Walk(d.schema, doc.AST, &events)
 	return errs
 }
 
@@ -253,9 +253,9 @@ func withoutDefer(list ast.DirectiveList) ast.DirectiveList {
 	return rest
 }
 
-// operation returns the operation to run: the one with this name, or the only one.
-func (doc *document) operation(name string) (*ast.OperationDefinition, error) {
-	all := doc.ast.Operations
+// Operation returns the operation to run: the one with this name, or the only one.
+func (doc *Document) Operation(name string) (*ast.OperationDefinition, error) {
+	all := doc.AST.Operations
 	switch {
 	case len(all) == 0:
 		return nil, refusal.New(refusal.OperationNotFound, "the document has no operation: it needs a query such as { __typename }")
@@ -282,4 +282,9 @@ func operationNames(all ast.OperationList) string {
 		names = append(names, fmt.Sprintf("%d more", rest))
 	}
 	return strings.Join(names, ", ")
+}
+
+// Policy returns how the response to one of doc's operations may be cached.
+func (doc *Document) Policy(operation *ast.OperationDefinition) Policy {
+	return doc.policies[operation]
 }

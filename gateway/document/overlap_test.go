@@ -1,4 +1,4 @@
-package gateway
+package document
 
 import (
 	"math/rand/v2"
@@ -16,7 +16,7 @@ import (
 	"stoa/gateway/refusal"
 )
 
-const mergesSchema = `
+const overlapSchema = `
 	interface Being { name(upper: Boolean, of: Of): String  friend: Being  friends: [Being]  age: Int! }
 	input Of { a: Int b: Int }
 	type Cat implements Being { name(upper: Boolean, of: Of): String  friend: Being  friends: [Being]  age: Int!  lives: Int  owner: Dog }
@@ -25,8 +25,8 @@ const mergesSchema = `
 	type Query { being: Being  pet: Pet  cat: Cat  dog: Dog }
 `
 
-// merges says what checkMerges finds in a valid document.
-func merges(t testing.TB, schema *ast.Schema, query string, steps int) error {
+// merges says what checkOverlaps finds in a valid document.
+func overlaps(t testing.TB, schema *ast.Schema, query string, steps int) error {
 	t.Helper()
 	document, err := parser.ParseQuery(&ast.Source{Input: query})
 	if err != nil {
@@ -43,11 +43,11 @@ func merges(t testing.TB, schema *ast.Schema, query string, steps int) error {
 		})
 	}
 	validator.Walk(schema, document, &events)
-	return checkMerges(document, schema, steps)
+	return checkOverlaps(document, schema, steps)
 }
 
 func TestFieldsOfOneNameMustBeOneField(t *testing.T) {
-	schema := gqlparser.MustLoadSchema(&ast.Source{Input: mergesSchema})
+	schema := gqlparser.MustLoadSchema(&ast.Source{Input: overlapSchema})
 	cases := map[string]struct {
 		reason, query string
 		want          string // "" when they merge
@@ -74,7 +74,7 @@ func TestFieldsOfOneNameMustBeOneField(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			err := merges(t, schema, c.query, 10_000)
+			err := overlaps(t, schema, c.query, 10_000)
 			switch {
 			case c.want == "" && err != nil:
 				t.Errorf("%s: %s", c.reason, err.Error())
@@ -88,18 +88,18 @@ func TestFieldsOfOneNameMustBeOneField(t *testing.T) {
 }
 
 func TestComparingFieldsEndsWithItsSteps(t *testing.T) {
-	schema := gqlparser.MustLoadSchema(&ast.Source{Input: mergesSchema})
+	schema := gqlparser.MustLoadSchema(&ast.Source{Input: overlapSchema})
 	// On each level the interface's field meets the cat's and the dog's: 2^18 in all.
 	query := "{being" + nested(18, "{friend", "{age}", " ...on Cat{friend{age}} ...on Dog{friend{age}}}") + "}"
-	if err := merges(t, schema, query, 100_000); err == nil || refusal.Code(err) != refusal.DocumentTooLarge {
+	if err := overlaps(t, schema, query, 100_000); err == nil || refusal.Code(err) != refusal.DocumentTooLarge {
 		t.Errorf("got %+v", err)
 	}
 }
 
-// TestMergesAgreeWithGqlparser holds checkMerges against the rule it stands for, on random
+// TestOverlapsAgreeWithGqlparser holds checkOverlaps against the rule it stands for, on random
 // documents with so few names that fields collide.
-func TestMergesAgreeWithGqlparser(t *testing.T) {
-	schema := gqlparser.MustLoadSchema(&ast.Source{Input: mergesSchema})
+func TestOverlapsAgreeWithGqlparser(t *testing.T) {
+	schema := gqlparser.MustLoadSchema(&ast.Source{Input: overlapSchema})
 	random := rand.New(rand.NewPCG(1, 2))
 	theirs := rules.NewRules(rules.OverlappingFieldsCanBeMergedRule)
 	found, clean := 0, 0
@@ -110,7 +110,7 @@ func TestMergesAgreeWithGqlparser(t *testing.T) {
 			t.Fatalf("%s: %v", query, err)
 		}
 		want := len(validator.ValidateWithRules(schema, document, theirs)) > 0
-		err = merges(t, schema, query, 1_000_000)
+		err = overlaps(t, schema, query, 1_000_000)
 		if got := err != nil; got != want {
 			t.Fatalf("%s\ngqlparser finds a conflict: %v\nwe: %+v", query, want, err)
 		}

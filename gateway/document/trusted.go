@@ -1,7 +1,7 @@
-package gateway
+package document
 
 // Trusted documents: those that a front end was built with, in the manifest that its tool has
-// written (ReadTrusted). Each is validated when the gateway is made (persisted.trust), so a
+// written (ReadTrusted). Each is validated when the gateway is made (Store.trust), so a
 // front end that doesn't fit the schema shows at the start.
 
 import (
@@ -158,11 +158,11 @@ func manifestMembers(content []byte) ([]member, error) {
 }
 
 // trust takes a document by its id and by its hash, or says what is wrong with it.
-func (p *persisted) trust(t Trusted) error {
+func (s *Store) trust(t Trusted) error {
 	fail := func(reason string, args ...any) error {
 		return fmt.Errorf("%s: %s: "+reason, append([]any{t.File, t.title()}, args...)...)
 	}
-	hash := hashOf(t.Text)
+	hash := HashOf(t.Text)
 	given, prefixed := strings.CutPrefix(t.ID, envelope.HashPrefix)
 	switch {
 	case t.ID == "" || len(t.ID) > maxTrustedID:
@@ -170,9 +170,9 @@ func (p *persisted) trust(t Trusted) error {
 	case (prefixed || envelope.IsHash(given)) && given != hash:
 		return fail("the id isn't the SHA-256 of its text, which is %s", hash)
 	}
-	doc, err := p.documents.parsed(t.Text)
+	doc, err := s.documents.parsed(t.Text)
 	if err == nil {
-		err = p.documents.validate(doc)
+		err = s.documents.validate(doc)
 	}
 	if err != nil {
 		first := refusal.Errors(err, gqlerror.Wrap)[0]
@@ -181,19 +181,19 @@ func (p *persisted) trust(t Trusted) error {
 		}
 		return fail("%s", first.Message)
 	}
-	if len(doc.ast.Operations) == 0 {
+	if len(doc.AST.Operations) == 0 {
 		return fail("it has no operation")
 	}
-	if operation := doc.ast.Operations.ForName(t.Name); t.Name != "" && (operation == nil || t.Kind != "" && operation.Operation != ast.Operation(t.Kind)) {
+	if operation := doc.AST.Operations.ForName(t.Name); t.Name != "" && (operation == nil || t.Kind != "" && operation.Operation != ast.Operation(t.Kind)) {
 		return fail("its text has no %s of this name", t.Kind)
 	}
 	for _, id := range []string{given, hash} {
-		if other := p.trusted[id]; other != nil && other.text != t.Text {
+		if other := s.trusted[id]; other != nil && other.Text != t.Text {
 			return fail("another document has this id")
 		}
-		p.trusted[id] = doc
+		s.trusted[id] = doc
 	}
-	p.texts[t.Text] = doc
+	s.texts[t.Text] = doc
 	return nil
 }
 

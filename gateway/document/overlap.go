@@ -1,10 +1,10 @@
-package gateway
+package document
 
 // Fields that answer under one name must be able to be one field: the specification's
 // "Field Selection Merging" (section 5.3.2), which keeps `{ x: title  x: slug }` out.
 //
 // Compared pair by pair, as gqlparser's rule does it, 5,000 fields of one name are twelve
-// million pairs, and a chain of fragments multiplies them. checkMerges instead goes down the
+// million pairs, and a chain of fragments multiplies them. checkOverlaps instead goes down the
 // tree of answers once for shapes and once for meanings, each time taking all fields of one
 // name together, and counts its steps.
 
@@ -18,17 +18,17 @@ import (
 	"stoa/gateway/refusal"
 )
 
-// merger walks a valid document's selections as the answer will have them.
-type merger struct {
+// overlapChecker walks a valid document's selections as the answer will have them.
+type overlapChecker struct {
 	schema   *ast.Schema
 	steps    int // that are left
 	conflict error
 }
 
-// checkMerges refuses a document in which fields conflict, or whose fields take more steps
+// checkOverlaps refuses a document in which fields conflict, or whose fields take more steps
 // to compare. All other rules of validation must have passed.
-func checkMerges(document *ast.QueryDocument, schema *ast.Schema, steps int) error {
-	m := &merger{schema: schema, steps: steps}
+func checkOverlaps(document *ast.QueryDocument, schema *ast.Schema, steps int) error {
+	m := &overlapChecker{schema: schema, steps: steps}
 	for _, operation := range document.Operations {
 		root := []ast.SelectionSet{operation.SelectionSet}
 		m.shapes(root)
@@ -39,7 +39,7 @@ func checkMerges(document *ast.QueryDocument, schema *ast.Schema, steps int) err
 
 // shapes checks that whatever answers under one name has one shape, so that a client can
 // read the answer without knowing the type of the object it belongs to.
-func (m *merger) shapes(sets []ast.SelectionSet) {
+func (m *overlapChecker) shapes(sets []ast.SelectionSet) {
 	for _, fields := range m.byName(sets) {
 		for _, field := range fields[1:] {
 			if !m.sameShape(fields[0].Definition.Type, field.Definition.Type) {
@@ -52,7 +52,7 @@ func (m *merger) shapes(sets []ast.SelectionSet) {
 
 // meanings checks that fields which may belong to one object are the same field with the
 // same arguments. Two that belong to different object types never meet.
-func (m *merger) meanings(sets []ast.SelectionSet) {
+func (m *overlapChecker) meanings(sets []ast.SelectionSet) {
 	for _, fields := range m.byName(sets) {
 		for _, together := range mayMeet(fields) {
 			for _, field := range together[1:] {
@@ -67,7 +67,7 @@ func (m *merger) meanings(sets []ast.SelectionSet) {
 	}
 }
 
-func (m *merger) refuse(a, b *ast.Field, format string, args ...any) {
+func (m *overlapChecker) refuse(a, b *ast.Field, format string, args ...any) {
 	if m.conflict != nil {
 		return
 	}
@@ -78,12 +78,12 @@ func (m *merger) refuse(a, b *ast.Field, format string, args ...any) {
 // byName collects the fields of sets, those of their fragments among them, by the name under
 // which they answer, in the order of the document. It returns nothing once there is a
 // conflict or no step left, which ends every walk.
-func (m *merger) byName(sets []ast.SelectionSet) [][]*ast.Field {
+func (m *overlapChecker) byName(sets []ast.SelectionSet) [][]*ast.Field {
 	if m.conflict != nil {
 		return nil
 	}
 	var groups [][]*ast.Field
-	place := map[string]int{}
+	at := map[string]int{}
 	visited := map[string]bool{}
 	var collect func(ast.SelectionSet)
 	collect = func(set ast.SelectionSet) {
@@ -91,10 +91,10 @@ func (m *merger) byName(sets []ast.SelectionSet) [][]*ast.Field {
 		for _, selection := range set {
 			switch s := selection.(type) {
 			case *ast.Field:
-				i, ok := place[s.Alias]
+				i, ok := at[s.Alias]
 				if !ok {
 					i = len(groups)
-					place[s.Alias] = i
+					at[s.Alias] = i
 					groups = append(groups, nil)
 				}
 				groups[i] = append(groups[i], s)
@@ -137,17 +137,17 @@ func mayMeet(fields []*ast.Field) [][]*ast.Field {
 	}
 	var anywhere []*ast.Field
 	var parts [][]*ast.Field
-	place := map[string]int{}
+	at := map[string]int{}
 	for _, field := range fields {
 		parent := field.ObjectDefinition
 		if parent.Kind != ast.Object {
 			anywhere = append(anywhere, field)
 			continue
 		}
-		i, ok := place[parent.Name]
+		i, ok := at[parent.Name]
 		if !ok {
 			i = len(parts)
-			place[parent.Name] = i
+			at[parent.Name] = i
 			parts = append(parts, nil)
 		}
 		parts[i] = append(parts[i], field)
@@ -163,7 +163,7 @@ func mayMeet(fields []*ast.Field) [][]*ast.Field {
 
 // sameShape says whether values of the two types look alike: the same lists and nulls, and
 // the same leaf, or an object each, whose fields are compared in their turn.
-func (m *merger) sameShape(a, b *ast.Type) bool {
+func (m *overlapChecker) sameShape(a, b *ast.Type) bool {
 	if a.NonNull != b.NonNull || (a.Elem == nil) != (b.Elem == nil) {
 		return false
 	}
@@ -176,7 +176,7 @@ func (m *merger) sameShape(a, b *ast.Type) bool {
 	return true
 }
 
-func (m *merger) sameArguments(a, b ast.ArgumentList) bool {
+func (m *overlapChecker) sameArguments(a, b ast.ArgumentList) bool {
 	if len(a) != len(b) {
 		return false
 	}
@@ -190,7 +190,7 @@ func (m *merger) sameArguments(a, b ast.ArgumentList) bool {
 }
 
 // sameValue compares literals; the members of an object may come in any order.
-func (m *merger) sameValue(a, b *ast.Value) bool {
+func (m *overlapChecker) sameValue(a, b *ast.Value) bool {
 	m.steps--
 	if a == b {
 		return true

@@ -1,4 +1,4 @@
-package gateway
+package document
 
 import (
 	"encoding/json"
@@ -121,25 +121,4 @@ func TestVariablesFitTheirTypes(t *testing.T) {
 func canonical(v any) string {
 	b, _ := json.Marshal(v)
 	return string(b)
-}
-
-func TestNullIsRefusedWhereTheDocumentTakesNone(t *testing.T) {
-	s := newSite(t, nil)
-	cases := map[string]struct {
-		reason, query, variables string
-		refused                  bool
-	}{
-		"Include":       {"a condition is true or false; gqlgen panics at null", `query($b:Boolean=true){__typename @include(if:$b)}`, `{"b":null}`, true},
-		"IncludeAbsent": {"absent, it is the default", `query($b:Boolean=true){__typename @include(if:$b)}`, `{}`, false},
-		"Argument":      {"the argument isn't nullable, its default makes the variable so", `query($n:Int){article(slug:"a"){excerpt(words:$n)}}`, `{"n":null}`, true},
-		"Nullable":      {"where null is taken", `query($n:String){articles(after:$n){__typename}}`, `{"n":null}`, false},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			r := s.do(t, "POST", "/graphql", `{"query":`+canonical(c.query)+`,"variables":`+c.variables+`}`, jsonBody)
-			if got := r.codes(t) == refusal.ValidationFailed && strings.Contains(r.body, "null isn't taken"); got != c.refused {
-				t.Errorf("%s: %s", c.reason, r.body)
-			}
-		})
-	}
 }

@@ -1,4 +1,4 @@
-package gateway
+package document
 
 // The texts of automatic persisted queries in Redis, where all replicas find what one of
 // them was sent. What Redis loses, a client sends again: so nothing waits long for it, and

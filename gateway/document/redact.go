@@ -1,6 +1,6 @@
-package gateway
+package document
 
-// What refusals may say of the schema where it isn't given out (conceal): nothing that the
+// What refusals may say of the schema where it isn't given out (redact): nothing that the
 // request doesn't say itself. gqlparser's rules without suggestions still name the arguments
 // that are missing and the types that would be right, by which the schema can be read out name
 // by name, and so do our own.
@@ -50,21 +50,21 @@ func namesOf(schema *ast.Schema) (types, others map[string]bool) {
 	return types, others
 }
 
-// concealOf is conceal for what is wrong with variables, whose members are asked for, too.
-func (d *documents) concealOf(err error, text string, variables map[string]any) error {
+// redactVariables is redact for what is wrong with variables, whose members are asked for, too.
+func (d *documents) redactVariables(err error, text string, variables map[string]any) error {
 	if !d.introspection {
 		asked := []string{text}
 		membersOf(variables, func(name string) { asked = append(asked, name) })
-		return d.concealError(err, asked...)
+		return d.redactError(err, asked...)
 	}
 	return err
 }
 
-// concealError is conceal for what err, a refusal, says.
-func (d *documents) concealError(err error, asked ...string) error {
+// redactError is redact for what err, a refusal, says.
+func (d *documents) redactError(err error, asked ...string) error {
 	var r *refusal.Error
 	if errors.As(err, &r) {
-		r.Errors = d.conceal(r.Errors, asked...)
+		r.Errors = d.redact(r.Errors, asked...)
 	}
 	return err
 }
@@ -84,9 +84,9 @@ func membersOf(value any, found func(string)) {
 	}
 }
 
-// conceal replaces each message of list that has a name of the schema which asked, the text of
+// redact replaces each message of list that has a name of the schema which asked, the text of
 // the request, doesn't have. Where in the document it is wrong stays.
-func (d *documents) conceal(list gqlerror.List, asked ...string) gqlerror.List {
+func (d *documents) redact(list gqlerror.List, asked ...string) gqlerror.List {
 	if d.introspection {
 		return list
 	}

@@ -1,4 +1,4 @@
-package gateway
+package document
 
 import (
 	"fmt"
@@ -29,7 +29,7 @@ func apolloManifest(id, name, kind, body string) string {
 
 func TestManifestsOfRelayAndApolloAreRead(t *testing.T) {
 	dir := write(t, map[string]string{
-		"apollo.json": apolloManifest(hashOf(slugs), "Slug", "query", slugs),
+		"apollo.json": apolloManifest(HashOf(slugs), "Slug", "query", slugs),
 		"relay.json":  fmt.Sprintf(`{"8fcb5ee3ef8b5ddd3d1a5cdd6c5d9a3f": %q, "format": "{__typename}"}`, twice),
 		"notes.txt":   "not a manifest",
 	})
@@ -38,7 +38,7 @@ func TestManifestsOfRelayAndApolloAreRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Trusted{
-		{ID: hashOf(slugs), Text: slugs, File: filepath.Join(dir, "apollo.json"), Name: "Slug", Kind: "query"},
+		{ID: HashOf(slugs), Text: slugs, File: filepath.Join(dir, "apollo.json"), Name: "Slug", Kind: "query"},
 		{ID: "8fcb5ee3ef8b5ddd3d1a5cdd6c5d9a3f", Text: twice, File: filepath.Join(dir, "relay.json")},
 		{ID: "format", Text: "{__typename}", File: filepath.Join(dir, "relay.json")},
 	}
@@ -66,8 +66,8 @@ func TestAManifestThatIsWrongEndsTheStart(t *testing.T) {
 		"Version":       {"a later Apollo", `{"format":"apollo-persisted-query-manifest","version":2,"operations":[]}`, []string{"m.json", "version 2"}},
 		"ApolloShape":   {"a broken one", `{"format":"apollo-persisted-query-manifest","version":1,"operations":{}}`, []string{"m.json", "apollo-persisted-query-manifest"}},
 		"NoID":          {"nobody could ask for it", `{"":"{__typename}"}`, []string{"m.json", "an id has"}},
-		"Hash":          {"the text was changed", fmt.Sprintf(`{"sha256:%s":"{__typename }"}`, hashOf("{__typename}")), []string{"m.json", "{__typename }", "isn't the SHA-256", hashOf("{__typename }")}},
-		"BareHash":      {"in Apollo's form, too", apolloManifest(hashOf(twice), "Slug", "query", slugs), []string{"m.json", "operation Slug", "isn't the SHA-256"}},
+		"Hash":          {"the text was changed", fmt.Sprintf(`{"sha256:%s":"{__typename }"}`, HashOf("{__typename}")), []string{"m.json", "{__typename }", "isn't the SHA-256", HashOf("{__typename }")}},
+		"BareHash":      {"in Apollo's form, too", apolloManifest(HashOf(twice), "Slug", "query", slugs), []string{"m.json", "operation Slug", "isn't the SHA-256"}},
 		"ShortHash":     {"what claims to be one must be one", `{"sha256:ab":"{__typename}"}`, []string{"isn't the SHA-256"}},
 		"Parse":         {"no document", `{"a1":"{"}`, []string{"m.json", "a1", "Expected Name"}},
 		"Invalid":       {"a field that has gone", apolloManifest("a1", "Gone", "query", "query Gone {\n  gone\n}"), []string{"m.json", "operation Gone (id a1)", `Cannot query field "gone"`, "line 2, column 3"}},
@@ -83,10 +83,7 @@ func TestAManifestThatIsWrongEndsTheStart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			all, err := ReadTrusted(filepath.Join(write(t, map[string]string{"m.json": c.manifest}), "m.json"))
 			if err == nil {
-				_, err = New(Options{
-					Schema:  generated.NewExecutableSchema(generated.Config{Resolvers: testRoot{}}),
-					Present: (&presenter{}).present, Recover: recoverTest, Trusted: all,
-				})
+				_, err = NewStore(Options{Schema: generated.NewExecutableSchema(generated.Config{}).Schema(), Trusted: all})
 			}
 			if err == nil {
 				t.Fatalf("%s: it was taken: %v", c.reason, all)
@@ -108,17 +105,6 @@ func TestAManifestThatIsWrongEndsTheStart(t *testing.T) {
 	}
 }
 
-func TestOneDocumentMayHaveSeveralIDs(t *testing.T) {
-	s := newSite(t, func(o *Options) {
-		o.Trusted = []Trusted{{ID: "a", Text: slugs}, {ID: "b", Text: slugs}, {ID: "a", Text: slugs}}
-	})
-	for _, id := range []string{"a", "b"} {
-		if r := s.ask(t, "GET", asked{DocumentID: id}.slug("x")); !strings.Contains(r.body, `"slug":"x"`) {
-			t.Errorf("%s: %s", id, r.body)
-		}
-	}
-}
-
 func FuzzManifest(f *testing.F) {
 	for _, seed := range []string{`{}`, `{"a":"{__typename}"}`, `{"a":1}`, apolloManifest("a", "Slug", "query", slugs), `{"format":"apollo-persisted-query-manifest"}`, `[`} {
 		f.Add([]byte(seed))
@@ -129,13 +115,13 @@ func FuzzManifest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		p, err := newPersisted(d, nil, all, true)
+		p, err := newStoreOf(d, nil, all, true)
 		if err != nil {
 			return
 		}
 		for _, trusted := range all {
 			e := &envelope.Envelope{ID: strings.TrimPrefix(trusted.ID, envelope.HashPrefix)}
-			if doc, _ := p.ready(e); doc == nil || doc.text != trusted.Text || !doc.valid {
+			if doc, _ := p.Ready(e); doc == nil || doc.Text != trusted.Text || !doc.valid {
 				t.Errorf("%q: %q leads to %+v", content, trusted.ID, doc)
 			}
 		}
