@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"hash/maphash"
 	"net/http"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -188,7 +189,7 @@ type shard struct {
 }
 
 func newAnswers(c *cache.Cache, limit int64) *answers {
-	a := &answers{cache: c, limit: limit, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, flights: map[key]*flight{}, renewals: make(chan struct{}, defaultExpensive())}
+	a := &answers{cache: c, limit: limit, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, flights: map[key]*flight{}, renewals: make(chan struct{}, max(runtime.GOMAXPROCS(0)-1, 1))}
 	for i := range a.shards {
 		a.shards[i].kept = map[key]*kept{}
 	}

@@ -170,7 +170,7 @@ func TestNothingElseRevealsWhoAsks(t *testing.T) {
 
 func TestFinderFinds(t *testing.T) {
 	type hidden struct{ in map[string]any }
-	ctx := context.WithValue(t.Context(), runKey{}, hidden{map[string]any{"x": &[]any{[]byte("..the-secret..")}}})
+	ctx := context.WithValue(t.Context(), struct{ int }{}, hidden{map[string]any{"x": &[]any{[]byte("..the-secret..")}}})
 	f := &finder{secrets: []string{"the-secret"}}
 	f.walk(reflect.ValueOf(&ctx).Elem(), "ctx")
 	if len(f.paths) != 1 {

@@ -23,11 +23,11 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/99designs/gqlgen/graphql/executor"
 
 	"stoa/access"
 	"stoa/gateway/client"
 	"stoa/gateway/document"
+	"stoa/gateway/operation"
 	"stoa/gateway/refusal"
 	"stoa/gateway/wire"
 	"stoa/rate"
@@ -147,25 +147,21 @@ type Options struct {
 // Gateway is the http.Handler for everything that Stoa serves. It is safe for concurrent
 // use.
 type Gateway struct {
-	executor      *executor.Executor
-	documents     *document.Store
 	codec         *wire.Codec
 	playground    http.Handler
 	outbox        http.Handler
 	feeds         func(context.Context, string) (Document, error)
 	ready         func(context.Context) error
 	clients       *client.Clients
+	pipeline      *operation.Pipeline
 	sockets       *sockets
 	times         times
-	introspection bool
 	maxBody       int64
 	timeout       time.Duration
 	maxFile       int64
 	uploadTimeout time.Duration
 	uploads       uploads
 	picture       func(context.Context, string) (*Picture, error)
-	rates         *rate.Leases // nil for no limit
-	load          *load
 	log           *slog.Logger
 	draining      atomic.Bool
 	answers       *answers // nil where none are kept
@@ -187,48 +183,35 @@ func New(o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	documents, err := document.NewStore(document.Options{
-		Schema: o.Schema.Schema(), Limits: limits.document, Introspection: o.Introspection,
-		Trusted: o.Trusted, TrustedOnly: o.TrustedOnly, Redis: o.Redis, Site: o.Site, Log: o.Log,
+	pipeline, err := operation.New(operation.Options{
+		Schema: o.Schema, Present: o.Present, Recover: o.Recover, Extensions: o.Extensions, Rates: o.Rates, Load: limits.load, Log: o.Log,
+		Documents: document.Options{
+			Limits: limits.document, Introspection: o.Introspection,
+			Trusted: o.Trusted, TrustedOnly: o.TrustedOnly, Redis: o.Redis, Site: o.Site,
+		},
 	})
 	if err != nil {
 		return nil, err
 	}
 	g := &Gateway{
-		executor:      executor.New(o.Schema),
-		documents:     documents,
 		codec:         wire.NewCodec(o.Present, o.Recover, limits.body, limits.timeout),
 		playground:    o.Playground,
 		outbox:        o.Outbox,
 		feeds:         o.Feeds,
 		ready:         o.Ready,
 		clients:       clients,
+		pipeline:      pipeline,
 		sockets:       newSockets(o.Log, o.Holds, limits.connections, limits.perAddress),
 		times:         usualTimes,
-		introspection: o.Introspection,
 		maxBody:       limits.body,
 		timeout:       limits.timeout,
 		maxFile:       limits.File,
 		uploadTimeout: limits.upload,
 		picture:       o.Picture,
-		rates:         o.Rates,
-		load:          newLoad(limits.requests, limits.perClient, limits.expensive),
 		log:           o.Log,
 	}
 	if o.Cache != nil {
 		g.answers = newAnswers(o.Cache, o.AnswerBytes)
-	}
-	g.executor.SetQueryCache(resolved{})
-	g.executor.SetErrorPresenter(g.present)
-	g.executor.SetRecoverFunc(o.Recover)
-	for _, extension := range o.Extensions {
-		if _, ok := extension.(graphql.OperationParameterMutator); ok {
-			return nil, fmt.Errorf("gateway: extension %s changes a request's parameters, which are settled before extensions run", extension.ExtensionName())
-		}
-		if err := extension.Validate(o.Schema); err != nil {
-			return nil, fmt.Errorf("gateway: extension %s: %w", extension.ExtensionName(), err)
-		}
-		g.executor.Use(extension)
 	}
 	return g, nil
 }

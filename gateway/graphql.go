@@ -6,7 +6,6 @@ package gateway
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -14,18 +13,13 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 
-	"stoa/access"
+	"stoa/gateway/admission"
 	"stoa/gateway/client"
-	"stoa/gateway/document"
 	"stoa/gateway/envelope"
+	"stoa/gateway/operation"
 	"stoa/gateway/refusal"
 	"stoa/gateway/wire"
 )
-
-// outOfTime is why a request's context ended when its time had run out.
-type outOfTime struct{ after time.Duration }
-
-func (o outOfTime) Error() string { return fmt.Sprintf("the request's time ran out after %s", o.after) }
 
 // serveGraphQL answers one request to /graphql.
 func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
@@ -121,15 +115,13 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 	if upload {
 		limit = g.uploadTimeout + uploadWork*g.timeout
 	}
-	ctx, cancel := context.WithDeadlineCause(context.Background(), began.Add(limit), outOfTime{limit})
+	ctx, cancel := operation.WithTimeout(context.Background(), began, limit)
 	defer cancel()
 	// The request's own context ends the answer's, but isn't its parent: net/http keeps in it
 	// what leads to the connection, and there to the bytes that came.
 	defer context.AfterFunc(r.Context(), cancel)()
 	from.Client, from.Cookies = g.clients.Client(r), r.Method == http.MethodPost
-	ctx, made := access.Begin(ctx, from)
-	ctx, bill := g.open(ctx, made)
-	ctx = graphql.StartOperationTrace(ctx)
+	ctx, made := g.pipeline.Begin(ctx, from)
 	var k *kept
 	var response *graphql.Response
 	exact := false
@@ -142,7 +134,7 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 		client.SetCookie(w.Header(), cookie)
 	}
 	if k == nil || k.public == nil { // else caches on the way would tell others of this client
-		bill.write(w.Header(), g.rates)
+		tellUsage(w.Header(), &made.Usage)
 	}
 	switch {
 	case err != nil:
@@ -160,7 +152,7 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 // enter lets a request in, until leave is called. It answers one for which there is no room,
 // and returns nil.
 func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, media wire.MediaType) (leave func()) {
-	leave, err := g.load.enter(g.clients.Client(r).Name())
+	leave, err := g.pipeline.Enter(g.clients.Client(r))
 	if err != nil {
 		g.codec.Refuse(w, r, media, refusal.WithHeader(err, "Connection", "close"))
 		return nil
@@ -172,7 +164,7 @@ func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, media wire.Media
 // ends wherever it is. body is what a POST sent; made is the answer that has begun. exact says
 // whether k may be given at once to who sends the very same: not where it brings a text with
 // its hash, so that the one can be asked for by the other from now on.
-func (g *Gateway) answer(ctx context.Context, r *http.Request, media wire.MediaType, body []byte, made *access.Answer) (k *kept, exact bool, response *graphql.Response, err error) {
+func (g *Gateway) answer(ctx context.Context, r *http.Request, media wire.MediaType, body []byte, made *operation.Scope) (k *kept, exact bool, response *graphql.Response, err error) {
 
 	// What is asked for?
 	get := r.Method != http.MethodPost
@@ -185,10 +177,7 @@ func (g *Gateway) answer(ctx context.Context, r *http.Request, media wire.MediaT
 	if err != nil {
 		return nil, false, nil, err
 	}
-	if err := g.chargeReading(ctx, asked); err != nil {
-		return nil, false, nil, err
-	}
-	prepared, err := g.prepare(ctx, asked, mayRun(r.Method))
+	prepared, err := g.pipeline.Prepare(ctx, asked, mayRun(r.Method))
 	if err != nil {
 		return nil, false, nil, err
 	}
@@ -196,60 +185,23 @@ func (g *Gateway) answer(ctx context.Context, r *http.Request, media wire.MediaT
 		k, response, err = g.share(ctx, prepared, made, media, get)
 		return k, asked.Query == "" || asked.ID == "", response, err
 	}
-	response, err = g.execute(ctx, prepared)
+	response, err = g.pipeline.Execute(ctx, prepared)
 	return nil, false, response, err
+}
+
+// tellUsage sets the headers that tell what was used, and what is left.
+func tellUsage(h http.Header, u *admission.Usage) {
+	if cost := u.Cost(); cost != "" {
+		h[wire.CostHeader] = []string{cost}
+	}
+	if policy, state := u.State(); policy != "" {
+		h[wire.PolicyHeader], h[wire.RateHeader] = []string{policy}, []string{state}
+	}
 }
 
 // mayRun says what may not be run by a method.
 func mayRun(method string) func(*ast.OperationDefinition) error {
 	return func(o *ast.OperationDefinition) error { return checkMethod(method, o) }
-}
-
-// prepared is an operation that may be executed.
-type prepared struct {
-	document  *document.Document
-	operation *ast.OperationDefinition
-	cost      int64
-	params    *graphql.RawParams
-	policy    document.Policy
-}
-
-// prepare finds the operation that e asks for, and everything that there is to refuse in it
-// before it runs; mayRun is what only the transport knows.
-func (g *Gateway) prepare(ctx context.Context, e *envelope.Envelope, mayRun func(*ast.OperationDefinition) error) (*prepared, error) {
-
-	document, err := g.documents.Find(ctx, e)
-	if err != nil {
-		return nil, err
-	}
-	operation, err := document.Operation(e.OperationName)
-	if err != nil {
-		return nil, err
-	}
-	if err := mayRun(operation); err != nil {
-		return nil, err
-	}
-	if err := g.documents.Validate(document); err != nil {
-		return nil, err
-	}
-	variables, err := g.documents.Variables(document, operation, e.Variables)
-	if err != nil {
-		return nil, err
-	}
-	cost, err := g.documents.Cost(document, operation, variables)
-	if err != nil {
-		return nil, err
-	}
-	// Nothing is left to refuse, so it may be asked for by its hash from now on.
-	g.documents.Remember(ctx, e, document)
-
-	// Headers stay out: only access knows the viewer.
-	return &prepared{document, operation, cost, &graphql.RawParams{
-		Query:         document.Text,
-		OperationName: operation.Name,
-		Variables:     variables,
-		Extensions:    e.Extensions,
-	}, document.Policy(operation)}, nil
 }
 
 // checkMethod refuses an operation that its method may not run. A GET changes nothing, so

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"stoa/gateway/operation"
 )
 
 // maxUnasked is how much a client may send after a request whose answer lasts, in bytes: as
@@ -95,7 +97,7 @@ func (l *lasting) untilGone() {
 }
 
 // serveTaken is serve over a connection that was taken over, and closes it.
-func (s *stream) serveTaken(ctx context.Context, p *prepared, l *lasting) {
+func (s *stream) serveTaken(ctx context.Context, p *operation.Prepared, l *lasting) {
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)

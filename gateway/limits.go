@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"stoa/gateway/admission"
 	"stoa/gateway/document"
 	"stoa/rate"
 )
@@ -39,12 +40,8 @@ type Limits struct {
 	// document bounds a document's size and shape. Its Cost is the one above.
 	document document.Limits
 
-	// requests is how many GraphQL requests may run at once, and perClient how many of one
-	// address or /64 of IPv6.
-	requests, perClient int
-
-	// expensive is how many operations that cost 1,000 or more may run at once.
-	expensive int
+	// load bounds what runs at once.
+	load admission.Limits
 
 	// connections is how many WebSockets and event streams may be open, and perAddress how many
 	// from one address or /64 of IPv6.
@@ -60,9 +57,7 @@ func (l Limits) withDefaults() Limits {
 	l.body = cmp.Or(l.body, 1<<20)
 	l.timeout = cmp.Or(l.timeout, 10*time.Second)
 	l.upload = cmp.Or(l.upload, 2*time.Minute)
-	l.requests = cmp.Or(l.requests, defaultMaxRequests)
-	l.perClient = cmp.Or(l.perClient, defaultMaxPerClient)
-	l.expensive = cmp.Or(l.expensive, defaultExpensive())
+	l.load = l.load.WithDefaults()
 	l.connections = cmp.Or(l.connections, defaultMaxConnections)
 	l.perAddress = cmp.Or(l.perAddress, defaultMaxPerAddress)
 	return l
@@ -70,10 +65,10 @@ func (l Limits) withDefaults() Limits {
 
 // validate says which limit can't be one. rates may be nil.
 func (l Limits) validate(rates *rate.Leases) error {
-	if l.File < 0 || l.body < 0 || l.timeout < 0 || l.upload < 0 || min(l.requests, l.perClient, l.expensive, l.connections, l.perAddress) < 0 {
+	if l.File < 0 || l.body < 0 || l.timeout < 0 || l.upload < 0 || min(l.connections, l.perAddress) < 0 {
 		return errors.New("a limit is negative; 0 is its default")
 	}
-	if err := l.document.Validate(); err != nil {
+	if err := errors.Join(l.document.Validate(), l.load.Validate()); err != nil {
 		return err
 	}
 	if rates != nil && rates.Limit().Burst < l.Cost {

@@ -29,6 +29,7 @@ import (
 
 	"stoa/access"
 	"stoa/gateway/envelope"
+	"stoa/gateway/operation"
 	"stoa/gateway/refusal"
 	"stoa/id"
 	"stoa/problem"
@@ -100,24 +101,20 @@ func (g *Gateway) answerUpload(ctx context.Context, w http.ResponseWriter, r *ht
 	if err != nil {
 		return nil, g.late(err)
 	}
-	if err := g.chargeReading(ctx, asked); err != nil {
-		return nil, refusal.WithHeader(err, "Connection", "close")
-	}
-	prepared, err := g.prepare(ctx, asked, func(o *ast.OperationDefinition) error { return checkMethod(r.Method, o) })
+	prepared, err := g.pipeline.Prepare(ctx, asked, func(o *ast.OperationDefinition) error { return checkMethod(r.Method, o) })
 	if err != nil {
 		return nil, refusal.WithHeader(err, "Connection", "close")
 	}
-	if err := g.authorise(ctx, prepared.operation); err != nil {
+	if err := g.authorise(ctx, prepared.Operation); err != nil {
 		return nil, refusal.WithHeader(err, "Connection", "close")
 	}
 
 	if err := form.readFiles(); err != nil {
 		return nil, g.late(err)
 	}
-	limit := uploadWork * g.timeout
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, outOfTime{limit})
+	ctx, cancel := operation.WithTimeout(ctx, time.Now(), uploadWork*g.timeout)
 	defer cancel()
-	return g.execute(ctx, prepared)
+	return g.pipeline.Execute(ctx, prepared)
 }
 
 // checkForm refuses what isn't a form that a browser has asked for permission to send.

@@ -39,7 +39,7 @@ func (g *Gateway) servePicture(w http.ResponseWriter, r *http.Request) {
 	ctx, opened := context.WithCancelCause(r.Context())
 	defer opened(nil)
 	// Only until it is open: the rest may take as long as the client takes to read.
-	limit := time.AfterFunc(pictureTime, func() { opened(outOfTime{pictureTime}) })
+	limit := time.AfterFunc(pictureTime, func() { opened(context.DeadlineExceeded) })
 	picture, err := g.picture(ctx, name)
 	limit.Stop()
 	if err != nil {

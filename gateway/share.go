@@ -14,8 +14,8 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 
-	"stoa/access"
 	"stoa/gateway/envelope"
+	"stoa/gateway/operation"
 	"stoa/gateway/wire"
 )
 
@@ -50,11 +50,11 @@ func (g *Gateway) serveKept(w http.ResponseWriter, r *http.Request, id key, body
 
 // shares says whether p's answer may be one for all who ask the same, if it turns out so.
 // What asks for more than that in its extensions isn't looked into here.
-func (g *Gateway) shares(p *prepared, get bool) bool {
-	if g.answers == nil || !get && g.answers.limit == 0 || !p.policy.Keeps() {
+func (g *Gateway) shares(p *operation.Prepared, get bool) bool {
+	if g.answers == nil || !get && g.answers.limit == 0 || !p.Policy.Keeps() {
 		return false
 	}
-	for name := range p.params.Extensions {
+	for name := range p.Params.Extensions {
 		if name != "persistedQuery" {
 			return false
 		}
@@ -64,14 +64,14 @@ func (g *Gateway) shares(p *prepared, get bool) bool {
 
 // canonical is what an answer is found by when the request has been read: the document, the
 // operation and its variables, however they were written.
-func (a *answers) canonical(p *prepared, media wire.MediaType, get bool) (key, bool) {
-	variables, err := json.Marshal(p.params.Variables) // members in the order of their names
+func (a *answers) canonical(p *operation.Prepared, media wire.MediaType, get bool) (key, bool) {
+	variables, err := json.Marshal(p.Params.Variables) // members in the order of their names
 	if err != nil {
 		return key{}, false
 	}
 	var text bytes.Buffer
 	text.WriteString("canonical\x00")
-	for _, part := range []string{string(media), p.params.OperationName, string(variables), p.document.Hash} {
+	for _, part := range []string{string(media), p.Params.OperationName, string(variables), p.Document.Hash} {
 		text.WriteString(part)
 		text.WriteByte(0) // none of them has one
 	}
@@ -83,11 +83,11 @@ func (a *answers) canonical(p *prepared, media wire.MediaType, get bool) (key, b
 
 // share answers p: k where its answer is one for all, response or no otherwise. made is the
 // answer that is under way, media and get are how it will be sent.
-func (g *Gateway) share(ctx context.Context, p *prepared, made *access.Answer, media wire.MediaType, get bool) (k *kept, response *graphql.Response, err error) {
+func (g *Gateway) share(ctx context.Context, p *operation.Prepared, made *operation.Scope, media wire.MediaType, get bool) (k *kept, response *graphql.Response, err error) {
 	a := g.answers
 	id, ok := a.canonical(p, media, get)
 	if !ok {
-		response, err = g.execute(ctx, p)
+		response, err = g.pipeline.Execute(ctx, p)
 		return nil, response, err
 	}
 	for range maxFollows {
@@ -107,7 +107,7 @@ func (g *Gateway) share(ctx context.Context, p *prepared, made *access.Answer, m
 		select {
 		case <-f.done:
 		case <-ctx.Done():
-			return nil, nil, g.ended(ctx, &graphql.OperationContext{OperationName: p.params.OperationName})
+			return nil, nil, g.pipeline.Ended(ctx, p.Params.OperationName)
 		}
 		if f.kept == nil && !f.left {
 			break
@@ -139,7 +139,7 @@ func (a *answers) join(id key) (f *flight, first bool) {
 }
 
 // lead makes an answer for all who join f.
-func (g *Gateway) lead(ctx context.Context, f *flight, id key, p *prepared, made *access.Answer, media wire.MediaType, get bool) (k *kept, response *graphql.Response, err error) {
+func (g *Gateway) lead(ctx context.Context, f *flight, id key, p *operation.Prepared, made *operation.Scope, media wire.MediaType, get bool) (k *kept, response *graphql.Response, err error) {
 	f.left = true
 	defer func() { // also after a panic: nobody may wait for ever
 		g.answers.making.Lock()
@@ -153,11 +153,11 @@ func (g *Gateway) lead(ctx context.Context, f *flight, id key, p *prepared, made
 }
 
 // makeShared executes p and keeps its answer if that is one for all.
-func (g *Gateway) makeShared(ctx context.Context, id key, p *prepared, made *access.Answer, media wire.MediaType, get bool) (*kept, *graphql.Response, error) {
+func (g *Gateway) makeShared(ctx context.Context, id key, p *operation.Prepared, made *operation.Scope, media wire.MediaType, get bool) (*kept, *graphql.Response, error) {
 	a := g.answers
 	a.made.Add(1)
 	ctx, reading := a.cache.Reading(ctx)
-	response, err := g.execute(ctx, p)
+	response, err := g.pipeline.Execute(ctx, p)
 	mine := &a.alone[id.a%uint64(len(a.alone))]
 	if err != nil {
 		return nil, nil, err // it is about who asked, or about now
@@ -179,7 +179,7 @@ func (g *Gateway) makeShared(ctx context.Context, id key, p *prepared, made *acc
 	buffer := g.codec.Buffers.Get()
 	defer g.codec.Buffers.Put(buffer)
 	wire.Encode(buffer, response)
-	k := newKept(standing, media, p.policy, p.cost, reading.Began(), buffer.Bytes(), get, names)
+	k := newKept(standing, media, p.Policy, p.Cost, reading.Began(), buffer.Bytes(), get, names)
 	a.put(id, k)
 	return k, nil, nil
 }
@@ -201,17 +201,14 @@ func (g *Gateway) renew(k *kept, method, address string, body []byte) {
 			k.renewing.Store(false)
 			<-g.answers.renewals
 		}()
-		ctx, cancel := context.WithTimeoutCause(context.Background(), g.timeout, outOfTime{g.timeout})
+		ctx, cancel := operation.WithTimeout(context.Background(), time.Now(), g.timeout)
 		defer cancel()
 		defer func() {
 			if p := recover(); p != nil {
 				g.codec.LogPanic(ctx, p)
 			}
 		}()
-		ctx, made := access.Begin(ctx, access.Request{})
-		ctx, bill := g.open(ctx, made)
-		bill.free = true
-		ctx = graphql.StartOperationTrace(ctx)
+		ctx, made := g.pipeline.BeginRenewal(ctx)
 		read := envelope.Parse
 		if get {
 			read = func([]byte) (*envelope.Envelope, error) { return envelope.ParseAddress(address) }
@@ -220,8 +217,12 @@ func (g *Gateway) renew(k *kept, method, address string, body []byte) {
 		if err != nil {
 			return
 		}
-		if p, err := g.prepare(ctx, asked, mayRun(method)); err == nil && g.shares(p, get) {
-			_, _, _ = g.share(ctx, p, made, k.media, get)
+		p, err := g.pipeline.Prepare(ctx, asked, mayRun(method))
+		if err == nil && g.shares(p, get) {
+			_, _, err = g.share(ctx, p, made, k.media, get)
+		}
+		if err != nil {
+			g.codec.Errors(ctx, err) // which logs a fault of ours
 		}
 	})
 }

@@ -29,6 +29,7 @@ import (
 	"stoa/access"
 	"stoa/gateway/client"
 	"stoa/gateway/envelope"
+	"stoa/gateway/operation"
 	"stoa/gateway/refusal"
 	"stoa/gateway/wire"
 )
@@ -88,14 +89,14 @@ type socket struct {
 	introduced bool // connection_init has come
 	known      bool // and was acknowledged
 	ended      bool // nothing more is taken
-	operations map[string]*operation
+	operations map[string]*request
 	running    int // operations, those that were cancelled but haven't ended among them
 	bytes      int // of what they were asked by
 	idle       chan struct{}
 }
 
-// operation is one that runs.
-type operation struct {
+// request is an operation that runs.
+type request struct {
 	id        string
 	bytes     int
 	cancel    context.CancelFunc
@@ -342,18 +343,16 @@ func (s *socket) subscribe(id string, payload json.RawMessage) bool {
 	if err != nil {
 		return s.fail(id, err)
 	}
-	if err := s.gateway.chargeReading(s.answer(context.Background()), asked); err != nil {
-		return s.fail(id, err)
-	}
-	prepared, err := s.gateway.prepare(context.Background(), asked, func(*ast.OperationDefinition) error { return nil })
+	ctx, _ := s.gateway.pipeline.Begin(context.Background(), s.caller)
+	prepared, err := s.gateway.pipeline.Prepare(ctx, asked, func(*ast.OperationDefinition) error { return nil })
 	if err != nil {
 		return s.fail(id, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	o := &operation{id: id, bytes: len(payload), cancel: cancel, streaming: prepared.operation.Operation == ast.Subscription}
+	o := &request{id: id, bytes: len(payload), cancel: cancel, streaming: prepared.Streams()}
 	if !o.streaming {
 		cancel()
-		ctx, o.cancel = context.WithTimeoutCause(context.Background(), s.gateway.timeout, outOfTime{s.gateway.timeout})
+		ctx, o.cancel = operation.WithTimeout(context.Background(), time.Now(), s.gateway.timeout)
 	}
 	s.mu.Lock()
 	if s.ended {
@@ -362,7 +361,7 @@ func (s *socket) subscribe(id string, payload json.RawMessage) bool {
 		return true
 	}
 	if s.operations == nil {
-		s.operations = map[string]*operation{}
+		s.operations = map[string]*request{}
 	}
 	s.operations[id] = o
 	s.running++
@@ -379,10 +378,10 @@ func (s *socket) fail(id string, err error) bool {
 
 // run begins o, and has what comes of it sent. A subscription waits in a goroutine of its own,
 // whose stack is a small one.
-func (s *socket) run(ctx context.Context, o *operation, p *prepared) {
-	var begun *execution
+func (s *socket) run(ctx context.Context, o *request, p *operation.Prepared) {
+	var begun *operation.Responses
 	err := s.guarded(ctx, func() (err error) {
-		begun, err = s.gateway.begin(s.answer(ctx), p)
+		begun, err = s.gateway.pipeline.Subscribe(ctx, s.caller, p)
 		return err
 	})
 	if o.streaming {
@@ -403,13 +402,13 @@ func (s *socket) guarded(ctx context.Context, do func() error) (err error) {
 }
 
 // tell sends what comes of o, and what ended it.
-func (s *socket) tell(ctx context.Context, o *operation, begun *execution, err error) {
+func (s *socket) tell(ctx context.Context, o *request, begun *operation.Responses, err error) {
 	defer s.done(o)
 	defer o.cancel()
 	if err == nil {
 		err = s.guarded(ctx, func() (err error) {
 			for {
-				response, err := s.gateway.nextOf(s.answer(begun.ctx), begun)
+				response, err := begun.Next()
 				if err != nil || response == nil {
 					return err
 				}
@@ -429,13 +428,6 @@ func (s *socket) tell(ctx context.Context, o *operation, begun *execution, err e
 	s.sendLast(o, func() []byte {
 		return s.encode(func(b *bytes.Buffer) { envelop(b, o.id, "complete", nil) })
 	})
-}
-
-// answer begins an answer for who is at the other end: each event of a subscription is one.
-func (s *socket) answer(ctx context.Context) context.Context {
-	ctx, made := access.Begin(graphql.StartOperationTrace(ctx), s.caller)
-	ctx, _ = s.gateway.open(ctx, made)
-	return ctx
 }
 
 func (s *socket) nextMessage(id string, response *graphql.Response) []byte {
@@ -472,7 +464,7 @@ func envelop(b *bytes.Buffer, id, kind string, payload func()) {
 
 // send sends a message about o, unless the client has completed it: its id may be another's
 // by then. It returns false when nothing more is to be sent.
-func (s *socket) send(o *operation, message func() []byte) bool {
+func (s *socket) send(o *request, message func() []byte) bool {
 	text := message()
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -483,7 +475,7 @@ func (s *socket) send(o *operation, message func() []byte) bool {
 }
 
 // sendLast sends the last message about o, whose id is free before the client can know.
-func (s *socket) sendLast(o *operation, message func() []byte) {
+func (s *socket) sendLast(o *request, message func() []byte) {
 	text := message()
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -527,7 +519,7 @@ func (s *socket) forget(id string) {
 }
 
 // done notes that o runs no longer.
-func (s *socket) done(o *operation) {
+func (s *socket) done(o *request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.operations[o.id] == o {
@@ -543,7 +535,7 @@ func (s *socket) done(o *operation) {
 
 // quiet takes nothing more and cancels the operations that choose says. It returns a channel
 // that is closed when none runs.
-func (s *socket) quiet(choose func(*operation) bool) <-chan struct{} {
+func (s *socket) quiet(choose func(*request) bool) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ended = true
@@ -564,13 +556,13 @@ func (s *socket) quiet(choose func(*operation) bool) <-chan struct{} {
 }
 
 func (s *socket) cancelAll() <-chan struct{} {
-	return s.quiet(func(*operation) bool { return true })
+	return s.quiet(func(*request) bool { return true })
 }
 
 // drain lets what runs finish until ctx ends, then ends the connection.
 func (s *socket) drain(ctx context.Context) {
 	select {
-	case <-s.quiet(func(o *operation) bool { return o.streaming }):
+	case <-s.quiet(func(o *request) bool { return o.streaming }):
 	case <-ctx.Done():
 	}
 	stop := context.AfterFunc(ctx, func() { _ = s.raw.Close() })

@@ -28,6 +28,7 @@ import (
 
 	"stoa/access"
 	"stoa/gateway/envelope"
+	"stoa/gateway/operation"
 	"stoa/gateway/refusal"
 	"stoa/gateway/wire"
 )
@@ -62,14 +63,14 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from acces
 			leave()
 		}
 	}()
-	settle, err := g.load.enter(from.Client.Name())
+	settle, err := g.pipeline.Enter(from.Client)
 	if err != nil {
 		g.codec.Refuse(w, r, wire.JSON, refusal.WithHeader(err, "Connection", "close"))
 		return
 	}
 	defer settle()
 	began := time.Now()
-	limited, done := context.WithDeadlineCause(context.Background(), began.Add(g.timeout), outOfTime{g.timeout})
+	limited, done := operation.WithTimeout(context.Background(), began, g.timeout)
 	defer done()
 	asked, err := g.codec.ReadEnvelope(w, r, began)
 	if err != nil {
@@ -78,13 +79,10 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from acces
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s := &stream{gateway: g, caller: from, cancel: cancel, done: make(chan struct{})}
-	if err := g.chargeReading(s.answer(limited), asked); err != nil {
-		g.codec.Refuse(w, r, wire.JSON, err)
-		return
-	}
-	g.goOn(limited, r, asked)
-	p, err := g.prepare(limited, asked, func(o *ast.OperationDefinition) error {
+	scope, _ := g.pipeline.Begin(limited, from)
+	p, err := g.pipeline.Prepare(scope, asked, func(o *ast.OperationDefinition) error {
 		if o.Operation == ast.Subscription {
+			resume(r, o, asked)
 			return nil
 		}
 		return checkMethod(r.Method, o)
@@ -97,7 +95,7 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from acces
 	h.Set("Content-Type", wire.EventStream.Header())
 	h.Set("Cache-Control", "no-store, no-transform") // a proxy that compresses also gathers
 	h.Set("X-Accel-Buffering", "no")                 // nginx
-	if s.streaming = err == nil && p.operation.Operation == ast.Subscription; s.streaming {
+	if s.streaming = err == nil && p.Streams(); s.streaming {
 		settle() // it waits from now on, and is counted as a connection
 		if raw, err := takeOver(w); err == nil {
 			taken = true
@@ -123,7 +121,7 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from acces
 }
 
 // serve sends the stream from its beginning to its end: what comes of p, or else no.
-func (s *stream) serve(ctx context.Context, p *prepared, err error) {
+func (s *stream) serve(ctx context.Context, p *operation.Prepared, err error) {
 	g := s.gateway
 	defer s.cancel(nil)
 	defer close(s.done)
@@ -164,16 +162,16 @@ func (s *stream) serve(ctx context.Context, p *prepared, err error) {
 }
 
 // run executes p and sends what comes of it, and returns what ended it.
-func (s *stream) run(ctx context.Context, p *prepared) (err error) {
+func (s *stream) run(ctx context.Context, p *operation.Prepared) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			err = s.gateway.codec.Recover(ctx, cause)
 		}
 	}()
-	begun, err := s.gateway.begin(s.answer(ctx), p)
+	begun, err := s.gateway.pipeline.Subscribe(ctx, s.caller, p)
 	for err == nil {
 		var response *graphql.Response
-		response, err = s.gateway.nextOf(s.answer(begun.ctx), begun)
+		response, err = begun.Next()
 		if err != nil || response == nil || !s.next(eventID(response.Data), response) || !s.streaming {
 			break
 		}
@@ -181,15 +179,8 @@ func (s *stream) run(ctx context.Context, p *prepared) (err error) {
 	return err
 }
 
-// answer begins an answer for who asks: each event of a subscription is one.
-func (s *stream) answer(ctx context.Context) context.Context {
-	ctx, made := access.Begin(graphql.StartOperationTrace(ctx), s.caller)
-	ctx, _ = s.gateway.open(ctx, made)
-	return ctx
-}
-
 // next sends a response. An EventSource gives the id of the last one back when it comes
-// again: see goOn.
+// again: see resume.
 func (s *stream) next(id string, response *graphql.Response) bool {
 	buffer := s.gateway.codec.Buffers.Get()
 	defer s.gateway.codec.Buffers.Put(buffer)
@@ -248,7 +239,7 @@ func (s *stream) drain(ctx context.Context) {
 	s.end(closeRestart, "the server is stopping")
 }
 
-// eventID is the id of the event in an answer whose one field has one: see goOn.
+// eventID is the id of the event in an answer whose one field has one: see resume.
 func eventID(data json.RawMessage) string {
 	if !bytes.Contains(data, []byte(`"evt_`)) {
 		return ""
@@ -265,22 +256,14 @@ func eventID(data json.RawMessage) string {
 	return ""
 }
 
-// goOn has a subscription go on after the event that an EventSource has had last, where its
+// resume has a subscription go on after the event that an EventSource has received last, where its
 // field takes after from a variable.
-func (g *Gateway) goOn(ctx context.Context, r *http.Request, e *envelope.Envelope) {
+func resume(r *http.Request, subscription *ast.OperationDefinition, e *envelope.Envelope) {
 	last := r.Header.Get("Last-Event-ID")
-	if !strings.HasPrefix(last, "evt_") {
+	if !strings.HasPrefix(last, "evt_") || len(subscription.SelectionSet) != 1 {
 		return
 	}
-	document, err := g.documents.Find(ctx, e)
-	if err != nil {
-		return // which prepare tells
-	}
-	operation, err := document.Operation(e.OperationName)
-	if err != nil || operation.Operation != ast.Subscription || len(operation.SelectionSet) != 1 {
-		return
-	}
-	field, ok := operation.SelectionSet[0].(*ast.Field)
+	field, ok := subscription.SelectionSet[0].(*ast.Field)
 	if !ok {
 		return
 	}

@@ -37,7 +37,7 @@ func rated(t testing.TB, burst int, change func(*Options)) *site {
 func TestOperationsAreChargedFor(t *testing.T) {
 	s := rated(t, 1000, nil)
 	const query, cost = `{ nodes(ids: ["a", "b", "c"]) { id ... on Article { slug bodyHtml } } }`, 78
-	reading := 1 + len(query)/bytesPerUnit
+	reading := 1 + len(query)/25
 	left := 1000 - reading
 	for i := range 3 {
 		r := s.post(t, query, "X-Forwarded-For: 192.0.2.1")
