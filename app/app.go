@@ -28,6 +28,7 @@ import (
 	"stoa/gateway"
 	"stoa/gateway/document"
 	"stoa/gateway/playground"
+	"stoa/gateway/responsecache"
 	"stoa/graph"
 	"stoa/mail"
 	"stoa/media"
@@ -233,7 +234,7 @@ func newGateway(a *App) (*gateway.Gateway, error) {
 	options := gateway.Options{
 		Schema: graph.New(graph.Resolver{Blog: a.Blog, People: a.People, Pictures: a.Pictures, Comments: a.Comments}), Extensions: []graphql.HandlerExtension{graph.Streams{}, graph.NewLookAhead(a.Store, a.config.CacheBytes/8)},
 		Present: shown.Present, Recover: shown.Recover, Ready: a.Store.Ping, Introspection: a.config.Introspection, Log: a.log,
-		Cache: a.Store.Cache(), AnswerBytes: a.config.AnswerBytes,
+		Cache: a.Store.Cache(), ResponseBytes: a.config.AnswerBytes,
 		Picture: a.picture, Limits: gateway.Limits{Cost: a.config.MaxCost, File: media.MaxBytes},
 		Authenticate: a.People.Authenticate, Used: a.People.Use, Holds: a.People.Holds, Origins: a.config.Origins, Proxies: a.config.Proxies,
 		HSTS: a.config.HSTS,
@@ -345,8 +346,8 @@ func (a *App) Close(ctx context.Context) {
 // Handler answers HTTP requests.
 func (a *App) Handler() http.Handler { return a.gateway }
 
-// AnswerCounts tells how the cache of whole answers does.
-func (a *App) AnswerCounts() gateway.AnswerCounts { return a.gateway.AnswerCounts() }
+// AnswerCounts tells how the cache of responses does.
+func (a *App) AnswerCounts() responsecache.Counts { return a.gateway.ResponseCounts() }
 
 // Serve answers on l until ctx ends, then lets requests in flight finish and refuses new
 // ones.

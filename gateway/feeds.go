@@ -45,7 +45,7 @@ func (g *Gateway) serveFeed(w http.ResponseWriter, r *http.Request) {
 		g.codec.Refuse(w, r, wire.JSON, refusal.New(refusal.MethodNotAllowed, "%.20q isn't taken here: use GET", r.Method).With("Allow", "GET, HEAD"))
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), g.timeout)
+	ctx, cancel := context.WithTimeout(r.Context(), g.limits.timeout)
 	defer cancel()
 	d, err := g.feeds(ctx, r.URL.Path)
 	var missing *problem.Error

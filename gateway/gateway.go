@@ -29,6 +29,7 @@ import (
 	"stoa/gateway/document"
 	"stoa/gateway/operation"
 	"stoa/gateway/refusal"
+	"stoa/gateway/responsecache"
 	"stoa/gateway/wire"
 	"stoa/rate"
 	"stoa/store/bus"
@@ -98,13 +99,13 @@ type Options struct {
 	// Without it nothing is there.
 	Picture func(ctx context.Context, name string) (*Picture, error)
 
-	// Cache tells which answers still hold, so that those that are the same for everybody are
-	// made once: see share.go. Nil keeps none.
+	// Cache tells which responses are still valid, so that those that are the same for everybody
+	// are made once: see package responsecache. Nil caches none.
 	Cache *cache.Cache
 
-	// AnswerBytes bounds what is kept of them in the process. With 0 only those that are asked
-	// for at the same time are made once.
-	AnswerBytes int64
+	// ResponseBytes bounds the cached responses in the process. With 0 only requests at the same
+	// time share one.
+	ResponseBytes int64
 
 	// Playground answers a browser at / and everything below /playground/. Without one a
 	// browser gets what every client gets at /.
@@ -140,6 +141,9 @@ type Options struct {
 	// Limits bound requests; its zero value has the default of each.
 	Limits Limits
 
+	// now is the clock by which cached responses get old; tests set it.
+	now func() time.Time
+
 	// Log gets what concerns no single error: requests that timed out. nil is slog.Default().
 	Log *slog.Logger
 }
@@ -147,24 +151,21 @@ type Options struct {
 // Gateway is the http.Handler for everything that Stoa serves. It is safe for concurrent
 // use.
 type Gateway struct {
-	codec         *wire.Codec
-	playground    http.Handler
-	outbox        http.Handler
-	feeds         func(context.Context, string) (Document, error)
-	ready         func(context.Context) error
-	clients       *client.Clients
-	pipeline      *operation.Pipeline
-	sockets       *sockets
-	times         times
-	maxBody       int64
-	timeout       time.Duration
-	maxFile       int64
-	uploadTimeout time.Duration
-	uploads       uploads
-	picture       func(context.Context, string) (*Picture, error)
-	log           *slog.Logger
-	draining      atomic.Bool
-	answers       *answers // nil where none are kept
+	codec      *wire.Codec
+	playground http.Handler
+	outbox     http.Handler
+	feeds      func(context.Context, string) (Document, error)
+	ready      func(context.Context) error
+	clients    *client.Clients
+	pipeline   *operation.Pipeline
+	sockets    *sockets
+	times      times
+	uploads    uploads
+	picture    func(context.Context, string) (*Picture, error)
+	limits     Limits
+	responses  *responsecache.Cache
+	log        *slog.Logger
+	draining   atomic.Bool
 }
 
 // New returns the gateway that o describes, or says which option is wrong.
@@ -194,25 +195,22 @@ func New(o Options) (*Gateway, error) {
 		return nil, err
 	}
 	g := &Gateway{
-		codec:         wire.NewCodec(o.Present, o.Recover, limits.body, limits.timeout),
-		playground:    o.Playground,
-		outbox:        o.Outbox,
-		feeds:         o.Feeds,
-		ready:         o.Ready,
-		clients:       clients,
-		pipeline:      pipeline,
-		sockets:       newSockets(o.Log, o.Holds, limits.connections, limits.perAddress),
-		times:         usualTimes,
-		maxBody:       limits.body,
-		timeout:       limits.timeout,
-		maxFile:       limits.File,
-		uploadTimeout: limits.upload,
-		picture:       o.Picture,
-		log:           o.Log,
+		codec:      wire.NewCodec(o.Present, o.Recover, limits.body, limits.timeout),
+		playground: o.Playground,
+		outbox:     o.Outbox,
+		feeds:      o.Feeds,
+		ready:      o.Ready,
+		clients:    clients,
+		pipeline:   pipeline,
+		sockets:    newSockets(o.Log, o.Holds, limits.connections, limits.perAddress),
+		times:      usualTimes,
+		picture:    o.Picture,
+		limits:     limits,
+		log:        o.Log,
 	}
-	if o.Cache != nil {
-		g.answers = newAnswers(o.Cache, o.AnswerBytes)
-	}
+	g.responses = responsecache.New(responsecache.Options{
+		Cache: o.Cache, Bytes: o.ResponseBytes, Timeout: limits.timeout, Codec: g.codec, Pipeline: pipeline, Now: o.now,
+	})
 	return g, nil
 }
 
@@ -227,7 +225,7 @@ func (g *Gateway) Server() *http.Server {
 		// that they, not we, close it first and no request is lost in between.
 		IdleTimeout: 2 * time.Minute,
 		// For the playground's files; a GraphQL answer sets its own.
-		WriteTimeout: g.timeout + wire.WriteTime,
+		WriteTimeout: g.limits.timeout + wire.WriteTime,
 		// A query in a GET's address has to fit. Go's default is 1 MiB.
 		MaxHeaderBytes: 64 << 10,
 		ErrorLog:       slog.NewLogLogger(g.log.Handler(), slog.LevelWarn),
@@ -236,7 +234,13 @@ func (g *Gateway) Server() *http.Server {
 
 // Drain makes /readyz say 503 from now on, so that no new requests are sent here. Requests
 // are still answered.
-func (g *Gateway) Drain() { g.draining.Store(true) }
+func (g *Gateway) Drain() {
+	g.draining.Store(true)
+	g.responses.Drain()
+}
+
+// ResponseCounts tells how the cache of responses does.
+func (g *Gateway) ResponseCounts() responsecache.Counts { return g.responses.Counts() }
 
 // ServeHTTP answers every path that there is.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -1,8 +1,8 @@
 package gateway
 
-// The way of a GraphQL request, from its first byte to its answer: serveGraphQL and answer.
-// Each step is in a file of its own; what is cheap to refuse comes first, and nothing runs
-// before everything that could be refused has been.
+// The way of a request to /graphql, from its first byte to its response: serveGraphQL, which calls
+// one package after the other. What is cheap to refuse comes first, and nothing is executed before
+// all that could be refused has been.
 
 import (
 	"context"
@@ -13,12 +13,20 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 
+	"stoa/access"
 	"stoa/gateway/admission"
 	"stoa/gateway/client"
 	"stoa/gateway/envelope"
 	"stoa/gateway/operation"
 	"stoa/gateway/refusal"
+	"stoa/gateway/responsecache"
 	"stoa/gateway/wire"
+)
+
+// Header values that every response of the API has. Nobody changes them.
+var (
+	varyValue    = []string{"Accept, Accept-Encoding"}
+	noStoreValue = []string{"no-store"}
 )
 
 // serveGraphQL answers one request to /graphql.
@@ -34,19 +42,7 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	accept := g.codec.HeaderCache.Accept(r.Header)
-	switch r.Method {
-	case http.MethodPost:
-	case http.MethodGet, http.MethodHead:
-		if g.playground != nil && accept.HTML && !envelope.NamesDocument(r.URL.Query()) {
-			http.Redirect(w, r, "/", http.StatusSeeOther)
-			return
-		}
-	case http.MethodOptions:
-		w.Header().Set("Allow", "GET, HEAD, POST, OPTIONS")
-		w.WriteHeader(http.StatusNoContent)
-		return
-	default:
-		g.codec.Refuse(w, r, wire.JSON, refusal.New(refusal.MethodNotAllowed, "%.20q isn't taken here: use POST, or GET for a query", r.Method).With("Allow", "GET, HEAD, POST, OPTIONS"))
+	if g.answersByMethod(w, r, accept) {
 		return
 	}
 	streams := accept.Stream && r.Method != http.MethodHead
@@ -67,109 +63,100 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 		g.codec.Refuse(w, r, media, err)
 		return
 	}
-	if streams {
+	switch {
+	case streams:
 		from.Client = g.clients.Client(r)
 		g.serveStream(w, r, from)
-		return
+	case !g.codec.HeaderCache.JSON(r.Header) && isMultipart(r):
+		g.serveUpload(w, r, media, from, began)
+	default:
+		g.serveOne(w, r, media, from, began)
 	}
+}
 
-	// What was sent, and is there an answer to it already? One that is kept is the same for
-	// everybody, so nothing has to be known of who asks. A body of any size takes room while it
-	// comes, so that has to be there first.
-	upload := !g.codec.HeaderCache.JSON(r.Header) && isMultipart(r)
-	large := upload || r.ContentLength < 0 || r.ContentLength > wire.ReadAtOnce
+// answersByMethod answers a request that isn't one for an operation: it shows a browser the
+// playground, and tells which methods there are.
+func (g *Gateway) answersByMethod(w http.ResponseWriter, r *http.Request, accept wire.Accepted) bool {
+	switch r.Method {
+	case http.MethodPost:
+		return false
+	case http.MethodGet, http.MethodHead:
+		if g.playground == nil || !accept.HTML || envelope.NamesDocument(r.URL.Query()) {
+			return false
+		}
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+	case http.MethodOptions:
+		w.Header().Set("Allow", "GET, HEAD, POST, OPTIONS")
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		g.codec.Refuse(w, r, wire.JSON, refusal.New(refusal.MethodNotAllowed, "%.20q isn't taken here: use POST, or GET for a query", r.Method).With("Allow", "GET, HEAD, POST, OPTIONS"))
+	}
+	return true
+}
+
+// serveOne answers a POST of JSON or a GET by one response.
+func (g *Gateway) serveOne(w http.ResponseWriter, r *http.Request, media wire.MediaType, from access.Request, began time.Time) {
+	// A cached response is the same for everybody, so it needs neither room nor a client. A body of
+	// any size takes room while it comes, so that has to be there first.
+	large := r.ContentLength < 0 || r.ContentLength > wire.ReadAtOnce
 	if large {
-		leave := g.enter(w, r, media)
-		if leave == nil {
+		leave, ok := g.enter(w, r, media)
+		if !ok {
 			return
 		}
 		defer leave()
 	}
 	body := g.codec.Buffers.Get()
 	defer g.codec.Buffers.Put(body)
-	if r.Method == http.MethodPost && !upload {
+	post := r.Method == http.MethodPost
+	if post {
 		if err := g.codec.ReadBody(w, r, body, began); err != nil {
 			g.codec.Refuse(w, r, media, err)
 			return
 		}
 	}
-	var id key
-	if g.answers != nil && !upload {
-		id = g.answers.requested(r, media, body)
-		if g.serveKept(w, r, id, body, began) {
-			return
-		}
+	key := g.responses.Key(r, media, body)
+	if g.responses.Serve(w, r, key, body.Bytes()) {
+		return
 	}
-	if r.Method == http.MethodPost && !upload {
+	if post {
 		wire.ClearReadDeadline(w)
 	}
 	if !large {
-		leave := g.enter(w, r, media)
-		if leave == nil {
+		leave, ok := g.enter(w, r, media)
+		if !ok {
 			return
 		}
 		defer leave()
 	}
-
-	limit := g.timeout
-	if upload {
-		limit = g.uploadTimeout + uploadWork*g.timeout
-	}
-	ctx, cancel := operation.WithTimeout(context.Background(), began, limit)
+	ctx, cancel := operation.WithTimeout(context.Background(), began, g.limits.timeout)
 	defer cancel()
-	// The request's own context ends the answer's, but isn't its parent: net/http keeps in it
-	// what leads to the connection, and there to the bytes that came.
+	// The request's own context ends the response's, but isn't its parent: net/http has in it what
+	// leads to the connection, and there to the bytes that came.
 	defer context.AfterFunc(r.Context(), cancel)()
-	from.Client, from.Cookies = g.clients.Client(r), r.Method == http.MethodPost
-	ctx, made := g.pipeline.Begin(ctx, from)
-	var k *kept
-	var response *graphql.Response
-	exact := false
-	if upload {
-		response, err = g.answerUpload(ctx, w, r)
-	} else {
-		k, exact, response, err = g.answer(ctx, r, media, body.Bytes(), made)
-	}
-	if cookie, ok := made.Cookie(); ok && r.Method == http.MethodPost {
-		client.SetCookie(w.Header(), cookie)
-	}
-	if k == nil || k.public == nil { // else caches on the way would tell others of this client
-		tellUsage(w.Header(), &made.Usage)
-	}
+	from.Client, from.Cookies = g.clients.Client(r), post
+	ctx, scope := g.pipeline.Begin(ctx, from)
+	entry, exact, response, err := g.respond(ctx, r, body.Bytes(), scope, responsecache.Form{Media: media, Get: !post})
+	g.tellClient(w.Header(), scope, post, entry == nil || !entry.Public())
 	switch {
 	case err != nil:
 		g.codec.Refuse(w, r.WithContext(ctx), media, err)
-	case k != nil:
+	case entry != nil:
 		if exact {
-			g.answers.alias(id, k)
+			g.responses.Alias(key, entry)
 		}
-		g.writeKept(w, r, k, time.Now().UnixNano())
+		g.responses.Write(w, r, entry)
 	default:
 		g.codec.Respond(w, r, media, response)
 	}
 }
 
-// enter lets a request in, until leave is called. It answers one for which there is no room,
-// and returns nil.
-func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, media wire.MediaType) (leave func()) {
-	leave, err := g.pipeline.Enter(g.clients.Client(r))
-	if err != nil {
-		g.codec.Refuse(w, r, media, refusal.WithHeader(err, "Connection", "close"))
-		return nil
-	}
-	return leave
-}
-
-// answer is the way of a request to its response, or to one that is kept, which a refusal
-// ends wherever it is. body is what a POST sent; made is the answer that has begun. exact says
-// whether k may be given at once to who sends the very same: not where it brings a text with
-// its hash, so that the one can be asked for by the other from now on.
-func (g *Gateway) answer(ctx context.Context, r *http.Request, media wire.MediaType, body []byte, made *operation.Scope) (k *kept, exact bool, response *graphql.Response, err error) {
-
-	// What is asked for?
-	get := r.Method != http.MethodPost
+// respond reads what is asked for and returns the response, or an entry of the cache. exact says
+// whether the entry may be given at once to an equal request. It may not where the request brings a
+// text with its hash: so that the text can be asked for by its hash, each of these is looked at.
+func (g *Gateway) respond(ctx context.Context, r *http.Request, body []byte, scope *operation.Scope, form responsecache.Form) (entry *responsecache.Entry, exact bool, response *graphql.Response, err error) {
 	var asked *envelope.Envelope
-	if get {
+	if form.Get {
 		asked, err = envelope.ParseAddress(r.URL.RawQuery)
 	} else {
 		asked, err = envelope.Parse(body)
@@ -177,16 +164,54 @@ func (g *Gateway) answer(ctx context.Context, r *http.Request, media wire.MediaT
 	if err != nil {
 		return nil, false, nil, err
 	}
-	prepared, err := g.pipeline.Prepare(ctx, asked, mayRun(r.Method))
+	prepared, err := g.pipeline.Prepare(ctx, asked, func(o *ast.OperationDefinition) error { return operation.CheckMethod(r.Method, o) })
 	if err != nil {
 		return nil, false, nil, err
 	}
-	if g.shares(prepared, get) {
-		k, response, err = g.share(ctx, prepared, made, media, get)
-		return k, asked.Query == "" || asked.ID == "", response, err
+	entry, response, err = g.responses.Respond(ctx, scope, prepared, form)
+	return entry, asked.Query == "" || asked.ID == "", response, err
+}
+
+// serveUpload answers a multipart request.
+func (g *Gateway) serveUpload(w http.ResponseWriter, r *http.Request, media wire.MediaType, from access.Request, began time.Time) {
+	leave, ok := g.enter(w, r, media)
+	if !ok {
+		return
 	}
-	response, err = g.pipeline.Execute(ctx, prepared)
-	return nil, false, response, err
+	defer leave()
+	ctx, cancel := operation.WithTimeout(context.Background(), began, g.limits.upload+uploadWork*g.limits.timeout)
+	defer cancel()
+	defer context.AfterFunc(r.Context(), cancel)() // as in serveOne
+	from.Client, from.Cookies = g.clients.Client(r), true
+	ctx, scope := g.pipeline.Begin(ctx, from)
+	response, err := g.answerUpload(ctx, w, r)
+	g.tellClient(w.Header(), scope, true, true)
+	if err != nil {
+		g.codec.Refuse(w, r.WithContext(ctx), media, err)
+		return
+	}
+	g.codec.Respond(w, r, media, response)
+}
+
+// enter lets a request in, until leave is called, or answers it because there is no room.
+func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, media wire.MediaType) (leave func(), ok bool) {
+	leave, err := g.pipeline.Enter(g.clients.Client(r))
+	if err != nil {
+		g.codec.Refuse(w, r, media, refusal.WithHeader(err, "Connection", "close"))
+		return nil, false
+	}
+	return leave, true
+}
+
+// tellClient sets the headers that are for this client alone: a cookie, and what it has used. The
+// latter stay out where caches on the way would tell others.
+func (g *Gateway) tellClient(h http.Header, scope *operation.Scope, post, alone bool) {
+	if cookie, ok := scope.Cookie(); ok && post {
+		client.SetCookie(h, cookie)
+	}
+	if alone {
+		tellUsage(h, &scope.Usage)
+	}
 }
 
 // tellUsage sets the headers that tell what was used, and what is left.
@@ -196,23 +221,5 @@ func tellUsage(h http.Header, u *admission.Usage) {
 	}
 	if policy, state := u.State(); policy != "" {
 		h[wire.PolicyHeader], h[wire.RateHeader] = []string{policy}, []string{state}
-	}
-}
-
-// mayRun says what may not be run by a method.
-func mayRun(method string) func(*ast.OperationDefinition) error {
-	return func(o *ast.OperationDefinition) error { return checkMethod(method, o) }
-}
-
-// checkMethod refuses an operation that its method may not run. A GET changes nothing, so
-// that no link, picture or prefetching proxy can.
-func checkMethod(method string, operation *ast.OperationDefinition) error {
-	switch {
-	case operation.Operation == ast.Subscription:
-		return refusal.New(refusal.BadRequest, "a subscription has no single answer: send it over a WebSocket, or by %s with Accept: %s", method, wire.EventStream)
-	case operation.Operation == ast.Mutation && method != http.MethodPost:
-		return refusal.New(refusal.MethodNotAllowed, "a mutation must be sent by POST, not %s", method).With("Allow", http.MethodPost)
-	default:
-		return nil
 	}
 }

@@ -92,16 +92,16 @@ func (g *Gateway) answerUpload(ctx context.Context, w http.ResponseWriter, r *ht
 
 	// What is asked for, and may it be run by who asks?
 	connection := http.NewResponseController(w)
-	if connection.SetReadDeadline(time.Now().Add(g.uploadTimeout)) == nil {
+	if connection.SetReadDeadline(time.Now().Add(g.limits.upload)) == nil {
 		defer func() { _ = connection.SetReadDeadline(time.Time{}) }()
 	}
-	form := newForm(http.MaxBytesReader(w, r.Body, g.maxForm()), boundary, g.maxBody, g.maxFile)
+	form := newForm(http.MaxBytesReader(w, r.Body, g.maxForm()), boundary, g.limits.body, g.limits.File)
 	defer form.close()
 	asked, err := form.envelope()
 	if err != nil {
 		return nil, g.late(err)
 	}
-	prepared, err := g.pipeline.Prepare(ctx, asked, func(o *ast.OperationDefinition) error { return checkMethod(r.Method, o) })
+	prepared, err := g.pipeline.Prepare(ctx, asked, func(o *ast.OperationDefinition) error { return operation.CheckMethod(r.Method, o) })
 	if err != nil {
 		return nil, refusal.WithHeader(err, "Connection", "close")
 	}
@@ -112,7 +112,7 @@ func (g *Gateway) answerUpload(ctx context.Context, w http.ResponseWriter, r *ht
 	if err := form.readFiles(); err != nil {
 		return nil, g.late(err)
 	}
-	ctx, cancel := operation.WithTimeout(ctx, time.Now(), uploadWork*g.timeout)
+	ctx, cancel := operation.WithTimeout(ctx, time.Now(), uploadWork*g.limits.timeout)
 	defer cancel()
 	return g.pipeline.Execute(ctx, prepared)
 }
@@ -133,7 +133,9 @@ func checkForm(h http.Header) (boundary string, err error) {
 }
 
 // maxForm is the size of a whole body.
-func (g *Gateway) maxForm() int64 { return 2*g.maxFile + g.maxBody + maxMap + (maxFiles+3)*partHeader }
+func (g *Gateway) maxForm() int64 {
+	return 2*g.limits.File + g.limits.body + maxMap + (maxFiles+3)*partHeader
+}
 
 func formTooLarge(limit int64) error {
 	return refusal.New(refusal.PayloadTooLarge, "the body is larger than the %d bytes that are taken, files included", limit).With("Connection", "close")
@@ -142,7 +144,7 @@ func formTooLarge(limit int64) error {
 // late completes the refusal of a body that didn't come in time.
 func (g *Gateway) late(err error) error {
 	if refusal.Code(err) == refusal.RequestTimeout {
-		return refusal.New(refusal.RequestTimeout, "the body didn't arrive within %s", g.uploadTimeout).With("Connection", "close")
+		return refusal.New(refusal.RequestTimeout, "the body didn't arrive within %s", g.limits.upload).With("Connection", "close")
 	}
 	return refusal.WithHeader(err, "Connection", "close")
 }

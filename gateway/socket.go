@@ -148,7 +148,7 @@ func (s *socket) receive() bool {
 	buffer := s.gateway.codec.Buffers.Get()
 	defer s.gateway.codec.Buffers.Put(buffer)
 	// Once begun it must come as quickly as a request's body.
-	late := time.AfterFunc(s.gateway.timeout, func() { s.end(closeInitTimeout, "a message took too long to arrive") })
+	late := time.AfterFunc(s.gateway.limits.timeout, func() { s.end(closeInitTimeout, "a message took too long to arrive") })
 	_, err = buffer.ReadFrom(reader)
 	late.Stop()
 	if errors.Is(err, websocket.ErrMessageTooBig) {
@@ -255,7 +255,7 @@ func (s *socket) introduce(payload json.RawMessage) bool {
 
 // signedIn says whether a connection's token is that of a viewer, and logs why it can't tell.
 func (g *Gateway) signedIn(token string) (bool, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), g.timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), g.limits.timeout)
 	defer cancel()
 	is, err := g.clients.SignedIn(ctx, token)
 	if err != nil {
@@ -320,7 +320,7 @@ func (s *socket) subscribe(id string, payload json.RawMessage) bool {
 	}
 	s.mu.Lock()
 	known, taken, ended := s.known, s.operations[id] != nil, s.ended
-	full := s.running >= maxOperations || s.running > 0 && int64(s.bytes+len(payload)) > s.gateway.maxBody
+	full := s.running >= maxOperations || s.running > 0 && int64(s.bytes+len(payload)) > s.gateway.limits.body
 	s.mu.Unlock()
 	switch {
 	case !known:
@@ -334,7 +334,7 @@ func (s *socket) subscribe(id string, payload json.RawMessage) bool {
 	}
 	s.gateway.clients.Use(s.caller.Token)
 	if full {
-		return s.fail(id, refusal.New(refusal.TooManyOperations, "too much runs over this connection, where there may be %d operations with %d bytes: wait for some to complete", maxOperations, s.gateway.maxBody))
+		return s.fail(id, refusal.New(refusal.TooManyOperations, "too much runs over this connection, where there may be %d operations with %d bytes: wait for some to complete", maxOperations, s.gateway.limits.body))
 	}
 	asked, err := envelope.Parse(payload)
 	if err != nil && refusal.Code(err) == refusal.BadRequest {
@@ -352,7 +352,7 @@ func (s *socket) subscribe(id string, payload json.RawMessage) bool {
 	o := &request{id: id, bytes: len(payload), cancel: cancel, streaming: prepared.Streams()}
 	if !o.streaming {
 		cancel()
-		ctx, o.cancel = operation.WithTimeout(context.Background(), time.Now(), s.gateway.timeout)
+		ctx, o.cancel = operation.WithTimeout(context.Background(), time.Now(), s.gateway.limits.timeout)
 	}
 	s.mu.Lock()
 	if s.ended {

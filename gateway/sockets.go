@@ -235,9 +235,7 @@ func (g *Gateway) Close(ctx context.Context) {
 	go func() {
 		defer close(none)
 		all.running.Wait()
-		if g.answers != nil {
-			g.answers.background.Wait()
-		}
+		g.responses.Wait()
 	}()
 	select {
 	case <-none:

@@ -70,7 +70,7 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from acces
 	}
 	defer settle()
 	began := time.Now()
-	limited, done := operation.WithTimeout(context.Background(), began, g.timeout)
+	limited, done := operation.WithTimeout(context.Background(), began, g.limits.timeout)
 	defer done()
 	asked, err := g.codec.ReadEnvelope(w, r, began)
 	if err != nil {
@@ -85,7 +85,7 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from acces
 			resume(r, o, asked)
 			return nil
 		}
-		return checkMethod(r.Method, o)
+		return operation.CheckMethod(r.Method, o)
 	})
 	if err != nil && wire.StatusOf(refusal.Code(err)) >= http.StatusBadRequest {
 		g.codec.Refuse(w, r, wire.JSON, err)

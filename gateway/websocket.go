@@ -72,7 +72,7 @@ func (g *Gateway) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		leave()
 		return
 	}
-	connection.SetReadLimit(g.maxBody)
+	connection.SetReadLimit(g.limits.body)
 	// The copies let go of the request.
 	from.Token, from.Client.Device = strings.Clone(from.Token), strings.Clone(from.Client.Device)
 	s := &socket{gateway: g, connection: connection, raw: hijacked.raw, caller: from}

@@ -26,6 +26,7 @@ import (
 	"stoa/gateway/admission"
 	"stoa/gateway/document"
 	"stoa/gateway/envelope"
+	"stoa/gateway/refusal"
 	"stoa/rate"
 )
 
@@ -183,6 +184,19 @@ func (p *Pipeline) find(ctx context.Context, e *envelope.Envelope) (*document.Do
 		return nil, err
 	}
 	return p.documents.Find(ctx, e)
+}
+
+// CheckMethod refuses an operation that a request of this HTTP method may not run. A GET changes
+// nothing, so that no link, picture or prefetching proxy can.
+func CheckMethod(method string, operation *ast.OperationDefinition) error {
+	switch {
+	case operation.Operation == ast.Subscription:
+		return refusal.New(refusal.BadRequest, "a subscription has no single answer: send it over a WebSocket, or by %s with Accept: text/event-stream", method)
+	case operation.Operation == ast.Mutation && method != "POST":
+		return refusal.New(refusal.MethodNotAllowed, "a mutation must be sent by POST, not %s", method).With("Allow", "POST")
+	default:
+		return nil
+	}
 }
 
 // outOfTime is why a context of WithTimeout ended.

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -33,7 +32,11 @@ type library struct {
 	mu   sync.Mutex
 	said map[string]string // by slug, what the title ends with
 	hold func(ctx context.Context, slug string)
+
+	late atomic.Int64 // by how much the clock is ahead, in nanoseconds
 }
+
+func (l *library) clock() time.Time { return time.Now().Add(time.Duration(l.late.Load())) }
 
 type libraryQuery struct {
 	testQuery
@@ -99,7 +102,7 @@ func keeping(t testing.TB, bytes int64, change func(*Options)) (*site, *library)
 	s := newSite(t, func(o *Options) {
 		l.started = make(chan struct{}, 100)
 		o.Schema = generated.NewExecutableSchema(generated.Config{Resolvers: l, Directives: generated.DirectiveRoot{}})
-		o.Cache, o.AnswerBytes = l.cache, bytes
+		o.Cache, o.ResponseBytes, o.now = l.cache, bytes, l.clock
 		if change != nil {
 			change(o)
 		}
@@ -139,7 +142,7 @@ func TestAnAnswerIsMadeOnceUntilItIsDropped(t *testing.T) {
 	if n := l.runs.Load(); n != 2 {
 		t.Errorf("another way of asking executed it once more")
 	}
-	if c := s.AnswerCounts(); c.Kept != 1 || c.Made != 2 {
+	if c := s.ResponseCounts(); c.Entries != 1 || c.Made != 2 {
 		t.Errorf("%+v: want one answer", c)
 	}
 }
@@ -165,8 +168,8 @@ func TestPersistedOperationsShareAnswers(t *testing.T) {
 		by(query, document.HashOf(query))
 		by("", document.HashOf(query))
 	}
-	if n := l.runs.Load(); n != 1 || s.AnswerCounts().Kept != 1 {
-		t.Errorf("executed %d times, %+v", n, s.AnswerCounts())
+	if n := l.runs.Load(); n != 1 || s.ResponseCounts().Entries != 1 {
+		t.Errorf("executed %d times, %+v", n, s.ResponseCounts())
 	}
 	for i := range 2000 { // as many as are remembered
 		other := fmt.Sprintf("{ a%d: __typename }", i)
@@ -255,7 +258,7 @@ func TestWhatIsNeverKept(t *testing.T) {
 					t.Errorf("Cache-Control: %s", got.header.Get("Cache-Control"))
 				}
 			}
-			if c := s.AnswerCounts(); c.Kept != 0 || c.Hits != 0 {
+			if c := s.ResponseCounts(); c.Entries != 0 || c.Hits != 0 {
 				t.Errorf("%+v", c)
 			}
 		})
@@ -317,30 +320,8 @@ func TestWithoutMemoryNothingIsKept(t *testing.T) {
 		}
 		s.post(t, titleOf("press"))
 	}
-	if c := s.AnswerCounts(); c.Kept != 0 || c.Hits != 0 || l.runs.Load() != 4 {
+	if c := s.ResponseCounts(); c.Entries != 0 || c.Hits != 0 || l.runs.Load() != 4 {
 		t.Errorf("%+v, executed %d times", c, l.runs.Load())
-	}
-}
-
-func TestTags(t *testing.T) {
-	id := func(kind string, i int) string { return fmt.Sprintf("%s_%026d", kind, i) }
-	var many []string
-	for i := range 100 {
-		many = append(many, id("art", i))
-	}
-	for name, c := range map[string]struct {
-		reason      string
-		names, tags []string
-	}{
-		"Some":     {"ids and names of lists", []string{id("art", 1), "editions/art", "list/all", "order/" + id("art", 1)}, []string{id("art", 1), "editions/art", "list/all", "order/" + id("art", 1)}},
-		"Slugs":    {"what a client may have made up isn't told on", []string{"slug/articles/press", "slug/articles/a,b\r\nX: y"}, nil},
-		"Made up":  {"nor ids that can't be", []string{"art_a b", "art_" + strings.Repeat("x", 100), "art_\r\nX: y", "art", "art_é"}, nil},
-		"TooMany":  {"then their kinds", append(many, "list/all"), []string{"art", "list"}},
-		"AsListed": {"a header's size", many[:40], many[:40]},
-	} {
-		if got := tagsOf(c.names); strings.Join(got, " ") != strings.Join(c.tags, " ") {
-			t.Errorf("%s (%s): %.300q", name, c.reason, got)
-		}
 	}
 }
 
@@ -355,23 +336,12 @@ func TestEqualMissesAreExecutedOnce(t *testing.T) {
 	<-begun
 	all.Go(func() { s.post(t, titleOf("other")) }) // nobody waits for what is something else
 	<-begun
-	eventually(t, "it comes to that", func() bool { return len(s.answers.waiting()) == 2 })
+	eventually(t, "it comes to that", func() bool { return s.ResponseCounts().Flights == 2 })
 	close(goOn)
 	all.Wait()
 	if n := l.runs.Load(); n != 2 {
 		t.Errorf("executed %d times, want 2", n)
 	}
-}
-
-// waiting is the flights there are.
-func (a *answers) waiting() map[key]*flight {
-	a.making.Lock()
-	defer a.making.Unlock()
-	out := map[key]*flight{}
-	for id, f := range a.flights {
-		out[id] = f
-	}
-	return out
 }
 
 // An answer that was begun before a change isn't given to who asks after it.
@@ -482,15 +452,6 @@ func (s *site) leave(ctx context.Context, t *testing.T, query string) {
 	}
 }
 
-// age makes what is kept older.
-func (a *answers) age(by time.Duration) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, k := range a.ring {
-		k.made -= int64(by)
-	}
-}
-
 func TestWhatIsOldIsGivenOnceMoreWhatWasDroppedIsNot(t *testing.T) {
 	s, l := keeping(t, megabyte, nil)
 	ask := func() reply { return s.do(t, "GET", address(titleOf("press")), "") }
@@ -499,12 +460,11 @@ func TestWhatIsOldIsGivenOnceMoreWhatWasDroppedIsNot(t *testing.T) {
 	l.said["press"] = " newer" // behind the cache's back, so that one can be told from the other
 	l.mu.Unlock()
 	l.cache.Flush()
-	s.answers.age(0)
 	if got := ask(); !strings.Contains(got.body, "newer") {
 		t.Errorf("what was dropped is given: %s", got.body)
 	}
 	n := l.runs.Load()
-	s.answers.age(90 * time.Second)
+	l.late.Add(int64(90 * time.Second))
 	var all sync.WaitGroup
 	begun, goOn := make(chan struct{}, 10), make(chan struct{})
 	l.mu.Lock()
@@ -520,7 +480,7 @@ func TestWhatIsOldIsGivenOnceMoreWhatWasDroppedIsNot(t *testing.T) {
 	all.Wait()
 	<-begun
 	close(goOn)
-	s.answers.background.Wait()
+	s.responses.Wait()
 	if got := l.runs.Load() - n; got != 1 {
 		t.Errorf("it was executed %d times to make it new, want once", got)
 	}
@@ -529,17 +489,17 @@ func TestWhatIsOldIsGivenOnceMoreWhatWasDroppedIsNot(t *testing.T) {
 	}
 	// Past the window nobody is given it.
 	n = l.runs.Load()
-	s.answers.age(400 * time.Second)
+	l.late.Add(int64(400 * time.Second))
 	if got := ask(); l.runs.Load() != n+1 || got.header.Get("Age") != "0" && got.header.Get("Age") != "1" {
 		t.Errorf("too old, but Age %s", got.header.Get("Age"))
 	}
 	// Old and dropped: what is given is new.
-	s.answers.age(90 * time.Second)
+	l.late.Add(int64(90 * time.Second))
 	l.set("press", " newest")
 	if got := ask(); !strings.Contains(got.body, "newest") {
 		t.Errorf("%s", got.body)
 	}
-	s.answers.background.Wait()
+	s.responses.Wait()
 }
 
 func TestAnswersFitIntoTheirBytes(t *testing.T) {
@@ -547,12 +507,12 @@ func TestAnswersFitIntoTheirBytes(t *testing.T) {
 	for i := range 300 {
 		s.post(t, titleOf(fmt.Sprint("press", i, strings.Repeat("x", 1000))))
 	}
-	c := s.AnswerCounts()
-	if c.Size > 200<<10 || c.Kept < 50 {
+	c := s.ResponseCounts()
+	if c.Size > 200<<10 || c.Entries < 50 {
 		t.Errorf("%+v", c)
 	}
 	s.post(t, titleOf("large")) // more than a quarter
-	if after := s.AnswerCounts(); after.Kept != c.Kept {
+	if after := s.ResponseCounts(); after.Entries != c.Entries {
 		t.Errorf("%+v after %+v", after, c)
 	}
 	// What is asked for all the time stays.
@@ -560,17 +520,13 @@ func TestAnswersFitIntoTheirBytes(t *testing.T) {
 		s.post(t, titleOf("often"))
 		s.post(t, titleOf(fmt.Sprint("seldom", i)))
 	}
-	before := s.AnswerCounts()
+	before := s.ResponseCounts()
 	s.post(t, titleOf("often"))
-	if after := s.AnswerCounts(); after.Hits != before.Hits+1 {
+	if after := s.ResponseCounts(); after.Hits != before.Hits+1 {
 		t.Error("what was asked for most was pushed out")
 	}
-	n := 0
-	for i := range s.answers.shards {
-		n += len(s.answers.shards[i].kept)
-	}
-	if c := s.AnswerCounts(); n > c.Kept*(maxAliases+1) {
-		t.Errorf("%d keys for %d answers", n, c.Kept)
+	if c := s.ResponseCounts(); c.Keys > c.Entries*5 {
+		t.Errorf("%d keys for %d answers", c.Keys, c.Entries)
 	}
 }
 
@@ -584,8 +540,8 @@ func TestAHitIsAUseOfItsToken(t *testing.T) {
 	if got := s.post(t, titleOf("press"), "Authorization: Bearer a b"); got.status != 400 {
 		t.Errorf("what is wrong with a token is told on a miss only: %d", got.status)
 	}
-	if used.Load() != 3 || s.AnswerCounts().Hits != 2 {
-		t.Errorf("used %d times, %+v", used.Load(), s.AnswerCounts())
+	if used.Load() != 3 || s.ResponseCounts().Hits != 2 {
+		t.Errorf("used %d times, %+v", used.Load(), s.ResponseCounts())
 	}
 }
 
@@ -610,89 +566,5 @@ func TestHitsObeyTheRulesForOrigins(t *testing.T) {
 		if got = s.do(t, "POST", "/graphql", bodyOf(titleOf("press"), nil), "Content-Type: application/json", "Content-Encoding: gzip"); got.status != 415 {
 			t.Errorf("%d", got.status)
 		}
-	}
-}
-
-// TestMemoryOfAKeptAnswer holds what an answer takes against what is written of it: 1 KB
-// more, with a hundred names that it depends on and two ways of asking for it.
-func TestMemoryOfAKeptAnswer(t *testing.T) {
-	if raceDetector {
-		t.Skip("the race detector takes memory of its own")
-	}
-	c, err := cache.New(cache.Options{Bytes: 64 << 20, Exclusive: true, Log: slog.Default()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	table := cache.Table[string, string]{
-		Key: func(k string) string { return k }, Load: func(context.Context, []string) (map[string]*string, error) { return nil, nil },
-		Size: func(*string) int64 { return 0 },
-	}
-	var names []string
-	for i := range 100 {
-		names = append(names, fmt.Sprintf("art_%026d", i))
-	}
-	g := &Gateway{codec: wire.NewCodec(nil, nil, 0, 0)}
-	for _, size := range []int{600, 4000, 5300, 10_440, 14_000, 31_500, 50_000} {
-		const n = 2000
-		a := newAnswers(c, 1<<40)
-		var before, after runtime.MemStats
-		body := []byte(strings.Repeat("<p>words & more</p> ", size/20))
-		measure := func(m *runtime.MemStats) {
-			runtime.GC()
-			runtime.GC()
-			runtime.ReadMemStats(m)
-		}
-		measure(&before)
-		var written int64
-		for i := range n {
-			ctx, reading := c.Reading(context.Background())
-			if _, err := table.Get(ctx, c, names); err != nil {
-				t.Fatal(err)
-			}
-			standing, _, ok := reading.End()
-			if !ok {
-				t.Fatal("it doesn't stand")
-			}
-			k := newKept(standing, wire.JSON, document.Policy{Public: true, MaxAge: time.Minute, Stale: time.Minute}, 1, reading.Began(), body, false, nil)
-			a.put(key{uint64(i), uint64(i)}, k)
-			a.alias(key{uint64(i), 1 << 40}, k)
-			written += int64(k.body.len())
-			if len(body) >= wire.MinGzip {
-				written += int64(a.compressed(k, g).body.len())
-			}
-		}
-		measure(&after)
-		each := (float64(after.HeapAlloc) - float64(before.HeapAlloc) - float64(written)) / n
-		reckoned := float64(a.bytes-written) / n
-		t.Logf("%d bytes: %.0f more; reckoned are %.0f", len(body), each, reckoned)
-		if each > 1024 || each > reckoned {
-			t.Errorf("an answer of %d bytes takes %.0f more than its bytes, want 1024 at most, and %.0f as is reckoned", len(body), each, reckoned)
-		}
-		runtime.KeepAlive(a)
-	}
-}
-
-// What is kept in pieces is what it was, and takes little more room than it needs.
-func TestPiecesAreWhatTheyWereMadeOf(t *testing.T) {
-	whole := make([]byte, 80_000)
-	for i := range whole {
-		whole[i] = byte(i * 7)
-	}
-	split, worst := 0, 0
-	for n := 1; n <= len(whole); n += 1 + n/97 {
-		p, room := piecesOf(whole[:n])
-		var out bytes.Buffer
-		p.to(&out)
-		if p.len() != n || !bytes.Equal(out.Bytes(), whole[:n]) {
-			t.Fatalf("%d bytes in %d pieces aren't what they were", n, len(p))
-		}
-		if len(p) > 1 {
-			split++
-		}
-		worst = max(worst, room-24*len(p)-n)
-	}
-	if split == 0 || worst > fits {
-		t.Errorf("%d are in several pieces; the most that is wasted is %d bytes", split, worst)
 	}
 }

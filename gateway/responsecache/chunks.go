@@ -1,4 +1,6 @@
-package gateway
+package responsecache
+
+// Chunks: how the bytes of an entry lie in memory, with little room unused (chunksOf).
 
 import (
 	"io"
@@ -6,11 +8,11 @@ import (
 	"sync"
 )
 
-// pieces is bytes that are kept, in as many pieces as leave little room unused. Go's allocator
+// chunks are the bytes of an entry, in as many parts as leave little room unused. Go's allocator
 // rounds up, to one of some 60 sizes up to 32 KiB and to whole pages of 8 KiB above
-// (runtime/sizeclasses.go); so all pieces but the first have just those sizes. The smallest come
+// (runtime/sizeclasses.go); so all chunks but the first have just those sizes. The smallest come
 // first and go out together with the headers: several take no more system calls than one.
-type pieces [][]byte
+type chunks [][]byte
 
 // fits is how much more room than they need bytes may take before they are split.
 const fits = 64
@@ -45,8 +47,8 @@ func around(n int) (below, above int) {
 	return classes()[i-1], classes()[i]
 }
 
-// piecesOf copies b, and says how much room the copy takes.
-func piecesOf(b []byte) (p pieces, room int) {
+// chunksOf copies b, and says how much room the copy takes.
+func chunksOf(b []byte) (p chunks, room int) {
 	for {
 		size, above := around(len(b))
 		last := above-len(b) <= fits
@@ -64,15 +66,15 @@ func piecesOf(b []byte) (p pieces, room int) {
 	}
 }
 
-func (p pieces) len() (n int) {
+func (p chunks) len() (n int) {
 	for _, b := range p {
 		n += len(b)
 	}
 	return n
 }
 
-// to writes p. An error in writing is the client's going.
-func (p pieces) to(w io.Writer) {
+// to writes p. An error in writing means that the client has gone.
+func (p chunks) to(w io.Writer) {
 	for _, b := range p {
 		_, _ = w.Write(b)
 	}
