@@ -30,6 +30,8 @@ import (
 	"stoa/gateway/operation"
 	"stoa/gateway/refusal"
 	"stoa/gateway/responsecache"
+	"stoa/gateway/stream"
+	"stoa/gateway/upload"
 	"stoa/gateway/wire"
 	"stoa/rate"
 	"stoa/store/bus"
@@ -158,9 +160,8 @@ type Gateway struct {
 	ready      func(context.Context) error
 	clients    *client.Clients
 	pipeline   *operation.Pipeline
-	sockets    *sockets
-	times      times
-	uploads    uploads
+	streams    *stream.Server
+	uploads    *upload.Uploads
 	picture    func(context.Context, string) (*Picture, error)
 	limits     Limits
 	responses  *responsecache.Cache
@@ -202,14 +203,16 @@ func New(o Options) (*Gateway, error) {
 		ready:      o.Ready,
 		clients:    clients,
 		pipeline:   pipeline,
-		sockets:    newSockets(o.Log, o.Holds, limits.connections, limits.perAddress),
-		times:      usualTimes,
+		uploads:    upload.New(upload.Options{Pipeline: pipeline, MaxBody: limits.body, MaxFile: limits.File, Arrival: limits.upload, Response: limits.timeout}),
 		picture:    o.Picture,
 		limits:     limits,
 		log:        o.Log,
 	}
 	g.responses = responsecache.New(responsecache.Options{
 		Cache: o.Cache, Bytes: o.ResponseBytes, Timeout: limits.timeout, Codec: g.codec, Pipeline: pipeline, Now: o.now,
+	})
+	g.streams = stream.New(stream.Options{
+		Pipeline: pipeline, Codec: g.codec, Clients: clients, Limits: limits.stream, MaxBody: limits.body, Timeout: limits.timeout, Holds: o.Holds, Log: o.Log,
 	})
 	return g, nil
 }
@@ -238,6 +241,11 @@ func (g *Gateway) Drain() {
 	g.draining.Store(true)
 	g.responses.Drain()
 }
+
+// Close ends all WebSockets and event streams: what runs over them may finish until ctx ends, and
+// subscriptions end at once. Clients are told to connect again. It returns when no goroutine of the
+// gateway is left, or a second after ctx has ended.
+func (g *Gateway) Close(ctx context.Context) { g.streams.Close(ctx, g.responses.Wait) }
 
 // ResponseCounts tells how the cache of responses does.
 func (g *Gateway) ResponseCounts() responsecache.Counts { return g.responses.Counts() }

@@ -20,6 +20,8 @@ import (
 	"stoa/gateway/operation"
 	"stoa/gateway/refusal"
 	"stoa/gateway/responsecache"
+	"stoa/gateway/stream"
+	"stoa/gateway/upload"
 	"stoa/gateway/wire"
 )
 
@@ -34,8 +36,8 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	h := w.Header()
 	h["Vary"], h["Cache-Control"] = varyValue, noStoreValue
-	if wantsWebSocket(r) {
-		g.serveWebSocket(w, r)
+	if stream.WantsWebSocket(r) {
+		g.streams.ServeWebSocket(w, r)
 		return
 	}
 	if g.clients.AllowOrigin(w, r) {
@@ -66,8 +68,8 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case streams:
 		from.Client = g.clients.Client(r)
-		g.serveStream(w, r, from)
-	case !g.codec.HeaderCache.JSON(r.Header) && isMultipart(r):
+		g.streams.ServeEvents(w, r, from)
+	case !g.codec.HeaderCache.JSON(r.Header) && upload.IsMultipart(r):
 		g.serveUpload(w, r, media, from, began)
 	default:
 		g.serveOne(w, r, media, from, began)
@@ -179,12 +181,12 @@ func (g *Gateway) serveUpload(w http.ResponseWriter, r *http.Request, media wire
 		return
 	}
 	defer leave()
-	ctx, cancel := operation.WithTimeout(context.Background(), began, g.limits.upload+uploadWork*g.limits.timeout)
+	ctx, cancel := operation.WithTimeout(context.Background(), began, g.uploads.Timeout())
 	defer cancel()
 	defer context.AfterFunc(r.Context(), cancel)() // as in serveOne
 	from.Client, from.Cookies = g.clients.Client(r), true
 	ctx, scope := g.pipeline.Begin(ctx, from)
-	response, err := g.answerUpload(ctx, w, r)
+	response, err := g.uploads.Respond(ctx, w, r)
 	g.tellClient(w.Header(), scope, true, true)
 	if err != nil {
 		g.codec.Refuse(w, r.WithContext(ctx), media, err)

@@ -10,6 +10,7 @@ import (
 
 	"stoa/gateway/admission"
 	"stoa/gateway/document"
+	"stoa/gateway/stream"
 	"stoa/rate"
 )
 
@@ -43,9 +44,8 @@ type Limits struct {
 	// load bounds what runs at once.
 	load admission.Limits
 
-	// connections is how many WebSockets and event streams may be open, and perAddress how many
-	// from one address or /64 of IPv6.
-	connections, perAddress int
+	// stream bounds WebSockets and event streams.
+	stream stream.Limits
 }
 
 // withDefaults returns l with the default of each limit that is 0.
@@ -58,17 +58,16 @@ func (l Limits) withDefaults() Limits {
 	l.timeout = cmp.Or(l.timeout, 10*time.Second)
 	l.upload = cmp.Or(l.upload, 2*time.Minute)
 	l.load = l.load.WithDefaults()
-	l.connections = cmp.Or(l.connections, defaultMaxConnections)
-	l.perAddress = cmp.Or(l.perAddress, defaultMaxPerAddress)
+	l.stream = l.stream.WithDefaults()
 	return l
 }
 
 // validate says which limit can't be one. rates may be nil.
 func (l Limits) validate(rates *rate.Leases) error {
-	if l.File < 0 || l.body < 0 || l.timeout < 0 || l.upload < 0 || min(l.connections, l.perAddress) < 0 {
+	if l.File < 0 || l.body < 0 || l.timeout < 0 || l.upload < 0 {
 		return errors.New("a limit is negative; 0 is its default")
 	}
-	if err := errors.Join(l.document.Validate(), l.load.Validate()); err != nil {
+	if err := errors.Join(l.document.Validate(), l.load.Validate(), l.stream.Validate()); err != nil {
 		return err
 	}
 	if rates != nil && rates.Limit().Burst < l.Cost {

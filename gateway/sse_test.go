@@ -159,13 +159,13 @@ func TestStreamErrors(t *testing.T) {
 
 func TestStreamIsKeptAlive(t *testing.T) {
 	s := newSite(t, withStreams)
-	s.times.ping = time.Millisecond
+	s.streams.Timeouts.Ping = time.Millisecond
 	s.listen(t, "GET", `subscription { forever }`).expect(":", ":", ":", ":")
 }
 
 func TestStreamTimeout(t *testing.T) {
 	s := newSite(t, func(o *Options) { withStreams(o); o.Limits.timeout = 50 * time.Millisecond })
-	s.times.ping = 100 * time.Millisecond
+	s.streams.Timeouts.Ping = 100 * time.Millisecond
 	forever, slow := s.listen(t, "GET", `subscription { forever }`), s.listen(t, "GET", `{ slow }`)
 	slow.expect(":", "event: next")
 	slow.expectPart(`"code":"TIMEOUT"`)
@@ -183,7 +183,7 @@ func TestStreamWhoseClientHasGone(t *testing.T) {
 
 func TestStreamWhoseClientDoesNotRead(t *testing.T) {
 	s := newSite(t, withStreams)
-	s.times.write = 100 * time.Millisecond
+	s.streams.Timeouts.Write = 100 * time.Millisecond
 	raw, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -283,7 +283,7 @@ func TestStreamOverHTTP2(t *testing.T) {
 }
 
 func TestStreamsCountWithSockets(t *testing.T) {
-	s := newSite(t, func(o *Options) { withStreams(o); o.Limits.perAddress = 2 })
+	s := newSite(t, func(o *Options) { withStreams(o); o.Limits.stream.PerAddress = 2 })
 	s.talk(t).begin("")
 	l := s.listen(t, "GET", `subscription { forever }`)
 	l.expect(":")
@@ -295,7 +295,7 @@ func TestStreamsCountWithSockets(t *testing.T) {
 func TestStreamEndsWithItsSession(t *testing.T) {
 	h := &standing{again: make(chan struct{}), err: errors.New("no database")}
 	s := newSite(t, func(o *Options) { withStreams(o); (&accounts{}).options(o); o.Holds = h.holds })
-	s.times.ping = 50 * time.Millisecond
+	s.streams.Timeouts.Ping = 50 * time.Millisecond
 	ada := s.listen(t, "GET", `subscription { forever }`, "Authorization: Bearer of-ada")
 	none := s.listen(t, "GET", `subscription { forever }`, "Cookie: __Host-stoa=nobodys")
 	who := s.listen(t, "GET", `subscription { who }`, "Authorization: Bearer of-ada")
@@ -346,20 +346,4 @@ func TestCloseCutsStreams(t *testing.T) {
 	s.Close(ctx)
 	slow.expect(": the server is stopping", "")
 	s.expectNone(t)
-}
-
-func TestEventID(t *testing.T) {
-	for data, want := range map[string]string{
-		`{"articlePublished":{"id":"evt_1","article":{"id":"art_1"}}}`: "evt_1",
-		`{"e":{"article":{"id":"art_1"},"id":"evt_2"}}`:                "evt_2",
-		`{"e":{"event":"evt_3"}}`:                                      "",
-		`{"e":{"id":"evt_4\ndata: {}"}}`:                               "",
-		`{"e":{"id":7,"x":"evt_5"}}`:                                   "",
-		`{"e":"evt_6"}`:                                                "",
-		`null`:                                                         "",
-	} {
-		if got := eventID([]byte(data)); got != want {
-			t.Errorf("%s: %q", data, got)
-		}
-	}
 }

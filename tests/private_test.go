@@ -38,7 +38,7 @@ var mayLook = map[string][]string{
 	"graph/refused.go":              {"Require"},                   // the directive @auth
 	"store/accounts.go":             {"ViewerFrom", "MarkPrivate"}, // who may see which account and session
 	"store/order.go":                {"MarkPrivate"},               // the list of an account's sessions
-	"gateway/multipart.go":          {"ViewerFrom", "Require"},     // before the files of a mutation are read
+	"gateway/upload/upload.go":      {"ViewerFrom", "Require"},     // before the files of a mutation are read
 	"dataloader/loaders.go":         {"ViewerFrom"},                // who may see what an article said before
 	"store/pictures.go":             {"ViewerFrom"},                // who may show an upload that nothing shows yet
 	"store/writing.go":              {"ViewerFrom", "MarkPrivate"},
@@ -66,7 +66,7 @@ var knows = map[string][]string{
 	"Headers":       {"gateway/playground"}, // of gqlgen's operation: the gateway leaves them out; the page's are GraphiQL's
 	"Authenticate":  {"access", "app", "gateway", "gateway/client"},
 	"RateSubjects":  {"gateway/admission"}, // which takes units from them, and tells nobody
-	"Holds":         {"app", "gateway"},    // for what stays open
+	"Holds":         {"app", "gateway", "gateway/stream"},    // for what stays open
 	"Identify":      {"account"},
 	"SecretOf":      {"account"},
 	"SecretByEmail": {"account"},

@@ -1,9 +1,9 @@
-package gateway
+package stream
 
 // GraphQL over server-sent events: the distinct connections mode of graphql-sse
 // (github.com/enisdenjo/graphql-sse, PROTOCOL.md), in which each operation has a request of
-// its own. serveStream takes it, stream.serve sends what comes of it. A subscription's
-// connection is taken from net/http (lasting.go), which keeps its buffers and a large stack
+// its own. ServeEvents takes it, eventStream.serve sends what comes of it. A subscription's
+// connection is taken from net/http (hijack.go), which keeps its buffers and a large stack
 // for as long as a request lasts.
 //
 // Whatever is wrong with the request itself is refused as everywhere. From the document on
@@ -36,9 +36,9 @@ import (
 // errStreamEnds is why the context of an operation ends whose stream is to end.
 var errStreamEnds = errors.New("the stream ends")
 
-// stream is one request that is answered by events.
-type stream struct {
-	gateway   *Gateway
+// eventStream is one request that is answered by events.
+type eventStream struct {
+	server    *Server
 	out       output
 	caller    access.Request
 	cancel    context.CancelCauseFunc
@@ -50,9 +50,9 @@ type stream struct {
 	ending  string     // why it was cut
 }
 
-// serveStream answers a request by events.
-func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from access.Request) {
-	leave, err := g.sockets.enter(from.Client.Address)
+// ServeEvents answers a request by events.
+func (g *Server) ServeEvents(w http.ResponseWriter, r *http.Request, from access.Request) {
+	leave, err := g.registry.enter(from.Client.Address)
 	if err != nil {
 		g.codec.Refuse(w, r, wire.JSON, err)
 		return
@@ -63,22 +63,22 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from acces
 			leave()
 		}
 	}()
-	settle, err := g.pipeline.Enter(from.Client)
+	leaveLoad, err := g.pipeline.Enter(from.Client)
 	if err != nil {
 		g.codec.Refuse(w, r, wire.JSON, refusal.WithHeader(err, "Connection", "close"))
 		return
 	}
-	defer settle()
+	defer leaveLoad()
 	began := time.Now()
-	limited, done := operation.WithTimeout(context.Background(), began, g.limits.timeout)
-	defer done()
+	limited, cancelLimit := operation.WithTimeout(context.Background(), began, g.timeout)
+	defer cancelLimit()
 	asked, err := g.codec.ReadEnvelope(w, r, began)
 	if err != nil {
 		g.codec.Refuse(w, r, wire.JSON, err)
 		return
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
-	s := &stream{gateway: g, caller: from, cancel: cancel, done: make(chan struct{})}
+	s := &eventStream{server: g, caller: from, cancel: cancel, done: make(chan struct{})}
 	scope, _ := g.pipeline.Begin(limited, from)
 	p, err := g.pipeline.Prepare(scope, asked, func(o *ast.OperationDefinition) error {
 		if o.Operation == ast.Subscription {
@@ -96,17 +96,17 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from acces
 	h.Set("Cache-Control", "no-store, no-transform") // a proxy that compresses also gathers
 	h.Set("X-Accel-Buffering", "no")                 // nginx
 	if s.streaming = err == nil && p.Streams(); s.streaming {
-		settle() // it waits from now on, and is counted as a connection
+		leaveLoad() // it waits from now on, and is counted as a connection
 		if raw, err := takeOver(w); err == nil {
 			taken = true
 			// The copies let go of the request.
 			s.caller.Token, s.caller.Client.Device = strings.Clone(from.Token), strings.Clone(from.Client.Device)
-			lasting := newLasting(raw, r, h)
-			s.out = lasting
+			hijacked := newHijackedStream(raw, r, h)
+			s.out = hijacked
 			// A goroutine of its own has a smaller stack than this one, and lets the request go.
 			go func() {
 				defer leave()
-				s.serveTaken(ctx, p, lasting)
+				s.serveHijacked(ctx, p, hijacked)
 			}()
 			return
 		}
@@ -116,17 +116,17 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from acces
 	if !s.streaming { // it has the time of any other request
 		defer context.AfterFunc(limited, func() { cancel(context.Cause(limited)) })()
 	}
-	s.out = &answering{w, http.NewResponseController(w)}
+	s.out = &httpStream{w, http.NewResponseController(w)}
 	s.serve(ctx, p, err)
 }
 
 // serve sends the stream from its beginning to its end: what comes of p, or else no.
-func (s *stream) serve(ctx context.Context, p *operation.Prepared, err error) {
-	g := s.gateway
+func (s *eventStream) serve(ctx context.Context, p *operation.Prepared, err error) {
+	g := s.server
 	defer s.cancel(nil)
 	defer close(s.done)
-	closed := g.sockets.add(s)
-	defer g.sockets.remove(s)
+	closed := g.registry.add(s)
+	defer g.registry.remove(s)
 	if closed && s.streaming {
 		s.end(closeRestart, "the server is stopping")
 	}
@@ -135,16 +135,16 @@ func (s *stream) serve(ctx context.Context, p *operation.Prepared, err error) {
 		if signedIn, err := g.signedIn(s.caller.Token); err == nil && !signedIn {
 			s.caller.Token = ""
 		}
-		g.sockets.watch(s, s.caller.Token)
+		g.registry.watch(s, s.caller.Token)
 	}
 	s.write([]byte(":\n\n")) // so that the client knows at once that it is connected
 	var alive *time.Timer
 	alive = time.AfterFunc(time.Hour, func() {
 		if s.write([]byte(":\n\n")) {
-			alive.Reset(g.times.ping)
+			alive.Reset(g.Timeouts.Ping)
 		}
 	})
-	alive.Reset(g.times.ping)
+	alive.Reset(g.Timeouts.Ping)
 	defer s.shut(alive)
 	if err == nil {
 		err = s.run(ctx, p)
@@ -162,13 +162,13 @@ func (s *stream) serve(ctx context.Context, p *operation.Prepared, err error) {
 }
 
 // run executes p and sends what comes of it, and returns what ended it.
-func (s *stream) run(ctx context.Context, p *operation.Prepared) (err error) {
+func (s *eventStream) run(ctx context.Context, p *operation.Prepared) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			err = s.gateway.codec.Recover(ctx, cause)
+			err = s.server.codec.Recover(ctx, cause)
 		}
 	}()
-	begun, err := s.gateway.pipeline.Subscribe(ctx, s.caller, p)
+	begun, err := s.server.pipeline.Subscribe(ctx, s.caller, p)
 	for err == nil {
 		var response *graphql.Response
 		response, err = begun.Next()
@@ -181,9 +181,9 @@ func (s *stream) run(ctx context.Context, p *operation.Prepared) (err error) {
 
 // next sends a response. An EventSource gives the id of the last one back when it comes
 // again: see resume.
-func (s *stream) next(id string, response *graphql.Response) bool {
-	buffer := s.gateway.codec.Buffers.Get()
-	defer s.gateway.codec.Buffers.Put(buffer)
+func (s *eventStream) next(id string, response *graphql.Response) bool {
+	buffer := s.server.codec.Buffers.Get()
+	defer s.server.codec.Buffers.Put(buffer)
 	if id != "" {
 		buffer.WriteString("id: " + id + "\n")
 	}
@@ -194,13 +194,13 @@ func (s *stream) next(id string, response *graphql.Response) bool {
 }
 
 // write sends text at once. A client that doesn't read in time is left.
-func (s *stream) write(text []byte) bool {
+func (s *eventStream) write(text []byte) bool {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if s.broken {
 		return false
 	}
-	if s.out.send(text, time.Now().Add(s.gateway.times.write)) != nil {
+	if s.out.send(text, time.Now().Add(s.server.Timeouts.Write)) != nil {
 		s.broken = true
 		s.cancel(context.Canceled)
 	}
@@ -208,28 +208,28 @@ func (s *stream) write(text []byte) bool {
 }
 
 // shut sees to it that nothing is written once the request has been answered.
-func (s *stream) shut(alive *time.Timer) {
+func (s *eventStream) shut(alive *time.Timer) {
 	alive.Stop()
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if !s.broken {
-		s.out.finish(time.Now().Add(s.gateway.times.write))
+		s.out.finish(time.Now().Add(s.server.Timeouts.Write))
 	}
 	s.broken = true
 }
 
 // end cuts the stream, whose client then comes again. There is no code on this way.
-func (s *stream) end(_ websocket.StatusCode, reason string) {
-	s.gateway.sockets.mu.Lock()
+func (s *eventStream) end(_ websocket.StatusCode, reason string) {
+	s.server.registry.mu.Lock()
 	if s.ending == "" {
 		s.ending = reason
 	}
-	s.gateway.sockets.mu.Unlock()
+	s.server.registry.mu.Unlock()
 	s.cancel(errStreamEnds)
 }
 
 // drain ends a subscription, and lets anything else finish until ctx ends.
-func (s *stream) drain(ctx context.Context) {
+func (s *eventStream) drain(ctx context.Context) {
 	if !s.streaming {
 		select {
 		case <-ctx.Done():
@@ -273,4 +273,22 @@ func resume(r *http.Request, subscription *ast.OperationDefinition, e *envelope.
 		}
 		e.Variables[after.Value.Raw] = last
 	}
+}
+
+// serveHijacked is serve over a connection that was taken over. It closes it.
+func (s *eventStream) serveHijacked(ctx context.Context, p *operation.Prepared, h *hijackedStream) {
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		h.untilGone()
+		s.cancel(context.Canceled)
+	}()
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.server.codec.LogPanic(ctx, cause)
+		}
+		_ = h.raw.Close()
+		<-gone
+	}()
+	s.serve(ctx, p, nil)
 }

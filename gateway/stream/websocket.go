@@ -1,4 +1,4 @@
-package gateway
+package stream
 
 // One WebSocket connection: what the client says (socket.serve), the operations that run
 // (socket.run), and its end (socket.end), in the words of graphql-transport-ws.
@@ -70,17 +70,12 @@ const (
 	maxOperationID = 256
 )
 
-// times are how long a socket waits. Tests wait less.
-type times struct{ init, ping, pong, write, end time.Duration }
-
-var usualTimes = times{initTime, pingEvery, pongTime, wire.WriteTime, closeTime}
-
-// socket is one connection.
-type socket struct {
-	gateway    *Gateway
-	connection *websocket.Conn
-	raw        net.Conn       // below connection, to set deadlines
-	caller     access.Request // by the handshake, then by connection_init
+// webSocket is one connection.
+type webSocket struct {
+	server *Server
+	conn   *websocket.Conn
+	raw    net.Conn       // below conn, to set deadlines
+	caller access.Request // by the handshake, then by connection_init
 
 	writing sync.Mutex // held for each message that goes out
 	ending  sync.Once
@@ -112,19 +107,19 @@ type message struct {
 
 // serve takes what the client says until the connection ends, and returns when nothing runs
 // for it any more.
-func (s *socket) serve() {
-	all, times := s.gateway.sockets, s.gateway.times
+func (s *webSocket) serve() {
+	all, timeouts := s.server.registry, s.server.Timeouts
 	if all.add(s) {
 		go s.end(closeRestart, "the server is stopping")
 	}
-	init := time.AfterFunc(times.init, s.expectInit)
+	init := time.AfterFunc(timeouts.Init, s.expectInit)
 	var ping *time.Timer
 	ping = time.AfterFunc(time.Hour, func() { s.ping(ping) })
-	ping.Reset(times.ping)
+	ping.Reset(timeouts.Ping)
 	defer func() {
 		if p := recover(); p != nil {
 			ctx := context.Background()
-			s.gateway.codec.LogPanic(ctx, p)
+			s.server.codec.LogPanic(ctx, p)
 			s.end(closeInternal, "something went wrong")
 		}
 		init.Stop()
@@ -132,7 +127,7 @@ func (s *socket) serve() {
 		all.remove(s)
 		_ = s.raw.Close()
 		s.end(websocket.StatusNormalClosure, "") // or waits for who has begun to
-		_ = s.connection.CloseNow()
+		_ = s.conn.CloseNow()
 		<-s.cancelAll()
 	}()
 	for s.receive() {
@@ -140,15 +135,15 @@ func (s *socket) serve() {
 }
 
 // receive takes one message. It returns false when no further one can come.
-func (s *socket) receive() bool {
-	kind, reader, err := s.connection.Reader(context.Background())
+func (s *webSocket) receive() bool {
+	kind, reader, err := s.conn.Reader(context.Background())
 	if err != nil {
 		return false
 	}
-	buffer := s.gateway.codec.Buffers.Get()
-	defer s.gateway.codec.Buffers.Put(buffer)
+	buffer := s.server.codec.Buffers.Get()
+	defer s.server.codec.Buffers.Put(buffer)
 	// Once begun it must come as quickly as a request's body.
-	late := time.AfterFunc(s.gateway.limits.timeout, func() { s.end(closeInitTimeout, "a message took too long to arrive") })
+	late := time.AfterFunc(s.server.timeout, func() { s.end(closeInitTimeout, "a message took too long to arrive") })
 	_, err = buffer.ReadFrom(reader)
 	late.Stop()
 	if errors.Is(err, websocket.ErrMessageTooBig) {
@@ -171,7 +166,7 @@ func (s *socket) receive() bool {
 }
 
 // handle does what one message asks for. It returns false when it has ended the connection.
-func (s *socket) handle(text []byte) bool {
+func (s *webSocket) handle(text []byte) bool {
 	if err := envelope.Check(text); err != nil {
 		return s.invalid("the message", err)
 	}
@@ -206,14 +201,14 @@ func (s *socket) handle(text []byte) bool {
 
 // invalid ends the connection for a message that can't be understood. The refusal speaks of
 // the body of a POST, in whose place what stands here.
-func (s *socket) invalid(what string, err error) bool {
+func (s *webSocket) invalid(what string, err error) bool {
 	s.end(closeInvalid, strings.Replace(err.Error(), "the body", what, 1))
 	return false
 }
 
 // introduce learns who is there from connection_init. What its payload says comes before
 // the credentials of the handshake.
-func (s *socket) introduce(payload json.RawMessage) bool {
+func (s *webSocket) introduce(payload json.RawMessage) bool {
 	s.mu.Lock()
 	again := s.introduced
 	s.introduced = true
@@ -229,11 +224,11 @@ func (s *socket) introduce(payload json.RawMessage) bool {
 	}
 	given := token != ""
 	if given {
-		s.gateway.clients.Use(token)
+		s.server.clients.Use(token)
 		s.caller.Token = token
 	}
 	if s.caller.Token != "" {
-		signedIn, err := s.gateway.signedIn(s.caller.Token)
+		signedIn, err := s.server.signedIn(s.caller.Token)
 		switch {
 		case err != nil && given:
 			s.end(closeTryLater, "who you are can't be told now")
@@ -246,22 +241,11 @@ func (s *socket) introduce(payload json.RawMessage) bool {
 			s.caller.Token = "" // as where a request brings such a cookie
 		}
 	}
-	s.gateway.sockets.watch(s, s.caller.Token)
+	s.server.registry.watch(s, s.caller.Token)
 	s.mu.Lock()
 	s.known = true
 	s.mu.Unlock()
 	return s.write([]byte(`{"type":"connection_ack"}`))
-}
-
-// signedIn says whether a connection's token is that of a viewer, and logs why it can't tell.
-func (g *Gateway) signedIn(token string) (bool, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), g.limits.timeout)
-	defer cancel()
-	is, err := g.clients.SignedIn(ctx, token)
-	if err != nil {
-		g.codec.Present(ctx, err)
-	}
-	return is, err
 }
 
 // tokenOfParams reads {"authorization": "Bearer TOKEN"} or {"token": "TOKEN"}, "" and null
@@ -304,7 +288,7 @@ func tokenOfParams(payload json.RawMessage) (token, reason string) {
 }
 
 // pong answers a ping of the protocol's, with what came with it.
-func (s *socket) pong(payload json.RawMessage) bool {
+func (s *webSocket) pong(payload json.RawMessage) bool {
 	if len(payload) == 0 {
 		return s.write([]byte(`{"type":"pong"}`))
 	}
@@ -313,14 +297,14 @@ func (s *socket) pong(payload json.RawMessage) bool {
 
 // subscribe begins an operation. The message is read, parsed and checked here and not beside
 // others, so that one connection takes the memory for that once.
-func (s *socket) subscribe(id string, payload json.RawMessage) bool {
+func (s *webSocket) subscribe(id string, payload json.RawMessage) bool {
 	if id == "" || len(id) > maxOperationID {
 		s.end(closeInvalid, fmt.Sprintf("subscribe: the id must be a string of 1 to %d bytes", maxOperationID))
 		return false
 	}
 	s.mu.Lock()
 	known, taken, ended := s.known, s.operations[id] != nil, s.ended
-	full := s.running >= maxOperations || s.running > 0 && int64(s.bytes+len(payload)) > s.gateway.limits.body
+	full := s.running >= maxOperations || s.running > 0 && int64(s.bytes+len(payload)) > s.server.maxBody
 	s.mu.Unlock()
 	switch {
 	case !known:
@@ -332,9 +316,9 @@ func (s *socket) subscribe(id string, payload json.RawMessage) bool {
 	case ended:
 		return true
 	}
-	s.gateway.clients.Use(s.caller.Token)
+	s.server.clients.Use(s.caller.Token)
 	if full {
-		return s.fail(id, refusal.New(refusal.TooManyOperations, "too much runs over this connection, where there may be %d operations with %d bytes: wait for some to complete", maxOperations, s.gateway.limits.body))
+		return s.fail(id, refusal.New(refusal.TooManyOperations, "too much runs over this connection, where there may be %d operations with %d bytes: wait for some to complete", maxOperations, s.server.maxBody))
 	}
 	asked, err := envelope.Parse(payload)
 	if err != nil && refusal.Code(err) == refusal.BadRequest {
@@ -343,8 +327,8 @@ func (s *socket) subscribe(id string, payload json.RawMessage) bool {
 	if err != nil {
 		return s.fail(id, err)
 	}
-	ctx, _ := s.gateway.pipeline.Begin(context.Background(), s.caller)
-	prepared, err := s.gateway.pipeline.Prepare(ctx, asked, func(*ast.OperationDefinition) error { return nil })
+	ctx, _ := s.server.pipeline.Begin(context.Background(), s.caller)
+	prepared, err := s.server.pipeline.Prepare(ctx, asked, func(*ast.OperationDefinition) error { return nil })
 	if err != nil {
 		return s.fail(id, err)
 	}
@@ -352,7 +336,7 @@ func (s *socket) subscribe(id string, payload json.RawMessage) bool {
 	o := &request{id: id, bytes: len(payload), cancel: cancel, streaming: prepared.Streams()}
 	if !o.streaming {
 		cancel()
-		ctx, o.cancel = operation.WithTimeout(context.Background(), time.Now(), s.gateway.limits.timeout)
+		ctx, o.cancel = operation.WithTimeout(context.Background(), time.Now(), s.server.timeout)
 	}
 	s.mu.Lock()
 	if s.ended {
@@ -372,16 +356,16 @@ func (s *socket) subscribe(id string, payload json.RawMessage) bool {
 }
 
 // fail refuses an operation that hasn't begun.
-func (s *socket) fail(id string, err error) bool {
+func (s *webSocket) fail(id string, err error) bool {
 	return s.write(s.errorMessage(context.Background(), id, err))
 }
 
 // run begins o, and has what comes of it sent. A subscription waits in a goroutine of its own,
 // whose stack is a small one.
-func (s *socket) run(ctx context.Context, o *request, p *operation.Prepared) {
+func (s *webSocket) run(ctx context.Context, o *request, p *operation.Prepared) {
 	var begun *operation.Responses
 	err := s.guarded(ctx, func() (err error) {
-		begun, err = s.gateway.pipeline.Subscribe(ctx, s.caller, p)
+		begun, err = s.server.pipeline.Subscribe(ctx, s.caller, p)
 		return err
 	})
 	if o.streaming {
@@ -392,17 +376,17 @@ func (s *socket) run(ctx context.Context, o *request, p *operation.Prepared) {
 }
 
 // guarded makes a refusal of a panic in do.
-func (s *socket) guarded(ctx context.Context, do func() error) (err error) {
+func (s *webSocket) guarded(ctx context.Context, do func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = s.gateway.codec.Recover(ctx, p)
+			err = s.server.codec.Recover(ctx, p)
 		}
 	}()
 	return do()
 }
 
 // tell sends what comes of o, and what ended it.
-func (s *socket) tell(ctx context.Context, o *request, begun *operation.Responses, err error) {
+func (s *webSocket) tell(ctx context.Context, o *request, begun *operation.Responses, err error) {
 	defer s.done(o)
 	defer o.cancel()
 	if err == nil {
@@ -430,12 +414,12 @@ func (s *socket) tell(ctx context.Context, o *request, begun *operation.Response
 	})
 }
 
-func (s *socket) nextMessage(id string, response *graphql.Response) []byte {
+func (s *webSocket) nextMessage(id string, response *graphql.Response) []byte {
 	return s.encode(func(b *bytes.Buffer) { envelop(b, id, "next", func() { wire.Encode(b, response) }) })
 }
 
-func (s *socket) errorMessage(ctx context.Context, id string, err error) []byte {
-	errs := s.gateway.codec.Errors(ctx, err)
+func (s *webSocket) errorMessage(ctx context.Context, id string, err error) []byte {
+	errs := s.server.codec.Errors(ctx, err)
 	return s.encode(func(b *bytes.Buffer) {
 		envelop(b, id, "error", func() { wire.EncodeValue(b, errs) })
 	})
@@ -443,9 +427,9 @@ func (s *socket) errorMessage(ctx context.Context, id string, err error) []byte 
 
 // encode returns what write writes. It is a copy: buffers that can be used again are worth
 // more than one allocation less.
-func (s *socket) encode(write func(*bytes.Buffer)) []byte {
-	buffer := s.gateway.codec.Buffers.Get()
-	defer s.gateway.codec.Buffers.Put(buffer)
+func (s *webSocket) encode(write func(*bytes.Buffer)) []byte {
+	buffer := s.server.codec.Buffers.Get()
+	defer s.server.codec.Buffers.Put(buffer)
 	write(buffer)
 	return bytes.Clone(buffer.Bytes())
 }
@@ -464,7 +448,7 @@ func envelop(b *bytes.Buffer, id, kind string, payload func()) {
 
 // send sends a message about o, unless the client has completed it: its id may be another's
 // by then. It returns false when nothing more is to be sent.
-func (s *socket) send(o *request, message func() []byte) bool {
+func (s *webSocket) send(o *request, message func() []byte) bool {
 	text := message()
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -475,7 +459,7 @@ func (s *socket) send(o *request, message func() []byte) bool {
 }
 
 // sendLast sends the last message about o, whose id is free before the client can know.
-func (s *socket) sendLast(o *request, message func() []byte) {
+func (s *webSocket) sendLast(o *request, message func() []byte) {
 	text := message()
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -491,17 +475,17 @@ func (s *socket) sendLast(o *request, message func() []byte) {
 }
 
 // write sends a message about nothing that runs.
-func (s *socket) write(text []byte) bool {
+func (s *webSocket) write(text []byte) bool {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	return s.writeNow(text)
 }
 
 // writeNow sends text; s.writing is held. A client that doesn't read in time is left.
-func (s *socket) writeNow(text []byte) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), s.gateway.times.write)
+func (s *webSocket) writeNow(text []byte) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), s.server.Timeouts.Write)
 	defer cancel()
-	if err := s.connection.Write(ctx, websocket.MessageText, text); err != nil {
+	if err := s.conn.Write(ctx, websocket.MessageText, text); err != nil {
 		_ = s.raw.Close()
 		return false
 	}
@@ -509,7 +493,7 @@ func (s *socket) writeNow(text []byte) bool {
 }
 
 // forget cancels an operation that the client has completed.
-func (s *socket) forget(id string) {
+func (s *webSocket) forget(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if o := s.operations[id]; o != nil {
@@ -519,7 +503,7 @@ func (s *socket) forget(id string) {
 }
 
 // done notes that o runs no longer.
-func (s *socket) done(o *request) {
+func (s *webSocket) done(o *request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.operations[o.id] == o {
@@ -535,7 +519,7 @@ func (s *socket) done(o *request) {
 
 // quiet takes nothing more and cancels the operations that choose says. It returns a channel
 // that is closed when none runs.
-func (s *socket) quiet(choose func(*request) bool) <-chan struct{} {
+func (s *webSocket) quiet(choose func(*request) bool) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ended = true
@@ -555,12 +539,12 @@ func (s *socket) quiet(choose func(*request) bool) <-chan struct{} {
 	return s.idle
 }
 
-func (s *socket) cancelAll() <-chan struct{} {
+func (s *webSocket) cancelAll() <-chan struct{} {
 	return s.quiet(func(*request) bool { return true })
 }
 
 // drain lets what runs finish until ctx ends, then ends the connection.
-func (s *socket) drain(ctx context.Context) {
+func (s *webSocket) drain(ctx context.Context) {
 	select {
 	case <-s.quiet(func(o *request) bool { return o.streaming }):
 	case <-ctx.Done():
@@ -573,11 +557,11 @@ func (s *socket) drain(ctx context.Context) {
 // end closes the connection and tells the client why, once; later calls wait for the first.
 // The deadline is for a client that doesn't read, or sends on without end: the library waits
 // for its part without one.
-func (s *socket) end(code websocket.StatusCode, reason string) {
+func (s *webSocket) end(code websocket.StatusCode, reason string) {
 	s.ending.Do(func() {
 		s.cancelAll()
-		_ = s.raw.SetDeadline(time.Now().Add(s.gateway.times.end))
-		_ = s.connection.Close(code, clipReason(reason))
+		_ = s.raw.SetDeadline(time.Now().Add(s.server.Timeouts.End))
+		_ = s.conn.Close(code, clipReason(reason))
 		_ = s.raw.Close()
 	})
 }
@@ -597,23 +581,23 @@ func clipReason(reason string) string {
 }
 
 // expectInit ends a connection whose client hasn't introduced itself.
-func (s *socket) expectInit() {
+func (s *webSocket) expectInit() {
 	s.mu.Lock()
 	introduced := s.introduced
 	s.mu.Unlock()
 	if !introduced {
-		s.end(closeInitTimeout, fmt.Sprintf("no connection_init came within %s", s.gateway.times.init))
+		s.end(closeInitTimeout, fmt.Sprintf("no connection_init came within %s", s.server.Timeouts.Init))
 	}
 }
 
 // ping leaves a client that is no longer there, or else comes again. While a message is on
 // its way that one's time limit does the same.
-func (s *socket) ping(again *time.Timer) {
+func (s *webSocket) ping(again *time.Timer) {
 	if s.writing.TryLock() {
 		s.writing.Unlock()
-		ctx, cancel := context.WithTimeout(context.Background(), s.gateway.times.pong)
+		ctx, cancel := context.WithTimeout(context.Background(), s.server.Timeouts.Pong)
 		defer cancel()
-		if s.connection.Ping(ctx) != nil {
+		if s.conn.Ping(ctx) != nil {
 			_ = s.raw.Close()
 			return
 		}
@@ -621,6 +605,6 @@ func (s *socket) ping(again *time.Timer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.ended {
-		again.Reset(s.gateway.times.ping)
+		again.Reset(s.server.Timeouts.Ping)
 	}
 }

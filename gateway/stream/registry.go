@@ -1,7 +1,7 @@
-package gateway
+package stream
 
-// All connections of this replica that live on, WebSockets and event streams: how many there
-// may be (enter), whose session has ended (watch), and their end (Gateway.Close).
+// The registry of this replica's connections: how many there may be (enter), the end of those whose
+// session has ended (watch), and the end of all (close).
 
 import (
 	"context"
@@ -16,11 +16,11 @@ import (
 )
 
 const (
-	// defaultMaxConnections are some 400 MB, at 20 KB for an idle one (TestMemoryOfSockets).
-	defaultMaxConnections = 20_000
+	// defaultConnections are some 400 MB, at 20 KB for an idle one (TestMemoryOfSockets).
+	defaultConnections = 20_000
 
-	// defaultMaxPerAddress leaves room for an office or a school behind one address.
-	defaultMaxPerAddress = 200
+	// defaultPerAddress leaves room for an office or a school behind one address.
+	defaultPerAddress = 200
 
 	// watchEvery is how often sessions are asked for. With the time of an answer it makes
 	// the second within which a revocation holds everywhere.
@@ -33,16 +33,16 @@ const (
 	holdsAtOnce = 1000
 )
 
-// held is a connection that lives on: a WebSocket or an event stream.
-type held interface {
+// connection is a WebSocket or an event stream.
+type connection interface {
 	// end ends it and has the client know why, as far as its protocol goes.
 	end(code websocket.StatusCode, reason string)
 	// drain lets what runs finish until ctx ends, subscriptions excepted, and ends it.
 	drain(ctx context.Context)
 }
 
-// sockets are the open connections.
-type sockets struct {
+// registry has the open connections. It is safe for concurrent use.
+type registry struct {
 	log        *slog.Logger
 	holds      func(context.Context, []string) ([]bool, error)
 	max        int
@@ -51,27 +51,28 @@ type sockets struct {
 	mu       sync.Mutex
 	closed   bool
 	count    int
-	byOrigin map[netip.Prefix]int // how many from each address
-	open     map[held]string      // with the token of each that must stand, "" for none
-	watching bool                 // whether the watcher runs
-	stop     chan struct{}        // closed to stop it
+	byOrigin map[netip.Prefix]int  // how many from each address
+	open     map[connection]string // with the token of each that must stand, "" for none
+	watching bool                  // whether the watcher runs
+	stop     chan struct{}         // closed to stop it
 	running  sync.WaitGroup
 }
 
-func newSockets(log *slog.Logger, holds func(context.Context, []string) ([]bool, error), most, perAddress int) *sockets {
-	return &sockets{
+func newRegistry(log *slog.Logger, holds func(context.Context, []string) ([]bool, error), limits Limits) *registry {
+	limits = limits.WithDefaults()
+	return &registry{
 		log:        log,
 		holds:      holds,
-		max:        most,
-		perAddress: perAddress,
+		max:        limits.Connections,
+		perAddress: limits.PerAddress,
 		byOrigin:   map[netip.Prefix]int{},
-		open:       map[held]string{},
+		open:       map[connection]string{},
 		stop:       make(chan struct{}),
 	}
 }
 
 // enter makes room for a connection from address, until leave is called.
-func (all *sockets) enter(address netip.Addr) (leave func(), err error) {
+func (all *registry) enter(address netip.Addr) (leave func(), err error) {
 	from := subscriber(address)
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -101,7 +102,7 @@ func (all *sockets) enter(address netip.Addr) (leave func(), err error) {
 	}, nil
 }
 
-// subscriber is whom address belongs to: in IPv6 a household has a /64 at least.
+// subscriber is the network of one subscriber: in IPv6 a household has a /64 at least.
 func subscriber(address netip.Addr) netip.Prefix {
 	bits := 32
 	if address.Is6() {
@@ -115,21 +116,21 @@ func subscriber(address netip.Addr) netip.Prefix {
 }
 
 // add makes s known to Close, which may have been called already.
-func (all *sockets) add(s held) (closed bool) {
+func (all *registry) add(s connection) (closed bool) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	all.open[s] = ""
 	return all.closed
 }
 
-func (all *sockets) remove(s held) {
+func (all *registry) remove(s connection) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	delete(all.open, s)
 }
 
 // watch sees to it that sessions are asked for, s's among them from now on.
-func (all *sockets) watch(s held, token string) {
+func (all *registry) watch(s connection, token string) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	if _, ok := all.open[s]; !ok {
@@ -145,7 +146,7 @@ func (all *sockets) watch(s held, token string) {
 
 // keepWatch closes connections whose sessions have ended, as long as there are any that
 // have one. Where that can't be told it closes none, and says so once.
-func (all *sockets) keepWatch() {
+func (all *registry) keepWatch() {
 	defer all.running.Done()
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
@@ -176,10 +177,10 @@ func (all *sockets) keepWatch() {
 
 // tokens returns the connections by their tokens; goOn is false when there are none, and then
 // the watcher no longer counts as running.
-func (all *sockets) tokens() (byToken map[string][]held, goOn bool) {
+func (all *registry) tokens() (byToken map[string][]connection, goOn bool) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	byToken = map[string][]held{}
+	byToken = map[string][]connection{}
 	for s, token := range all.open {
 		if token != "" {
 			byToken[token] = append(byToken[token], s)
@@ -190,7 +191,7 @@ func (all *sockets) tokens() (byToken map[string][]held, goOn bool) {
 }
 
 // ended returns the connections whose tokens no longer stand, as far as that could be told.
-func (all *sockets) ended(byToken map[string][]held) (ended []held, err error) {
+func (all *registry) ended(byToken map[string][]connection) (ended []connection, err error) {
 	tokens := make([]string, 0, min(len(byToken), holdsAtOnce))
 	ask := func() {
 		ctx, cancel := context.WithTimeout(context.Background(), holdsTime)
@@ -217,11 +218,10 @@ func (all *sockets) ended(byToken map[string][]held) (ended []held, err error) {
 	return ended, err
 }
 
-// Close ends all WebSockets and event streams: what runs over them may finish until ctx ends, and
-// subscriptions end at once. Clients are told to connect again. It returns when no goroutine
-// of theirs is left, or a second after ctx has ended. New connections are refused.
-func (g *Gateway) Close(ctx context.Context) {
-	all := g.sockets
+// close ends all connections: what runs over them may finish until ctx ends, and subscriptions end
+// at once. Clients are told to connect again. It returns when no goroutine of theirs is left and
+// wait has returned, or a second after ctx has ended. New connections are refused.
+func (all *registry) close(ctx context.Context, wait func()) {
 	all.mu.Lock()
 	if !all.closed {
 		all.closed = true
@@ -235,7 +235,7 @@ func (g *Gateway) Close(ctx context.Context) {
 	go func() {
 		defer close(none)
 		all.running.Wait()
-		g.responses.Wait()
+		wait()
 	}()
 	select {
 	case <-none:

@@ -1,219 +1,27 @@
-package gateway
+package upload
 
-// Files: the GraphQL multipart request specification
-// (github.com/jaydenseric/graphql-multipart-request-spec). A body has the envelope first,
-// then a map of its files to variables, then the files (answerUpload). Everything that can be
-// refused is, before a file is read.
+// The body of a multipart request: newForm, form.envelope for what comes first, form.readFiles for
+// the files, which lie in memory or on the disk (spool).
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"mime"
 	"mime/multipart"
 	"net/http"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"time"
-
-	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/99designs/gqlgen/graphql"
 
-	"stoa/access"
 	"stoa/gateway/envelope"
-	"stoa/gateway/operation"
 	"stoa/gateway/refusal"
-	"stoa/id"
-	"stoa/problem"
 )
-
-const (
-	formData = "multipart/form-data"
-
-	// maxFiles is how many files one request may have.
-	maxFiles = 10
-
-	// maxMap is the size of the map in bytes: room for ten paths of some kilobytes.
-	maxMap = 64 << 10
-
-	// partHeader is how much may come between the contents of two parts, in bytes: a boundary
-	// and the headers, of which browsers send two. What is read ahead counts.
-	partHeader = 16 << 10
-
-	// inMemory is how much of a file is kept in memory; the rest goes to a file of its own.
-	inMemory = 1 << 20
-
-	// uploadWork is how many times the usual time a request with files may take once they are
-	// there: to make something of them is work, and waits for its turn.
-	uploadWork = 3
-
-	// maxUploads is how many multipart requests are read at once, which bounds them to 64 MiB
-	// of memory and 2.5 GiB of the disk; of one account at most maxUploadsOfOne.
-	maxUploads      = 64
-	maxUploadsOfOne = 4
-)
-
-// preflights are headers that a page of another origin can't send without asking first. One
-// must be there: a form can send everything else.
-var preflights = []string{"Apollo-Require-Preflight", "GraphQL-Preflight", "GraphQL-Require-Preflight", "X-Apollo-Operation-Name", "X-Requested-With"}
-
-// isMultipart says whether r says that its body is multipart/form-data.
-func isMultipart(r *http.Request) bool {
-	if r.Method != http.MethodPost {
-		return false
-	}
-	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	return kind == formData
-}
-
-// answerUpload is the way of a multipart request to its response.
-func (g *Gateway) answerUpload(ctx context.Context, w http.ResponseWriter, r *http.Request) (*graphql.Response, error) {
-	// May its body be read at all?
-	boundary, err := checkForm(r.Header)
-	if err != nil {
-		return nil, err
-	}
-	leave, err := g.admit(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer leave()
-	if r.ContentLength > g.maxForm() {
-		return nil, formTooLarge(g.maxForm())
-	}
-
-	// What is asked for, and may it be run by who asks?
-	connection := http.NewResponseController(w)
-	if connection.SetReadDeadline(time.Now().Add(g.limits.upload)) == nil {
-		defer func() { _ = connection.SetReadDeadline(time.Time{}) }()
-	}
-	form := newForm(http.MaxBytesReader(w, r.Body, g.maxForm()), boundary, g.limits.body, g.limits.File)
-	defer form.close()
-	asked, err := form.envelope()
-	if err != nil {
-		return nil, g.late(err)
-	}
-	prepared, err := g.pipeline.Prepare(ctx, asked, func(o *ast.OperationDefinition) error { return operation.CheckMethod(r.Method, o) })
-	if err != nil {
-		return nil, refusal.WithHeader(err, "Connection", "close")
-	}
-	if err := g.authorise(ctx, prepared.Operation); err != nil {
-		return nil, refusal.WithHeader(err, "Connection", "close")
-	}
-
-	if err := form.readFiles(); err != nil {
-		return nil, g.late(err)
-	}
-	ctx, cancel := operation.WithTimeout(ctx, time.Now(), uploadWork*g.limits.timeout)
-	defer cancel()
-	return g.pipeline.Execute(ctx, prepared)
-}
-
-// checkForm refuses what isn't a form that a browser has asked for permission to send.
-func checkForm(h http.Header) (boundary string, err error) {
-	if !slices.ContainsFunc(preflights, func(name string) bool { return h.Get(name) != "" }) {
-		return "", refusal.New(refusal.UnsupportedMedia, "a multipart request needs a header that pages of other sites can't send unasked, such as Apollo-Require-Preflight: 1").With("Connection", "close")
-	}
-	_, params, err := mime.ParseMediaType(h.Get("Content-Type"))
-	if boundary = params["boundary"]; err != nil || boundary == "" || len(boundary) > 70 || len(h.Values("Content-Type")) != 1 { // RFC 2046, section 5.1.1
-		return "", refusal.New(refusal.UnsupportedMedia, "Content-Type must be multipart/form-data with a boundary of at most 70 characters").With("Connection", "close")
-	}
-	if coding := h.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return "", refusal.New(refusal.UnsupportedMedia, "Content-Encoding %.40q isn't taken: send the body uncompressed", coding).With("Connection", "close")
-	}
-	return boundary, nil
-}
-
-// maxForm is the size of a whole body.
-func (g *Gateway) maxForm() int64 {
-	return 2*g.limits.File + g.limits.body + maxMap + (maxFiles+3)*partHeader
-}
-
-func formTooLarge(limit int64) error {
-	return refusal.New(refusal.PayloadTooLarge, "the body is larger than the %d bytes that are taken, files included", limit).With("Connection", "close")
-}
-
-// late completes the refusal of a body that didn't come in time.
-func (g *Gateway) late(err error) error {
-	if refusal.Code(err) == refusal.RequestTimeout {
-		return refusal.New(refusal.RequestTimeout, "the body didn't arrive within %s", g.limits.upload).With("Connection", "close")
-	}
-	return refusal.WithHeader(err, "Connection", "close")
-}
-
-// uploads counts multipart requests that are being read. Its zero value is ready.
-type uploads struct {
-	mu    sync.Mutex
-	all   int
-	under map[id.ID]int // by account
-}
-
-// admit lets in who has signed in, so many at once. Nobody else makes us read files.
-func (g *Gateway) admit(ctx context.Context) (leave func(), err error) {
-	viewer, err := access.ViewerFrom(ctx)
-	if err != nil {
-		return nil, refusal.WithHeader(err, "Connection", "close")
-	}
-	if !viewer.SignedIn() {
-		return nil, refusal.New(refusal.Unauthenticated, "sign in first: files are taken with a session that hasn't ended").With("WWW-Authenticate", "Bearer").With("Connection", "close")
-	}
-	u := &g.uploads
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.all >= maxUploads || u.under[viewer.Account] >= maxUploadsOfOne {
-		return nil, refusal.New(refusal.Throttled, "too many files are being sent at this moment, %d requests at once by one account at most: try again in a few seconds", maxUploadsOfOne).With("Retry-After", "5").With("Connection", "close")
-	}
-	if u.under == nil {
-		u.under = map[id.ID]int{}
-	}
-	u.all++
-	u.under[viewer.Account]++
-	return func() {
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		u.all--
-		if u.under[viewer.Account]--; u.under[viewer.Account] == 0 {
-			delete(u.under, viewer.Account)
-		}
-	}, nil
-}
-
-// authorise refuses an operation whose files needn't be read, since a field of it takes a
-// role that who asks doesn't have. What lies in fragments is refused later.
-func (g *Gateway) authorise(ctx context.Context, operation *ast.OperationDefinition) error {
-	for _, selection := range operation.SelectionSet {
-		field, ok := selection.(*ast.Field)
-		if !ok || field.Definition == nil {
-			continue
-		}
-		directive := field.Definition.Directives.ForName("auth")
-		if directive == nil {
-			continue
-		}
-		requires := directive.Arguments.ForName("requires")
-		if requires == nil {
-			continue
-		}
-		_, err := access.Require(ctx, access.Role(requires.Value.Raw))
-		if err == nil {
-			continue
-		}
-		var refused *problem.Error
-		if !errors.As(err, &refused) {
-			return err
-		}
-		return refusal.New(string(refused.Code), "%s", refused.Message).At(field.Position)
-	}
-	return nil
-}
 
 // form is the body of a multipart request.
 type form struct {
