@@ -65,8 +65,8 @@ var tellsNothing = map[string]string{
 var knows = map[string][]string{
 	"Headers":       {"gateway/playground"}, // of gqlgen's operation: the gateway leaves them out; the page's are GraphiQL's
 	"Authenticate":  {"access", "app", "gateway", "gateway/client"},
-	"RateSubjects":  {"gateway/admission"}, // which takes units from them, and tells nobody
-	"Holds":         {"app", "gateway", "gateway/stream"},    // for what stays open
+	"RateSubjects":  {"gateway/admission"},                // which takes units from them, and tells nobody
+	"Holds":         {"app", "gateway", "gateway/stream"}, // for what stays open
 	"Identify":      {"account"},
 	"SecretOf":      {"account"},
 	"SecretByEmail": {"account"},
