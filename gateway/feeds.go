@@ -1,6 +1,6 @@
 package gateway
 
-// What programs read: feeds, sitemaps, robots.txt. They hold what everyone may read, so that
+// Pages for programs: feeds, sitemaps, robots.txt. Everybody may read them, so that
 // neither tokens nor cookies are looked at here.
 
 import (
@@ -20,17 +20,17 @@ import (
 	"stoa/problem"
 )
 
-// feedCaching lets whoever stands between keep a document for five minutes: that takes most
+// feedCaching lets caches on the way store a document for five minutes: that takes most
 // of the load of a popular feed, and is how long a withdrawn article may still be in a copy
 // of somebody else's. Here it is gone at once.
 const feedCaching = "public, max-age=300"
 
-// Document is what is at a path, as it is sent. Nobody changes its bytes.
+// Document is a page as it is sent. Nobody changes its bytes.
 type Document struct {
 	Type     string // media type
 	Body     []byte
 	Gzip     bool      // Body is compressed
-	Size     int       // of what Body is uncompressed, in bytes
+	Size     int       // of the uncompressed Body, in bytes
 	ETag     string    // follows from the uncompressed bytes, without quotes
 	Modified time.Time // zero for not known
 }
@@ -101,6 +101,6 @@ func (g *Gateway) writeDocument(w http.ResponseWriter, r *http.Request, d Docume
 		_, err = io.Copy(w, reader) // an error in writing is the client's going
 	}
 	if err != nil {
-		panic(http.ErrAbortHandler) // the length is promised: what has come is no answer
+		panic(http.ErrAbortHandler) // the length is promised: the part sent is no answer
 	}
 }

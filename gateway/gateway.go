@@ -3,11 +3,11 @@
 //
 // It speaks the GraphQL-over-HTTP specification and graphql-transport-ws by transports of its
 // own, bounds everything that a client can make large, and writes the bytes of the answer
-// itself. Who asks it finds out for access, and tells nobody else. What a query
-// means is decided behind it.
+// itself. It finds out the viewer for access, and tells nobody else. The meaning of a query
+// is decided behind it.
 //
 // It may import net/http, gqlgen's executor, gqlparser, access, problem, id, rate, the
-// connection to Redis, and store/cache, to know which answers still hold; not graph, store or
+// connection to Redis, and store/cache, to know the valid responses; not graph, store or
 // any domain package: app hands it the executable schema.
 package gateway
 
@@ -48,14 +48,14 @@ const (
 	playgroundPath = "/playground/" // and /, for a browser
 )
 
-// Options say what a Gateway serves and within which bounds.
+// Options tell a Gateway the schema to serve and the bounds of its requests.
 type Options struct {
 	// Schema is executed.
 	Schema graphql.ExecutableSchema
 
-	// Present makes of an error what the client may see of it, and logs what is our fault.
+	// Present returns the public part of an error, and logs a fault of ours.
 	// It is called for each error that a resolver returns, up to a hundred in an answer, and
-	// for a panic in the gateway; not for what failed because time ran out or the client has
+	// for a panic in the gateway; not for errors of a request that ran out of time or a client that has
 	// gone.
 	Present graphql.ErrorPresenterFunc
 
@@ -67,12 +67,12 @@ type Options struct {
 	// are looked up before it would run.
 	Extensions []graphql.HandlerExtension
 
-	// Authenticate tells whose token it is: the zero Viewer where it is nobody's, an error
-	// where that can't be told now. It is called when something asks for the viewer, at most
+	// Authenticate returns the viewer behind a token: the zero Viewer for an unknown token, an error
+	// where the look-up failed. It is called when something asks for the viewer, at most
 	// once for an answer. Without it nobody is ever signed in.
 	Authenticate func(ctx context.Context, token string) (access.Viewer, error)
 
-	// Used is called once for every request that brings a token, whoever's it is, also where
+	// Used is called once for every request that brings a token, valid or not, also where
 	// the answer doesn't look at the viewer. It must not block.
 	Used func(token string)
 
@@ -82,22 +82,22 @@ type Options struct {
 	// read an answer.
 	Origins []string
 
-	// Proxies are whose X-Forwarded-For is believed. Without any nobody's is.
+	// Proxies are the addresses whose X-Forwarded-For is believed. Without any, none is.
 	Proxies []netip.Prefix
 
 	// Outbox shows at /outbox the mails that weren't sent; nil for none.
 	Outbox http.Handler
 
-	// Feeds returns what is at the path of a feed, a sitemap or robots.txt; NotFound where
+	// Feeds returns the document at the path of a feed, a sitemap or robots.txt; NotFound where
 	// there is nothing. It knows no viewer. Nil for none of them.
 	Feeds func(ctx context.Context, path string) (Document, error)
 
-	// Holds says which tokens still stand, each at its place. It is asked twice a second for
+	// Holds says of each token whether it is still valid, at the same index. It is asked twice a second for
 	// those of open connections, at most a thousand at once, and has two seconds; a connection
-	// whose token no longer stands is closed. After an error none is. Without it none ever is.
+	// without a valid token is closed. After an error none is. Without it none ever is.
 	Holds func(ctx context.Context, tokens []string) ([]bool, error)
 
-	// Picture opens what has a name below /media/; a problem.NotFound where there is nothing.
+	// Picture opens the file of a name below /media/; a problem.NotFound where there is nothing.
 	// Without it nothing is there.
 	Picture func(ctx context.Context, name string) (*Picture, error)
 
@@ -120,8 +120,8 @@ type Options struct {
 	// Introspection lets clients ask for the schema, and lets errors suggest names out of it.
 	Introspection bool
 
-	// Rates are the buckets out of which clients and accounts pay for what their requests
-	// cost; a burst of theirs must be at least Limits.Cost. Nil for no limit.
+	// Rates are the buckets that the requests of clients and accounts use, by their
+	// cost; a burst must be at least Limits.Cost. Nil for no limit.
 	Rates *rate.Leases
 
 	// HSTS is for how long browsers are told to come by HTTPS only, where a proxy of Proxies
@@ -169,7 +169,7 @@ type Gateway struct {
 	draining   atomic.Bool
 }
 
-// New returns the gateway that o describes, or says which option is wrong.
+// New returns the gateway that o describes, or an error that names the wrong option.
 func New(o Options) (*Gateway, error) {
 	if o.Schema == nil || o.Present == nil || o.Recover == nil {
 		return nil, errors.New("gateway: Schema, Present and Recover are needed")
@@ -222,9 +222,9 @@ func New(o Options) (*Gateway, error) {
 func (g *Gateway) Server() *http.Server {
 	return &http.Server{
 		Handler: g,
-		// Headers come in one packet or a few; who needs longer holds a connection on purpose.
+		// Headers come in one packet or a few; a client that needs longer holds a connection on purpose.
 		ReadHeaderTimeout: 5 * time.Second,
-		// Longer than the 60 s for which load balancers usually keep an idle connection, so
+		// Longer than the 60 s that load balancers usually keep an idle connection, so
 		// that they, not we, close it first and no request is lost in between.
 		IdleTimeout: 2 * time.Minute,
 		// For the playground's files; a GraphQL answer sets its own.
@@ -242,7 +242,7 @@ func (g *Gateway) Drain() {
 	g.responses.Drain()
 }
 
-// Close ends all WebSockets and event streams: what runs over them may finish until ctx ends, and
+// Close ends all WebSockets and event streams: operations may finish until ctx ends, and
 // subscriptions end at once. Clients are told to connect again. It returns when no goroutine of the
 // gateway is left, or a second after ctx has ended.
 func (g *Gateway) Close(ctx context.Context) { g.streams.Close(ctx, g.responses.Wait) }
@@ -291,7 +291,7 @@ func (g *Gateway) serveRoot(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(w, "{\"name\":\"Stoa\",\"graphql\":%q}\n", graphqlPath)
 }
 
-// catch answers a request whose handling panicked. What a resolver panics with never comes
+// catch answers a request whose handling panicked. A resolver's panic never comes
 // here: the executor catches it.
 func (g *Gateway) catch(w http.ResponseWriter, r *http.Request) {
 	p := recover()

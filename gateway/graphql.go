@@ -1,7 +1,7 @@
 package gateway
 
 // The way of a request to /graphql, from its first byte to its response: serveGraphQL, which calls
-// one package after the other. What is cheap to refuse comes first, and nothing is executed before
+// one package after the other. Cheap refusals come first, and nothing is executed before
 // all that could be refused has been.
 
 import (
@@ -77,7 +77,7 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 }
 
 // answersByMethod answers a request that isn't one for an operation: it shows a browser the
-// playground, and tells which methods there are.
+// playground, and lists the methods.
 func (g *Gateway) answersByMethod(w http.ResponseWriter, r *http.Request, accept wire.Accepted) bool {
 	switch r.Method {
 	case http.MethodPost:
@@ -133,8 +133,8 @@ func (g *Gateway) serveOne(w http.ResponseWriter, r *http.Request, media wire.Me
 	}
 	ctx, cancel := operation.WithTimeout(context.Background(), began, g.limits.timeout)
 	defer cancel()
-	// The request's own context ends the response's, but isn't its parent: net/http has in it what
-	// leads to the connection, and there to the bytes that came.
+	// The request's own context ends the response's, but isn't its parent: it has a way to
+	// the connection, and there to the bytes that came.
 	defer context.AfterFunc(r.Context(), cancel)()
 	from.Client, from.Cookies = g.clients.Client(r), post
 	ctx, scope := g.pipeline.Begin(ctx, from)
@@ -153,7 +153,7 @@ func (g *Gateway) serveOne(w http.ResponseWriter, r *http.Request, media wire.Me
 	}
 }
 
-// respond reads what is asked for and returns the response, or an entry of the cache. exact says
+// respond reads the envelope and returns the response, or an entry of the cache. exact says
 // whether the entry may be given at once to an equal request. It may not where the request brings a
 // text with its hash: so that the text can be asked for by its hash, each of these is looked at.
 func (g *Gateway) respond(ctx context.Context, r *http.Request, body []byte, scope *operation.Scope, form responsecache.Form) (entry *responsecache.Entry, exact bool, response *graphql.Response, err error) {
@@ -205,7 +205,7 @@ func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, media wire.Media
 	return leave, true
 }
 
-// tellClient sets the headers that are for this client alone: a cookie, and what it has used. The
+// tellClient sets the headers that are for this client alone: a cookie, and its usage. The
 // latter stay out where caches on the way would tell others.
 func (g *Gateway) tellClient(h http.Header, scope *operation.Scope, post, alone bool) {
 	if cookie, ok := scope.Cookie(); ok && post {
@@ -216,7 +216,7 @@ func (g *Gateway) tellClient(h http.Header, scope *operation.Scope, post, alone 
 	}
 }
 
-// tellUsage sets the headers that tell what was used, and what is left.
+// tellUsage sets the headers about the units used and left.
 func tellUsage(h http.Header, u *admission.Usage) {
 	if cost := u.Cost(); cost != "" {
 		h[wire.CostHeader] = []string{cost}

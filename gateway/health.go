@@ -1,6 +1,6 @@
 package gateway
 
-// What a supervisor asks: does the process live (/healthz), and can it answer (/readyz)?
+// The questions of a supervisor: does the process live (/healthz), and can it answer (/readyz)?
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 	"stoa/gateway/wire"
 )
 
-// readyTime bounds one question to Options.Ready: under the ten seconds after which most
-// load balancers give up on a probe.
+// readyTime bounds one question to Options.Ready: under the ten seconds that most
+// load balancers wait for a probe.
 const readyTime = 2 * time.Second
 
 // serveHealth says that the process lives. It asks nothing else: restarting it wouldn't

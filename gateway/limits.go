@@ -1,6 +1,6 @@
 package gateway
 
-// The limits of the gateway: their defaults, and what keeps a value from being one.
+// The limits of the gateway: their defaults and their validation.
 
 import (
 	"cmp"
@@ -14,10 +14,10 @@ import (
 	"stoa/rate"
 )
 
-// Limits bound what one request, one client and all of them together may take. 0 is the default of
+// Limits bound one request, one client, and all of them together. 0 is the default of
 // each. Cost and File are for a site to set; the others are the same everywhere but in tests.
 type Limits struct {
-	// Cost is what one operation may cost, in units of about one object in its response. 0 is
+	// Cost is the most that one operation may cost, in units of about one object in its response. 0 is
 	// 20,000. Raising it raises the memory that one request can take, by some 500 bytes a unit.
 	Cost int
 
@@ -41,7 +41,7 @@ type Limits struct {
 	// document bounds a document's size and shape. Its Cost is the one above.
 	document document.Limits
 
-	// load bounds what runs at once.
+	// load bounds the requests at once.
 	load admission.Limits
 
 	// stream bounds WebSockets and event streams.
@@ -62,7 +62,7 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// validate says which limit can't be one. rates may be nil.
+// validate returns an error for a limit that can't be one. rates may be nil.
 func (l Limits) validate(rates *rate.Leases) error {
 	if l.File < 0 || l.body < 0 || l.timeout < 0 || l.upload < 0 {
 		return errors.New("a limit is negative; 0 is its default")

@@ -1,6 +1,6 @@
 package gateway
 
-// Pictures: GET and HEAD below /media/. Names follow from what is in a picture, so an answer
+// Pictures: GET and HEAD below /media/. Names follow from the content of a picture, so an answer
 // is right for ever.
 
 import (
@@ -17,7 +17,7 @@ import (
 	"stoa/problem"
 )
 
-// Picture is what is served under a name.
+// Picture is a file under a name.
 type Picture struct {
 	// Content is closed when it is served. Where it is an io.Seeker, parts can be asked for.
 	Content io.ReadCloser
@@ -53,7 +53,7 @@ func (g *Gateway) servePicture(w http.ResponseWriter, r *http.Request) {
 	h.Set("ETag", `"`+name+`"`)
 	// A picture has nothing to run; should a browser take it for a page, that has no rights.
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
-	// Front ends of other sites draw it, on canvases too: there is nothing in it of who asks.
+	// Front ends of other sites draw it, on canvases too: there is nothing in it about a viewer.
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	h.Set("Access-Control-Allow-Origin", "*")
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(wire.WriteTime))

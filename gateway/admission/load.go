@@ -1,6 +1,6 @@
 // Package admission is the step of a request that decides whether there is room for it: Load turns
-// away what is too much at once, Usage takes what an operation costs from the rates of its client
-// and account.
+// away requests that are too many at once, Usage takes the cost of an operation from the rates of its
+// client and account.
 //
 // A request that is turned away costs nobody anything. The package may import access, refusal,
 // rate, and store/cache, to look up the account without making the response depend on it.
@@ -47,7 +47,7 @@ const (
 	// slotWait is how long one may wait: a client that would wait longer comes again later.
 	slotWait = 2 * time.Second
 
-	// liveShare is how much of the memory limit what is in use may take before requests are
+	// liveShare is the part of the memory limit that may be in use before requests are
 	// turned away: above it the collector takes the time that they would need.
 	liveShare = 0.85
 
@@ -55,7 +55,7 @@ const (
 	measureEvery = 100 * time.Millisecond
 )
 
-// Limits bound what runs at once; 0 is the default of each.
+// Limits bound the work at once; 0 is the default of each.
 type Limits struct {
 	Requests  int // requests to /graphql
 	PerClient int // of one client, an address or a /64 of IPv6
@@ -71,7 +71,7 @@ func (l Limits) WithDefaults() Limits {
 	}
 }
 
-// Validate says which limit can't be one.
+// Validate returns an error for a limit that can't be one.
 func (l Limits) Validate() error {
 	if min(l.Requests, l.PerClient, l.Expensive) < 0 {
 		return errors.New("a limit of requests at once is negative; 0 is its default")
@@ -79,7 +79,7 @@ func (l Limits) Validate() error {
 	return nil
 }
 
-// Load counts what runs at once. It is safe for concurrent use.
+// Load counts the requests and operations that run at once. It is safe for concurrent use.
 type Load struct {
 	// SlotWait is how long an expensive operation may wait, and Memory whether too much memory is
 	// in use. They are not changed while requests come.
@@ -105,7 +105,7 @@ func NewLoad(limits Limits) *Load {
 	}
 }
 
-// Counts is what runs and waits at a moment.
+// Counts are the requests and operations that run or wait at a moment.
 type Counts struct {
 	Requests int // that have entered
 	Running  int // expensive operations that have a slot
@@ -113,7 +113,7 @@ type Counts struct {
 	Clients  int // with an expensive operation that runs or waits
 }
 
-// Counts returns what runs and waits now.
+// Counts returns the counts of this moment.
 func (l *Load) Counts() Counts {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -213,7 +213,7 @@ type Memory struct {
 	began time.Time
 }
 
-// NewMemory returns a Memory that learns by read what is in use, and what may be.
+// NewMemory returns a Memory that learns by read how much is in use, and its limit.
 func NewMemory(read func() (live, limit uint64)) *Memory {
 	return &Memory{read: read, began: time.Now()}
 }
@@ -227,7 +227,7 @@ func (m *Memory) full() bool {
 	return m.over.Load()
 }
 
-// readMemory returns what the last collection has found in use, with stacks and the like.
+// readMemory returns the memory that the last collection found in use, stacks included.
 func readMemory() (live, limit uint64) {
 	samples := [2]metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
 	metrics.Read(samples[:])

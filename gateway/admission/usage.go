@@ -21,7 +21,7 @@ import (
 // 10 µs for that (TestAttacks), as long as a unit of a response takes.
 const bytesPerUnit = 25
 
-// Usage is what one response has used. It is not safe for concurrent use.
+// Usage is the units that one response has used. It is not safe for concurrent use.
 type Usage struct {
 	rates  *rate.Leases   // nil for no limit
 	scope  *access.Answer // knows the subjects
@@ -50,7 +50,7 @@ func (u *Usage) Consume(ctx context.Context, cost int64) error {
 }
 
 // ConsumeReading takes the units for a document of so many bytes that has to be parsed and
-// validated, whatever comes of it.
+// validated, valid or not.
 func (u *Usage) ConsumeReading(ctx context.Context, bytes int) error {
 	return u.take(ctx, int64(1+bytes/bytesPerUnit))
 }
@@ -78,7 +78,7 @@ func (u *Usage) take(ctx context.Context, cost int64) error {
 	return err
 }
 
-// GiveBack returns what Consume has taken for an operation that didn't run.
+// GiveBack returns the units of an operation that didn't run.
 func (u *Usage) GiveBack(ctx context.Context) {
 	if u.rates == nil {
 		return
@@ -94,7 +94,7 @@ func (u *Usage) GiveBack(ctx context.Context) {
 func clientKey(name string) string { return "cost/client/" + name }
 func accountKey(id string) string  { return "cost/account/" + id }
 
-// units is what is taken for a cost: a burst at most, which check keeps above any operation's.
+// units returns the units for a cost: a burst at most, and no operation costs more.
 func (u *Usage) units(cost int64) int {
 	return int(min(max(cost, 1), int64(u.rates.Limit().Burst)))
 }
@@ -117,7 +117,7 @@ func (u *Usage) giveBack(key string, units int) *rate.State {
 	return &state
 }
 
-// tooOften refuses what would be right after wait.
+// tooOften refuses an operation that may come again after wait.
 func tooOften(wait time.Duration) error {
 	seconds := inSeconds(wait)
 	return refusal.New(refusal.Throttled, "this comes too often or costs too much at once: try again in %d s", seconds).With("Retry-After", strconv.Itoa(seconds)).Extend("retryAfter", seconds)
@@ -126,7 +126,7 @@ func tooOften(wait time.Duration) error {
 // inSeconds is d in whole seconds, at least one: no client waits for less.
 func inSeconds(d time.Duration) int { return max(int(math.Ceil(d.Seconds())), 1) }
 
-// Cost returns what the operation cost, "" where none was about to run.
+// Cost returns the cost of the operation, "" where none was about to run.
 func (u *Usage) Cost() string {
 	if !u.ran {
 		return ""
@@ -134,7 +134,7 @@ func (u *Usage) Cost() string {
 	return strconv.FormatInt(u.cost, 10)
 }
 
-// State returns the limits and what is left of them, in the form of the headers RateLimit-Policy
+// State returns the limits and the units left, in the form of the headers RateLimit-Policy
 // and RateLimit; "" where nothing was taken for an operation.
 func (u *Usage) State() (policy, state string) {
 	if !u.ran || u.client == nil {

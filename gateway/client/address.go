@@ -1,6 +1,6 @@
 package client
 
-// Where a request came from: the peer of its connection, or who a trusted proxy says that
+// Where a request came from: the peer of its connection, or the client that a trusted proxy says
 // it forwards for.
 
 import (
@@ -12,7 +12,7 @@ import (
 
 // addressOf returns where r came from; the zero Addr where that can't be told. Only a proxy
 // of ours is believed: X-Forwarded-For is read from its end, where the nearest proxy writes,
-// up to the first address that isn't a proxy's. Anybody may have written what lies before.
+// up to the first address that isn't a proxy's. Anybody may have written the rest.
 func addressOf(r *http.Request, proxies []netip.Prefix) netip.Addr {
 	address, _ := parseHop(r.RemoteAddr)
 	lines := r.Header["X-Forwarded-For"]
@@ -60,7 +60,7 @@ func within(prefixes []netip.Prefix, address netip.Addr) bool {
 	return false
 }
 
-// checkProxies returns prefixes as addressOf compares them, or says which can't be one.
+// checkProxies returns prefixes as addressOf compares them, or an error that names the wrong one.
 func checkProxies(given []netip.Prefix) ([]netip.Prefix, error) {
 	proxies := make([]netip.Prefix, 0, len(given))
 	for _, p := range given {

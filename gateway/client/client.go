@@ -1,9 +1,9 @@
-// Package client is the step of a request that finds out who sent it: its address, behind trusted
+// Package client is the step of a request that identifies its sender: the address, behind trusted
 // proxies, its credentials, and whether a page of another origin is behind it. It also sets the
 // headers that keep a browser from misusing a response.
 //
 // New makes Clients; Clients.Credentials and Clients.Client read a request. Only package access
-// learns who signed in, by what Credentials returns. It may import access, refusal and wire.
+// learns the viewer, from the result of Credentials. It may import access, refusal and wire.
 package client
 
 import (
@@ -17,7 +17,7 @@ import (
 	"stoa/access"
 )
 
-// Options tell Clients what to trust.
+// Options tell Clients whom they may trust.
 type Options struct {
 	// Proxies are the addresses whose X-Forwarded-For and X-Forwarded-Proto are believed.
 	Proxies []netip.Prefix
@@ -44,7 +44,7 @@ type Clients struct {
 	used         func(string)
 }
 
-// New returns Clients, or says which option is wrong.
+// New returns Clients, or an error that names the wrong option.
 func New(o Options) (*Clients, error) {
 	if o.HSTS < 0 {
 		return nil, errors.New("gateway: HSTS is negative")

@@ -88,7 +88,7 @@ func cookieOf(lines []string) string {
 	return ""
 }
 
-// deviceOf returns what the client says it is.
+// deviceOf returns the client's User-Agent, cut.
 func deviceOf(h http.Header) string {
 	device := h.Get("User-Agent")
 	if len(device) > maxDevice {
@@ -96,14 +96,14 @@ func deviceOf(h http.Header) string {
 		for cut > maxDevice-utf8.UTFMax && !utf8.RuneStart(device[cut]) {
 			cut--
 		}
-		// The copy lets go of the rest, which may be as long as all headers may be.
+		// The copy lets go of the rest, up to the size of all headers.
 		device = strings.Clone(device[:cut])
 	}
 	// Each broken byte is replaced by one that isn't: it never gets longer than it may be.
 	return strings.ToValidUTF8(device, "?")
 }
 
-// SetCookie has the browser keep what c says. Strict costs front ends nothing: their
+// SetCookie has the browser store c. Strict costs front ends nothing: their
 // requests come from their own pages, never from a link.
 func SetCookie(h http.Header, c access.Cookie) {
 	cookie := http.Cookie{Name: cookieName, Value: c.Token, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}

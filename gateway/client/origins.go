@@ -1,7 +1,7 @@
 package client
 
-// Pages of other origins: which may send what could change something (checkOrigin), and
-// which may read the answers (allowOrigin). An origin is listed for both or for neither.
+// Pages of other origins: the right to send a change (CheckOrigin), and
+// the right to read the responses (AllowOrigin). An origin is listed for both or for neither.
 
 import (
 	"fmt"
@@ -20,7 +20,7 @@ import (
 // Chromium takes (Fetch leaves it to browsers).
 const preflightAge = 2 * time.Hour
 
-// allowedHeaders are what clients send of their own: Apollo's, urql's and Relay's, those
+// allowedHeaders are the headers that clients send of their own: Apollo's, urql's and Relay's, those
 // which other servers want of a browser, and those which carry a trace.
 var allowedHeaders = []string{
 	"Accept", "Authorization", "Content-Type", "Last-Event-ID",
@@ -30,7 +30,7 @@ var allowedHeaders = []string{
 	"Baggage", "Sentry-Trace", "Traceparent", "Tracestate",
 }
 
-// exposedHeaders are what a page may read of an answer besides what all may.
+// exposedHeaders are the headers of a response that a page may read, besides those that all may.
 var exposedHeaders = []string{wire.CostHeader, wire.PolicyHeader, wire.RateHeader, "Retry-After"}
 
 // origins are the other origins whose pages may use the API as the visitor.
@@ -40,7 +40,7 @@ type origins struct {
 	listed     map[string]bool
 }
 
-// newOrigins returns origins as browsers write them, or says which isn't one.
+// newOrigins returns origins as browsers write them, or an error that names the wrong one.
 func newOrigins(list []string) (*origins, error) {
 	o := &origins{protection: http.NewCrossOriginProtection(), listed: map[string]bool{}}
 	for _, origin := range list {
@@ -65,14 +65,14 @@ func newOrigins(list []string) (*origins, error) {
 	return o, nil
 }
 
-// CheckOrigins says which of list isn't an origin; nil where all are.
+// CheckOrigins returns an error that names the first of list that isn't an origin.
 func CheckOrigins(list []string) error {
 	_, err := newOrigins(list)
 	return err
 }
 
-// checkOrigin says what keeps s from being an origin in the form in which browsers send it,
-// which is compared letter by letter.
+// checkOrigin returns an error unless s is an origin in the form that browsers send,
+// compared letter by letter.
 func checkOrigin(s string) error {
 	const example = "an origin is written as browsers send it, such as https://shop.example or http://localhost:3000"
 	if strings.Contains(s, "*") {
@@ -96,7 +96,7 @@ func checkOrigin(s string) error {
 	return nil
 }
 
-// AllowOrigin adds what lets a page of a listed origin read the answer to r. It answers a
+// AllowOrigin adds the headers that let a page of a listed origin read the response to r. It answers a
 // preflight, and says so.
 func (o *origins) AllowOrigin(w http.ResponseWriter, r *http.Request) (answered bool) {
 	if o.cors == nil {

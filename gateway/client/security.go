@@ -1,6 +1,6 @@
 package client
 
-// The headers that keep a browser from doing with an answer what it isn't for. Handlers of
+// The headers that keep a browser from misusing a response. Handlers of
 // pages set a policy of their own over these.
 
 import (
@@ -37,8 +37,8 @@ func (c *Clients) SetSecurityHeaders(h http.Header, r *http.Request) {
 	}
 }
 
-// DropSecurityHeaders takes back from a 304 what is with the answer that its client has stored: it tells of
-// itself what RFC 9110, 15.4.5 asks for.
+// DropSecurityHeaders takes headers from a 304 that its client has stored with the response: it has
+// those that RFC 9110, 15.4.5 asks for.
 func DropSecurityHeaders(h http.Header) {
 	delete(h, "X-Content-Type-Options")
 	delete(h, "Content-Security-Policy")

@@ -1,11 +1,11 @@
 package document
 
-// What an operation costs, by the schema's @cost and @listSize (GraphQL Cost Directives, draft
+// The cost of an operation, by the schema's @cost and @listSize (GraphQL Cost Directives, draft
 // of 2021): newCostWeights reads them once, compile makes a plan of each operation once for its
-// document, and plan.cost puts the variables in, which is all that is left to do for a document
+// document, and plan.cost puts the variables in. That is all that is left to do for a document
 // that is known.
 //
-// One unit is about one object in an answer. A list costs what its elements cost, times how
+// One unit is about one object in an answer. A list costs as much as its elements, times how
 // many it may have: by its slicing arguments, or as many as it is assumed to have. So it is
 // known before anything runs, and bounds the memory of the answer as well as the work.
 
@@ -30,12 +30,12 @@ const (
 	objectWeight   = 1
 	mutationWeight = 10
 
-	// schemaCost is what __schema costs, and typeCost __type: TestAttacks measures them. What
-	// they lead to isn't counted; measure bounds how it nests.
+	// schemaCost is the cost of __schema, and typeCost of __type: TestAttacks measures them. The
+	// fields below aren't counted; measure bounds how they nest.
 	schemaCost = 10_000
 	typeCost   = 100
 
-	// unpagedLength is how long a list is taken to be of which the schema says nothing, such
+	// unpagedLength is the assumed length of a list that the schema says nothing about, such
 	// as userErrors.
 	unpagedLength = 5
 
@@ -46,7 +46,7 @@ const (
 	maxCounted = 1 << 40
 )
 
-// costWeights are what the directives of a schema say.
+// costWeights are the weights and sizes in the directives of a schema.
 type costWeights struct {
 	schema    *ast.Schema
 	fields    map[*ast.FieldDefinition]*fieldCost
@@ -55,17 +55,17 @@ type costWeights struct {
 	weighted  map[string]bool                // input objects that lead to a weight
 }
 
-// fieldCost is what one field costs.
+// fieldCost is the cost of one field.
 type fieldCost struct {
 	weight  int64    // of it, or of each of its elements
 	list    bool     // there is a size
 	slicing []string // arguments that say how many there are
 	assumed int64    // how many there are when none does
-	sized   []string // the fields below whose size it is; its own when there are none
+	sized   []string // the fields below that have the size; the field's own when there are none
 	sizedBy string   // sized as a key
 }
 
-// newCostWeights reads the directives of schema, or says which isn't right.
+// newCostWeights reads the directives of schema, or returns an error that names the wrong one.
 func newCostWeights(schema *ast.Schema) (*costWeights, error) {
 	p := &costWeights{
 		schema: schema, fields: map[*ast.FieldDefinition]*fieldCost{}, arguments: map[*ast.ArgumentDefinition]int64{},
@@ -146,7 +146,7 @@ func (p *costWeights) fieldCost(parent *ast.Definition, field *ast.FieldDefiniti
 	return made, nil
 }
 
-// typeWeight is what one thing of a type weighs; of an interface or a union, the heaviest.
+// typeWeight is the weight of one thing of a type; of an interface or a union, that of the heaviest.
 func (p *costWeights) typeWeight(name string, mutation bool) (int64, error) {
 	definition := p.schema.Types[name]
 	weight, given, err := weightOf(definition.Directives)
@@ -171,7 +171,7 @@ func (p *costWeights) typeWeight(name string, mutation bool) (int64, error) {
 	}
 }
 
-// weightOf reads @cost, whose weight is a string, for numbers of any kind; here it is a whole
+// weightOf reads @cost. Its weight is a string, for numbers of any kind; here it is a whole
 // number that isn't negative.
 func weightOf(list ast.DirectiveList) (weight int64, given bool, err error) {
 	cost := list.ForName("cost")
@@ -196,7 +196,7 @@ func wordsOf(value any) (words []string) {
 	return words
 }
 
-// plan is what an operation costs, but for its variables. It is never changed.
+// plan is the cost of an operation, but for its variables. It is never changed.
 type plan struct {
 	sources []source
 	steps   []step // each refers to earlier ones only
@@ -223,9 +223,9 @@ type term struct {
 	source, step int
 }
 
-// source is what variables say: how many elements there are, or what an input weighs.
+// source is a value of variables: the number of elements, or the weight of an input.
 type source struct {
-	least     int64 // what is known without them; 0 for nothing
+	least     int64 // the value without them; 0 for none
 	assumed   int64 // when there is nothing else
 	variables []sourceVariable
 	weigh     *ast.Type // of the one variable, for a weight instead of a size
@@ -238,8 +238,8 @@ type sourceVariable struct {
 	defaults bool
 }
 
-// cost is what the operation costs with these variables, exact up to maxCounted. It takes
-// time in proportion to the plan, which is no longer than the document.
+// cost is the cost of the operation with these variables, exact up to maxCounted. It takes
+// time in proportion to the plan, and that is no longer than the document.
 func (p *plan) cost(weights *costWeights, variables map[string]any) int64 {
 	if len(p.steps) == 0 {
 		return p.whole.fixed
@@ -304,7 +304,7 @@ func (s *source) value(weights *costWeights, variables map[string]any) int64 {
 func clampSize(n int64) int64 { return min(max(n, 1), longestPage) }
 
 // lengthOf is the size that a slicing argument's value says: a number, or a list as long as it
-// is (which the specification doesn't know); 0 for none.
+// is (beyond the specification); 0 for none.
 func lengthOf(value any) int64 {
 	switch n := value.(type) {
 	case int64:
@@ -322,7 +322,7 @@ func lengthOf(value any) int64 {
 	}
 }
 
-// inputWeight is what the fields of an input weigh that are there.
+// inputWeight is the weight of the fields that an input has.
 func (p *costWeights) inputWeight(t *ast.Type, value any) int64 {
 	if !p.weighted[t.Name()] {
 		return 0
@@ -348,12 +348,12 @@ type compiler struct {
 	weights   *costWeights
 	operation *ast.OperationDefinition
 	plan      *plan
-	fragments map[string]sized // by name, and by which of their fields have a size from above
+	fragments map[string]sized // by name, and by their fields that have a size from above
 	bySource  map[string]int   // sources that are the same
 }
 
-// sized is a selection: what it costs once, and what it costs for each element of a list whose
-// size is known above it.
+// sized is a selection: its cost once, and its cost for each element of a list with a
+// size from above.
 type sized struct{ once, each amount }
 
 // compile makes the plan of an operation of a valid document. It looks at each fragment once
@@ -422,7 +422,7 @@ func (c *compiler) set(set ast.SelectionSet, fromAbove []string, key string) siz
 	return sized{c.amount(once), c.amount(each)}
 }
 
-// field adds what f costs; ofOne, for one of its elements.
+// field adds the cost of f; ofOne, for one of its elements.
 func (c *compiler) field(into *sum, f *ast.Field, cost *fieldCost, ofOne bool) {
 	switch {
 	case f.Name == "__schema":
@@ -518,7 +518,7 @@ func literalLength(value *ast.Value) int64 {
 	}
 }
 
-// input adds what the fields of an argument's value weigh.
+// input adds the weight of the fields in an argument's value.
 func (c *compiler) input(into *sum, t *ast.Type, value *ast.Value) {
 	if !c.weights.weighted[t.Name()] {
 		return

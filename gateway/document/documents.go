@@ -1,7 +1,7 @@
 package document
 
-// Documents: parsed (documents.parsed), one operation chosen (document.operation), validated
-// (documents.validate), and kept for the next request with the same text.
+// Documents: parsed (documents.parsed), one operation chosen (Document.Operation), validated
+// (documents.validate), and cached for the next request with the same text.
 
 import (
 	"fmt"
@@ -20,16 +20,16 @@ import (
 )
 
 // The bounds of the cache of documents. A front end has some hundred; the rest is room for
-// people who try things.
+// people at the playground.
 const (
 	maxDocuments      = 2000
 	maxDocumentsBytes = 64 << 20
 
-	// maxDocumentBytes is the size above which a document isn't kept: a few of that size
-	// would push out all others. What the default of Tokens lets through is smaller.
+	// maxDocumentBytes is the largest size of a cached document: a few of that size
+	// would push out all others. Documents within the default of Tokens are smaller.
 	maxDocumentBytes = 3 << 20
 
-	// bytesPerToken is what a parsed document takes for each of its tokens, at most: a field
+	// bytesPerToken is the memory of a parsed document for each of its tokens, at most: a field
 	// without arguments takes it. Usual documents take a sixth (TestBytesPerToken).
 	bytesPerToken = 450
 )
@@ -41,15 +41,15 @@ type Document struct {
 	tokens int
 	AST    *ast.QueryDocument
 	valid  bool
-	Hash   string // hashOf(text), once it is valid
+	Hash   string // HashOf(text), once it is valid
 
 	// introspects says whether any operation asks for the schema.
 	introspects bool
 
-	// plans are what its operations cost.
+	// plans are the costs of its operations.
 	plans map[*ast.OperationDefinition]*plan
 
-	// policies say of each query how its answer may be kept.
+	// policies say of each query how its response may be cached.
 	policies map[*ast.OperationDefinition]Policy
 
 	// required are the variables that stand where null isn't taken although their type
@@ -85,7 +85,7 @@ func newDocuments(weights *costWeights, limits Limits, introspection bool) *docu
 	return d
 }
 
-// cached returns the valid document with this text where it is kept, else nil.
+// cached returns the valid document with this text where it is cached, else nil.
 func (d *documents) cached(text string) *Document {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -115,7 +115,7 @@ func (d *documents) parsed(text string) (*Document, error) {
 	return &Document{Text: text, tokens: tokens, AST: parsed}, nil
 }
 
-// validate makes doc valid and keeps it, or says what is wrong with it.
+// validate makes doc valid and caches it, or returns its errors.
 func (d *documents) validate(doc *Document) error {
 	if doc.valid {
 		return nil
@@ -192,8 +192,8 @@ type enoughErrors struct{}
 const maxTold = 1 << 20
 
 // check walks doc with all rules and returns what they found, at most maxErrors errors and
-// one that says that there may be more. On the way it notes what doc wants to know of itself, and takes @defer
-// off: the specification lets a server answer at once what may come later.
+// one that says that there may be more. On the way it notes facts about doc, and takes @defer
+// off: the specification lets a server answer everything at once.
 func (d *documents) check(doc *Document) (errs gqlerror.List) {
 	defer func() {
 		switch p := recover(); p {

@@ -1,7 +1,7 @@
 package document
 
 // How large a document may be. Its tokens and brackets are counted before it is parsed
-// (scan), and what its fragments make of it before it is validated (measure), each in one
+// (scan), and its size with fragments written out before it is validated (measure), each in one
 // pass: a document that is refused has cost no more than reading it.
 
 import (
@@ -18,7 +18,7 @@ import (
 
 const (
 	// maxNesting is how deep brackets of any kind may lie in one another. Fields are bounded
-	// by Limits.Depth, this is for what isn't, fragments in line above all. Parser and validator
+	// by Limits.Depth, this is for other brackets, inline fragments above all. Parser and validator
 	// recurse once per level, and an exhausted stack ends the process.
 	maxNesting = 200
 
@@ -38,7 +38,7 @@ const (
 	comparedTimes = 40
 )
 
-// Limits bound what one document may have; 0 is the default of each.
+// Limits bound one document; 0 is the default of each.
 type Limits struct {
 	Bytes      int // of the text
 	Tokens     int // as written, and with fragments written out
@@ -53,10 +53,10 @@ type Limits struct {
 // WithDefaults returns l with the default of each limit that is 0.
 func (l Limits) WithDefaults() Limits {
 	return Limits{
-		// Twenty times what a page's document has. A text that is sent to be stored belongs into a
+		// Twenty times as much as a page's document has. A text that is sent to be stored belongs into a
 		// variable.
 		Bytes: cmp.Or(l.Bytes, 128<<10),
-		// 25 times what GraphiQL's introspection has (186 as written, 250 with fragments written
+		// 25 times as many as GraphiQL's introspection has (186 as written, 250 with fragments written
 		// out). Time to validate grows with it.
 		Tokens: cmp.Or(l.Tokens, 5000),
 		// GraphiQL's introspection has 15.
@@ -70,7 +70,7 @@ func (l Limits) WithDefaults() Limits {
 	}
 }
 
-// Validate says which limit can't be one.
+// Validate returns an error for a limit that can't be one.
 func (l Limits) Validate() error {
 	if min(l.Bytes, l.Tokens, l.Depth, l.Aliases, l.Directives, l.Fragments, l.RootFields, l.Cost) < 0 {
 		return errors.New("a limit of documents is negative; 0 is its default")
@@ -136,7 +136,7 @@ type extent struct {
 	size  int // selections, arguments, values and directives; no more than maxSize
 }
 
-// typeLists are the lists by which one type leads to others: asked for within one another, a
+// typeLists are the lists that lead from one type to others: asked for within one another, a
 // few lines write out the schema over and over. maxTypeLists is how many there may be from the
 // top down; tools nest none. (graphql-js has such a rule, MaxIntrospectionDepth, and lets two.)
 var typeLists = map[string]bool{"fields": true, "inputFields": true, "interfaces": true, "possibleTypes": true}
@@ -150,16 +150,16 @@ const maxSize = 1 << 40
 type measurer struct {
 	fragments map[string]*ast.FragmentDefinition
 	known     map[string]extent   // by fragment; of depth unfinished while it is being measured
-	cycle     *ast.FragmentSpread // the first found by which a fragment contains itself
+	cycle     *ast.FragmentSpread // the first found in a cycle of fragments
 
 	aliases, directives int        // as written, each once
-	deepSchema          *ast.Field // the first found under which too many typeLists nest
+	deepSchema          *ast.Field // the first found with too many typeLists within
 }
 
 const unfinished = -1
 
 // measure refuses a document that is too deep or too large once its fragments are written
-// out. It comes before validation, to which it leaves a fragment that doesn't exist. One that
+// out. It comes before validation, and that finds a fragment that doesn't exist. One that
 // contains itself, or has another's name, is refused here: it has no size.
 func measure(document *ast.QueryDocument, most Limits) error {
 	maxTokens, maxDepth := most.Tokens, most.Depth
@@ -217,7 +217,7 @@ func measure(document *ast.QueryDocument, most Limits) error {
 	return nil
 }
 
-// roots collects under which names a selection answers, each fragment looked at once. A type's
+// roots collects the names at the top of a response, each fragment looked at once. A type's
 // own name is no work.
 func (m *measurer) roots(set ast.SelectionSet, names, visited map[string]bool) {
 	for _, selection := range set {

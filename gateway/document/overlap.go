@@ -25,7 +25,7 @@ type overlapChecker struct {
 	conflict error
 }
 
-// checkOverlaps refuses a document in which fields conflict, or whose fields take more steps
+// checkOverlaps refuses a document with conflicting fields, or with fields that take more steps
 // to compare. All other rules of validation must have passed.
 func checkOverlaps(document *ast.QueryDocument, schema *ast.Schema, steps int) error {
 	m := &overlapChecker{schema: schema, steps: steps}
@@ -37,7 +37,7 @@ func checkOverlaps(document *ast.QueryDocument, schema *ast.Schema, steps int) e
 	return m.conflict
 }
 
-// shapes checks that whatever answers under one name has one shape, so that a client can
+// shapes checks that all fields of one name have one shape, so that a client can
 // read the answer without knowing the type of the object it belongs to.
 func (m *overlapChecker) shapes(sets []ast.SelectionSet) {
 	for _, fields := range m.byName(sets) {
@@ -77,7 +77,7 @@ func (m *overlapChecker) refuse(a, b *ast.Field, format string, args ...any) {
 
 // byName collects the fields of sets, those of their fragments among them, by the name under
 // which they answer, in the order of the document. It returns nothing once there is a
-// conflict or no step left, which ends every walk.
+// conflict or no step left, to end every walk.
 func (m *overlapChecker) byName(sets []ast.SelectionSet) [][]*ast.Field {
 	if m.conflict != nil {
 		return nil
@@ -162,7 +162,7 @@ func mayMeet(fields []*ast.Field) [][]*ast.Field {
 }
 
 // sameShape says whether values of the two types look alike: the same lists and nulls, and
-// the same leaf, or an object each, whose fields are compared in their turn.
+// the same leaf, or an object each: their fields are compared later.
 func (m *overlapChecker) sameShape(a, b *ast.Type) bool {
 	if a.NonNull != b.NonNull || (a.Elem == nil) != (b.Elem == nil) {
 		return false

@@ -1,8 +1,8 @@
 package document
 
-// How long an answer may be kept, and whether by others than who asked: what @cacheControl
-// says of the fields and types that a query selects (policyOf). Whether an answer was made
-// without looking at who asks is another question, which access answers.
+// How long a response may be cached, and whether for other clients, by the @cacheControl
+// of the fields and types that a query selects (policyOf). Whether an answer was made
+// without looking at the viewer is another question, for package access.
 
 import (
 	"strconv"
@@ -11,20 +11,20 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// Policy is what the schema says of keeping an answer. The zero policy keeps none.
+// Policy is the rule of the schema for caching a response. The zero policy caches none.
 type Policy struct {
 	Public bool          // everybody may have it
 	MaxAge time.Duration // for how long it is new
 	Stale  time.Duration // for how long after that it may be given while a newer one is made
 }
 
-// Keeps says whether an answer may be kept for others at all.
+// Keeps says whether a response may be cached for others at all.
 func (p Policy) Keeps() bool { return p.Public && p.MaxAge > 0 }
 
-// policyOf is the strictest of what an operation selects, skipped or not. A field that returns
+// policyOf is the strictest policy of all that an operation selects, skipped or not. A field that returns
 // objects has the policy that it says itself, or else its type; one that returns plain values
-// its own, or that of the object that it is in. What says nothing is private, and so is what
-// is in an object that is. Whatever asks for the schema, or changes something, isn't kept.
+// its own, or that of the object that it is in. A type without a policy is private, and so is a field
+// of a private object. A response with the schema, and that of a mutation, isn't cached.
 func policyOf(schema *ast.Schema, operation *ast.OperationDefinition) Policy {
 	if operation.Operation != ast.Query {
 		return Policy{}
@@ -49,7 +49,7 @@ func (c *caching) restrict(p Policy) {
 	s.Public, s.MaxAge, s.Stale = s.Public && p.Public, min(s.MaxAge, p.MaxAge), min(s.Stale, p.Stale)
 }
 
-// walk goes through what is selected of an object that was declared as a type, and whose own
+// walk goes through the selections of an object that was declared as a type, and whose own
 // policy is parent's. Documents are small with their fragments written out: see measure.
 func (c *caching) walk(selected ast.SelectionSet, declared string, parent Policy) {
 	for _, s := range selected {
@@ -72,14 +72,14 @@ func (c *caching) field(f *ast.Field, declared string, parent Policy) {
 		c.restrict(Policy{})
 		return
 	}
-	// What it is in.
+	// The policy of its object.
 	var p Policy
 	switch {
 	case said(&p, f.ObjectDefinition.Directives):
 	case f.ObjectDefinition.Name == declared:
 		p = parent
 	}
-	// An object in it has a policy of its own, unless what it is in isn't public.
+	// A nested object uses its type's policy, unless its parent is private.
 	returned := c.schema.Types[f.Definition.Type.Name()]
 	if returned.IsCompositeType() && (p.Public || f.ObjectDefinition == c.schema.Query) {
 		p = Policy{}
@@ -90,7 +90,7 @@ func (c *caching) field(f *ast.Field, declared string, parent Policy) {
 	c.walk(f.SelectionSet, returned.Name, p)
 }
 
-// said overwrites in p what @cacheControl says among directives, if it is there.
+// said overwrites p with the @cacheControl among directives, if it is there.
 func said(p *Policy, directives ast.DirectiveList) bool {
 	d := directives.ForName("cacheControl")
 	if d == nil {

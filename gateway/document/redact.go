@@ -1,6 +1,6 @@
 package document
 
-// What refusals may say of the schema where it isn't given out (redact): nothing that the
+// Refusals where the schema isn't given out (redact): they say nothing of it that the
 // request doesn't say itself. gqlparser's rules without suggestions still name the arguments
 // that are missing and the types that would be right, by which the schema can be read out name
 // by name, and so do our own.
@@ -50,7 +50,7 @@ func namesOf(schema *ast.Schema) (types, others map[string]bool) {
 	return types, others
 }
 
-// redactVariables is redact for what is wrong with variables, whose members are asked for, too.
+// redactVariables is redact for an error in variables: their members are part of the request, too.
 func (d *documents) redactVariables(err error, text string, variables map[string]any) error {
 	if !d.introspection {
 		asked := []string{text}
@@ -60,7 +60,7 @@ func (d *documents) redactVariables(err error, text string, variables map[string
 	return err
 }
 
-// redactError is redact for what err, a refusal, says.
+// redactError is redact for the messages of err, a refusal.
 func (d *documents) redactError(err error, asked ...string) error {
 	var r *refusal.Error
 	if errors.As(err, &r) {

@@ -1,7 +1,7 @@
 package document
 
-// The texts of automatic persisted queries in Redis, where all replicas find what one of
-// them was sent. What Redis loses, a client sends again: so nothing waits long for it, and
+// The texts of automatic persisted queries in Redis, where all replicas find the texts that one of
+// them was sent. A client sends a lost text again: so nothing waits long for Redis, and
 // no request fails with it.
 
 import (
@@ -22,7 +22,7 @@ const (
 	// there. A replica that has it asks no more, so this is about a day of use.
 	sharedFor = 24 * time.Hour
 
-	// sharedPatience is how long one question to Redis may take: about what a client would
+	// sharedPatience is how long one question to Redis may take: about as long as a client would
 	// take to send the text again.
 	sharedPatience = 250 * time.Millisecond
 
@@ -31,7 +31,7 @@ const (
 )
 
 // sharedBudget bounds what one replica writes, in KiB: 8 MiB at once, more than all documents
-// of a large front end, and then 2 KiB a second. So who makes up documents can fill Redis
+// of a large front end, and then 2 KiB a second. So a client with made-up documents can fill Redis
 // with no more than 180 MB a replica before they begin to go again.
 var sharedBudget = rate.Limit{Burst: 8 << 10, Per: 500 * time.Millisecond}
 
@@ -53,7 +53,7 @@ func newSharedTexts(connection *bus.Connection, site string, log *slog.Logger) *
 	}
 }
 
-// get returns the text with this hash, which its caller checks, and lets it stay for longer.
+// get returns the text with this hash, for its caller to check, and lets it stay for longer.
 func (s *sharedTexts) get(ctx context.Context, hash string) (text string, ok bool) {
 	var found *redis.StringCmd
 	reached := s.ask(ctx, func(ctx context.Context) error {
@@ -75,7 +75,7 @@ func (s *sharedTexts) put(ctx context.Context, hash, text string) {
 	if s.redis == nil {
 		return
 	}
-	// A text that is kept fits into the budget; an error is that of an ended request.
+	// A text of permitted size fits into the budget; an error is that of an ended request.
 	if wait, err := s.budget.Take(ctx, "texts", sharedBudget, 1+len(text)>>10); wait > 0 || err != nil {
 		return
 	}

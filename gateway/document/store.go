@@ -54,7 +54,7 @@ type Store struct {
 	bytes int
 }
 
-// Options tell what a Store has documents for.
+// Options tell a Store its schema, limits and trusted documents.
 type Options struct {
 	Schema        *ast.Schema
 	Limits        Limits
@@ -70,7 +70,7 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// NewStore returns the documents of a schema, or says what is wrong with its directives or with a
+// NewStore returns the documents of a schema, or an error about its directives or a
 // trusted document.
 func NewStore(o Options) (*Store, error) {
 	weights, err := newCostWeights(o.Schema)
@@ -96,7 +96,7 @@ func newStoreOf(d *documents, shared *sharedTexts, trusted []Trusted, only bool)
 	return s, nil
 }
 
-// HashOf is what automatic persisted queries know a text by: its SHA-256 in lower-case
+// HashOf is the id of a text in automatic persisted queries: its SHA-256 in lower-case
 // hexadecimal.
 func HashOf(text string) string {
 	sum := sha256.Sum256([]byte(text))
@@ -194,7 +194,7 @@ func (s *Store) Variables(doc *Document, operation *ast.OperationDefinition, sen
 	return values, nil
 }
 
-// Cost returns what operation costs with these variables, or refuses it as too much.
+// Cost returns the cost of operation with these variables, or refuses it as too high.
 func (s *Store) Cost(doc *Document, operation *ast.OperationDefinition, variables map[string]any) (int64, error) {
 	cost, most := doc.plans[operation].cost(s.documents.weights, variables), int64(s.documents.limits.Cost)
 	if cost > most {

@@ -23,7 +23,7 @@ import (
 
 // Trusted is a document that is known before anybody asks for it.
 type Trusted struct {
-	ID   string // what clients ask for it by
+	ID   string // by which clients ask for it
 	Text string
 	File string // the manifest, for messages
 
@@ -39,8 +39,8 @@ const apolloFormat = "apollo-persisted-query-manifest"
 const maxTrustedID = 256
 
 // ReadTrusted reads a manifest, or every file of a folder whose name ends in .json. One is
-// what Apollo's generate-persisted-query-manifest writes, or a JSON object of texts by their
-// ids, which is what Relay's compiler writes by persistConfig. It returns an error that names
+// a manifest of Apollo's generate-persisted-query-manifest, or a JSON object of texts by their
+// ids, as Relay's compiler writes it by persistConfig. It returns an error that names
 // the file, also where there is no document at all.
 func ReadTrusted(path string) ([]Trusted, error) {
 	info, err := os.Stat(path)
@@ -157,7 +157,7 @@ func manifestMembers(content []byte) ([]member, error) {
 	return members, nil
 }
 
-// trust takes a document by its id and by its hash, or says what is wrong with it.
+// trust adds a document under its id and its hash, or returns its error.
 func (s *Store) trust(t Trusted) error {
 	fail := func(reason string, args ...any) error {
 		return fmt.Errorf("%s: %s: "+reason, append([]any{t.File, t.title()}, args...)...)

@@ -51,15 +51,15 @@ func badVariable(variable *ast.VariableDefinition, path, format string, args ...
 	return refusal.New(refusal.ValidationFailed, "variable %s %s", path, fmt.Sprintf(format, args...)).At(variable.Position)
 }
 
-// misfit says where in a variable's value what is wrong.
+// misfit is an error in a variable's value, and its path.
 type misfit struct{ path, reason string }
 
 func misfitf(path, format string, args ...any) *misfit {
 	return &misfit{path, fmt.Sprintf(format, args...)}
 }
 
-// coerce returns value as its type has it. Its recursion is as deep as the value, which
-// maxJSONNesting bounds.
+// coerce returns value as its type has it. Its recursion is as deep as the value, and
+// envelope.MaxJSONNesting bounds that.
 func coerce(schema *ast.Schema, t *ast.Type, value any, path string) (any, *misfit) {
 	if value == nil {
 		if t.NonNull {

@@ -1,4 +1,4 @@
-// Package envelope is what a GraphQL request asks for: the document, one of its operations, the
+// Package envelope is the content of a GraphQL request: the document, one of its operations, the
 // variables. Parse reads it from a JSON object, such as the body of a POST, and ParseAddress from
 // the parameters of a GET. It reads strictly, within bounds, and knows nothing of HTTP.
 //
@@ -22,21 +22,21 @@ import (
 	"stoa/gateway/refusal"
 )
 
-// Envelope is what a request asks for.
+// Envelope is the content of a request.
 type Envelope struct {
 	Query         string // the document; "" where only its id was given
-	ID            string // what it is known by; "" where only its text was given
+	ID            string // of the document; "" where only its text was given
 	OperationName string // "" when it wasn't given
 	Variables     map[string]any
 	Extensions    map[string]any
 
-	documentID string // as it was given: see settle
-	relayID    any    // so, too, and looked at only where nothing else says which document
+	documentID string // as it was given: see resolveID
+	relayID    any    // likewise, and used only where nothing else names the document
 }
 
 const (
 	// MaxJSONNesting is how deep arrays and objects may lie in one another. Inputs nest a
-	// handful deep; what reads variables recurses once per level.
+	// handful deep; the reader of variables recurses once per level.
 	MaxJSONNesting = 64
 
 	// maxJSONValues is how many elements and members a body may have in all. Decoded, the
@@ -48,7 +48,7 @@ const (
 	HashPrefix = "sha256:"
 )
 
-// What messages show of a request that is right.
+// Examples of valid requests, for messages.
 const (
 	exampleBody    = `{"query": "{ __typename }"}`
 	exampleAddress = "/graphql?query={__typename}"
@@ -56,7 +56,7 @@ const (
 
 // Parse reads a POST's body: one JSON object in UTF-8, each of its members once.
 // Members that the specification doesn't know are ignored, since it keeps them for its own
-// future; they are named where the query is missing, which a misspelling looks like.
+// future; they are named where the query is missing, in case one is a misspelling.
 func Parse(body []byte) (*Envelope, error) {
 	if err := Check(body); err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func Parse(body []byte) (*Envelope, error) {
 }
 
 // resolveID finds out the document's id from where clients put it: extensions.persistedQuery
-// (Apollo's, by whose name there are automatic persisted queries), documentId (GraphQL over
+// (Apollo's automatic persisted queries), documentId (GraphQL over
 // HTTP), or, where there is neither these nor a text, doc_id or id (Relay's).
 func (e *Envelope) resolveID() error {
 	hash, err := persistedHash(e.Extensions["persistedQuery"])
@@ -143,7 +143,7 @@ func persistedHash(value any) (string, error) {
 	return hash, err
 }
 
-// IsHash says whether id is of the form of hashOf's.
+// IsHash says whether id is of the form of a hash of document.HashOf.
 func IsHash(id string) bool {
 	if len(id) != hex.EncodedLen(sha256.Size) {
 		return false
@@ -210,7 +210,7 @@ func asObject(name string, value any) (map[string]any, error) {
 	}
 }
 
-// KindOf names what JSON value was sent, for a sentence.
+// KindOf names the kind of a JSON value, for a sentence.
 func KindOf(value any) string {
 	switch value := value.(type) {
 	case nil:
@@ -230,7 +230,7 @@ func KindOf(value any) string {
 	}
 }
 
-// Explain says what is wrong with a body that the decoder has stopped in.
+// Explain returns the error for a body at which the decoder stopped.
 func Explain(body []byte) error {
 	var syntax *json.SyntaxError
 	if err := json.Unmarshal(body, new(json.RawMessage)); !errors.As(err, &syntax) {
@@ -242,7 +242,7 @@ func Explain(body []byte) error {
 	return refusal.New(refusal.BadRequest, "the body is no valid JSON: %s, byte %d, counted from 1", syntax, syntax.Offset)
 }
 
-// Check refuses a body for what shows without decoding it, before memory is spent on it.
+// Check refuses a body that is wrong at first sight, before memory is spent on decoding it.
 func Check(body []byte) error {
 	start := bytes.TrimLeft(body, " \t\r\n")
 	switch {
@@ -260,8 +260,8 @@ func Check(body []byte) error {
 	return Bound(body)
 }
 
-// Bound refuses what nests too deep or has too many values. It counts what separates
-// them, so that broken JSON is left to the decoder.
+// Bound refuses JSON that nests too deep or has too many values. It counts
+// separators, so that broken JSON is left to the decoder.
 func Bound(text []byte) error {
 	depth, values, quoted := 0, 0, false
 	for i := 0; i < len(text); i++ {
@@ -303,7 +303,7 @@ func ParseAddress(query string) (*Envelope, error) {
 	for _, name := range []string{"query", "operationName", "variables", "extensions", "documentId", "doc_id", "id"} {
 		given := values[name]
 		if name == "doc_id" || name == "id" {
-			// Addresses gather ids of all kinds; these count where nothing else says which document.
+			// Addresses gather ids of all kinds; these count where nothing else names the document.
 			if e.Query != "" || e.documentID != "" || e.Extensions["persistedQuery"] != nil {
 				continue
 			}
@@ -317,7 +317,7 @@ func ParseAddress(query string) (*Envelope, error) {
 		if !utf8.ValidString(given[0]) {
 			return nil, refusal.New(refusal.BadRequest, "%s isn't UTF-8", name)
 		}
-		// The copy lets go of the whole address, of which the value may be a part.
+		// The copy lets go of the whole address, since the value may be a part of it.
 		var value any = strings.Clone(given[0])
 		var err error
 		if name == "variables" || name == "extensions" {

@@ -1,9 +1,9 @@
 package envelope
 
-// JSON from clients, read strictly (decoder): no object has a member twice, since who looks at
-// the first one and who looks at the last one would see two requests in it; no number and no
-// list is longer than anybody means. What is skipped isn't decoded. It takes little more memory
-// than what it returns.
+// JSON from clients, read strictly (decoder): no object has a member twice, since a reader of
+// the first one and a reader of the last one would see two requests in it; no number and no
+// list is longer than anybody means. A skipped value isn't decoded. Reading takes little more memory
+// than its result.
 
 import (
 	"encoding/json"
@@ -20,13 +20,13 @@ const (
 	maxList = 1000
 )
 
-// decoder reads one JSON text, whose nesting boundJSON has bounded.
+// decoder reads one JSON text. Bound has bounded its nesting.
 type decoder struct {
 	text []byte
 	at   int
 }
 
-// errSyntax says that the text is no JSON; badJSON knows where.
+// errSyntax says that the text is no JSON; Explain knows where.
 var errSyntax = refusal.New(refusal.BadRequest, "this is no valid JSON")
 
 func (d *decoder) space() {
@@ -111,7 +111,7 @@ func (d *decoder) elements(read func() error) error {
 	}
 }
 
-// value reads what comes next: nil, bool, json.Number, string, []any or map[string]any.
+// value reads the next value: nil, bool, json.Number, string, []any or map[string]any.
 func (d *decoder) value() (any, error) {
 	d.space()
 	if d.at == len(d.text) {
@@ -153,7 +153,7 @@ func (d *decoder) value() (any, error) {
 	}
 }
 
-// skip reads what comes next and forgets it.
+// skip reads the next value and forgets it.
 func (d *decoder) skip() error {
 	d.space()
 	if d.at == len(d.text) {

@@ -47,7 +47,7 @@ func (p *Pipeline) Execute(ctx context.Context, o *Prepared) (*graphql.Response,
 	return response, err
 }
 
-// Responses are what comes of one operation, one after the other. It is not safe for concurrent
+// Responses are the responses to one operation, one after the other. It is not safe for concurrent
 // use.
 type Responses struct {
 	pipeline  *Pipeline
@@ -62,7 +62,7 @@ type Responses struct {
 	release   func() // the slot
 }
 
-// Subscribe starts o for from. Next returns what comes of it, each response in a scope of its own.
+// Subscribe starts o for from. Next returns its responses, each in a scope of its own.
 func (p *Pipeline) Subscribe(ctx context.Context, from access.Request, o *Prepared) (*Responses, error) {
 	ctx, _ = p.Begin(ctx, from)
 	r, err := p.start(ctx, o)
@@ -74,7 +74,7 @@ func (p *Pipeline) Subscribe(ctx context.Context, from access.Request, o *Prepar
 }
 
 // Next returns the next response: the only one, or an event's, nil after the last. A subscription
-// that can't go on ends with an error, which gqlgen makes a response without data.
+// that can't go on ends with an error, for which gqlgen has a response without data.
 func (r *Responses) Next() (*graphql.Response, error) {
 	ctx, _ := r.pipeline.Begin(r.ctx, r.from)
 	response, err := r.next(ctx)
@@ -104,7 +104,7 @@ func (p *Pipeline) start(ctx context.Context, o *Prepared) (*Responses, error) {
 	return &Responses{pipeline: p, ctx: executing, running: running, cost: o.Cost, operation: operation, responses: next, streams: o.Streams(), release: release}, nil
 }
 
-// admit consumes an operation's cost and waits for its slot, which is free again when ctx ends, at
+// admit consumes an operation's cost and waits for its slot. It is free again when ctx ends, at
 // the latest.
 func (p *Pipeline) admit(ctx context.Context, cost int64) (release func(), err error) {
 	scope, err := scopeOf(ctx)
@@ -122,8 +122,8 @@ func (p *Pipeline) admit(ctx context.Context, cost int64) (release func(), err e
 	return release, nil
 }
 
-// next returns the next response, under a context that descends from r's. Each event consumes what
-// the operation costs.
+// next returns the next response, under a context that descends from r's. Each event consumes as much as
+// the operation.
 func (r *Responses) next(ctx context.Context) (*graphql.Response, error) {
 	defer r.release()
 	r.running.errors.Store(0)
@@ -150,7 +150,7 @@ func (r *Responses) next(ctx context.Context) (*graphql.Response, error) {
 	return response, nil
 }
 
-// refusedBy is the refusal of an extension, which has its own codes.
+// refusedBy is the refusal of an extension, with a code of its own.
 func refusedBy(errs gqlerror.List) error {
 	code, _ := errs[0].Extensions["code"].(string)
 	if code == "" {
@@ -173,7 +173,7 @@ func (p *Pipeline) Ended(ctx context.Context, operation string) error {
 }
 
 // presentOne shows the client what it may see of err. Past refusal.MaxErrors errors nothing is shown
-// or logged. The same holds once the request has ended, which is why what still runs fails.
+// or logged. The same holds once the request has ended, since that is why the rest fails.
 func (p *Pipeline) presentOne(ctx context.Context, err error) *gqlerror.Error {
 	running, ok := ctx.Value(runKey{}).(*run)
 	if !ok {
@@ -201,10 +201,10 @@ func (resolved) Get(ctx context.Context, _ string) (*ast.QueryDocument, bool) {
 	return running.document.AST, true
 }
 
-// Add does nothing: document.Store keeps what is worth keeping.
+// Add does nothing: document.Store caches documents.
 func (resolved) Add(context.Context, string, *ast.QueryDocument) {}
 
-// requested is what a response's extensions say of its cost: the same for the same document and
+// requested is the cost in a response's extensions: the same for the same document and
 // variables, whatever the client.
 type requested int64
 
@@ -216,7 +216,7 @@ func (r requested) AppendJSON(to []byte) []byte {
 // MarshalJSON is json.Marshaler's.
 func (r requested) MarshalJSON() ([]byte, error) { return r.AppendJSON(nil), nil }
 
-// tellCost adds to the response what it cost.
+// tellCost adds its cost to the response.
 func tellCost(response *graphql.Response, cost int64) {
 	if response.Extensions == nil {
 		response.Extensions = map[string]any{}

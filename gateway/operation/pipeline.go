@@ -1,6 +1,6 @@
-// Package operation is the pipeline that every GraphQL operation goes through, whatever brings it:
-// Begin starts the scope of a response, Prepare checks what is asked for, Execute runs a query or
-// mutation, and Subscribe whatever is answered by several responses or over a connection.
+// Package operation is the pipeline that every GraphQL operation goes through, on every transport:
+// Begin starts the scope of a response, Prepare checks the envelope, Execute runs a query or
+// mutation, and Subscribe an operation with several responses or over a connection.
 //
 // POST, GET, multipart requests, event streams, WebSockets and the renewal of cached responses all
 // call these, in this order. The package knows neither HTTP nor how a response is sent. It may
@@ -8,7 +8,7 @@
 // store/bus for the options of documents.
 package operation
 
-// This file has the pipeline and what comes before execution. execute.go has the rest.
+// This file has the pipeline and the steps before execution. execute.go has the rest.
 
 import (
 	"context"
@@ -30,7 +30,7 @@ import (
 	"stoa/rate"
 )
 
-// Options tell a Pipeline what to run, and within which bounds.
+// Options tell a Pipeline its schema and the bounds of its operations.
 type Options struct {
 	Schema     graphql.ExecutableSchema
 	Present    graphql.ErrorPresenterFunc
@@ -44,7 +44,7 @@ type Options struct {
 
 // Pipeline runs operations. It is safe for concurrent use.
 type Pipeline struct {
-	// Load is what runs at once.
+	// Load counts the work at once.
 	Load *admission.Load
 
 	executor      *executor.Executor
@@ -55,7 +55,7 @@ type Pipeline struct {
 	log           *slog.Logger
 }
 
-// New returns the pipeline that o describes, or says which option is wrong.
+// New returns the pipeline that o describes, or an error that names the wrong option.
 func New(o Options) (*Pipeline, error) {
 	o.Documents.Schema, o.Documents.Log = o.Schema.Schema(), o.Log
 	documents, err := document.NewStore(o.Documents)
@@ -86,7 +86,7 @@ func (p *Pipeline) Enter(client access.Client) (leave func(), err error) {
 	return p.Load.Enter(client.Name())
 }
 
-// Scope is one response under way: whether it is private, and what it has used.
+// Scope is one response under way: whether it is private, and its usage.
 type Scope struct {
 	*access.Answer
 	Usage admission.Usage
@@ -94,7 +94,7 @@ type Scope struct {
 
 type scopeKey struct{}
 
-// errNoScope is a fault of whoever prepares or executes an operation without Begin.
+// errNoScope is the fault of preparing or executing an operation without Begin.
 var errNoScope = errors.New("an operation has no scope: whose rates it uses isn't known")
 
 func scopeOf(ctx context.Context) (*Scope, error) {
@@ -171,7 +171,7 @@ func (p *Pipeline) Prepare(ctx context.Context, e *envelope.Envelope, mayRun fun
 }
 
 // find returns the document that e asks for. One that has to be parsed uses the client's rates,
-// whatever comes of it.
+// valid or not.
 func (p *Pipeline) find(ctx context.Context, e *envelope.Envelope) (*document.Document, error) {
 	if doc, err := p.documents.Ready(e); doc != nil || err != nil {
 		return doc, err

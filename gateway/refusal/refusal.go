@@ -1,5 +1,5 @@
 // Package refusal is the errors by which the gateway turns a request down: New makes one with a
-// code that clients switch on, and Errors lists what a client reads of any error. An error of
+// code that clients switch on, and Errors lists the errors that a client sees. An error of
 // another type is a fault of ours, which is logged and shown as INTERNAL.
 //
 // Every step of the gateway returns these as plain errors, and package wire writes them. It may
@@ -78,8 +78,8 @@ type Error struct {
 	fault  error // not nil for a fault of ours, which has no errors yet
 }
 
-// New returns the refusal for one reason, formatted as by fmt.Sprintf. The text says what is
-// wrong and what would be right.
+// New returns the refusal for one reason, formatted as by fmt.Sprintf. The text says both the
+// error and its remedy.
 func New(code, format string, args ...any) *Error {
 	return &Error{code: code, Errors: gqlerror.List{Coded(code, gqlerror.Errorf(format, args...))}}
 }
@@ -151,7 +151,7 @@ func Header(err error) map[string]string {
 	return r.header
 }
 
-// Errors lists what a client reads of err. present is called for a fault of ours, logs it and
+// Errors lists the errors that a client sees for err. present is called for a fault of ours, logs it and
 // returns what may be shown.
 func Errors(err error, present func(error) *gqlerror.Error) gqlerror.List {
 	var r *Error

@@ -3,7 +3,7 @@
 // once for all equal requests at that time. Only public responses are cached, whole, as they are
 // written; package store/cache tells whether one is still valid.
 //
-// It may import operation, envelope and document for what is executed, client and wire for
+// It may import operation, envelope and document for execution, client and wire for
 // writing, and store/cache.
 package responsecache
 
@@ -28,11 +28,11 @@ const (
 	// shards is how many maps the entries are in, so that requests seldom meet.
 	shards = 64
 
-	// entryOverhead is what an entry takes beside the room for its bytes and 4 for each name
+	// entryOverhead is the memory of an entry beside the room for its bytes and 4 for each name
 	// that it depends on: its fields, and its places in the maps (TestMemoryOfAnEntry).
 	entryOverhead = 500
 
-	// maxDeps is the number of names past which a response isn't cached: one with the largest
+	// maxDeps is the most names that a cached response may depend on: one with the largest
 	// pages has some thousands.
 	maxDeps = 4000
 
@@ -44,11 +44,11 @@ const (
 	maxTags = 1500
 )
 
-// Key is a hash of what was asked, of 128 bits and under random seeds: nobody can look for two
+// Key is a hash of a request, of 128 bits and under random seeds: nobody can look for two
 // requests that have the same.
 type Key struct{ a, b uint64 }
 
-// Options tell a Cache what to cache.
+// Options tell a Cache its bounds, and the pipeline in front of which it stands.
 type Options struct {
 	// Cache tells which responses are still valid. Without it nothing is shared: every request is
 	// executed.
@@ -88,7 +88,7 @@ type Cache struct {
 	making  sync.Mutex
 	flights map[Key]*flight
 
-	// private has keys of what came out private or failed when it was asked for last: who asks
+	// private has keys of responses that came out private or failed the last time: a client that asks
 	// for it needn't wait to see it come out so again.
 	private [1 << 10]atomic.Uint64
 
@@ -119,14 +119,14 @@ func New(o Options) *Cache {
 	return c
 }
 
-// Counts is what became of the requests so far that could have a cached response.
+// Counts are the requests so far that could have a cached response, and the entries.
 type Counts struct {
 	Hits    int64 // were answered by an entry
 	Made    int64 // had their response executed
 	Entries int   // that there are now
-	Keys    int   // by which these are found
+	Keys    int   // of these entries
 	Size    int64 // of them, in bytes, as is reckoned
-	Flights int   // responses that are being made, which others may wait for
+	Flights int   // responses that are being made, and that others may wait for
 }
 
 // Counts tells how the cache does.

@@ -1,6 +1,6 @@
 package responsecache
 
-// Entry: one public response as it is written (newEntry), and what it says to caches on its way
+// Entry: one public response as it is written (newEntry), and its headers for caches on its way
 // (newHeaders). Cache.Write sends it.
 
 import (
@@ -43,7 +43,7 @@ type zipped struct {
 	length [1]string
 }
 
-// headers are what the response to a GET says to caches on its way.
+// headers are those of the response to a GET, for caches on its way.
 type headers struct {
 	caching [1]string
 	tag     [1]string // ETag
@@ -56,7 +56,7 @@ type headers struct {
 func (e *Entry) Public() bool { return e.headers != nil }
 
 // fresh says whether e is new at now, or old but may still be given while another is made. Both are
-// false for what is no longer valid, or too old.
+// false for an entry that is no longer valid, or too old.
 func (e *Entry) fresh(now int64) (isNew, isOld bool) {
 	age := now - e.made
 	if age >= int64(e.policy.MaxAge+e.policy.Stale) || !e.standing.Stands(now) {
@@ -65,7 +65,7 @@ func (e *Entry) fresh(now int64) (isNew, isOld bool) {
 	return age < int64(e.policy.MaxAge), age >= int64(e.policy.MaxAge)
 }
 
-// newEntry makes an entry of a response's bytes, which it copies. names are what the response was
+// newEntry makes an entry of a response's bytes, which it copies. names are the keys that the response was
 // made from: the tags of a response to a GET.
 func newEntry(standing *cache.Standing, form Form, p document.Policy, cost, began int64, body []byte, names []string) *Entry {
 	e := &Entry{standing: standing, media: form.Media, policy: p, made: began, position: -1}
@@ -130,7 +130,7 @@ func isTag(name string) bool {
 	return true
 }
 
-// compressed is e's body compressed, which is done once.
+// compressed is e's body compressed, once for all requests.
 func (c *Cache) compressed(e *Entry) *zipped {
 	if z := e.zipped.Load(); z != nil {
 		return z
@@ -193,7 +193,7 @@ func (c *Cache) write(w http.ResponseWriter, r *http.Request, e *Entry, now int6
 			h["Cache-Tag"], h["Surrogate-Key"] = p.commas[:], p.spaces[:]
 		}
 	} else if len(h["Vary"]) == 1 {
-		delete(h, "Vary") // nobody may store it, so that nothing is chosen among what is stored
+		delete(h, "Vary") // nobody may store it, so that there is nothing to choose from
 	}
 	if zip {
 		z := c.compressed(e)

@@ -71,7 +71,7 @@ func (c *Cache) shares(p *operation.Prepared, form Form) bool {
 }
 
 // canonical is the key of a response once its request has been read: the document, the operation
-// and its variables, in whatever way they were written.
+// and its variables, in any way of writing them.
 func (c *Cache) canonical(p *operation.Prepared, form Form) (Key, bool) {
 	variables, err := json.Marshal(p.Params.Variables) // members in the order of their names
 	if err != nil {
@@ -105,7 +105,7 @@ func (c *Cache) Respond(ctx context.Context, scope *operation.Scope, p *operatio
 // maxFollows is how often a request waits for others before it makes its response itself.
 const maxFollows = 3
 
-// share is Respond for what may be shared, by its canonical key.
+// share is Respond for a response that may be shared, by its canonical key.
 func (c *Cache) share(ctx context.Context, id Key, scope *operation.Scope, p *operation.Prepared, form Form) (*Entry, *graphql.Response, error) {
 	for range maxFollows {
 		if e := c.get(id); e != nil {
@@ -129,7 +129,7 @@ func (c *Cache) share(ctx context.Context, id Key, scope *operation.Scope, p *op
 		if f.entry == nil && !f.left {
 			break
 		}
-		// The leader may have read what was dropped since: then the response is made anew.
+		// Something that the leader read may have been dropped since: then the response is made anew.
 		if f.entry != nil {
 			if isNew, isOld := f.entry.fresh(c.now().UnixNano()); isNew || isOld {
 				c.hits.Add(1)
@@ -152,7 +152,7 @@ func (c *Cache) join(id Key) (f *flight, leads bool) {
 	return f, true
 }
 
-// lead makes the response for all who join f.
+// lead makes the response for all requests that join f.
 func (c *Cache) lead(ctx context.Context, f *flight, id Key, scope *operation.Scope, p *operation.Prepared, form Form) (e *Entry, response *graphql.Response, err error) {
 	f.left = true
 	defer func() { // also after a panic: nobody may wait for ever

@@ -1,12 +1,12 @@
 package stream
 
 // GraphQL over server-sent events: the distinct connections mode of graphql-sse
-// (github.com/enisdenjo/graphql-sse, PROTOCOL.md), in which each operation has a request of
-// its own. ServeEvents takes it, eventStream.serve sends what comes of it. A subscription's
+// (github.com/enisdenjo/graphql-sse, PROTOCOL.md), with one request for each operation.
+// ServeEvents takes it, eventStream.serve sends its responses. A subscription's
 // connection is taken from net/http (hijack.go), which keeps its buffers and a large stack
 // for as long as a request lasts.
 //
-// Whatever is wrong with the request itself is refused as everywhere. From the document on
+// An error in the request itself is refused as everywhere. From the document on
 // an error is an event, since a browser's EventSource can't see any other. An operation that
 // has ended is followed by "complete"; a stream that ends without is cut, and the client
 // comes again.
@@ -33,7 +33,7 @@ import (
 	"stoa/gateway/wire"
 )
 
-// errStreamEnds is why the context of an operation ends whose stream is to end.
+// errStreamEnds is the cause by which the end of a stream ends its operation.
 var errStreamEnds = errors.New("the stream ends")
 
 // eventStream is one request that is answered by events.
@@ -57,7 +57,7 @@ func (g *Server) ServeEvents(w http.ResponseWriter, r *http.Request, from access
 		g.codec.Refuse(w, r, wire.JSON, err)
 		return
 	}
-	taken := false // the connection, by a goroutine of its own, which leaves
+	taken := false // the connection, by a goroutine of its own that leaves
 	defer func() {
 		if !taken {
 			leave()
@@ -120,7 +120,7 @@ func (g *Server) ServeEvents(w http.ResponseWriter, r *http.Request, from access
 	s.serve(ctx, p, err)
 }
 
-// serve sends the stream from its beginning to its end: what comes of p, or else no.
+// serve sends the stream from its beginning to its end: the responses to p, or else err.
 func (s *eventStream) serve(ctx context.Context, p *operation.Prepared, err error) {
 	g := s.server
 	defer s.cancel(nil)
@@ -161,7 +161,7 @@ func (s *eventStream) serve(ctx context.Context, p *operation.Prepared, err erro
 	}
 }
 
-// run executes p and sends what comes of it, and returns what ended it.
+// run executes p, sends its responses, and returns the error that ended it.
 func (s *eventStream) run(ctx context.Context, p *operation.Prepared) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -218,7 +218,7 @@ func (s *eventStream) shut(alive *time.Timer) {
 	s.broken = true
 }
 
-// end cuts the stream, whose client then comes again. There is no code on this way.
+// end cuts the stream: its client then comes again. Event streams have no codes.
 func (s *eventStream) end(_ websocket.StatusCode, reason string) {
 	s.server.registry.mu.Lock()
 	if s.ending == "" {
@@ -239,7 +239,7 @@ func (s *eventStream) drain(ctx context.Context) {
 	s.end(closeRestart, "the server is stopping")
 }
 
-// eventID is the id of the event in an answer whose one field has one: see resume.
+// eventID is the id of the event in a response with one field that has one: see resume.
 func eventID(data json.RawMessage) string {
 	if !bytes.Contains(data, []byte(`"evt_`)) {
 		return ""

@@ -1,7 +1,7 @@
 package stream
 
-// The handshake of GraphQL over WebSocket (ServeWebSocket). socket.go has the messages, registry.go
-// what concerns all connections.
+// The handshake of GraphQL over WebSocket (ServeWebSocket). websocket.go has the messages, registry.go
+// the registry of all connections.
 
 import (
 	"bufio"
@@ -15,11 +15,11 @@ import (
 	"stoa/gateway/wire"
 )
 
-// Subprotocol is what is spoken: github.com/enisdenjo/graphql-ws, PROTOCOL.md.
+// Subprotocol is the protocol: github.com/enisdenjo/graphql-ws, PROTOCOL.md.
 const Subprotocol = "graphql-transport-ws"
 
-// socketBuffer is the size of a connection's two buffers in bytes: room for most of what
-// clients send, while what is longer goes around them. net/http's have 4 KiB.
+// socketBuffer is the size of a connection's two buffers in bytes: room for most messages of
+// clients, while longer ones go around them. net/http's have 4 KiB.
 const socketBuffer = 1 << 10
 
 // WantsWebSocket says whether r is to become a WebSocket.
@@ -77,7 +77,7 @@ func (g *Server) ServeWebSocket(w http.ResponseWriter, r *http.Request) {
 	}()
 }
 
-// checkHandshake refuses what no WebSocket is made of.
+// checkHandshake refuses a request that can't become a WebSocket.
 func (g *Server) checkHandshake(r *http.Request) error {
 	if err := g.clients.CheckHandshake(r); err != nil {
 		return err

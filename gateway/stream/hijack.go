@@ -25,7 +25,7 @@ type output interface {
 	finish(deadline time.Time)
 }
 
-// httpStream writes to a request's answer, which its handler ends.
+// httpStream writes to a request's response. Its handler ends that.
 type httpStream struct {
 	w          http.ResponseWriter
 	connection *http.ResponseController
@@ -82,7 +82,7 @@ func (h *hijackedStream) finish(deadline time.Time) {
 	}
 }
 
-// untilGone returns when the client has gone or sends what it isn't to, or raw is closed.
+// untilGone returns when the client has gone or sends too much, or raw is closed.
 func (h *hijackedStream) untilGone() {
 	part := make([]byte, 64)
 	for left := maxUnasked; left > 0; {
@@ -98,7 +98,7 @@ func (h *hijackedStream) untilGone() {
 // Left to itself Linux keeps up to 4 MB.
 const kernelBuffer = 64 << 10
 
-// takeOver takes the connection below w from net/http, which refuses where a request has none
+// takeOver takes the connection below w from net/http. It fails where a request has none
 // of its own, as in HTTP/2. The request's context ends with its handler; the connection is the
 // caller's to close.
 func takeOver(w http.ResponseWriter) (net.Conn, error) {
@@ -121,7 +121,7 @@ func takeOver(w http.ResponseWriter) (net.Conn, error) {
 	return raw, nil
 }
 
-// earlyConn is a connection of which something has been read already.
+// earlyConn is a connection with bytes that have been read already.
 type earlyConn struct {
 	net.Conn
 	early []byte

@@ -1,7 +1,7 @@
 package stream
 
-// The registry of this replica's connections: how many there may be (enter), the end of those whose
-// session has ended (watch), and the end of all (close).
+// The registry of this replica's connections: how many there may be (enter), the end of those with an ended
+// session (watch), and the end of all (close).
 
 import (
 	"context"
@@ -22,8 +22,8 @@ const (
 	// defaultPerAddress leaves room for an office or a school behind one address.
 	defaultPerAddress = 200
 
-	// watchEvery is how often sessions are asked for. With the time of an answer it makes
-	// the second within which a revocation holds everywhere.
+	// watchEvery is how often sessions are asked for. Together with the time of
+	// an answer, a revocation holds everywhere within a second.
 	watchEvery = 500 * time.Millisecond
 
 	// holdsTime bounds one question to Options.Holds.
@@ -37,7 +37,7 @@ const (
 type connection interface {
 	// end ends it and has the client know why, as far as its protocol goes.
 	end(code websocket.StatusCode, reason string)
-	// drain lets what runs finish until ctx ends, subscriptions excepted, and ends it.
+	// drain lets operations finish until ctx ends, subscriptions excepted, and ends it.
 	drain(ctx context.Context)
 }
 
@@ -115,7 +115,7 @@ func subscriber(address netip.Addr) netip.Prefix {
 	return p
 }
 
-// add makes s known to Close, which may have been called already.
+// add makes s known to close. closed says that close has been called already.
 func (all *registry) add(s connection) (closed bool) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -144,7 +144,7 @@ func (all *registry) watch(s connection, token string) {
 	}
 }
 
-// keepWatch closes connections whose sessions have ended, as long as there are any that
+// keepWatch closes connections with ended sessions, as long as there are any that
 // have one. Where that can't be told it closes none, and says so once.
 func (all *registry) keepWatch() {
 	defer all.running.Done()
@@ -190,7 +190,7 @@ func (all *registry) tokens() (byToken map[string][]connection, goOn bool) {
 	return byToken, all.watching
 }
 
-// ended returns the connections whose tokens no longer stand, as far as that could be told.
+// ended returns the connections with tokens that are no longer valid, as far as that could be told.
 func (all *registry) ended(byToken map[string][]connection) (ended []connection, err error) {
 	tokens := make([]string, 0, min(len(byToken), holdsAtOnce))
 	ask := func() {
@@ -205,7 +205,7 @@ func (all *registry) ended(byToken map[string][]connection) (ended []connection,
 				ended = append(ended, byToken[tokens[i]]...)
 			}
 		}
-		tokens = tokens[:0:0] // who was asked may keep them
+		tokens = tokens[:0:0] // the callee may retain them
 	}
 	for token := range byToken {
 		if tokens = append(tokens, token); len(tokens) == holdsAtOnce {
@@ -218,7 +218,7 @@ func (all *registry) ended(byToken map[string][]connection) (ended []connection,
 	return ended, err
 }
 
-// close ends all connections: what runs over them may finish until ctx ends, and subscriptions end
+// close ends all connections: operations may finish until ctx ends, and subscriptions end
 // at once. Clients are told to connect again. It returns when no goroutine of theirs is left and
 // wait has returned, or a second after ctx has ended. New connections are refused.
 func (all *registry) close(ctx context.Context, wait func()) {
@@ -242,7 +242,7 @@ func (all *registry) close(ctx context.Context, wait func()) {
 		return
 	case <-ctx.Done():
 	}
-	select { // connections are cut now; what still runs over them may not see it
+	select { // connections are cut now; their operations may not see it
 	case <-none:
 	case <-time.After(time.Second):
 		all.log.Warn("operations of open connections don't end")

@@ -1,4 +1,4 @@
-// Package stream is the step of a request that is answered over a connection which lives on: Server
+// Package stream is the step of a request that is answered over a lasting connection: Server
 // answers by WebSocket, as graphql-transport-ws, and by server-sent events.
 //
 // Server.ServeWebSocket and Server.ServeEvents take a request, Server.Close ends all connections.
@@ -29,7 +29,7 @@ func (l Limits) WithDefaults() Limits {
 	return Limits{Connections: cmp.Or(l.Connections, defaultConnections), PerAddress: cmp.Or(l.PerAddress, defaultPerAddress)}
 }
 
-// Validate says which limit can't be one.
+// Validate returns an error for a limit that can't be one.
 func (l Limits) Validate() error {
 	if min(l.Connections, l.PerAddress) < 0 {
 		return errors.New("a limit of connections is negative; 0 is its default")
@@ -48,7 +48,7 @@ type Timeouts struct {
 
 var usualTimeouts = Timeouts{Init: initTime, Ping: pingEvery, Pong: pongTime, Write: wire.WriteTime, End: closeTime}
 
-// Options tell a Server what it answers with.
+// Options tell a Server its pipeline and limits.
 type Options struct {
 	Pipeline *operation.Pipeline
 	Codec    *wire.Codec
@@ -103,7 +103,7 @@ func (g *Server) Watching() bool {
 	return g.registry.watching
 }
 
-// Close ends all connections: what runs over them may finish until ctx ends, and subscriptions end at
+// Close ends all connections: operations may finish until ctx ends, and subscriptions end at
 // once. Clients are told to connect again. It returns when no goroutine of theirs is left and wait
 // has returned, or a second after ctx has ended. New connections are refused.
 func (g *Server) Close(ctx context.Context, wait func()) { g.registry.close(ctx, wait) }

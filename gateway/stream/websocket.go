@@ -1,10 +1,10 @@
 package stream
 
-// One WebSocket connection: what the client says (socket.serve), the operations that run
-// (socket.run), and its end (socket.end), in the words of graphql-transport-ws.
+// One WebSocket connection: the client's messages (webSocket.serve), the operations that run
+// (webSocket.run), and its end (webSocket.end), in the words of graphql-transport-ws.
 //
-// An idle connection has one goroutine, which reads. Answers are written by the goroutines
-// of their operations, one at a time, so that what waits to be written is bounded by how
+// An idle connection has one goroutine, for reading. Answers are written by the goroutines
+// of their operations, one at a time, so that the number of messages that wait is bounded by how
 // many operations there may be.
 
 import (
@@ -36,14 +36,14 @@ import (
 
 // Why a connection is closed. The client of graphql-ws (6.4.2, shouldRetryConnectOrThrow)
 // connects again after those that it doesn't take for fatal, asking its connectionParams
-// anew, and sends again what had no answer.
+// anew, and sends operations without an answer again.
 const (
 	closeRestart      = websocket.StatusServiceRestart // the server stops; it connects again
-	closeTryLater     = websocket.StatusTryAgainLater  // whose token it is can't be told; it connects again
+	closeTryLater     = websocket.StatusTryAgainLater  // the token can't be looked up now; it connects again
 	closeInvalid      = websocket.StatusCode(4400)     // a message that can't be understood; fatal
 	closeUnauthorized = websocket.StatusCode(4401)     // subscribe before connection_ack; fatal
 	// closeForbidden is for a token that is nobody's, at first or no longer. It connects
-	// again, which gives it the chance of a new token; after 4401 it would give up.
+	// again, with the chance of a new token; after 4401 it would give up.
 	closeForbidden   = websocket.StatusCode(4403)
 	closeInitTimeout = websocket.StatusCode(4408) // no connection_init, or a message that takes too long; it connects again
 	closeDuplicate   = websocket.StatusCode(4409) // an operation's id that is taken; fatal
@@ -55,12 +55,12 @@ const (
 	// initTime is how long a client may take to introduce itself: the default of graphql-ws.
 	initTime = 3 * time.Second
 
-	// pingEvery is below the 60 s after which proxies usually give up on a silent
+	// pingEvery is below the 60 s that proxies usually wait for a silent
 	// connection; pongTime is how long the answer may take.
 	pingEvery = 27 * time.Second
 	pongTime  = 10 * time.Second
 
-	// closeTime bounds the end of a connection whose client doesn't answer.
+	// closeTime bounds the end of a connection with a client that doesn't answer.
 	closeTime = 5 * time.Second
 
 	// maxOperations is how many may run at once over one connection. A page has a handful.
@@ -86,7 +86,7 @@ type webSocket struct {
 	ended      bool // nothing more is taken
 	operations map[string]*request
 	running    int // operations, those that were cancelled but haven't ended among them
-	bytes      int // of what they were asked by
+	bytes      int // of their messages
 	idle       chan struct{}
 }
 
@@ -98,14 +98,14 @@ type request struct {
 	streaming bool
 }
 
-// message is what is said, in either direction.
+// message is one message, in either direction.
 type message struct {
 	ID      string          `json:"id"`
 	Type    string          `json:"type"`
 	Payload json.RawMessage `json:"payload"`
 }
 
-// serve takes what the client says until the connection ends, and returns when nothing runs
+// serve takes the client's messages until the connection ends, and returns when nothing runs
 // for it any more.
 func (s *webSocket) serve() {
 	all, timeouts := s.server.registry, s.server.Timeouts
@@ -126,7 +126,7 @@ func (s *webSocket) serve() {
 		ping.Stop()
 		all.remove(s)
 		_ = s.raw.Close()
-		s.end(websocket.StatusNormalClosure, "") // or waits for who has begun to
+		s.end(websocket.StatusNormalClosure, "") // or waits for an earlier call
 		_ = s.conn.CloseNow()
 		<-s.cancelAll()
 	}()
@@ -165,7 +165,7 @@ func (s *webSocket) receive() bool {
 	return s.handle(buffer.Bytes())
 }
 
-// handle does what one message asks for. It returns false when it has ended the connection.
+// handle follows one message. It returns false when it has ended the connection.
 func (s *webSocket) handle(text []byte) bool {
 	if err := envelope.Check(text); err != nil {
 		return s.invalid("the message", err)
@@ -200,13 +200,13 @@ func (s *webSocket) handle(text []byte) bool {
 }
 
 // invalid ends the connection for a message that can't be understood. The refusal speaks of
-// the body of a POST, in whose place what stands here.
+// the body of a POST, and what takes its place.
 func (s *webSocket) invalid(what string, err error) bool {
 	s.end(closeInvalid, strings.Replace(err.Error(), "the body", what, 1))
 	return false
 }
 
-// introduce learns who is there from connection_init. What its payload says comes before
+// introduce learns the caller from connection_init. Its payload comes before
 // the credentials of the handshake.
 func (s *webSocket) introduce(payload json.RawMessage) bool {
 	s.mu.Lock()
@@ -249,7 +249,7 @@ func (s *webSocket) introduce(payload json.RawMessage) bool {
 }
 
 // tokenOfParams reads {"authorization": "Bearer TOKEN"} or {"token": "TOKEN"}, "" and null
-// standing for none: pages write them so for a visitor who hasn't signed in.
+// standing for none: pages write them so for a visitor without a session.
 func tokenOfParams(payload json.RawMessage) (token, reason string) {
 	if len(payload) == 0 || string(payload) == "null" {
 		return "", ""
@@ -287,7 +287,7 @@ func tokenOfParams(payload json.RawMessage) (token, reason string) {
 	}
 }
 
-// pong answers a ping of the protocol's, with what came with it.
+// pong answers a ping of the protocol's, with its payload.
 func (s *webSocket) pong(payload json.RawMessage) bool {
 	if len(payload) == 0 {
 		return s.write([]byte(`{"type":"pong"}`))
@@ -360,8 +360,8 @@ func (s *webSocket) fail(id string, err error) bool {
 	return s.write(s.errorMessage(context.Background(), id, err))
 }
 
-// run begins o, and has what comes of it sent. A subscription waits in a goroutine of its own,
-// whose stack is a small one.
+// run starts o, and has its responses sent. A subscription waits in a goroutine of its own,
+// with a small stack.
 func (s *webSocket) run(ctx context.Context, o *request, p *operation.Prepared) {
 	var begun *operation.Responses
 	err := s.guarded(ctx, func() (err error) {
@@ -385,7 +385,7 @@ func (s *webSocket) guarded(ctx context.Context, do func() error) (err error) {
 	return do()
 }
 
-// tell sends what comes of o, and what ended it.
+// tell sends the responses to o, and the error that ended it.
 func (s *webSocket) tell(ctx context.Context, o *request, begun *operation.Responses, err error) {
 	defer s.done(o)
 	defer o.cancel()
@@ -425,7 +425,7 @@ func (s *webSocket) errorMessage(ctx context.Context, id string, err error) []by
 	})
 }
 
-// encode returns what write writes. It is a copy: buffers that can be used again are worth
+// encode returns the bytes that write writes. It is a copy: buffers that can be used again are worth
 // more than one allocation less.
 func (s *webSocket) encode(write func(*bytes.Buffer)) []byte {
 	buffer := s.server.codec.Buffers.Get()
@@ -434,7 +434,7 @@ func (s *webSocket) encode(write func(*bytes.Buffer)) []byte {
 	return bytes.Clone(buffer.Bytes())
 }
 
-// envelop writes a message about an operation around what payload writes.
+// envelop writes a message about an operation around the bytes of payload.
 func envelop(b *bytes.Buffer, id, kind string, payload func()) {
 	b.WriteString(`{"id":`)
 	wire.EncodeValue(b, id)
@@ -458,7 +458,7 @@ func (s *webSocket) send(o *request, message func() []byte) bool {
 	return current && s.writeNow(text)
 }
 
-// sendLast sends the last message about o, whose id is free before the client can know.
+// sendLast sends the last message about o. Its id is free before the client can know.
 func (s *webSocket) sendLast(o *request, message func() []byte) {
 	text := message()
 	s.writing.Lock()
@@ -543,7 +543,7 @@ func (s *webSocket) cancelAll() <-chan struct{} {
 	return s.quiet(func(*request) bool { return true })
 }
 
-// drain lets what runs finish until ctx ends, then ends the connection.
+// drain lets operations finish until ctx ends, then ends the connection.
 func (s *webSocket) drain(ctx context.Context) {
 	select {
 	case <-s.quiet(func(o *request) bool { return o.streaming }):
@@ -580,7 +580,7 @@ func clipReason(reason string) string {
 	return reason[:cut] + "…"
 }
 
-// expectInit ends a connection whose client hasn't introduced itself.
+// expectInit ends a connection without a connection_init.
 func (s *webSocket) expectInit() {
 	s.mu.Lock()
 	introduced := s.introduced

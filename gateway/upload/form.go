@@ -1,6 +1,6 @@
 package upload
 
-// The body of a multipart request: newForm, form.envelope for what comes first, form.readFiles for
+// The body of a multipart request: newForm, form.envelope for its first parts, form.readFiles for
 // the files, which lie in memory or on the disk (spool).
 
 import (
@@ -81,7 +81,7 @@ func (f *form) text(name string, most int64) ([]byte, error) {
 	return content, nil
 }
 
-// brokenForm says what is wrong with a body that can't be read any further.
+// brokenForm returns the error for a body that can't be read any further.
 func brokenForm(err error) error {
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -125,7 +125,7 @@ func (f *form) envelope() (*envelope.Envelope, error) {
 	return asked, nil
 }
 
-// parseMap reads which file goes where: {"0": ["variables.input.file"]}. Each file goes to
+// parseMap reads the places of files: {"0": ["variables.input.file"]}. Each file goes to
 // one place.
 func parseMap(text []byte) (map[string]string, error) {
 	const example = `{"0": ["variables.input.file"]}`
@@ -168,7 +168,7 @@ func parseMap(text []byte) (map[string]string, error) {
 }
 
 // place puts a file where path has it, such as variables.input.file or variables.files.0,
-// which must be null.
+// if that is null.
 func place(variables map[string]any, path string, file graphql.Upload) error {
 	wrong := refusal.New(refusal.BadRequest, "map has a file for %.100q, and operations has no null there", path)
 	steps := strings.Split(path, ".")
@@ -253,16 +253,16 @@ func (f *form) close() {
 }
 
 // spool is the content of a file: in memory, or from inMemory on in a file without a name,
-// which is gone when the process is.
+// gone with the process.
 type spool struct {
 	io.ReadSeeker
 	disk *os.File
 }
 
-// errEmpty is what reading a file is answered that wasn't read from the body.
+// errEmpty is the error of reading a file that wasn't read from the body.
 var errEmpty = errors.New("the file isn't there")
 
-// Read reads what fill has read.
+// Read reads the bytes of fill.
 func (s *spool) Read(p []byte) (int, error) {
 	if s.ReadSeeker == nil {
 		return 0, errEmpty
@@ -278,7 +278,7 @@ func (s *spool) Seek(offset int64, whence int) (int64, error) {
 	return s.ReadSeeker.Seek(offset, whence)
 }
 
-// diskError is one of ours, where others are of what came.
+// diskError is one of ours, where others are of the request.
 type diskError struct{ error }
 
 func (d *diskError) Unwrap() error { return d.error }
@@ -294,7 +294,7 @@ func (d disk) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// fill reads all of from. What fails on our side is a diskError.
+// fill reads all of from. An error of ours is a diskError.
 func (s *spool) fill(from io.Reader) (int64, error) {
 	var start bytes.Buffer
 	n, err := io.Copy(&start, io.LimitReader(from, inMemory))

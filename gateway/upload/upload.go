@@ -38,14 +38,14 @@ const (
 	maxMap = 64 << 10
 
 	// partHeader is how much may come between the contents of two parts, in bytes: a boundary
-	// and the headers, of which browsers send two. What is read ahead counts.
+	// and the headers: browsers send two. Bytes that are read ahead count.
 	partHeader = 16 << 10
 
-	// inMemory is how much of a file is kept in memory; the rest goes to a file of its own.
+	// inMemory is how much of a file stays in memory; a larger one goes to a file of its own.
 	inMemory = 1 << 20
 
 	// uploadWork is how many times the usual time a request with files may take once they are
-	// there: to make something of them is work, and waits for its turn.
+	// there: to make something of them is work, and waits for other work.
 	uploadWork = 3
 
 	// maxUploads is how many multipart requests are read at once, which bounds them to 64 MiB
@@ -67,7 +67,7 @@ func IsMultipart(r *http.Request) bool {
 	return kind == formData
 }
 
-// Options tell Uploads what to take.
+// Options tell Uploads their pipeline and limits.
 type Options struct {
 	Pipeline *operation.Pipeline
 
@@ -121,7 +121,7 @@ func (u *Uploads) Respond(ctx context.Context, w http.ResponseWriter, r *http.Re
 		return nil, formTooLarge(u.maxForm())
 	}
 
-	// What is asked for, and may the viewer run it?
+	// Is it an operation that the viewer may run?
 	connection := http.NewResponseController(w)
 	if connection.SetReadDeadline(time.Now().Add(u.arrival)) == nil {
 		defer func() { _ = connection.SetReadDeadline(time.Time{}) }()
@@ -148,7 +148,7 @@ func (u *Uploads) Respond(ctx context.Context, w http.ResponseWriter, r *http.Re
 	return u.pipeline.Execute(ctx, prepared)
 }
 
-// checkForm refuses what isn't a form that a browser has asked for permission to send.
+// checkForm refuses a form that a browser could send without asking for permission first.
 func checkForm(h http.Header) (boundary string, err error) {
 	if !slices.ContainsFunc(preflights, func(name string) bool { return h.Get(name) != "" }) {
 		return "", refusal.New(refusal.UnsupportedMedia, "a multipart request needs a header that pages of other sites can't send unasked, such as Apollo-Require-Preflight: 1").With("Connection", "close")
@@ -207,7 +207,7 @@ func (u *Uploads) admit(ctx context.Context) (leave func(), err error) {
 }
 
 // authorise refuses an operation whose files needn't be read: one of its fields takes a role that the
-// viewer doesn't have. What lies in fragments is refused later.
+// viewer doesn't have. A field in a fragment is refused later.
 func authorise(ctx context.Context, operation *ast.OperationDefinition) error {
 	for _, selection := range operation.SelectionSet {
 		field, ok := selection.(*ast.Field)

@@ -1,11 +1,11 @@
-// Package wire reads HTTP requests and writes responses: bodies within their bounds, what a client
+// Package wire reads HTTP requests and writes responses: bodies within their bounds, the forms that a client
 // accepts, and every error as a response with its status.
 //
 // Codec is the entry point: Codec.ReadBody and Codec.ReadEnvelope on the way in, Codec.Respond
 // and Codec.Refuse on the way out. It may import envelope and refusal.
 package wire
 
-// This file has what a client accepts: the media type of the response (Negotiate), its compression
+// This file reads the forms that a client accepts: the media type of the response (Negotiate), its compression
 // (acceptsGzip), and whether a browser asks (WantsHTML). RFC 9110, section 12.
 
 import (
@@ -30,7 +30,7 @@ func (m MediaType) Header() string { return string(m) + "; charset=utf-8" }
 
 var contentTypes = map[MediaType][]string{JSON: {JSON.Header()}, GraphQL: {GraphQL.Header()}}
 
-// Value is header as a value of http.Header, which nobody changes.
+// Value is header as a value of http.Header. Nobody changes it.
 func (m MediaType) Value() []string { return contentTypes[m] }
 
 // preference is one element of Accept or Accept-Encoding.
@@ -61,7 +61,7 @@ func Negotiate(h http.Header) (MediaType, error) {
 	return chosen, nil
 }
 
-// match is how well a media type fits what is accepted; its zero value is not at all.
+// match is how well a media type fits an Accept header; its zero value is not at all.
 type match struct {
 	weight float64
 	named  int // 3: the type itself, 2: application/*, 1: */*

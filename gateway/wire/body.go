@@ -17,7 +17,7 @@ import (
 	"stoa/gateway/refusal"
 )
 
-// ReadAtOnce is up to which size memory is given to a body before it has come, in bytes.
+// ReadAtOnce is the size up to which a body is given its memory before it has come, in bytes.
 const ReadAtOnce = 4 << 10
 
 // ReadEnvelope reads r's envelope from where its method has it.
@@ -82,7 +82,7 @@ func readDeadline(w http.ResponseWriter) interface{ SetReadDeadline(time.Time) e
 	return http.NewResponseController(w)
 }
 
-// checkContent refuses what isn't plain JSON in UTF-8. Forms are refused with the rest: a
+// checkContent refuses a body that isn't plain JSON in UTF-8. Forms are refused with the rest: a
 // page of another site can send them with a visitor's cookies and without asking first.
 func checkContent(h http.Header) error {
 	types := h.Values("Content-Type")

@@ -1,6 +1,6 @@
 package wire
 
-// What is used again from request to request: buffers for bodies and responses, and the writers
+// Memory that is used again from request to request: buffers for bodies and responses, and the writers
 // that compress.
 
 import (
@@ -32,10 +32,10 @@ func (b *Buffers) Put(buffer *bytes.Buffer) {
 	}
 }
 
-// gzipLevel is the fastest: see BenchmarkCompress for what others would cost and save.
+// gzipLevel is the fastest: see BenchmarkCompress for the cost and savings of others.
 const gzipLevel = gzip.BestSpeed
 
-// compressors lends gzip writers, whose tables are most of what compressing a small response
+// compressors lends gzip writers: their tables are most of the memory that compressing a small response
 // would allocate. Its zero value is ready.
 type compressors struct{ pool sync.Pool }
 

@@ -1,6 +1,6 @@
 package wire
 
-// The header cache: what the values of request headers mean. Clients send the same few all the
+// The header cache: the meaning of values of request headers. Clients send the same few all the
 // time, and reading them again would cost more than the rest of a cached response.
 
 import (
@@ -17,13 +17,13 @@ const (
 	maxHeaderValue  = 512
 )
 
-// valueCache has what values of one header mean. Its zero value is ready.
+// valueCache has the meaning of values of one header. Its zero value is ready.
 type valueCache[T any] struct {
 	mu    sync.Mutex
 	known atomic.Pointer[map[string]T]
 }
 
-// of returns what read makes of text. It is called once for a text, as a rule.
+// of returns the result of read for text. It is called once for a text, as a rule.
 func (m *valueCache[T]) of(text string, read func() T) T {
 	known := m.known.Load()
 	if known != nil {
@@ -53,7 +53,7 @@ type HeaderCache struct {
 	contents  valueCache[bool]
 }
 
-// Accepted is what an Accept says.
+// Accepted is the meaning of an Accept header.
 type Accepted struct {
 	Media MediaType // "" where none can be answered
 	HTML  bool      // it names a page
@@ -89,7 +89,7 @@ func (m *HeaderCache) Gzip(h http.Header) bool {
 	}
 }
 
-// JSON says whether h is surely what checkContent wants.
+// JSON says whether checkContent surely takes h.
 func (m *HeaderCache) JSON(h http.Header) bool {
 	lines := h["Content-Type"]
 	if len(lines) != 1 || len(h["Content-Encoding"]) > 0 {

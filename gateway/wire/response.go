@@ -1,6 +1,6 @@
 package wire
 
-// Writing responses: respond for what the executor answered, refuse for any error. The bytes that
+// Writing responses: Respond for a response of the executor, Refuse for any error. The bytes that
 // the executor marshalled are copied, never decoded or marshalled again.
 
 import (
@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	// MinGzip is the size from which a response is compressed, in bytes. Less than that fits
+	// MinGzip is the least size of a compressed response, in bytes. Less than that fits
 	// into one packet with its headers either way.
 	MinGzip = 1 << 10
 
@@ -30,7 +30,7 @@ const (
 	WriteTime = time.Minute
 )
 
-// Headers that tell what a response cost, and the state of the client's rates by
+// Headers with the cost of a response, and the state of the client's rates by
 // draft-ietf-httpapi-ratelimit-headers-10, in units of cost.
 const (
 	CostHeader   = "Stoa-Cost"
@@ -40,7 +40,7 @@ const (
 
 // Codec reads requests and writes responses. It is safe for concurrent use.
 type Codec struct {
-	Present graphql.ErrorPresenterFunc // logs a fault of ours, and returns what may be shown
+	Present graphql.ErrorPresenterFunc // logs a fault of ours, and returns its public part
 	Recover graphql.RecoverFunc        // makes an error of a panic
 	maxBody int64                      // bytes
 	timeout time.Duration              // for a body to arrive
@@ -55,7 +55,7 @@ func NewCodec(present graphql.ErrorPresenterFunc, recover graphql.RecoverFunc, m
 	return &Codec{Present: present, Recover: recover, maxBody: maxBody, timeout: timeout}
 }
 
-// Respond writes what the executor answered.
+// Respond writes a response of the executor.
 func (c *Codec) Respond(w http.ResponseWriter, r *http.Request, media MediaType, response *graphql.Response) {
 	status := http.StatusOK
 	if response.Data == nil && len(response.Errors) > 0 {
@@ -80,7 +80,7 @@ func (c *Codec) Refuse(w http.ResponseWriter, r *http.Request, media MediaType, 
 	c.write(w, r, media, status, &graphql.Response{Errors: c.Errors(r.Context(), err)})
 }
 
-// Errors lists what a client reads of err, and logs a fault of ours.
+// Errors lists the errors that a client sees for err, and logs a fault of ours.
 func (c *Codec) Errors(ctx context.Context, err error) gqlerror.List {
 	return refusal.Errors(err, func(err error) *gqlerror.Error { return c.Present(ctx, err) })
 }
@@ -112,7 +112,7 @@ func (c *Codec) write(w http.ResponseWriter, r *http.Request, media MediaType, s
 }
 
 // Encode writes response as JSON: errors first, so that a reader of the raw text sees them.
-// It panics where an error's extensions are no JSON, which is a fault of who presented it.
+// It panics where an error's extensions are no JSON, which is a fault of the presenter.
 func Encode(into *bytes.Buffer, response *graphql.Response) {
 	into.WriteByte('{')
 	start := into.Len()
@@ -149,7 +149,7 @@ func encodeExtensions(into *bytes.Buffer, extensions map[string]any) {
 	into.WriteByte('}')
 }
 
-// encodeData copies what the executor marshalled. It escapes what JSON wants escaped, but
+// encodeData copies marshalled data. It escapes what JSON wants escaped, but
 // takes strings as UTF-8 as they come; a database may hold others.
 func encodeData(into *bytes.Buffer, data json.RawMessage) {
 	switch {

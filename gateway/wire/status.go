@@ -8,7 +8,7 @@ import (
 	"stoa/gateway/refusal"
 )
 
-// statusByMedia marks a code whose status the specification makes depend on the media type
+// statusByMedia marks a code with a status that depends on the media type, by the specification,
 // of the response: 200 in application/json, 400 in application/graphql-response+json.
 const statusByMedia = 0
 
