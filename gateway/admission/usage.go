@@ -23,23 +23,25 @@ const bytesPerUnit = 25
 
 // Usage is the units that one response has used. It is not safe for concurrent use.
 type Usage struct {
-	rates  *rate.Leases   // nil for no limit
-	scope  *access.Answer // knows the subjects
-	cost   int64          // of the operation
-	ran    bool           // cost is set
-	client *rate.State    // after the last units were taken; nil where none were
-	owner  *rate.State    // of the account, likewise
+	// Scope knows the subjects, and whether the response is private.
+	Scope *access.Answer
+
+	rates  *rate.Leases // nil for no limit
+	cost   int64        // of the operation
+	ran    bool         // cost is set
+	client *rate.State  // after the last units were taken; nil where none were
+	owner  *rate.State  // of the account, likewise
 }
 
 // NewUsage returns the usage of a response that is about to be made. Nothing is limited where rates
 // is nil.
 func NewUsage(rates *rate.Leases, scope *access.Answer) Usage {
-	return Usage{rates: rates, scope: scope}
+	return Usage{Scope: scope, rates: rates}
 }
 
 // Client names the client, for counting its requests.
 func (u *Usage) Client(ctx context.Context) string {
-	client, _ := u.scope.RateSubjects(ctx)
+	client, _ := u.Scope.RateSubjects(ctx)
 	return client
 }
 
@@ -60,7 +62,7 @@ func (u *Usage) take(ctx context.Context, cost int64) error {
 	if u.rates == nil {
 		return nil
 	}
-	client, account := u.scope.RateSubjects(cache.Declared(ctx))
+	client, account := u.Scope.RateSubjects(cache.Declared(ctx))
 	units := u.units(cost)
 	state, err := u.takeFrom(ctx, clientKey(client), units)
 	u.client = state
@@ -83,7 +85,7 @@ func (u *Usage) GiveBack(ctx context.Context) {
 	if u.rates == nil {
 		return
 	}
-	client, account := u.scope.RateSubjects(cache.Declared(ctx))
+	client, account := u.Scope.RateSubjects(cache.Declared(ctx))
 	units := u.units(u.cost)
 	u.client = u.giveBack(clientKey(client), units)
 	if u.owner != nil {

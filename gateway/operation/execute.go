@@ -36,11 +36,11 @@ var errNoResponse = errors.New("the executor gave no response")
 
 // Execute runs o, which has one response. ctx is one of Begin.
 func (p *Pipeline) Execute(ctx context.Context, o *Prepared) (*graphql.Response, error) {
-	r, err := p.start(ctx, o)
-	if err != nil {
+	var e execution
+	if err := p.start(ctx, o, &e); err != nil {
 		return nil, err
 	}
-	response, err := r.next(r.ctx)
+	response, err := e.next(e.ctx)
 	if err == nil && response == nil {
 		return nil, errNoResponse
 	}
@@ -50,9 +50,14 @@ func (p *Pipeline) Execute(ctx context.Context, o *Prepared) (*graphql.Response,
 // Responses are the responses to one operation, one after the other. It is not safe for concurrent
 // use.
 type Responses struct {
+	execution
+	from access.Request
+}
+
+// execution is an operation that has started.
+type execution struct {
 	pipeline  *Pipeline
 	ctx       context.Context
-	from      access.Request
 	running   *run
 	cost      int64
 	operation *graphql.OperationContext
@@ -65,11 +70,10 @@ type Responses struct {
 // Subscribe starts o for from. Next returns its responses, each in a scope of its own.
 func (p *Pipeline) Subscribe(ctx context.Context, from access.Request, o *Prepared) (*Responses, error) {
 	ctx, _ = p.Begin(ctx, from)
-	r, err := p.start(ctx, o)
-	if err != nil {
+	r := &Responses{from: from}
+	if err := p.start(ctx, o, &r.execution); err != nil {
 		return nil, err
 	}
-	r.from = from
 	return r, nil
 }
 
@@ -84,24 +88,25 @@ func (r *Responses) Next() (*graphql.Response, error) {
 	return response, err
 }
 
-// start starts the operation of a valid document, once it is admitted.
-func (p *Pipeline) start(ctx context.Context, o *Prepared) (*Responses, error) {
+// start starts the operation of a valid document in e, once it is admitted.
+func (p *Pipeline) start(ctx context.Context, o *Prepared, e *execution) error {
 	running := &run{document: o.Document, ended: ctx.Err}
 	ctx = context.WithValue(ctx, runKey{}, running)
 	operation, errs := p.executor.CreateOperationContext(ctx, o.Params)
 	if errs != nil {
-		return nil, refusedBy(errs)
+		return refusedBy(errs)
 	}
 	operation.DisableIntrospection = !p.introspection
 	release, err := p.admit(ctx, o.Cost)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	next, executing := p.executor.DispatchOperation(ctx, operation)
 	if o.Streams() {
 		release() // an event may be long in coming
 	}
-	return &Responses{pipeline: p, ctx: executing, running: running, cost: o.Cost, operation: operation, responses: next, streams: o.Streams(), release: release}, nil
+	*e = execution{pipeline: p, ctx: executing, running: running, cost: o.Cost, operation: operation, responses: next, streams: o.Streams(), release: release}
+	return nil
 }
 
 // admit consumes an operation's cost and waits for its slot. It is free again when ctx ends, at
@@ -122,29 +127,29 @@ func (p *Pipeline) admit(ctx context.Context, cost int64) (release func(), err e
 	return release, nil
 }
 
-// next returns the next response, under a context that descends from r's. Each event consumes as much as
+// next returns the next response, under a context that descends from e's. Each event consumes as much as
 // the operation.
-func (r *Responses) next(ctx context.Context) (*graphql.Response, error) {
-	defer r.release()
-	r.running.errors.Store(0)
-	response := r.responses(ctx)
+func (e *execution) next(ctx context.Context) (*graphql.Response, error) {
+	defer e.release()
+	e.running.errors.Store(0)
+	response := e.responses(ctx)
 	if response != nil {
-		tellCost(response, r.cost)
+		tellCost(response, e.cost)
 	}
-	if r.streams && r.begun && response != nil {
+	if e.streams && e.begun && response != nil {
 		scope, err := scopeOf(ctx)
 		if err == nil {
-			err = scope.Usage.Consume(ctx, r.cost)
+			err = scope.Usage.Consume(ctx, e.cost)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
-	r.begun = true
+	e.begun = true
 	if ctx.Err() != nil && (response == nil || len(response.Errors) > 0) {
-		return nil, r.pipeline.Ended(ctx, r.operation.OperationName)
+		return nil, e.pipeline.Ended(ctx, e.operation.OperationName)
 	}
-	if omitted := r.running.errors.Load() - refusal.MaxErrors; omitted > 0 && response != nil {
+	if omitted := e.running.errors.Load() - refusal.MaxErrors; omitted > 0 && response != nil {
 		response.Errors = append(response.Errors, refusal.Omitted(omitted))
 	}
 	return response, nil

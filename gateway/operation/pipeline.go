@@ -87,10 +87,13 @@ func (p *Pipeline) Enter(client access.Client) (leave func(), err error) {
 }
 
 // Scope is one response under way: whether it is private, and its usage.
-type Scope struct {
-	*access.Answer
-	Usage admission.Usage
-}
+type Scope struct{ Usage admission.Usage }
+
+// Private says whether the response is for its viewer alone.
+func (s *Scope) Private() bool { return s.Usage.Scope.Private() }
+
+// Cookie returns the cookie that the response sets, if it sets one.
+func (s *Scope) Cookie() (c access.Cookie, ok bool) { return s.Usage.Scope.Cookie() }
 
 type scopeKey struct{}
 
@@ -118,7 +121,7 @@ func (p *Pipeline) BeginRenewal(ctx context.Context) (context.Context, *Scope) {
 
 func begin(ctx context.Context, from access.Request, rates *rate.Leases) (context.Context, *Scope) {
 	ctx, answer := access.Begin(graphql.StartOperationTrace(ctx), from)
-	s := &Scope{Answer: answer, Usage: admission.NewUsage(rates, answer)}
+	s := &Scope{Usage: admission.NewUsage(rates, answer)}
 	return context.WithValue(ctx, scopeKey{}, s), s
 }
 
