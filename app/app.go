@@ -25,7 +25,9 @@ import (
 	"stoa/blog"
 	"stoa/feed"
 	"stoa/gateway"
+	"stoa/gateway/document"
 	"stoa/gateway/playground"
+	"stoa/gateway/responsecache"
 	"stoa/graph"
 	"stoa/mail"
 	"stoa/media"
@@ -229,10 +231,10 @@ func newGateway(a *App) (*gateway.Gateway, error) {
 	options := gateway.Options{
 		Schema: graph.New(graph.Resolver{Blog: a.Blog, People: a.People, Pictures: a.Pictures, Comments: a.Comments}), Extensions: []graphql.HandlerExtension{graph.Streams{}, graph.NewLookAhead(a.Store, a.config.CacheBytes/8)},
 		Present: shown.Present, Recover: shown.Recover, Ready: a.Store.Ping, Introspection: a.config.Introspection, Log: a.log,
-		Cache: a.Store.Cache(), AnswerBytes: a.config.AnswerBytes,
-		Picture: a.picture, MaxFile: media.MaxBytes,
+		Cache: a.Store.Cache(), ResponseBytes: a.config.AnswerBytes,
+		Picture: a.picture, Limits: gateway.Limits{Cost: a.config.MaxCost, File: media.MaxBytes},
 		Authenticate: a.People.Authenticate, Used: a.People.Use, Holds: a.People.Holds, Origins: a.config.Origins, Proxies: a.config.Proxies,
-		MaxCost: a.config.MaxCost, HSTS: a.config.HSTS,
+		HSTS: a.config.HSTS,
 	}
 	var err error
 	if options.Rates, err = newRates(a); err != nil {
@@ -265,7 +267,7 @@ func (a *App) addOperations(options *gateway.Options) error {
 	if a.config.Operations == "" {
 		return nil
 	}
-	trusted, err := gateway.ReadTrusted(a.config.Operations)
+	trusted, err := document.ReadTrusted(a.config.Operations)
 	if err != nil {
 		return fmt.Errorf("STOA_OPERATIONS: %w", err)
 	}
@@ -348,8 +350,8 @@ func (a *App) Quiesce(ctx context.Context) error {
 // Handler answers HTTP requests.
 func (a *App) Handler() http.Handler { return a.gateway }
 
-// AnswerCounts tells how the cache of whole answers does.
-func (a *App) AnswerCounts() gateway.AnswerCounts { return a.gateway.AnswerCounts() }
+// AnswerCounts tells how the cache of responses does.
+func (a *App) AnswerCounts() responsecache.Counts { return a.gateway.ResponseCounts() }
 
 // Serve answers on l until ctx ends, then lets requests in flight finish and refuses new
 // ones.
