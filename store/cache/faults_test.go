@@ -468,7 +468,7 @@ func TestAnAnswerOfAnotherLifeIsNone(t *testing.T) {
 	defer conn.Close()
 	tier := &tier2{conn: conn, site: "site"}
 	ask := func() (held, *bus.Life, error) {
-		found, life, err := tier.acquire(t.Context(), []string{"a"})
+		found, life, err := tier.acquire(t.Context(), itemFormat, []string{"a"})
 		if err != nil {
 			return held{}, nil, err
 		}
@@ -481,7 +481,7 @@ func TestAnAnswerOfAnotherLifeIsNone(t *testing.T) {
 		h, life, err = ask()
 		return err == nil && h.lease != ""
 	})
-	tier.fill(t.Context(), life, []filling{{"a", h.lease, []byte("V1"), time.Minute}})
+	tier.fill(t.Context(), life, itemFormat, []filling{{"a", h.lease, []byte("V1"), time.Minute}})
 	if h, _, err = ask(); err != nil || string(h.value) != "V1" {
 		t.Fatalf("it holds %q, %v", h.value, err)
 	}
