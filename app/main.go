@@ -61,12 +61,14 @@ func Main(args []string, lookup func(string) (string, bool), out, errOut io.Writ
 		err = runAdmin(ctx, c, log, rest, out)
 	case "purge":
 		err = runPurge(ctx, c, log, rest, out)
+	case "migrate":
+		err = runMigrate(ctx, c, log, rest, out)
 	case "schema":
 		if err = noArguments(command, rest); err == nil {
 			formatter.NewFormatter(out, formatter.WithIndent("  ")).FormatSchema(generated.NewExecutableSchema(generated.Config{}).Schema())
 		}
 	default:
-		err = usage("there is no command %q: use serve, import, admin, purge, schema, version or --help", command)
+		err = usage("there is no command %q: use serve, import, admin, purge, migrate, schema, version or --help", command)
 	}
 	return exitCode(err, errOut)
 }
@@ -328,6 +330,9 @@ func help(out io.Writer) {
                                        while a server runs on the same data folder
   stoa purge TAG...                    make every replica forget what depends on tags: ids,
                                        and names of lists as Cache-Tag tells them
+  stoa migrate                         bring the database to the format of this version,
+                                       which a server does by itself while it serves;
+                                       --dry-run only tells what would be done
   stoa schema                          print the schema
   stoa version                         print the version
 
