@@ -87,6 +87,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger, onCommand func(string
 	go func() {
 		defer close(a.done)
 		var all sync.WaitGroup
+		all.Go(func() { a.migrate(keep) })
 		all.Go(func() { a.Blog.Run(keep) })
 		all.Go(func() { a.People.Run(keep) })
 		all.Go(func() { a.Blog.KeepIndex(keep) })
@@ -116,7 +117,7 @@ func attach(ctx context.Context, c Config, log *slog.Logger, uri string) (*App, 
 // start opens everything but the schedule; place says where the database is.
 func start(ctx context.Context, c Config, log *slog.Logger, place func(*App, *store.Options) error) (*App, error) {
 	a := &App{config: c, log: log, done: make(chan struct{}), stop: func() {}}
-	options := store.Options{CacheBytes: c.CacheBytes, Log: log}
+	options := store.Options{CacheBytes: c.CacheBytes, Log: log, Program: version()}
 	err := place(a, &options)
 	if err == nil {
 		err = a.open(ctx, options)

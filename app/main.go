@@ -65,12 +65,14 @@ func Main(args []string, lookup func(string) (string, bool), out, errOut io.Writ
 		err = runBackup(ctx, c, log, rest, out)
 	case "restore":
 		err = runRestore(ctx, c, log, rest)
+	case "migrate":
+		err = runMigrate(ctx, c, log, rest, out)
 	case "schema":
 		if err = noArguments(command, rest); err == nil {
 			formatter.NewFormatter(out, formatter.WithIndent("  ")).FormatSchema(generated.NewExecutableSchema(generated.Config{}).Schema())
 		}
 	default:
-		err = usage("there is no command %q: use serve, import, admin, purge, backup, restore, schema, version or --help", command)
+		err = usage("there is no command %q: use serve, import, admin, purge, backup, restore, migrate, schema, version or --help", command)
 	}
 	return exitCode(err, errOut)
 }
@@ -337,6 +339,9 @@ func help(out io.Writer) {
                                        - is standard output
   stoa restore FILE                    put a backup into a data folder that has no database
                                        in it; - is standard input
+  stoa migrate                         bring the database to the format of this version,
+                                       which a server does by itself while it serves;
+                                       --dry-run only tells what would be done
   stoa schema                          print the schema
   stoa version                         print the version
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -183,7 +184,7 @@ func (s *Store) ChangeArticle(ctx context.Context, before, after *Article) error
 		{Key: "slug", Value: after.Slug}, {Key: "wantedSlug", Value: after.WantedSlug}, {Key: "oldSlugs", Value: after.OldSlugs},
 		{Key: "title", Value: after.Title}, {Key: "titleKey", Value: after.TitleKey},
 		{Key: "summary", Value: after.Summary}, {Key: "lead", Value: after.Lead},
-		{Key: "readingMinutes", Value: after.ReadingMinutes}, {Key: "cover", Value: after.Cover},
+		{Key: "readingMinutes", Value: after.ReadingMinutes},
 		{Key: "status", Value: after.Status}, {Key: "publishedAt", Value: after.PublishedAt}, {Key: "updatedAt", Value: after.UpdatedAt},
 		{Key: "ownerId", Value: after.OwnerID}, {Key: "createdAt", Value: after.CreatedAt}, {Key: "deletedAt", Value: after.DeletedAt},
 		{Key: "authorIds", Value: after.AuthorIDs}, {Key: "tagIds", Value: after.TagIDs},
@@ -192,6 +193,9 @@ func (s *Store) ChangeArticle(ctx context.Context, before, after *Article) error
 	}
 	if !slices.Equal(before.RelatedIDs, after.RelatedIDs) { // else Relate may have been faster
 		set = append(set, bson.E{Key: "relatedIds", Value: after.RelatedIDs})
+	}
+	if !reflect.DeepEqual(before.Cover, after.Cover) { // else a newer program's fields in it would go
+		set = append(set, bson.E{Key: "cover", Value: after.Cover})
 	}
 	update := func(ctx context.Context, set bson.D) error {
 		result, err := s.db.Collection(articles).UpdateOne(ctx,

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -94,32 +95,41 @@ func (i index) keys() bson.D {
 	return keys
 }
 
-// makeIndexes makes the indexes that are missing.
-func (s *Store) makeIndexes(ctx context.Context) error {
+// missingIndexes returns the indexes that the database lacks, by collection.
+func (s *Store) missingIndexes(ctx context.Context) (map[string][]index, error) {
 	byCollection := map[string][]index{}
 	for _, i := range indexes {
 		byCollection[i.collection] = append(byCollection[i.collection], i)
 	}
 	for collection, wanted := range byCollection {
-		view := s.db.Collection(collection).Indexes()
-		there, err := view.ListSpecifications(ctx)
+		there, err := s.db.Collection(collection).Indexes().ListSpecifications(ctx)
 		if err != nil {
-			return fmt.Errorf("list the indexes of %s: %w", collection, err)
+			return nil, fmt.Errorf("list the indexes of %s: %w", collection, err)
 		}
 		have := map[string]bool{}
 		for _, i := range there {
 			have[i.Name] = true
 		}
-		var missing []mongo.IndexModel
-		for _, i := range wanted {
-			if !have[i.name()] {
-				missing = append(missing, mongo.IndexModel{Keys: i.keys(), Options: options.Index().SetUnique(i.unique).SetSparse(i.sparse()).SetName(i.name())})
-			}
-		}
+		byCollection[collection] = slices.DeleteFunc(wanted, func(i index) bool { return have[i.name()] })
+	}
+	return byCollection, nil
+}
+
+// makeIndexes makes the indexes that are missing.
+func (s *Store) makeIndexes(ctx context.Context) error {
+	byCollection, err := s.missingIndexes(ctx)
+	if err != nil {
+		return err
+	}
+	for collection, missing := range byCollection {
 		if len(missing) == 0 {
 			continue
 		}
-		if _, err := view.CreateMany(ctx, missing); err != nil {
+		models := make([]mongo.IndexModel, len(missing))
+		for n, i := range missing {
+			models[n] = mongo.IndexModel{Keys: i.keys(), Options: options.Index().SetUnique(i.unique).SetSparse(i.sparse()).SetName(i.name())}
+		}
+		if _, err := s.db.Collection(collection).Indexes().CreateMany(ctx, models); err != nil {
 			return fmt.Errorf("make the indexes of %s: %w", collection, err)
 		}
 	}

@@ -249,7 +249,8 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 		check(t, err)
 	}
 	return map[string]func(context.Context){
-		"Close": nothing, "Cache": nothing, "Purge": nothing, "Flush": nothing, "Counts": nothing, "Ping": nothing, "Site": nothing, "Followers": nothing,
+		"Migrate": func(ctx context.Context) { check(t, s.Migrate(ctx, func(string) {})) },
+		"Close":   nothing, "Cache": nothing, "Purge": nothing, "Flush": nothing, "Counts": nothing, "Ping": nothing, "Site": nothing, "Followers": nothing,
 		"Begin":      func(ctx context.Context) { check(t, s.Begin(ctx, "task")) },
 		"HasAccount": func(ctx context.Context) { done(s.HasAccount(ctx, owner.ID)) },
 		"ForgetGone": func(ctx context.Context) { done(s.ForgetGone(ctx)) },

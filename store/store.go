@@ -54,6 +54,8 @@ type Options struct {
 	// keep replicas in step excepted; nil for nothing.
 	OnCommand func(name string)
 	Log       *slog.Logger
+	// Program says which version of Stoa this is, to those whose database it migrates.
+	Program string
 }
 
 // Store reads and writes documents through the caches.
@@ -63,6 +65,10 @@ type Store struct {
 	cache  *cache.Cache
 	tables tables
 	name   string // see site
+
+	format  int    // of the database, when it was opened
+	program string // Options.Program
+
 	log    *slog.Logger
 	known  *knownEditions // nil where others write, too
 	places places
@@ -79,8 +85,21 @@ func CheckURI(uri string) error {
 }
 
 // Open connects, makes the indexes that are missing, and joins the other replicas. It
-// fails when the database can't be reached within ctx.
+// fails when the database can't be reached within ctx, and when it needs a newer program.
 func Open(ctx context.Context, o Options) (*Store, error) {
+	s, err := connect(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.open(ctx, o); err != nil {
+		_ = s.client.Disconnect(context.WithoutCancel(ctx))
+		return nil, err
+	}
+	return s, nil
+}
+
+// connect returns a store that reaches the database and nothing more.
+func connect(o Options) (*Store, error) {
 	parsed, err := connstring.ParseAndValidate(o.URI)
 	if err != nil {
 		return nil, fmt.Errorf("read the MongoDB URI: %w", err)
@@ -93,12 +112,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to MongoDB: %w", err)
 	}
-	s := &Store{client: client, db: client.Database(name), log: o.Log}
-	if err := s.open(ctx, o); err != nil {
-		_ = client.Disconnect(context.WithoutCancel(ctx))
-		return nil, err
-	}
-	return s, nil
+	return &Store{client: client, db: client.Database(name), log: o.Log, program: o.Program}, nil
 }
 
 func clientOptions(o Options) *options.ClientOptions {
@@ -115,7 +129,7 @@ func clientOptions(o Options) *options.ClientOptions {
 	c.SetMonitor(&event.CommandMonitor{Started: func(ctx context.Context, e *event.CommandStartedEvent) {
 		// What goes past the tables of caches is part of no answer that is kept.
 		cache.Undeclared(ctx)
-		if o.OnCommand == nil {
+		if o.OnCommand == nil || ctx.Value(uncountedKey{}) != nil {
 			return
 		}
 		if target, ok := e.Command.Lookup(e.CommandName).StringValueOK(); !ok || target != absences {
@@ -125,15 +139,22 @@ func clientOptions(o Options) *options.ClientOptions {
 	return c
 }
 
-func (s *Store) open(ctx context.Context, o Options) error {
+// awaitServer returns when the database answers, or when ctx ends.
+func (s *Store) awaitServer(ctx context.Context) error {
 	for {
 		err := s.Ping(ctx)
-		if err == nil {
-			break
-		}
-		if ctx.Err() != nil {
+		if err == nil || ctx.Err() != nil {
 			return err
 		}
+	}
+}
+
+func (s *Store) open(ctx context.Context, o Options) error {
+	if err := s.awaitServer(ctx); err != nil {
+		return err
+	}
+	if err := s.checkFormat(ctx); err != nil {
+		return err
 	}
 	if o.Exclusive {
 		s.known = &knownEditions{reading: make(chan struct{}, 1)}
@@ -208,6 +229,9 @@ const (
 	absences  = "absences"
 )
 
+// siteKey is the id of the document in meta that has the name of the database.
+const siteKey = "site"
+
 // site is a random name that this database was given when it was new. Redis keeps under
 // it what belongs to this database, so that another one is never answered from it.
 func (s *Store) site(ctx context.Context) (string, error) {
@@ -216,12 +240,12 @@ func (s *Store) site(ctx context.Context) (string, error) {
 		Name string `bson:"name"`
 	}
 	c := s.db.Collection(meta)
-	_, err := c.InsertOne(ctx, document{"site", rand.Text()[:10]})
+	_, err := c.InsertOne(ctx, document{siteKey, rand.Text()[:10]})
 	if err != nil && !mongo.IsDuplicateKeyError(err) {
 		return "", fmt.Errorf("name the database: %w", err)
 	}
 	var d document
-	if err := c.FindOne(ctx, bson.D{{Key: "_id", Value: "site"}}).Decode(&d); err != nil {
+	if err := c.FindOne(ctx, bson.D{{Key: "_id", Value: siteKey}}).Decode(&d); err != nil {
 		return "", fmt.Errorf("read the name of the database: %w", err)
 	}
 	return d.Name, nil

@@ -59,36 +59,43 @@ func (s *Store) makeTables() tables {
 		}),
 		slugs: cache.Table[slug, named]{
 			Key: slug.key, Load: s.readSlugs, Encode: encode[named], Decode: decode[named],
-			Size: func(*named) int64 { return 50 },
+			Size:   func(*named) int64 { return 50 },
+			Format: formatOf[named](),
 		},
 		orders: cache.Table[OrderKey, Order]{
 			Key: orderKey, Load: s.readOrders, Encode: encodeOrder, Decode: decodeOrder,
-			Size: func(o *Order) int64 { return int64(200 + 180*len(o.rows)) },
+			Size:   func(o *Order) int64 { return int64(200 + 180*len(o.rows)) },
+			Format: formatOf[orderDocument](),
 		},
 		pages: cache.Table[*List, pageOfIDs]{
 			Key: (*List).Name, Deps: func(l *List) []string { return l.query.tags },
 			Load: each(s.readPage), Encode: encode[pageOfIDs], Decode: decode[pageOfIDs],
-			Size: func(p *pageOfIDs) int64 { return int64(100 + 110*len(p.Entries)) },
+			Size:   func(p *pageOfIDs) int64 { return int64(100 + 110*len(p.Entries)) },
+			Format: formatOf[pageOfIDs](),
 		},
 		counts: cache.Table[counting, count]{
 			Key:  func(c counting) string { return fmt.Sprintf("count/%d/%s", c.most, c.list.named) },
 			Deps: func(c counting) []string { return c.list.query.tags },
 			Load: each(s.readCount), Encode: encode[count], Decode: decode[count],
-			Size: func(*count) int64 { return 8 },
+			Size:   func(*count) int64 { return 8 },
+			Format: formatOf[count](),
 		},
 		due: cache.Table[string, due]{
 			Key: func(k string) string { return k }, Load: each(s.readDue), Encode: encode[due], Decode: decode[due],
-			Size: func(*due) int64 { return 24 },
+			Size:   func(*due) int64 { return 24 },
+			Format: formatOf[due](),
 		},
 		editions: cache.Table[id.Kind, Editions]{
 			Key: editionsKey, Load: each(s.readEditions), Encode: encode[Editions], Decode: decode[Editions],
-			Size: func(e *Editions) int64 { return int64(60 * len(e.All)) },
+			Size:   func(e *Editions) int64 { return int64(60 * len(e.All)) },
+			Format: formatOf[Editions](),
 		},
 		stamps: cache.Table[string, stamp]{
 			Key:  func(k string) string { return k },
 			Deps: func(string) []string { return []string{addressesTag, listTag(authors), listTag(tags)} },
 			Load: s.makeStamps, Encode: encode[stamp], Decode: decode[stamp],
-			Size: func(*stamp) int64 { return 40 },
+			Size:   func(*stamp) int64 { return 40 },
+			Format: formatOf[stamp](),
 		},
 	}
 }
@@ -114,7 +121,7 @@ func byID[T any](s *Store, collection string, kind id.Kind, idOf func(*T) id.ID,
 			}
 			return out, nil
 		},
-		Encode: encode[T], Decode: decode[T], Size: size,
+		Encode: encode[T], Decode: decode[T], Size: size, Format: formatOf[T](),
 	}
 }
 

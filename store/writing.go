@@ -72,8 +72,12 @@ func Change[K Kept](ctx context.Context, s *Store, before, after K) error {
 	was, is := before.kept(), after.kept()
 	*is.version = *was.version + 1
 	return s.write(ctx, keptKeys(was, is), func(ctx context.Context) error {
-		result, err := s.db.Collection(is.collection).ReplaceOne(ctx,
-			bson.D{{Key: "_id", Value: was.id}, {Key: "version", Value: *was.version}}, after)
+		update, err := difference(before, after)
+		if err != nil {
+			return err
+		}
+		result, err := s.db.Collection(is.collection).UpdateOne(ctx,
+			bson.D{{Key: "_id", Value: was.id}, {Key: "version", Value: *was.version}}, update)
 		if err != nil {
 			return conflict(err, fmt.Sprintf("the slug %q", is.slugs[0]))
 		}

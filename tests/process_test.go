@@ -109,6 +109,12 @@ func launch(t *testing.T, env environ, args ...string) *process {
 	if err != nil {
 		t.Fatalf("build: %v", err)
 	}
+	return launchBinary(t, path, env, args...)
+}
+
+// launchBinary is launch for another binary.
+func launchBinary(t *testing.T, path string, env environ, args ...string) *process {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), processLimit)
 	p := &process{Stoa: &stoatest.Stoa{}, stdout: &printed{}, stderr: &printed{}, ended: make(chan struct{})}
 	p.cmd = exec.CommandContext(ctx, path, args...)

@@ -43,6 +43,7 @@ func TestWhatAReplicaMakesOfMessages(t *testing.T) {
 		"PeerThatLeft":   {"it said good-bye", []event{{0, "peer 7 t "}, {1, "peer 7 bye "}, {6000 * ms, "own"}}, 0, 0, 6*time.Second + silence},
 		"GoneAndBack":    {"it has lost nothing meanwhile", []event{{0, "peer 7 t "}, {6000 * ms, "own"}, {6001 * ms, "peer 7 t "}}, 0, 1, 6*time.Second + silence},
 		"GoneWithAGap":   {"it has lost something meanwhile", []event{{0, "peer 7 t "}, {6000 * ms, "own"}, {6001 * ms, "peer 8 t "}}, 0, 2, 6*time.Second + silence},
+		"Unknown":        {"a later version may tell of any change by it", []event{{0, "own"}, {0, "peer 7 t "}, {1, "peer 7 x key"}, {1, "peer 7 t "}}, 0, 1, silence},
 		"Garbage":        {"a later version may mean anything by it", []event{{0, "own"}, {1, "whatever"}, {2, "peer ? d key"}}, 0, 2, silence},
 	} {
 		t.Run(name, func(t *testing.T) {

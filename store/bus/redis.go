@@ -265,12 +265,15 @@ func (b *Redis) handle(payload string, now time.Time) {
 		b.heard.Flush()
 	}
 	switch kind {
+	case "t":
 	case "d":
 		b.heard.Drop(rest)
 	case "bye":
 		delete(b.peers, from)
 		b.refresh(now)
 		return
+	default: // a later version may tell of any change by it
+		b.heard.Flush()
 	}
 	b.peers[from] = peer{seq: max(seq, last.seq), seen: now}
 	b.refresh(now)

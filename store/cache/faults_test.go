@@ -472,7 +472,7 @@ func anAnswerOfAnotherLifeIsNone(t testing.TB, _ *world) {
 	defer conn.Close()
 	tier := &tier2{conn: conn, site: "site"}
 	ask := func() (held, *bus.Life, error) {
-		found, life, err := tier.acquire(t.Context(), []string{"a"})
+		found, life, err := tier.acquire(t.Context(), itemFormat, []string{"a"})
 		if err != nil {
 			return held{}, nil, err
 		}
@@ -485,7 +485,7 @@ func anAnswerOfAnotherLifeIsNone(t testing.TB, _ *world) {
 		h, life, err = ask()
 		return err == nil && h.lease != ""
 	})
-	tier.fill(t.Context(), life, []filling{{"a", h.lease, []byte("V1"), time.Minute}})
+	tier.fill(t.Context(), life, itemFormat, []filling{{"a", h.lease, []byte("V1"), time.Minute}})
 	if h, _, err = ask(); err != nil || string(h.value) != "V1" {
 		t.Fatalf("it holds %q, %v", h.value, err)
 	}

@@ -5,6 +5,10 @@ import (
 	"crypto/rand"
 )
 
+// generationFormat is the format of generations: one for all versions of the program, so that
+// replicas of several name their lists by the same ones.
+const generationFormat = 1
+
 // generations returns the generation of each tag as Redis has it, and whether the tag is
 // changing. A tag that has none gets one, under the same lease rule as everything else;
 // "" means that there is none to be had now.
@@ -13,7 +17,7 @@ import (
 // the process's memory would be one more thing to be stale.
 func (c *Cache) generations(ctx context.Context, tags []string) (generations []string, blocked []bool, err error) {
 	generations, blocked = make([]string, len(tags)), make([]bool, len(tags))
-	found, life, err := c.tier2.acquire(ctx, tags)
+	found, life, err := c.tier2.acquire(ctx, generationFormat, tags)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -29,7 +33,7 @@ func (c *Cache) generations(ctx context.Context, tags []string) (generations []s
 		}
 	}
 	if len(fillings) > 0 {
-		c.tier2.fill(ctx, life, fillings)
+		c.tier2.fill(ctx, life, generationFormat, fillings)
 	}
 	return generations, blocked, nil
 }

@@ -140,6 +140,9 @@ func (d *register) ageNotes(by time.Duration) {
 	}
 }
 
+// itemFormat is the format of what replicas keep, unless a test says otherwise.
+const itemFormat = 0xabc
+
 // replica is one cache over a register.
 type replica struct {
 	*Cache
@@ -214,6 +217,7 @@ func (w *world) open(name, url string, exclusive bool) *replica {
 		Encode: func(v *int) ([]byte, error) { return []byte(strconv.Itoa(*v)), nil },
 		Decode: func(b []byte) (*int, error) { v, err := strconv.Atoi(string(b)); return &v, err },
 		Size:   func(*int) int64 { return 8 },
+		Format: itemFormat,
 	}
 	// A list is named by the keys that it depends on, with commas between, and says what
 	// each was.
@@ -497,8 +501,8 @@ func observe(t testing.TB, key string, replicas ...*replica) (stop func()) {
 	return stop
 }
 
-// inRedis is what the present life of Redis holds of a key; "" for nothing, and where r
-// can't reach it.
+// inRedis is what the present life of Redis holds of a key, without the header of an entry
+// that the present version can read; "" for nothing, and where r can't reach it.
 func (r *replica) inRedis(t testing.TB, key string) string {
 	t.Helper()
 	life, err := r.conn.Life(t.Context())
@@ -506,7 +510,7 @@ func (r *replica) inRedis(t testing.TB, key string) string {
 		return ""
 	}
 	v, _ := r.conn.Client.Get(t.Context(), life.Key(r.site, key)).Result()
-	return v
+	return strings.TrimPrefix(v, header(itemFormat))
 }
 
 // removeFromRedis takes a key out of Redis, as an eviction does.

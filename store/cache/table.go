@@ -23,6 +23,9 @@ type Table[K comparable, T any] struct {
 	// Load reads ks from the database, in as many commands whatever their number. What is
 	// missing in the answer is absent.
 	Load func(ctx context.Context, ks []K) (map[K]*T, error)
+	// Format tells what Encode writes from what other versions of the program write: what
+	// Redis has of another format is a miss, and is never given to Decode.
+	Format uint32
 	// Encode and Decode write it down for Redis.
 	Encode func(*T) ([]byte, error)
 	Decode func([]byte) (*T, error)
@@ -211,7 +214,7 @@ func (t *Table[K, T]) lead(ctx context.Context, c *Cache, wants []*want[K], star
 		fillings = append(fillings, filling{w.name, w.lease, value, jittered()})
 	}
 	if len(fillings) > 0 {
-		c.tier2.fill(ctx, life, fillings)
+		c.tier2.fill(ctx, life, t.Format, fillings)
 	}
 }
 
@@ -255,7 +258,7 @@ func (t *Table[K, T]) fromRedis(ctx context.Context, c *Cache, wants []*want[K],
 	for i, w := range named {
 		names[i] = w.name
 	}
-	found, life, err := c.tier2.acquire(ctx, names)
+	found, life, err := c.tier2.acquire(ctx, t.Format, names)
 	if err != nil {
 		for _, w := range wants {
 			w.short = true
@@ -271,7 +274,7 @@ func (t *Table[K, T]) fromRedis(ctx context.Context, c *Cache, wants []*want[K],
 		var v *T
 		if h.value[0] == isValue {
 			if v, err = t.Decode(h.value[1:]); err != nil {
-				continue // another version of Stoa wrote it; the database knows
+				continue // it isn't as it was written; the database knows
 			}
 		}
 		t.land(c, w, v, start, loaded)

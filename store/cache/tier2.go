@@ -12,13 +12,23 @@ import (
 	"stoa/store/bus"
 )
 
-// What Redis holds under a key is told by the first byte.
+// What Redis holds under a key is told by the first byte. Leases and blocks are the same in
+// every version of the program; an entry has a format (see Table.Format), and one of another
+// format is a miss. The versions before formats wrote V or A first; both are misses, too.
 const (
-	isValue   = 'V' // followed by the value
-	isAbsent  = 'A' // the database has nothing
+	isEntry   = 'E' // followed by the format, eight hexadecimal digits, and isValue or isAbsent
 	isLease   = 'L' // followed by the lease of whoever is filling it
 	isBlocked = 'B' // bus.Blocked: it is changing, or has just changed
 )
+
+// What an entry says after its format.
+const (
+	isValue  = 'V' // followed by the value
+	isAbsent = 'A' // the database has nothing
+)
+
+// header is what an entry of a format begins with.
+func header(format uint32) string { return fmt.Sprintf("%c%08x", isEntry, format) }
 
 // leaseFor is how long a lease stands: longer than any load may take.
 const leaseFor = 2 * loadLimit
@@ -26,8 +36,15 @@ const leaseFor = 2 * loadLimit
 // pause is how long Redis is left alone after it has failed to answer in time.
 const pause = time.Second
 
-// acquire returns what is under a key, or leaves a lease there for whoever asked.
-var acquire = `local v = redis.call('GET', KEYS[1]) if v then return v end redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return ARGV[1]`
+// acquire returns what is under a key, or leaves a lease there for whoever asked; also in the
+// place of an entry of another format, as if that had expired.
+var acquire = `local v = redis.call('GET', KEYS[1])
+if v then
+	local first = string.byte(v)
+	if first == 66 or first == 76 or string.sub(v, 1, string.len(ARGV[3])) == ARGV[3] then return v end
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return ARGV[1]`
 
 // fill puts a value in the place of a lease, if that very lease still stands.
 var fill = `if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) return 1 end return 0`
@@ -45,7 +62,7 @@ type tier2 struct {
 
 // held is what acquire found under a key.
 type held struct {
-	value   []byte // first byte included; nil when there is none
+	value   []byte // from isValue or isAbsent on; nil when there is none
 	lease   string // ours to fill with; "" when there is a value, a block or another's lease
 	blocked bool
 }
@@ -53,8 +70,9 @@ type held struct {
 // awake says whether Redis is to be asked at all.
 func (t *tier2) awake(now int64) bool { return t != nil && now >= t.rest.Load() }
 
-// acquire asks for all keys in one round trip. life is what fill must be given.
-func (t *tier2) acquire(ctx context.Context, keys []string) (_ []held, _ *bus.Life, err error) {
+// acquire asks for all keys in one round trip, for entries of a format. life is what fill must
+// be given.
+func (t *tier2) acquire(ctx context.Context, format uint32, keys []string) (_ []held, _ *bus.Life, err error) {
 	defer func() {
 		if err != nil {
 			t.rest.Store(time.Now().Add(pause).UnixNano())
@@ -71,11 +89,11 @@ func (t *tier2) acquire(ctx context.Context, keys []string) (_ []held, _ *bus.Li
 		}
 		return found, life, nil
 	}
-	lease := string(isLease) + rand.Text()
+	lease, prefix := string(isLease)+rand.Text(), header(format)
 	replies := make([]*redis.Cmd, len(keys))
 	_, err = t.conn.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, key := range keys {
-			replies[i] = p.Eval(ctx, acquire, []string{life.Key(t.site, key)}, lease, leaseFor.Milliseconds())
+			replies[i] = p.Eval(ctx, acquire, []string{life.Key(t.site, key)}, lease, leaseFor.Milliseconds(), prefix)
 		}
 		return nil
 	})
@@ -94,8 +112,8 @@ func (t *tier2) acquire(ctx context.Context, keys []string) (_ []held, _ *bus.Li
 			found[i].lease = lease
 		case text[0] == isBlocked:
 			found[i].blocked = true
-		case text[0] == isValue || text[0] == isAbsent:
-			found[i].value = []byte(text)
+		case len(text) > len(prefix) && text[:len(prefix)] == prefix:
+			found[i].value = []byte(text[len(prefix):])
 		}
 	}
 	return found, life, nil
@@ -104,16 +122,17 @@ func (t *tier2) acquire(ctx context.Context, keys []string) (_ []held, _ *bus.Li
 // filling is a value on its way to Redis.
 type filling struct {
 	key, lease string
-	value      []byte
+	value      []byte // from isValue or isAbsent on
 	expires    time.Duration
 }
 
-// fill offers values in one round trip; those whose lease is gone are refused. That it
+// fill offers values of a format in one round trip; those whose lease is gone are refused. That it
 // failed costs a later miss and nothing else.
-func (t *tier2) fill(ctx context.Context, life *bus.Life, values []filling) {
+func (t *tier2) fill(ctx context.Context, life *bus.Life, format uint32, values []filling) {
+	prefix := header(format)
 	_, err := t.conn.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, v := range values {
-			p.Eval(ctx, fill, []string{life.Key(t.site, v.key)}, v.lease, v.value, v.expires.Milliseconds())
+			p.Eval(ctx, fill, []string{life.Key(t.site, v.key)}, v.lease, prefix+string(v.value), v.expires.Milliseconds())
 		}
 		return nil
 	})

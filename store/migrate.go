@@ -1,0 +1,281 @@
+package store
+
+// Migrations: changes of what is stored that a newer program makes to a database once, while
+// replicas of the version before still serve. docs/operations.md has the rules for them.
+// Entry points: migrations, Store.Migrate, Pending.
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+)
+
+// migration is one change. It may be interrupted anywhere, begun again, and done by two at
+// once: it looks for what is left to do rather than remembering what it has done. Documents
+// that are cached are changed through Store.write, as everywhere.
+type migration struct {
+	name string
+	// oldest is the least format that a program has to know to use the database afterwards. A
+	// migration that expands leaves it as it was; one that contracts sets it to the format of
+	// the version that stopped using what goes.
+	oldest int
+	// left tells what there is to do, a line each.
+	left func(context.Context, *Store) ([]string, error)
+	do   func(context.Context, *Store) error
+}
+
+// migrations are all there are, the oldest first. The n-th brings a database to format n; none
+// is ever changed or taken away.
+var migrations = []migration{
+	{name: "drop the indexes that longer ones have replaced", left: replacedIndexes, do: dropReplaced},
+}
+
+// replaced are the names of indexes of articles that end in publishedAt since format 1. The
+// longer ones serve what these served, also to replicas of the version before.
+var replaced = []string{
+	"status_1_titleKey_1__id_1", "status_1_updatedAt_-1__id_-1",
+	"tagIds_1_status_1_titleKey_1__id_1", "tagIds_1_status_1_updatedAt_-1__id_-1",
+	"authorIds_1_status_1_titleKey_1__id_1", "authorIds_1_status_1_updatedAt_-1__id_-1",
+}
+
+func replacedIndexes(ctx context.Context, s *Store) ([]string, error) {
+	found, err := s.replacedThere(ctx)
+	for i, name := range found {
+		found[i] = "drop the index " + name + " of " + articles
+	}
+	return found, err
+}
+
+func (s *Store) replacedThere(ctx context.Context) ([]string, error) {
+	there, err := s.db.Collection(articles).Indexes().ListSpecifications(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list the indexes of %s: %w", articles, err)
+	}
+	var found []string
+	for _, i := range there {
+		if slices.Contains(replaced, i.Name) {
+			found = append(found, i.Name)
+		}
+	}
+	return found, nil
+}
+
+// indexNotFound is MongoDB's code for an index that another process has dropped meanwhile.
+const indexNotFound = 27
+
+func dropReplaced(ctx context.Context, s *Store) error {
+	found, err := s.replacedThere(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range found {
+		err := s.db.Collection(articles).Indexes().DropOne(ctx, name)
+		var refused mongo.ServerError
+		if err != nil && !(errors.As(err, &refused) && refused.HasErrorCode(indexNotFound)) {
+			return fmt.Errorf("drop the index %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+const (
+	// migratorLease is how long a migrator may be silent before another takes its place, by
+	// the clock of the other: clocks are never compared.
+	migratorLease = 15 * time.Second
+	// migratorBeat is how often a migrator says that it is there.
+	migratorBeat = 3 * time.Second
+)
+
+// errTakenOver is the cause of the end of a migrator whose lease another has taken.
+var errTakenOver = errors.New("another process has taken the migrations over")
+
+// migrator runs migrations, one process at a time.
+type migrator struct {
+	store *Store
+	all   []migration
+	lease time.Duration // see migratorLease
+	beat  time.Duration // see migratorBeat
+	self  string
+	tell  func(string) // is called with each migration that begins
+}
+
+// Migrate brings the database to the latest format, and calls tell with the name of each
+// migration that it begins. Where another process migrates, it waits for the end of that, or
+// takes its place when it has died. It returns at once where nothing is to be done.
+func (s *Store) Migrate(ctx context.Context, tell func(string)) error {
+	if s.format >= latestFormat() {
+		return nil
+	}
+	m := migrator{s, migrations, migratorLease, migratorBeat, rand.Text()[:12], tell}
+	return m.run(uncounted(ctx))
+}
+
+func (m *migrator) run(ctx context.Context) error {
+	for {
+		done, err := m.wait(ctx)
+		if done || err != nil {
+			return err
+		}
+		err = m.lead(ctx)
+		if !errors.Is(err, errTakenOver) {
+			return err
+		}
+	}
+}
+
+// wait returns when the lease is this migrator's, or when there is nothing left to do.
+func (m *migrator) wait(ctx context.Context) (done bool, err error) {
+	var seen databaseFormat
+	var since time.Time
+	for {
+		d, err := m.store.readFormat(ctx)
+		if err != nil {
+			return false, err
+		}
+		if d.Version >= len(m.all) {
+			return true, nil
+		}
+		if d.Holder != seen.Holder || d.Beat != seen.Beat || since.IsZero() {
+			seen, since = d, time.Now()
+		}
+		if d.Holder == "" || time.Since(since) >= m.lease {
+			taken, err := m.change(ctx, bson.D{{Key: "holder", Value: d.Holder}, {Key: "beat", Value: d.Beat}},
+				bson.D{{Key: "holder", Value: m.self}, {Key: "beat", Value: d.Beat + 1}})
+			if taken || err != nil {
+				return false, err
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		case <-time.After(m.beat):
+		}
+	}
+}
+
+// change sets fields of the format where it is as has says, and tells whether it was.
+func (m *migrator) change(ctx context.Context, has, set bson.D) (bool, error) {
+	result, err := m.store.db.Collection(meta).UpdateOne(ctx, append(byFormatKey(), has...), bson.D{{Key: "$set", Value: set}})
+	if err != nil {
+		return false, fmt.Errorf("change the format of the database: %w", err)
+	}
+	return result.MatchedCount == 1, nil
+}
+
+// mine is the condition that the lease is this migrator's.
+func (m *migrator) mine() bson.D { return bson.D{{Key: "holder", Value: m.self}} }
+
+// lead does what is left while the lease is this migrator's: errTakenOver when it is another's.
+func (m *migrator) lead(parent context.Context) error {
+	ctx, cancel := context.WithCancelCause(parent)
+	beating := make(chan struct{})
+	go func() { defer close(beating); m.keepLease(ctx, cancel) }()
+	defer func() {
+		cancel(nil)
+		<-beating
+		limited, stop := context.WithTimeout(context.WithoutCancel(parent), selectLimit)
+		defer stop()
+		_, _ = m.change(limited, m.mine(), bson.D{{Key: "holder", Value: ""}}) // else the lease runs out
+	}()
+	d, err := m.store.readFormat(ctx)
+	if err != nil {
+		return err
+	}
+	for n := d.Version; n < len(m.all); n++ {
+		next := m.all[n]
+		m.tell(next.name)
+		if err := next.do(ctx, m.store); err != nil {
+			if errors.Is(context.Cause(ctx), errTakenOver) {
+				return errTakenOver
+			}
+			return fmt.Errorf("%s: %w", next.name, err)
+		}
+		d.Oldest = max(d.Oldest, next.oldest)
+		still, err := m.change(ctx, append(m.mine(), bson.E{Key: "version", Value: n}),
+			bson.D{{Key: "version", Value: n + 1}, {Key: "oldest", Value: d.Oldest}, {Key: "program", Value: m.store.program}})
+		if err != nil {
+			return err
+		}
+		if !still {
+			return errTakenOver
+		}
+	}
+	return nil
+}
+
+// keepLease renews the lease until ctx ends, and ends ctx when another has taken it.
+func (m *migrator) keepLease(ctx context.Context, end context.CancelCauseFunc) {
+	tick := time.NewTicker(m.beat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		result, err := m.store.db.Collection(meta).UpdateOne(ctx, append(byFormatKey(), m.mine()...),
+			bson.D{{Key: "$inc", Value: bson.D{{Key: "beat", Value: int64(1)}}}})
+		if err == nil && result.MatchedCount == 0 {
+			end(errTakenOver)
+			return
+		}
+	}
+}
+
+// Pending tells what opening a database and migrating it would do, a line each, and changes
+// nothing. It fails when the database can't be reached within ctx, and when Open would refuse
+// it.
+func Pending(ctx context.Context, o Options) ([]string, error) {
+	s, err := connect(o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = s.client.Disconnect(context.WithoutCancel(ctx)) }()
+	if err := s.awaitServer(ctx); err != nil {
+		return nil, err
+	}
+	d, err := s.readFormat(ctx)
+	if err == nil {
+		err = s.refuseFormat(d)
+	}
+	if err != nil {
+		return nil, err
+	}
+	missing, err := s.missingIndexes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for collection, indexes := range missing {
+		for _, i := range indexes {
+			out = append(out, "make the index "+i.name()+" of "+collection)
+		}
+	}
+	slices.Sort(out)
+	for n := d.Version; n < len(migrations); n++ {
+		lines, err := migrations[n].left(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, fmt.Sprintf("format %d: %s", n+1, migrations[n].name))
+		for _, line := range lines {
+			out = append(out, "  "+line)
+		}
+	}
+	return out, nil
+}
+
+type uncountedKey struct{}
+
+// uncounted returns a context whose commands aren't told to Options.OnCommand: what is done
+// beside requests.
+func uncounted(ctx context.Context) context.Context {
+	return context.WithValue(ctx, uncountedKey{}, true)
+}

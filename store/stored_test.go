@@ -1,0 +1,131 @@
+package store
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"stoa/id"
+)
+
+// The names of what is stored are in testdata/stored.txt, so that a change of one is seen:
+// other versions of the program read the same database and the same Redis meanwhile. Adding a
+// line is an expansion. A line that changes or goes takes a migration: see docs/operations.md.
+// UPDATE=1 go test ./store -run StoredNames writes it.
+func TestStoredNamesAreWhatTheyWere(t *testing.T) {
+	const path = "testdata/stored.txt"
+	got := strings.Join(storedNames(), "\n") + "\n"
+	if os.Getenv("UPDATE") != "" {
+		check(t, os.WriteFile(path, []byte(got), 0o644))
+	}
+	want, err := os.ReadFile(path)
+	check(t, err)
+	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
+		t.Errorf("what is stored has other names than in %s (-there +now). Replicas of the version before use the same database and Redis: read docs/operations.md, then run UPDATE=1 go test ./store -run StoredNames.\n%s", path, diff)
+	}
+}
+
+func storedNames() []string {
+	var out []string
+	for _, c := range []struct {
+		name string
+		of   []reflect.Type
+	}{
+		{articles, []reflect.Type{reflect.TypeFor[Article]()}}, {revisions, []reflect.Type{reflect.TypeFor[Revision]()}},
+		{authors, []reflect.Type{reflect.TypeFor[Author]()}}, {tags, []reflect.Type{reflect.TypeFor[Tag]()}},
+		{comments, []reflect.Type{reflect.TypeFor[Comment]()}}, {accounts, []reflect.Type{reflect.TypeFor[Secret]()}},
+		{sessions, []reflect.Type{reflect.TypeFor[Session]()}}, {uses, []reflect.Type{reflect.TypeFor[Use]()}},
+		{codes, []reflect.Type{reflect.TypeFor[Code]()}}, {letters, []reflect.Type{reflect.TypeFor[Letter]()}},
+		{claims, []reflect.Type{reflect.TypeFor[claimDocument]()}}, {pictures, []reflect.Type{reflect.TypeFor[Picture]()}},
+		{meta, []reflect.Type{reflect.TypeFor[databaseFormat]()}}, {absences, nil},
+	} {
+		out = append(out, "collection "+c.name)
+		for _, t := range c.of {
+			fields := fieldsOf(t)
+			slices.Sort(fields)
+			for _, f := range fields {
+				out = append(out, "\tfield "+f)
+			}
+		}
+		for _, i := range indexes {
+			if i.collection == c.name {
+				line := "\tindex " + i.name()
+				if i.unique {
+					line += " unique"
+				}
+				if i.sparse() {
+					line += " sparse"
+				}
+				out = append(out, line)
+			}
+		}
+	}
+	for _, name := range []string{formatKey, siteKey, purgedPlace} {
+		out = append(out, "document of meta "+name)
+	}
+	list := &List{query: query{tags: []string{"tag"}}, key: "page", named: "list"}
+	tables := (&Store{}).makeTables()
+	article := Article{ID: "art_1", Slug: "new", OldSlugs: []string{"old"}, Status: Published, AuthorIDs: []id.ID{"aut_1"}, TagIDs: []id.ID{"tag_1"}, OwnerID: "acc_1"}
+	draft := article
+	draft.Status = Scheduled
+	out = append(out,
+		fmt.Sprintf("key of a table %s %s %s %s %s %s", tables.slugs.Key(slug{articles, "slug"}), tables.orders.Key("tag_1"), tables.orders.Key(RevisionsOf("art_1")), tables.counts.Key(counting{list, 10}), tables.editions.Key(id.Article), tables.articles.Key("tag_1")),
+		"keys of an article that is published "+strings.Join(articleKeys(&draft, &article), " "),
+		"keys of an author "+strings.Join(keptKeys((&Author{ID: "aut_1", Slug: "a"}).kept()), " "),
+		"keys of a comment "+strings.Join(commentKeys(nil, &Comment{ID: "com_1", ArticleID: "art_1", AccountID: "acc_1", Status: CommentVisible, Visible: true}), " "),
+		"keys of an account "+strings.Join(accountKeys(&Account{ID: "acc_1"}), " "),
+		"keys of a session "+strings.Join(sessionKeys(&Session{ID: "ses_1", AccountID: "acc_1"}), " "),
+		"keys of others "+strings.Join([]string{dueKey, lettersKey, addressesKey, addressesTag, queueTag}, " "),
+	)
+	all := reflect.ValueOf(tables)
+	for i := range all.NumField() {
+		out = append(out, fmt.Sprintf("format of cached %s %08x", all.Type().Field(i).Name, all.Field(i).FieldByName("Format").Uint()))
+	}
+	return out
+}
+
+func TestEachCachedKindHasAFormat(t *testing.T) {
+	all := reflect.ValueOf((&Store{}).makeTables())
+	for i := range all.NumField() {
+		if all.Field(i).FieldByName("Format").Uint() == 0 {
+			t.Errorf("the table %s has no format: Redis would give it what another version wrote", all.Type().Field(i).Name)
+		}
+	}
+}
+
+func TestAFormatIsThatOfTheFields(t *testing.T) {
+	type one struct {
+		ID   string `bson:"_id"`
+		List []struct {
+			N *int `bson:"n,omitempty"`
+		} `bson:"list"`
+		hidden int
+	}
+	type same struct {
+		Elements []struct {
+			Number int `bson:"n"`
+		} `bson:"list"`
+		Name id.ID `bson:"_id"`
+	}
+	type renamed struct {
+		ID   string `bson:"_id"`
+		List []struct {
+			N int `bson:"m"`
+		} `bson:"list"`
+	}
+	if got, want := shapeOf[one](), "{_id string, list [{n int}]}"; got != want {
+		t.Errorf("the shape is %s; want %s", got, want)
+	}
+	_ = one{}.hidden
+	if formatOf[one]() != formatOf[same]() {
+		t.Error("what Go calls things makes another format")
+	}
+	if formatOf[one]() == formatOf[renamed]() {
+		t.Error("a field within another has another name, and the format is the same")
+	}
+}
