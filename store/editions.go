@@ -99,10 +99,10 @@ func editionsOf[T any](found []*T, of func(*T) Edition) *Editions {
 type knownEditions struct {
 	reading chan struct{} // holds a token while somebody reads them
 
-	mu       sync.Mutex
-	versions map[id.ID]knownEdition // of all articles that are public or were written since
-	changes  int64                  // goes up with each write and each forgetting: a read that it overlaps isn't kept
-	hush     time.Time              // until when a write whose outcome nobody knows may still happen: what is read isn't kept
+	mu             sync.Mutex
+	versions       map[id.ID]knownEdition // of all articles that are public or were written since
+	changes        int64                  // goes up with each write and each forgetting: a read that it overlaps isn't kept
+	uncertainUntil time.Time              // until when a write with an unknown outcome may still happen: what is read isn't kept
 }
 
 type knownEdition struct {
@@ -124,7 +124,7 @@ func (k *knownEditions) note(after *Article, err error) {
 	defer k.mu.Unlock()
 	k.changes++
 	if err != nil {
-		k.hush = time.Now().Add(bus.BlockFor)
+		k.uncertainUntil = time.Now().Add(bus.BlockFor)
 	}
 	if err != nil || after == nil {
 		k.versions = nil
@@ -177,7 +177,7 @@ func (k *knownEditions) or(ctx context.Context, read func() (*Editions, error)) 
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.changes == changes && time.Now().After(k.hush) {
+	if k.changes == changes && time.Now().After(k.uncertainUntil) {
 		k.versions = make(map[id.ID]knownEdition, len(e.All))
 		for _, x := range e.All {
 			k.versions[x.ID] = knownEdition{x.Version, true}

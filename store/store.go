@@ -118,7 +118,7 @@ func clientOptions(o Options) *options.ClientOptions {
 		if o.OnCommand == nil {
 			return
 		}
-		if target, ok := e.Command.Lookup(e.CommandName).StringValueOK(); !ok || target != absences {
+		if target, ok := e.Command.Lookup(e.CommandName).StringValueOK(); !ok || target != degraded {
 			o.OnCommand(e.CommandName)
 		}
 	}})
@@ -146,7 +146,7 @@ func (s *Store) open(ctx context.Context, o Options) error {
 		return err
 	}
 	s.cache, err = cache.New(cache.Options{
-		Bytes: o.CacheBytes, Redis: o.Redis, Site: s.name, Exclusive: o.Exclusive, Ledger: s.ledger(), Log: o.Log,
+		Bytes: o.CacheBytes, Redis: o.Redis, Site: s.name, Exclusive: o.Exclusive, Registry: s.degradedRegistry(), Log: o.Log,
 	})
 	if err != nil {
 		return err
@@ -205,7 +205,7 @@ const (
 	claims    = "claims"
 	pictures  = "images"
 	meta      = "meta"
-	absences  = "absences"
+	degraded  = "absences" // the old name of the registry of degraded replicas: only a migration changes a stored name
 )
 
 // site is a random name that this database was given when it was new. Redis keeps under
@@ -227,16 +227,16 @@ func (s *Store) site(ctx context.Context) (string, error) {
 	return d.Name, nil
 }
 
-// ledger keeps the notes of replicas that can't reach Redis in a collection of their own.
-func (s *Store) ledger() *cache.Ledger {
+// degradedRegistry keeps the markers of degraded replicas in a collection of their own.
+func (s *Store) degradedRegistry() *cache.DegradedRegistry {
 	type document struct {
 		ID    string    `bson:"_id"`
 		Until time.Time `bson:"until"`
 	}
-	c := s.db.Collection(absences)
+	c := s.db.Collection(degraded)
 	byID := func(replica string) bson.D { return bson.D{{Key: "_id", Value: replica}} }
-	return &cache.Ledger{
-		Place: func(ctx context.Context, replica string, until time.Time) error {
+	return &cache.DegradedRegistry{
+		Set: func(ctx context.Context, replica string, until time.Time) error {
 			_, err := c.UpdateOne(ctx, byID(replica), bson.D{{Key: "$set", Value: bson.D{{Key: "until", Value: until}}}}, options.UpdateOne().SetUpsert(true))
 			return err
 		},
@@ -244,7 +244,7 @@ func (s *Store) ledger() *cache.Ledger {
 			_, err := c.DeleteOne(ctx, byID(replica))
 			return err
 		},
-		List: func(ctx context.Context) ([]cache.Absence, error) {
+		List: func(ctx context.Context) ([]cache.DegradedMarker, error) {
 			cursor, err := c.Find(ctx, bson.D{})
 			if err != nil {
 				return nil, err
@@ -253,9 +253,9 @@ func (s *Store) ledger() *cache.Ledger {
 			if err := cursor.All(ctx, &found); err != nil {
 				return nil, err
 			}
-			out := make([]cache.Absence, len(found))
+			out := make([]cache.DegradedMarker, len(found))
 			for i, d := range found {
-				out[i] = cache.Absence{Replica: d.ID, Until: d.Until}
+				out[i] = cache.DegradedMarker{Replica: d.ID, Until: d.Until}
 			}
 			return out, nil
 		},

@@ -83,10 +83,9 @@ type Options struct {
 	// through the embedded server, which tells of others. Entries then live until they
 	// are dropped, and Redis isn't used.
 	Exclusive bool
-	// Ledger is how replicas that can't reach each other say so in the database; nil when
-	// Exclusive.
-	Ledger *Ledger
-	Log    *slog.Logger
+	// Registry lists the degraded replicas in the database; nil when Exclusive.
+	Registry *DegradedRegistry
+	Log      *slog.Logger
 }
 
 // Cache is the two tiers of one replica.
@@ -99,11 +98,11 @@ type Cache struct {
 
 	dropping sync.Mutex // held while seq goes up
 
-	tier1 *ristretto.Cache[string, *entry]
-	tier2 *tier2 // nil without Redis
-	bus   bus.Bus
-	trust *trust       // nil when Exclusive
-	hush  atomic.Int64 // Unix nanoseconds until which a write whose outcome is unknown may still happen
+	tier1          *ristretto.Cache[string, *entry]
+	tier2          *tier2 // nil without Redis
+	bus            bus.Bus
+	trust          *trust       // nil when Exclusive
+	uncertainUntil atomic.Int64 // Unix nanoseconds until which a write with an unknown outcome may still happen
 
 	mu      sync.Mutex
 	flights map[string]*flight
@@ -284,7 +283,7 @@ func (c *Cache) get(key string, now int64) (*entry, bool) {
 
 // trusted says whether this replica is sure to hear of every change in good time.
 func (c *Cache) trusted(now int64) bool {
-	return now >= c.hush.Load() && (c.trust == nil || now < min(c.bus.FreshUntil(), c.trust.until.Load()))
+	return now >= c.uncertainUntil.Load() && (c.trust == nil || now < min(c.bus.FreshUntil(), c.trust.until.Load()))
 }
 
 // shared says whether what Redis holds can be relied on: whether no replica writes
@@ -294,7 +293,7 @@ func (c *Cache) shared(now int64) bool {
 }
 
 // expiry is when an entry loaded at a moment ends: soon where the key was blocked or
-// where a change might have gone unheard.
+// where this replica may have missed a change.
 func (c *Cache) expiry(loaded int64, short bool) int64 {
 	switch {
 	case short || !c.trusted(loaded) || !c.trusted(time.Now().UnixNano()):
@@ -330,7 +329,7 @@ func (c *Cache) Write(ctx context.Context, keys []string, write func(context.Con
 	known := false // whether it happened
 	defer func() { // also when write panics
 		if !known {
-			raiseTime(&c.hush, time.Now().Add(bus.BlockFor))
+			raiseTime(&c.uncertainUntil, time.Now().Add(bus.BlockFor))
 		}
 		finish(ctx)
 		for _, key := range keys {

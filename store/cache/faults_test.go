@@ -105,7 +105,7 @@ func TestAFillIsOnlyTakenInPlaceOfItsLease(t *testing.T) {
 }
 
 // dying announces, writes and so on, as far as phases goes, and then does nothing more: no
-// note in the ledger either. What it does is what Cache.Write does. Others read between the
+// marker in the registry either. What it does is what Cache.Write does. Others read between the
 // announcement and the write.
 func (r *replica) dying(t testing.TB, keys []string, phases int, others func()) {
 	t.Helper()
@@ -659,8 +659,8 @@ func redisMayComeLater(t testing.TB, w *world) {
 	s.Forget(t)
 	s.Start(t)
 	ready(t, a, b)
-	if notes := w.db.standing(); len(notes) != 0 {
-		t.Errorf("notes are left: %q", notes)
+	if markers := w.db.marked(); len(markers) != 0 {
+		t.Errorf("markers are left: %q", markers)
 	}
 	a.mustWrite(t, "a")
 	b.readUntil(t, slack*time.Second, "a", 4)
@@ -769,13 +769,13 @@ func aReplicaWithoutRedisJoinsReplicasWithIt(t testing.TB, w *world) {
 	}
 	c.mustWrite(t, "quiet") // which nobody reads until C has gone
 	c.Close()
-	if notes := w.db.standing(); len(notes) != 1 {
-		t.Errorf("notes %q: the one of the replica without Redis outlives it, so that Redis is cleared", notes)
+	if markers := w.db.marked(); len(markers) != 1 {
+		t.Errorf("markers %q: the one of the replica without Redis outlives it, so that Redis is cleared", markers)
 	}
-	w.db.ageNotes(absenceFor + clockSkew)
+	w.db.ageMarkers(markerFor + clockSkew)
 	ready(t, a, b)
-	if notes := w.db.standing(); len(notes) != 0 {
-		t.Errorf("notes %q: nobody has cleared them", notes)
+	if markers := w.db.marked(); len(markers) != 0 {
+		t.Errorf("markers %q: nobody has cleared them", markers)
 	}
 	a.must(t, "quiet", 2, "Redis was cleared of what C couldn't announce")
 	b.must(t, "quiet", 2, "Redis was cleared of what C couldn't announce")
@@ -788,12 +788,12 @@ func TestANoteThatIsRenewedStands(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	now := time.Now()
-	w.db.notes["other"] = now.Add(-absenceFor - clockSkew)
+	w.db.markers["other"] = now.Add(-markerFor - clockSkew)
 	looks := 0
 	w.db.listed = func() {
 		// Whoever left it isn't dead: it is heard of between one look and the next.
 		if looks++; looks == 1 {
-			w.db.notes["other"] = now.Add(time.Hour)
+			w.db.markers["other"] = now.Add(time.Hour)
 		}
 	}
 	a := w.replica("A", shared.URL())
@@ -802,11 +802,11 @@ func TestANoteThatIsRenewedStands(t *testing.T) {
 		defer w.db.mu.Unlock()
 		return looks > 3
 	})
-	if notes := w.db.standing(); len(notes) != 1 {
-		t.Errorf("notes %q, want the one that was renewed", notes)
+	if markers := w.db.marked(); len(markers) != 1 {
+		t.Errorf("markers %q, want the one that was renewed", markers)
 	}
 	if a.trusted(time.Now().UnixNano()) {
-		t.Error("A trusts its tiers in spite of the note")
+		t.Error("A trusts its tiers in spite of the marker")
 	}
 }
 
@@ -830,8 +830,8 @@ func aReplicaPartedFromRedisWrites(t testing.TB, w *world) {
 	stop := observe(t, "a", a, b, c)
 	line.Cut()
 	err := a.Write(t.Context(), []string{"b"}, func(context.Context) error {
-		if placed := w.db.oldestNote(); placed.IsZero() || time.Since(placed) < pollGood {
-			t.Errorf("A writes past Redis %v after its note; others may trust for %v before they look again", time.Since(placed), pollGood)
+		if since := w.db.oldestMarker(); since.IsZero() || time.Since(since) < pollGood {
+			t.Errorf("A writes past Redis %v after its marker; others may trust for %v before they look again", time.Since(since), pollGood)
 		}
 		return nil
 	})
@@ -844,8 +844,8 @@ func aReplicaPartedFromRedisWrites(t testing.TB, w *world) {
 		c.readUntil(t, slack*time.Second, "a", v)
 	}
 	a.mustWrite(t, "quiet") // which nobody reads until A has returned
-	if notes := w.db.standing(); len(notes) != 1 {
-		t.Errorf("notes %q, want the one of A", notes)
+	if markers := w.db.marked(); len(markers) != 1 {
+		t.Errorf("markers %q, want the one of A", markers)
 	}
 	if got := b.inRedis(t, "a"); got != "V1" {
 		t.Errorf("Redis holds %q; the test means to leave 1 there", got)
@@ -859,8 +859,8 @@ func aReplicaPartedFromRedisWrites(t testing.TB, w *world) {
 	v := c.mustWrite(t, "a")
 	a.readUntil(t, slack*time.Second, "a", v)
 	stop()
-	if notes := w.db.standing(); len(notes) != 0 {
-		t.Errorf("notes are left: %q", notes)
+	if markers := w.db.marked(); len(markers) != 0 {
+		t.Errorf("markers are left: %q", markers)
 	}
 }
 
@@ -880,14 +880,14 @@ func TestAWriteThatFailsWhilePartedIsWaitedFor(t *testing.T) {
 	failed := time.Now()
 	line.Mend()
 	var late sync.Once
-	eventually(t, "A takes its note back", func() bool {
+	eventually(t, "A takes its marker back", func() bool {
 		if time.Since(failed) > bus.BlockFor/2 {
 			late.Do(func() { w.db.ack("a", w.db.raise("a")) }) // it happens after all
 		}
-		return len(w.db.standing()) == 0
+		return len(w.db.marked()) == 0
 	})
 	if took := time.Since(failed); took < bus.BlockFor-slack*watchEvery {
-		t.Errorf("A took its note back %v after a write that may happen within %v", took, bus.BlockFor)
+		t.Errorf("A took its marker back %v after a write that may happen within %v", took, bus.BlockFor)
 	}
 	b.readUntil(t, slack*time.Second, "a", 2)
 	ready(t, a, b)
@@ -924,8 +924,8 @@ func TestNoUnannouncedWriteIsUnderWayWhenTheNoteIsTakenBack(t *testing.T) {
 		defer a.trust.mu.Unlock()
 		return a.trust.returning
 	})
-	if notes := w.db.standing(); len(notes) != 1 {
-		t.Errorf("notes %q: A is writing past Redis, and others may not know", notes)
+	if markers := w.db.marked(); len(markers) != 1 {
+		t.Errorf("markers %q: A is writing past Redis, and others may not know", markers)
 	}
 	close(goOn)
 	group.Wait()

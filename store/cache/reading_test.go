@@ -158,7 +158,7 @@ func TestAStandingLivesAsLongAsItsParts(t *testing.T) {
 	if !s.Stands(now() + int64(24*time.Hour)) {
 		t.Error("where this process makes every write, it ends")
 	}
-	raiseTime(&r.hush, time.Now().Add(time.Hour))
+	raiseTime(&r.uncertainUntil, time.Now().Add(time.Hour))
 	if s.Stands(now() + int64(2*shortLife)) {
 		t.Error("it stands for more than a second while a write's outcome isn't known")
 	}

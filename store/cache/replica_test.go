@@ -25,16 +25,16 @@ import (
 const slack = 3
 
 // register stands for the database: whole numbers under keys, each write one higher than
-// the last; 0 is absent. It also keeps the ledger, and remembers when each number was
+// the last; 0 is absent. It also keeps the registry of degraded replicas, and remembers when each number was
 // acknowledged, by which the age of an answer is told.
 type register struct {
-	mu    sync.Mutex
-	value map[string]int
-	acked map[string][]ack // of each key, in the order of their times
-	notes map[string]time.Time
-	noted time.Time // since when there has been a note
+	mu          sync.Mutex
+	value       map[string]int
+	acked       map[string][]ack // of each key, in the order of their times
+	markers     map[string]time.Time
+	markedSince time.Time // since when there has been a marker
 
-	listed func() // runs after each look at the notes
+	listed func() // runs after each look at the markers
 }
 
 type ack struct {
@@ -43,7 +43,7 @@ type ack struct {
 }
 
 func newRegister() *register {
-	return &register{value: map[string]int{}, acked: map[string][]ack{}, notes: map[string]time.Time{}}
+	return &register{value: map[string]int{}, acked: map[string][]ack{}, markers: map[string]time.Time{}}
 }
 
 func (d *register) get(key string) int {
@@ -83,29 +83,29 @@ func (d *register) age(key string, v int, at time.Time) time.Duration {
 	return 0
 }
 
-func (d *register) ledger() *Ledger {
-	return &Ledger{
-		Place: func(_ context.Context, replica string, until time.Time) error {
+func (d *register) registry() *DegradedRegistry {
+	return &DegradedRegistry{
+		Set: func(_ context.Context, replica string, until time.Time) error {
 			d.mu.Lock()
 			defer d.mu.Unlock()
-			if len(d.notes) == 0 {
-				d.noted = time.Now()
+			if len(d.markers) == 0 {
+				d.markedSince = time.Now()
 			}
-			d.notes[replica] = until
+			d.markers[replica] = until
 			return nil
 		},
 		Clear: func(_ context.Context, replica string) error {
 			d.mu.Lock()
 			defer d.mu.Unlock()
-			delete(d.notes, replica)
+			delete(d.markers, replica)
 			return nil
 		},
-		List: func(context.Context) ([]Absence, error) {
+		List: func(context.Context) ([]DegradedMarker, error) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
-			var out []Absence
-			for replica, until := range d.notes {
-				out = append(out, Absence{replica, until})
+			var out []DegradedMarker
+			for replica, until := range d.markers {
+				out = append(out, DegradedMarker{replica, until})
 			}
 			if d.listed != nil {
 				d.listed()
@@ -115,28 +115,28 @@ func (d *register) ledger() *Ledger {
 	}
 }
 
-func (d *register) standing() []string {
+func (d *register) marked() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return slices.Sorted(maps.Keys(d.notes))
+	return slices.Sorted(maps.Keys(d.markers))
 }
 
-// oldestNote is since when there has been one; zero when there is none.
-func (d *register) oldestNote() time.Time {
+// oldestMarker is since when there has been one; zero when there is none.
+func (d *register) oldestMarker() time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.notes) == 0 {
+	if len(d.markers) == 0 {
 		return time.Time{}
 	}
-	return d.noted
+	return d.markedSince
 }
 
-// ageNotes makes all notes older, as if time had passed.
-func (d *register) ageNotes(by time.Duration) {
+// ageMarkers makes all markers older, as if time had passed.
+func (d *register) ageMarkers(by time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for replica, until := range d.notes {
-		d.notes[replica] = until.Add(-by)
+	for replica, until := range d.markers {
+		d.markers[replica] = until.Add(-by)
 	}
 }
 
@@ -192,7 +192,7 @@ func (w *world) open(name, url string, exclusive bool) *replica {
 	}
 	var err error
 	r.Cache, err = New(Options{
-		Bytes: 1 << 22, Redis: r.conn, Site: w.site, Exclusive: exclusive, Ledger: w.db.ledger(), Log: slog.New(r.log),
+		Bytes: 1 << 22, Redis: r.conn, Site: w.site, Exclusive: exclusive, Registry: w.db.registry(), Log: slog.New(r.log),
 	})
 	if err != nil {
 		w.t.Fatal(err)
