@@ -450,12 +450,12 @@ func (p *People) write(ctx context.Context, caller, mutation string, key *string
 	l.CreatedAt = now()
 	l.ID = id.At(id.Letter, l.CreatedAt)
 	if key != nil {
-		claim := store.Claim{Caller: caller, Key: *key, Mutation: mutation, Input: input}
-		made, err := p.store.Claim(ctx, claim)
+		record := store.IdempotencyRecord{Caller: caller, Key: *key, Mutation: mutation, Input: input}
+		made, err := p.store.RecordIdempotency(ctx, record)
 		if err != nil {
 			return err
 		}
-		l.CreatedAt, l.ID = made, id.Derived(id.Letter, made, claim.Seed())
+		l.CreatedAt, l.ID = made, id.Derived(id.Letter, made, record.Seed())
 		if there, err := p.store.HasLetter(ctx, l.ID); err != nil || there {
 			return err
 		}

@@ -79,12 +79,12 @@ func (p *People) SignIn(ctx context.Context, in SignIn) (Signed, error) {
 	begun := newSession()
 	if in.IdempotencyKey != nil {
 		// The password, which has just been found right, needn't be told apart from others.
-		claim := store.Claim{Caller: string(there.ID), Key: *in.IdempotencyKey, Mutation: "sessionCreate", Input: []string{address, string(in.Delivery)}}
-		made, err := p.store.Claim(ctx, claim)
+		record := store.IdempotencyRecord{Caller: string(there.ID), Key: *in.IdempotencyKey, Mutation: "sessionCreate", Input: []string{address, string(in.Delivery)}}
+		made, err := p.store.RecordIdempotency(ctx, record)
 		if err != nil {
 			return Signed{}, err
 		}
-		begun = session{id: id.Derived(id.Session, made, claim.Seed()), secret: derivedSecret(*in.IdempotencyKey, there.ID, in.Password), at: made, repeats: true}
+		begun = session{id: id.Derived(id.Session, made, record.Seed()), secret: derivedSecret(*in.IdempotencyKey, there.ID, in.Password), at: made, repeats: true}
 	}
 	return p.begin(ctx, &there.Account, in.Delivery, begun)
 }

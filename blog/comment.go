@@ -92,14 +92,14 @@ func (c *Comments) Add(ctx context.Context, in CommentAdd) (*store.Submission, e
 	}
 	made.ID = id.At(id.Comment, made.CreatedAt)
 	if in.IdempotencyKey != nil {
-		claim := store.Claim{
+		record := store.IdempotencyRecord{
 			Caller: string(v.Account), Key: *in.IdempotencyKey, Mutation: "commentAdd",
 			Input: []string{string(made.ArticleID), string(made.ParentID), kept},
 		}
-		if made.CreatedAt, err = c.store.Claim(ctx, claim); err != nil {
+		if made.CreatedAt, err = c.store.RecordIdempotency(ctx, record); err != nil {
 			return nil, err
 		}
-		made.ID = id.Derived(id.Comment, made.CreatedAt, claim.Seed())
+		made.ID = id.Derived(id.Comment, made.CreatedAt, record.Seed())
 		there, err := c.store.CommentNow(ctx, made.ID)
 		if err == nil || !problem.Is(err, problem.NotFound) {
 			return (*store.Submission)(there), err

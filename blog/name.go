@@ -124,12 +124,12 @@ func begin[K store.Kept](ctx context.Context, b *Blog, n naming[K], what K, i *i
 	}
 	*i = id.New(n.kind)
 	if key != nil {
-		claim := store.Claim{Caller: string(v.Account), Key: *key, Mutation: n.what + "Create", Input: input}
-		made, err := b.store.Claim(ctx, claim)
+		record := store.IdempotencyRecord{Caller: string(v.Account), Key: *key, Mutation: n.what + "Create", Input: input}
+		made, err := b.store.RecordIdempotency(ctx, record)
 		if err != nil {
 			return Named[K]{}, err
 		}
-		*i = id.Derived(n.kind, made, claim.Seed())
+		*i = id.Derived(n.kind, made, record.Seed())
 	}
 	wanted, err := wantedSlug(slug, name, *i)
 	if err != nil {

@@ -409,16 +409,16 @@ func (s *Store) changeLetter(ctx context.Context, letter id.ID, change bson.D) e
 }
 
 // Sweep deletes what has ended by now: sessions, a day after they were made at the
-// earliest; codes; what is left of letters and claims. It ends sessions that weren't used
+// earliest; codes; what is left of letters and idempotency records. It ends sessions that weren't used
 // since idle. What it can't delete now is there for the next sweep.
 func (s *Store) Sweep(ctx context.Context, now, idle time.Time) error {
 	return errors.Join(
 		s.endIdle(ctx, idle),
 		s.sweepSessions(ctx, bson.D{{Key: "endsAt", Value: bson.D{{Key: "$lte", Value: now}}}}),
-		s.sweepSessions(ctx, bson.D{{Key: "ended", Value: true}, {Key: "createdAt", Value: bson.D{{Key: "$lte", Value: now.Add(-claimFor)}}}}),
+		s.sweepSessions(ctx, bson.D{{Key: "ended", Value: true}, {Key: "createdAt", Value: bson.D{{Key: "$lte", Value: now.Add(-idempotencyFor)}}}}),
 		s.sweep(ctx, codes, "endsAt", now),
-		s.sweep(ctx, letters, "createdAt", now.Add(-2*claimFor)), // later than the claims that name them
-		s.sweep(ctx, claims, "at", now.Add(-claimFor)),
+		s.sweep(ctx, letters, "createdAt", now.Add(-2*idempotencyFor)), // later than the records that name them
+		s.sweep(ctx, idempotency, "at", now.Add(-idempotencyFor)),
 	)
 }
 

@@ -110,35 +110,35 @@ func TestUsesAreNotedAtMostOnceAMinute(t *testing.T) {
 
 func TestAKeyIsGoodForOneInput(t *testing.T) {
 	s := openStore(t, nil)
-	first := Claim{Caller: "ada", Key: anyKey, Mutation: "cartCreate", Input: []string{"one"}}
-	made, err := s.Claim(t.Context(), first)
+	first := IdempotencyRecord{Caller: "ada", Key: anyKey, Mutation: "cartCreate", Input: []string{"one"}}
+	made, err := s.RecordIdempotency(t.Context(), first)
 	check(t, err)
 	var group sync.WaitGroup
 	for range 5 {
 		group.Go(func() {
-			if again, err := s.Claim(t.Context(), first); err != nil || !again.Equal(made) {
-				t.Errorf("an equal claim is of %v, %v; the first of %v", again, err, made)
+			if again, err := s.RecordIdempotency(t.Context(), first); err != nil || !again.Equal(made) {
+				t.Errorf("an equal record is of %v, %v; the first of %v", again, err, made)
 			}
 		})
 	}
 	group.Wait()
 	cases := map[string]struct {
 		reason string
-		change func(*Claim)
+		change func(*IdempotencyRecord)
 		code   problem.Code
 	}{
-		"OtherInput":    {"the key came with another input", func(c *Claim) { c.Input = []string{"two"} }, problem.KeyReused},
-		"OtherMutation": {"the key came with another mutation", func(c *Claim) { c.Mutation = "cartDelete" }, problem.KeyReused},
-		"OtherCaller":   {"another caller's keys are others", func(c *Claim) { c.Caller = "grace"; c.Input = "x" }, ""},
-		"OtherKey":      {"another key is free", func(c *Claim) { c.Key = anyKey + "1"; c.Input = "x" }, ""},
-		"Short":         {"a key has 128 bits", func(c *Claim) { c.Key = "123456789012345678901" }, problem.Invalid},
-		"Long":          {"a key has an end", func(c *Claim) { c.Key = fmt.Sprintf("%0129d", 1) }, problem.Invalid},
-		"Spaced":        {"a key is one word", func(c *Claim) { c.Key = "0123456789 0123456789 0123456789" }, problem.Invalid},
+		"OtherInput":    {"the key came with another input", func(c *IdempotencyRecord) { c.Input = []string{"two"} }, problem.KeyReused},
+		"OtherMutation": {"the key came with another mutation", func(c *IdempotencyRecord) { c.Mutation = "cartDelete" }, problem.KeyReused},
+		"OtherCaller":   {"another caller's keys are others", func(c *IdempotencyRecord) { c.Caller = "grace"; c.Input = "x" }, ""},
+		"OtherKey":      {"another key is free", func(c *IdempotencyRecord) { c.Key = anyKey + "1"; c.Input = "x" }, ""},
+		"Short":         {"a key has 128 bits", func(c *IdempotencyRecord) { c.Key = "123456789012345678901" }, problem.Invalid},
+		"Long":          {"a key has an end", func(c *IdempotencyRecord) { c.Key = fmt.Sprintf("%0129d", 1) }, problem.Invalid},
+		"Spaced":        {"a key is one word", func(c *IdempotencyRecord) { c.Key = "0123456789 0123456789 0123456789" }, problem.Invalid},
 	}
 	for name, c := range cases {
-		claim := first
-		c.change(&claim)
-		_, err := s.Claim(t.Context(), claim)
+		record := first
+		c.change(&record)
+		_, err := s.RecordIdempotency(t.Context(), record)
 		if c.code == "" && err != nil || c.code != "" && !problem.Is(err, c.code) {
 			t.Errorf("%s: %v although %s", name, err, c.reason)
 		}

@@ -61,7 +61,7 @@ var indexes = []index{
 	{letters, []string{"createdAt"}, false},
 	{letters, []string{"accountId"}, false},
 	{letters, []string{"to"}, false},
-	{claims, []string{"at"}, false},
+	{idempotency, []string{"at"}, false},
 	{comments, []string{"articleId", "visible", "createdAt", "_id", "parentId", "status"}, false},
 	{comments, []string{"status", "-createdAt", "-_id"}, false},
 	{comments, []string{"accountId", "-createdAt", "-_id"}, false},

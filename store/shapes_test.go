@@ -485,9 +485,9 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 			check(t, s.PutOffLetter(ctx, letter.ID, second(100)))
 		},
 		"CloseLetter": func(ctx context.Context) { check(t, s.CloseLetter(ctx, letter.ID)) },
-		"Claim": func(ctx context.Context) {
+		"RecordIdempotency": func(ctx context.Context) {
 			for range 2 {
-				done(s.Claim(ctx, Claim{Caller: "me", Key: "0123456789012345678901", Mutation: "make", Input: 1}))
+				done(s.RecordIdempotency(ctx, IdempotencyRecord{Caller: "me", Key: "0123456789012345678901", Mutation: "make", Input: 1}))
 			}
 		},
 		"Pictures": func(ctx context.Context) {
