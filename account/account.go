@@ -135,7 +135,7 @@ type Coming struct{ Token string }
 // Verify makes the account that was registered, once for a code. Token when there is no
 // such code, or when the address got an account by another one in the meantime.
 func (p *People) Verify(ctx context.Context, in Coming) (*store.Account, error) {
-	code, err := p.code(ctx, store.VerifyCode, in.Token)
+	code, err := p.mailCode(ctx, store.CodeToVerify, in.Token)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +158,7 @@ func (p *People) Verify(ctx context.Context, in Coming) (*store.Account, error) 
 	} else if err != nil {
 		return nil, err
 	}
-	_, err = p.store.DeleteCode(ctx, code.Hash)
+	_, err = p.store.DeleteMailCode(ctx, code.Hash)
 	return &account.Account, err
 }
 
@@ -314,9 +314,9 @@ func (p *People) MakeAdmin(ctx context.Context, address string) (code string, er
 	if err != nil || there.PasswordHash != "" {
 		return "", err
 	}
-	code, sealed := newCode()
-	return code, p.store.AddCode(ctx, &store.Code{
-		Hash: sealed, Kind: store.ResetCode, AccountID: changed.ID, Epoch: changed.Epoch, Email: address, EndsAt: now().Add(verifyFor),
+	code, sealed := newMailCode()
+	return code, p.store.AddMailCode(ctx, &store.MailCode{
+		Hash: sealed, Kind: store.CodeToReset, AccountID: changed.ID, Epoch: changed.Epoch, Email: address, EndsAt: now().Add(verifyFor),
 	})
 }
 

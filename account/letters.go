@@ -105,7 +105,7 @@ func (p *People) send(ctx context.Context, l *store.Letter) error {
 	}
 	err = p.mailer.Send(limited, written)
 	if err != nil && code != "" { // each attempt has its own
-		_, failed := p.store.DeleteCode(context.WithoutCancel(ctx), code)
+		_, failed := p.store.DeleteMailCode(context.WithoutCancel(ctx), code)
 		err = errors.Join(err, failed)
 	}
 	switch {
@@ -120,7 +120,7 @@ func (p *People) send(ctx context.Context, l *store.Letter) error {
 	return p.store.CloseLetter(context.WithoutCancel(ctx), l.ID)
 }
 
-// compose writes a letter, and stores the code in it, whose hash it returns: here it is that
+// compose writes a letter, and stores the mail code in it, whose hash it returns: here it is that
 // somebody looks whether an address has an account. Its kind is "" where it tells of
 // something that hasn't happened. A stranger to whom nobody has written yet isn't greeted by
 // name: whoever gave the address chose the name, too.
@@ -131,22 +131,22 @@ func (p *People) compose(ctx context.Context, l *store.Letter) (mail.Letter, str
 		return mail.Letter{}, "", err
 	}
 	out := mail.Letter{To: l.To}
-	var code *store.Code
+	var code *store.MailCode
 	switch l.Kind {
 	case store.RegisterLetter:
 		if out.Kind = mail.Registered; has {
 			out.Name = there.Name
 		} else {
-			out.Kind, code = mail.Verify, &store.Code{Kind: store.VerifyCode, Name: l.Name, PasswordHash: l.PasswordHash, EndsAt: now().Add(verifyFor)}
+			out.Kind, code = mail.Verify, &store.MailCode{Kind: store.CodeToVerify, Name: l.Name, PasswordHash: l.PasswordHash, EndsAt: now().Add(verifyFor)}
 		}
 	case store.ResetLetter:
 		if out.Kind = mail.NoAccount; has {
 			out.Name = there.Name
-			out.Kind, code = mail.Reset, &store.Code{Kind: store.ResetCode, AccountID: there.ID, Epoch: there.Epoch, EndsAt: now().Add(resetFor)}
+			out.Kind, code = mail.Reset, &store.MailCode{Kind: store.CodeToReset, AccountID: there.ID, Epoch: there.Epoch, EndsAt: now().Add(resetFor)}
 		}
 	case store.EmailLetter:
 		if out.Kind = mail.EmailTaken; !has {
-			out.Kind, code = mail.EmailChange, &store.Code{Kind: store.EmailCode, AccountID: l.AccountID, Epoch: l.Epoch, Replaces: l.Other, EndsAt: now().Add(resetFor)}
+			out.Kind, code = mail.EmailChange, &store.MailCode{Kind: store.CodeToChangeEmail, AccountID: l.AccountID, Epoch: l.Epoch, Replaces: l.Other, EndsAt: now().Add(resetFor)}
 		}
 	case store.PasswordNotice:
 		if has && there.ID == l.AccountID && there.Epoch >= l.Epoch {
@@ -164,7 +164,7 @@ func (p *People) compose(ctx context.Context, l *store.Letter) (mail.Letter, str
 	if code == nil {
 		return out, "", nil
 	}
-	out.Token, code.Hash = newCode()
+	out.Token, code.Hash = newMailCode()
 	out.Until, code.Email = code.EndsAt, l.To
-	return out, code.Hash, p.store.AddCode(ctx, code)
+	return out, code.Hash, p.store.AddMailCode(ctx, code)
 }

@@ -154,7 +154,7 @@ type Reset struct{ Token, Password string }
 // Reset sets the password of the account that a code was sent for, which ends its sessions
 // and makes every other code of it worthless.
 func (p *People) Reset(ctx context.Context, in Reset) error {
-	code, err := p.code(ctx, store.ResetCode, in.Token)
+	code, err := p.mailCode(ctx, store.CodeToReset, in.Token)
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (p *People) Reset(ctx context.Context, in Reset) error {
 		return err
 	}
 	p.forgive(ctx, there.Email)
-	_, err = p.store.DeleteCode(ctx, code.Hash)
+	_, err = p.store.DeleteMailCode(ctx, code.Hash)
 	return err
 }
 
@@ -223,7 +223,7 @@ func (p *People) ConfirmEmail(ctx context.Context, in Coming) (*store.Account, e
 	if err != nil {
 		return nil, err
 	}
-	code, err := p.code(ctx, store.EmailCode, in.Token)
+	code, err := p.mailCode(ctx, store.CodeToChangeEmail, in.Token)
 	if err != nil {
 		return nil, err
 	}
@@ -247,6 +247,6 @@ func (p *People) ConfirmEmail(ctx context.Context, in Coming) (*store.Account, e
 	if err != nil {
 		return nil, problem.Locate(err, "token")
 	}
-	_, err = p.store.DeleteCode(ctx, code.Hash)
+	_, err = p.store.DeleteMailCode(ctx, code.Hash)
 	return changed, err
 }

@@ -169,7 +169,7 @@ func (s *Store) ForgetAccount(ctx context.Context, account id.ID, address string
 	for _, left := range []struct {
 		collection, field string
 		value             any
-	}{{codes, "accountId", account}, {codes, "email", address}, {letters, "accountId", account}, {letters, "to", address}} {
+	}{{mailCodes, "accountId", account}, {mailCodes, "email", address}, {letters, "accountId", account}, {letters, "to", address}} {
 		if _, err := s.db.Collection(left.collection).DeleteMany(ctx, bson.D{{Key: left.field, Value: left.value}}); err != nil {
 			return fmt.Errorf("delete the %s of %s: %w", left.collection, account, err)
 		}
@@ -310,19 +310,19 @@ func (s *Store) NoteUses(ctx context.Context, at map[id.ID]time.Time, spacing ti
 	return nil
 }
 
-// AddCode stores a code.
-func (s *Store) AddCode(ctx context.Context, c *Code) error {
-	if _, err := s.db.Collection(codes).InsertOne(ctx, c); err != nil {
-		return fmt.Errorf("add a code: %w", err)
+// AddMailCode stores a mail code.
+func (s *Store) AddMailCode(ctx context.Context, c *MailCode) error {
+	if _, err := s.db.Collection(mailCodes).InsertOne(ctx, c); err != nil {
+		return fmt.Errorf("add a mail code: %w", err)
 	}
 	return nil
 }
 
-// Code returns the code of a kind with a hash, as it is in the database now, unless it has
+// MailCode returns the mail code of a kind with a hash, as it is in the database now, unless it has
 // ended at now; NotFound where there is none.
-func (s *Store) Code(ctx context.Context, kind CodeKind, hash string, now time.Time) (*Code, error) {
+func (s *Store) MailCode(ctx context.Context, kind MailCodeKind, hash string, now time.Time) (*MailCode, error) {
 	access.MarkPrivate(ctx)
-	found, err := find[Code](ctx, s.db.Collection(codes), bson.D{{Key: "_id", Value: hash}}, nil)
+	found, err := find[MailCode](ctx, s.db.Collection(mailCodes), bson.D{{Key: "_id", Value: hash}}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -332,11 +332,11 @@ func (s *Store) Code(ctx context.Context, kind CodeKind, hash string, now time.T
 	return found[0], nil
 }
 
-// DeleteCode deletes a code, and says whether this call did: of several, one does.
-func (s *Store) DeleteCode(ctx context.Context, hash string) (bool, error) {
-	result, err := s.db.Collection(codes).DeleteOne(ctx, bson.D{{Key: "_id", Value: hash}})
+// DeleteMailCode deletes a mail code, and reports whether this call did: of several, one does.
+func (s *Store) DeleteMailCode(ctx context.Context, hash string) (bool, error) {
+	result, err := s.db.Collection(mailCodes).DeleteOne(ctx, bson.D{{Key: "_id", Value: hash}})
 	if err != nil {
-		return false, fmt.Errorf("delete a code: %w", err)
+		return false, fmt.Errorf("delete a mail code: %w", err)
 	}
 	return result.DeletedCount == 1, nil
 }
@@ -409,14 +409,14 @@ func (s *Store) changeLetter(ctx context.Context, letter id.ID, change bson.D) e
 }
 
 // Sweep deletes what has ended by now: sessions, a day after they were made at the
-// earliest; codes; what is left of letters and idempotency records. It ends sessions that weren't used
+// earliest; mail codes; what is left of letters and idempotency records. It ends sessions that weren't used
 // since idle. What it can't delete now is there for the next sweep.
 func (s *Store) Sweep(ctx context.Context, now, idle time.Time) error {
 	return errors.Join(
 		s.endIdle(ctx, idle),
 		s.sweepSessions(ctx, bson.D{{Key: "endsAt", Value: bson.D{{Key: "$lte", Value: now}}}}),
 		s.sweepSessions(ctx, bson.D{{Key: "ended", Value: true}, {Key: "createdAt", Value: bson.D{{Key: "$lte", Value: now.Add(-idempotencyFor)}}}}),
-		s.sweep(ctx, codes, "endsAt", now),
+		s.sweep(ctx, mailCodes, "endsAt", now),
 		s.sweep(ctx, letters, "createdAt", now.Add(-2*idempotencyFor)), // later than the records that name them
 		s.sweep(ctx, idempotency, "at", now.Add(-idempotencyFor)),
 	)

@@ -147,25 +147,25 @@ func TestAKeyIsGoodForOneInput(t *testing.T) {
 
 func TestACodeIsGoodForOneThingUntilItsEnd(t *testing.T) {
 	s := openStore(t, nil)
-	check(t, s.AddCode(t.Context(), &Code{Hash: "a", Kind: ResetCode, EndsAt: second(100)}))
+	check(t, s.AddMailCode(t.Context(), &MailCode{Hash: "a", Kind: CodeToReset, EndsAt: second(100)}))
 	for name, c := range map[string]struct {
-		kind CodeKind
+		kind MailCodeKind
 		hash string
 		at   int
 		good bool
 	}{
-		"Good":      {ResetCode, "a", 99, true},
-		"Ended":     {ResetCode, "a", 100, false},
-		"OtherKind": {VerifyCode, "a", 99, false},
-		"Unknown":   {ResetCode, "b", 99, false},
+		"Good":      {CodeToReset, "a", 99, true},
+		"Ended":     {CodeToReset, "a", 100, false},
+		"OtherKind": {CodeToVerify, "a", 99, false},
+		"Unknown":   {CodeToReset, "b", 99, false},
 	} {
-		if _, err := s.Code(t.Context(), c.kind, c.hash, second(c.at)); (err == nil) != c.good || err != nil && !problem.Is(err, problem.NotFound) {
+		if _, err := s.MailCode(t.Context(), c.kind, c.hash, second(c.at)); (err == nil) != c.good || err != nil && !problem.Is(err, problem.NotFound) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	deleted := 0
 	for range 3 {
-		if mine, err := s.DeleteCode(t.Context(), "a"); err != nil {
+		if mine, err := s.DeleteMailCode(t.Context(), "a"); err != nil {
 			t.Error(err)
 		} else if mine {
 			deleted++
@@ -234,8 +234,8 @@ func TestASweepTakesWhatHasEndedAndNothingElse(t *testing.T) {
 		return x
 	}
 	fresh, unused, ended, idle := session(1000, 400), session(1000, 0), session(500, 400), session(1000, 100)
-	check(t, s.AddCode(t.Context(), &Code{Hash: "old", Kind: ResetCode, EndsAt: second(400)}))
-	check(t, s.AddCode(t.Context(), &Code{Hash: "new", Kind: ResetCode, EndsAt: second(600)}))
+	check(t, s.AddMailCode(t.Context(), &MailCode{Hash: "old", Kind: CodeToReset, EndsAt: second(400)}))
+	check(t, s.AddMailCode(t.Context(), &MailCode{Hash: "new", Kind: CodeToReset, EndsAt: second(600)}))
 	check(t, s.Sweep(t.Context(), second(500), second(300)))
 	left, err := s.SessionsUnder(t.Context(), owner.ID)
 	check(t, err)
@@ -246,10 +246,10 @@ func TestASweepTakesWhatHasEndedAndNothingElse(t *testing.T) {
 	if !have[fresh.ID] || !have[unused.ID] || have[ended.ID] || have[idle.ID] {
 		t.Errorf("of fresh, unused, ended and idle are left %t, %t, %t, %t", have[fresh.ID], have[unused.ID], have[ended.ID], have[idle.ID])
 	}
-	if _, err := s.Code(t.Context(), ResetCode, "old", second(0)); !problem.Is(err, problem.NotFound) {
+	if _, err := s.MailCode(t.Context(), CodeToReset, "old", second(0)); !problem.Is(err, problem.NotFound) {
 		t.Errorf("the code that has ended: %v", err)
 	}
-	if _, err := s.Code(t.Context(), ResetCode, "new", second(0)); err != nil {
+	if _, err := s.MailCode(t.Context(), CodeToReset, "new", second(0)); err != nil {
 		t.Errorf("the code that hasn't: %v", err)
 	}
 }

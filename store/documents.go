@@ -276,27 +276,27 @@ type Use struct {
 	At      time.Time `bson:"at"`
 }
 
-// CodeKind says what a code is good for.
-type CodeKind string
+// MailCodeKind is the purpose of a mail code.
+type MailCodeKind string
 
-// The kinds of codes.
+// The kinds of mail codes.
 const (
-	VerifyCode CodeKind = "VERIFY" // makes the account that was registered
-	ResetCode  CodeKind = "RESET"  // sets the account's password
-	EmailCode  CodeKind = "EMAIL"  // gives the account the address that the code was sent to
+	CodeToVerify      MailCodeKind = "VERIFY" // makes the account that was registered
+	CodeToReset       MailCodeKind = "RESET"  // sets the account's password
+	CodeToChangeEmail MailCodeKind = "EMAIL"  // gives the account the address that the code was sent to
 )
 
-// Code is what a mail brings back: who has it has read the mail.
-type Code struct {
-	Hash         string    `bson:"_id"` // SHA-256 of the code, in hex
-	Kind         CodeKind  `bson:"kind"`
-	AccountID    id.ID     `bson:"accountId,omitempty"`    // for VerifyCode: "", there is none yet
-	Epoch        int64     `bson:"epoch,omitempty"`        // the account's: a later one makes the code worthless
-	Email        string    `bson:"email"`                  // that it was sent to
-	Replaces     string    `bson:"replaces,omitempty"`     // for EmailCode: the account's address so far
-	Name         string    `bson:"name,omitempty"`         // for VerifyCode
-	PasswordHash string    `bson:"passwordHash,omitempty"` // for VerifyCode
-	EndsAt       time.Time `bson:"endsAt"`
+// MailCode is a one-time code sent by mail: its holder has read the mail.
+type MailCode struct {
+	Hash         string       `bson:"_id"` // SHA-256 of the code, in hex
+	Kind         MailCodeKind `bson:"kind"`
+	AccountID    id.ID        `bson:"accountId,omitempty"`    // for CodeToVerify: "", there is none yet
+	Epoch        int64        `bson:"epoch,omitempty"`        // the account's: a later one makes the code worthless
+	Email        string       `bson:"email"`                  // that it was sent to
+	Replaces     string       `bson:"replaces,omitempty"`     // for CodeToChangeEmail: the account's address so far
+	Name         string       `bson:"name,omitempty"`         // for CodeToVerify
+	PasswordHash string       `bson:"passwordHash,omitempty"` // for CodeToVerify
+	EndsAt       time.Time    `bson:"endsAt"`
 }
 
 // LetterKind says what a letter is about.

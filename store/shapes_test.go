@@ -471,16 +471,16 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 		"NoteUses": func(ctx context.Context) {
 			check(t, s.NoteUses(ctx, map[id.ID]time.Time{session.ID: second(100)}, time.Minute))
 		},
-		"AddCode": func(ctx context.Context) {
-			check(t, s.AddCode(ctx, &Code{Hash: "1", Kind: ResetCode, EndsAt: second(100)}))
+		"AddMailCode": func(ctx context.Context) {
+			check(t, s.AddMailCode(ctx, &MailCode{Hash: "1", Kind: CodeToReset, EndsAt: second(100)}))
 		},
-		"Code":       func(ctx context.Context) { done(s.Code(ctx, ResetCode, "1", second(0))) },
-		"DeleteCode": func(ctx context.Context) { done(s.DeleteCode(ctx, "1")) },
-		"AddLetter":  func(ctx context.Context) { check(t, s.AddLetter(ctx, &Letter{ID: id.New(id.Letter)})) },
-		"HasLetter":  func(ctx context.Context) { done(s.HasLetter(ctx, letter.ID)) },
-		"NextLetter": func(ctx context.Context) { _, _, err := s.NextLetter(ctx); check(t, err) },
-		"DueLetters": func(ctx context.Context) { done(s.DueLetters(ctx, second(0))) },
-		"TakeLetter": func(ctx context.Context) { done(s.TakeLetter(ctx, letter, second(100))) },
+		"MailCode":       func(ctx context.Context) { done(s.MailCode(ctx, CodeToReset, "1", second(0))) },
+		"DeleteMailCode": func(ctx context.Context) { done(s.DeleteMailCode(ctx, "1")) },
+		"AddLetter":      func(ctx context.Context) { check(t, s.AddLetter(ctx, &Letter{ID: id.New(id.Letter)})) },
+		"HasLetter":      func(ctx context.Context) { done(s.HasLetter(ctx, letter.ID)) },
+		"NextLetter":     func(ctx context.Context) { _, _, err := s.NextLetter(ctx); check(t, err) },
+		"DueLetters":     func(ctx context.Context) { done(s.DueLetters(ctx, second(0))) },
+		"TakeLetter":     func(ctx context.Context) { done(s.TakeLetter(ctx, letter, second(100))) },
 		"PutOffLetter": func(ctx context.Context) {
 			check(t, s.PutOffLetter(ctx, letter.ID, second(100)))
 		},

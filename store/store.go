@@ -200,7 +200,7 @@ const (
 	accounts    = "accounts"
 	sessions    = "sessions"
 	uses        = "uses"
-	codes       = "codes"
+	mailCodes   = "codes" // the old name: only a migration changes a stored name
 	letters     = "letters"
 	idempotency = "claims" // the old name of idempotency records: only a migration changes a stored name
 	pictures    = "images"

@@ -77,18 +77,18 @@ func (s *Stoa) SignIn(t testing.TB, account *store.Account) (session id.ID, toke
 	return x.ID, "stoa_" + strings.TrimPrefix(string(x.ID), "ses_") + "_" + secret
 }
 
-// Code stores c as if a mail had brought it, and returns what the mail would say.
-func (s *Stoa) Code(t testing.TB, c store.Code) string {
+// MailCode stores c as if a mail had been sent with it, and returns the code in that mail.
+func (s *Stoa) MailCode(t testing.TB, c store.MailCode) string {
 	t.Helper()
 	code, sum := newSecret()
 	c.Hash, c.EndsAt = hex.EncodeToString(sum[:]), time.Now().Add(time.Hour)
-	if c.Kind == store.VerifyCode {
+	if c.Kind == store.CodeToVerify {
 		var err error
 		if c.PasswordHash, err = hashed(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := s.Store.AddCode(t.Context(), &c); err != nil {
+	if err := s.Store.AddMailCode(t.Context(), &c); err != nil {
 		t.Fatal(err)
 	}
 	return code
