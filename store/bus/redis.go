@@ -178,13 +178,13 @@ func (b *Redis) publish(kind string) {
 func (b *Redis) deliver(parcels []*parcel) error {
 	for range 3 {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
-		life, err := b.conn.Life(ctx)
+		run, err := b.conn.Run(ctx)
 		if err == nil {
 			_, err = b.conn.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
 				for _, parcel := range parcels {
 					for _, key := range parcel.keys {
 						b.seq++
-						p.Eval(ctx, announce, []string{life.Key(b.site, key)}, BlockFor.Milliseconds(), b.channel, b.message(b.seq, "d", key))
+						p.Eval(ctx, announce, []string{run.Key(b.site, key)}, BlockFor.Milliseconds(), b.channel, b.message(b.seq, "d", key))
 					}
 				}
 				return nil
@@ -194,7 +194,7 @@ func (b *Redis) deliver(parcels []*parcel) error {
 		if err != nil {
 			return fmt.Errorf("announce a change over Redis: %w", err)
 		}
-		if b.conn.Still(life) {
+		if b.conn.IsCurrent(run) {
 			return nil
 		}
 	}

@@ -348,10 +348,10 @@ func TestAKeyThatComesAndGoes(t *testing.T) {
 
 // peer speaks on the bus like another replica, and loses messages.
 type peer struct {
-	t    *testing.T
-	w    *world
-	life *bus.Life
-	seq  int
+	t   *testing.T
+	w   *world
+	run *bus.Run
+	seq int
 }
 
 func (p *peer) publish(kind, rest string) {
@@ -366,7 +366,7 @@ func (p *peer) publish(kind, rest string) {
 func (p *peer) lose(key string) {
 	p.t.Helper()
 	p.seq++
-	if err := shared.Client(p.t).Set(p.t.Context(), p.life.Key(p.w.site, key), bus.Blocked, bus.BlockFor).Err(); err != nil {
+	if err := shared.Client(p.t).Set(p.t.Context(), p.run.Key(p.w.site, key), bus.Blocked, bus.BlockFor).Err(); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -385,11 +385,11 @@ func TestAMessageLostWithoutADisconnectIsNoticed(t *testing.T) {
 			w.db.set("a", 1)
 			r := w.replica("A", shared.URL())
 			ready(t, r)
-			life, err := r.conn.Life(t.Context())
+			run, err := r.conn.Run(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := &peer{t: t, w: w, life: life, seq: 7}
+			p := &peer{t: t, w: w, run: run, seq: 7}
 			p.publish("t", "")
 			r.must(t, "a", 1, "")
 			eventually(t, "the peer is heard", func() bool {
@@ -421,7 +421,7 @@ var restarts = map[string]struct {
 		func(t *testing.T, s *redistest.Server) { s.Forget(t); s.Start(t) }},
 }
 
-func TestARestartedRedisIsAnotherLife(t *testing.T) {
+func TestARestartedRedisIsAnotherRun(t *testing.T) {
 	t.Parallel()
 	for name, c := range restarts {
 		t.Run(name, func(t *testing.T) {
@@ -447,8 +447,8 @@ func TestARestartedRedisIsAnotherLife(t *testing.T) {
 			c.back(t, s)
 			a.mustWrite(t, "a")
 			ready(t, a, b)
-			a.must(t, "quiet", 2, "whatever the server has kept is of an earlier life")
-			b.must(t, "quiet", 2, "whatever the server has kept is of an earlier life")
+			a.must(t, "quiet", 2, "whatever the server has kept is of an earlier run")
+			b.must(t, "quiet", 2, "whatever the server has kept is of an earlier run")
 			a.mustWrite(t, "a")
 			want := w.db.get("a")
 			b.readUntil(t, slack*time.Second, "a", want)
@@ -471,31 +471,31 @@ func anAnswerOfAnotherLifeIsNone(t testing.TB, _ *world) {
 	}
 	defer conn.Close()
 	tier := &tier2{conn: conn, site: "site"}
-	ask := func() (held, *bus.Life, error) {
-		found, life, err := tier.acquire(t.Context(), []string{"a"})
+	ask := func() (held, *bus.Run, error) {
+		found, run, err := tier.acquire(t.Context(), []string{"a"})
 		if err != nil {
 			return held{}, nil, err
 		}
-		return found[0], life, nil
+		return found[0], run, nil
 	}
 	var h held
-	var life *bus.Life
+	var run *bus.Run
 	eventually(t, "there is a lease", func() bool {
 		var err error
-		h, life, err = ask()
+		h, run, err = ask()
 		return err == nil && h.lease != ""
 	})
-	tier.fill(t.Context(), life, []filling{{"a", h.lease, []byte("V1"), time.Minute}})
+	tier.fill(t.Context(), run, []filling{{"a", h.lease, []byte("V1"), time.Minute}})
 	if h, _, err = ask(); err != nil || string(h.value) != "V1" {
 		t.Fatalf("it holds %q, %v", h.value, err)
 	}
 	s.Restart(t, true)
 	eventually(t, "it answers again", func() bool {
-		// The first command is named for the earlier life, and a server is there that
+		// The first command is named for the earlier run, and a server is there that
 		// knows the name.
 		h, now, err := ask()
-		if err == nil && (now == life || h.value != nil) {
-			t.Errorf("%q is answered out of an earlier life", h.value)
+		if err == nil && (now == run || h.value != nil) {
+			t.Errorf("%q is answered out of an earlier run", h.value)
 		}
 		return err == nil
 	})

@@ -13,7 +13,7 @@ import (
 // the process's memory would be one more thing to be stale.
 func (c *Cache) generations(ctx context.Context, tags []string) (generations []string, blocked []bool, err error) {
 	generations, blocked = make([]string, len(tags)), make([]bool, len(tags))
-	found, life, err := c.tier2.acquire(ctx, tags)
+	found, run, err := c.tier2.acquire(ctx, tags)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -29,7 +29,7 @@ func (c *Cache) generations(ctx context.Context, tags []string) (generations []s
 		}
 	}
 	if len(fillings) > 0 {
-		c.tier2.fill(ctx, life, fillings)
+		c.tier2.fill(ctx, run, fillings)
 	}
 	return generations, blocked, nil
 }

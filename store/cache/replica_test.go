@@ -340,8 +340,8 @@ func (r *replica) ready() bool {
 	if r.conn == nil {
 		return r.trusted(now)
 	}
-	life, err := r.conn.Life(context.Background())
-	return err == nil && life.Settled() && r.trusted(now) && r.shared(now)
+	run, err := r.conn.Run(context.Background())
+	return err == nil && run.Usable() && r.trusted(now) && r.shared(now)
 }
 
 func ready(t testing.TB, replicas ...*replica) {
@@ -497,24 +497,24 @@ func observe(t testing.TB, key string, replicas ...*replica) (stop func()) {
 	return stop
 }
 
-// inRedis is what the present life of Redis holds of a key; "" for nothing, and where r
+// inRedis is what the current run of Redis holds of a key; "" for nothing, and where r
 // can't reach it.
 func (r *replica) inRedis(t testing.TB, key string) string {
 	t.Helper()
-	life, err := r.conn.Life(t.Context())
+	run, err := r.conn.Run(t.Context())
 	if err != nil {
 		return ""
 	}
-	v, _ := r.conn.Client.Get(t.Context(), life.Key(r.site, key)).Result()
+	v, _ := r.conn.Client.Get(t.Context(), run.Key(r.site, key)).Result()
 	return v
 }
 
 // removeFromRedis takes a key out of Redis, as an eviction does.
 func (r *replica) removeFromRedis(t testing.TB, key string) {
 	t.Helper()
-	life, err := r.conn.Life(t.Context())
+	run, err := r.conn.Run(t.Context())
 	if err == nil {
-		err = r.conn.Client.Del(t.Context(), life.Key(r.site, key)).Err()
+		err = r.conn.Client.Del(t.Context(), run.Key(r.site, key)).Err()
 	}
 	if err != nil {
 		t.Fatal(err)

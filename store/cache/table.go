@@ -179,7 +179,7 @@ func (t *Table[K, T]) lead(ctx context.Context, c *Cache, wants []*want[K], star
 			close(w.flight.done)
 		}
 	}()
-	rest, life := t.fromRedis(ctx, c, wants, start, loaded)
+	rest, run := t.fromRedis(ctx, c, wants, start, loaded)
 	if len(rest) == 0 {
 		err = nil
 		return
@@ -211,7 +211,7 @@ func (t *Table[K, T]) lead(ctx context.Context, c *Cache, wants []*want[K], star
 		fillings = append(fillings, filling{w.name, w.lease, value, jittered()})
 	}
 	if len(fillings) > 0 {
-		c.tier2.fill(ctx, life, fillings)
+		c.tier2.fill(ctx, run, fillings)
 	}
 }
 
@@ -232,7 +232,7 @@ func (t *Table[K, T]) land(c *Cache, w *want[K], v *T, start uint64, loaded int6
 }
 
 // fromRedis lands what Redis has and returns the rest, with leases where it gave them.
-func (t *Table[K, T]) fromRedis(ctx context.Context, c *Cache, wants []*want[K], start uint64, loaded int64) ([]*want[K], *bus.Life) {
+func (t *Table[K, T]) fromRedis(ctx context.Context, c *Cache, wants []*want[K], start uint64, loaded int64) ([]*want[K], *bus.Run) {
 	if c.tier2 == nil {
 		return wants, nil
 	}
@@ -255,7 +255,7 @@ func (t *Table[K, T]) fromRedis(ctx context.Context, c *Cache, wants []*want[K],
 	for i, w := range named {
 		names[i] = w.name
 	}
-	found, life, err := c.tier2.acquire(ctx, names)
+	found, run, err := c.tier2.acquire(ctx, names)
 	if err != nil {
 		for _, w := range wants {
 			w.short = true
@@ -283,7 +283,7 @@ func (t *Table[K, T]) fromRedis(ctx context.Context, c *Cache, wants []*want[K],
 			rest = append(rest, w)
 		}
 	}
-	return rest, life
+	return rest, run
 }
 
 // nameByTags gives each want its name in Redis, out of its tags' generations, and returns

@@ -53,36 +53,36 @@ type held struct {
 // awake says whether Redis is to be asked at all.
 func (t *tier2) awake(now int64) bool { return t != nil && now >= t.rest.Load() }
 
-// acquire asks for all keys in one round trip. life is what fill must be given.
-func (t *tier2) acquire(ctx context.Context, keys []string) (_ []held, _ *bus.Life, err error) {
+// acquire asks for all keys in one round trip. fill takes the run that it returns.
+func (t *tier2) acquire(ctx context.Context, keys []string) (_ []held, _ *bus.Run, err error) {
 	defer func() {
 		if err != nil {
 			t.rest.Store(time.Now().Add(pause).UnixNano())
 		}
 	}()
-	life, err := t.conn.Life(ctx)
+	run, err := t.conn.Run(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	found := make([]held, len(keys))
-	if !life.Settled() {
+	if !run.Usable() {
 		for i := range found {
 			found[i].blocked = true
 		}
-		return found, life, nil
+		return found, run, nil
 	}
 	lease := string(isLease) + rand.Text()
 	replies := make([]*redis.Cmd, len(keys))
 	_, err = t.conn.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, key := range keys {
-			replies[i] = p.Eval(ctx, acquire, []string{life.Key(t.site, key)}, lease, leaseFor.Milliseconds())
+			replies[i] = p.Eval(ctx, acquire, []string{run.Key(t.site, key)}, lease, leaseFor.Milliseconds())
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("read from Redis: %w", err)
 	}
-	if !t.conn.Still(life) {
+	if !t.conn.IsCurrent(run) {
 		return nil, nil, fmt.Errorf("read from Redis: the server has changed")
 	}
 	for i, reply := range replies {
@@ -98,7 +98,7 @@ func (t *tier2) acquire(ctx context.Context, keys []string) (_ []held, _ *bus.Li
 			found[i].value = []byte(text)
 		}
 	}
-	return found, life, nil
+	return found, run, nil
 }
 
 // filling is a value on its way to Redis.
@@ -110,10 +110,10 @@ type filling struct {
 
 // fill offers values in one round trip; those whose lease is gone are refused. That it
 // failed costs a later miss and nothing else.
-func (t *tier2) fill(ctx context.Context, life *bus.Life, values []filling) {
+func (t *tier2) fill(ctx context.Context, run *bus.Run, values []filling) {
 	_, err := t.conn.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, v := range values {
-			p.Eval(ctx, fill, []string{life.Key(t.site, v.key)}, v.lease, v.value, v.expires.Milliseconds())
+			p.Eval(ctx, fill, []string{run.Key(t.site, v.key)}, v.lease, v.value, v.expires.Milliseconds())
 		}
 		return nil
 	})
@@ -122,16 +122,16 @@ func (t *tier2) fill(ctx context.Context, life *bus.Life, values []filling) {
 	}
 }
 
-// scrubAll removes every value and every lease of this life, blocks excepted: they may be
+// scrubAll removes every value and every lease of this run, blocks excepted: they may be
 // older than a change that nobody could announce.
 func (t *tier2) scrubAll(ctx context.Context) error {
-	life, err := t.conn.Life(ctx)
+	run, err := t.conn.Run(ctx)
 	if err != nil {
 		return err
 	}
 	var cursor uint64
 	for {
-		keys, next, err := t.conn.Client.Scan(ctx, cursor, life.Key(t.site, "*"), 1000).Result()
+		keys, next, err := t.conn.Client.Scan(ctx, cursor, run.Key(t.site, "*"), 1000).Result()
 		if err != nil {
 			return fmt.Errorf("list the keys in Redis: %w", err)
 		}
@@ -146,7 +146,7 @@ func (t *tier2) scrubAll(ctx context.Context) error {
 			}
 		}
 		if cursor = next; cursor == 0 {
-			if !t.conn.Still(life) {
+			if !t.conn.IsCurrent(run) {
 				return fmt.Errorf("remove keys from Redis: the server has changed")
 			}
 			return nil
