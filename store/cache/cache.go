@@ -232,9 +232,9 @@ func (c *Cache) joinable(f *flight, deps []uint32, now int64) bool {
 	return c.current(f.start, deps) && (now-f.loaded <= int64(shortLife) || c.trusted(now))
 }
 
-// settle waits until what was offered to the process is in it or refused. The next load of
-// the same keys may begin only then: of two offers that wait, ristretto takes the first.
-func (c *Cache) settle() {
+// wait returns when the process has taken or refused each entry offered to it. The next load
+// of the same keys may begin only then: of two offers that wait, ristretto takes the first.
+func (c *Cache) wait() {
 	c.closing.RLock()
 	defer c.closing.RUnlock()
 	c.tier1.Wait()

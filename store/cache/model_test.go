@@ -16,9 +16,9 @@ import (
 //	               start and loaded, Cache.joinable, the flight
 //	acquire        tier2.acquire, as Table.fromRedis calls it
 //	Load           Table.Load, between which and acquire a reader can be paused for long
-//	land           Table.land: the offer to the tier in the process
+//	insert         Table.insert: the offer to the tier in the process
 //	fill           tier2.fill
-//	leave          the deferred end of Table.lead: Cache.settle, the flight's end; and
+//	leave          the deferred end of Table.lead: Cache.wait, the flight's end; and
 //	               Cache.await, in which whoever waits for a flight takes its answer, or a
 //	               newer one
 //	announce       trust.announce, which is bus.Redis.Drop: the block and the message
@@ -75,7 +75,7 @@ const (
 	oneFlight                       // one load of a key at a time
 	joinCheck                       // a load dropped since its start isn't joined
 	newestFlight                    // a load that another has taken the place of gives the other's answer
-	settleFirst                     // an offer to ristretto is settled before the flight ends
+	waitFirst                       // ristretto has taken an offer before the flight ends
 	runID                           // keys carry the run_id
 	flushOnListen                   // a new subscription flushes
 	usableRun                       // a new run of Redis isn't used for as long as a block lasts
@@ -87,7 +87,7 @@ const (
 
 var ruleNames = [rules]string{
 	"leaseOnFill", "blockOnLease", "blockBefore", "dropAfter", "dropHere", "startFirst", "checkOnRead", "shortIfBlocked",
-	"oneFlight", "joinCheck", "newestFlight", "settleFirst", "runID", "flushOnListen", "usableRun", "blockLasts",
+	"oneFlight", "joinCheck", "newestFlight", "waitFirst", "runID", "flushOnListen", "usableRun", "blockLasts",
 }
 
 // scenario is what the model is run with.
@@ -109,7 +109,7 @@ const (
 	began
 	acquired
 	loaded
-	landed
+	inserted
 	filled
 	following
 )
@@ -283,20 +283,20 @@ func (s scenario) read(w *state, i, r int, out []step) []step {
 		next.what, next.v = "Load: v#", to.db
 		me.phase, me.v = loaded, to.db
 	case loaded:
-		next.what = "land"
-		me.phase = landed
+		next.what = "insert"
+		me.phase = inserted
 		e := cached{there: true, v: me.v, short: me.short}
 		switch {
 		case me.dropped && s.on(startFirst):
-			next.what = "land: too late"
-		case s.on(settleFirst) || home.entry.there:
+			next.what = "insert: too late"
+		case s.on(waitFirst) || home.entry.there:
 			home.entry = e
 		case !home.offers[0].there:
 			home.offers[0] = e
 		default:
 			home.offers[1] = e
 		}
-	case landed:
+	case inserted:
 		me.phase = filled
 		if !me.lease {
 			next.what = "no fill"
@@ -599,7 +599,7 @@ func (s scenario) stale(w *state) string {
 func (s scenario) tidy(w *state) {
 	for r := range w.replicas {
 		home := &w.replicas[r]
-		if s.on(checkOnRead) && s.on(settleFirst) && home.entry.dropped {
+		if s.on(checkOnRead) && s.on(waitFirst) && home.entry.dropped {
 			home.entry = cached{}
 		}
 	}
@@ -620,7 +620,7 @@ func (s scenario) tidy(w *state) {
 		}
 		if !x.lease {
 			x.run = false
-			if x.phase == landed {
+			if x.phase == inserted {
 				x.phase = filled
 			}
 		}

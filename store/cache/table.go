@@ -43,7 +43,7 @@ type want[K comparable] struct {
 	key    string
 	deps   []uint32
 	tags   []string
-	flight *flight // ours to land, or another's to wait for
+	flight *flight // ours to fill, or another's to wait for
 	name   string  // in Redis; "" where it isn't kept there
 	lease  string
 	short  bool // it is changing: to be kept for a second at most
@@ -164,7 +164,7 @@ func (t *Table[K, T]) lead(ctx context.Context, c *Cache, wants []*want[K], star
 	defer cancel()
 	err := errInterrupted
 	defer func() { // also when Load panics: nobody may wait for ever
-		c.settle()
+		c.wait()
 		c.mu.Lock()
 		for _, w := range wants {
 			if w.flight.entry == nil {
@@ -196,7 +196,7 @@ func (t *Table[K, T]) lead(ctx context.Context, c *Cache, wants []*want[K], star
 	var fillings []filling
 	for _, w := range rest {
 		v := found[w.k]
-		t.land(c, w, v, start, loaded)
+		t.insert(c, w, v, start, loaded)
 		if w.lease == "" {
 			continue
 		}
@@ -215,9 +215,9 @@ func (t *Table[K, T]) lead(ctx context.Context, c *Cache, wants []*want[K], star
 	}
 }
 
-// land makes w's entry, which may be nil for what is absent, and offers it to the process,
-// unless it is too late to be of use: it would only take the place of a younger one.
-func (t *Table[K, T]) land(c *Cache, w *want[K], v *T, start uint64, loaded int64) {
+// insert makes w's entry, with v nil for an absent thing, and offers it to the process. An
+// entry that was dropped in the meantime isn't offered: it would only replace a younger one.
+func (t *Table[K, T]) insert(c *Cache, w *want[K], v *T, start uint64, loaded int64) {
 	e := &entry{value: v, start: start, loaded: loaded, expires: c.expiry(loaded, w.short), deps: w.deps}
 	w.flight.entry = e
 	size := int64(overhead + 2*len(w.key))
@@ -231,7 +231,7 @@ func (t *Table[K, T]) land(c *Cache, w *want[K], v *T, start uint64, loaded int6
 	}
 }
 
-// fromRedis lands what Redis has and returns the rest, with leases where it gave them.
+// fromRedis inserts the values in Redis and returns the rest, with the leases that Redis gave.
 func (t *Table[K, T]) fromRedis(ctx context.Context, c *Cache, wants []*want[K], start uint64, loaded int64) ([]*want[K], *bus.Run) {
 	if c.tier2 == nil {
 		return wants, nil
@@ -274,7 +274,7 @@ func (t *Table[K, T]) fromRedis(ctx context.Context, c *Cache, wants []*want[K],
 				continue // another version of Stoa wrote it; the database knows
 			}
 		}
-		t.land(c, w, v, start, loaded)
+		t.insert(c, w, v, start, loaded)
 		c.counts.tier2.Add(1)
 	}
 	var rest []*want[K]

@@ -29,8 +29,8 @@ const (
 	markerFor   = 15 * time.Second
 	markerRenew = 5 * time.Second
 	clockSkew   = 5 * time.Second
-	// settleLimit is how long clearing up after another replica may take.
-	settleLimit = 30 * time.Second
+	// reapLimit is how long clearing up after a dead replica may take.
+	reapLimit = 30 * time.Second
 	// watchEvery is how often a replica looks after its own standing.
 	watchEvery = 250 * time.Millisecond
 	// patience is how long a write waits in all for a way to announce itself.
@@ -305,7 +305,7 @@ func (t *trust) poll(ctx context.Context) {
 	}
 	found := false
 	for _, marker := range markers {
-		if start.After(marker.Until.Add(clockSkew)) && t.settle(ctx, marker) {
+		if start.After(marker.Until.Add(clockSkew)) && t.reap(ctx, marker) {
 			continue
 		}
 		found = true
@@ -335,10 +335,10 @@ func (t *trust) markers(ctx context.Context) ([]DegradedMarker, error) {
 	return slices.DeleteFunc(all, func(marker DegradedMarker) bool { return marker.Replica == t.self }), err
 }
 
-// settle does for a replica that is gone what it would have done on its return; unless,
-// as a second look shows, it is there after all.
-func (t *trust) settle(ctx context.Context, marker DegradedMarker) bool {
-	ctx, cancel := context.WithTimeout(ctx, settleLimit)
+// reap empties Redis and clears the marker for a replica that died, as that replica would
+// have done on its return. It does nothing when a second look finds the marker renewed.
+func (t *trust) reap(ctx context.Context, marker DegradedMarker) bool {
+	ctx, cancel := context.WithTimeout(ctx, reapLimit)
 	defer cancel()
 	err := t.cache.tier2.scrubAll(ctx)
 	if err == nil {

@@ -21,8 +21,8 @@ import (
 //	clear     trust.clear
 //	list, conclude   trust.poll, with DegradedRegistry.List between the two
 //	lapse     the end of trust.until
-//	settle    trust.settle
-//	get, acquire, Load, land, fill   as in model_test.go
+//	reap      trust.reap
+//	get, acquire, Load, insert, fill   as in model_test.go
 //
 // A write may fail and yet happen later, while Cache.uncertainUntil lasts. The writer may degrade
 // at any time, for no reason, and die at any time.
@@ -263,7 +263,7 @@ func (p *part) steps(rules trustRule, out []partStep) []partStep {
 			}
 			to.marker = false
 			to.others, to.trusts = true, false
-			add("reader: settle", to)
+			add("reader: reap", to)
 		case p.sawMarker:
 			to.others, to.trusts = true, false
 			add("reader: conclude: a marker", to)
@@ -329,7 +329,7 @@ func (p *part) steps(rules trustRule, out []partStep) []partStep {
 		if !p.dropped {
 			to.entry = cached{there: true, v: p.v, short: p.short || !p.trusts && on(untrustedShort)}
 		}
-		add("reader: land", to)
+		add("reader: insert", to)
 	case kept:
 		to := *p
 		if p.lease && p.redis.content == lease && !p.redis.blocked {
