@@ -27,10 +27,10 @@ type Blog struct {
 	// or its own; set before the first request.
 	Uploads func(ctx context.Context, picture id.ID, alt *string) (*store.Image, error)
 
-	store     *store.Store
-	catalogue *catalogue
-	previews  string
-	log       *slog.Logger
+	store       *store.Store
+	searchIndex *searchIndex
+	previews    string
+	log         *slog.Logger
 
 	mu      sync.Mutex
 	touched map[id.ID]bool  // what is to be related to other articles: see relate
@@ -44,7 +44,7 @@ type Blog struct {
 // New returns the blog that is in s, whose texts are in a language. previews is what links
 // to previews look like, with {token} for what names the article.
 func New(s *store.Store, l *search.Language, previews string, log *slog.Logger) *Blog {
-	b := &Blog{store: s, catalogue: newCatalogue(l), previews: previews, log: log, touched: map[id.ID]bool{}}
+	b := &Blog{store: s, searchIndex: newSearchIndex(l), previews: previews, log: log, touched: map[id.ID]bool{}}
 	b.background = background.New(log, b.tasks()...)
 	return b
 }
