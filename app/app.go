@@ -88,7 +88,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger, onCommand func(string
 		var all sync.WaitGroup
 		all.Go(func() { a.Blog.Run(keep) })
 		all.Go(func() { a.People.Run(keep) })
-		all.Go(func() { a.Blog.KeepIndex(keep) })
+		all.Go(func() { a.Blog.BuildIndex(keep) })
 		all.Wait()
 	}()
 	return a, nil

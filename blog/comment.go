@@ -74,7 +74,7 @@ func (c *Comments) Add(ctx context.Context, in CommentAdd) (*store.Submission, e
 	if err != nil {
 		return nil, err
 	}
-	kept, html, err := render(in.BodyMarkdown)
+	canonical, html, err := render(in.BodyMarkdown)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (c *Comments) Add(ctx context.Context, in CommentAdd) (*store.Submission, e
 		return nil, err
 	}
 	made := &store.Comment{
-		ArticleID: in.ArticleID, AccountID: v.Account, BodyMarkdown: kept, BodyHTML: html, CreatedAt: now(), Version: 1,
+		ArticleID: in.ArticleID, AccountID: v.Account, BodyMarkdown: canonical, BodyHTML: html, CreatedAt: now(), Version: 1,
 	}
 	if in.ParentID != nil {
 		made.ParentID = commentOf(*in.ParentID)
@@ -94,7 +94,7 @@ func (c *Comments) Add(ctx context.Context, in CommentAdd) (*store.Submission, e
 	if in.IdempotencyKey != nil {
 		record := store.IdempotencyRecord{
 			Caller: string(v.Account), Key: *in.IdempotencyKey, Mutation: "commentAdd",
-			Input: []string{string(made.ArticleID), string(made.ParentID), kept},
+			Input: []string{string(made.ArticleID), string(made.ParentID), canonical},
 		}
 		if made.CreatedAt, err = c.store.RecordIdempotency(ctx, record); err != nil {
 			return nil, err
@@ -195,7 +195,7 @@ func (c *Comments) Update(ctx context.Context, in CommentUpdate) (*store.Submiss
 	if err != nil {
 		return nil, err
 	}
-	kept, html, err := render(in.BodyMarkdown)
+	canonical, html, err := render(in.BodyMarkdown)
 	if err != nil {
 		return nil, err
 	}
@@ -213,10 +213,10 @@ func (c *Comments) Update(ctx context.Context, in CommentUpdate) (*store.Submiss
 			return problem.New(problem.Forbidden, "an editor has taken the comment down").At("id")
 		case !at.Before(editableUntil(x.CreatedAt)):
 			return problem.New(problem.Forbidden, "a comment can be changed for %d minutes", int(editFor.Minutes())).At("id")
-		case x.BodyMarkdown == kept:
+		case x.BodyMarkdown == canonical:
 			return nil
 		}
-		x.BodyMarkdown, x.BodyHTML, x.EditedAt = kept, html, &at
+		x.BodyMarkdown, x.BodyHTML, x.EditedAt = canonical, html, &at
 		if c.begins(v) == store.CommentPending {
 			x.Status, x.Visible = store.CommentPending, false
 		}
@@ -358,12 +358,12 @@ func EditableUntil(x *store.Submission) *time.Time {
 
 func editableUntil(written time.Time) time.Time { return written.Add(editFor) }
 
-func render(source string) (kept, html string, err error) {
-	kept, html, err = markdown.Comment(source)
+func render(source string) (canonical, html string, err error) {
+	canonical, html, err = markdown.Comment(source)
 	if err != nil {
 		return "", "", problem.New(problem.Invalid, "%s", err).At("bodyMarkdown")
 	}
-	return kept, html, nil
+	return canonical, html, nil
 }
 
 func (c *Comments) throttle(ctx context.Context, charges ...rate.Charge) error {

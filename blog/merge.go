@@ -35,7 +35,7 @@ func (b *Blog) MergeTags(ctx context.Context, in Merge) (*store.Tag, error) {
 }
 
 // mergeNew notes a merge and does it.
-func mergeNew[K store.Kept](ctx context.Context, b *Blog, n naming[K], in Merge) (K, error) {
+func mergeNew[K store.Versioned](ctx context.Context, b *Blog, n naming[K], in Merge) (K, error) {
 	var none K
 	if _, err := access.Require(ctx, access.Editor); err != nil {
 		return none, err
@@ -87,7 +87,7 @@ func mergeable(from, into any) error {
 }
 
 // merge does what is left to do of a merge that was begun, and returns what came of it.
-func merge[K store.Kept](ctx context.Context, b *Blog, n naming[K], in Merge) (K, error) {
+func merge[K store.Versioned](ctx context.Context, b *Blog, n naming[K], in Merge) (K, error) {
 	var none K
 	into, err := absorb(ctx, b, n, in)
 	if err != nil && !problem.Is(err, problem.NotFound) {
@@ -112,7 +112,7 @@ func merge[K store.Kept](ctx context.Context, b *Blog, n naming[K], in Merge) (K
 }
 
 // absorb gives the one that stays the slugs of the other. NotFound where it isn't there.
-func absorb[K store.Kept](ctx context.Context, b *Blog, n naming[K], in Merge) (K, error) {
+func absorb[K store.Versioned](ctx context.Context, b *Blog, n naming[K], in Merge) (K, error) {
 	var none K
 	for try := 0; ; try++ {
 		into, err := n.one(ctx, in.IntoID)
@@ -204,7 +204,7 @@ func instead(ids []id.ID, in Merge) []id.ID {
 }
 
 // drop deletes the one that goes, if it is there.
-func drop[K store.Kept](ctx context.Context, b *Blog, n naming[K], i id.ID) error {
+func drop[K store.Versioned](ctx context.Context, b *Blog, n naming[K], i id.ID) error {
 	for try := 0; ; try++ {
 		from, err := n.one(ctx, i)
 		if problem.Is(err, problem.NotFound) {

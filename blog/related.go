@@ -12,7 +12,7 @@ import (
 
 // keepRelated is how many related articles are kept: more than can be asked for, as some
 // may be unpublished later.
-const keepRelated = 12
+const maxRelated = 12
 
 // relate says again which articles are related to those in touched, to those that nothing
 // is related to yet or something that isn't public any more, and to those that share a tag or
@@ -91,7 +91,7 @@ func closest(all []*store.Article, under map[id.ID][]int, at int) []id.ID {
 	}
 	slices.SortFunc(others, func(a, b int) int { return cmp.Or(cmp.Compare(score[b], score[a]), cmp.Compare(a, b)) })
 	out := []id.ID{}
-	for _, other := range others[:min(len(others), keepRelated)] {
+	for _, other := range others[:min(len(others), maxRelated)] {
 		out = append(out, all[other].ID)
 	}
 	return out

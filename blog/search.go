@@ -218,10 +218,10 @@ func (b *Blog) predicate(ctx context.Context, where ArticleWhere) (func(id.ID, a
 	}, nil
 }
 
-// KeepIndex indexes everything that is public, so that the first query needn't wait for
+// BuildIndex indexes everything that is public, so that the first query needn't wait for
 // it, and tries again until that has succeeded or ctx ends. Later changes are indexed by
 // the queries that come after them.
-func (b *Blog) KeepIndex(ctx context.Context) {
+func (b *Blog) BuildIndex(ctx context.Context) {
 	began := time.Now()
 	for b.Index(ctx) != nil {
 		select {

@@ -279,13 +279,13 @@ func (s *Store) eventsOf(ctx context.Context, t Topic, rows []*placedRow, fresh 
 	if err != nil {
 		return nil, err
 	}
-	kept := out[:0]
+	visible := out[:0]
 	for i, e := range out {
 		if shown[i] != nil {
-			kept = append(kept, e)
+			visible = append(visible, e)
 		}
 	}
-	return kept, nil
+	return visible, nil
 }
 
 // forgetHidden drops those of ids that get returns nothing for.

@@ -70,7 +70,7 @@ func (l *List) Page(ctx context.Context) (*Page, error) {
 		return nil, err
 	}
 	p, w := found[0], l.window
-	out := &Page{Entries: p.Entries, HasNext: w.before != nil, HasPrevious: w.after != nil, list: l.named, kept: p}
+	out := &Page{Entries: p.Entries, HasNext: w.before != nil, HasPrevious: w.after != nil, list: l.named, cached: p}
 	if w.backwards {
 		out.HasPrevious = out.HasPrevious || p.More
 	} else {

@@ -55,11 +55,11 @@ var trustRuleNames = [trustRules]string{
 type trustRead uint8
 
 const (
-	resting  trustRead = iota
-	decided            // whether to use Redis
-	asked              // Redis
-	answered           // by Redis or the database
-	kept               // in the process
+	resting       trustRead = iota
+	decided                 // whether to use Redis
+	asked                   // Redis
+	answered                // by Redis or the database
+	insertedEntry           // in the process
 )
 
 type trustWrite uint8
@@ -325,12 +325,12 @@ func (p *part) steps(rules trustRule, out []partStep) []partStep {
 		addV("reader: Load: v#", p.db, to)
 	case answered:
 		to := *p
-		to.read = kept
+		to.read = insertedEntry
 		if !p.dropped {
 			to.entry = cached{there: true, v: p.v, short: p.short || !p.trusts && on(untrustedShort)}
 		}
 		add("reader: insert", to)
-	case kept:
+	case insertedEntry:
 		to := *p
 		if p.lease && p.redis.content == lease && !p.redis.blocked {
 			to.redis = cell{content: value, v: p.v}
