@@ -124,8 +124,8 @@ func (p *People) Register(ctx context.Context, in Registration) error {
 	if err != nil {
 		return problem.Locate(err, "password")
 	}
-	return p.write(ctx, "register/"+address, "accountRegister", in.IdempotencyKey, []string{address, name, hash}, &store.Letter{
-		Kind: store.RegisterLetter, To: address, Name: name, PasswordHash: hash,
+	return p.write(ctx, "register/"+address, "accountRegister", in.IdempotencyKey, []string{address, name, hash}, &store.OutgoingMail{
+		Kind: store.RegisterMail, To: address, Name: name, PasswordHash: hash,
 	})
 }
 
@@ -444,19 +444,19 @@ func (p *People) checkPassword(secret, address, name string) error {
 // now is the time as the database keeps it.
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
-// write stores a letter that a mutation asks for, which counts as one to the address: once
+// write stores a mail that a mutation asks for, which counts as one to the address: once
 // for an idempotency key, where there is one.
-func (p *People) write(ctx context.Context, caller, mutation string, key *string, input []string, l *store.Letter) error {
+func (p *People) write(ctx context.Context, caller, mutation string, key *string, input []string, l *store.OutgoingMail) error {
 	l.CreatedAt = now()
-	l.ID = id.At(id.Letter, l.CreatedAt)
+	l.ID = id.At(id.Mail, l.CreatedAt)
 	if key != nil {
 		record := store.IdempotencyRecord{Caller: caller, Key: *key, Mutation: mutation, Input: input}
 		made, err := p.store.RecordIdempotency(ctx, record)
 		if err != nil {
 			return err
 		}
-		l.CreatedAt, l.ID = made, id.Derived(id.Letter, made, record.Seed())
-		if there, err := p.store.HasLetter(ctx, l.ID); err != nil || there {
+		l.CreatedAt, l.ID = made, id.Derived(id.Mail, made, record.Seed())
+		if there, err := p.store.HasMail(ctx, l.ID); err != nil || there {
 			return err
 		}
 	}
@@ -464,7 +464,7 @@ func (p *People) write(ctx context.Context, caller, mutation string, key *string
 		return err
 	}
 	l.NextAt = now()
-	if err := p.store.AddLetter(ctx, l); err != nil {
+	if err := p.store.AddMail(ctx, l); err != nil {
 		return fmt.Errorf("%s: %w", mutation, err)
 	}
 	return nil

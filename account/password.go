@@ -44,7 +44,7 @@ func (p *People) ChangePassword(ctx context.Context, in NewPassword) (Signed, er
 // setPassword sets the password of an account that is still as it was read, but for its
 // name, and so ends its sessions and its codes. Its owner is told by mail.
 func (p *People) setPassword(ctx context.Context, of *store.Secret, hash string) (*store.Account, error) {
-	return p.announced(ctx, &store.Letter{
+	return p.announced(ctx, &store.OutgoingMail{
 		Kind: store.PasswordNotice, To: of.Email, Name: of.Name, AccountID: of.ID, Epoch: of.Epoch + 1,
 	}, func() (*store.Account, error) {
 		return p.change(ctx, of.ID, func(s *store.Secret) error {
@@ -58,20 +58,20 @@ func (p *People) setPassword(ctx context.Context, of *store.Secret, hash string)
 	})
 }
 
-// announced makes a change that somebody is told of by a letter. The letter is stored
+// announced makes a change that somebody is told of by a mail. The mail is stored
 // before, for a time when the change has been made or never will be, so that nothing that
 // happens in between keeps it back; compose sees which it was.
-func (p *People) announced(ctx context.Context, l *store.Letter, change func() (*store.Account, error)) (*store.Account, error) {
+func (p *People) announced(ctx context.Context, l *store.OutgoingMail, change func() (*store.Account, error)) (*store.Account, error) {
 	l.CreatedAt = now()
-	l.NextAt, l.ID = l.CreatedAt.Add(2*finishLimit), id.At(id.Letter, l.CreatedAt)
-	if err := p.store.AddLetter(ctx, l); err != nil {
+	l.NextAt, l.ID = l.CreatedAt.Add(2*finishLimit), id.At(id.Mail, l.CreatedAt)
+	if err := p.store.AddMail(ctx, l); err != nil {
 		return nil, err
 	}
 	changed, err := change()
 	if err != nil {
 		return nil, err
 	}
-	return changed, p.store.PutOffLetter(ctx, l.ID, now())
+	return changed, p.store.RescheduleMail(ctx, l.ID, now())
 }
 
 // newHash checks a new password of an account and hashes it.
@@ -145,7 +145,7 @@ func (p *People) RequestReset(ctx context.Context, in ResetRequest) error {
 	if err := p.throttleAsking(ctx); err != nil {
 		return err
 	}
-	return p.write(ctx, "reset/"+address, "passwordResetRequest", in.IdempotencyKey, []string{address}, &store.Letter{Kind: store.ResetLetter, To: address})
+	return p.write(ctx, "reset/"+address, "passwordResetRequest", in.IdempotencyKey, []string{address}, &store.OutgoingMail{Kind: store.ResetMail, To: address})
 }
 
 // Reset sets a password by a code.
@@ -210,8 +210,8 @@ func (p *People) RequestEmail(ctx context.Context, in EmailRequest) error {
 	if err := p.throttleAsking(ctx); err != nil {
 		return err
 	}
-	return p.write(ctx, string(v.Account), "emailChangeRequest", in.IdempotencyKey, []string{address}, &store.Letter{
-		Kind: store.EmailLetter, To: address, Other: there.Email, AccountID: v.Account, Epoch: there.Epoch,
+	return p.write(ctx, string(v.Account), "emailChangeRequest", in.IdempotencyKey, []string{address}, &store.OutgoingMail{
+		Kind: store.EmailMail, To: address, Other: there.Email, AccountID: v.Account, Epoch: there.Epoch,
 	})
 }
 
@@ -233,7 +233,7 @@ func (p *People) ConfirmEmail(ctx context.Context, in Coming) (*store.Account, e
 	}
 	ctx, cancel := finishing(ctx)
 	defer cancel()
-	changed, err := p.announced(ctx, &store.Letter{
+	changed, err := p.announced(ctx, &store.OutgoingMail{
 		Kind: store.EmailNotice, To: code.Replaces, Other: code.Email, AccountID: code.AccountID,
 	}, func() (*store.Account, error) {
 		return p.change(ctx, code.AccountID, func(s *store.Secret) error {

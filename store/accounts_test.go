@@ -176,29 +176,29 @@ func TestACodeIsGoodForOneThingUntilItsEnd(t *testing.T) {
 	}
 }
 
-func TestALetterIsOneReplicasToSend(t *testing.T) {
+func TestAMailIsOneReplicasToSend(t *testing.T) {
 	s := openStore(t, nil)
-	l := &Letter{ID: id.New(id.Letter), Kind: RegisterLetter, To: "ada@example.org", PasswordHash: "hash", CreatedAt: second(0), NextAt: second(10)}
-	check(t, s.AddLetter(t.Context(), l))
-	check(t, s.AddLetter(t.Context(), l)) // asked for once more
-	at, ok, err := s.NextLetter(t.Context())
+	l := &OutgoingMail{ID: id.New(id.Mail), Kind: RegisterMail, To: "ada@example.org", PasswordHash: "hash", CreatedAt: second(0), NextAt: second(10)}
+	check(t, s.AddMail(t.Context(), l))
+	check(t, s.AddMail(t.Context(), l)) // asked for once more
+	at, ok, err := s.NextMail(t.Context())
 	check(t, err)
 	if !ok || !at.Equal(second(10)) {
 		t.Errorf("the next letter is due at %v, %t", at, ok)
 	}
-	due, err := s.DueLetters(t.Context(), second(9))
+	due, err := s.DueMails(t.Context(), second(9))
 	check(t, err)
 	if len(due) != 0 {
 		t.Errorf("%d letters are due too early", len(due))
 	}
-	due, err = s.DueLetters(t.Context(), second(10))
+	due, err = s.DueMails(t.Context(), second(10))
 	check(t, err)
 	if len(due) != 1 {
 		t.Fatalf("%d letters are due", len(due))
 	}
 	taken := 0
 	for range 3 {
-		if mine, err := s.TakeLetter(t.Context(), due[0], second(70)); err != nil {
+		if mine, err := s.TakeMail(t.Context(), due[0], second(70)); err != nil {
 			t.Error(err)
 		} else if mine {
 			taken++
@@ -207,16 +207,16 @@ func TestALetterIsOneReplicasToSend(t *testing.T) {
 	if taken != 1 {
 		t.Errorf("%d replicas have taken one letter", taken)
 	}
-	check(t, s.PutOffLetter(t.Context(), l.ID, second(40)))
-	if at, _, _ = s.NextLetter(t.Context()); !at.Equal(second(40)) {
+	check(t, s.RescheduleMail(t.Context(), l.ID, second(40)))
+	if at, _, _ = s.NextMail(t.Context()); !at.Equal(second(40)) {
 		t.Errorf("a letter that was put off is due at %v", at)
 	}
-	check(t, s.CloseLetter(t.Context(), l.ID))
-	if _, ok, _ = s.NextLetter(t.Context()); ok {
+	check(t, s.CloseMail(t.Context(), l.ID))
+	if _, ok, _ = s.NextMail(t.Context()); ok {
 		t.Error("a letter that was sent is due")
 	}
-	check(t, s.AddLetter(t.Context(), l)) // repeating what asked for it doesn't send it again
-	if _, ok, _ = s.NextLetter(t.Context()); ok {
+	check(t, s.AddMail(t.Context(), l)) // repeating what asked for it doesn't send it again
+	if _, ok, _ = s.NextMail(t.Context()); ok {
 		t.Error("a letter that was sent is due again")
 	}
 }

@@ -14,10 +14,10 @@ import (
 	"stoa/id"
 )
 
-// What is done at its time: dueKey and lettersKey name, in the caches, when the next is due.
+// What is done at its time: dueKey and outgoingKey name, in the caches, when the next is due.
 const (
-	dueKey     = "due"     // the next scheduled article
-	lettersKey = "letters" // the next letter
+	dueKey      = "due"     // the next scheduled article
+	outgoingKey = "letters" // the next outgoing mail; a stored name, which only a migration changes
 )
 
 // articleKeys is everything that becomes stale when before turns into after; nil for an
@@ -221,8 +221,8 @@ type due struct {
 }
 
 func (s *Store) readDue(ctx context.Context, key string) (*due, error) {
-	if key == lettersKey {
-		found, err := find[Letter](ctx, s.db.Collection(letters), bson.D{{Key: "nextAt", Value: bson.D{{Key: "$gt", Value: time.Time{}}}}},
+	if key == outgoingKey {
+		found, err := find[OutgoingMail](ctx, s.db.Collection(outgoingMail), bson.D{{Key: "nextAt", Value: bson.D{{Key: "$gt", Value: time.Time{}}}}},
 			projection("nextAt").SetSort(bson.D{{Key: "nextAt", Value: 1}}).SetLimit(1))
 		if err != nil || len(found) == 0 {
 			return nil, err

@@ -299,33 +299,33 @@ type MailCode struct {
 	EndsAt       time.Time    `bson:"endsAt"`
 }
 
-// LetterKind says what a letter is about.
-type LetterKind string
+// MailKind says what a mail is about.
+type MailKind string
 
-// The kinds of letters. What the first three say depends on whether the address has an
+// The kinds of mails. What the first three say depends on whether the address has an
 // account, which nobody looks up before the one who asked has been answered.
 const (
-	RegisterLetter LetterKind = "REGISTER"
-	ResetLetter    LetterKind = "RESET"
-	EmailLetter    LetterKind = "EMAIL"
-	PasswordNotice LetterKind = "PASSWORD_CHANGED"
-	EmailNotice    LetterKind = "EMAIL_CHANGED"
+	RegisterMail   MailKind = "REGISTER"
+	ResetMail      MailKind = "RESET"
+	EmailMail      MailKind = "EMAIL"
+	PasswordNotice MailKind = "PASSWORD_CHANGED"
+	EmailNotice    MailKind = "EMAIL_CHANGED"
 )
 
-// Letter is a mail that is to be written and sent. Once it was sent it stays for a day
+// OutgoingMail is a mail that is to be written and sent. Once it was sent it stays for a day
 // without what was in it, so that repeating what asked for it doesn't send it again.
-type Letter struct {
-	ID           id.ID      `bson:"_id"`
-	Kind         LetterKind `bson:"kind"`
-	To           string     `bson:"to"`
-	Name         string     `bson:"name,omitempty"`
-	PasswordHash string     `bson:"passwordHash,omitempty"` // for RegisterLetter
-	AccountID    id.ID      `bson:"accountId,omitempty"`    // whose it is, where that is known
-	Epoch        int64      `bson:"epoch,omitempty"`        // for EmailLetter: the account's; for PasswordNotice: the one it gets
-	Other        string     `bson:"other,omitempty"`        // for EmailLetter: the address so far; for EmailNotice: the new one
-	CreatedAt    time.Time  `bson:"createdAt"`
-	NextAt       time.Time  `bson:"nextAt,omitempty"` // when to try to send it; zero once that is over
-	Attempts     int        `bson:"attempts"`
+type OutgoingMail struct {
+	ID           id.ID     `bson:"_id"`
+	Kind         MailKind  `bson:"kind"`
+	To           string    `bson:"to"`
+	Name         string    `bson:"name,omitempty"`
+	PasswordHash string    `bson:"passwordHash,omitempty"` // for RegisterMail
+	AccountID    id.ID     `bson:"accountId,omitempty"`    // whose it is, where that is known
+	Epoch        int64     `bson:"epoch,omitempty"`        // for EmailMail: the account's; for PasswordNotice: the one it gets
+	Other        string    `bson:"other,omitempty"`        // for EmailMail: the address so far; for EmailNotice: the new one
+	CreatedAt    time.Time `bson:"createdAt"`
+	NextAt       time.Time `bson:"nextAt,omitempty"` // when to try to send it; zero once that is over
+	Attempts     int       `bson:"attempts"`
 }
 
 // Node is a document that has an id of its own and can be fetched by it.

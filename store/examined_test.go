@@ -130,7 +130,7 @@ func fillCollections(t *testing.T, s *Store) {
 		add(sessions, &Session{ID: session, AccountID: account, CreatedAt: second(i + 100), EndsAt: second(i + 200), Ended: i%2 == 0})
 		add(uses, &Use{Session: session, At: second(i + 200)})
 		add(mailCodes, &MailCode{Hash: fmt.Sprint("filled", i), AccountID: account, Email: fmt.Sprint(i), EndsAt: second(i + 200)})
-		add(letters, &Letter{ID: id.New(id.Letter), To: fmt.Sprint(i), AccountID: account, CreatedAt: second(i + 200), NextAt: second(i + 200)})
+		add(outgoingMail, &OutgoingMail{ID: id.New(id.Mail), To: fmt.Sprint(i), AccountID: account, CreatedAt: second(i + 200), NextAt: second(i + 200)})
 	}
 	for collection, documents := range into {
 		_, err := s.db.Collection(collection).InsertMany(t.Context(), documents)

@@ -235,10 +235,10 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 	check(t, s.AddArticle(t.Context(), article))
 	check(t, s.AddComments(t.Context(), []*Comment{comment}))
 	owner := &Secret{Account: Account{ID: id.New(id.Account), Email: "owner", Role: access.Customer}}
-	session, letter := &Session{ID: id.New(id.Session), AccountID: owner.ID, EndsAt: second(100)}, &Letter{ID: id.New(id.Letter), NextAt: second(1), CreatedAt: second(100)}
+	session, mail := &Session{ID: id.New(id.Session), AccountID: owner.ID, EndsAt: second(100)}, &OutgoingMail{ID: id.New(id.Mail), NextAt: second(1), CreatedAt: second(100)}
 	check(t, s.AddAccount(t.Context(), owner))
 	check(t, s.AddSession(t.Context(), session))
-	check(t, s.AddLetter(t.Context(), letter))
+	check(t, s.AddMail(t.Context(), mail))
 	nothing := func(context.Context) {}
 	done := func(_ any, err error) { t.Helper(); check(t, err) }
 	read := func(ctx context.Context, l *List, err error) {
@@ -476,15 +476,15 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 		},
 		"MailCode":       func(ctx context.Context) { done(s.MailCode(ctx, CodeToReset, "1", second(0))) },
 		"DeleteMailCode": func(ctx context.Context) { done(s.DeleteMailCode(ctx, "1")) },
-		"AddLetter":      func(ctx context.Context) { check(t, s.AddLetter(ctx, &Letter{ID: id.New(id.Letter)})) },
-		"HasLetter":      func(ctx context.Context) { done(s.HasLetter(ctx, letter.ID)) },
-		"NextLetter":     func(ctx context.Context) { _, _, err := s.NextLetter(ctx); check(t, err) },
-		"DueLetters":     func(ctx context.Context) { done(s.DueLetters(ctx, second(0))) },
-		"TakeLetter":     func(ctx context.Context) { done(s.TakeLetter(ctx, letter, second(100))) },
-		"PutOffLetter": func(ctx context.Context) {
-			check(t, s.PutOffLetter(ctx, letter.ID, second(100)))
+		"AddMail":        func(ctx context.Context) { check(t, s.AddMail(ctx, &OutgoingMail{ID: id.New(id.Mail)})) },
+		"HasMail":        func(ctx context.Context) { done(s.HasMail(ctx, mail.ID)) },
+		"NextMail":       func(ctx context.Context) { _, _, err := s.NextMail(ctx); check(t, err) },
+		"DueMails":       func(ctx context.Context) { done(s.DueMails(ctx, second(0))) },
+		"TakeMail":       func(ctx context.Context) { done(s.TakeMail(ctx, mail, second(100))) },
+		"RescheduleMail": func(ctx context.Context) {
+			check(t, s.RescheduleMail(ctx, mail.ID, second(100)))
 		},
-		"CloseLetter": func(ctx context.Context) { check(t, s.CloseLetter(ctx, letter.ID)) },
+		"CloseMail": func(ctx context.Context) { check(t, s.CloseMail(ctx, mail.ID)) },
 		"RecordIdempotency": func(ctx context.Context) {
 			for range 2 {
 				done(s.RecordIdempotency(ctx, IdempotencyRecord{Caller: "me", Key: "0123456789012345678901", Mutation: "make", Input: 1}))

@@ -192,20 +192,20 @@ func (s *Store) Site() string { return s.name }
 
 // Names of the collections.
 const (
-	articles    = "articles"
-	revisions   = "revisions"
-	authors     = "authors"
-	tags        = "tags"
-	comments    = "comments"
-	accounts    = "accounts"
-	sessions    = "sessions"
-	uses        = "uses"
-	mailCodes   = "codes" // the old name: only a migration changes a stored name
-	letters     = "letters"
-	idempotency = "claims" // the old name of idempotency records: only a migration changes a stored name
-	pictures    = "images"
-	meta        = "meta"
-	degraded    = "absences" // the old name of the registry of degraded replicas: only a migration changes a stored name
+	articles     = "articles"
+	revisions    = "revisions"
+	authors      = "authors"
+	tags         = "tags"
+	comments     = "comments"
+	accounts     = "accounts"
+	sessions     = "sessions"
+	uses         = "uses"
+	mailCodes    = "codes"   // the old name: only a migration changes a stored name
+	outgoingMail = "letters" // the old name: only a migration changes a stored name
+	idempotency  = "claims"  // the old name of idempotency records: only a migration changes a stored name
+	pictures     = "images"
+	meta         = "meta"
+	degraded     = "absences" // the old name of the registry of degraded replicas: only a migration changes a stored name
 )
 
 // site is a random name that this database was given when it was new. Redis keeps under

@@ -117,10 +117,10 @@ func (l Links) of(k Kind) string {
 
 // The words of a kind are written once, in words/KIND.txt, and laid out twice.
 //
-//go:embed words letter.txt letter.html
+//go:embed words message.txt message.html
 var files embed.FS
 
-// writer turns letters into words.
+// writer turns messages into words.
 type writer struct {
 	links Links
 	host  string
@@ -129,7 +129,7 @@ type writer struct {
 	html  *html.Template
 }
 
-// rendered is a letter as it is sent, and as the outbox shows it.
+// rendered is a message as it is sent, and as the outbox shows it.
 type rendered struct {
 	At      time.Time `json:"at"`
 	Kind    Kind      `json:"kind"`
@@ -155,17 +155,17 @@ func newWriter(l Links) (*writer, error) {
 			return nil, fmt.Errorf("words of %s: %w", k, err)
 		}
 	}
-	if w.text, err = text.ParseFS(files, "letter.txt"); err != nil {
-		return nil, fmt.Errorf("letter: %w", err)
+	if w.text, err = text.ParseFS(files, "message.txt"); err != nil {
+		return nil, fmt.Errorf("mail: %w", err)
 	}
-	if w.html, err = html.ParseFS(files, "letter.html"); err != nil {
-		return nil, fmt.Errorf("letter: %w", err)
+	if w.html, err = html.ParseFS(files, "message.html"); err != nil {
+		return nil, fmt.Errorf("mail: %w", err)
 	}
 	return w, nil
 }
 
 // render lays out l. Its error says what about l can't be sent.
-func (w *writer) render(l Letter) (rendered, error) {
+func (w *writer) render(l Message) (rendered, error) {
 	words, ok := w.words[l.Kind]
 	if !ok {
 		return rendered{}, errors.New("there is no such kind")
