@@ -32,7 +32,7 @@ const (
 )
 
 // tasks are what Run repeats.
-func (p *People) tasks() []background.Task {
+func (p *Service) tasks() []background.Task {
 	return []background.Task{
 		{Every: lookEvery, Trouble: "mails can't be sent for now", Do: p.sendDue},
 		{Every: useDelay, Trouble: "the use of sessions can't be noted for now", Do: p.writeUses},
@@ -45,7 +45,7 @@ func (p *People) tasks() []background.Task {
 // Run does what is to be done beside requests, until ctx ends: it sends mails, writes
 // down which sessions are used, and deletes what has ended. Every replica does so; a
 // compare-and-set lets one of them send a mail.
-func (p *People) Run(ctx context.Context) {
+func (p *Service) Run(ctx context.Context) {
 	p.background.Run(ctx)
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
@@ -56,10 +56,10 @@ func (p *People) Run(ctx context.Context) {
 
 // Quiesce returns when Run has done the work that answers so far have left: mails that are due
 // were tried, and the uses of sessions are written down.
-func (p *People) Quiesce(ctx context.Context) error { return p.background.Quiesce(ctx) }
+func (p *Service) Quiesce(ctx context.Context) error { return p.background.Quiesce(ctx) }
 
 // sendDue sends the mails that are due.
-func (p *People) sendDue(ctx context.Context) error {
+func (p *Service) sendDue(ctx context.Context) error {
 	at, ok, err := p.store.NextMail(ctx)
 	if err != nil || !ok || at.After(now()) {
 		return err
@@ -89,7 +89,7 @@ func (p *People) sendDue(ctx context.Context) error {
 
 // send sends one mail, unless another replica does. Its error is the database's; that
 // the mail server refused is noted with the mail.
-func (p *People) send(ctx context.Context, l *store.OutgoingMail) error {
+func (p *Service) send(ctx context.Context, l *store.OutgoingMail) error {
 	taken, err := p.store.TakeMail(ctx, l, now().Add(takenFor))
 	if err != nil || !taken {
 		return err
@@ -124,7 +124,7 @@ func (p *People) send(ctx context.Context, l *store.OutgoingMail) error {
 // somebody looks whether an address has an account. Its kind is "" where it tells of
 // something that hasn't happened. A stranger to whom nobody has written yet isn't greeted by
 // name: whoever gave the address chose the name, too.
-func (p *People) compose(ctx context.Context, l *store.OutgoingMail) (mail.Message, string, error) {
+func (p *Service) compose(ctx context.Context, l *store.OutgoingMail) (mail.Message, string, error) {
 	there, err := p.store.SecretByEmail(ctx, l.To)
 	has := err == nil
 	if err != nil && !problem.Is(err, problem.NotFound) {

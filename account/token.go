@@ -94,7 +94,7 @@ func newMailCode() (code, hash string) {
 }
 
 // mailCode returns the mail code with a text and kind, or Token where there is none.
-func (p *People) mailCode(ctx context.Context, kind store.MailCodeKind, text string) (*store.MailCode, error) {
+func (p *Service) mailCode(ctx context.Context, kind store.MailCodeKind, text string) (*store.MailCode, error) {
 	if err := p.throttleCodes(ctx); err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ func newUses() *uses {
 
 // Use notes that a request brought a token, whether or not anybody looked at it. Run writes
 // it down where the token opens a session.
-func (p *People) Use(token string) {
+func (p *Service) Use(token string) {
 	session, _, ok := parseToken(token)
 	if !ok {
 		return
@@ -88,7 +88,7 @@ func (u *uses) take() map[string]time.Time {
 
 // writeUses writes down which sessions were used. What can't be written now is lost: the
 // next use of the session makes up for it.
-func (p *People) writeUses(ctx context.Context) error {
+func (p *Service) writeUses(ctx context.Context) error {
 	taken := p.uses.take()
 	for tokens := range slices.Chunk(slices.Collect(maps.Keys(taken)), usesAtOnce) {
 		viewers, err := p.authenticate(ctx, tokens)

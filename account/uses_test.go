@@ -9,7 +9,7 @@ import (
 )
 
 func TestUsesAreNotedAMinuteApart(t *testing.T) {
-	p := &People{uses: newUses()}
+	p := &Service{uses: newUses()}
 	session, s := id.New(id.Session), newSecret()
 	token := tokenOf(session, s)
 	for _, never := range []string{"", "stoa_", "nobody's"} {
@@ -44,7 +44,7 @@ func TestUsesAreNotedAMinuteApart(t *testing.T) {
 		"ClockAhead": {"another replica's clock may be ahead", -2 * time.Second, false},
 	}
 	for name, c := range cases {
-		p := &People{uses: newUses()}
+		p := &Service{uses: newUses()}
 		p.uses.learn(session, now().Add(-c.before))
 		p.Use(token)
 		if noted := len(p.uses.take()) == 1; noted != c.noted {
@@ -56,7 +56,7 @@ func TestUsesAreNotedAMinuteApart(t *testing.T) {
 // A session's name is no secret. Whoever makes up a token for it must not push out the use
 // by the one who has the right one.
 func TestAMadeUpTokenHidesNoUse(t *testing.T) {
-	p := &People{uses: newUses()}
+	p := &Service{uses: newUses()}
 	session := id.New(id.Session)
 	right, madeUp := tokenOf(session, newSecret()), tokenOf(session, newSecret())
 	p.Use(right)
@@ -81,7 +81,7 @@ func TestUsesGoForwardOnly(t *testing.T) {
 }
 
 func TestUsesAreBounded(t *testing.T) {
-	p := &People{uses: newUses()}
+	p := &Service{uses: newUses()}
 	secret := newSecret()
 	var first string
 	var newest id.ID
@@ -120,7 +120,7 @@ func TestUsesAreBounded(t *testing.T) {
 }
 
 func TestUsesAtOnce(t *testing.T) {
-	p := &People{uses: newUses()}
+	p := &Service{uses: newUses()}
 	tokens := make([]string, 50)
 	for i := range tokens {
 		tokens[i] = tokenOf(id.New(id.Session), newSecret())
@@ -154,7 +154,7 @@ func TestUsesAtOnce(t *testing.T) {
 }
 
 func BenchmarkUse(b *testing.B) {
-	p := &People{uses: newUses()}
+	p := &Service{uses: newUses()}
 	session, s := id.New(id.Session), newSecret()
 	token := tokenOf(session, s)
 	p.uses.learn(session, now())

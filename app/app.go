@@ -49,10 +49,10 @@ const (
 
 // App is a Stoa that is open: one replica.
 type App struct {
-	Store    *store.Store
-	Blog     *blog.Blog
-	People   *account.People
-	Comments *blog.Comments
+	Store          *store.Store
+	Blog           *blog.Blog
+	AccountService *account.Service
+	Comments       *blog.Comments
 
 	// Pictures is what was uploaded.
 	Pictures *media.Pictures
@@ -76,7 +76,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger, onCommand func(string
 	if err != nil {
 		return nil, err
 	}
-	if err := a.People.Resume(ctx); err != nil {
+	if err := a.AccountService.Resume(ctx); err != nil {
 		a.Close(context.WithoutCancel(ctx))
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger, onCommand func(string
 		defer close(a.done)
 		var all sync.WaitGroup
 		all.Go(func() { a.Blog.Run(keep) })
-		all.Go(func() { a.People.Run(keep) })
+		all.Go(func() { a.AccountService.Run(keep) })
 		all.Go(func() { a.Blog.BuildIndex(keep) })
 		all.Wait()
 	}()
@@ -174,7 +174,7 @@ func (a *App) open(ctx context.Context, options store.Options) error {
 	a.Blog = blog.New(a.Store, search.NewLanguage(a.config.Language), previews, a.log)
 	a.limiter = rate.New(a.redis, a.Store.Site(), a.log)
 	a.Comments = blog.NewComments(blog.CommentOptions{Store: a.Store, Limiter: a.limiter, Moderated: a.config.Moderated})
-	if a.People, err = a.newPeople(); err != nil {
+	if a.AccountService, err = a.newAccounts(); err != nil {
 		return err
 	}
 	if a.Pictures, err = newPictures(a); err != nil {
@@ -210,7 +210,7 @@ func (a *App) picture(ctx context.Context, name string) (*gateway.Picture, error
 	return &gateway.Picture{Content: found.ReadCloser, Type: contentType, Size: found.Size, MadeAt: found.MadeAt}, nil
 }
 
-func (a *App) newPeople() (*account.People, error) {
+func (a *App) newAccounts() (*account.Service, error) {
 	c := a.config
 	links := mail.Links{Site: c.Site, Verify: c.VerifyURL, Reset: c.ResetURL, EmailChange: c.EmailURL}
 	var err error
@@ -230,11 +230,11 @@ func (a *App) newPeople() (*account.People, error) {
 func newGateway(a *App) (*gateway.Gateway, error) {
 	shown := graph.Errors{Log: a.log}
 	options := gateway.Options{
-		Schema: graph.New(graph.Resolver{Blog: a.Blog, People: a.People, Pictures: a.Pictures, Comments: a.Comments}), Extensions: []graphql.HandlerExtension{graph.Streams{}, graph.NewLookAhead(a.Store, a.config.CacheBytes/8)},
+		Schema: graph.New(graph.Resolver{Blog: a.Blog, AccountService: a.AccountService, Pictures: a.Pictures, Comments: a.Comments}), Extensions: []graphql.HandlerExtension{graph.Streams{}, graph.NewLookAhead(a.Store, a.config.CacheBytes/8)},
 		Present: shown.Present, Recover: shown.Recover, Ready: a.Store.Ping, Introspection: a.config.Introspection, Log: a.log,
 		Cache: a.Store.Cache(), AnswerBytes: a.config.AnswerBytes,
 		Picture: a.picture, MaxFile: media.MaxBytes,
-		Authenticate: a.People.Authenticate, Used: a.People.Use, Holds: a.People.Holds, Origins: a.config.Origins, Proxies: a.config.Proxies,
+		Authenticate: a.AccountService.Authenticate, Used: a.AccountService.Use, Holds: a.AccountService.Holds, Origins: a.config.Origins, Proxies: a.config.Proxies,
 		MaxCost: a.config.MaxCost, HSTS: a.config.HSTS,
 	}
 	var err error
@@ -345,7 +345,7 @@ func (a *App) Close(ctx context.Context) {
 // database too: articles are related, letters that are due were tried, and the uses of sessions
 // are written down. It is for a caller that compares two states of the database.
 func (a *App) Quiesce(ctx context.Context) error {
-	return errors.Join(a.Blog.Quiesce(ctx), a.People.Quiesce(ctx))
+	return errors.Join(a.Blog.Quiesce(ctx), a.AccountService.Quiesce(ctx))
 }
 
 // Handler answers HTTP requests.

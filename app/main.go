@@ -213,7 +213,7 @@ func runAdmin(ctx context.Context, c Config, log *slog.Logger, args []string, ou
 		return err
 	}
 	defer a.Close(context.WithoutCancel(ctx))
-	code, err := a.People.MakeAdmin(ctx, args[0])
+	code, err := a.AccountService.MakeAdmin(ctx, args[0])
 	var refused *problem.Error
 	if errors.As(err, &refused) {
 		return usage("admin: %s", refused.Message)
