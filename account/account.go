@@ -61,16 +61,16 @@ type Options struct {
 
 // Service is the accounts service: registration, sessions, passwords and roles.
 type Service struct {
-	store   *store.Store
-	hasher  *password.Hasher
-	mailer  *mail.Mailer
-	limiter *rate.Limiter
-	site    string
-	minimum int
-	idle    time.Duration
-	longest time.Duration
-	log     *slog.Logger
-	uses    *uses
+	store    *store.Store
+	hasher   *password.Hasher
+	mailer   *mail.Mailer
+	limiter  *rate.Limiter
+	site     string
+	minimum  int
+	idle     time.Duration
+	longest  time.Duration
+	log      *slog.Logger
+	lastUses *lastUses
 
 	background *background.Group
 }
@@ -79,7 +79,7 @@ type Service struct {
 func New(o Options) *Service {
 	p := &Service{
 		store: o.Store, hasher: o.Hasher, mailer: o.Mailer, limiter: o.Limiter, site: o.Site, minimum: o.MinPassword,
-		idle: o.Idle, longest: o.Longest, log: o.Log, uses: newUses(),
+		idle: o.Idle, longest: o.Longest, log: o.Log, lastUses: newLastUses(),
 	}
 	p.background = background.New(o.Log, p.tasks()...)
 	return p

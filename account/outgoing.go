@@ -35,7 +35,7 @@ const (
 func (p *Service) tasks() []background.Task {
 	return []background.Task{
 		{Every: lookEvery, Trouble: "mails can't be sent for now", Do: p.sendDue},
-		{Every: useDelay, Trouble: "the use of sessions can't be noted for now", Do: p.writeUses},
+		{Every: useDelay, Trouble: "the use of sessions can't be noted for now", Do: p.writeLastUses},
 		{Every: sweepEvery, Trouble: "what has ended can't be deleted for now", Sweep: true, Later: true, Do: func(ctx context.Context) error {
 			return errors.Join(p.Resume(ctx), p.store.Sweep(ctx, now(), now().Add(-p.idle)))
 		}},
@@ -49,7 +49,7 @@ func (p *Service) Run(ctx context.Context) {
 	p.background.Run(ctx)
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	if err := p.writeUses(limited); err != nil {
+	if err := p.writeLastUses(limited); err != nil {
 		p.log.Warn("the use of sessions can't be noted", "error", err)
 	}
 }

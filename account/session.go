@@ -232,17 +232,17 @@ func (p *Service) authenticate(ctx context.Context, tokens []string) ([]access.V
 
 // idled says whether a session was unused for too long.
 func (p *Service) idled(ctx context.Context, x *store.Session, moment time.Time) (bool, error) {
-	if moment.Sub(x.CreatedAt) < p.idle || moment.Sub(p.uses.last(x.ID)) < p.idle {
+	if moment.Sub(x.CreatedAt) < p.idle || moment.Sub(p.lastUses.last(x.ID)) < p.idle {
 		return false, nil
 	}
-	used, err := p.store.Uses(ctx, []id.ID{x.ID})
+	used, err := p.store.LastUses(ctx, []id.ID{x.ID})
 	if err != nil {
 		return false, err
 	}
 	if used[0] == nil {
 		return true, nil
 	}
-	p.uses.learn(x.ID, used[0].At)
+	p.lastUses.learn(x.ID, used[0].At)
 	return moment.Sub(used[0].At) >= p.idle, nil
 }
 

@@ -234,7 +234,7 @@ func newGateway(a *App) (*gateway.Gateway, error) {
 		Present: shown.Present, Recover: shown.Recover, Ready: a.Store.Ping, Introspection: a.config.Introspection, Log: a.log,
 		Cache: a.Store.Cache(), AnswerBytes: a.config.AnswerBytes,
 		Picture: a.picture, MaxFile: media.MaxBytes,
-		Authenticate: a.AccountService.Authenticate, Used: a.AccountService.Use, Holds: a.AccountService.Holds, Origins: a.config.Origins, Proxies: a.config.Proxies,
+		Authenticate: a.AccountService.Authenticate, Used: a.AccountService.RecordUse, Holds: a.AccountService.Holds, Origins: a.config.Origins, Proxies: a.config.Proxies,
 		MaxCost: a.config.MaxCost, HSTS: a.config.HSTS,
 	}
 	var err error

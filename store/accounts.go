@@ -266,7 +266,7 @@ func (s *Store) forgetSessions(ctx context.Context, all []*Session) error {
 func (s *Store) forgetSome(ctx context.Context, xs []*Session) error {
 	return s.write(ctx, sessionKeys(xs...), func(ctx context.Context) error {
 		ids := sessionIDs(xs)
-		for _, collection := range []string{uses, sessions} {
+		for _, collection := range []string{lastUses, sessions} {
 			if _, err := s.db.Collection(collection).DeleteMany(ctx, in("_id", ids)); err != nil {
 				return fmt.Errorf("delete from %s: %w", collection, err)
 			}
@@ -275,12 +275,12 @@ func (s *Store) forgetSome(ctx context.Context, xs []*Session) error {
 	})
 }
 
-// Uses returns when each session was used last, as it is in the database now: nil where it
-// wasn't since it began.
-func (s *Store) Uses(ctx context.Context, ids []id.ID) ([]*Use, error) {
+// LastUses returns the last use of each session, as it is in the database now: nil for a
+// session that wasn't used since it began.
+func (s *Store) LastUses(ctx context.Context, ids []id.ID) ([]*LastUse, error) {
 	access.MarkPrivate(ctx)
-	found, err := find[Use](ctx, s.db.Collection(uses), in("_id", ids), nil)
-	out := make([]*Use, len(ids))
+	found, err := find[LastUse](ctx, s.db.Collection(lastUses), in("_id", ids), nil)
+	out := make([]*LastUse, len(ids))
 	for _, u := range found {
 		for i, k := range ids {
 			if k == u.Session {
@@ -291,21 +291,21 @@ func (s *Store) Uses(ctx context.Context, ids []id.ID) ([]*Use, error) {
 	return out, err
 }
 
-// NoteUses notes when sessions were used, in one command: each at most once in spacing,
-// whichever replicas note it. No cache knows when a session was used, so none becomes stale.
-func (s *Store) NoteUses(ctx context.Context, at map[id.ID]time.Time, spacing time.Duration) error {
+// RecordLastUses records the last use of sessions, in one command: each at most once in
+// spacing, over all replicas. No cache knows when a session was used, so none becomes stale.
+func (s *Store) RecordLastUses(ctx context.Context, at map[id.ID]time.Time, spacing time.Duration) error {
 	if len(at) == 0 {
 		return nil
 	}
-	var notes []mongo.WriteModel
+	var updates []mongo.WriteModel
 	for session, used := range at {
-		notes = append(notes, mongo.NewUpdateOneModel().SetUpsert(true).
+		updates = append(updates, mongo.NewUpdateOneModel().SetUpsert(true).
 			SetFilter(bson.D{{Key: "_id", Value: session}, {Key: "at", Value: bson.D{{Key: "$lte", Value: used.Add(-spacing)}}}}).
 			SetUpdate(bson.D{{Key: "$set", Value: bson.D{{Key: "at", Value: used}}}}))
 	}
-	_, err := s.db.Collection(uses).BulkWrite(ctx, notes, options.BulkWrite().SetOrdered(false))
+	_, err := s.db.Collection(lastUses).BulkWrite(ctx, updates, options.BulkWrite().SetOrdered(false))
 	if err != nil && !mongo.IsDuplicateKeyError(err) { // there is a younger one
-		return fmt.Errorf("note the use of sessions: %w", err)
+		return fmt.Errorf("record the last use of sessions: %w", err)
 	}
 	return nil
 }
@@ -424,7 +424,7 @@ func (s *Store) Sweep(ctx context.Context, now, idle time.Time) error {
 
 // endIdle ends the sessions that were used last at a time or before.
 func (s *Store) endIdle(ctx context.Context, idle time.Time) error {
-	unused, err := find[Use](ctx, s.db.Collection(uses), bson.D{{Key: "at", Value: bson.D{{Key: "$lte", Value: idle}}}}, nil)
+	unused, err := find[LastUse](ctx, s.db.Collection(lastUses), bson.D{{Key: "at", Value: bson.D{{Key: "$lte", Value: idle}}}}, nil)
 	if err != nil {
 		return err
 	}
@@ -440,8 +440,8 @@ func (s *Store) endIdle(ctx context.Context, idle time.Time) error {
 		if err := s.EndSessions(ctx, found); err != nil {
 			return err
 		}
-		if _, err := s.db.Collection(uses).DeleteMany(ctx, in("_id", ids)); err != nil {
-			return fmt.Errorf("sweep uses: %w", err)
+		if _, err := s.db.Collection(lastUses).DeleteMany(ctx, in("_id", ids)); err != nil {
+			return fmt.Errorf("sweep last uses: %w", err)
 		}
 	}
 	return nil

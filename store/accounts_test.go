@@ -99,8 +99,8 @@ func TestUsesAreNotedAtMostOnceAMinute(t *testing.T) {
 		{"far later", 1000, 1000},
 	}
 	for _, c := range cases {
-		check(t, s.NoteUses(t.Context(), map[id.ID]time.Time{x: second(c.at), id.New(id.Session): second(c.at)}, time.Minute))
-		found, err := s.Uses(t.Context(), []id.ID{id.New(id.Session), x})
+		check(t, s.RecordLastUses(t.Context(), map[id.ID]time.Time{x: second(c.at), id.New(id.Session): second(c.at)}, time.Minute))
+		found, err := s.LastUses(t.Context(), []id.ID{id.New(id.Session), x})
 		check(t, err)
 		if found[0] != nil || found[1] == nil || !found[1].At.Equal(second(c.want)) {
 			t.Errorf("%s, at %d: noted %v, want %d", c.reason, c.at, found, c.want)
@@ -229,7 +229,7 @@ func TestASweepTakesWhatHasEndedAndNothingElse(t *testing.T) {
 		x := &Session{ID: id.New(id.Session), AccountID: owner.ID, EndsAt: second(endsAt)}
 		check(t, s.AddSession(t.Context(), x))
 		if used > 0 {
-			check(t, s.NoteUses(t.Context(), map[id.ID]time.Time{x.ID: second(used)}, time.Minute))
+			check(t, s.RecordLastUses(t.Context(), map[id.ID]time.Time{x.ID: second(used)}, time.Minute))
 		}
 		return x
 	}

@@ -254,7 +254,7 @@ type Secret struct {
 
 // Session is one device that has signed in. It stands while it isn't ended, its account is
 // there and has the Epoch that it had when the session began: so one write to the account
-// ends all of them at once. When it was used last is apart, in Use, so that using it
+// ends all of them at once. When it was used last is apart, in LastUse, so that using it
 // makes no cache stale.
 type Session struct {
 	ID        id.ID     `bson:"_id"`
@@ -270,8 +270,8 @@ type Session struct {
 	Ended bool `bson:"ended"`
 }
 
-// Use is when a session was used last, as of a minute ago.
-type Use struct {
+// LastUse is the time of a session's last use, as of a minute ago.
+type LastUse struct {
 	Session id.ID     `bson:"_id"`
 	At      time.Time `bson:"at"`
 }

@@ -53,7 +53,7 @@ var indexes = []index{
 	{sessions, []string{"accountId", "ended", "createdAt", "_id"}, false},
 	{sessions, []string{"endsAt"}, false},
 	{sessions, []string{"ended", "createdAt"}, false},
-	{uses, []string{"at"}, false},
+	{lastUses, []string{"at"}, false},
 	{mailCodes, []string{"accountId"}, false},
 	{mailCodes, []string{"email"}, false},
 	{mailCodes, []string{"endsAt"}, false},

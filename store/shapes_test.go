@@ -467,9 +467,9 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 		"AddSession":    func(ctx context.Context) { check(t, s.AddSession(ctx, &Session{ID: id.New(id.Session)})) },
 		"SessionsUnder": func(ctx context.Context) { done(s.SessionsUnder(ctx, owner.ID)) },
 		"EndSessions":   func(ctx context.Context) { check(t, s.EndSessions(ctx, []*Session{session})) },
-		"Uses":          func(ctx context.Context) { done(s.Uses(ctx, []id.ID{session.ID})) },
-		"NoteUses": func(ctx context.Context) {
-			check(t, s.NoteUses(ctx, map[id.ID]time.Time{session.ID: second(100)}, time.Minute))
+		"LastUses":      func(ctx context.Context) { done(s.LastUses(ctx, []id.ID{session.ID})) },
+		"RecordLastUses": func(ctx context.Context) {
+			check(t, s.RecordLastUses(ctx, map[id.ID]time.Time{session.ID: second(100)}, time.Minute))
 		},
 		"AddMailCode": func(ctx context.Context) {
 			check(t, s.AddMailCode(ctx, &MailCode{Hash: "1", Kind: CodeToReset, EndsAt: second(100)}))
@@ -497,7 +497,7 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 		"Sweep": func(ctx context.Context) {
 			old := &Session{ID: id.New(id.Session), AccountID: id.New(id.Account), EndsAt: second(1)}
 			check(t, s.AddSession(ctx, old))
-			check(t, s.NoteUses(ctx, map[id.ID]time.Time{old.ID: second(1)}, time.Minute))
+			check(t, s.RecordLastUses(ctx, map[id.ID]time.Time{old.ID: second(1)}, time.Minute))
 			check(t, s.Sweep(ctx, second(50), second(2)))
 		},
 	}

@@ -199,7 +199,7 @@ const (
 	comments     = "comments"
 	accounts     = "accounts"
 	sessions     = "sessions"
-	uses         = "uses"
+	lastUses     = "uses"    // the old name: only a migration changes a stored name
 	mailCodes    = "codes"   // the old name: only a migration changes a stored name
 	outgoingMail = "letters" // the old name: only a migration changes a stored name
 	idempotency  = "claims"  // the old name of idempotency records: only a migration changes a stored name

@@ -514,7 +514,7 @@ func openMatrix(t *testing.T) *matrix {
 	for _, p := range m.people {
 		used[p.Session] = time.Now().Add(time.Hour)
 	}
-	check(t, m.s.Store.NoteUses(t.Context(), used, time.Minute))
+	check(t, m.s.Store.RecordLastUses(t.Context(), used, time.Minute))
 	m.s.Quiesce(t)
 	return m
 }

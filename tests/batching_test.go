@@ -605,7 +605,7 @@ func writeMany(t *testing.T, s *stoatest.Stoa) (preview string) {
 		admin.Session, admin.Token = s.SignIn(t, admin.Account)
 		used[admin.Session] = time.Now()
 	}
-	check(t, s.Store.NoteUses(t.Context(), used, time.Minute))
+	check(t, s.Store.RecordLastUses(t.Context(), used, time.Minute))
 	s.Token = admin.Token
 	outcomes, err := importing.Add(t.Context(), batch)
 	check(t, err)
