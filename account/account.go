@@ -50,8 +50,8 @@ type Options struct {
 	Hasher  *password.Hasher
 	Mailer  *mail.Mailer
 	Limiter *rate.Limiter
-	// Site is the host of the front end. It is no password.
-	Site string
+	// Host is the host of the front end. A password may not be it.
+	Host string
 	// MinPassword is the shortest password, in characters.
 	MinPassword int
 	// Idle is how long a session lasts unused, Longest how long at most.
@@ -65,7 +65,7 @@ type Service struct {
 	hasher   *password.Hasher
 	mailer   *mail.Mailer
 	limiter  *rate.Limiter
-	site     string
+	host     string
 	minimum  int
 	idle     time.Duration
 	longest  time.Duration
@@ -78,7 +78,7 @@ type Service struct {
 // New returns the service over the accounts in o.Store.
 func New(o Options) *Service {
 	p := &Service{
-		store: o.Store, hasher: o.Hasher, mailer: o.Mailer, limiter: o.Limiter, site: o.Site, minimum: o.MinPassword,
+		store: o.Store, hasher: o.Hasher, mailer: o.Mailer, limiter: o.Limiter, host: o.Host, minimum: o.MinPassword,
 		idle: o.Idle, longest: o.Longest, log: o.Log, lastUses: newLastUses(),
 	}
 	p.background = background.New(o.Log, p.tasks()...)
@@ -438,7 +438,7 @@ func visible(r rune) bool {
 
 // checkPassword refuses a password that is too easily guessed for who has an address and a name.
 func (p *Service) checkPassword(secret, address, name string) error {
-	return password.Check(secret, p.minimum, address, name, p.site, "stoa")
+	return password.Check(secret, p.minimum, address, name, p.host, "stoa")
 }
 
 // now is the time as the database keeps it.

@@ -170,9 +170,9 @@ func (a *App) open(ctx context.Context, options store.Options) error {
 	if a.embedded != nil {
 		a.embedded.OnForeignWrite(a.Store.Flush)
 	}
-	previews := strings.ReplaceAll(a.config.PreviewURL, "{site}", a.config.Site)
+	previews := strings.ReplaceAll(a.config.PreviewURL, "{site}", a.config.SiteURL)
 	a.Blog = blog.New(a.Store, search.NewLanguage(a.config.Language), previews, a.log)
-	a.limiter = rate.New(a.redis, a.Store.Site(), a.log)
+	a.limiter = rate.New(a.redis, a.Store.Namespace(), a.log)
 	a.Comments = blog.NewComments(blog.CommentOptions{Store: a.Store, Limiter: a.limiter, Moderated: a.config.Moderated})
 	if a.AccountService, err = a.newAccounts(); err != nil {
 		return err
@@ -212,18 +212,18 @@ func (a *App) picture(ctx context.Context, name string) (*gateway.Picture, error
 
 func (a *App) newAccounts() (*account.Service, error) {
 	c := a.config
-	links := mail.Links{Site: c.Site, Verify: c.VerifyURL, Reset: c.ResetURL, EmailChange: c.EmailURL}
+	links := mail.Links{SiteURL: c.SiteURL, Verify: c.VerifyURL, Reset: c.ResetURL, EmailChange: c.EmailURL}
 	var err error
 	if a.mailer, err = mail.New(mail.Options{SMTP: c.SMTPURL, From: c.MailFrom, Links: links, Keep: !c.Production, Log: a.log}); err != nil {
 		return nil, err
 	}
-	site, err := url.Parse(c.Site)
+	siteURL, err := url.Parse(c.SiteURL)
 	if err != nil {
 		return nil, fmt.Errorf("STOA_SITE_URL: %w", err)
 	}
 	return account.New(account.Options{
 		Store: a.Store, Hasher: password.NewHasher(password.Options{}), Mailer: a.mailer, Limiter: a.limiter,
-		Site: site.Hostname(), MinPassword: c.PasswordMin, Idle: c.SessionIdle, Longest: c.SessionMax, Log: a.log,
+		Host: siteURL.Hostname(), MinPassword: c.PasswordMin, Idle: c.SessionIdle, Longest: c.SessionMax, Log: a.log,
 	}), nil
 }
 
@@ -264,7 +264,7 @@ func newGateway(a *App) (*gateway.Gateway, error) {
 
 // addOperations lets the gateway answer documents by their ids.
 func (a *App) addOperations(options *gateway.Options) error {
-	options.Redis, options.Site, options.TrustedOnly = a.redis, a.Store.Site(), a.config.TrustedOnly
+	options.Redis, options.Site, options.TrustedOnly = a.redis, a.Store.Namespace(), a.config.TrustedOnly
 	if a.config.Operations == "" {
 		return nil
 	}
@@ -293,24 +293,24 @@ func newRates(a *App) (*rate.Leases, error) {
 // else they would lead every reader to localhost.
 func (a *App) addFeeds(options *gateway.Options) error {
 	c := a.config
-	if c.Production && c.Site == defaultSite {
+	if c.Production && c.SiteURL == defaultSite {
 		a.log.Info("there are no feeds, no sitemap and no robots.txt: they need STOA_SITE_URL")
 		return nil
 	}
-	site, err := url.Parse(c.Site)
+	siteURL, err := url.Parse(c.SiteURL)
 	if err != nil {
 		return fmt.Errorf("STOA_SITE_URL: %w", err)
 	}
 	public := c.PublicURL
 	if public == "" {
-		public = c.Site
+		public = c.SiteURL
 		if !c.Production && !strings.HasSuffix(c.Listen, ":0") {
 			public = "http://" + c.Listen
 		}
 	}
 	feeds, err := feed.New(feed.Options{
-		Blog: a.Blog, Name: cmp.Or(c.SiteName, site.Host), Hide: !c.Production,
-		Links: feed.Links{Site: c.Site, Public: public, Article: c.ArticleURL, Author: c.AuthorURL, Tag: c.TagURL},
+		Blog: a.Blog, Name: cmp.Or(c.SiteName, siteURL.Host), Hide: !c.Production,
+		Links: feed.Links{SiteURL: c.SiteURL, Public: public, Article: c.ArticleURL, Author: c.AuthorURL, Tag: c.TagURL},
 	})
 	if err != nil {
 		return err

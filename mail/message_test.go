@@ -19,7 +19,7 @@ import (
 )
 
 var links = Links{
-	Site:        "https://example.org/",
+	SiteURL:     "https://example.org/",
 	Verify:      "{site}/verify?token={token}",
 	Reset:       "{site}/reset/{token}",
 	EmailChange: "{site}/address#token={token}",
@@ -170,14 +170,14 @@ func TestLinksAreChecked(t *testing.T) {
 		ok     bool
 	}{
 		"Right":        {"as it is", func(*Links) {}, true},
-		"Path":         {"a site below a path", func(l *Links) { l.Site = "http://localhost:3000/blog" }, true},
+		"Path":         {"a site below a path", func(l *Links) { l.SiteURL = "http://localhost:3000/blog" }, true},
 		"Elsewhere":    {"an app's own host", func(l *Links) { l.Reset = "https://app.example.org/{token}" }, true},
-		"NoSite":       {"mails name it", func(l *Links) { l.Site = "" }, false},
-		"Relative":     {"a mail has no base", func(l *Links) { l.Site = "example.org" }, false},
-		"Scheme":       {"nothing else opens in a browser", func(l *Links) { l.Site = "javascript://example.org" }, false},
-		"Query":        {"no path can be added", func(l *Links) { l.Site = "https://example.org?a" }, false},
-		"EmptyQuery":   {"nor here", func(l *Links) { l.Site = "https://example.org?" }, false},
-		"User":         {"it would be in every mail", func(l *Links) { l.Site = "https://a:b@example.org" }, false},
+		"NoSite":       {"mails name it", func(l *Links) { l.SiteURL = "" }, false},
+		"Relative":     {"a mail has no base", func(l *Links) { l.SiteURL = "example.org" }, false},
+		"Scheme":       {"nothing else opens in a browser", func(l *Links) { l.SiteURL = "javascript://example.org" }, false},
+		"Query":        {"no path can be added", func(l *Links) { l.SiteURL = "https://example.org?a" }, false},
+		"EmptyQuery":   {"nor here", func(l *Links) { l.SiteURL = "https://example.org?" }, false},
+		"User":         {"it would be in every mail", func(l *Links) { l.SiteURL = "https://a:b@example.org" }, false},
 		"NoToken":      {"the link would do nothing", func(l *Links) { l.Verify = "{site}/verify" }, false},
 		"NoTemplate":   {"nor would none", func(l *Links) { l.EmailChange = "" }, false},
 		"OtherPart":    {"a slip of the pen", func(l *Links) { l.Verify = "{site}/{tokens}/{token}" }, false},

@@ -58,15 +58,15 @@ type Options struct {
 
 // Store reads and writes documents through the caches.
 type Store struct {
-	client *mongo.Client
-	db     *mongo.Database
-	cache  *cache.Cache
-	tables tables
-	name   string // see site
-	log    *slog.Logger
-	known  *knownEditions // nil where others write, too
-	places places
-	live   *live
+	client    *mongo.Client
+	db        *mongo.Database
+	cache     *cache.Cache
+	tables    tables
+	namespace string // see Namespace
+	log       *slog.Logger
+	known     *knownEditions // nil where others write, too
+	places    places
+	live      *live
 }
 
 // CheckURI says what is wrong with a URI, as far as that can be told without the network.
@@ -142,11 +142,11 @@ func (s *Store) open(ctx context.Context, o Options) error {
 		return err
 	}
 	var err error
-	if s.name, err = s.site(ctx); err != nil {
+	if s.namespace, err = s.readNamespace(ctx); err != nil {
 		return err
 	}
 	s.cache, err = cache.New(cache.Options{
-		Bytes: o.CacheBytes, Redis: o.Redis, Site: s.name, Exclusive: o.Exclusive, Registry: s.degradedRegistry(), Log: o.Log,
+		Bytes: o.CacheBytes, Redis: o.Redis, Namespace: s.namespace, Exclusive: o.Exclusive, Registry: s.degradedRegistry(), Log: o.Log,
 	})
 	if err != nil {
 		return err
@@ -187,8 +187,8 @@ func (s *Store) Cache() *cache.Cache { return s.cache }
 // Counts tells which tier answered so far.
 func (s *Store) Counts() cache.Counts { return s.cache.Counts() }
 
-// Site is the random name under which Redis keeps what belongs to this database.
-func (s *Store) Site() string { return s.name }
+// Namespace is the random name of this database, which its keys in Redis begin with.
+func (s *Store) Namespace() string { return s.namespace }
 
 // Names of the collections.
 const (
@@ -208,9 +208,9 @@ const (
 	degraded     = "absences" // the old name of the registry of degraded replicas: only a migration changes a stored name
 )
 
-// site is a random name that this database was given when it was new. Redis keeps under
-// it what belongs to this database, so that another one is never answered from it.
-func (s *Store) site(ctx context.Context) (string, error) {
+// readNamespace returns the random name that this database was given when it was new, and
+// gives it one if it has none. It separates this database's keys in Redis from another's.
+func (s *Store) readNamespace(ctx context.Context) (string, error) {
 	type document struct {
 		ID   string `bson:"_id"`
 		Name string `bson:"name"`

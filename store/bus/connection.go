@@ -141,9 +141,9 @@ func (c *Connection) IsCurrent(run *Run) bool { return c.run.Load() == run }
 // so nothing that it reads may be stored in this run.
 func (l *Run) Usable() bool { return time.Now().After(l.usableFrom) }
 
-// Key is the Redis key of a name of a site in this run.
-func (l *Run) Key(site, name string) string {
-	return "stoa:" + site + ":" + l.runID[:min(len(l.runID), 12)] + ":" + name
+// Key is the Redis key of a name in a namespace, in this run.
+func (l *Run) Key(namespace, name string) string {
+	return "stoa:" + namespace + ":" + l.runID[:min(len(l.runID), 12)] + ":" + name
 }
 
 // Close closes the client.

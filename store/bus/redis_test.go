@@ -223,7 +223,7 @@ func TestADropIsMadeAgainForANewRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A bus that sends nothing by itself: the drop is the first to meet the new server.
-	b := &Redis{conn: c, site: "site", self: "me", channel: "channel"}
+	b := &Redis{conn: c, namespace: "site", self: "me", channel: "channel"}
 	s.Restart(t, false)
 	eventually(t, "a drop succeeds", func() bool { return b.deliver([]*parcel{{keys: []string{"key"}}}) == nil })
 	run, err := c.Run(t.Context())

@@ -77,8 +77,8 @@ type Options struct {
 	Bytes int64
 	// Redis is the second tier and the way to other replicas; nil without Redis.
 	Redis *bus.Connection
-	// Site keeps apart what several databases keep in one Redis.
-	Site string
+	// Namespace separates the keys of several databases in one Redis.
+	Namespace string
 	// Exclusive says that this process makes every write to the database, itself or
 	// through the embedded server, which tells of others. Entries then live until they
 	// are dropped, and Redis isn't used.
@@ -158,8 +158,8 @@ func New(o Options) (*Cache, error) {
 	}
 	var redis *bus.Redis
 	if o.Redis != nil {
-		redis = bus.OpenRedis(o.Redis, o.Site, bus.Heard{Drop: c.Drop, Flush: c.Flush}, o.Log)
-		c.bus, c.tier2 = redis, &tier2{conn: o.Redis, site: o.Site}
+		redis = bus.OpenRedis(o.Redis, o.Namespace, bus.Heard{Drop: c.Drop, Flush: c.Flush}, o.Log)
+		c.bus, c.tier2 = redis, &tier2{conn: o.Redis, namespace: o.Namespace}
 	}
 	c.trust = newTrust(c, o, redis)
 	return c, nil

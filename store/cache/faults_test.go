@@ -470,7 +470,7 @@ func anAnswerOfAnotherLifeIsNone(t testing.TB, _ *world) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	tier := &tier2{conn: conn, site: "site"}
+	tier := &tier2{conn: conn, namespace: "site"}
 	ask := func() (held, *bus.Run, error) {
 		found, run, err := tier.acquire(t.Context(), []string{"a"})
 		if err != nil {

@@ -192,7 +192,7 @@ func (w *world) open(name, url string, exclusive bool) *replica {
 	}
 	var err error
 	r.Cache, err = New(Options{
-		Bytes: 1 << 22, Redis: r.conn, Site: w.site, Exclusive: exclusive, Registry: w.db.registry(), Log: slog.New(r.log),
+		Bytes: 1 << 22, Redis: r.conn, Namespace: w.site, Exclusive: exclusive, Registry: w.db.registry(), Log: slog.New(r.log),
 	})
 	if err != nil {
 		w.t.Fatal(err)

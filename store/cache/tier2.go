@@ -38,9 +38,9 @@ var scrub = `local v = redis.call('GET', KEYS[1]) if v and string.byte(v) ~= 66 
 // tier2 is what replicas share in Redis. Every script touches one key, so a batch is one
 // pipeline, on a cluster too.
 type tier2 struct {
-	conn *bus.Connection
-	site string
-	rest atomic.Int64 // Unix nanoseconds until which Redis is left alone
+	conn      *bus.Connection
+	namespace string
+	rest      atomic.Int64 // Unix nanoseconds until which Redis is left alone
 }
 
 // held is what acquire found under a key.
@@ -75,7 +75,7 @@ func (t *tier2) acquire(ctx context.Context, keys []string) (_ []held, _ *bus.Ru
 	replies := make([]*redis.Cmd, len(keys))
 	_, err = t.conn.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, key := range keys {
-			replies[i] = p.Eval(ctx, acquire, []string{run.Key(t.site, key)}, lease, leaseFor.Milliseconds())
+			replies[i] = p.Eval(ctx, acquire, []string{run.Key(t.namespace, key)}, lease, leaseFor.Milliseconds())
 		}
 		return nil
 	})
@@ -113,7 +113,7 @@ type filling struct {
 func (t *tier2) fill(ctx context.Context, run *bus.Run, values []filling) {
 	_, err := t.conn.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, v := range values {
-			p.Eval(ctx, fill, []string{run.Key(t.site, v.key)}, v.lease, v.value, v.expires.Milliseconds())
+			p.Eval(ctx, fill, []string{run.Key(t.namespace, v.key)}, v.lease, v.value, v.expires.Milliseconds())
 		}
 		return nil
 	})
@@ -131,7 +131,7 @@ func (t *tier2) scrubAll(ctx context.Context) error {
 	}
 	var cursor uint64
 	for {
-		keys, next, err := t.conn.Client.Scan(ctx, cursor, run.Key(t.site, "*"), 1000).Result()
+		keys, next, err := t.conn.Client.Scan(ctx, cursor, run.Key(t.namespace, "*"), 1000).Result()
 		if err != nil {
 			return fmt.Errorf("list the keys in Redis: %w", err)
 		}
