@@ -98,7 +98,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger, onCommand func(string
 func openQuietly(ctx context.Context, c Config, log *slog.Logger, onCommand func(string)) (*App, error) {
 	return start(ctx, c, log, func(a *App, o *store.Options) error {
 		o.OnCommand = onCommand
-		return a.place(ctx, o)
+		return a.locate(ctx, o)
 	})
 }
 
@@ -112,11 +112,11 @@ func attach(ctx context.Context, c Config, log *slog.Logger, uri string) (*App, 
 	})
 }
 
-// start opens everything but the schedule; place says where the database is.
-func start(ctx context.Context, c Config, log *slog.Logger, place func(*App, *store.Options) error) (*App, error) {
+// start opens everything but the schedule; locate says where the database is.
+func start(ctx context.Context, c Config, log *slog.Logger, locate func(*App, *store.Options) error) (*App, error) {
 	a := &App{config: c, log: log, done: make(chan struct{}), stop: func() {}}
 	options := store.Options{CacheBytes: c.CacheBytes, Log: log}
-	err := place(a, &options)
+	err := locate(a, &options)
 	if err == nil {
 		err = a.open(ctx, options)
 	}
@@ -128,8 +128,8 @@ func start(ctx context.Context, c Config, log *slog.Logger, place func(*App, *st
 	return a, nil
 }
 
-// place opens the embedded database, or says where the other one is.
-func (a *App) place(ctx context.Context, options *store.Options) error {
+// locate opens the embedded database, or returns the URI of the other one.
+func (a *App) locate(ctx context.Context, options *store.Options) error {
 	options.URI = a.config.MongoDBURI
 	var err error
 	switch {

@@ -140,11 +140,11 @@ func serve(ctx context.Context, c Config, log *slog.Logger) (err error) {
 	if c.Production && c.SMTPURL == "" {
 		log.Warn("STOA_SMTP_URL isn't set: mails wait, a day at most, so that nobody can register or reset a password")
 	}
-	place := "the embedded database in " + c.Data
+	where := "the embedded database in " + c.Data
 	if c.MongoDBURI != "" {
-		place = "MongoDB"
+		where = "MongoDB"
 	}
-	log.Info("ready", "url", address(l), "database", place, "redis", a.redis != nil, "took", time.Since(began).Round(time.Millisecond).String())
+	log.Info("ready", "url", address(l), "database", where, "redis", a.redis != nil, "took", time.Since(began).Round(time.Millisecond).String())
 	return a.Serve(ctx, l)
 }
 

@@ -105,7 +105,7 @@ func (c *Comments) Add(ctx context.Context, in CommentAdd) (*store.Submission, e
 			return (*store.Submission)(there), err
 		}
 	}
-	if err := c.place(ctx, made); err != nil {
+	if err := c.checkParent(ctx, made); err != nil {
 		return nil, err
 	}
 	if made.AuthorName, err = c.nameOf(ctx, v); err != nil {
@@ -123,8 +123,8 @@ func (c *Comments) Add(ctx context.Context, in CommentAdd) (*store.Submission, e
 	return (*store.Submission)(there), err
 }
 
-// place checks that there is a place for a comment.
-func (c *Comments) place(ctx context.Context, made *store.Comment) error {
+// checkParent checks that a comment can be added to its article, or under its parent.
+func (c *Comments) checkParent(ctx context.Context, made *store.Comment) error {
 	articles, err := c.store.Articles(ctx, []id.ID{made.ArticleID})
 	if err != nil {
 		return err

@@ -37,7 +37,7 @@ func articleKeys(before, after *Article) []string {
 		}
 	}
 	for _, a := range []*Article{before, after} {
-		if a != nil && deskPlace(before) != deskPlace(after) {
+		if a != nil && deskPosition(before) != deskPosition(after) {
 			keys = append(keys, queueTag, draftsTag(a.OwnerID))
 		}
 	}
@@ -75,18 +75,18 @@ func articleKeys(before, after *Article) []string {
 	return compact(keys)
 }
 
-// place is where an article is in the lists of those who edit it; the zero place is nowhere.
-type place struct {
+// position is an article's position in the lists of its editors; zero for none.
+type position struct {
 	owner            id.ID
 	status           Status
 	updated, deleted int64 // Unix milliseconds
 }
 
-func deskPlace(a *Article) place {
+func deskPosition(a *Article) position {
 	if a == nil || a.Public() || a.Status == purging {
-		return place{}
+		return position{}
 	}
-	return place{a.OwnerID, a.Status, a.UpdatedAt.UnixMilli(), a.DeletedAt.UnixMilli()}
+	return position{a.OwnerID, a.Status, a.UpdatedAt.UnixMilli(), a.DeletedAt.UnixMilli()}
 }
 
 // queueTag is what lists of everybody's drafts depend on, draftsTag those of one account.

@@ -65,7 +65,7 @@ type Store struct {
 	namespace string // see Namespace
 	log       *slog.Logger
 	known     *knownEditions // nil where others write, too
-	places    places
+	sequences sequences
 	live      *live
 }
 
@@ -177,7 +177,7 @@ func (s *Store) Close(ctx context.Context) error {
 // Flush forgets everything that the process remembers: somebody else has written.
 func (s *Store) Flush() {
 	s.known.forget()
-	s.places.forget()
+	s.sequences.forget()
 	s.cache.Flush()
 }
 

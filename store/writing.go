@@ -338,7 +338,7 @@ func (s *Store) purge(ctx context.Context, a *Article) error {
 		keys = append(keys, string(c.ID))
 	}
 	return s.write(ctx, compact(keys), func(ctx context.Context) error {
-		if err := s.keepPlace(ctx, a); err != nil {
+		if err := s.reserveSequence(ctx, a); err != nil {
 			return err
 		}
 		for _, collection := range []string{revisions, comments} {
