@@ -67,7 +67,7 @@ func mergeNew[K store.Versioned](ctx context.Context, b *Blog, n naming[K], in M
 		return none, err
 	}
 	for _, other := range under {
-		if mergeTask+other != task && meet(other, strings.TrimPrefix(task, mergeTask)) {
+		if mergeTask+other != task && overlap(other, strings.TrimPrefix(task, mergeTask)) {
 			return none, errors.Join(problem.New(problem.Conflict, "one of the two is being merged already: try again when that is done"), b.store.Finish(ctx, task))
 		}
 	}
@@ -183,7 +183,7 @@ func (b *Blog) moveArticles(ctx context.Context, in Merge) error {
 				return err
 			}
 			if err == nil && after.Public() {
-				b.touch(before, &after)
+				b.reconcileLater(before, &after)
 			}
 		}
 	}
@@ -220,14 +220,14 @@ func drop[K store.Versioned](ctx context.Context, b *Blog, n naming[K], i id.ID)
 	}
 }
 
-// meet says whether two merges have to do with each other.
-func meet(a, b string) bool {
+// overlap reports whether two merges share an author or a tag.
+func overlap(a, b string) bool {
 	from, into, _ := strings.Cut(a, "/")
 	return strings.Contains(b, from) || strings.Contains(b, into)
 }
 
 // FinishMerges does what merges have left to do that ended in between, in the order of
-// their names, which is everybody's. Those that meet are left for the next call: one of
+// their names, which is everybody's. Those that overlap are left for the next call: one of
 // them may just be about to be refused.
 func (b *Blog) FinishMerges(ctx context.Context) error {
 	under, err := b.store.Tasks(ctx, mergeTask)
@@ -236,15 +236,15 @@ func (b *Blog) FinishMerges(ctx context.Context) error {
 	}
 	slices.Sort(under)
 	b.mu.Lock()
-	before := b.met
-	b.met = map[string]bool{}
+	before := b.overlapping
+	b.overlapping = map[string]bool{}
 	b.mu.Unlock()
 	var errs []error
 	for _, task := range under {
-		meets := slices.ContainsFunc(under, func(other string) bool { return other != task && meet(other, task) })
-		if meets && !before[task] {
+		overlaps := slices.ContainsFunc(under, func(other string) bool { return other != task && overlap(other, task) })
+		if overlaps && !before[task] {
 			b.mu.Lock()
-			b.met[task] = true
+			b.overlapping[task] = true
 			b.mu.Unlock()
 			continue
 		}

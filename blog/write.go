@@ -363,7 +363,7 @@ func (b *Blog) commit(ctx context.Context, v access.Viewer, before, after *store
 		return errors.Join(err, b.store.DeleteRevision(ctx, r))
 	}
 	if err == nil && moved(before, after) {
-		b.touch(before, after)
+		b.reconcileLater(before, after)
 	}
 	return err
 }
