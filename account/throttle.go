@@ -98,4 +98,4 @@ func (p *Service) throttle(ctx context.Context, charges []rate.Charge) error {
 }
 
 // clientOf names where a request came from.
-func clientOf(ctx context.Context) string { return access.ClientFrom(ctx).Name() }
+func clientOf(ctx context.Context) string { return access.ClientFrom(ctx).RateKey() }

@@ -113,7 +113,7 @@ func (c *Comments) Add(ctx context.Context, in CommentAdd) (*store.Submission, e
 	}
 	if err := c.throttle(ctx,
 		rate.Charge{Key: "comment/account/" + string(v.Account), Limit: addByAccount, Cost: 1},
-		rate.Charge{Key: "comment/client/" + access.ClientFrom(ctx).Name(), Limit: addByClient, Cost: 1},
+		rate.Charge{Key: "comment/client/" + access.ClientFrom(ctx).RateKey(), Limit: addByClient, Cost: 1},
 	); err != nil {
 		return nil, err
 	}

@@ -147,7 +147,7 @@ func From(ctx context.Context) *Loaders {
 
 // Listed returns a connection over a list that the database orders.
 func Listed[T any](list *store.List, items *Loader[id.ID, T]) *Connection[T] {
-	return &Connection[T]{page: list.Page, count: list.Count, items: items, name: list.Name()}
+	return &Connection[T]{page: list.Page, count: list.Count, items: items, name: list.CacheKey()}
 }
 
 // ArticlesBy returns a part of the published articles of an author.

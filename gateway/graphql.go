@@ -161,7 +161,7 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 // enter lets a request in, until leave is called. It answers one for which there is no room,
 // and returns nil.
 func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, media mediaType) (leave func()) {
-	leave, no := g.load.enter(g.client(r).Name())
+	leave, no := g.load.enter(g.client(r).RateKey())
 	if no != nil {
 		g.refuse(w, r, media, no.with("Connection", "close"))
 		return nil

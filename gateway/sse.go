@@ -69,7 +69,7 @@ func (g *Gateway) serveStream(w http.ResponseWriter, r *http.Request, from calle
 			leave()
 		}
 	}()
-	settle, no := g.load.enter(from.client.Name())
+	settle, no := g.load.enter(from.client.RateKey())
 	if no != nil {
 		g.refuse(w, r, mediaJSON, no.with("Connection", "close"))
 		return

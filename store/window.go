@@ -24,8 +24,8 @@ type Window struct {
 	After, Before *string
 }
 
-// Name tells w from other windows.
-func (w Window) Name() string {
+// CacheKey identifies w among the windows of a list.
+func (w Window) CacheKey() string {
 	name := ""
 	for _, n := range []*int{w.First, w.Last} {
 		if name += "/"; n != nil {
