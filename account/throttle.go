@@ -36,7 +36,7 @@ var (
 // throttleLogin charges for one try of an account's password.
 func (p *Service) throttleLogin(ctx context.Context, address string) error {
 	client := clientOf(ctx)
-	return p.throttle(ctx, []rate.Charge{
+	return p.throttle(ctx, []rate.Use{
 		{Key: "login/client/" + client, Limit: loginByClient, Cost: 1},
 		{Key: accountKey(address), Limit: loginByAccount, Cost: 1},
 		{Key: bothKey(client, address), Limit: loginByBoth, Cost: 1},
@@ -53,7 +53,7 @@ func accountKey(address string) string { return "login/account/" + digest(addres
 
 // throttleConfirm charges for one try of the password by a session.
 func (p *Service) throttleConfirm(ctx context.Context, session id.ID) error {
-	return p.throttle(ctx, []rate.Charge{{Key: "confirm/" + string(session), Limit: confirmBySession, Cost: 1}})
+	return p.throttle(ctx, []rate.Use{{Key: "confirm/" + string(session), Limit: confirmBySession, Cost: 1}})
 }
 
 func bothKey(client, address string) string { return "login/both/" + client + "/" + digest(address) }
@@ -66,7 +66,7 @@ func digest(address string) string {
 
 // throttleAsking charges a client for asking for a mail, whether or not one is sent.
 func (p *Service) throttleAsking(ctx context.Context) error {
-	return p.throttle(ctx, []rate.Charge{{Key: "mail/client/" + clientOf(ctx), Limit: mailByClient, Cost: 1}})
+	return p.throttle(ctx, []rate.Use{{Key: "mail/client/" + clientOf(ctx), Limit: mailByClient, Cost: 1}})
 }
 
 // throttleMail charges for one mail to an address. What follows a plus counts as the same
@@ -75,7 +75,7 @@ func (p *Service) throttleMail(ctx context.Context, address string) error {
 	local, domain, _ := strings.Cut(address, "@")
 	local, _, _ = strings.Cut(local, "+")
 	box := digest(local + "@" + domain)
-	return p.throttle(ctx, []rate.Charge{
+	return p.throttle(ctx, []rate.Use{
 		{Key: "mail/address/" + box, Limit: mailByAddress, Cost: 1},
 		{Key: "mail/day/" + box, Limit: mailByAddressDaily, Cost: 1},
 	})
@@ -83,10 +83,10 @@ func (p *Service) throttleMail(ctx context.Context, address string) error {
 
 // throttleCodes charges for one try of a code. Nobody guesses one: this bounds the look-ups.
 func (p *Service) throttleCodes(ctx context.Context) error {
-	return p.throttle(ctx, []rate.Charge{{Key: "code/client/" + clientOf(ctx), Limit: codeByClient, Cost: 1}})
+	return p.throttle(ctx, []rate.Use{{Key: "code/client/" + clientOf(ctx), Limit: codeByClient, Cost: 1}})
 }
 
-func (p *Service) throttle(ctx context.Context, charges []rate.Charge) error {
+func (p *Service) throttle(ctx context.Context, charges []rate.Use) error {
 	wait, _, err := p.limiter.TakeAll(ctx, charges)
 	if err != nil {
 		return err

@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -26,7 +25,9 @@ import (
 	"stoa/blog"
 	"stoa/feed"
 	"stoa/gateway"
+	"stoa/gateway/document"
 	"stoa/gateway/playground"
+	"stoa/gateway/responsecache"
 	"stoa/graph"
 	"stoa/mail"
 	"stoa/media"
@@ -38,7 +39,7 @@ import (
 )
 
 const (
-	// startLimit is how long the start waits for the database.
+	// startLimit is how long the start waits for a database in another process.
 	startLimit = 30 * time.Second
 	// sayAfter is when somebody who watches the start is told what it waits for.
 	sayAfter = 2 * time.Second
@@ -152,17 +153,19 @@ func (a *App) locate(ctx context.Context, options *store.Options) error {
 }
 
 func (a *App) open(ctx context.Context, options store.Options) error {
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
-	defer cancel()
-	var err error
-	if a.config.MongoDBURI == "" {
-		a.Store, err = store.Open(ctx, options)
+	doing := "waiting for the database, at most " + startLimit.String()
+	if a.embedded != nil {
+		doing = "making the indexes that the embedded database lacks" // a large folder takes minutes
 	} else {
-		waiting := time.AfterFunc(sayAfter, func() { a.log.Info("waiting for MongoDB", "at most", startLimit) })
-		a.Store, err = store.Open(ctx, options)
-		if waiting.Stop(); err != nil {
-			err = fmt.Errorf("STOA_MONGODB_URI: %w", err)
-		}
+		limited, cancel := context.WithTimeout(ctx, startLimit)
+		defer cancel()
+		ctx = limited
+	}
+	var err error
+	waiting := time.AfterFunc(sayAfter, func() { a.log.Info(doing) })
+	a.Store, err = store.Open(ctx, options)
+	if waiting.Stop(); err != nil && a.config.MongoDBURI != "" {
+		err = fmt.Errorf("STOA_MONGODB_URI: %w", err)
 	}
 	if err != nil {
 		return err
@@ -186,13 +189,9 @@ func (a *App) open(ctx context.Context, options store.Options) error {
 }
 
 func newPictures(a *App) (*media.Pictures, error) {
-	location := a.config.Media
-	if location == "" {
-		data, err := filepath.Abs(a.config.Data)
-		if err != nil {
-			return nil, fmt.Errorf("STOA_DATA: %w", err)
-		}
-		location = (&url.URL{Scheme: "file", Path: filepath.Join(data, "media")}).String()
+	location, err := mediaLocation(a.config)
+	if err != nil {
+		return nil, err
 	}
 	pictures, err := media.Open(media.Options{Store: a.Store, Location: location, Base: a.config.MediaURL})
 	if err != nil {
@@ -232,10 +231,10 @@ func newGateway(a *App) (*gateway.Gateway, error) {
 	options := gateway.Options{
 		Schema: graph.New(graph.Resolver{Blog: a.Blog, AccountService: a.AccountService, Pictures: a.Pictures, Comments: a.Comments}), Extensions: []graphql.HandlerExtension{graph.Streams{}, graph.NewLookAhead(a.Store, a.config.CacheBytes/8)},
 		Present: shown.Present, Recover: shown.Recover, Ready: a.Store.Ping, Introspection: a.config.Introspection, Log: a.log,
-		Cache: a.Store.Cache(), AnswerBytes: a.config.AnswerBytes,
-		Picture: a.picture, MaxFile: media.MaxBytes,
+		Cache: a.Store.Cache(), ResponseBytes: a.config.AnswerBytes,
+		Picture: a.picture, Limits: gateway.Limits{Cost: a.config.MaxCost, File: media.MaxBytes},
 		Authenticate: a.AccountService.Authenticate, Used: a.AccountService.RecordUse, Holds: a.AccountService.Holds, Origins: a.config.Origins, Proxies: a.config.Proxies,
-		MaxCost: a.config.MaxCost, HSTS: a.config.HSTS,
+		HSTS: a.config.HSTS,
 	}
 	var err error
 	if options.Rates, err = newRates(a); err != nil {
@@ -268,7 +267,7 @@ func (a *App) addOperations(options *gateway.Options) error {
 	if a.config.Operations == "" {
 		return nil
 	}
-	trusted, err := gateway.ReadTrusted(a.config.Operations)
+	trusted, err := document.ReadTrusted(a.config.Operations)
 	if err != nil {
 		return fmt.Errorf("STOA_OPERATIONS: %w", err)
 	}
@@ -351,8 +350,8 @@ func (a *App) Quiesce(ctx context.Context) error {
 // Handler answers HTTP requests.
 func (a *App) Handler() http.Handler { return a.gateway }
 
-// AnswerCounts tells how the cache of whole answers does.
-func (a *App) AnswerCounts() gateway.AnswerCounts { return a.gateway.AnswerCounts() }
+// AnswerCounts tells how the cache of responses does.
+func (a *App) AnswerCounts() responsecache.Counts { return a.gateway.ResponseCounts() }
 
 // Serve answers on l until ctx ends, then lets requests in flight finish and refuses new
 // ones.

@@ -15,7 +15,7 @@ import (
 
 	"stoa/account/password"
 	"stoa/feed"
-	"stoa/gateway"
+	"stoa/gateway/client"
 	"stoa/mail"
 	"stoa/media"
 	"stoa/search"
@@ -220,7 +220,7 @@ var variables = []variable{
 		func(c *Config, v string) error { c.MailFrom = v; return mail.CheckFrom(v) }},
 	{"STOA_ORIGINS", "", "origins separated by commas, such as https://example.org,http://localhost:3000",
 		"The front ends whose pages may use the API from a browser, with their visitors' cookies. The API's own origin needs no mention; cookies reach it from pages of the same site only (the same registered domain, or localhost).",
-		func(c *Config, v string) error { c.Origins = words(v); return gateway.CheckOrigins(c.Origins) }},
+		func(c *Config, v string) error { c.Origins = words(v); return client.CheckOrigins(c.Origins) }},
 	{"STOA_PROXIES", "", "networks separated by commas, such as 10.0.0.0/8,fd00::/8",
 		"The proxies in front of Stoa whose `X-Forwarded-For` is believed. Without them everybody who comes through a proxy counts as one client, and is slowed down as one.",
 		func(c *Config, v string) error {

@@ -61,12 +61,16 @@ func Main(args []string, lookup func(string) (string, bool), out, errOut io.Writ
 		err = runAdmin(ctx, c, log, rest, out)
 	case "purge":
 		err = runPurge(ctx, c, log, rest, out)
+	case "backup":
+		err = runBackup(ctx, c, log, rest, out)
+	case "restore":
+		err = runRestore(ctx, c, log, rest)
 	case "schema":
 		if err = noArguments(command, rest); err == nil {
 			formatter.NewFormatter(out, formatter.WithIndent("  ")).FormatSchema(generated.NewExecutableSchema(generated.Config{}).Schema())
 		}
 	default:
-		err = usage("there is no command %q: use serve, import, admin, purge, schema, version or --help", command)
+		err = usage("there is no command %q: use serve, import, admin, purge, backup, restore, schema, version or --help", command)
 	}
 	return exitCode(err, errOut)
 }
@@ -328,6 +332,11 @@ func help(out io.Writer) {
                                        while a server runs on the same data folder
   stoa purge TAG...                    make every replica forget what depends on tags: ids,
                                        and names of lists as Cache-Tag tells them
+  stoa backup FILE                     write everything in the data folder into a tar file,
+                                       pictures as well; also while a server runs on it;
+                                       - is standard output
+  stoa restore FILE                    put a backup into a data folder that has no database
+                                       in it; - is standard input
   stoa schema                          print the schema
   stoa version                         print the version
 

@@ -81,7 +81,7 @@ func (c *Comments) Add(ctx context.Context, in CommentAdd) (*store.Submission, e
 	if err := store.CheckKey(in.IdempotencyKey); err != nil {
 		return nil, err
 	}
-	if err := c.throttle(ctx, rate.Charge{Key: "comment/ask/" + string(v.Account), Limit: askByAccount, Cost: 1}); err != nil {
+	if err := c.throttle(ctx, rate.Use{Key: "comment/ask/" + string(v.Account), Limit: askByAccount, Cost: 1}); err != nil {
 		return nil, err
 	}
 	made := &store.Comment{
@@ -112,8 +112,8 @@ func (c *Comments) Add(ctx context.Context, in CommentAdd) (*store.Submission, e
 		return nil, err
 	}
 	if err := c.throttle(ctx,
-		rate.Charge{Key: "comment/account/" + string(v.Account), Limit: addByAccount, Cost: 1},
-		rate.Charge{Key: "comment/client/" + access.ClientFrom(ctx).RateKey(), Limit: addByClient, Cost: 1},
+		rate.Use{Key: "comment/account/" + string(v.Account), Limit: addByAccount, Cost: 1},
+		rate.Use{Key: "comment/client/" + access.ClientFrom(ctx).RateKey(), Limit: addByClient, Cost: 1},
 	); err != nil {
 		return nil, err
 	}
@@ -199,7 +199,7 @@ func (c *Comments) Update(ctx context.Context, in CommentUpdate) (*store.Submiss
 	if err != nil {
 		return nil, err
 	}
-	if err := c.throttle(ctx, rate.Charge{Key: "comment/change/" + string(v.Account), Limit: changeByAuthor, Cost: 1}); err != nil {
+	if err := c.throttle(ctx, rate.Use{Key: "comment/change/" + string(v.Account), Limit: changeByAuthor, Cost: 1}); err != nil {
 		return nil, err
 	}
 	return c.change(ctx, v, in.ID, in.ExpectedVersion, func(x *store.Comment) error {
@@ -366,8 +366,8 @@ func render(source string) (canonical, html string, err error) {
 	return canonical, html, nil
 }
 
-func (c *Comments) throttle(ctx context.Context, charges ...rate.Charge) error {
-	wait, _, err := c.limiter.TakeAll(ctx, charges)
+func (c *Comments) throttle(ctx context.Context, uses ...rate.Use) error {
+	wait, _, err := c.limiter.TakeAll(ctx, uses)
 	if err != nil {
 		return fmt.Errorf("count comments: %w", err)
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"stoa/gateway/refusal"
 )
 
 // repeat writes n elements; %d in one is its number, %+d the next.
@@ -29,7 +31,7 @@ func nested(n int, open, inside, end string) string {
 func TestAttacksAreAnswered(t *testing.T) {
 	// Limits raised far above the defaults that are easily set, so that they aren't what saves us.
 	s := newSite(t, func(o *Options) {
-		o.MaxBody, o.MaxDocument, o.MaxDirectives, o.MaxRootFields = 8<<20, 8<<20, 5000, 5000
+		o.Limits.body, o.Limits.document.Bytes, o.Limits.document.Directives, o.Limits.document.RootFields = 8<<20, 8<<20, 5000, 5000
 	})
 	cases := map[string]struct {
 		reason string
@@ -38,51 +40,51 @@ func TestAttacksAreAnswered(t *testing.T) {
 	}{
 		"NestedBraces": {
 			"3 MB of braces overflow the stack of a parser that recurses without a bound",
-			bodyOf(strings.Repeat("{", 3<<20), nil), codeDocumentTooDeep,
+			bodyOf(strings.Repeat("{", 3<<20), nil), refusal.DocumentTooDeep,
 		},
 		"NestedBracesWithinTheTokens": {
 			"4,900 braces are few enough tokens and still too deep",
-			bodyOf(strings.Repeat("{", 4900), nil), codeDocumentTooDeep,
+			bodyOf(strings.Repeat("{", 4900), nil), refusal.DocumentTooDeep,
 		},
 		"NestedFields": {
 			"the schema has cycles, so a query can go down for ever",
-			bodyOf(`{ article(slug: "a")`+nested(60, "{ next ", "{ id }", "}")+"}", nil), codeDocumentTooDeep,
+			bodyOf(`{ article(slug: "a")`+nested(60, "{ next ", "{ id }", "}")+"}", nil), refusal.DocumentTooDeep,
 		},
 		"NestedInlineFragments": {
 			"fragments in line add no level of fields, but one of recursion each",
-			bodyOf("{"+nested(2000, "...{", "__typename", "}")+"}", nil), codeDocumentTooDeep,
+			bodyOf("{"+nested(2000, "...{", "__typename", "}")+"}", nil), refusal.DocumentTooDeep,
 		},
 		"NestedListLiteral": {
 			"a literal's lists nest like braces",
-			bodyOf("{ nodes(ids: "+nested(2000, "[", "", "]")+") { id } }", nil), codeDocumentTooDeep,
+			bodyOf("{ nodes(ids: "+nested(2000, "[", "", "]")+") { id } }", nil), refusal.DocumentTooDeep,
 		},
 		"NestedObjectLiteral": {
 			"so do its objects",
-			bodyOf("{ articles(where: "+nested(1500, "{tag:", "1", "}")+") { nodes { id } } }", nil), codeDocumentTooDeep,
+			bodyOf("{ articles(where: "+nested(1500, "{tag:", "1", "}")+") { nodes { id } } }", nil), refusal.DocumentTooDeep,
 		},
 		"NestedTypes": {
 			"and the lists of a variable's type",
-			bodyOf("query($a: "+nested(2000, "[", "ID", "]")+") { nodes(ids: $a) { id } }", nil), codeDocumentTooDeep,
+			bodyOf("query($a: "+nested(2000, "[", "ID", "]")+") { nodes(ids: $a) { id } }", nil), refusal.DocumentTooDeep,
 		},
 		"NestedVariableLists": {
 			"JSON nests, too: 2 MB of brackets",
-			`{"query":"query($a:[ID!]!){nodes(ids:$a){id}}","variables":{"a":` + nested(1<<20, "[", "", "]") + `}}`, codeBadRequest,
+			`{"query":"query($a:[ID!]!){nodes(ids:$a){id}}","variables":{"a":` + nested(1<<20, "[", "", "]") + `}}`, refusal.BadRequest,
 		},
 		"NestedVariableObjects": {
 			"objects as well as lists",
-			`{"query":"query($a:ArticleWhere){articles(where:$a){nodes{id}}}","variables":{"a":` + nested(1<<20, `{"a":`, "1", "}") + `}}`, codeBadRequest,
+			`{"query":"query($a:ArticleWhere){articles(where:$a){nodes{id}}}","variables":{"a":` + nested(1<<20, `{"a":`, "1", "}") + `}}`, refusal.BadRequest,
 		},
 		"NestedUnknownMember": {
 			"what is ignored is decoded all the same",
-			`{"query":"{__typename}","x":` + nested(1<<20, "[", "", "]") + `}`, codeBadRequest,
+			`{"query":"{__typename}","x":` + nested(1<<20, "[", "", "]") + `}`, refusal.BadRequest,
 		},
 		"ManyValues": {
 			"a map for each 7 bytes takes fifty times the body's memory",
-			`{"query":"{__typename}","x":[` + strings.TrimSuffix(strings.Repeat(`{"":0},`, 1<<20), ",") + `]}`, codePayloadTooLarge,
+			`{"query":"{__typename}","x":[` + strings.TrimSuffix(strings.Repeat(`{"":0},`, 1<<20), ",") + `]}`, refusal.PayloadTooLarge,
 		},
 		"ManyAliases": {
 			"10,000 aliases run one resolver 10,000 times",
-			bodyOf("{"+repeat(10000, `a%d: article(slug: "a") { id } `)+"}", nil), codeDocumentTooLarge,
+			bodyOf("{"+repeat(10000, `a%d: article(slug: "a") { id } `)+"}", nil), refusal.DocumentTooLarge,
 		},
 		"ManyEqualFields": {
 			"compared pair by pair, 4,900 equal fields are 12 million pairs",
@@ -94,19 +96,19 @@ func TestAttacksAreAnswered(t *testing.T) {
 		},
 		"ManyDirectives": {
 			"700 directives on one field are an error each, of which a hundred are told",
-			bodyOf("{ __typename "+strings.Repeat("@skip(if:false) ", 700)+"}", nil), codeValidationFailed + " " + codeErrorsOmitted,
+			bodyOf("{ __typename "+strings.Repeat("@skip(if:false) ", 700)+"}", nil), refusal.ValidationFailed + " " + refusal.ErrorsOmitted,
 		},
 		"ManyUnknownDirectives": {
 			"unknown ones are compared with nothing",
-			bodyOf("{ __typename "+repeat(2400, "@a%d ")+"}", nil), codeValidationFailed + " " + codeErrorsOmitted,
+			bodyOf("{ __typename "+repeat(2400, "@a%d ")+"}", nil), refusal.ValidationFailed + " " + refusal.ErrorsOmitted,
 		},
 		"ManyUnknownFields": {
 			"each unknown name is compared with all known ones to suggest one",
-			bodyOf("{"+repeat(4900, strings.Repeat("articl", 33)+"%d ")+"}", nil), codeValidationFailed + " " + codeErrorsOmitted,
+			bodyOf("{"+repeat(4900, strings.Repeat("articl", 33)+"%d ")+"}", nil), refusal.ValidationFailed + " " + refusal.ErrorsOmitted,
 		},
 		"LargeWrongLiteral": {
 			"a value of the wrong type is quoted in its error, once for each level of lists around it",
-			bodyOf(`{ article(slug: `+nested(30, "[", `"`+strings.Repeat("a", 3<<20)+`"`, "]")+`) { id } }`, nil), codeValidationFailed + " " + codeErrorsOmitted,
+			bodyOf(`{ article(slug: `+nested(30, "[", `"`+strings.Repeat("a", 3<<20)+`"`, "]")+`) { id } }`, nil), refusal.ValidationFailed + " " + refusal.ErrorsOmitted,
 		},
 		"LargeComment": {
 			"a comment is one token however long it is",
@@ -114,7 +116,7 @@ func TestAttacksAreAnswered(t *testing.T) {
 		},
 		"ManyComments": {
 			"comments count",
-			bodyOf(strings.Repeat("#\n", 2<<20)+"{__typename}", nil), codeDocumentTooLarge,
+			bodyOf(strings.Repeat("#\n", 2<<20)+"{__typename}", nil), refusal.DocumentTooLarge,
 		},
 		"LargeBlockString": {
 			"a block string is taken apart line by line",
@@ -122,15 +124,15 @@ func TestAttacksAreAnswered(t *testing.T) {
 		},
 		"DoublingFragments": {
 			"each fragment spreads the next twice: 700 bytes are 2^15 fields",
-			bodyOf(doubling(14), nil), codeDocumentTooLarge,
+			bodyOf(doubling(14), nil), refusal.DocumentTooLarge,
 		},
 		"DoublingFragmentsInDepth": {
 			"a kilobyte is 2^25 fields, and deep",
-			bodyOf(doubling(25), nil), codeDocumentTooDeep,
+			bodyOf(doubling(25), nil), refusal.DocumentTooDeep,
 		},
 		"DoublingFragmentsFlat": {
 			"on one level no depth gives them away, and their number overflows an integer",
-			bodyOf("{...F0}"+repeat(100, " fragment F%d on Query {...G%d ...G%d} fragment G%d on Query {...F%+d}")+" fragment F100 on Query {__typename}", nil), codeDocumentTooLarge,
+			bodyOf("{...F0}"+repeat(100, " fragment F%d on Query {...G%d ...G%d} fragment G%d on Query {...F%+d}")+" fragment F100 on Query {__typename}", nil), refusal.DocumentTooLarge,
 		},
 		"DoublingFragmentsWithin": {
 			"what is let through is merged quickly, too",
@@ -142,23 +144,23 @@ func TestAttacksAreAnswered(t *testing.T) {
 		},
 		"FragmentCycle": {
 			"a fragment that contains itself never ends",
-			bodyOf("{...A} fragment A on Query {...B} fragment B on Query {...A}", nil), codeValidationFailed,
+			bodyOf("{...A} fragment A on Query {...B} fragment B on Query {...A}", nil), refusal.ValidationFailed,
 		},
 		"FragmentHub": {
 			"a cycle through every fragment makes each of them reach all others",
-			bodyOf("{...H} fragment H on Query {"+repeat(450, "...L%d ")+"}"+repeat(450, " fragment L%d on Query {...H}"), nil), codeValidationFailed,
+			bodyOf("{...H} fragment H on Query {"+repeat(450, "...L%d ")+"}"+repeat(450, " fragment L%d on Query {...H}"), nil), refusal.ValidationFailed,
 		},
 		"FragmentChain": {
 			"every fragment is validated with all that it reaches, and all reach the last",
-			bodyOf("{...F0}"+chain(400, "... {"+strings.Repeat("__typename ", 1500)+"}"), nil), codeDocumentTooLarge,
+			bodyOf("{...F0}"+chain(400, "... {"+strings.Repeat("__typename ", 1500)+"}"), nil), refusal.DocumentTooLarge,
 		},
 		"ManyOperations": {
 			"so is every operation",
-			bodyOf(repeat(400, "query Q%d {...F} ")+"fragment F on Query {"+strings.Repeat("__typename ", 1500)+"}", nil), codeDocumentTooLarge,
+			bodyOf(repeat(400, "query Q%d {...F} ")+"fragment F on Query {"+strings.Repeat("__typename ", 1500)+"}", nil), refusal.DocumentTooLarge,
 		},
 		"ManyFragmentsOfOneName": {
 			"one of them measured for all would hide what the others reach",
-			bodyOf("{...F} fragment F on Query {__typename}"+strings.Repeat(" fragment F on Query {...G}", 400)+" fragment G on Query {"+strings.Repeat("__typename ", 1500)+"}", nil), codeValidationFailed,
+			bodyOf("{...F} fragment F on Query {__typename}"+strings.Repeat(" fragment F on Query {...G}", 400)+" fragment G on Query {"+strings.Repeat("__typename ", 1500)+"}", nil), refusal.ValidationFailed,
 		},
 		"ManyOperationsWithin": {
 			"the most that is validated",
@@ -174,15 +176,15 @@ func TestAttacksAreAnswered(t *testing.T) {
 		},
 		"ManyVariables": {
 			"each use of a variable looks it up among all",
-			bodyOf("query("+repeat(450, "$v%d:ID! ")+") { nodes(ids: ["+repeat(450, "$v%d ")+strings.Repeat("$v449 ", 800)+"]) { id } }", nil), codeValidationFailed,
+			bodyOf("query("+repeat(450, "$v%d:ID! ")+") { nodes(ids: ["+repeat(450, "$v%d ")+strings.Repeat("$v449 ", 800)+"]) { id } }", nil), refusal.ValidationFailed,
 		},
 		"LongNumber": {
 			"a number of a megabyte is no number that anybody meant",
-			`{"query":"query($n:Int){articles(first:$n){nodes{id}}}","variables":{"n":` + strings.Repeat("9", 1<<20) + `}}`, codeBadRequest,
+			`{"query":"query($n:Int){articles(first:$n){nodes{id}}}","variables":{"n":` + strings.Repeat("9", 1<<20) + `}}`, refusal.BadRequest,
 		},
 		"HugeExponent": {
 			"nor is one whose digits wouldn't fit into memory",
-			`{"query":"query($n:Int){articles(first:$n){nodes{id}}}","variables":{"n":1e999999999}}`, codeValidationFailed,
+			`{"query":"query($n:Int){articles(first:$n){nodes{id}}}","variables":{"n":1e999999999}}`, refusal.ValidationFailed,
 		},
 	}
 	for name, c := range cases {

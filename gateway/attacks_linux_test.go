@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"stoa/gateway/stream"
 )
 
 // What one attack may take, in the process that answers it: the client's part, and the
@@ -133,10 +135,7 @@ func neverRead(t *testing.T, s *site) string {
 		c.say(subscribeText(fmt.Sprint(i), `{ article(slug: "large") { title } }`))
 	}
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		s.sockets.mu.Lock()
-		open := s.sockets.count
-		s.sockets.mu.Unlock()
-		if open == 0 {
+		if s.streams.Count() == 0 {
 			return "closed"
 		}
 	}
@@ -211,11 +210,13 @@ func TestAttacks(t *testing.T) {
 		t.Run(a.name, func(t *testing.T) {
 			cpu, memory := time.Hour, uint64(1<<60)
 			for range 3 {
-				s := newSite(t, func(o *Options) { o.Timeout = 2 * time.Second })
-				s.times = times{init: 100 * time.Millisecond, ping: time.Hour, pong: time.Hour, write: 200 * time.Millisecond, end: 100 * time.Millisecond}
-				if strings.Contains(a.name, "never comes") {
-					s.timeout = 200 * time.Millisecond
-				}
+				s := newSite(t, func(o *Options) {
+					o.Limits.timeout = 2 * time.Second
+					if strings.Contains(a.name, "never comes") {
+						o.Limits.timeout = 200 * time.Millisecond
+					}
+				})
+				s.streams.Timeouts = stream.Timeouts{Init: 100 * time.Millisecond, Ping: time.Hour, Pong: time.Hour, Write: 200 * time.Millisecond, End: 100 * time.Millisecond}
 				if r := s.post(t, `{ __typename }`); r.status != 200 { // buffers and connections are there
 					t.Fatalf("got %d", r.status)
 				}

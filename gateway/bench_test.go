@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,10 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
-
 	"github.com/99designs/gqlgen/graphql"
 
+	"stoa/gateway/wire"
 	"stoa/graph/generated"
 )
 
@@ -39,7 +37,7 @@ func BenchmarkTrivialQuery(b *testing.B) {
 	const answer = `{"data":{"__typename":"Query"}}` + "\n"
 	plain := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		w.Header().Set("Content-Type", mediaJSON.header())
+		w.Header().Set("Content-Type", wire.JSON.Header())
 		_, _ = io.WriteString(w, answer)
 	})
 	run := func(b *testing.B, h http.Handler, body func(i int) string) {
@@ -62,27 +60,26 @@ func BenchmarkTrivialQuery(b *testing.B) {
 	})
 }
 
-// BenchmarkCompress is what gzip's levels take and save on an answer like an article page.
-func BenchmarkCompress(b *testing.B) {
-	var answer bytes.Buffer
-	for i := range 300 {
-		fmt.Fprintf(&answer, `{"id":"art_%026d","title":"On folding, part %d","excerpt":"%x the sheet is folded %d times, and then again"},`, i*7919, i, i*104729, i%7)
+// BenchmarkCachedResponse is what a response takes that is found in the cache, and one that is
+// public and has to be executed.
+func BenchmarkCachedResponse(b *testing.B) {
+	s, _ := keeping(b, megabyte, nil)
+	header := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json"}, "Accept-Encoding": {"gzip"}}
+	run := func(b *testing.B, method, path string, body func(i int) string) {
+		b.ReportAllocs()
+		w := discard{http.Header{}}
+		i := 0
+		for b.Loop() {
+			r, _ := http.NewRequestWithContext(b.Context(), method, path, strings.NewReader(body(i)))
+			r.Header = header
+			s.ServeHTTP(w, r)
+			i++
+		}
 	}
-	for _, level := range []int{gzip.BestSpeed, 3, 5, gzip.BestCompression} {
-		b.Run(fmt.Sprintf("Level%d", level), func(b *testing.B) {
-			writer, err := gzip.NewWriterLevel(nil, level)
-			if err != nil {
-				b.Fatal(err)
-			}
-			var out bytes.Buffer
-			b.SetBytes(int64(answer.Len()))
-			for b.Loop() {
-				out.Reset()
-				writer.Reset(&out)
-				_, _ = writer.Write(answer.Bytes())
-				_ = writer.Close()
-			}
-			b.ReportMetric(float64(answer.Len())/float64(out.Len()), "times-smaller")
-		})
-	}
+	same := func(int) string { return bodyOf(titleOf("press"), nil) }
+	b.Run("POST", func(b *testing.B) { run(b, "POST", "/graphql", same) })
+	b.Run("GET", func(b *testing.B) { run(b, "GET", address(titleOf("press")), func(int) string { return "" }) })
+	b.Run("Miss", func(b *testing.B) {
+		run(b, "POST", "/graphql", func(i int) string { return bodyOf(titleOf(fmt.Sprint("press", i)), nil) })
+	})
 }

@@ -1,6 +1,6 @@
 package gateway
 
-// What programs read: feeds, sitemaps, robots.txt. They hold what everyone may read, so that
+// Pages for programs: feeds, sitemaps, robots.txt. Everybody may read them, so that
 // neither tokens nor cookies are looked at here.
 
 import (
@@ -15,20 +15,22 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
+	"stoa/gateway/refusal"
+	"stoa/gateway/wire"
 	"stoa/problem"
 )
 
-// feedCaching lets whoever stands between keep a document for five minutes: that takes most
+// feedCaching lets caches on the way store a document for five minutes: that takes most
 // of the load of a popular feed, and is how long a withdrawn article may still be in a copy
 // of somebody else's. Here it is gone at once.
 const feedCaching = "public, max-age=300"
 
-// Document is what is at a path, as it is sent. Nobody changes its bytes.
+// Document is a page as it is sent. Nobody changes its bytes.
 type Document struct {
 	Type     string // media type
 	Body     []byte
 	Gzip     bool      // Body is compressed
-	Size     int       // of what Body is uncompressed, in bytes
+	Size     int       // of the uncompressed Body, in bytes
 	ETag     string    // follows from the uncompressed bytes, without quotes
 	Modified time.Time // zero for not known
 }
@@ -40,20 +42,20 @@ func isFeed(path string) bool {
 
 func (g *Gateway) serveFeed(w http.ResponseWriter, r *http.Request) {
 	if !readOnly(r.Method) {
-		g.refuse(w, r, mediaJSON, refusef(codeMethodNotAllowed, "%.20q isn't taken here: use GET", r.Method).with("Allow", "GET, HEAD"))
+		g.codec.Refuse(w, r, wire.JSON, refusal.New(refusal.MethodNotAllowed, "%.20q isn't taken here: use GET", r.Method).With("Allow", "GET, HEAD"))
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), g.timeout)
+	ctx, cancel := context.WithTimeout(r.Context(), g.limits.timeout)
 	defer cancel()
 	d, err := g.feeds(ctx, r.URL.Path)
 	var missing *problem.Error
 	switch {
 	case errors.As(err, &missing) && missing.Code == problem.NotFound:
-		g.refuse(w, r, mediaJSON, refusef(codeNotFound, "%s", missing.Message))
+		g.codec.Refuse(w, r, wire.JSON, refusal.New(refusal.NotFound, "%s", missing.Message))
 	case err != nil && ctx.Err() != nil:
-		g.refuse(w, r, mediaJSON, refusef(codeTimeout, "this took too long: try again later"))
+		g.codec.Refuse(w, r, wire.JSON, refusal.New(refusal.Timeout, "this took too long: try again later"))
 	case err != nil:
-		g.refuse(w, r, mediaJSON, &refusal{code: codeInternal, errors: presented(g.presentError(ctx, err))})
+		g.codec.Refuse(w, r, wire.JSON, err)
 	default:
 		g.writeDocument(w, r, d)
 	}
@@ -63,10 +65,10 @@ func (g *Gateway) serveFeed(w http.ResponseWriter, r *http.Request) {
 // the newest article goes back when that article is withdrawn, and If-Modified-Since would
 // keep it.
 func (g *Gateway) writeDocument(w http.ResponseWriter, r *http.Request, d Document) {
-	zipped := d.Gzip && d.Size >= minGzip && g.headers.gzip(r.Header)
+	zipped := d.Gzip && d.Size >= wire.MinGzip && g.codec.HeaderCache.Gzip(r.Header)
 	h, tag := w.Header(), d.ETag
 	if zipped {
-		tag += gzipSuffix
+		tag += wire.GzipSuffix
 	}
 	h.Set("ETag", `"`+tag+`"`)
 	h.Set("Cache-Control", feedCaching)
@@ -74,7 +76,7 @@ func (g *Gateway) writeDocument(w http.ResponseWriter, r *http.Request, d Docume
 	if !d.Modified.IsZero() {
 		h.Set("Last-Modified", d.Modified.UTC().Format(http.TimeFormat))
 	}
-	if has(r.Header.Values("If-None-Match"), d.ETag) {
+	if wire.MatchesETag(r.Header.Values("If-None-Match"), d.ETag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
@@ -85,7 +87,7 @@ func (g *Gateway) writeDocument(w http.ResponseWriter, r *http.Request, d Docume
 		h.Set("Content-Encoding", "gzip")
 	}
 	h.Set("Content-Length", strconv.Itoa(size))
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTime))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(wire.WriteTime))
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodHead {
 		return
@@ -99,24 +101,6 @@ func (g *Gateway) writeDocument(w http.ResponseWriter, r *http.Request, d Docume
 		_, err = io.Copy(w, reader) // an error in writing is the client's going
 	}
 	if err != nil {
-		panic(http.ErrAbortHandler) // the length is promised: what has come is no answer
+		panic(http.ErrAbortHandler) // the length is promised: the part sent is no answer
 	}
-}
-
-// gzipSuffix tells the compressed bytes from the others: a strong ETag is of the bytes that
-// are sent (RFC 9110, 8.8.3.3).
-const gzipSuffix = "-gzip"
-
-// has says whether one of the tags in If-None-Match is of a document, however it was encoded:
-// who has either has the document. "*" is any.
-func has(values []string, tag string) bool {
-	for _, value := range values {
-		for element := range splitQuoted(value, ',') {
-			element = strings.TrimPrefix(strings.TrimSpace(element), "W/")
-			if element == "*" || element == `"`+tag+`"` || element == `"`+tag+gzipSuffix+`"` {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -7,12 +7,13 @@ import (
 	"testing"
 	"time"
 
+	"stoa/gateway/refusal"
 	"stoa/problem"
 )
 
 func TestFeedsThatCantBeMadeAreRefused(t *testing.T) {
 	s := newSite(t, func(o *Options) {
-		o.Timeout = 50 * time.Millisecond
+		o.Limits.timeout = 50 * time.Millisecond
 		o.Feeds = func(ctx context.Context, path string) (Document, error) {
 			switch path {
 			case "/tags/fault/feed.atom":
@@ -34,9 +35,9 @@ func TestFeedsThatCantBeMadeAreRefused(t *testing.T) {
 		code   string
 	}{
 		"fault":  {"it is logged and masked", 500, "INTERNAL"},
-		"slow":   {"it is nobody's fault", 504, codeTimeout},
+		"slow":   {"it is nobody's fault", 504, refusal.Timeout},
 		"panic":  {"it ends one request", 500, "INTERNAL"},
-		"nobody": {"what isn't there is said to be missing", 404, codeNotFound},
+		"nobody": {"what isn't there is said to be missing", 404, refusal.NotFound},
 	}
 	for name, c := range cases {
 		r := s.do(t, "GET", "/tags/"+name+"/feed.atom", "")

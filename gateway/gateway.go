@@ -3,11 +3,11 @@
 //
 // It speaks the GraphQL-over-HTTP specification and graphql-transport-ws by transports of its
 // own, bounds everything that a client can make large, and writes the bytes of the answer
-// itself. Who asks it finds out for access, and tells nobody else. What a query
-// means is decided behind it.
+// itself. It finds out the viewer for access, and tells nobody else. The meaning of a query
+// is decided behind it.
 //
 // It may import net/http, gqlgen's executor, gqlparser, access, problem, id, rate, the
-// connection to Redis, and store/cache, to know which answers still hold; not graph, store or
+// connection to Redis, and store/cache, to know the valid responses; not graph, store or
 // any domain package: app hands it the executable schema.
 package gateway
 
@@ -23,9 +23,16 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/99designs/gqlgen/graphql/executor"
 
 	"stoa/access"
+	"stoa/gateway/client"
+	"stoa/gateway/document"
+	"stoa/gateway/operation"
+	"stoa/gateway/refusal"
+	"stoa/gateway/responsecache"
+	"stoa/gateway/stream"
+	"stoa/gateway/upload"
+	"stoa/gateway/wire"
 	"stoa/rate"
 	"stoa/store/bus"
 	"stoa/store/cache"
@@ -41,14 +48,14 @@ const (
 	playgroundPath = "/playground/" // and /, for a browser
 )
 
-// Options say what a Gateway serves and within which bounds.
+// Options tell a Gateway the schema to serve and the bounds of its requests.
 type Options struct {
 	// Schema is executed.
 	Schema graphql.ExecutableSchema
 
-	// Present makes of an error what the client may see of it, and logs what is our fault.
+	// Present returns the public part of an error, and logs a fault of ours.
 	// It is called for each error that a resolver returns, up to a hundred in an answer, and
-	// for a panic in the gateway; not for what failed because time ran out or the client has
+	// for a panic in the gateway; not for errors of a request that ran out of time or a client that has
 	// gone.
 	Present graphql.ErrorPresenterFunc
 
@@ -60,12 +67,12 @@ type Options struct {
 	// are looked up before it would run.
 	Extensions []graphql.HandlerExtension
 
-	// Authenticate tells whose token it is: the zero Viewer where it is nobody's, an error
-	// where that can't be told now. It is called when something asks for the viewer, at most
+	// Authenticate returns the viewer behind a token: the zero Viewer for an unknown token, an error
+	// where the look-up failed. It is called when something asks for the viewer, at most
 	// once for an answer. Without it nobody is ever signed in.
 	Authenticate func(ctx context.Context, token string) (access.Viewer, error)
 
-	// Used is called once for every request that brings a token, whoever's it is, also where
+	// Used is called once for every request that brings a token, valid or not, also where
 	// the answer doesn't look at the viewer. It must not block.
 	Used func(token string)
 
@@ -75,48 +82,32 @@ type Options struct {
 	// read an answer.
 	Origins []string
 
-	// Proxies are whose X-Forwarded-For is believed. Without any nobody's is.
+	// Proxies are the addresses whose X-Forwarded-For is believed. Without any, none is.
 	Proxies []netip.Prefix
 
 	// Outbox shows at /outbox the mails that weren't sent; nil for none.
 	Outbox http.Handler
 
-	// Feeds returns what is at the path of a feed, a sitemap or robots.txt; NotFound where
+	// Feeds returns the document at the path of a feed, a sitemap or robots.txt; NotFound where
 	// there is nothing. It knows no viewer. Nil for none of them.
 	Feeds func(ctx context.Context, path string) (Document, error)
 
-	// Holds says which tokens still stand, each at its place. It is asked twice a second for
+	// Holds says of each token whether it is still valid, at the same index. It is asked twice a second for
 	// those of open connections, at most a thousand at once, and has two seconds; a connection
-	// whose token no longer stands is closed. After an error none is. Without it none ever is.
+	// without a valid token is closed. After an error none is. Without it none ever is.
 	Holds func(ctx context.Context, tokens []string) ([]bool, error)
 
-	// MaxConnections is how many WebSockets and event streams may be open at once. 0 is
-	// 20,000. Idle ones take about 20 KB each.
-	MaxConnections int
-
-	// MaxConnectionsPerAddress is how many of them may come from one address, or from one
-	// /64 of IPv6. 0 is 200. Behind a proxy that isn't in Proxies all have the proxy's.
-	MaxConnectionsPerAddress int
-
-	// Picture opens what has a name below /media/; a problem.NotFound where there is nothing.
+	// Picture opens the file of a name below /media/; a problem.NotFound where there is nothing.
 	// Without it nothing is there.
 	Picture func(ctx context.Context, name string) (*Picture, error)
 
-	// MaxFile is the size of a file in a multipart request, in bytes. 0 is 20 MiB. A request
-	// may have ten, of twice as much in all.
-	MaxFile int64
-
-	// UploadTimeout is how long a multipart request may take to arrive. 0 is two minutes: 20
-	// MiB at 1.5 Mbit/s, a phone on a bad day.
-	UploadTimeout time.Duration
-
-	// Cache tells which answers still hold, so that those that are the same for everybody are
-	// made once: see share.go. Nil keeps none.
+	// Cache tells which responses are still valid, so that those that are the same for everybody
+	// are made once: see package responsecache. Nil caches none.
 	Cache *cache.Cache
 
-	// AnswerBytes bounds what is kept of them in the process. With 0 only those that are asked
-	// for at the same time are made once.
-	AnswerBytes int64
+	// ResponseBytes bounds the cached responses in the process. With 0 only requests at the same
+	// time share one.
+	ResponseBytes int64
 
 	// Playground answers a browser at / and everything below /playground/. Without one a
 	// browser gets what every client gets at /.
@@ -129,51 +120,13 @@ type Options struct {
 	// Introspection lets clients ask for the schema, and lets errors suggest names out of it.
 	Introspection bool
 
-	// MaxBody is the size of a request's body, in bytes. 0 is 1 MiB. Whatever is in one takes
-	// no more than 10 MB to read and answer (TestAttacks).
-	MaxBody int64
-
-	// Timeout is how long one request may take from its first byte to its answer, the body
-	// of a slow sender included. 0 is 10 s.
-	Timeout time.Duration
-
-	// MaxDocument is the size of a document in bytes. 0 is 128 KiB: a text that is sent to be
-	// stored belongs into a variable.
-	MaxDocument int
-
-	// MaxAliases, MaxDirectives and MaxFragments are how many of them a document may have, as
-	// it is written, and MaxRootFields how many things an operation may ask for at its top. 0
-	// is 200, 100, 500 and 50.
-	MaxAliases, MaxDirectives, MaxFragments, MaxRootFields int
-
-	// MaxTokens is the size of a document: in tokens as written, and in selections, arguments
-	// and values with its fragments written out. 0 is 5,000. Time to validate grows with it.
-	MaxTokens int
-
-	// MaxDepth is how many levels of fields may nest, the leaves counted, fragments written
-	// out. 0 is 20; GraphiQL's introspection has 15.
-	MaxDepth int
-
-	// MaxCost is what an operation may cost, in units of about one object in its answer. 0 is
-	// 20,000. Raising it raises the memory one request can take, by some 500 bytes each.
-	MaxCost int
-
-	// Rates are the buckets out of which clients and accounts pay for what their requests
-	// cost; a burst of theirs must be at least MaxCost. Nil for no limit.
+	// Rates are the buckets that the requests of clients and accounts use, by their
+	// cost; a burst must be at least Limits.Cost. Nil for no limit.
 	Rates *rate.Leases
 
 	// HSTS is for how long browsers are told to come by HTTPS only, where a proxy of Proxies
 	// says that this request did. 0 tells nothing.
 	HSTS time.Duration
-
-	// MaxRequests is how many GraphQL requests may be there at once, and MaxPerClient how many
-	// of one client's, an address or a /64 of IPv6. 0 is 2,000, and 200. Further ones are told
-	// to come back.
-	MaxRequests, MaxPerClient int
-
-	// MaxDear is how many operations that cost 1,000 or more may run at once, while others
-	// wait. 0 is one less than there are processors, and at least one.
-	MaxDear int
 
 	// Redis is where replicas share the texts of automatic persisted queries, under the name
 	// of Site. Without it each replica keeps its own.
@@ -182,149 +135,86 @@ type Options struct {
 
 	// Trusted are the documents that can be asked for by an id from the start: see
 	// ReadTrusted. One that isn't valid is an error of New.
-	Trusted []Trusted
+	Trusted []document.Trusted
 
 	// TrustedOnly refuses every other document, on every way.
 	TrustedOnly bool
+
+	// Limits bound requests; its zero value has the default of each.
+	Limits Limits
+
+	// now is the clock by which cached responses get old; tests set it.
+	now func() time.Time
 
 	// Log gets what concerns no single error: requests that timed out. nil is slog.Default().
 	Log *slog.Logger
 }
 
-// The defaults of Options.
-const (
-	defaultMaxBody = 1 << 20 // room for an article's text in a mutation: real ones reach 66 KB
-	defaultTimeout = 10 * time.Second
-	defaultMaxFile = 20 << 20
-
-	defaultUploadTimeout = 2 * time.Minute
-
-	// defaultMaxTokens is 25 times what GraphiQL's introspection has (186 as written, 250
-	// with fragments written out).
-	defaultMaxTokens = 5000
-
-	defaultMaxDepth = 20
-)
-
 // Gateway is the http.Handler for everything that Stoa serves. It is safe for concurrent
 // use.
 type Gateway struct {
-	executor      *executor.Executor
-	documents     *documents
-	persisted     *persisted
-	presentError  graphql.ErrorPresenterFunc
-	recoverPanic  graphql.RecoverFunc
-	playground    http.Handler
-	outbox        http.Handler
-	feeds         func(context.Context, string) (Document, error)
-	ready         func(context.Context) error
-	authenticate  func(context.Context, string) (access.Viewer, error)
-	used          func(string)
-	origins       *origins
-	proxies       []netip.Prefix
-	sockets       *sockets
-	times         times
-	introspection bool
-	maxBody       int64
-	timeout       time.Duration
-	maxFile       int64
-	uploadTimeout time.Duration
-	uploads       uploads
-	picture       func(context.Context, string) (*Picture, error)
-	maxCost       int64
-	rates         *rate.Leases // nil for no limit
-	load          *load
-	hsts          string // "" for none
-	prices        *prices
-	log           *slog.Logger
-	draining      atomic.Bool
-	buffers       buffers
-	compressors   compressors
-	headers       headers
-	answers       *answers // nil where none are kept
+	codec      *wire.Codec
+	playground http.Handler
+	outbox     http.Handler
+	feeds      func(context.Context, string) (Document, error)
+	ready      func(context.Context) error
+	clients    *client.Clients
+	pipeline   *operation.Pipeline
+	streams    *stream.Server
+	uploads    *upload.Uploads
+	picture    func(context.Context, string) (*Picture, error)
+	limits     Limits
+	responses  *responsecache.Cache
+	log        *slog.Logger
+	draining   atomic.Bool
 }
 
-// New returns the gateway that o describes, or says which option is wrong.
+// New returns the gateway that o describes, or an error that names the wrong option.
 func New(o Options) (*Gateway, error) {
 	if o.Schema == nil || o.Present == nil || o.Recover == nil {
 		return nil, errors.New("gateway: Schema, Present and Recover are needed")
 	}
-	if o.MaxFile < 0 || o.UploadTimeout < 0 || o.MaxBody < 0 || o.Timeout < 0 || o.MaxTokens < 0 || o.MaxDepth < 0 || o.MaxCost < 0 || o.MaxRequests < 0 || o.MaxPerClient < 0 || o.MaxDear < 0 || o.HSTS < 0 || min(o.MaxDocument, o.MaxAliases, o.MaxDirectives, o.MaxFragments, o.MaxRootFields) < 0 || o.MaxConnections < 0 || o.MaxConnectionsPerAddress < 0 {
-		return nil, errors.New("gateway: a limit is negative; 0 is its default")
+	limits := o.Limits.withDefaults()
+	if err := limits.validate(o.Rates); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	origins, err := newOrigins(o.Origins)
-	if err != nil {
-		return nil, fmt.Errorf("gateway: Origins: %w", err)
-	}
-	proxies, err := checkProxies(o.Proxies)
+	clients, err := client.New(client.Options{Proxies: o.Proxies, Origins: o.Origins, HSTS: o.HSTS, Authenticate: o.Authenticate, Used: o.Used})
 	if err != nil {
 		return nil, err
 	}
-	prices, err := newPrices(o.Schema.Schema())
+	pipeline, err := operation.New(operation.Options{
+		Schema: o.Schema, Present: o.Present, Recover: o.Recover, Extensions: o.Extensions, Rates: o.Rates, Load: limits.load, Log: o.Log,
+		Documents: document.Options{
+			Limits: limits.document, Introspection: o.Introspection,
+			Trusted: o.Trusted, TrustedOnly: o.TrustedOnly, Redis: o.Redis, Site: o.Site,
+		},
+	})
 	if err != nil {
 		return nil, err
 	}
 	g := &Gateway{
-		executor:      executor.New(o.Schema),
-		presentError:  o.Present,
-		recoverPanic:  o.Recover,
-		playground:    o.Playground,
-		outbox:        o.Outbox,
-		feeds:         o.Feeds,
-		ready:         o.Ready,
-		authenticate:  o.Authenticate,
-		used:          o.Used,
-		origins:       origins,
-		proxies:       proxies,
-		sockets:       newSockets(o),
-		times:         usualTimes,
-		introspection: o.Introspection,
-		maxBody:       orDefault(o.MaxBody, defaultMaxBody),
-		timeout:       orDefault(o.Timeout, defaultTimeout),
-		maxFile:       orDefault(o.MaxFile, defaultMaxFile),
-		uploadTimeout: orDefault(o.UploadTimeout, defaultUploadTimeout),
-		picture:       o.Picture,
-		maxCost:       int64(orDefault(o.MaxCost, defaultMaxCost)),
-		prices:        prices,
-		rates:         o.Rates,
-		hsts:          hstsValue(o.HSTS),
-		load:          newLoad(orDefault(o.MaxRequests, defaultMaxRequests), orDefault(o.MaxPerClient, defaultMaxPerClient), orDefault(o.MaxDear, defaultDear())),
-		log:           o.Log,
+		codec:      wire.NewCodec(o.Present, o.Recover, limits.body, limits.timeout),
+		playground: o.Playground,
+		outbox:     o.Outbox,
+		feeds:      o.Feeds,
+		ready:      o.Ready,
+		clients:    clients,
+		pipeline:   pipeline,
+		uploads:    upload.New(upload.Options{Pipeline: pipeline, MaxBody: limits.body, MaxFile: limits.File, Arrival: limits.upload, Response: limits.timeout}),
+		picture:    o.Picture,
+		limits:     limits,
+		log:        o.Log,
 	}
-	if o.Rates != nil && int64(o.Rates.Limit().Burst) < g.maxCost {
-		return nil, fmt.Errorf("gateway: what an operation may cost (%d) is more than may be spent at once (%d)", g.maxCost, o.Rates.Limit().Burst)
-	}
-	g.documents = newDocuments(prices, newBounds(o), o.Introspection)
-	if o.Cache != nil {
-		g.answers = newAnswers(o.Cache, o.AnswerBytes)
-	}
-	g.persisted, err = newPersisted(g.documents, newSharedTexts(o.Redis, o.Site, o.Log), o.Trusted, o.TrustedOnly)
-	if err != nil {
-		return nil, fmt.Errorf("gateway: Trusted: %w", err)
-	}
-	g.executor.SetQueryCache(resolved{})
-	g.executor.SetErrorPresenter(g.present)
-	g.executor.SetRecoverFunc(o.Recover)
-	for _, extension := range o.Extensions {
-		if _, ok := extension.(graphql.OperationParameterMutator); ok {
-			return nil, fmt.Errorf("gateway: extension %s changes a request's parameters, which are settled before extensions run", extension.ExtensionName())
-		}
-		if err := extension.Validate(o.Schema); err != nil {
-			return nil, fmt.Errorf("gateway: extension %s: %w", extension.ExtensionName(), err)
-		}
-		g.executor.Use(extension)
-	}
+	g.responses = responsecache.New(responsecache.Options{
+		Cache: o.Cache, Bytes: o.ResponseBytes, Timeout: limits.timeout, Codec: g.codec, Pipeline: pipeline, Now: o.now,
+	})
+	g.streams = stream.New(stream.Options{
+		Pipeline: pipeline, Codec: g.codec, Clients: clients, Limits: limits.stream, MaxBody: limits.body, Timeout: limits.timeout, Holds: o.Holds, Log: o.Log,
+	})
 	return g, nil
-}
-
-func orDefault[T int | int64 | time.Duration](v, fallback T) T {
-	if v == 0 {
-		return fallback
-	}
-	return v
 }
 
 // Server returns an http.Server with g as its handler and with the bounds that lie below a
@@ -332,13 +222,13 @@ func orDefault[T int | int64 | time.Duration](v, fallback T) T {
 func (g *Gateway) Server() *http.Server {
 	return &http.Server{
 		Handler: g,
-		// Headers come in one packet or a few; who needs longer holds a connection on purpose.
+		// Headers come in one packet or a few; a client that needs longer holds a connection on purpose.
 		ReadHeaderTimeout: 5 * time.Second,
-		// Longer than the 60 s for which load balancers usually keep an idle connection, so
+		// Longer than the 60 s that load balancers usually keep an idle connection, so
 		// that they, not we, close it first and no request is lost in between.
 		IdleTimeout: 2 * time.Minute,
 		// For the playground's files; a GraphQL answer sets its own.
-		WriteTimeout: g.timeout + writeTime,
+		WriteTimeout: g.limits.timeout + wire.WriteTime,
 		// A query in a GET's address has to fit. Go's default is 1 MiB.
 		MaxHeaderBytes: 64 << 10,
 		ErrorLog:       slog.NewLogLogger(g.log.Handler(), slog.LevelWarn),
@@ -347,12 +237,23 @@ func (g *Gateway) Server() *http.Server {
 
 // Drain makes /readyz say 503 from now on, so that no new requests are sent here. Requests
 // are still answered.
-func (g *Gateway) Drain() { g.draining.Store(true) }
+func (g *Gateway) Drain() {
+	g.draining.Store(true)
+	g.responses.Drain()
+}
+
+// Close ends all WebSockets and event streams: operations may finish until ctx ends, and
+// subscriptions end at once. Clients are told to connect again. It returns when no goroutine of the
+// gateway is left, or a second after ctx has ended.
+func (g *Gateway) Close(ctx context.Context) { g.streams.Close(ctx, g.responses.Wait) }
+
+// ResponseCounts tells how the cache of responses does.
+func (g *Gateway) ResponseCounts() responsecache.Counts { return g.responses.Counts() }
 
 // ServeHTTP answers every path that there is.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer g.catch(w, r)
-	g.secure(w.Header(), r)
+	g.clients.SetSecurityHeaders(w.Header(), r)
 	switch path := r.URL.Path; {
 	case path == graphqlPath:
 		g.serveGraphQL(w, r)
@@ -371,26 +272,26 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case g.playground != nil && strings.HasPrefix(path, playgroundPath):
 		g.playground.ServeHTTP(w, r)
 	default:
-		g.refuse(w, r, mediaJSON, refusef(codeNotFound, "there is nothing at %.100q: the API is at %s", path, graphqlPath))
+		g.codec.Refuse(w, r, wire.JSON, refusal.New(refusal.NotFound, "there is nothing at %.100q: the API is at %s", path, graphqlPath))
 	}
 }
 
 // serveRoot shows a browser the playground and tells everybody else where the API is.
 func (g *Gateway) serveRoot(w http.ResponseWriter, r *http.Request) {
 	w.Header().Add("Vary", "Accept")
-	if g.playground != nil && wantsHTML(r.Header) {
+	if g.playground != nil && wire.WantsHTML(r.Header) {
 		g.playground.ServeHTTP(w, r)
 		return
 	}
 	if !readOnly(r.Method) {
-		g.refuse(w, r, mediaJSON, refusef(codeMethodNotAllowed, "%.20q isn't taken here: the API is at %s", r.Method, graphqlPath).with("Allow", "GET, HEAD"))
+		g.codec.Refuse(w, r, wire.JSON, refusal.New(refusal.MethodNotAllowed, "%.20q isn't taken here: the API is at %s", r.Method, graphqlPath).With("Allow", "GET, HEAD"))
 		return
 	}
-	w.Header().Set("Content-Type", mediaJSON.header())
+	w.Header().Set("Content-Type", wire.JSON.Header())
 	_, _ = fmt.Fprintf(w, "{\"name\":\"Stoa\",\"graphql\":%q}\n", graphqlPath)
 }
 
-// catch answers a request whose handling panicked. What a resolver panics with never comes
+// catch answers a request whose handling panicked. A resolver's panic never comes
 // here: the executor catches it.
 func (g *Gateway) catch(w http.ResponseWriter, r *http.Request) {
 	p := recover()
@@ -401,10 +302,9 @@ func (g *Gateway) catch(w http.ResponseWriter, r *http.Request) {
 		panic(p)
 	}
 	ctx := r.Context()
-	shown := g.presentError(ctx, g.recoverPanic(ctx, p))
-	media, refused := negotiate(r.Header)
+	media, refused := wire.Negotiate(r.Header)
 	if refused != nil {
-		media = mediaJSON
+		media = wire.JSON
 	}
-	g.refuse(w, r, media, &refusal{code: codeInternal, errors: presented(shown)})
+	g.codec.Refuse(w, r, media, g.codec.Recover(ctx, p))
 }

@@ -1,13 +1,11 @@
 package gateway
 
-// The way of a GraphQL request, from its first byte to its answer: serveGraphQL and answer.
-// Each step is in a file of its own; what is cheap to refuse comes first, and nothing runs
-// before everything that could be refused has been.
+// The way of a request to /graphql, from its first byte to its response: serveGraphQL, which calls
+// one package after the other. Cheap refusals come first, and nothing is executed before
+// all that could be refused has been.
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -16,270 +14,214 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"stoa/access"
+	"stoa/gateway/admission"
+	"stoa/gateway/client"
+	"stoa/gateway/envelope"
+	"stoa/gateway/operation"
+	"stoa/gateway/refusal"
+	"stoa/gateway/responsecache"
+	"stoa/gateway/stream"
+	"stoa/gateway/upload"
+	"stoa/gateway/wire"
 )
 
-// outOfTime is why a request's context ended when its time had run out.
-type outOfTime struct{ after time.Duration }
-
-func (o outOfTime) Error() string { return fmt.Sprintf("the request's time ran out after %s", o.after) }
+// Header values that every response of the API has. Nobody changes them.
+var (
+	varyValue    = []string{"Accept, Accept-Encoding"}
+	noStoreValue = []string{"no-store"}
+)
 
 // serveGraphQL answers one request to /graphql.
 func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	h := w.Header()
 	h["Vary"], h["Cache-Control"] = varyValue, noStoreValue
-	if wantsWebSocket(r) {
-		g.serveWebSocket(w, r)
+	if stream.WantsWebSocket(r) {
+		g.streams.ServeWebSocket(w, r)
 		return
 	}
-	if g.origins.allow(w, r) {
+	if g.clients.AllowOrigin(w, r) {
 		return
 	}
-	accept := g.headers.accept(r.Header)
+	accept := g.codec.HeaderCache.Accept(r.Header)
+	if g.answersByMethod(w, r, accept) {
+		return
+	}
+	streams := accept.Stream && r.Method != http.MethodHead
+	media := accept.Media
+	if streams {
+		media = wire.JSON // of what is refused
+	} else if media == "" {
+		_, err := wire.Negotiate(r.Header)
+		g.codec.Refuse(w, r, wire.JSON, err)
+		return
+	}
+	if err := g.clients.CheckOrigin(r); err != nil {
+		g.codec.Refuse(w, r, media, err)
+		return
+	}
+	from, err := g.clients.Credentials(r)
+	if err != nil {
+		g.codec.Refuse(w, r, media, err)
+		return
+	}
+	switch {
+	case streams:
+		from.Client = g.clients.Client(r)
+		g.streams.ServeEvents(w, r, from)
+	case !g.codec.HeaderCache.JSON(r.Header) && upload.IsMultipart(r):
+		g.serveUpload(w, r, media, from, began)
+	default:
+		g.serveOne(w, r, media, from, began)
+	}
+}
+
+// answersByMethod answers a request that isn't one for an operation: it shows a browser the
+// playground, and lists the methods.
+func (g *Gateway) answersByMethod(w http.ResponseWriter, r *http.Request, accept wire.Accepted) bool {
 	switch r.Method {
 	case http.MethodPost:
+		return false
 	case http.MethodGet, http.MethodHead:
-		if g.playground != nil && accept.html && !namesDocument(r.URL.Query()) {
-			http.Redirect(w, r, "/", http.StatusSeeOther)
-			return
+		if g.playground == nil || !accept.HTML || envelope.NamesDocument(r.URL.Query()) {
+			return false
 		}
+		http.Redirect(w, r, "/", http.StatusSeeOther)
 	case http.MethodOptions:
 		w.Header().Set("Allow", "GET, HEAD, POST, OPTIONS")
 		w.WriteHeader(http.StatusNoContent)
-		return
 	default:
-		g.refuse(w, r, mediaJSON, refusef(codeMethodNotAllowed, "%.20q isn't taken here: use POST, or GET for a query", r.Method).with("Allow", "GET, HEAD, POST, OPTIONS"))
-		return
+		g.codec.Refuse(w, r, wire.JSON, refusal.New(refusal.MethodNotAllowed, "%.20q isn't taken here: use POST, or GET for a query", r.Method).With("Allow", "GET, HEAD, POST, OPTIONS"))
 	}
-	streams := accept.stream && r.Method != http.MethodHead
-	media := accept.media
-	if streams {
-		media = mediaJSON // of what is refused
-	} else if media == "" {
-		_, no := negotiate(r.Header)
-		g.refuse(w, r, mediaJSON, no)
-		return
-	}
-	if no := g.origins.check(r); no != nil {
-		g.refuse(w, r, media, no)
-		return
-	}
-	token, byCookie, no := tokenOf(r.Header)
-	if no != nil {
-		g.refuse(w, r, media, no)
-		return
-	}
-	g.use(token)
-	if streams {
-		g.serveStream(w, r, caller{token: token, byCookie: byCookie, client: g.client(r)})
-		return
-	}
+	return true
+}
 
-	// What was sent, and is there an answer to it already? One that is kept is the same for
-	// everybody, so nothing has to be known of who asks. A body of any size takes room while it
-	// comes, so that has to be there first.
-	upload := !g.headers.json(r.Header) && isMultipart(r)
-	large := upload || r.ContentLength < 0 || r.ContentLength > readAtOnce
+// serveOne answers a POST of JSON or a GET by one response.
+func (g *Gateway) serveOne(w http.ResponseWriter, r *http.Request, media wire.MediaType, from access.Request, began time.Time) {
+	// A cached response is the same for everybody, so it needs neither room nor a client. A body of
+	// any size takes room while it comes, so that has to be there first.
+	large := r.ContentLength < 0 || r.ContentLength > wire.ReadAtOnce
 	if large {
-		leave := g.enter(w, r, media)
-		if leave == nil {
+		leave, ok := g.enter(w, r, media)
+		if !ok {
 			return
 		}
 		defer leave()
 	}
-	body := g.buffers.get()
-	defer g.buffers.put(body)
-	if r.Method == http.MethodPost && !upload {
-		if no := g.takeBody(w, r, body, began); no != nil {
-			g.refuse(w, r, media, no)
+	body := g.codec.Buffers.Get()
+	defer g.codec.Buffers.Put(body)
+	post := r.Method == http.MethodPost
+	if post {
+		if err := g.codec.ReadBody(w, r, body, began); err != nil {
+			g.codec.Refuse(w, r, media, err)
 			return
 		}
 	}
-	var id key
-	if g.answers != nil && !upload {
-		id = g.answers.requested(r, media, body)
-		if g.serveKept(w, r, id, body, began) {
-			return
-		}
+	key := g.responses.Key(r, media, body)
+	if g.responses.Serve(w, r, key, body.Bytes()) {
+		return
 	}
-	if r.Method == http.MethodPost && !upload {
-		goOnReading(w)
+	if post {
+		wire.ClearReadDeadline(w)
 	}
 	if !large {
-		leave := g.enter(w, r, media)
-		if leave == nil {
+		leave, ok := g.enter(w, r, media)
+		if !ok {
 			return
 		}
 		defer leave()
 	}
-
-	limit := g.timeout
-	if upload {
-		limit = g.uploadTimeout + uploadWork*g.timeout
-	}
-	ctx, cancel := context.WithDeadlineCause(context.Background(), began.Add(limit), outOfTime{limit})
+	ctx, cancel := operation.WithTimeout(context.Background(), began, g.limits.timeout)
 	defer cancel()
-	// The request's own context ends the answer's, but isn't its parent: net/http keeps in it
-	// what leads to the connection, and there to the bytes that came.
+	// The request's own context ends the response's, but isn't its parent: it has a way to
+	// the connection, and there to the bytes that came.
 	defer context.AfterFunc(r.Context(), cancel)()
-	ctx, made := access.Begin(ctx, access.Request{
-		Token:        token,
-		ByCookie:     byCookie,
-		Client:       g.client(r),
-		Authenticate: g.authenticate,
-		Cookies:      r.Method == http.MethodPost,
-	})
-	ctx, bill := g.open(ctx, made)
-	ctx = graphql.StartOperationTrace(ctx)
-	var k *kept
-	var response *graphql.Response
-	exact := false
-	if upload {
-		response, no = g.answerUpload(ctx, w, r)
-	} else {
-		k, exact, response, no = g.answer(ctx, r, media, body.Bytes(), made)
-	}
-	if cookie, ok := made.Cookie(); ok && r.Method == http.MethodPost {
-		setCookie(w.Header(), cookie)
-	}
-	if k == nil || k.public == nil { // else caches on the way would tell others of this client
-		bill.write(w.Header(), g.rates)
-	}
+	from.Client, from.Cookies = g.clients.Client(r), post
+	ctx, scope := g.pipeline.Begin(ctx, from)
+	entry, exact, response, err := g.respond(ctx, r, body.Bytes(), scope, responsecache.Form{Media: media, Get: !post})
+	g.tellClient(w.Header(), scope, post, entry == nil || !entry.Public())
 	switch {
-	case no != nil:
-		g.refuse(w, r, media, no)
-	case k != nil:
+	case err != nil:
+		g.codec.Refuse(w, r.WithContext(ctx), media, err)
+	case entry != nil:
 		if exact {
-			g.answers.alias(id, k)
+			g.responses.Alias(key, entry)
 		}
-		g.writeKept(w, r, k, time.Now().UnixNano())
+		g.responses.Write(w, r, entry)
 	default:
-		g.respond(w, r, media, response)
+		g.codec.Respond(w, r, media, response)
 	}
 }
 
-// enter lets a request in, until leave is called. It answers one for which there is no room,
-// and returns nil.
-func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, media mediaType) (leave func()) {
-	leave, no := g.load.enter(g.client(r).RateKey())
-	if no != nil {
-		g.refuse(w, r, media, no.with("Connection", "close"))
-		return nil
-	}
-	return leave
-}
-
-// takeBody reads the body of a POST, or refuses it for what it is.
-func (g *Gateway) takeBody(w http.ResponseWriter, r *http.Request, into *bytes.Buffer, began time.Time) *refusal {
-	if !g.headers.json(r.Header) {
-		if no := checkContent(r.Header); no != nil {
-			return no
-		}
-	}
-	return g.readBody(began.Add(g.timeout), w, r, into)
-}
-
-// answer is the way of a request to its response, or to one that is kept, which a refusal
-// ends wherever it is. body is what a POST sent; made is the answer that has begun. exact says
-// whether k may be given at once to who sends the very same: not where it brings a text with
-// its hash, so that the one can be asked for by the other from now on.
-func (g *Gateway) answer(ctx context.Context, r *http.Request, media mediaType, body []byte, made *access.Answer) (k *kept, exact bool, response *graphql.Response, no *refusal) {
-
-	// What is asked for?
-	get := r.Method != http.MethodPost
-	var asked *envelope
-	if get {
-		asked, no = parseAddress(r.URL.RawQuery)
+// respond reads the envelope and returns the response, or an entry of the cache. exact says
+// whether the entry may be given at once to an equal request. It may not where the request brings a
+// text with its hash: so that the text can be asked for by its hash, each of these is looked at.
+func (g *Gateway) respond(ctx context.Context, r *http.Request, body []byte, scope *operation.Scope, form responsecache.Form) (entry *responsecache.Entry, exact bool, response *graphql.Response, err error) {
+	var asked *envelope.Envelope
+	if form.Get {
+		asked, err = envelope.ParseAddress(r.URL.RawQuery)
 	} else {
-		asked, no = parseEnvelope(body)
+		asked, err = envelope.Parse(body)
 	}
-	if no != nil {
-		return nil, false, nil, no
+	if err != nil {
+		return nil, false, nil, err
 	}
-	if no := g.chargeReading(ctx, asked); no != nil {
-		return nil, false, nil, no
+	prepared, err := g.pipeline.Prepare(ctx, asked, func(o *ast.OperationDefinition) error { return operation.CheckMethod(r.Method, o) })
+	if err != nil {
+		return nil, false, nil, err
 	}
-	prepared, no := g.prepare(ctx, asked, mayRun(r.Method))
-	if no != nil {
-		return nil, false, nil, no
-	}
-	if g.shares(prepared, get) {
-		k, response, no = g.share(ctx, prepared, made, media, get)
-		return k, asked.query == "" || asked.id == "", response, no
-	}
-	response, no = g.execute(ctx, prepared)
-	return nil, false, response, no
+	entry, response, err = g.responses.Respond(ctx, scope, prepared, form)
+	return entry, asked.Query == "" || asked.ID == "", response, err
 }
 
-// mayRun says what may not be run by a method.
-func mayRun(method string) func(*ast.OperationDefinition) *refusal {
-	return func(o *ast.OperationDefinition) *refusal { return checkMethod(method, o) }
+// serveUpload answers a multipart request.
+func (g *Gateway) serveUpload(w http.ResponseWriter, r *http.Request, media wire.MediaType, from access.Request, began time.Time) {
+	leave, ok := g.enter(w, r, media)
+	if !ok {
+		return
+	}
+	defer leave()
+	ctx, cancel := operation.WithTimeout(context.Background(), began, g.uploads.Timeout())
+	defer cancel()
+	defer context.AfterFunc(r.Context(), cancel)() // as in serveOne
+	from.Client, from.Cookies = g.clients.Client(r), true
+	ctx, scope := g.pipeline.Begin(ctx, from)
+	response, err := g.uploads.Respond(ctx, w, r)
+	g.tellClient(w.Header(), scope, true, true)
+	if err != nil {
+		g.codec.Refuse(w, r.WithContext(ctx), media, err)
+		return
+	}
+	g.codec.Respond(w, r, media, response)
 }
 
-// prepared is an operation that may be executed.
-type prepared struct {
-	document  *document
-	operation *ast.OperationDefinition
-	cost      int64
-	params    *graphql.RawParams
-	policy    policy
+// enter lets a request in, until leave is called, or answers it because there is no room.
+func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, media wire.MediaType) (leave func(), ok bool) {
+	leave, err := g.pipeline.Enter(g.clients.Client(r))
+	if err != nil {
+		g.codec.Refuse(w, r, media, refusal.WithHeader(err, "Connection", "close"))
+		return nil, false
+	}
+	return leave, true
 }
 
-// prepare finds the operation that e asks for, and everything that there is to refuse in it
-// before it runs; mayRun is what only the transport knows.
-func (g *Gateway) prepare(ctx context.Context, e *envelope, mayRun func(*ast.OperationDefinition) *refusal) (*prepared, *refusal) {
-
-	// Which document, and is it small enough to look at?
-	document, no := g.persisted.find(ctx, e)
-	if no != nil {
-		return nil, no
+// tellClient sets the headers that are for this client alone: a cookie, and its usage. The
+// latter stay out where caches on the way would tell others.
+func (g *Gateway) tellClient(h http.Header, scope *operation.Scope, post, alone bool) {
+	if cookie, ok := scope.Cookie(); ok && post {
+		client.SetCookie(h, cookie)
 	}
-
-	// Which of its operations, and may it be run this way?
-	operation, no := document.operation(e.operationName)
-	if no != nil {
-		return nil, no
+	if alone {
+		tellUsage(h, &scope.Usage)
 	}
-	if no := mayRun(operation); no != nil {
-		return nil, no
-	}
-
-	// Does it fit the schema, and do the variables fit it?
-	if no := g.documents.validate(document); no != nil {
-		return nil, no
-	}
-	variables, no := coerceVariables(g.documents.schema, operation, document.required, e.variables)
-	if no != nil {
-		return nil, g.documents.concealOf(no, document.text, e.variables)
-	}
-
-	// Is there an end to what it asks for?
-	cost := document.plans[operation].cost(g.prices, variables)
-	if no := costly(operation, cost, g.maxCost); no != nil {
-		return nil, no
-	}
-
-	// Nothing is left to refuse, so it may be asked for by its hash from now on.
-	g.persisted.keep(ctx, e, document)
-
-	// Headers stay out: who asks is known to access alone.
-	return &prepared{document, operation, cost, &graphql.RawParams{
-		Query:         document.text,
-		OperationName: operation.Name,
-		Variables:     variables,
-		Extensions:    e.extensions,
-	}, document.policies[operation]}, nil
 }
 
-// checkMethod refuses an operation that its method may not run. A GET changes nothing, so
-// that no link, picture or prefetching proxy can.
-func checkMethod(method string, operation *ast.OperationDefinition) *refusal {
-	switch {
-	case operation.Operation == ast.Subscription:
-		return refusef(codeBadRequest, "a subscription has no single answer: send it over a WebSocket, or by %s with Accept: %s", method, mediaStream)
-	case operation.Operation == ast.Mutation && method != http.MethodPost:
-		return refusef(codeMethodNotAllowed, "a mutation must be sent by POST, not %s", method).with("Allow", http.MethodPost)
-	default:
-		return nil
+// tellUsage sets the headers about the units used and left.
+func tellUsage(h http.Header, u *admission.Usage) {
+	if cost := u.Cost(); cost != "" {
+		h[wire.CostHeader] = []string{cost}
+	}
+	if policy, state := u.State(); policy != "" {
+		h[wire.PolicyHeader], h[wire.RateHeader] = []string{policy}, []string{state}
 	}
 }

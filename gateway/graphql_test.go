@@ -20,6 +20,8 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 
+	"stoa/gateway/refusal"
+	"stoa/gateway/wire"
 	"stoa/graph/generated"
 )
 
@@ -125,7 +127,7 @@ func TestEveryRequestGetsTheStatusAndMediaTypeOfTheSpecification(t *testing.T) {
 			if !strings.Contains(r.body, c.want) {
 				t.Errorf("%s: %q isn't in the answer\n%s", c.reason, c.want, r.body)
 			}
-			if media == string(mediaJSON) || media == string(mediaGraphQL) {
+			if media == string(wire.JSON) || media == string(wire.GraphQL) {
 				if !strings.HasSuffix(r.header.Get("Content-Type"), "; charset=utf-8") {
 					t.Errorf("Content-Type %q names no charset", r.header.Get("Content-Type"))
 				}
@@ -229,7 +231,7 @@ func TestHeadHasTheHeadersOfGet(t *testing.T) {
 func TestAPanicEndsOnlyItsField(t *testing.T) {
 	s := newSite(t, nil)
 	r := s.post(t, `{a: article(slug:"panic"){slug} b: article(slug:"b"){slug}}`)
-	if !strings.Contains(r.body, `"data":{"a":null,"b":{"slug":"b"}}`) || r.codes(t) != codeInternal {
+	if !strings.Contains(r.body, `"data":{"a":null,"b":{"slug":"b"}}`) || r.codes(t) != refusal.Internal {
 		t.Errorf("got %s", r.body)
 	}
 	if strings.Contains(r.body, secret) {
@@ -269,10 +271,10 @@ func TestAPanicOutsideOfFieldsIsMasked(t *testing.T) {
 		t.Run(where, func(t *testing.T) {
 			s := newSite(t, func(o *Options) { o.Extensions = []graphql.HandlerExtension{panicking{where}} })
 			r := s.post(t, "{__typename}", wantsGraphQL)
-			if r.status != 500 || r.codes(t) != codeInternal || strings.Contains(r.body, secret) || !strings.Contains(r.body, "reference r1") {
+			if r.status != 500 || r.codes(t) != refusal.Internal || strings.Contains(r.body, secret) || !strings.Contains(r.body, "reference r1") {
 				t.Errorf("got %d %s", r.status, r.body)
 			}
-			if media := r.header.Get("Content-Type"); media != mediaGraphQL.header() {
+			if media := r.header.Get("Content-Type"); media != wire.GraphQL.Header() {
 				t.Errorf("Content-Type %q", media)
 			}
 			if faults := s.errors.faults(); len(faults) != 1 {
@@ -284,7 +286,7 @@ func TestAPanicOutsideOfFieldsIsMasked(t *testing.T) {
 
 func TestErrorsAreMaskedAndRefusalsAreNot(t *testing.T) {
 	s := newSite(t, nil)
-	if r := s.post(t, `{article(slug:"fault"){slug}}`); strings.Contains(r.body, secret) || r.codes(t) != codeInternal {
+	if r := s.post(t, `{article(slug:"fault"){slug}}`); strings.Contains(r.body, secret) || r.codes(t) != refusal.Internal {
 		t.Errorf("a fault: %s", r.body)
 	}
 	if r := s.post(t, `{article(slug:"refused"){slug}}`); !strings.Contains(r.body, "no such slug") || r.codes(t) != "INVALID" {
@@ -293,7 +295,7 @@ func TestErrorsAreMaskedAndRefusalsAreNot(t *testing.T) {
 }
 
 func TestErrorsAreBoundedInNumberAndLength(t *testing.T) {
-	s := newSite(t, func(o *Options) { o.MaxAliases, o.MaxRootFields = 400, 400 })
+	s := newSite(t, func(o *Options) { o.Limits.document.Aliases, o.Limits.document.RootFields = 400, 400 })
 	r := s.post(t, "{"+repeat(400, `a%d:article(slug:"fault"){slug} `)+"}")
 	var answer struct {
 		Errors []struct{ Message string }
@@ -302,25 +304,25 @@ func TestErrorsAreBoundedInNumberAndLength(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.body), &answer); err != nil {
 		t.Fatal(err)
 	}
-	if len(answer.Errors) != maxErrors+1 || answer.Errors[maxErrors].Message != "300 more errors aren't shown" {
+	if len(answer.Errors) != refusal.MaxErrors+1 || answer.Errors[refusal.MaxErrors].Message != "300 more errors aren't shown" {
 		t.Errorf("%d errors, the last %q", len(answer.Errors), answer.Errors[len(answer.Errors)-1].Message)
 	}
 	if len(answer.Data) != 400 {
 		t.Errorf("%d fields, want 400", len(answer.Data))
 	}
-	if logged := len(s.errors.faults()); logged != maxErrors {
-		t.Errorf("%d faults are logged for one request, want %d", logged, maxErrors)
+	if logged := len(s.errors.faults()); logged != refusal.MaxErrors {
+		t.Errorf("%d faults are logged for one request, want %d", logged, refusal.MaxErrors)
 	}
 	r = s.post(t, "{article(slug: "+strings.Repeat("é", 5000)+"){slug}}")
-	if len(r.body) > 2*maxMessage {
+	if len(r.body) > 2*refusal.MaxMessage {
 		t.Errorf("an error of %d bytes", len(r.body))
 	}
 }
 
 func TestAnAnswerThatTakesTooLongIsCut(t *testing.T) {
-	s := newSite(t, func(o *Options) { o.Timeout = 50 * time.Millisecond })
+	s := newSite(t, func(o *Options) { o.Limits.timeout = 50 * time.Millisecond })
 	r := s.post(t, `query Home {a: article(slug:"slow"){slug} b: article(slug:"b"){slug}}`, wantsGraphQL)
-	if r.status != http.StatusGatewayTimeout || r.codes(t) != codeTimeout || !strings.Contains(r.body, "within 50ms") {
+	if r.status != http.StatusGatewayTimeout || r.codes(t) != refusal.Timeout || !strings.Contains(r.body, "within 50ms") {
 		t.Errorf("got %d %s", r.status, r.body)
 	}
 	if faults := s.errors.faults(); len(faults) != 0 {
@@ -338,7 +340,7 @@ func TestAnAnswerThatTakesTooLongIsCut(t *testing.T) {
 }
 
 func TestASlowSenderIsCut(t *testing.T) {
-	s := newSite(t, func(o *Options) { o.Timeout = 100 * time.Millisecond })
+	s := newSite(t, func(o *Options) { o.Limits.timeout = 100 * time.Millisecond })
 	connection, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -429,7 +431,7 @@ func TestDeferIsAnsweredAtOnce(t *testing.T) {
 func TestIntrospectionCanBeTurnedOff(t *testing.T) {
 	s := newSite(t, func(o *Options) { o.Introspection = false })
 	for _, query := range []string{"{__schema{queryType{name}}}", `{__type(name:"Article"){name}}`, "{...F} fragment F on Query{__schema{queryType{name}}}"} {
-		if r := s.post(t, query); r.codes(t) != codeIntrospectionDisabled {
+		if r := s.post(t, query); r.codes(t) != refusal.IntrospectionDisabled {
 			t.Errorf("%s: %s", query, r.body)
 		}
 	}
@@ -496,7 +498,7 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 		"NoSchema":  {"there is nothing to serve", func(o *Options) { o.Schema = nil }, "Schema"},
 		"NoPresent": {"errors would go out as they are", func(o *Options) { o.Present = nil }, "Present"},
 		"NoRecover": {"a panic would end the process", func(o *Options) { o.Recover = nil }, "Recover"},
-		"Negative":  {"0 is the default, less is a mistake", func(o *Options) { o.MaxDepth = -1 }, "negative"},
+		"Negative":  {"0 is the default, less is a mistake", func(o *Options) { o.Limits.document.Depth = -1 }, "negative"},
 		"Mutator":   {"it would be ignored without a word", func(o *Options) { o.Extensions = []graphql.HandlerExtension{mutating{}} }, "Mutating"},
 	}
 	for name, c := range cases {

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"regexp"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"stoa/access"
+	"stoa/gateway/wire"
 	"stoa/graph/generated"
 	"stoa/id"
 	"stoa/problem"
@@ -211,8 +213,8 @@ func newReply(t testing.TB, response *http.Response, body string) reply {
 	if found := costInBody.FindStringSubmatchIndex(body); found != nil {
 		r.body, r.cost = body[:found[0]]+"}\n", body[found[2]:found[3]]
 	}
-	if executed := strings.Contains(r.body, `"data":`); executed && r.cost == "" || r.cost != "" && r.cost != response.Header.Get(costHeader) {
-		t.Errorf("the answer costs %q by its body, %q by its header: %.300s", r.cost, response.Header.Get(costHeader), body)
+	if executed := strings.Contains(r.body, `"data":`); executed && r.cost == "" || r.cost != "" && r.cost != response.Header.Get(wire.CostHeader) {
+		t.Errorf("the answer costs %q by its body, %q by its header: %.300s", r.cost, response.Header.Get(wire.CostHeader), body)
 	}
 	return r
 }
@@ -313,4 +315,13 @@ func (r reply) unzipped(t testing.TB) string {
 		t.Fatalf("gzip: %v", err)
 	}
 	return costInBody.ReplaceAllString(string(b), "}\n")
+}
+
+// prefixes are ranges of addresses, for Options.Proxies.
+func prefixes(list ...string) []netip.Prefix {
+	var all []netip.Prefix
+	for _, p := range list {
+		all = append(all, netip.MustParsePrefix(p))
+	}
+	return all
 }

@@ -1,15 +1,18 @@
 package gateway
 
-// What a supervisor asks: does the process live (/healthz), and can it answer (/readyz)?
+// The questions of a supervisor: does the process live (/healthz), and can it answer (/readyz)?
 
 import (
 	"context"
 	"net/http"
 	"time"
+
+	"stoa/gateway/refusal"
+	"stoa/gateway/wire"
 )
 
-// readyTime bounds one question to Options.Ready: under the ten seconds after which most
-// load balancers give up on a probe.
+// readyTime bounds one question to Options.Ready: under the ten seconds that most
+// load balancers wait for a probe.
 const readyTime = 2 * time.Second
 
 // serveHealth says that the process lives. It asks nothing else: restarting it wouldn't
@@ -28,7 +31,7 @@ func (g *Gateway) serveReady(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), readyTime)
 		defer cancel()
 		if err := g.ready(ctx); err != nil {
-			g.writeState(w, r, http.StatusServiceUnavailable, "not ready: "+clip(err.Error()))
+			g.writeState(w, r, http.StatusServiceUnavailable, "not ready: "+refusal.Clip(err.Error()))
 			return
 		}
 	}
@@ -37,7 +40,7 @@ func (g *Gateway) serveReady(w http.ResponseWriter, r *http.Request) {
 
 func (g *Gateway) writeState(w http.ResponseWriter, r *http.Request, status int, text string) {
 	if !readOnly(r.Method) {
-		g.refuse(w, r, mediaJSON, refusef(codeMethodNotAllowed, "%.20q isn't taken here: use GET", r.Method).with("Allow", "GET, HEAD"))
+		g.codec.Refuse(w, r, wire.JSON, refusal.New(refusal.MethodNotAllowed, "%.20q isn't taken here: use GET", r.Method).With("Allow", "GET, HEAD"))
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -1,319 +1,77 @@
 package gateway
 
-// How large a document may be. Its tokens and brackets are counted before it is parsed
-// (scan), and what its fragments make of it before it is validated (measure), each in one
-// pass: a document that is refused has cost no more than reading it.
+// The limits of the gateway: their defaults and their validation.
 
 import (
+	"cmp"
 	"errors"
-	"strconv"
+	"fmt"
+	"time"
 
-	"github.com/vektah/gqlparser/v2/ast"
-	"github.com/vektah/gqlparser/v2/gqlerror"
-	"github.com/vektah/gqlparser/v2/lexer"
+	"stoa/gateway/admission"
+	"stoa/gateway/document"
+	"stoa/gateway/stream"
+	"stoa/rate"
 )
 
-const (
-	// maxNesting is how deep brackets of any kind may lie in one another. Fields are bounded
-	// by MaxDepth, this is for what isn't, fragments in line above all. Parser and validator
-	// recurse once per level, and an exhausted stack ends the process.
-	maxNesting = 200
+// Limits bound one request, one client, and all of them together. 0 is the default of
+// each. Cost and File are for a site to set; the others are the same everywhere but in tests.
+type Limits struct {
+	// Cost is the most that one operation may cost, in units of about one object in its response. 0 is
+	// 20,000. Raising it raises the memory that one request can take, by some 500 bytes a unit.
+	Cost int
 
-	// maxValueNesting is how deep lists and objects may lie in one another in a value.
-	// Inputs nest a handful deep. An error about a value quotes it, and gqlparser copies it
-	// once per level to do so.
-	maxValueNesting = 32
+	// File is the size of one file in a multipart request, in bytes. 0 is 20 MiB. A request may
+	// have ten files, of twice as much in all.
+	File int64
 
-	// validatedTimes is how much may be validated in all, as a multiple of MaxTokens. The
-	// validator walks every operation and every fragment, and from each of them all
-	// fragments that it reaches, so a chain of n fragments costs n².
-	validatedTimes = 6
+	// body is the size of a request's body, in bytes: room for an article's text in a mutation,
+	// where real ones reach 66 KB. A body takes no more than 10 MB to read and answer
+	// (TestAttacks).
+	body int64
 
-	// comparedTimes is how many steps checkMerges may take, as a multiple of MaxTokens. Two
-	// walks over all that may be validated take twice validatedTimes; the rest is for fields
-	// of interfaces, which meet those of each type.
-	comparedTimes = 40
-)
+	// timeout is how long one request may take from its first byte to its response, the body of a
+	// slow sender included.
+	timeout time.Duration
 
-// bounds are how large a document may be.
-type bounds struct {
-	bytes      int
-	tokens     int // as written, and with fragments written out
-	depth      int
-	aliases    int // as written
-	directives int // as written
-	fragments  int
-	roots      int // names at the top of an answer
+	// upload is how long a multipart request may take to arrive: 20 MiB at 1.5 Mbit/s, a phone on
+	// a bad day.
+	upload time.Duration
+
+	// document bounds a document's size and shape. Its Cost is the one above.
+	document document.Limits
+
+	// load bounds the requests at once.
+	load admission.Limits
+
+	// stream bounds WebSockets and event streams.
+	stream stream.Limits
 }
 
-const (
-	// defaultMaxDocument is twenty times what a page's document has. A text that is sent to be
-	// stored belongs into a variable.
-	defaultMaxDocument = 128 << 10
-
-	defaultMaxAliases    = 200
-	defaultMaxDirectives = 100
-
-	// defaultMaxFragments has room for a page whose components have one each, as Relay's do.
-	defaultMaxFragments = 500
-
-	defaultMaxRootFields = 50
-)
-
-func newBounds(o Options) bounds {
-	return bounds{
-		bytes: orDefault(o.MaxDocument, defaultMaxDocument), tokens: orDefault(o.MaxTokens, defaultMaxTokens), depth: orDefault(o.MaxDepth, defaultMaxDepth),
-		aliases: orDefault(o.MaxAliases, defaultMaxAliases), directives: orDefault(o.MaxDirectives, defaultMaxDirectives),
-		fragments: orDefault(o.MaxFragments, defaultMaxFragments), roots: orDefault(o.MaxRootFields, defaultMaxRootFields),
-	}
+// withDefaults returns l with the default of each limit that is 0.
+func (l Limits) withDefaults() Limits {
+	l.document.Cost = cmp.Or(l.Cost, l.document.Cost)
+	l.document = l.document.WithDefaults()
+	l.Cost = l.document.Cost
+	l.File = cmp.Or(l.File, 20<<20)
+	l.body = cmp.Or(l.body, 1<<20)
+	l.timeout = cmp.Or(l.timeout, 10*time.Second)
+	l.upload = cmp.Or(l.upload, 2*time.Minute)
+	l.load = l.load.WithDefaults()
+	l.stream = l.stream.WithDefaults()
+	return l
 }
 
-// scan counts a document's tokens, comments included. It refuses one that has too many or
-// nests too deep.
-func scan(query string, maxTokens int) (tokens int, no *refusal) {
-	reader := lexer.New(&ast.Source{Input: query})
-	depth, valueDepth, parentheses := 0, 0, 0
-	for ; ; tokens++ {
-		token, err := reader.ReadToken()
-		if err != nil {
-			return 0, parseFailed(err)
-		}
-		if tokens >= maxTokens && token.Kind != lexer.EOF {
-			return 0, refusef(codeDocumentTooLarge, "the document has more than %d tokens", maxTokens).at(&token.Pos)
-		}
-		switch token.Kind {
-		case lexer.EOF:
-			return tokens, nil
-		case lexer.ParenL:
-			depth++
-			parentheses++
-		case lexer.ParenR:
-			depth--
-			parentheses--
-			valueDepth = 0
-		case lexer.BraceL, lexer.BracketL:
-			depth++
-			if parentheses > 0 {
-				valueDepth++
-			}
-		case lexer.BraceR, lexer.BracketR:
-			depth--
-			if parentheses > 0 {
-				valueDepth--
-			}
-		}
-		if depth > maxNesting {
-			return 0, refusef(codeDocumentTooDeep, "the document's brackets nest deeper than %d", maxNesting).at(&token.Pos)
-		}
-		if valueDepth > maxValueNesting {
-			return 0, refusef(codeDocumentTooDeep, "a value's lists and objects nest deeper than %d", maxValueNesting).at(&token.Pos)
-		}
+// validate returns an error for a limit that can't be one. rates may be nil.
+func (l Limits) validate(rates *rate.Leases) error {
+	if l.File < 0 || l.body < 0 || l.timeout < 0 || l.upload < 0 {
+		return errors.New("a limit is negative; 0 is its default")
 	}
-}
-
-func parseFailed(err error) *refusal {
-	var located *gqlerror.Error
-	if !errors.As(err, &located) {
-		located = gqlerror.Wrap(err)
+	if err := errors.Join(l.document.Validate(), l.load.Validate(), l.stream.Validate()); err != nil {
+		return err
 	}
-	return &refusal{code: codeParseFailed, errors: gqlerror.List{coded(codeParseFailed, located)}}
-}
-
-// extent is how large a selection set is with its fragments written out.
-type extent struct {
-	lists int // how many of the schema's lists about types nest, see typeLists
-	depth int // levels of fields, the leaves counted
-	size  int // selections, arguments, values and directives; no more than maxSize
-}
-
-// typeLists are the lists by which one type leads to others: asked for within one another, a
-// few lines write out the schema over and over. maxTypeLists is how many there may be from the
-// top down; tools nest none. (graphql-js has such a rule, MaxIntrospectionDepth, and lets two.)
-var typeLists = map[string]bool{"fields": true, "inputFields": true, "interfaces": true, "possibleTypes": true}
-
-const maxTypeLists = 1
-
-// maxSize is where sizes stop growing, far above any limit and far below an overflow.
-const maxSize = 1 << 40
-
-// measurer computes extents, each fragment's once.
-type measurer struct {
-	fragments map[string]*ast.FragmentDefinition
-	known     map[string]extent   // by fragment; of depth unfinished while it is being measured
-	cycle     *ast.FragmentSpread // the first found by which a fragment contains itself
-
-	aliases, directives int        // as written, each once
-	deepSchema          *ast.Field // the first found under which too many typeLists nest
-}
-
-const unfinished = -1
-
-// measure refuses a document that is too deep or too large once its fragments are written
-// out. It comes before validation, to which it leaves a fragment that doesn't exist. One that
-// contains itself, or has another's name, is refused here: it has no size.
-func measure(document *ast.QueryDocument, most bounds) *refusal {
-	maxTokens, maxDepth := most.tokens, most.depth
-	if n := len(document.Fragments); n > most.fragments {
-		return refusef(codeDocumentTooLarge, "the document has %d fragments, where it may have %d", n, most.fragments)
-	}
-	m := measurer{fragments: map[string]*ast.FragmentDefinition{}, known: map[string]extent{}}
-	for _, fragment := range document.Fragments {
-		if first := m.fragments[fragment.Name]; first != nil {
-			return refusef(codeValidationFailed, "there are two fragments %q", clipName(fragment.Name)).at(first.Position).at(fragment.Position)
-		}
-		m.fragments[fragment.Name] = fragment
-	}
-	for _, fragment := range document.Fragments {
-		m.fragment(fragment.Name)
-	}
-	if m.cycle != nil {
-		return refusef(codeValidationFailed, "fragment %q contains itself", clipName(m.cycle.Name)).at(m.cycle.Position)
-	}
-	validated := 0
-	for _, operation := range document.Operations {
-		e := m.set(operation.SelectionSet)
-		e.size += m.directivesOf(operation.Directives)
-		for _, variable := range operation.VariableDefinitions {
-			e.size += 1 + values(variable.DefaultValue) + m.directivesOf(variable.Directives)
-		}
-		if e.depth > maxDepth {
-			return refusef(codeDocumentTooDeep, "the operation nests fields %d levels deep, which may be %d at most", e.depth, maxDepth).at(operation.Position)
-		}
-		if e.size > maxTokens {
-			return refusef(codeDocumentTooLarge, "the operation has %s selections, arguments and values once its fragments are written out, which may be %d at most", count(e.size), maxTokens).at(operation.Position)
-		}
-		validated += e.size
-	}
-	for _, fragment := range document.Fragments {
-		validated = min(validated+m.fragment(fragment.Name).size, maxSize)
-	}
-	switch {
-	case m.deepSchema != nil:
-		return refusef(codeDocumentTooDeep, "fields, interfaces and the like don't nest within %s: ask for the types by their names", m.deepSchema.Name).at(m.deepSchema.Position)
-	case validated > validatedTimes*maxTokens:
-		return refusef(codeDocumentTooLarge, "the document's operations and fragments have %s selections, arguments and values once fragments are written out, which may be %d at most", count(validated), validatedTimes*maxTokens)
-	case m.aliases > most.aliases:
-		return refusef(codeDocumentTooLarge, "the document has %d aliases, where it may have %d", m.aliases, most.aliases)
-	case m.directives > most.directives:
-		return refusef(codeDocumentTooLarge, "the document has %d directives, where it may have %d", m.directives, most.directives)
-	}
-	for _, operation := range document.Operations {
-		names := map[string]bool{}
-		m.roots(operation.SelectionSet, names, map[string]bool{})
-		if len(names) > most.roots {
-			return refusef(codeDocumentTooLarge, "the operation asks for %d things at its top, where it may ask for %d", len(names), most.roots).at(operation.Position)
-		}
+	if rates != nil && rates.Limit().Burst < l.Cost {
+		return fmt.Errorf("what an operation may cost (%d) is more than may be used at once (%d)", l.Cost, rates.Limit().Burst)
 	}
 	return nil
-}
-
-// roots collects under which names a selection answers, each fragment looked at once. A type's
-// own name is no work.
-func (m *measurer) roots(set ast.SelectionSet, names, visited map[string]bool) {
-	for _, selection := range set {
-		switch s := selection.(type) {
-		case *ast.Field:
-			if s.Name != "__typename" {
-				names[s.Alias] = true
-			}
-		case *ast.InlineFragment:
-			m.roots(s.SelectionSet, names, visited)
-		case *ast.FragmentSpread:
-			if fragment := m.fragments[s.Name]; fragment != nil && !visited[s.Name] {
-				visited[s.Name] = true
-				m.roots(fragment.SelectionSet, names, visited)
-			}
-		}
-	}
-}
-
-// directivesOf counts a list of directives, and returns its size.
-func (m *measurer) directivesOf(list ast.DirectiveList) int {
-	m.directives += len(list)
-	return directives(list)
-}
-
-func (m *measurer) set(selections ast.SelectionSet) extent {
-	var all extent
-	for _, selection := range selections {
-		var e extent
-		switch s := selection.(type) {
-		case *ast.Field:
-			e = m.set(s.SelectionSet)
-			e.depth++
-			if typeLists[s.Name] {
-				e.lists++
-			}
-			if e.lists > maxTypeLists && (s.Name == "__schema" || s.Name == "__type") {
-				m.deepSchema = s
-			}
-			e.size += arguments(s.Arguments) + m.directivesOf(s.Directives)
-			if s.Alias != s.Name {
-				m.aliases++
-			}
-		case *ast.InlineFragment:
-			e = m.set(s.SelectionSet)
-			e.size += m.directivesOf(s.Directives)
-		case *ast.FragmentSpread:
-			e = m.fragment(s.Name)
-			if e.depth == unfinished {
-				m.cycle = s
-			}
-			e.size += m.directivesOf(s.Directives)
-		}
-		all.depth = max(all.depth, e.depth)
-		all.lists = max(all.lists, e.lists)
-		all.size = min(all.size+e.size+1, maxSize)
-	}
-	return all
-}
-
-func (m *measurer) fragment(name string) extent {
-	if e, ok := m.known[name]; ok {
-		return e
-	}
-	fragment := m.fragments[name]
-	if fragment == nil {
-		return extent{}
-	}
-	m.known[name] = extent{depth: unfinished}
-	e := m.set(fragment.SelectionSet)
-	e.size += m.directivesOf(fragment.Directives)
-	m.known[name] = e
-	return e
-}
-
-func directives(list ast.DirectiveList) int {
-	size := 0
-	for _, directive := range list {
-		size += 1 + arguments(directive.Arguments)
-	}
-	return size
-}
-
-func arguments(list ast.ArgumentList) int {
-	size := 0
-	for _, argument := range list {
-		size += 1 + values(argument.Value)
-	}
-	return size
-}
-
-func values(value *ast.Value) int {
-	if value == nil {
-		return 0
-	}
-	size := 1
-	for _, child := range value.Children {
-		size += values(child.Value)
-	}
-	return size
-}
-
-// count is size for a sentence.
-func count(size int) string {
-	if size >= maxSize {
-		return "countless"
-	}
-	return strconv.Itoa(size)
 }

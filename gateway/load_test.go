@@ -10,10 +10,13 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"stoa/gateway/admission"
+	"stoa/gateway/refusal"
 )
 
-// dearQuery costs a thousand for its objects, and waits where slug says so.
-func dearQuery(slug string) string {
+// expensiveQuery costs a thousand for its objects, and waits where slug says so.
+func expensiveQuery(slug string) string {
 	ids := "[" + strings.Repeat(`"a" `, 100) + "]"
 	return `{ article(slug: "` + slug + `") { id } ` + repeat(10, "n%d: nodes(ids: "+ids+") { id ... on Article { slug title readingMinutes } } ") + "}"
 }
@@ -64,17 +67,17 @@ func eventually(t *testing.T, what string, so func() bool) {
 
 func TestTooManyRequestsAreTurnedAway(t *testing.T) {
 	s := newSite(t, func(o *Options) {
-		o.MaxRequests, o.MaxPerClient, o.Proxies = 3, 2, prefixes("127.0.0.0/8", "::1/128")
+		o.Limits.load.Requests, o.Limits.load.PerClient, o.Proxies = 3, 2, prefixes("127.0.0.0/8", "::1/128")
 	})
 	one, two := "X-Forwarded-For: 192.0.2.1", "X-Forwarded-For: 192.0.2.2"
 	stop := s.begin(t, `{ article(slug: "slow") { id } }`, one)
 	s.begin(t, `{ article(slug: "slow") { id } }`, one)
-	if r := s.post(t, `{ __typename }`, one); r.status != 429 || r.codes(t) != codeThrottled || r.header.Get("Retry-After") != "1" {
+	if r := s.post(t, `{ __typename }`, one); r.status != 429 || r.codes(t) != refusal.Throttled || r.header.Get("Retry-After") != "1" {
 		t.Errorf("a third request of a client that may have two: %d %s", r.status, r.body)
 	}
 	s.begin(t, `{ article(slug: "slow") { id } }`, two)
 	r := s.post(t, `{ __typename }`, two)
-	if r.status != 503 || r.codes(t) != codeOverloaded || r.header.Get("Retry-After") != "1" {
+	if r.status != 503 || r.codes(t) != refusal.Overloaded || r.header.Get("Retry-After") != "1" {
 		t.Errorf("a fourth request where there may be three: %d %v %s", r.status, r.header, r.body)
 	}
 	for _, path := range []string{"/healthz", "/readyz"} {
@@ -86,12 +89,12 @@ func TestTooManyRequestsAreTurnedAway(t *testing.T) {
 	eventually(t, "there is room again", func() bool { return s.post(t, `{ __typename }`, two).status == 200 })
 }
 
-func TestDearOperationsWaitForTheirTurn(t *testing.T) {
-	s := newSite(t, func(o *Options) { o.MaxDear, o.Rates = 1, rates(t, 100_000) })
-	s.load.wait = 50 * time.Millisecond
-	stop := s.begin(t, dearQuery("slow"))
-	r := s.post(t, dearQuery("a"))
-	if r.status != 503 || r.codes(t) != codeOverloaded || r.header.Get("Retry-After") == "" {
+func TestExpensiveOperationsWaitForASlot(t *testing.T) {
+	s := newSite(t, func(o *Options) { o.Limits.load.Expensive, o.Rates = 1, rates(t, 100_000) })
+	s.pipeline.Load.SlotWait = 50 * time.Millisecond
+	stop := s.begin(t, expensiveQuery("slow"))
+	r := s.post(t, expensiveQuery("a"))
+	if r.status != 503 || r.codes(t) != refusal.Overloaded || r.header.Get("Retry-After") == "" {
 		t.Errorf("where one runs, another gets %d %s", r.status, r.body)
 	}
 	first := r.header.Get("RateLimit")
@@ -99,25 +102,21 @@ func TestDearOperationsWaitForTheirTurn(t *testing.T) {
 		t.Errorf("a cheap one gets %d", r.status)
 	}
 	// What wasn't executed isn't charged for, once its document is known. The cheap one was.
-	if r := s.post(t, dearQuery("a")); r.status != 503 || left(t, r.header.Get("RateLimit")) < left(t, first)-10 {
+	if r := s.post(t, expensiveQuery("a")); r.status != 503 || left(t, r.header.Get("RateLimit")) < left(t, first)-10 {
 		t.Errorf("RateLimit was %s, and is %s after one that was turned away", first, r.header.Get("RateLimit"))
 	}
-	s.load.wait = patience
+	s.pipeline.Load.SlotWait = patience
 	answered := make(chan int)
-	go func() { answered <- s.post(t, dearQuery("a")).status }()
+	go func() { answered <- s.post(t, expensiveQuery("a")).status }()
 	eventually(t, "it waits", func() bool {
-		s.load.mu.Lock()
-		defer s.load.mu.Unlock()
-		return s.load.waiting == 1
+		return s.pipeline.Load.Counts().Waiting == 1
 	})
 	stop()
 	if status := <-answered; status != 200 {
 		t.Errorf("who has waited gets %d", status)
 	}
-	s.load.mu.Lock()
-	defer s.load.mu.Unlock()
-	if s.load.waiting != 0 || len(s.load.waitOf) != 0 || len(s.load.turns) != 0 {
-		t.Errorf("when nothing runs: %d wait, %v, %d run", s.load.waiting, s.load.waitOf, len(s.load.turns))
+	if c := s.pipeline.Load.Counts(); c.Waiting != 0 || c.Clients != 0 || c.Running != 0 {
+		t.Errorf("when nothing runs: %d wait, of %d clients, %d run", c.Waiting, c.Clients, c.Running)
 	}
 }
 
@@ -130,70 +129,26 @@ func left(t *testing.T, header string) (n int) {
 	return n
 }
 
-func TestQueuesAreShort(t *testing.T) {
-	l := newLoad(1000, 1000, 1)
-	l.wait = patience
-	ctx, cancel := context.WithCancel(t.Context())
-	end, no := l.turn(ctx, "first", dearCost)
-	if no != nil {
-		t.Fatal(no.errors)
-	}
-	var waiting sync.WaitGroup
-	wait := func(client string) {
-		before := func() int { l.mu.Lock(); defer l.mu.Unlock(); return l.waiting }()
-		waiting.Go(func() {
-			if end, no := l.turn(ctx, client, dearCost); no == nil {
-				end()
-			}
-		})
-		eventually(t, "it waits", func() bool { l.mu.Lock(); defer l.mu.Unlock(); return l.waiting == before+1 })
-	}
-	for range maxWaitingOfOne {
-		wait("greedy")
-	}
-	if _, no := l.turn(ctx, "greedy", dearCost); no == nil || no.code != codeThrottled {
-		t.Errorf("one client alone fills the queue: %v", no)
-	}
-	for i := range maxWaiting - maxWaitingOfOne {
-		wait(fmt.Sprint("client ", i))
-	}
-	if _, no := l.turn(ctx, "last", dearCost); no == nil || no.code != codeOverloaded {
-		t.Errorf("the queue has no end: %v", no)
-	}
-	if _, no := l.turn(ctx, "last", dearCost-1); no != nil {
-		t.Errorf("a cheap one waits: %v", no.errors)
-	}
-	cancel()
-	waiting.Wait()
-	end()
-	if l.waiting != 0 || len(l.waitOf) != 0 || len(l.turns) != 0 {
-		t.Errorf("in the end %d wait, %v, %d run", l.waiting, l.waitOf, len(l.turns))
-	}
-}
-
 func TestNearlyFullMemoryTurnsRequestsAway(t *testing.T) {
 	s := newSite(t, nil)
 	live, limit := uint64(84), uint64(100)
-	m := newMemory(func() (uint64, uint64) { return live, limit })
-	s.load.memory = m.full
+	look := func() { s.pipeline.Load.Memory = admission.NewMemory(func() (uint64, uint64) { return live, limit }) }
+	look()
 	if r := s.post(t, `{ __typename }`); r.status != 200 {
 		t.Errorf("with %d of %d in use: %d", live, limit, r.status)
 	}
 	live = 86
-	m.next.Store(0)
-	if r := s.post(t, `{ __typename }`); r.status != 503 || r.codes(t) != codeOverloaded || r.header.Get("Retry-After") == "" {
+	look()
+	if r := s.post(t, `{ __typename }`); r.status != 503 || r.codes(t) != refusal.Overloaded || r.header.Get("Retry-After") == "" {
 		t.Errorf("with %d of %d in use: %d %s", live, limit, r.status, r.body)
 	}
 	if r := s.do(t, "GET", "/healthz", ""); r.status != 200 {
 		t.Errorf("/healthz is %d meanwhile", r.status)
 	}
 	limit = math.MaxInt64
-	m.next.Store(0)
+	look()
 	if r := s.post(t, `{ __typename }`); r.status != 200 {
 		t.Errorf("without a limit: %d", r.status)
-	}
-	if live, limit := readMemory(); live == 0 || limit == 0 {
-		t.Errorf("the process says that %d of %d are in use", live, limit)
 	}
 }
 
@@ -206,11 +161,11 @@ func BenchmarkCheapInAFlood(b *testing.B) {
 		flooders, may int
 	}{{"Alone", 0, 0}, {"Turns", 16, 0}, {"NoTurns", 16, 1000}} {
 		b.Run(c.name, func(b *testing.B) {
-			s := newSite(b, func(o *Options) { o.MaxDear, o.Proxies = c.may, prefixes("127.0.0.0/8", "::1/128") })
+			s := newSite(b, func(o *Options) { o.Limits.load.Expensive, o.Proxies = c.may, prefixes("127.0.0.0/8", "::1/128") })
 			s.client.Transport.(*http.Transport).MaxIdleConnsPerHost = 64
 			ctx, cancel := context.WithCancel(b.Context())
 			var flood sync.WaitGroup
-			served, dear := 0, dearQuery("a")
+			served, dear := 0, expensiveQuery("a")
 			var mu sync.Mutex
 			for i := range c.flooders {
 				from := fmt.Sprintf("X-Forwarded-For: 192.0.2.%d", i)

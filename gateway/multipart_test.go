@@ -10,7 +10,6 @@ import (
 	"mime/multipart"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +19,6 @@ import (
 	"stoa/access"
 	"stoa/graph/generated"
 	"stoa/id"
-	"stoa/problem"
 	"stoa/store"
 )
 
@@ -94,7 +92,7 @@ func uploadSite(t testing.TB, change func(*Options)) *site {
 				return next(ctx)
 			}},
 		})
-		o.MaxFile = 3 << 20
+		o.Limits.File = 3 << 20
 		o.Authenticate = func(_ context.Context, token string) (access.Viewer, error) {
 			if token == "nobody" {
 				return access.Viewer{}, nil
@@ -143,7 +141,7 @@ func TestMultipartRequests(t *testing.T) {
 		"TooLarge":   {"a file may be 3 MiB here", []part{{"operations", operations}, {"map", oneFile}, {"0", strings.Repeat("x", 3<<20+1)}}, uploader, 413, "PAYLOAD_TOO_LARGE"},
 		"TooMuch":    {"and all of them not more than two", []part{{"operations", operations}, {"map", oneFile}, {"0", strings.Repeat("x", 9<<20)}}, uploader, 413, "PAYLOAD_TOO_LARGE"},
 		"TooMany":    {"there are ten files at most", []part{{"operations", operations}, {"map", manyFiles(11)}}, uploader, 413, "more than 10"},
-		"LargeMap":   {"the map is small", []part{{"operations", operations}, {"map", strings.Repeat(" ", maxMap) + oneFile}}, uploader, 413, "map is larger"},
+		"LargeMap":   {"the map is small", []part{{"operations", operations}, {"map", strings.Repeat(" ", 64<<10) + oneFile}}, uploader, 413, "map is larger"},
 		"Wrong":      {"what can't be run isn't read", []part{{"operations", `{"query": "{ nothing }", "variables": {"f": null}}`}, {"map", `{"0": ["variables.f"]}`}, {"0", large}}, uploader, 200, "VALIDATION_FAILED"},
 		"WrongType":  {"a file is no text", []part{{"operations", `{"query": "query($s: String!) { article(slug: $s) { slug } }", "variables": {"s": null}}`}, {"map", `{"0": ["variables.s"]}`}, {"0", "x"}}, uploader, 200, "is a file"},
 		"NoObject":   {"the map is an object", []part{{"operations", operations}, {"map", `[]`}}, uploader, 400, "JSON object"},
@@ -215,7 +213,7 @@ func TestBrokenForms(t *testing.T) {
 
 // One account sends a few at once, and a sender that stops is let go.
 func TestUploadsAtOnceAndSlowOnes(t *testing.T) {
-	s := uploadSite(t, func(o *Options) { o.UploadTimeout = 2 * time.Second })
+	s := uploadSite(t, func(o *Options) { o.Limits.upload = 2 * time.Second })
 	body, contentType := formOf(part{"operations", operations}, part{"map", oneFile}, part{"0", strings.Repeat("x", 2<<20)})
 	send := func(body io.Reader) (reply, error) {
 		r, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"/graphql", body)
@@ -231,14 +229,9 @@ func TestUploadsAtOnceAndSlowOnes(t *testing.T) {
 		text, _ := io.ReadAll(response.Body)
 		return reply{status: response.StatusCode, header: response.Header, body: string(text)}, nil
 	}
-	answers := make(chan reply, maxUploadsOfOne)
+	answers := make(chan reply, 4)
 	var writers []*io.PipeWriter
-	under := func() int {
-		s.uploads.mu.Lock()
-		defer s.uploads.mu.Unlock()
-		return s.uploads.all
-	}
-	for i := range maxUploadsOfOne {
+	for i := range 4 {
 		read, write := io.Pipe()
 		writers = append(writers, write)
 		go func() {
@@ -252,12 +245,12 @@ func TestUploadsAtOnceAndSlowOnes(t *testing.T) {
 		if _, err := io.WriteString(write, body[:1<<20]); err != nil { // then it stops
 			t.Log(err) // the sender saw the answer first
 		}
-		eventually(t, "the upload to have come", func() bool { return under() > i })
+		eventually(t, "the upload to have come", func() bool { return s.uploads.Reading() > i })
 	}
 	if answer, err := send(strings.NewReader(body)); err == nil && (answer.status != 429 || answer.header.Get("Retry-After") == "") {
 		t.Errorf("one too many: %d %s", answer.status, answer.body)
 	}
-	for range maxUploadsOfOne {
+	for range 4 {
 		if answer := <-answers; answer.status != 408 {
 			t.Errorf("a slow one: %d %s", answer.status, answer.body)
 		}
@@ -270,98 +263,8 @@ func TestUploadsAtOnceAndSlowOnes(t *testing.T) {
 	}
 }
 
-// What can seek is served in parts, what can't is served whole.
-func TestPictures(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "a-320.jpg"), []byte("0123456789"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, seeks := range []bool{true, false} {
-		s := newSite(t, func(o *Options) {
-			o.Picture = func(_ context.Context, name string) (*Picture, error) {
-				if name == "broken" {
-					return nil, io.ErrUnexpectedEOF
-				}
-				file, err := os.Open(filepath.Join(dir, filepath.Base(name)))
-				if name == "" || err != nil {
-					return nil, problem.New(problem.NotFound, "no")
-				}
-				p := &Picture{Content: file, Type: "image/jpeg", Size: 10, MadeAt: time.Unix(1e9, 0)}
-				if !seeks {
-					p.Content = struct{ io.ReadCloser }{file}
-				}
-				return p, nil
-			}
-		})
-		got := s.do(t, "GET", "/media/a-320.jpg", "")
-		if got.status != 200 || got.body != "0123456789" {
-			t.Errorf("%d %s", got.status, got.body)
-		}
-		for name, want := range map[string]string{
-			"Content-Type": "image/jpeg", "Cache-Control": "public, max-age=31536000, immutable", "Etag": `"a-320.jpg"`, "X-Content-Type-Options": "nosniff",
-			"Content-Security-Policy": "default-src 'none'; sandbox", "Content-Length": "10", "Cross-Origin-Resource-Policy": "cross-origin",
-		} {
-			if v := got.header.Get(name); v != want {
-				t.Errorf("%s: %q, not %q", name, v, want)
-			}
-		}
-		if got := s.do(t, "HEAD", "/media/a-320.jpg", ""); got.status != 200 || got.body != "" || got.header.Get("Content-Length") != "10" {
-			t.Errorf("HEAD: %d %q %s", got.status, got.body, got.header)
-		}
-		if got := s.do(t, "GET", "/media/a-320.jpg", "", `If-None-Match: "a-320.jpg"`); got.status != 304 || got.body != "" {
-			t.Errorf("again: %d %s", got.status, got.body)
-		}
-		got = s.do(t, "GET", "/media/a-320.jpg", "", "Range: bytes=2-4")
-		if want := map[bool]string{true: "206 234", false: "200 0123456789"}[seeks]; fmt.Sprint(got.status, " ", got.body) != want {
-			t.Errorf("a part: %d %s", got.status, got.body)
-		}
-		for path, status := range map[string]int{"/media/": 404, "/media/b-320.jpg": 404, "/media/%2e%2e/x": 404, "/media/broken": 500} {
-			if got := s.do(t, "GET", path, ""); got.status != status || got.header.Get("Cache-Control") != "no-store" {
-				t.Errorf("%s: %d %s", path, got.status, got.header)
-			}
-		}
-		if got := s.do(t, "POST", "/media/a-320.jpg", "x"); got.status != 405 || got.header.Get("Allow") != "GET, HEAD" {
-			t.Errorf("POST: %d", got.status)
-		}
-	}
-}
-
-// Whatever comes is a form or is refused, and holds no more than it may.
-func FuzzMultipart(f *testing.F) {
-	for _, parts := range [][]part{
-		{{"operations", operations}, {"map", oneFile}, {"0", "picture"}},
-		{{"operations", operations}, {"map", `{"0": ["variables.in.file"], "a": ["variables.in.files.3"]}`}, {"0", ""}, {"a", "\r\n--"}},
-		{{"map", "{}"}},
-	} {
-		body, contentType := formOf(parts...)
-		_, boundary, _ := strings.Cut(contentType, "boundary=")
-		f.Add(strings.ReplaceAll(body, boundary, "b"))
-	}
-	f.Fuzz(func(t *testing.T, body string) {
-		form := newForm(strings.NewReader(body), "b", 1<<16, 100)
-		form.fault = func(err error) *refusal { t.Fatal(err); return nil }
-		defer form.close()
-		asked, no := form.envelope()
-		if no != nil {
-			return
-		}
-		if asked.query == "" || len(form.files) > maxFiles {
-			t.Fatalf("%q and %d files", asked.query, len(form.files))
-		}
-		if form.readFiles() != nil {
-			return
-		}
-		for name, file := range form.files {
-			content, err := io.ReadAll(file)
-			if err != nil || len(content) > 100 || !form.read[name] {
-				t.Fatalf("%q has %d bytes, %v", name, len(content), err)
-			}
-		}
-	})
-}
-
 func BenchmarkMultipart(b *testing.B) {
-	s := uploadSite(b, func(o *Options) { o.MaxFile = 20 << 20 })
+	s := uploadSite(b, func(o *Options) { o.Limits.File = 20 << 20 })
 	for _, size := range []int{100 << 10, 5 << 20, 20 << 20} {
 		body, contentType := formOf(part{"operations", operations}, part{"map", oneFile}, part{"0", strings.Repeat("x", size)})
 		b.Run(fmt.Sprintf("%dKB", size>>10), func(b *testing.B) {

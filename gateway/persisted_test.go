@@ -3,9 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,6 +12,9 @@ import (
 
 	"github.com/coder/websocket"
 
+	"stoa/gateway/document"
+	"stoa/gateway/refusal"
+	"stoa/gateway/wire"
 	"stoa/store/bus"
 	"stoa/tests/redistest"
 )
@@ -36,7 +37,7 @@ type asked struct {
 }
 
 func byHash(text string) asked {
-	return asked{Extensions: map[string]any{"persistedQuery": map[string]any{"version": 1, "sha256Hash": hashOf(text)}}}
+	return asked{Extensions: map[string]any{"persistedQuery": map[string]any{"version": 1, "sha256Hash": document.HashOf(text)}}}
 }
 
 func (a asked) withText(text string) asked { a.Query = text; return a }
@@ -82,12 +83,12 @@ func (s *site) ask(t testing.TB, method string, a asked, headers ...string) repl
 
 func TestAPersistedQueryIsSentOnce(t *testing.T) {
 	for _, method := range []string{"POST", "GET"} {
-		for _, accept := range []mediaType{mediaJSON, mediaGraphQL} {
+		for _, accept := range []wire.MediaType{wire.JSON, wire.GraphQL} {
 			t.Run(method+" "+string(accept), func(t *testing.T) {
 				s := newSite(t, nil)
 				a, accept := byHash(slugs).named("Slug").slug("x"), "Accept: "+string(accept)
 				want := `{"data":{"article":{"slug":"x"}}}` + "\n"
-				if r := s.ask(t, method, a, accept); r.status != 200 || !strings.Contains(r.body, `"message":"PersistedQueryNotFound"`) || r.codes(t) != codePersistedNotFound || r.header.Get("Cache-Control") != "no-store" {
+				if r := s.ask(t, method, a, accept); r.status != 200 || !strings.Contains(r.body, `"message":"PersistedQueryNotFound"`) || r.codes(t) != refusal.PersistedNotFound || r.header.Get("Cache-Control") != "no-store" {
 					t.Errorf("unknown: %d %s %v", r.status, r.body, r.header)
 				}
 				if r := s.ask(t, method, a.withText(slugs), accept); r.status != 200 || r.body != want {
@@ -98,7 +99,7 @@ func TestAPersistedQueryIsSentOnce(t *testing.T) {
 						t.Errorf("by its hash, by %s: %d %s", method, r.status, r.body)
 					}
 				}
-				if r := s.ask(t, method, asked{DocumentID: "sha256:" + hashOf(slugs)}.slug("y"), accept); r.body != strings.Replace(want, "x", "y", 1) {
+				if r := s.ask(t, method, asked{DocumentID: "sha256:" + document.HashOf(slugs)}.slug("y"), accept); r.body != strings.Replace(want, "x", "y", 1) {
 					t.Errorf("by documentId: %s", r.body)
 				}
 			})
@@ -109,7 +110,7 @@ func TestAPersistedQueryIsSentOnce(t *testing.T) {
 func TestAPersistedDocumentMayHaveSeveralOperations(t *testing.T) {
 	s := newSite(t, nil)
 	s.ask(t, "POST", byHash(twice).named("A").withText(twice))
-	for operation, want := range map[string]string{"A": `"slug":"a"`, "B": `"slug":"b"`, "C": codeOperationNotFound, "": codeOperationNotFound} {
+	for operation, want := range map[string]string{"A": `"slug":"a"`, "B": `"slug":"b"`, "C": refusal.OperationNotFound, "": refusal.OperationNotFound} {
 		if r := s.ask(t, "GET", byHash(twice).named(operation)); !strings.Contains(r.body, want) {
 			t.Errorf("operation %q: %s", operation, r.body)
 		}
@@ -125,15 +126,15 @@ func TestAPersistedQueryThatIsWrongIsRefused(t *testing.T) {
 		want   string
 	}{
 		"OtherHash":      {"one text can't be put in another's place", byHash("{a}").withText(slugs), "isn't the one with the id"},
-		"UpperCase":      {"a hash has one form", extensions(map[string]any{"version": 1, "sha256Hash": strings.ToUpper(hashOf(slugs))}).withText(slugs), "isn't the one with the id"},
-		"Version":        {"another version may mean another hash", extensions(map[string]any{"version": 2, "sha256Hash": hashOf(slugs)}), "version must be the number 1"},
-		"VersionText":    {"a number is no text", extensions(map[string]any{"version": "1", "sha256Hash": hashOf(slugs)}), "version must be the number 1"},
-		"NoVersion":      {"nor is it nothing", extensions(map[string]any{"sha256Hash": hashOf(slugs)}), "version must be the number 1"},
+		"UpperCase":      {"a hash has one form", extensions(map[string]any{"version": 1, "sha256Hash": strings.ToUpper(document.HashOf(slugs))}).withText(slugs), "isn't the one with the id"},
+		"Version":        {"another version may mean another hash", extensions(map[string]any{"version": 2, "sha256Hash": document.HashOf(slugs)}), "version must be the number 1"},
+		"VersionText":    {"a number is no text", extensions(map[string]any{"version": "1", "sha256Hash": document.HashOf(slugs)}), "version must be the number 1"},
+		"NoVersion":      {"nor is it nothing", extensions(map[string]any{"sha256Hash": document.HashOf(slugs)}), "version must be the number 1"},
 		"NoHash":         {"what is it known by?", extensions(map[string]any{"version": 1}), "sha256Hash is missing"},
 		"HashNumber":     {"a hash is text", extensions(map[string]any{"version": 1, "sha256Hash": 7}), "sha256Hash must be a string"},
-		"Text":           {"some send the hash itself", extensions(hashOf(slugs)), "persistedQuery must be an object"},
+		"Text":           {"some send the hash itself", extensions(document.HashOf(slugs)), "persistedQuery must be an object"},
 		"ShortID":        {"what says that it is a hash must be one", asked{DocumentID: "sha256:abc"}, "isn't a SHA-256"},
-		"TwoIDs":         {"which one is meant?", asked{DocumentID: "sha256:" + hashOf("{a}"), Extensions: byHash(slugs).Extensions}, "name two documents"},
+		"TwoIDs":         {"which one is meant?", asked{DocumentID: "sha256:" + document.HashOf("{a}"), Extensions: byHash(slugs).Extensions}, "name two documents"},
 		"OtherID":        {"an id that nobody knows isn't the text's", asked{DocumentID: "mine"}.withText(slugs), "isn't the one with the id"},
 		"OtherKnownText": {"nor where the text is known", byHash("{a}").withText("{__typename}"), "isn't the one with the id"},
 	}
@@ -141,7 +142,7 @@ func TestAPersistedQueryThatIsWrongIsRefused(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			for _, method := range []string{"POST", "GET"} {
-				if r := s.ask(t, method, c.asked.named("Slug").slug("x")); r.status != 400 || r.codes(t) != codeBadRequest || !strings.Contains(r.body, c.want) {
+				if r := s.ask(t, method, c.asked.named("Slug").slug("x")); r.status != 400 || r.codes(t) != refusal.BadRequest || !strings.Contains(r.body, c.want) {
 					t.Errorf("%s, by %s: %d %s", c.reason, method, r.status, r.body)
 				}
 			}
@@ -150,23 +151,23 @@ func TestAPersistedQueryThatIsWrongIsRefused(t *testing.T) {
 }
 
 func TestOnlyWhatMayRunIsKept(t *testing.T) {
-	s := newSite(t, func(o *Options) { o.Introspection, o.MaxCost = false, 40 })
+	s := newSite(t, func(o *Options) { o.Introspection, o.Limits.Cost = false, 40 })
 	cases := map[string]struct{ text, code string }{
-		"Unparsed":      {"{", codeParseFailed},
-		"Invalid":       {"{nothing}", codeValidationFailed},
-		"Introspection": {"{__schema{types{name}}}", codeIntrospectionDisabled},
-		"TooDear":       {`{articles(first:50){nodes{slug}}}`, codeCostTooHigh},
-		"TooDeep":       {"{" + nested(30, "a{", "b", "}") + "}", codeDocumentTooDeep},
-		"NoVariable":    {slugs, codeValidationFailed},
-		"NoOperation":   {"fragment F on Query{__typename}", codeOperationNotFound},
-		"LongText":      {"{__typename" + strings.Repeat(" ", maxPersistedText) + "}", ""},
+		"Unparsed":      {"{", refusal.ParseFailed},
+		"Invalid":       {"{nothing}", refusal.ValidationFailed},
+		"Introspection": {"{__schema{types{name}}}", refusal.IntrospectionDisabled},
+		"TooDear":       {`{articles(first:50){nodes{slug}}}`, refusal.CostTooHigh},
+		"TooDeep":       {"{" + nested(30, "a{", "b", "}") + "}", refusal.DocumentTooDeep},
+		"NoVariable":    {slugs, refusal.ValidationFailed},
+		"NoOperation":   {"fragment F on Query{__typename}", refusal.OperationNotFound},
+		"LongText":      {"{__typename" + strings.Repeat(" ", (64<<10)) + "}", ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			if r := s.ask(t, "POST", byHash(c.text).withText(c.text)); r.codes(t) != c.code {
 				t.Fatalf("with its text: %s", r.body)
 			}
-			if r := s.ask(t, "POST", byHash(c.text)); r.codes(t) != codePersistedNotFound {
+			if r := s.ask(t, "POST", byHash(c.text)); r.codes(t) != refusal.PersistedNotFound {
 				t.Errorf("by its hash: %s", r.body)
 			}
 		})
@@ -178,48 +179,8 @@ func TestAMutationIsntSentByGETUnderAHash(t *testing.T) {
 	if r := s.ask(t, "POST", byHash(mutation).withText(mutation)); r.codes(t) != "INTERNAL" { // the test's resolvers have none
 		t.Fatalf("by POST: %s", r.body)
 	}
-	if r := s.ask(t, "GET", byHash(mutation)); r.status != 405 || r.codes(t) != codeMethodNotAllowed {
+	if r := s.ask(t, "GET", byHash(mutation)); r.status != 405 || r.codes(t) != refusal.MethodNotAllowed {
 		t.Errorf("by GET: %d %s", r.status, r.body)
-	}
-}
-
-func TestPersistedQueriesAreBoundedInBytes(t *testing.T) {
-	d := testDocuments(defaultMaxTokens, defaultMaxDepth)
-	p, err := newPersisted(d, newSharedTexts(nil, "", slog.Default()), nil, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	last := ""
-	for i := range 50 {
-		last = "{" + strings.Repeat("__typename ", 4000) + strings.Repeat(" ", i) + "}"
-		p.keep(t.Context(), &envelope{query: last, id: hashOf(last)}, take(t, d, last))
-	}
-	if p.bytes > maxPersistedBytes || p.kept.Len() < 10 || p.kept.Len() > 40 {
-		t.Errorf("%d of 50 documents are kept, in %d bytes", p.kept.Len(), p.bytes)
-	}
-	if doc, no := p.ready(&envelope{id: hashOf(last)}); doc == nil || no != nil {
-		t.Error("the last one isn't among them")
-	}
-}
-
-func TestWhatIsInMemoryIsNeitherHashedNorParsed(t *testing.T) {
-	d := testDocuments(defaultMaxTokens, defaultMaxDepth)
-	p, err := newPersisted(d, newSharedTexts(nil, "", slog.Default()), []Trusted{{ID: "trusted", Text: twice}}, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc := take(t, d, slugs)
-	p.keep(t.Context(), &envelope{query: slugs, id: doc.hash}, doc)
-	for name, e := range map[string]*envelope{
-		"Hash": {id: doc.hash}, "Text": {query: slugs}, "Both": {query: slugs, id: doc.hash}, "Trusted": {id: "trusted"}, "TrustedHash": {id: hashOf(twice)},
-	} {
-		if allocated := testing.AllocsPerRun(100, func() {
-			if found, no := p.ready(e); no != nil || found == nil || found.hash == "" || !found.valid {
-				t.Fatalf("%s: %+v %+v", name, found, no)
-			}
-		}); allocated != 0 {
-			t.Errorf("%s: %v allocations", name, allocated)
-		}
 	}
 }
 
@@ -241,8 +202,8 @@ func TestReplicasSharePersistedQueries(t *testing.T) {
 	}
 	a, want := byHash(slugs).slug("x"), `{"data":{"article":{"slug":"x"}}}`+"\n"
 	sites[0].ask(t, "POST", a.withText(slugs))
-	client, key := server.Client(t), "stoa:s:operation:"+hashOf(slugs)
-	if left := client.TTL(t.Context(), key).Val(); left <= sharedFor-time.Hour || left > sharedFor {
+	client, key := server.Client(t), "stoa:s:operation:"+document.HashOf(slugs)
+	if left := client.TTL(t.Context(), key).Val(); left <= (24*time.Hour)-time.Hour || left > 24*time.Hour {
 		t.Errorf("it stays for %v", left)
 	}
 	if r := sites[1].ask(t, "GET", a); r.body != want {
@@ -255,19 +216,19 @@ func TestReplicasSharePersistedQueries(t *testing.T) {
 	if r := third.ask(t, "GET", a); r.body != want {
 		t.Errorf("from a third replica: %s", r.body)
 	}
-	if left := client.TTL(t.Context(), key).Val(); left <= sharedFor-time.Hour {
+	if left := client.TTL(t.Context(), key).Val(); left <= (24*time.Hour)-time.Hour {
 		t.Errorf("it stays for %v after it was asked for", left)
 	}
 
 	// What isn't the hash's text was put there by somebody else.
-	client.Set(t.Context(), "stoa:s:operation:"+hashOf(twice), slugs, 0)
-	if r := sites[0].ask(t, "GET", byHash(twice)); r.codes(t) != codePersistedNotFound {
+	client.Set(t.Context(), "stoa:s:operation:"+document.HashOf(twice), slugs, 0)
+	if r := sites[0].ask(t, "GET", byHash(twice)); r.codes(t) != refusal.PersistedNotFound {
 		t.Errorf("a text under another's hash: %s", r.body)
 	}
 
 	// What doesn't fit the schema any more is looked at like any other.
-	client.Set(t.Context(), "stoa:s:operation:"+hashOf("{gone}"), "{gone}", 0)
-	if r := sites[0].ask(t, "GET", byHash("{gone}")); r.codes(t) != codeValidationFailed {
+	client.Set(t.Context(), "stoa:s:operation:"+document.HashOf("{gone}"), "{gone}", 0)
+	if r := sites[0].ask(t, "GET", byHash("{gone}")); r.codes(t) != refusal.ValidationFailed {
 		t.Errorf("a text of another schema: %s", r.body)
 	}
 }
@@ -286,7 +247,7 @@ func TestADeadRedisFailsNoRequest(t *testing.T) {
 			t.Errorf("by its hash, from the process: %s", r.body)
 		}
 	}
-	if r := s.ask(t, "GET", byHash("{__typename}")); r.status != 200 || r.codes(t) != codePersistedNotFound {
+	if r := s.ask(t, "GET", byHash("{__typename}")); r.status != 200 || r.codes(t) != refusal.PersistedNotFound {
 		t.Errorf("unknown: %d %s", r.status, r.body)
 	}
 	const away, back = "kept in this process alone", "shared by Redis again"
@@ -304,28 +265,15 @@ func TestADeadRedisFailsNoRequest(t *testing.T) {
 	}
 	a := byHash("{__typename}")
 	s.ask(t, "POST", a.withText("{__typename}"))
-	if text := server.Client(t).Get(t.Context(), "stoa:s:operation:"+hashOf("{__typename}")).Val(); text != "{__typename}" {
+	if text := server.Client(t).Get(t.Context(), "stoa:s:operation:"+document.HashOf("{__typename}")).Val(); text != "{__typename}" {
 		t.Errorf("Redis has %q", text)
-	}
-}
-
-func TestWhatOneReplicaWritesIsBounded(t *testing.T) {
-	server := redistest.Start(t)
-	shared := newSharedTexts(connect(t, server.URL()), "s", slog.Default())
-	for i := range 300 {
-		text := fmt.Sprintf("{__typename} #%d%s", i, strings.Repeat(" ", maxPersistedText-100))
-		shared.put(t.Context(), hashOf(text), text)
-	}
-	// 300 of 64 KiB are 19 MiB; of the budget something has come back in the meantime.
-	if n := server.Client(t).DBSize(t.Context()).Val(); n < 120 || n > 160 {
-		t.Errorf("%d texts are in Redis, which has room for 128", n)
 	}
 }
 
 func TestATrustedDocumentIsAskedForByItsID(t *testing.T) {
 	s := newSite(t, func(o *Options) {
 		o.Playground = http.NotFoundHandler()
-		o.Trusted = []Trusted{{ID: "0a1b", Text: slugs}, {ID: "sha256:" + hashOf(twice), Text: twice}, {ID: hashOf(mutation), Text: mutation}}
+		o.Trusted = []document.Trusted{{ID: "0a1b", Text: slugs}, {ID: "sha256:" + document.HashOf(twice), Text: twice}, {ID: document.HashOf(mutation), Text: mutation}}
 	})
 	cases := map[string]struct {
 		reason string
@@ -335,12 +283,12 @@ func TestATrustedDocumentIsAskedForByItsID(t *testing.T) {
 		"DocID":      {"Relay at Facebook", asked{DocID: "0a1b"}, `{"slug":"x"}`},
 		"ID":         {"Relay elsewhere", asked{ID: "0a1b"}, `{"slug":"x"}`},
 		"DocumentID": {"GraphQL over HTTP, an id of one's own", asked{DocumentID: "0a1b"}, `{"slug":"x"}`},
-		"SHA256":     {"GraphQL over HTTP, its hash, whatever its id is", asked{DocumentID: "sha256:" + hashOf(slugs)}, `{"slug":"x"}`},
+		"SHA256":     {"GraphQL over HTTP, its hash, whatever its id is", asked{DocumentID: "sha256:" + document.HashOf(slugs)}, `{"slug":"x"}`},
 		"Apollo":     {"Apollo's clients send what is in the manifest as a hash", asked{Extensions: map[string]any{"persistedQuery": map[string]any{"version": 1, "sha256Hash": "0a1b"}}}, `{"slug":"x"}`},
 		"Both":       {"id and text", asked{DocumentID: "0a1b", Query: slugs}, `{"slug":"x"}`},
-		"Prefixed":   {"an id with the hash's prefix", asked{ID: "sha256:" + hashOf(twice)}.named("B"), `{"slug":"x"}`},
+		"Prefixed":   {"an id with the hash's prefix", asked{ID: "sha256:" + document.HashOf(twice)}.named("B"), `{"slug":"x"}`},
 		"NotBoth":    {"id and another text", asked{DocumentID: "0a1b", Query: twice}, "isn't the one with the id"},
-		"Unknown":    {"there is no such id", asked{ID: "0a1c"}, codePersistedNotFound},
+		"Unknown":    {"there is no such id", asked{ID: "0a1c"}, refusal.PersistedNotFound},
 		"Text":       {"where a text is, other ids are somebody else's", asked{ID: "0a1c", DocID: "0a1d", Query: slugs}, `{"slug":"x"}`},
 	}
 	for name, c := range cases {
@@ -361,7 +309,7 @@ func TestATrustedDocumentIsAskedForByItsID(t *testing.T) {
 	if r := s.do(t, "GET", "/graphql?id=0a1b&id=0a1b", ""); r.status != 400 || !strings.Contains(r.body, "2 times") {
 		t.Errorf("two ids: %d %s", r.status, r.body)
 	}
-	if r := s.ask(t, "GET", asked{DocumentID: hashOf(mutation)}); r.status != 405 {
+	if r := s.ask(t, "GET", asked{DocumentID: document.HashOf(mutation)}); r.status != 405 {
 		t.Errorf("a mutation by GET: %d %s", r.status, r.body)
 	}
 	if r := s.do(t, "GET", asked{DocumentID: "0a1b"}.slug("x").address(), "", "Accept: text/html,*/*;q=0.1"); r.status != 200 {
@@ -372,7 +320,7 @@ func TestATrustedDocumentIsAskedForByItsID(t *testing.T) {
 func TestOnlyTrustedDocumentsAreAnsweredWhereOnlyTheyMayBe(t *testing.T) {
 	server := redistest.Start(t)
 	s := newSite(t, func(o *Options) {
-		o.Trusted, o.TrustedOnly = []Trusted{{ID: "0a1b", Text: slugs}}, true
+		o.Trusted, o.TrustedOnly = []document.Trusted{{ID: "0a1b", Text: slugs}}, true
 		o.Redis, o.Site = connect(t, server.URL()), "s"
 	})
 	taken := []asked{{DocumentID: "0a1b"}, byHash(slugs), byHash(slugs).withText(slugs), asked{}.withText(slugs)}
@@ -386,7 +334,7 @@ func TestOnlyTrustedDocumentsAreAnsweredWhereOnlyTheyMayBe(t *testing.T) {
 	refused := []asked{{DocumentID: "0a1c"}, {ID: "0a1c"}, byHash(twice), byHash(twice).withText(twice), asked{}.withText(twice), asked{}.withText("{__typename}"), asked{}.withText("{"), asked{}.withText(slugs + " ")}
 	for _, a := range refused {
 		for _, method := range []string{"POST", "GET"} {
-			if r := s.ask(t, method, a.slug("x")); r.codes(t) != codeNotTrusted || r.status != 200 {
+			if r := s.ask(t, method, a.slug("x")); r.codes(t) != refusal.NotTrusted || r.status != 200 {
 				t.Errorf("%s by %s: %d %s", a.body(), method, r.status, r.body)
 			}
 		}
@@ -394,14 +342,10 @@ func TestOnlyTrustedDocumentsAreAnsweredWhereOnlyTheyMayBe(t *testing.T) {
 	if r := s.ask(t, "POST", asked{ID: "0a1c"}); !strings.Contains(r.body, `no trusted document with the id \"0a1c\"`) {
 		t.Errorf("an unknown id: %s", r.body)
 	}
-	if kept, shared := s.persisted.kept.Len(), server.Client(t).DBSize(t.Context()).Val(); kept != 0 || shared != 0 {
-		t.Errorf("%d documents are kept and %d shared that are there anyway", kept, shared)
+	if shared := server.Client(t).DBSize(t.Context()).Val(); shared != 0 {
+		t.Errorf("%d documents are shared that are there anyway", shared)
 	}
-	take(t, s.documents, "{__typename}") // by whatever way: it isn't found by its text
-	if doc, no := s.persisted.ready(&envelope{query: "{__typename}"}); doc != nil || no != nil {
-		t.Errorf("a document that was parsed is ready: %+v %+v", doc, no)
-	}
-	if r := s.ask(t, "POST", byHash(twice), "Accept: "+string(mediaGraphQL)); r.status != 400 {
+	if r := s.ask(t, "POST", byHash(twice), "Accept: "+string(wire.GraphQL)); r.status != 400 {
 		t.Errorf("in the other media type: %d", r.status)
 	}
 
@@ -422,7 +366,7 @@ func TestOnlyTrustedDocumentsAreAnsweredWhereOnlyTheyMayBe(t *testing.T) {
 		}
 	}
 	exchange(`{"type":"connection_init"}`, "connection_ack")
-	exchange(`{"id":"1","type":"subscribe","payload":`+asked{}.withText(twice).body()+`}`, codeNotTrusted)
+	exchange(`{"id":"1","type":"subscribe","payload":`+asked{}.withText(twice).body()+`}`, refusal.NotTrusted)
 	exchange(`{"id":"2","type":"subscribe","payload":`+asked{ID: "0a1b"}.slug("x").body()+`}`, `{"slug":"x"}`)
 }
 
@@ -452,31 +396,13 @@ func TestAPersistedQueryMayBeAnsweredByEvents(t *testing.T) {
 	}
 }
 
-// What finding a document costs: by its hash and by its text where it is in memory, and where
-// it has to be parsed and validated.
-func BenchmarkFind(b *testing.B) {
-	d := testDocuments(defaultMaxTokens, defaultMaxDepth)
-	p, err := newPersisted(d, newSharedTexts(nil, "", slog.Default()), nil, false)
-	if err != nil {
-		b.Fatal(err)
-	}
-	doc := take(b, d, introspection)
-	p.keep(b.Context(), &envelope{query: doc.text, id: doc.hash}, doc)
-	for name, e := range map[string]*envelope{"Hash": {id: doc.hash}, "Text": {query: doc.text}} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if found, no := p.ready(e); found != doc || no != nil {
-					b.Fatal(no)
-				}
-			}
-		})
-	}
-	b.Run("Unknown", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			d.kept.Purge()
-			take(b, d, introspection)
-		}
+func TestOneDocumentMayHaveSeveralIDs(t *testing.T) {
+	s := newSite(t, func(o *Options) {
+		o.Trusted = []document.Trusted{{ID: "a", Text: slugs}, {ID: "b", Text: slugs}, {ID: "a", Text: slugs}}
 	})
+	for _, id := range []string{"a", "b"} {
+		if r := s.ask(t, "GET", asked{DocumentID: id}.slug("x")); !strings.Contains(r.body, `"slug":"x"`) {
+			t.Errorf("%s: %s", id, r.body)
+		}
+	}
 }

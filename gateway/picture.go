@@ -1,6 +1,6 @@
 package gateway
 
-// Pictures: GET and HEAD below /media/. Names follow from what is in a picture, so an answer
+// Pictures: GET and HEAD below /media/. Names follow from the content of a picture, so an answer
 // is right for ever.
 
 import (
@@ -12,10 +12,12 @@ import (
 	"strings"
 	"time"
 
+	"stoa/gateway/refusal"
+	"stoa/gateway/wire"
 	"stoa/problem"
 )
 
-// Picture is what is served under a name.
+// Picture is a file under a name.
 type Picture struct {
 	// Content is closed when it is served. Where it is an io.Seeker, parts can be asked for.
 	Content io.ReadCloser
@@ -30,18 +32,18 @@ const pictureTime = 5 * time.Second
 // servePicture answers a request for a picture.
 func (g *Gateway) servePicture(w http.ResponseWriter, r *http.Request) {
 	if !readOnly(r.Method) {
-		g.refuse(w, r, mediaJSON, refusef(codeMethodNotAllowed, "%.20q isn't taken here: a picture can be read", r.Method).with("Allow", "GET, HEAD"))
+		g.codec.Refuse(w, r, wire.JSON, refusal.New(refusal.MethodNotAllowed, "%.20q isn't taken here: a picture can be read", r.Method).With("Allow", "GET, HEAD"))
 		return
 	}
 	name := strings.TrimPrefix(r.URL.Path, mediaPath)
 	ctx, opened := context.WithCancelCause(r.Context())
 	defer opened(nil)
 	// Only until it is open: the rest may take as long as the client takes to read.
-	limit := time.AfterFunc(pictureTime, func() { opened(outOfTime{pictureTime}) })
+	limit := time.AfterFunc(pictureTime, func() { opened(context.DeadlineExceeded) })
 	picture, err := g.picture(ctx, name)
 	limit.Stop()
 	if err != nil {
-		g.refuse(w, r, mediaJSON, g.noPicture(ctx, r, name, err))
+		g.codec.Refuse(w, r, wire.JSON, g.noPicture(ctx, r, name, err))
 		return
 	}
 	defer func() { _ = picture.Content.Close() }()
@@ -51,10 +53,10 @@ func (g *Gateway) servePicture(w http.ResponseWriter, r *http.Request) {
 	h.Set("ETag", `"`+name+`"`)
 	// A picture has nothing to run; should a browser take it for a page, that has no rights.
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
-	// Front ends of other sites draw it, on canvases too: there is nothing in it of who asks.
+	// Front ends of other sites draw it, on canvases too: there is nothing in it about a viewer.
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	h.Set("Access-Control-Allow-Origin", "*")
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTime))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(wire.WriteTime))
 	if content, ok := picture.Content.(io.ReadSeeker); ok {
 		http.ServeContent(w, r, "", picture.MadeAt, content)
 		return
@@ -72,16 +74,16 @@ func (g *Gateway) servePicture(w http.ResponseWriter, r *http.Request) {
 }
 
 // noPicture says why there is no picture.
-func (g *Gateway) noPicture(ctx context.Context, r *http.Request, name string, err error) *refusal {
+func (g *Gateway) noPicture(ctx context.Context, r *http.Request, name string, err error) error {
 	var refused *problem.Error
 	switch {
 	case errors.As(err, &refused):
-		return refusef(codeNotFound, "there is no picture at %.120q", name)
+		return refusal.New(refusal.NotFound, "there is no picture at %.120q", name)
 	case r.Context().Err() != nil:
-		return refusef(codeCancelled, "the request was cancelled before its answer was there")
+		return refusal.New(refusal.Cancelled, "the request was cancelled before its answer was there")
 	case ctx.Err() != nil:
-		return refusef(codeTimeout, "the picture wasn't there within %s", pictureTime)
+		return refusal.New(refusal.Timeout, "the picture wasn't there within %s", pictureTime)
 	default:
-		return &refusal{code: codeInternal, errors: presented(g.presentError(ctx, err))}
+		return err
 	}
 }

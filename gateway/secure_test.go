@@ -9,7 +9,7 @@ import (
 // Every answer has the headers that keep a browser from misusing it, refusals among them.
 func TestEveryAnswerIsSecured(t *testing.T) {
 	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
-	s := newSite(t, func(o *Options) { o.Playground, o.Outbox, o.MaxPerClient = page, page, 1 })
+	s := newSite(t, func(o *Options) { o.Playground, o.Outbox, o.Limits.load.PerClient = page, page, 1 })
 	for _, request := range [][]string{
 		{"POST", "/graphql", `{"query":"{__typename}"}`, "Content-Type: application/json"},
 		{"POST", "/graphql", `{"query":"{"}`, "Content-Type: application/json"},

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"regexp"
 	"runtime"
@@ -27,6 +26,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"stoa/access"
+	"stoa/gateway/stream"
 )
 
 // streams is a schema that can be subscribed to, without anything behind it.
@@ -94,7 +94,7 @@ const patience = 20 * time.Second
 func (s *site) dial(t testing.TB, header http.Header) (*websocket.Conn, *http.Response, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	return websocket.Dial(ctx, s.url+"/graphql", &websocket.DialOptions{Subprotocols: []string{subprotocol}, HTTPHeader: header, HTTPClient: s.client})
+	return websocket.Dial(ctx, s.url+"/graphql", &websocket.DialOptions{Subprotocols: []string{stream.Subprotocol}, HTTPHeader: header, HTTPClient: s.client})
 }
 
 func (s *site) talk(t testing.TB, headers ...string) *talk {
@@ -244,7 +244,7 @@ func TestEachEventAsksAnew(t *testing.T) {
 }
 
 func TestSocketCloses(t *testing.T) {
-	long := strings.Repeat("x", maxOperationID+1)
+	long := strings.Repeat("x", 257)
 	const begin = `{"type":"connection_init"}`
 	cases := map[string]struct {
 		reason string
@@ -279,7 +279,7 @@ func TestSocketCloses(t *testing.T) {
 		"Unknowable":      {"accounts can't be reached", []string{`{"type":"connection_init","payload":{"token":"unknowable"}}`}, 1013, "now"},
 		"TooLarge":        {"more than a body", []string{begin, subscribeText("a", "{ one } #"+strings.Repeat("x", 5000))}, 1009, ""},
 	}
-	s := newSite(t, func(o *Options) { withStreams(o); (&accounts{}).options(o); o.MaxBody = 4096 })
+	s := newSite(t, func(o *Options) { withStreams(o); (&accounts{}).options(o); o.Limits.body = 4096 })
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			client := s.talk(t)
@@ -330,7 +330,7 @@ func TestWhoIsAtTheOtherEnd(t *testing.T) {
 
 func TestHandshakesAreRefused(t *testing.T) {
 	upgrade := []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}
-	spoken := "Sec-WebSocket-Protocol: " + subprotocol
+	spoken := "Sec-WebSocket-Protocol: " + stream.Subprotocol
 	cases := map[string]struct {
 		reason  string
 		headers []string
@@ -339,12 +339,12 @@ func TestHandshakesAreRefused(t *testing.T) {
 	}{
 		"OtherOrigin":   {"it would speak with the visitor's cookie", []string{spoken, "Origin: https://evil.example"}, 403, "STOA_ORIGINS"},
 		"NullOrigin":    {"a sandboxed frame", []string{spoken, "Origin: null"}, 403, "CROSS_ORIGIN"},
-		"NoProtocol":    {"whatever it speaks", nil, 400, subprotocol},
-		"OtherProtocol": {"the older one", []string{"Sec-WebSocket-Protocol: graphql-ws"}, 400, subprotocol},
+		"NoProtocol":    {"whatever it speaks", nil, 400, stream.Subprotocol},
+		"OtherProtocol": {"the older one", []string{"Sec-WebSocket-Protocol: graphql-ws"}, 400, stream.Subprotocol},
 		"BadBearer":     {"a program's mistake", []string{spoken, "Authorization: Bearer"}, 400, "Bearer TOKEN"},
 		"Ours":          {"our own page", []string{spoken, "Origin: OWN"}, 101, ""},
 		"Listed":        {"a front end", []string{spoken, "Origin: " + shop}, 101, ""},
-		"Program":       {"no browser", []string{"Sec-WebSocket-Protocol: other, " + subprotocol}, 101, ""},
+		"Program":       {"no browser", []string{"Sec-WebSocket-Protocol: other, " + stream.Subprotocol}, 101, ""},
 	}
 	s := newSite(t, withShop)
 	for name, c := range cases {
@@ -380,7 +380,7 @@ func TestEarlyMessage(t *testing.T) {
 	_ = raw.SetDeadline(time.Now().Add(patience))
 	text := `{"type":"connection_init"}`
 	frame := append([]byte{0x81, 0x80 | byte(len(text)), 0, 0, 0, 0}, text...)
-	fmt.Fprintf(raw, "GET /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: %s\r\n\r\n%s", subprotocol, frame)
+	fmt.Fprintf(raw, "GET /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: %s\r\n\r\n%s", stream.Subprotocol, frame)
 	var got bytes.Buffer
 	for part := make([]byte, 512); !strings.Contains(got.String(), acknowledged); {
 		n, err := raw.Read(part)
@@ -393,14 +393,14 @@ func TestEarlyMessage(t *testing.T) {
 
 func TestInitTimeout(t *testing.T) {
 	s := newSite(t, nil)
-	s.times.init = 50 * time.Millisecond
+	s.streams.Timeouts.Init = 50 * time.Millisecond
 	c := s.talk(t)
 	c.say(`{"type":"ping"}`)
 	c.expectClose(4408, "connection_init")
 }
 
 func TestSlowMessage(t *testing.T) {
-	s := newSite(t, func(o *Options) { o.Timeout = 100 * time.Millisecond })
+	s := newSite(t, func(o *Options) { o.Limits.timeout = 100 * time.Millisecond })
 	c := s.talk(t).begin("")
 	w, err := c.Writer(t.Context(), websocket.MessageText)
 	if err != nil {
@@ -413,7 +413,7 @@ func TestSlowMessage(t *testing.T) {
 }
 
 func TestSocketTimeout(t *testing.T) {
-	s := newSite(t, func(o *Options) { withStreams(o); o.Timeout = 100 * time.Millisecond })
+	s := newSite(t, func(o *Options) { withStreams(o); o.Limits.timeout = 100 * time.Millisecond })
 	c := s.talk(t).begin("")
 	c.say(subscribeText("f", `subscription { forever }`)) // has no end but its own
 	c.say(subscribeText("a", `{ slow }`))
@@ -424,7 +424,7 @@ func TestSocketTimeout(t *testing.T) {
 
 func TestClientThatIsGone(t *testing.T) {
 	s := newSite(t, nil)
-	s.times.ping, s.times.pong = 20*time.Millisecond, 50*time.Millisecond
+	s.streams.Timeouts.Ping, s.streams.Timeouts.Pong = 20*time.Millisecond, 50*time.Millisecond
 	c := s.talk(t).begin("")
 	// It doesn't read, so that the library doesn't answer pings.
 	s.expectNone(t)
@@ -437,10 +437,7 @@ func (s *site) expectNone(t testing.TB) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-tick.C {
-		s.sockets.mu.Lock()
-		count := s.sockets.count
-		s.sockets.mu.Unlock()
-		if count == 0 {
+		if s.streams.Count() == 0 {
 			return
 		}
 	}
@@ -449,7 +446,7 @@ func (s *site) expectNone(t testing.TB) {
 
 func TestClientThatIsThereStays(t *testing.T) {
 	s := newSite(t, nil)
-	s.times.ping, s.times.pong = 5*time.Millisecond, patience
+	s.streams.Timeouts.Ping, s.streams.Timeouts.Pong = 5*time.Millisecond, patience
 	c := s.talk(t).begin("")
 	for began := time.Now(); time.Since(began) < 100*time.Millisecond; { // some twenty pings
 		c.say(`{"type":"ping"}`)
@@ -458,8 +455,8 @@ func TestClientThatIsThereStays(t *testing.T) {
 }
 
 func TestSlowReader(t *testing.T) {
-	s := newSite(t, func(o *Options) { withStreams(o); o.MaxBody = 1 << 20 })
-	s.times.write = 100 * time.Millisecond
+	s := newSite(t, func(o *Options) { withStreams(o); o.Limits.body = 1 << 20 })
+	s.streams.Timeouts.Write = 100 * time.Millisecond
 	c := s.talk(t).begin("")
 	for i := range 20 { // far more than the buffers of two sockets hold
 		c.say(subscribeText(strconv.Itoa(i), `{ big(of: 4000000) }`))
@@ -473,15 +470,15 @@ func TestTwoHundredAtOnce(t *testing.T) {
 	for range 2 {
 		c := s.talk(t).begin("")
 		all.Go(func() {
-			for i := range maxOperations {
+			for i := range 100 {
 				c.say(subscribeText(strconv.Itoa(i), `subscription { count(to: 5) }`))
 			}
 		})
 		all.Go(func() {
 			next, complete := map[string]int{}, 0
-			for complete < maxOperations {
+			for complete < 100 {
 				text, err := c.hear()
-				var m message
+				var m struct{ ID, Type string }
 				if err != nil || json.Unmarshal([]byte(text), &m) != nil {
 					t.Errorf("heard %.100q, %v", text, err)
 					return
@@ -508,7 +505,7 @@ func TestTwoHundredAtOnce(t *testing.T) {
 func TestTooManyOperations(t *testing.T) {
 	s := newSite(t, withStreams)
 	c := s.talk(t).begin("")
-	for i := range maxOperations {
+	for i := range 100 {
 		c.say(subscribeText(strconv.Itoa(i), `subscription { forever }`))
 	}
 	c.say(subscribeText("more", `{ one }`))
@@ -528,8 +525,8 @@ func TestTooManyOperations(t *testing.T) {
 
 func TestTooManyConnections(t *testing.T) {
 	s := newSite(t, func(o *Options) {
-		o.MaxConnections = 3
-		o.MaxConnectionsPerAddress = 2
+		o.Limits.stream.Connections = 3
+		o.Limits.stream.PerAddress = 2
 		o.Proxies = prefixes("127.0.0.0/8")
 	})
 	from := func(address string) (*websocket.Conn, int) {
@@ -625,16 +622,11 @@ func TestRevocationCloses(t *testing.T) {
 func TestWatcherRestsAndComesBack(t *testing.T) {
 	h := &standing{again: make(chan struct{})}
 	s := newSite(t, func(o *Options) { (&accounts{}).options(o); o.Holds = h.holds })
-	watching := func() bool {
-		s.sockets.mu.Lock()
-		defer s.sockets.mu.Unlock()
-		return s.sockets.watching
-	}
 	for range 2 {
 		c := s.talk(t).begin(`,"payload":{"token":"of-ada"}`)
 		<-h.again
 		_ = c.CloseNow()
-		for deadline := time.Now().Add(patience); watching(); runtime.Gosched() {
+		for deadline := time.Now().Add(patience); s.streams.Watching(); runtime.Gosched() {
 			if time.Now().After(deadline) {
 				t.Fatal("it watches over nothing")
 			}
@@ -642,27 +634,8 @@ func TestWatcherRestsAndComesBack(t *testing.T) {
 	}
 }
 
-func TestHoldsIsAskedInParts(t *testing.T) {
-	var sizes []int
-	all := newSockets(Options{Holds: func(_ context.Context, tokens []string) ([]bool, error) {
-		sizes = append(sizes, len(tokens))
-		if len(sizes) == 1 {
-			return nil, errors.New("this part failed")
-		}
-		return make([]bool, len(tokens)), nil
-	}})
-	byToken := map[string][]held{}
-	for i := range 2*holdsAtOnce + 1 {
-		byToken[strconv.Itoa(i)] = []held{&socket{}}
-	}
-	ended, err := all.ended(byToken)
-	if !slices.Equal(sizes, []int{holdsAtOnce, holdsAtOnce, 1}) || err == nil || len(ended) != holdsAtOnce+1 {
-		t.Errorf("asked for %v, %d have ended, %v", sizes, len(ended), err)
-	}
-}
-
 func TestCloseLetsFinish(t *testing.T) {
-	s := newSite(t, func(o *Options) { withStreams(o); o.Timeout = 200 * time.Millisecond })
+	s := newSite(t, func(o *Options) { withStreams(o); o.Limits.timeout = 200 * time.Millisecond })
 	idle, busy := s.talk(t).begin(""), s.talk(t).begin("")
 	busy.say(subscribeText("f", `subscription { forever }`))
 	busy.say(subscribeText("a", `{ slow }`))
@@ -688,13 +661,13 @@ func TestCloseLetsFinish(t *testing.T) {
 	}
 	busy.expectClose(1012, "stopping")
 	<-done
-	if got := s.do(t, "GET", "/graphql", "", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Protocol: "+subprotocol); got.status != 503 {
+	if got := s.do(t, "GET", "/graphql", "", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Protocol: "+stream.Subprotocol); got.status != 503 {
 		t.Errorf("a new connection: %d", got.status)
 	}
 }
 
 func TestCloseDoesNotWaitForEver(t *testing.T) {
-	s := newSite(t, func(o *Options) { withStreams(o); o.Timeout = time.Hour })
+	s := newSite(t, func(o *Options) { withStreams(o); o.Limits.timeout = time.Hour })
 	c := s.talk(t).begin("")
 	c.say(subscribeText("a", `{ slow }`))
 	c.say(`{"type":"ping"}`)
@@ -705,35 +678,16 @@ func TestCloseDoesNotWaitForEver(t *testing.T) {
 	s.expectNone(t)
 }
 
-func TestSubscriber(t *testing.T) {
-	for address, want := range map[string]string{"192.0.2.1": "192.0.2.1/32", "2001:db8::1": "2001:db8::/64"} {
-		if got := subscriber(netip.MustParseAddr(address)).String(); got != want {
-			t.Errorf("%s: got %s", address, got)
-		}
-	}
-	if subscriber(netip.Addr{}).IsValid() {
-		t.Error("an address that isn't known is somebody's")
-	}
-}
-
-func TestClipReason(t *testing.T) {
-	for _, reason := range []string{strings.Repeat("x", 500), strings.Repeat("ä", 500)} {
-		if got := clipReason(reason); len(got) > 123 || !strings.HasSuffix(got, "…") || strings.Contains(got, "\uFFFD") {
-			t.Errorf("got %q", got)
-		}
-	}
-}
-
 // A client that sends a frame without end, a byte at a time, is left when its time is over.
 func TestFrameWithoutEnd(t *testing.T) {
 	s := newSite(t, nil)
-	s.times.end = 100 * time.Millisecond
+	s.streams.Timeouts.End = 100 * time.Millisecond
 	raw, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer raw.Close()
-	fmt.Fprintf(raw, "GET /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: %s\r\n\r\n", subprotocol)
+	fmt.Fprintf(raw, "GET /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: %s\r\n\r\n", stream.Subprotocol)
 	_, _ = raw.Write([]byte{0x82, 0x80, 0, 0, 0, 0})                               // binary and empty: the end begins
 	_, _ = raw.Write([]byte{0x81, 0x80 | 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0}) // a terabyte
 	_ = raw.SetDeadline(time.Now().Add(patience))
@@ -750,25 +704,13 @@ func TestFrameWithoutEnd(t *testing.T) {
 	s.expectNone(t)
 }
 
-func FuzzTokenOfParams(f *testing.F) {
-	f.Add(`{"authorization":"Bearer abc"}`)
-	f.Add(`{"token":"abc","Authorization":null}`)
-	f.Add(`[]`)
-	f.Fuzz(func(t *testing.T, payload string) {
-		token, reason := tokenOfParams(json.RawMessage(payload))
-		if token != "" && (!validToken(token) || reason != "") {
-			t.Fatalf("%q with %q", token, reason)
-		}
-	})
-}
-
 // An idle connection costs its goroutine, two small buffers and what the kernel has of it.
 func TestMemoryOfSockets(t *testing.T) {
 	if testing.Short() {
 		t.Skip("opens 2,000 connections")
 	}
 	const connections = 2000
-	s := newSite(t, func(o *Options) { o.MaxConnectionsPerAddress = connections })
+	s := newSite(t, func(o *Options) { o.Limits.stream.PerAddress = connections })
 	used := func() (heap, stack uint64) {
 		runtime.GC()
 		runtime.GC()
@@ -792,7 +734,7 @@ func TestMemoryOfSockets(t *testing.T) {
 		}
 		defer raw.Close()
 		_ = raw.SetDeadline(time.Now().Add(time.Minute))
-		fmt.Fprintf(raw, "GET /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: %s\r\n\r\n", subprotocol)
+		fmt.Fprintf(raw, "GET /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: %s\r\n\r\n", stream.Subprotocol)
 		_, _ = raw.Write(frame(`{"type":"connection_init"}`))
 		_, _ = raw.Write(frame(subscribeText("a", `{ article(slug: "hello") { slug } }`)))
 		var got bytes.Buffer

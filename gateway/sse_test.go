@@ -17,6 +17,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"stoa/gateway/refusal"
 )
 
 // listening is the client's end of an event stream.
@@ -123,8 +125,8 @@ func TestStreamAnswers(t *testing.T) {
 func TestStreamErrors(t *testing.T) {
 	s := newSite(t, withStreams)
 	for query, code := range map[string]string{
-		`{`: codeParseFailed, `{ none }`: codeValidationFailed, `subscription { none }`: codeValidationFailed, `{ panic }`: codeInternal,
-		`subscription { count(to: "x") }`: codeValidationFailed,
+		`{`: refusal.ParseFailed, `{ none }`: refusal.ValidationFailed, `subscription { none }`: refusal.ValidationFailed, `{ panic }`: refusal.Internal,
+		`subscription { count(to: "x") }`: refusal.ValidationFailed,
 	} {
 		l := s.listen(t, "POST", query)
 		if l.StatusCode != 200 {
@@ -139,11 +141,11 @@ func TestStreamErrors(t *testing.T) {
 		status int
 		code   string
 	}{
-		"no body":       {s.do(t, "POST", "/graphql", `{`, "Accept: text/event-stream", "Content-Type: application/json"), 400, codeBadRequest},
-		"no query":      {s.do(t, "GET", "/graphql", "", "Accept: text/event-stream"), 400, codeBadRequest},
-		"a form":        {s.do(t, "POST", "/graphql", `query=x`, "Accept: text/event-stream", "Content-Type: application/x-www-form-urlencoded"), 415, codeUnsupportedMedia},
-		"other origins": {s.do(t, "POST", "/graphql", bodyOf(`{ one }`, nil), "Accept: text/event-stream", "Content-Type: application/json", "Origin: https://evil.example", "Sec-Fetch-Site: cross-site"), 403, codeCrossOrigin},
-		"a head":        {s.do(t, "GET", "/graphql?query={one}", "", "Accept: text/event-stream;q=0"), 406, codeNotAcceptable},
+		"no body":       {s.do(t, "POST", "/graphql", `{`, "Accept: text/event-stream", "Content-Type: application/json"), 400, refusal.BadRequest},
+		"no query":      {s.do(t, "GET", "/graphql", "", "Accept: text/event-stream"), 400, refusal.BadRequest},
+		"a form":        {s.do(t, "POST", "/graphql", `query=x`, "Accept: text/event-stream", "Content-Type: application/x-www-form-urlencoded"), 415, refusal.UnsupportedMedia},
+		"other origins": {s.do(t, "POST", "/graphql", bodyOf(`{ one }`, nil), "Accept: text/event-stream", "Content-Type: application/json", "Origin: https://evil.example", "Sec-Fetch-Site: cross-site"), 403, refusal.CrossOrigin},
+		"a head":        {s.do(t, "GET", "/graphql?query={one}", "", "Accept: text/event-stream;q=0"), 406, refusal.NotAcceptable},
 	} {
 		if c.reply.status != c.status || c.reply.codes(t) != c.code {
 			t.Errorf("%s: %d %s", name, c.reply.status, c.reply.body)
@@ -155,34 +157,15 @@ func TestStreamErrors(t *testing.T) {
 	}
 }
 
-func TestWhoPrefersAStream(t *testing.T) {
-	for accept, want := range map[string]bool{
-		"text/event-stream":                   true,
-		"text/event-stream, multipart/mixed":  true, // urql's subscriptions
-		"text/event-stream, application/json": true,
-		"application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed": false, // its queries
-		"application/json, text/event-stream;q=0.9": false,
-		"application/json;q=0.5, text/event-stream": true,
-		"*/*":    false,
-		"text/*": false,
-		"":       false,
-		`multipart/mixed;boundary="graphql";subscriptionSpec=1.0,application/json`: false, // Apollo's
-	} {
-		if got := prefersStream(http.Header{"Accept": {accept}}); got != want {
-			t.Errorf("%q: %t", accept, got)
-		}
-	}
-}
-
 func TestStreamIsKeptAlive(t *testing.T) {
 	s := newSite(t, withStreams)
-	s.times.ping = time.Millisecond
+	s.streams.Timeouts.Ping = time.Millisecond
 	s.listen(t, "GET", `subscription { forever }`).expect(":", ":", ":", ":")
 }
 
 func TestStreamTimeout(t *testing.T) {
-	s := newSite(t, func(o *Options) { withStreams(o); o.Timeout = 50 * time.Millisecond })
-	s.times.ping = 100 * time.Millisecond
+	s := newSite(t, func(o *Options) { withStreams(o); o.Limits.timeout = 50 * time.Millisecond })
+	s.streams.Timeouts.Ping = 100 * time.Millisecond
 	forever, slow := s.listen(t, "GET", `subscription { forever }`), s.listen(t, "GET", `{ slow }`)
 	slow.expect(":", "event: next")
 	slow.expectPart(`"code":"TIMEOUT"`)
@@ -200,7 +183,7 @@ func TestStreamWhoseClientHasGone(t *testing.T) {
 
 func TestStreamWhoseClientDoesNotRead(t *testing.T) {
 	s := newSite(t, withStreams)
-	s.times.write = 100 * time.Millisecond
+	s.streams.Timeouts.Write = 100 * time.Millisecond
 	raw, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -300,7 +283,7 @@ func TestStreamOverHTTP2(t *testing.T) {
 }
 
 func TestStreamsCountWithSockets(t *testing.T) {
-	s := newSite(t, func(o *Options) { withStreams(o); o.MaxConnectionsPerAddress = 2 })
+	s := newSite(t, func(o *Options) { withStreams(o); o.Limits.stream.PerAddress = 2 })
 	s.talk(t).begin("")
 	l := s.listen(t, "GET", `subscription { forever }`)
 	l.expect(":")
@@ -312,7 +295,7 @@ func TestStreamsCountWithSockets(t *testing.T) {
 func TestStreamEndsWithItsSession(t *testing.T) {
 	h := &standing{again: make(chan struct{}), err: errors.New("no database")}
 	s := newSite(t, func(o *Options) { withStreams(o); (&accounts{}).options(o); o.Holds = h.holds })
-	s.times.ping = 50 * time.Millisecond
+	s.streams.Timeouts.Ping = 50 * time.Millisecond
 	ada := s.listen(t, "GET", `subscription { forever }`, "Authorization: Bearer of-ada")
 	none := s.listen(t, "GET", `subscription { forever }`, "Cookie: __Host-stoa=nobodys")
 	who := s.listen(t, "GET", `subscription { who }`, "Authorization: Bearer of-ada")
@@ -335,7 +318,7 @@ func TestStreamEndsWithItsSession(t *testing.T) {
 }
 
 func TestCloseEndsStreams(t *testing.T) {
-	s := newSite(t, func(o *Options) { withStreams(o); o.Timeout = 200 * time.Millisecond })
+	s := newSite(t, func(o *Options) { withStreams(o); o.Limits.timeout = 200 * time.Millisecond })
 	forever, slow := s.listen(t, "GET", `subscription { forever }`), s.listen(t, "GET", `{ slow }`)
 	forever.expect(":")
 	slow.expect(":")
@@ -355,7 +338,7 @@ func TestCloseEndsStreams(t *testing.T) {
 }
 
 func TestCloseCutsStreams(t *testing.T) {
-	s := newSite(t, func(o *Options) { withStreams(o); o.Timeout = time.Hour })
+	s := newSite(t, func(o *Options) { withStreams(o); o.Limits.timeout = time.Hour })
 	slow := s.listen(t, "GET", `{ slow }`)
 	slow.expect(":")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -363,20 +346,4 @@ func TestCloseCutsStreams(t *testing.T) {
 	s.Close(ctx)
 	slow.expect(": the server is stopping", "")
 	s.expectNone(t)
-}
-
-func TestEventID(t *testing.T) {
-	for data, want := range map[string]string{
-		`{"articlePublished":{"id":"evt_1","article":{"id":"art_1"}}}`: "evt_1",
-		`{"e":{"article":{"id":"art_1"},"id":"evt_2"}}`:                "evt_2",
-		`{"e":{"event":"evt_3"}}`:                                      "",
-		`{"e":{"id":"evt_4\ndata: {}"}}`:                               "",
-		`{"e":{"id":7,"x":"evt_5"}}`:                                   "",
-		`{"e":"evt_6"}`:                                                "",
-		`null`:                                                         "",
-	} {
-		if got := eventID([]byte(data)); got != want {
-			t.Errorf("%s: %q", data, got)
-		}
-	}
 }

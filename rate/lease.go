@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// pieces is how many takes of a lease's size empty a bucket.
-	pieces = 20
+	// portions is how many takes of a lease's size empty a bucket.
+	portions = 20
 
 	// leaseTime is how long what was taken for later may wait to be used.
 	leaseTime = 10 * time.Second
@@ -19,21 +19,21 @@ const (
 	maxLeases = 100_000
 )
 
-// Leases takes out of the buckets of a Limiter in pieces of a twentieth of a burst, and hands
+// Leases takes out of the buckets of a Limiter in portions of a twentieth of a burst, and hands
 // them out bit by bit, so that most takes ask nobody. What is handed out was taken before, so
-// no bucket gives more than it has; but a piece that waits while its bucket fills again is
+// no bucket gives more than it has; but a portion that waits while its bucket fills again is
 // added to the next burst. So with n replicas a key gets at most n twentieths of a burst more
 // than its limit, and no more often than each leaseTime. It is safe for concurrent use.
 type Leases struct {
 	limiter *Limiter
 	limit   Limit
-	piece   int
+	portion int
 
-	mu   sync.Mutex
-	kept *simplelru.LRU[string, *lease]
+	mu  sync.Mutex
+	lru *simplelru.LRU[string, *lease]
 }
 
-// lease is what is left of a key's piece, and what is known of its bucket.
+// lease is what is left of a key's portion, and what is known of its bucket.
 type lease struct {
 	mu    sync.Mutex
 	left  int
@@ -54,11 +54,11 @@ type State struct {
 
 // NewLeases returns leases of buckets that all have one limit.
 func NewLeases(limiter *Limiter, limit Limit) (*Leases, error) {
-	if err := check([]Charge{{Limit: limit}}); err != nil {
+	if err := check([]Use{{Limit: limit}}); err != nil {
 		return nil, err
 	}
-	l := &Leases{limiter: limiter, limit: limit, piece: max(limit.Burst/pieces, 1)}
-	l.kept, _ = simplelru.NewLRU[string, *lease](maxLeases, nil) // the error says that the size isn't positive
+	l := &Leases{limiter: limiter, limit: limit, portion: max(limit.Burst/portions, 1)}
+	l.lru, _ = simplelru.NewLRU[string, *lease](maxLeases, nil) // the error says that the size isn't positive
 	return l, nil
 }
 
@@ -68,7 +68,7 @@ func (l *Leases) Limit() Limit { return l.limit }
 // Take takes cost, at most a burst, out of the bucket of key, as Limiter.Take does. Takes of
 // one key wait for one another while one of them asks Redis.
 func (l *Leases) Take(ctx context.Context, key string, cost int) (State, error) {
-	if err := check([]Charge{{Limit: l.limit, Cost: cost}}); err != nil {
+	if err := check([]Use{{Limit: l.limit, Cost: cost}}); err != nil {
 		return State{}, err
 	}
 	of := l.of(key)
@@ -88,12 +88,12 @@ func (l *Leases) Take(ctx context.Context, key string, cost int) (State, error) 
 	}
 	want := need
 	if l.limiter.redis != nil { // asking this process costs nothing
-		want = min(max(need, l.piece), l.limit.Burst)
+		want = min(max(need, l.portion), l.limit.Burst)
 	}
-	wait, had, err := l.limiter.takeOne(ctx, Charge{key, l.limit, want})
+	wait, had, err := l.limiter.takeOne(ctx, Use{key, l.limit, want})
 	if err == nil && wait > 0 && want > need {
 		want = need
-		wait, had, err = l.limiter.takeOne(ctx, Charge{key, l.limit, want})
+		wait, had, err = l.limiter.takeOne(ctx, Use{key, l.limit, want})
 	}
 	if err != nil {
 		return State{}, err
@@ -125,10 +125,10 @@ func (l *Leases) Return(key string, cost int) State {
 func (l *Leases) of(key string) *lease {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	of, ok := l.kept.Get(key)
+	of, ok := l.lru.Get(key)
 	if !ok {
 		of = &lease{had: l.limit.Burst}
-		l.kept.Add(key, of)
+		l.lru.Add(key, of)
 	}
 	return of
 }

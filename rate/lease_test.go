@@ -80,7 +80,7 @@ func TestLeasesRarelyAsk(t *testing.T) {
 			t.Fatalf("take %d: %+v, where %d are left", i, s, want)
 		}
 	}
-	if n := asked() - before; n > pieces {
+	if n := asked() - before; n > portions {
 		t.Errorf("Redis was asked %d times for 999 takes of a twentieth each", n)
 	}
 	if s := spend(t, all[0], 5); s.Wait <= 0 || s.Wait > 5*time.Millisecond || s.Left != 0 {
@@ -95,8 +95,8 @@ func TestLeasesRarelyAsk(t *testing.T) {
 	}
 }
 
-// All that n replicas give away is a burst, what came back, and a piece for each at most.
-func TestLeasesOvershootByAPieceEach(t *testing.T) {
+// All that n replicas give away is a burst, what came back, and a portion for each at most.
+func TestLeasesOvershootByAPortionEach(t *testing.T) {
 	const replicas = 3
 	limit := Limit{Burst: 1000, Per: time.Millisecond}
 	all, pass, _ := leased(t, replicas, limit)
@@ -113,11 +113,11 @@ func TestLeasesOvershootByAPieceEach(t *testing.T) {
 	}
 	pass(time.Hour)
 	for _, l := range all {
-		spend(t, l, 1) // each has nearly a piece now
+		spend(t, l, 1) // each has nearly a portion now
 	}
 	pass(leaseTime - time.Millisecond) // the bucket is full again, the leases stand
 	if n := drain(); n < 1000 || n > 1000+replicas*50 {
-		t.Errorf("%d taken, where 1000 and %d pieces of 50 are the most", n, replicas)
+		t.Errorf("%d taken, where 1000 and %d portions of 50 are the most", n, replicas)
 	}
 	pass(time.Hour)
 	for _, l := range all {

@@ -26,10 +26,10 @@ type Limit struct {
 	Per   time.Duration
 }
 
-// Charge is what is taken out of one bucket.
-type Charge struct {
+// Use is what is taken out of one bucket.
+type Use struct {
 	Key   string // which bucket; whose length its caller bounds
-	Limit Limit  // the same for all charges of one key
+	Limit Limit  // the same for all uses of one key
 	Cost  int
 }
 
@@ -81,29 +81,29 @@ func New(connection *bus.Connection, site string, log *slog.Logger) *Limiter {
 // for a cost that is negative or never fits into the bucket, and ctx's error when ctx ends.
 // Redis failing is no error: this process decides then.
 func (l *Limiter) Take(ctx context.Context, key string, limit Limit, cost int) (wait time.Duration, err error) {
-	charge := [1]Charge{{Key: key, Limit: limit, Cost: cost}}
-	wait, _, err = l.TakeAll(ctx, charge[:])
+	use := [1]Use{{Key: key, Limit: limit, Cost: cost}}
+	wait, _, err = l.TakeAll(ctx, use[:])
 	return wait, err
 }
 
 // TakeAll takes out of several buckets or, where one hasn't enough, out of none, in one round
-// trip. wait is the longest of their waits, and which the index of the charge whose it is; -1
+// trip. wait is the longest of their waits, and which the index of the use that waits so long; -1
 // when all were taken. Each key may be there once. Otherwise it is as Take.
-func (l *Limiter) TakeAll(ctx context.Context, charges []Charge) (wait time.Duration, which int, err error) {
-	if err := check(charges); err != nil {
+func (l *Limiter) TakeAll(ctx context.Context, uses []Use) (wait time.Duration, which int, err error) {
+	if err := check(uses); err != nil {
 		return 0, -1, err
 	}
-	v, err := l.decide(ctx, charges)
+	v, err := l.decide(ctx, uses)
 	return v.wait, v.which, err
 }
 
 // takeOne is Take, and says what the bucket has left.
-func (l *Limiter) takeOne(ctx context.Context, c Charge) (wait time.Duration, left int, err error) {
-	charge := [1]Charge{c}
-	if err := check(charge[:]); err != nil {
+func (l *Limiter) takeOne(ctx context.Context, c Use) (wait time.Duration, left int, err error) {
+	use := [1]Use{c}
+	if err := check(use[:]); err != nil {
 		return 0, 0, err
 	}
-	v, err := l.decide(ctx, charge[:])
+	v, err := l.decide(ctx, use[:])
 	if err != nil {
 		return 0, 0, err
 	}
@@ -115,12 +115,12 @@ func (l *Limiter) takeOne(ctx context.Context, c Charge) (wait time.Duration, le
 }
 
 // decide asks Redis, or this process when it is away.
-func (l *Limiter) decide(ctx context.Context, charges []Charge) (verdict, error) {
+func (l *Limiter) decide(ctx context.Context, uses []Use) (verdict, error) {
 	if err := ctx.Err(); err != nil {
 		return verdict{which: -1}, fmt.Errorf("take from a rate: %w", err)
 	}
 	if ask, until := l.ask(); ask {
-		v, err := l.shared(ctx, charges)
+		v, err := l.shared(ctx, uses)
 		if err == nil {
 			l.reached(until)
 			return v, nil
@@ -130,10 +130,10 @@ func (l *Limiter) decide(ctx context.Context, charges []Charge) (verdict, error)
 		}
 		l.failed(err)
 	}
-	return l.local.takeAll(l.now(), charges), nil
+	return l.local.takeAll(l.now(), uses), nil
 }
 
-// verdict is what became of charges.
+// verdict is what became of uses.
 type verdict struct {
 	wait  time.Duration
 	which int
@@ -160,17 +160,17 @@ func (l *Limiter) Reset(parent context.Context, key string) {
 	l.reached(until)
 }
 
-func check(charges []Charge) error {
-	for i, c := range charges {
+func check(uses []Use) error {
+	for i, c := range uses {
 		switch {
 		case c.Limit.Burst < 1 || c.Limit.Per < time.Microsecond || c.Limit.Per > longest || int64(c.Limit.Burst) > int64(longest/c.Limit.Per):
 			return fmt.Errorf("a rate of %d at once and one more each %v: at least one, at least 1µs, and at most %v in all", c.Limit.Burst, c.Limit.Per, longest)
 		case c.Cost < 0 || c.Cost > c.Limit.Burst:
 			return fmt.Errorf("a cost of %d never fits into a rate of %d at once", c.Cost, c.Limit.Burst)
 		}
-		for _, other := range charges[:i] {
+		for _, other := range uses[:i] {
 			if other.Key == c.Key {
-				return errors.New("two charges have one key")
+				return errors.New("two uses have one key")
 			}
 		}
 	}
@@ -209,7 +209,7 @@ func (l *Limiter) failed(err error) {
 // takeAll keeps in each key the microsecond at which the bucket will be full, by Redis's clock,
 // so those of the replicas don't matter. A key goes a second after its bucket is full. KEYS are
 // the buckets; ARGV, for each, Per in microseconds, Burst and cost. It answers with the wait in
-// microseconds, the number of the charge whose it is, the time, and when each bucket would be full. Redis Cluster would want
+// microseconds, the number of the use that waits so long, the time, and when each bucket would be full. Redis Cluster would want
 // all keys in one slot.
 const takeAll = `
 local time = redis.call('TIME')
@@ -239,16 +239,16 @@ end
 return answer
 `
 
-func (l *Limiter) shared(ctx context.Context, charges []Charge) (verdict, error) {
+func (l *Limiter) shared(ctx context.Context, uses []Use) (verdict, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.patience)
 	defer cancel()
-	return l.run(ctx, charges)
+	return l.run(ctx, uses)
 }
 
 // run has Redis decide.
-func (l *Limiter) run(ctx context.Context, charges []Charge) (verdict, error) {
-	keys, args := make([]string, len(charges)), make([]any, 0, 3*len(charges))
-	for i, c := range charges {
+func (l *Limiter) run(ctx context.Context, uses []Use) (verdict, error) {
+	keys, args := make([]string, len(uses)), make([]any, 0, 3*len(uses))
+	for i, c := range uses {
 		keys[i] = l.prefix + c.Key
 		args = append(args, c.Limit.Per.Microseconds(), c.Limit.Burst, c.Cost)
 	}
@@ -256,8 +256,8 @@ func (l *Limiter) run(ctx context.Context, charges []Charge) (verdict, error) {
 	if err != nil {
 		return verdict{which: -1}, fmt.Errorf("take from a rate in Redis: %w", err)
 	}
-	if len(answer) != 3+len(charges) {
-		return verdict{which: -1}, fmt.Errorf("take from a rate in Redis: %d numbers came back, not %d", len(answer), 3+len(charges))
+	if len(answer) != 3+len(uses) {
+		return verdict{which: -1}, fmt.Errorf("take from a rate in Redis: %d numbers came back, not %d", len(answer), 3+len(uses))
 	}
 	return verdict{time.Duration(answer[0]) * time.Microsecond, int(answer[1]) - 1, answer[2], answer[3:]}, nil
 }

@@ -90,19 +90,19 @@ func TestABurstAndNoMore(t *testing.T) {
 func TestTakeAllOrNone(t *testing.T) {
 	each(t, func(t *testing.T, one, _ *Limiter) {
 		wide, narrow := Limit{Burst: 5, Per: time.Hour}, Limit{Burst: 1, Per: time.Minute}
-		charges := []Charge{{"wide", wide, 1}, {"narrow", narrow, 1}}
-		if wait, which, err := one.TakeAll(t.Context(), charges); wait != 0 || which != -1 || err != nil {
+		uses := []Use{{"wide", wide, 1}, {"narrow", narrow, 1}}
+		if wait, which, err := one.TakeAll(t.Context(), uses); wait != 0 || which != -1 || err != nil {
 			t.Fatalf("the first: %v, %d, %v", wait, which, err)
 		}
 		for range 10 {
-			if wait, which, err := one.TakeAll(t.Context(), charges); wait <= 0 || wait > time.Minute || which != 1 || err != nil {
+			if wait, which, err := one.TakeAll(t.Context(), uses); wait <= 0 || wait > time.Minute || which != 1 || err != nil {
 				t.Fatalf("the narrow one is empty: %v, %d, %v", wait, which, err)
 			}
 		}
 		if wait := take(t, one, "wide", wide, 4); wait != 0 {
 			t.Errorf("what was refused was taken all the same: wait %v", wait)
 		}
-		if wait, which, err := one.TakeAll(t.Context(), charges); wait <= time.Minute || which != 0 || err != nil {
+		if wait, which, err := one.TakeAll(t.Context(), uses); wait <= time.Minute || which != 0 || err != nil {
 			t.Errorf("both are empty, and the longer wait counts: %v, %d, %v", wait, which, err)
 		}
 		if wait, which, err := one.TakeAll(t.Context(), nil); wait != 0 || which != -1 || err != nil {
@@ -114,7 +114,7 @@ func TestTakeAllOrNone(t *testing.T) {
 func TestWhatNeverFits(t *testing.T) {
 	each(t, func(t *testing.T, one, _ *Limiter) {
 		ok := Limit{Burst: 2, Per: time.Second}
-		for name, charges := range map[string][]Charge{
+		for name, uses := range map[string][]Use{
 			"TooMuch":   {{"a", ok, 3}},
 			"Negative":  {{"a", ok, -1}},
 			"NoBurst":   {{"a", Limit{0, time.Second}, 0}},
@@ -124,7 +124,7 @@ func TestWhatNeverFits(t *testing.T) {
 			"Overflow":  {{"a", Limit{1 << 62, 1 << 62}, 1}},
 			"SameTwice": {{"a", ok, 1}, {"a", ok, 1}},
 		} {
-			if wait, which, err := one.TakeAll(t.Context(), charges); err == nil {
+			if wait, which, err := one.TakeAll(t.Context(), uses); err == nil {
 				t.Errorf("%s: %v, %d", name, wait, which)
 			}
 		}
@@ -162,17 +162,17 @@ func TestManyAtOnceGetTheBurstExactly(t *testing.T) {
 	})
 }
 
-// schedule draws charges of up to three buckets whose limits belong to their keys.
-func schedule(t *rapid.T, unit time.Duration) []Charge {
-	var charges []Charge
+// schedule draws uses of up to three buckets whose limits belong to their keys.
+func schedule(t *rapid.T, unit time.Duration) []Use {
+	var uses []Use
 	for i := range 3 {
 		if i > 0 && rapid.Bool().Draw(t, "skip") {
 			continue
 		}
 		limit := Limit{Burst: 1 + 3*i, Per: unit * time.Duration(1+2*i)}
-		charges = append(charges, Charge{Key: fmt.Sprint("bucket ", i), Limit: limit, Cost: rapid.IntRange(0, limit.Burst).Draw(t, "cost")})
+		uses = append(uses, Use{Key: fmt.Sprint("bucket ", i), Limit: limit, Cost: rapid.IntRange(0, limit.Burst).Draw(t, "cost")})
 	}
-	return charges
+	return uses
 }
 
 // The process, given the time at which Redis decided, decides as it did. No clock is needed
@@ -207,13 +207,13 @@ func TestProcessAndRedisAgreeOverTime(t *testing.T) {
 	})
 }
 
-func agree(t *rapid.T, l *Limiter, charges []Charge) {
-	shared, err := l.run(context.Background(), charges)
+func agree(t *rapid.T, l *Limiter, uses []Use) {
+	shared, err := l.run(context.Background(), uses)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if local := l.local.takeAll(shared.at, charges); local.wait != shared.wait || local.which != shared.which || !slices.Equal(local.full, shared.full) {
-		t.Fatalf("%v: %+v in Redis, %+v in the process", charges, shared, local)
+	if local := l.local.takeAll(shared.at, uses); local.wait != shared.wait || local.which != shared.which || !slices.Equal(local.full, shared.full) {
+		t.Fatalf("%v: %+v in Redis, %+v in the process", uses, shared, local)
 	}
 }
 
@@ -317,13 +317,13 @@ func TestMadeUpKeysDoNotForgetAnEmptyBucket(t *testing.T) {
 	table := newTable(most)
 	limit := Limit{Burst: 10, Per: time.Minute}
 	for range 10 {
-		table.takeAll(1, []Charge{{"mine", limit, 1}})
+		table.takeAll(1, []Use{{"mine", limit, 1}})
 	}
 	for i := range 50 * most {
 		// Of a slower limit, so that they are full later than mine.
-		table.takeAll(1, []Charge{{fmt.Sprint("made up ", i), Limit{Burst: 10, Per: time.Hour}, 1}})
+		table.takeAll(1, []Use{{fmt.Sprint("made up ", i), Limit{Burst: 10, Per: time.Hour}, 1}})
 	}
-	if table.takeAll(1, []Charge{{"mine", limit, 1}}).wait == 0 {
+	if table.takeAll(1, []Use{{"mine", limit, 1}}).wait == 0 {
 		t.Error("50,000 made-up keys have emptied a table of 1,000 of the bucket that they were made up for")
 	}
 	if n := len(table.buckets); n != most {
@@ -333,7 +333,7 @@ func TestMadeUpKeysDoNotForgetAnEmptyBucket(t *testing.T) {
 
 func BenchmarkTake(b *testing.B) {
 	limit := Limit{Burst: 1_000_000_000, Per: time.Microsecond} // never empty
-	charges := []Charge{{"one", limit, 1}, {"two", limit, 1}, {"three", limit, 1}}
+	uses := []Use{{"one", limit, 1}, {"two", limit, 1}, {"three", limit, 1}}
 	run := func(b *testing.B, l *Limiter) {
 		b.Run("One", func(b *testing.B) {
 			b.ReportAllocs()
@@ -346,7 +346,7 @@ func BenchmarkTake(b *testing.B) {
 		b.Run("Three", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, _, err := l.TakeAll(b.Context(), charges); err != nil {
+				if _, _, err := l.TakeAll(b.Context(), uses); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -17,13 +17,13 @@ const (
 )
 
 // table is buckets in the process, of a bounded number. Full ones are no loss and are replaced
-// first. When none is full, the one of a small sample is forgotten that is nearest to full. So
-// who makes up keys to have his own bucket forgotten, which is empty, has to empty as many
-// others as the table holds: a first take leaves a bucket of a larger burst nearly full, and
-// it goes first. A burst of one is empty at once; charge it together with something that
-// whoever makes up keys can't make up, such as the network that it comes from.
+// first. When none is full, the one of a small sample is forgotten that is nearest to full. A caller
+// with made-up keys that wants its own empty bucket forgotten has to empty as many others as the
+// table holds: a first take leaves a bucket of a larger burst nearly full, and that one goes first. A
+// burst of one is empty at once; take it together with a key that can't be made up, such as the
+// network of a request.
 //
-// Keys are kept as 64 bits of a keyed hash, so two are one bucket once in 10^9 times with a
+// A key is 64 bits of a keyed hash, so two are one bucket once in 10^9 times with a
 // full table, and nobody can look for two.
 type table struct {
 	seed maphash.Seed
@@ -44,12 +44,12 @@ func newTable(most int) *table {
 }
 
 // takeAll is the script of the same name.
-func (t *table) takeAll(now int64, charges []Charge) verdict {
+func (t *table) takeAll(now int64, uses []Use) verdict {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	v := verdict{which: -1, at: now, full: make([]int64, len(charges))}
+	v := verdict{which: -1, at: now, full: make([]int64, len(uses))}
 	for _, commit := range [2]bool{false, true} {
-		for i, c := range charges {
+		for i, c := range uses {
 			key := maphash.String(t.seed, c.Key)
 			per := c.Limit.Per.Microseconds()
 			b := bucket{full: now, span: per * int64(c.Limit.Burst)}

@@ -26,38 +26,49 @@ import (
 // mayImport is which packages of Stoa's each package may import, tests excepted. It is the
 // source of truth: docs/architecture.md tells the same in prose.
 var mayImport = map[string][]string{
-	"":                   {"app"},
-	"app":                {"account", "account/password", "blog", "feed", "gateway", "gateway/playground", "graph", "graph/generated", "importer", "importer/demo", "mail", "media", "problem", "rate", "search", "store", "store/bus", "store/embedded"},
-	"gateway":            {"access", "id", "problem", "rate", "store/bus", "store/cache"},
-	"gateway/playground": {},
-	"graph":              {"access", "account", "blog", "dataloader", "graph/generated", "graph/part", "id", "media", "problem", "store", "store/cache"},
-	"graph/generated":    {"access", "account", "blog", "dataloader", "graph/part", "graph/scalar", "id", "problem", "store"},
-	"graph/generate":     {},
-	"graph/part":         {"access", "dataloader"},
-	"graph/scalar":       {"id", "problem"},
-	"dataloader":         {"access", "id", "problem", "search", "store", "store/cache"},
-	"background":         {},
-	"blog":               {"access", "background", "blog/markdown", "id", "problem", "rate", "search", "store"},
-	"blog/markdown":      {},
-	"feed":               {"blog", "id", "problem", "store"},
-	"store":              {"access", "id", "problem", "store/bus", "store/cache"},
-	"store/cache":        {"problem", "store/bus"},
-	"store/bus":          {},
-	"store/embedded":     {"problem"},
-	"importer":           {"blog", "id", "problem", "store"},
-	"importer/demo":      {},
-	"access":             {"id", "problem"},
-	"account":            {"access", "account/email", "account/password", "background", "id", "mail", "problem", "rate", "store"},
-	"account/email":      {"problem"},
-	"account/password":   {"problem"},
-	"id":                 {},
-	"mail":               {},
-	"media":              {"access", "id", "media/blob", "media/picture", "problem", "store"},
-	"media/blob":         {},
-	"media/picture":      {"problem"},
-	"problem":            {},
-	"rate":               {"store/bus"},
-	"search":             {"problem"},
+	"":                      {"app"},
+	"app":                   {"account", "account/password", "backup", "blog", "feed", "gateway", "gateway/client", "gateway/document", "gateway/playground", "gateway/responsecache", "graph", "graph/generated", "importer", "importer/demo", "mail", "media", "media/blob", "problem", "rate", "search", "store", "store/bus", "store/embedded"},
+	"backup":                {"media/blob", "problem", "store/embedded"},
+	"background":            {},
+	"gateway":               {"access", "gateway/admission", "gateway/client", "gateway/document", "gateway/envelope", "gateway/operation", "gateway/refusal", "gateway/responsecache", "gateway/stream", "gateway/upload", "gateway/wire", "problem", "rate", "store/bus", "store/cache"},
+	"gateway/admission":     {"access", "gateway/refusal", "rate", "store/cache"},
+	"gateway/client":        {"access", "gateway/refusal", "gateway/wire"},
+	"gateway/document":      {"gateway/envelope", "gateway/refusal", "rate", "store/bus"},
+	"gateway/envelope":      {"gateway/refusal"},
+	"gateway/operation":     {"access", "gateway/admission", "gateway/document", "gateway/envelope", "gateway/refusal", "rate"},
+	"gateway/playground":    {},
+	"gateway/refusal":       {"problem"},
+	"gateway/responsecache": {"gateway/client", "gateway/document", "gateway/envelope", "gateway/operation", "gateway/wire", "store/cache"},
+	"gateway/stream":        {"access", "gateway/client", "gateway/envelope", "gateway/operation", "gateway/refusal", "gateway/wire"},
+	"gateway/upload":        {"access", "gateway/envelope", "gateway/operation", "gateway/refusal", "id", "problem"},
+	"gateway/wire":          {"gateway/envelope", "gateway/refusal"},
+	"graph":                 {"access", "account", "blog", "dataloader", "graph/generated", "graph/part", "id", "media", "problem", "store", "store/cache"},
+	"graph/generated":       {"access", "account", "blog", "dataloader", "graph/part", "graph/scalar", "id", "problem", "store"},
+	"graph/generate":        {},
+	"graph/part":            {"access", "dataloader"},
+	"graph/scalar":          {"id", "problem"},
+	"dataloader":            {"access", "id", "problem", "search", "store", "store/cache"},
+	"blog":                  {"access", "background", "blog/markdown", "id", "problem", "rate", "search", "store"},
+	"blog/markdown":         {},
+	"feed":                  {"blog", "id", "problem", "store"},
+	"store":                 {"access", "id", "problem", "store/bus", "store/cache"},
+	"store/cache":           {"problem", "store/bus"},
+	"store/bus":             {},
+	"store/embedded":        {"problem"},
+	"importer":              {"blog", "id", "problem", "store"},
+	"importer/demo":         {},
+	"access":                {"id", "problem"},
+	"account":               {"access", "account/email", "account/password", "background", "id", "mail", "problem", "rate", "store"},
+	"account/email":         {"problem"},
+	"account/password":      {"problem"},
+	"id":                    {},
+	"mail":                  {},
+	"media":                 {"access", "id", "media/blob", "media/picture", "problem", "store"},
+	"media/blob":            {},
+	"media/picture":         {"problem"},
+	"problem":               {},
+	"rate":                  {"store/bus"},
+	"search":                {"problem"},
 }
 
 // homes is which of Stoa's packages may import what reaches out of the process.
@@ -66,17 +77,17 @@ var homes = []struct {
 	by       []string
 }{
 	{"go.mongodb.org/", []string{"store", "store/embedded"}},
-	{"github.com/redis/", []string{"gateway", "rate", "store/bus", "store/cache"}},
+	{"github.com/redis/", []string{"gateway/document", "rate", "store/bus", "store/cache"}},
 	{"github.com/dgraph-io/", []string{"store/cache"}},
 	{"modernc.org/", []string{"store/embedded"}},
-	{"github.com/99designs/gqlgen/", []string{"app", "gateway", "graph", "graph/generate", "graph/generated", "graph/part", "graph/scalar"}},
-	{"net/http", []string{"app", "gateway", "gateway/playground", "mail"}},
+	{"github.com/99designs/gqlgen/", []string{"app", "gateway", "gateway/document", "gateway/envelope", "gateway/operation", "gateway/refusal", "gateway/responsecache", "gateway/stream", "gateway/upload", "gateway/wire", "graph", "graph/generate", "graph/generated", "graph/part", "graph/scalar"}},
+	{"net/http", []string{"app", "gateway", "gateway/client", "gateway/playground", "gateway/responsecache", "gateway/stream", "gateway/upload", "gateway/wire", "mail"}},
 	{"github.com/blevesearch/", []string{"search"}},
 	{"github.com/wneessen/", []string{"mail"}},
 	{"github.com/minio/", []string{"media/blob"}},
 	{"golang.org/x/image/", []string{"media/picture"}},
-	{"github.com/coder/websocket", []string{"gateway"}},
-	{"github.com/rs/cors", []string{"gateway"}},
+	{"github.com/coder/websocket", []string{"gateway/stream"}},
+	{"github.com/rs/cors", []string{"gateway/client"}},
 	{"math/rand", nil},
 }
 
@@ -134,6 +145,32 @@ func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What a document means and costs can't depend on the request that brings it, nor on the viewer.
+// The table proves it for the package itself, this test for all of ours that it leads to.
+func TestDocumentsSeeNeitherRequestNorViewer(t *testing.T) {
+	all := packages(t)
+	var walk func(name string, seen map[string]bool)
+	walk = func(name string, seen map[string]bool) {
+		if seen[name] {
+			return
+		}
+		seen[name] = true
+		for _, imported := range all[name].Imports {
+			if imported == "net/http" || imported == "stoa/access" {
+				t.Errorf("gateway/document reaches %s by %s", imported, name)
+			}
+			if rest, ours := strings.CutPrefix(imported, "stoa/"); ours {
+				walk(rest, seen)
+			}
+		}
+	}
+	seen := map[string]bool{}
+	walk("gateway/document", seen)
+	if len(seen) < 4 {
+		t.Errorf("it leads to %d packages: has it moved?", len(seen))
 	}
 }
 

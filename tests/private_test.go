@@ -33,49 +33,46 @@ import (
 // mayLook is which files, or whole packages, call what in package access knows an answer.
 // It is the source of truth: what isn't here goes through what is.
 var mayLook = map[string][]string{
-	"gateway/graphql.go":    {"Begin"},
-	"gateway/socket.go":     {"Begin"},
-	"gateway/sse.go":        {"Begin"},
-	"graph/part/part.go":    {"Touched"},                   // whether what it made may be shown to others
-	"gateway/share.go":      {"Begin"},                     // what is kept is made anew for nobody in particular
-	"graph/refused.go":      {"Require"},                   // the directive @auth
-	"store/accounts.go":     {"ViewerFrom", "MarkPrivate"}, // who may see which account and session
-	"store/order.go":        {"MarkPrivate"},               // the list of an account's sessions
-	"gateway/multipart.go":  {"ViewerFrom", "Require"},     // before the files of a mutation are read
-	"dataloader/loaders.go": {"ViewerFrom"},                // who may see what an article said before
-	"store/pictures.go":     {"ViewerFrom"},                // who may show an upload that nothing shows yet
-	"store/writing.go":      {"ViewerFrom", "MarkPrivate"},
-	"blog/write.go":         {"ViewerFrom", "Require"},
-	"blog/name.go":          {"Require"},
-	"blog/merge.go":         {"Require"},
-	"blog/preview.go":       {"Require", "MarkPrivate"},
-	"blog/purge.go":         {"Require"},
-	"media/media.go":        {"Require"},
-	"account":               {"ViewerFrom", "Require", "ClientFrom", "ByCookie", "CookiesFrom", "Become", "Keep"},
-	"store/comments.go":     {"ViewerFrom", "Require", "MarkPrivate"}, // who may see what isn't shown
-	"blog/comment.go":       {"Require", "ClientFrom"},                // who writes, changes and moderates
+	"gateway/operation/pipeline.go": {"Begin"},
+	"graph/part/part.go":            {"Touched"},                   // whether what it made may be shown to others
+	"graph/refused.go":              {"Require"},                   // the directive @auth
+	"store/accounts.go":             {"ViewerFrom", "MarkPrivate"}, // who may see which account and session
+	"store/order.go":                {"MarkPrivate"},               // the list of an account's sessions
+	"gateway/upload/upload.go":      {"ViewerFrom", "Require"},     // before the files of a mutation are read
+	"dataloader/loaders.go":         {"ViewerFrom"},                // who may see what an article said before
+	"store/pictures.go":             {"ViewerFrom"},                // who may show an upload that nothing shows yet
+	"store/writing.go":              {"ViewerFrom", "MarkPrivate"},
+	"blog/write.go":                 {"ViewerFrom", "Require"},
+	"blog/name.go":                  {"Require"},
+	"blog/merge.go":                 {"Require"},
+	"blog/preview.go":               {"Require", "MarkPrivate"},
+	"blog/purge.go":                 {"Require"},
+	"media/media.go":                {"Require"},
+	"account":                       {"ViewerFrom", "Require", "ClientFrom", "ByCookie", "CookiesFrom", "Become", "Keep"},
+	"store/comments.go":             {"ViewerFrom", "Require", "MarkPrivate"}, // who may see what isn't shown
+	"blog/comment.go":               {"Require", "ClientFrom"},                // who writes, changes and moderates
 }
 
 // tellsNothing is what package access says of an answer without marking it.
 var tellsNothing = map[string]string{
-	"Begin":       "it makes the answer, of which nothing is known yet",
-	"CookiesFrom": "it tells how a request came, not from whom, and only a mutation comes so",
-	"Touched":     "it tells how often an answer was marked, not what was told then",
-	"Payers":      "it tells who began the answer whom to charge, and the answer is the same whoever that is",
+	"Begin":        "it makes the answer, of which nothing is known yet",
+	"CookiesFrom":  "it tells how a request came, not from whom, and only a mutation comes so",
+	"Touched":      "it tells how often an answer was marked, not what was told then",
+	"RateSubjects": "it tells who began the answer whose rates it uses, and the answer is the same whatever these are",
 }
 
 // knows is what else could tell who asks, by its name, and the packages that may say it.
 var knows = map[string][]string{
 	"Headers":       {"gateway/playground"}, // of gqlgen's operation: the gateway leaves them out; the page's are GraphiQL's
-	"Authenticate":  {"access", "app", "gateway"},
-	"Payers":        {"gateway"},        // which charges them, and tells nobody
-	"Holds":         {"app", "gateway"}, // for what stays open
+	"Authenticate":  {"access", "app", "gateway", "gateway/client"},
+	"RateSubjects":  {"gateway/admission"},                // which takes units from them, and tells nobody
+	"Holds":         {"app", "gateway", "gateway/stream"}, // for what stays open
 	"Identify":      {"account"},
 	"SecretOf":      {"account"},
 	"SecretByEmail": {"account"},
 	"SessionsUnder": {"account"},
 	"CommentNow":    {"blog"},
-	"ctx.Value":     {"access", "dataloader", "gateway", "graph", "graph/part", "store/cache"}, // under keys of their own
+	"ctx.Value":     {"access", "dataloader", "gateway/operation", "graph", "graph/part", "store/cache"}, // under keys of their own
 }
 
 // parsed is one file of a package of ours.
@@ -267,7 +264,7 @@ func TestAccessMarksWhatItTells(t *testing.T) {
 			}
 		}
 	}
-	if got := slices.Sorted(maps.Keys(methods)); !slices.Equal(got, []string{"Cookie", "Payers", "Private"}) {
+	if got := slices.Sorted(maps.Keys(methods)); !slices.Equal(got, []string{"Cookie", "Private", "RateSubjects"}) {
 		t.Errorf("an Answer has the methods %v: does each of them tell nothing of who asks to whom it is not to?", got)
 	}
 	if got := slices.Sorted(maps.Keys(values)); !slices.Equal(got, []string{"Roles"}) {

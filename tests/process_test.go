@@ -674,7 +674,7 @@ func TestASecondSIGTERMEndsAtOnceAndLosesNothing(t *testing.T) {
 func TestSIGTERMEndsAStartThatWaits(t *testing.T) {
 	t.Parallel()
 	p := launch(t, environ{"STOA_LISTEN": "127.0.0.1:0", "STOA_MONGODB_URI": "mongodb://" + closedPort(t) + "/"})
-	await(t, 20*time.Second, "the server to say what it waits for", func() bool { return strings.Contains(p.stderr.String(), "waiting for MongoDB") })
+	await(t, 20*time.Second, "the server to say what it waits for", func() bool { return strings.Contains(p.stderr.String(), "waiting for the database") })
 	p.signal(t, syscall.SIGTERM)
 	began := time.Now()
 	p.exitCode(t)

@@ -116,6 +116,64 @@ func TestHalfAFileIsNeverSeen(t *testing.T) {
 	}
 }
 
+func TestStagedBlobsComeTogether(t *testing.T) {
+	folder := Folder(filepath.Join(t.TempDir(), "media"))
+	madeAt := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	if err := folder.Put(t.Context(), "ab-1.png", "image/png", []byte("there")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(string(folder), "ab", ".DS_Store"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	there := func() (found string) {
+		t.Helper()
+		err := folder.Each(t.Context(), func(name string, b *Blob) error {
+			content, err := io.ReadAll(b)
+			found += name + "=" + string(content) + ";"
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	for _, commit := range []bool{false, true} {
+		s, err := folder.Stage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"cd-1.png", "ab-1.png"} { // one of them is there already
+			if err := s.Put(name, madeAt, strings.NewReader("there")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Put("../ef-1.png", madeAt, strings.NewReader("")); err == nil {
+			t.Error("a name leads out of the folder")
+		}
+		if found := there(); found != "ab-1.png=there;" {
+			t.Errorf("before it is committed there is %s", found)
+		}
+		if !commit {
+			err = s.Remove()
+		} else if err = s.Commit(); err == nil {
+			if b, err := folder.Open(t.Context(), "cd-1.png"); err != nil || !b.MadeAt.Equal(madeAt) {
+				t.Errorf("it was made at %v: %v", b, err)
+			} else if err := b.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left, err := os.ReadDir(filepath.Join(string(folder), halves)); err != nil || len(left) > 0 {
+			t.Errorf("there is left %v: %v", left, err)
+		}
+	}
+	if found := there(); found != "ab-1.png=there;cd-1.png=there;" {
+		t.Errorf("in the end there is %s", found)
+	}
+}
+
 func TestLocations(t *testing.T) {
 	cases := map[string]struct{ location, says string }{
 		"Folder":       {"file:///srv/media", ""},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -26,7 +27,7 @@ func newFolder(path string) Folder {
 	left, _ := os.ReadDir(filepath.Join(string(f), halves)) // there may be none
 	for _, half := range left {
 		if info, err := half.Info(); err == nil && time.Since(info.ModTime()) > abandoned {
-			_ = os.Remove(filepath.Join(string(f), halves, half.Name()))
+			_ = os.RemoveAll(filepath.Join(string(f), halves, half.Name()))
 		}
 	}
 	return f
@@ -115,3 +116,97 @@ func (f Folder) Has(_ context.Context, name string) (bool, error) {
 	}
 	return err == nil, err
 }
+
+// Each calls visit with each blob, by their names. It closes them.
+func (f Folder) Each(ctx context.Context, visit func(name string, b *Blob) error) error {
+	dirs, err := os.ReadDir(string(f))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("list the blobs: %w", err)
+	}
+	for _, dir := range dirs {
+		if !dir.IsDir() || dir.Name() == halves {
+			continue
+		}
+		files, err := os.ReadDir(filepath.Join(string(f), dir.Name()))
+		if err != nil {
+			return fmt.Errorf("list the blobs: %w", err)
+		}
+		for _, file := range files {
+			if checkName(file.Name()) != nil || f.path(file.Name()) != filepath.Join(string(f), dir.Name(), file.Name()) {
+				continue // somebody else's
+			}
+			if err := f.visit(ctx, file.Name(), visit); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (f Folder) visit(ctx context.Context, name string, visit func(string, *Blob) error) error {
+	b, err := f.Open(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	return visit(name, b)
+}
+
+// Staged holds blobs apart, on the disk of their folder, until all of them are moved there.
+type Staged struct {
+	folder Folder
+	dir    string
+	names  []string
+}
+
+// Stage begins to hold blobs apart. What is staged by a process that is killed goes when it
+// is old.
+func (f Folder) Stage() (*Staged, error) {
+	if err := os.MkdirAll(filepath.Join(string(f), halves), 0o755); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(filepath.Join(string(f), halves), "staged-")
+	return &Staged{folder: f, dir: dir}, err
+}
+
+// Put holds a blob apart that was made at a time.
+func (s *Staged) Put(name string, madeAt time.Time, content io.Reader) (err error) {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(filepath.Join(s.dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	s.names = append(s.names, name)
+	_, err = io.Copy(file, content)
+	if err == nil {
+		err = file.Sync()
+	}
+	return errors.Join(err, file.Close(), os.Chtimes(file.Name(), madeAt, madeAt))
+}
+
+// Commit moves the blobs into their folder. Where it fails, some of them are there; all may
+// be staged again.
+func (s *Staged) Commit() error {
+	dirs := map[string]bool{string(s.folder): true}
+	for _, name := range s.names {
+		path := s.folder.path(name)
+		dirs[filepath.Dir(path)] = true
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.Rename(filepath.Join(s.dir, name), path); err != nil {
+			return err
+		}
+	}
+	for dir := range dirs {
+		if err := syncDir(dir); err != nil {
+			return err
+		}
+	}
+	return s.Remove()
+}
+
+// Remove removes what wasn't moved.
+func (s *Staged) Remove() error { return os.RemoveAll(s.dir) }

@@ -4,6 +4,7 @@ package embedded
 
 import (
 	"context"
+	"io"
 	"net"
 
 	"stoa/problem"
@@ -42,3 +43,45 @@ func (s *Server) OnForeignWrite(func()) {}
 
 // Close does nothing: there is no Server in this build.
 func (s *Server) Close(context.Context) error { return nil }
+
+// Snapshot is what OpenSnapshot would return in a build that has the embedded database.
+type Snapshot struct{}
+
+// Collection would be a collection of a Snapshot.
+type Collection struct {
+	Database, Name   string
+	Documents, Bytes int64
+	Metadata         []byte
+}
+
+// OpenSnapshot returns Invalid: this build has no embedded database.
+func OpenSnapshot(context.Context, string) (*Snapshot, error) { return nil, absent() }
+
+// Collections always fails: there is no Snapshot in this build.
+func (s *Snapshot) Collections() ([]Collection, error) { return nil, absent() }
+
+// Write always fails: there is no Snapshot in this build.
+func (s *Snapshot) Write(Collection, io.Writer) error { return absent() }
+
+// Close does nothing: there is no Snapshot in this build.
+func (s *Snapshot) Close() error { return nil }
+
+// Restore is what BeginRestore would return in a build that has the embedded database.
+type Restore struct{}
+
+// BeginRestore returns Invalid: this build has no embedded database.
+func BeginRestore(context.Context, string) (*Restore, error) { return nil, absent() }
+
+// Collection always fails: there is no Restore in this build.
+func (r *Restore) Collection(context.Context, string, []byte, io.Reader) (int, error) {
+	return 0, absent()
+}
+
+// Check always fails: there is no Restore in this build.
+func (r *Restore) Check(context.Context) error { return absent() }
+
+// Commit always fails: there is no Restore in this build.
+func (r *Restore) Commit() error { return absent() }
+
+// Close does nothing: there is no Restore in this build.
+func (r *Restore) Close() error { return nil }

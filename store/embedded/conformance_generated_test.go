@@ -1,11 +1,12 @@
 //go:build (linux || darwin || freebsd) && !stoa_noembedded
 
-// Generated cases: random documents, updates and queries, for which servers with and without
-// indexes must answer as the model does. STOA_TEST_SEED repeats or varies a run.
+// Generated cases: random documents, updates and queries. Collections with and without indexes
+// must give the model's answers. STOA_TEST_SEED repeats or varies a run.
 package embedded_test
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -19,8 +20,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// generator makes documents whose field a is anything, b a scalar, and c a scalar, a
-// document of x and y or an array of such. So no index of the test meets two arrays.
+// generator makes documents with anything in field a, a scalar in b, and in c a scalar, a
+// document of x and y or an array of such documents. So no index of the test meets two arrays.
 type generator struct{ *rand.Rand }
 
 func newGenerator(t *testing.T) generator {
@@ -106,8 +107,8 @@ func (g generator) document(id int32) bson.D {
 	return d
 }
 
-// operand is what a condition compares with. It is never null below a numeric component:
-// what that finds is documented nowhere.
+// operand is the right side of a condition. It is never null below a numeric component: the
+// result of such a condition is documented nowhere.
 func (g generator) operand(path string) any {
 	for {
 		var v any
@@ -190,8 +191,8 @@ func (g generator) projection() bson.D {
 	return out
 }
 
-// change is an update of one document. $inc never meets NaN: whether that is a change is
-// documented nowhere.
+// change is an update of one document. $inc never meets NaN: the modified count of such an
+// update is documented nowhere.
 func (g generator) change() bson.D {
 	if g.chance(15) {
 		return g.document(0)[1:]
@@ -518,6 +519,47 @@ func TestConformanceGeneratedLists(t *testing.T) {
 			filter, by := g.listing()
 			skip, limit := pick(g, 0, 0, 0, 4), pick(g, 0, 1, 5, 20)
 			w.find(t, filter, by, bson.D{}, skip, limit, pick(g, 3, 1000))
+		}
+	})
+}
+
+func TestConformanceGeneratedUniqueness(t *testing.T) {
+	onServers(t, func(t *testing.T, s target) {
+		g := newGenerator(t)
+		for name, c := range map[string]struct {
+			keys   string
+			sparse bool
+		}{
+			"One": {`{a: 1}`, false}, "Sparse": {`{a: -1}`, true}, "Compound": {`{a: 1, b: -1}`, false}, "CompoundSparse": {`{b: 1, a: 1}`, true},
+			"Dotted": {`{c.x: 1}`, false}, "DottedSparse": {`{c.x: 1}`, true}, "Siblings": {`{c.x: 1, c.y: 1}`, false}, "SiblingsSparse": {`{c.x: 1, c.y: -1}`, true},
+		} {
+			t.Run(name, func(t *testing.T) {
+				collection := s.fill(t, name, nil, mongo.IndexModel{Keys: doc(c.keys), Options: options.Index().SetUnique(true).SetSparse(c.sparse)})
+				model := map[int32]bson.D{}
+				for range 150 {
+					id := int32(g.IntN(12))
+					d := g.document(id)
+					want := 0
+					for other, stored := range model {
+						if other != id && collide(d, stored, doc(c.keys), c.sparse) {
+							want = 11000
+						}
+					}
+					if g.chance(15) {
+						_, err := collection.DeleteOne(t.Context(), bson.D{{Key: "_id", Value: id}})
+						check(t, err)
+						delete(model, id)
+						continue
+					}
+					_, err := collection.ReplaceOne(t.Context(), bson.D{{Key: "_id", Value: id}}, d, options.Replace().SetUpsert(true))
+					if wantCode(t, show(d), err, want); t.Failed() {
+						t.Fatalf("%s beside %s", show(d), show(slices.Collect(maps.Values(model))))
+					}
+					if want == 0 {
+						model[id] = d
+					}
+				}
+			})
 		}
 	})
 }

@@ -1,7 +1,7 @@
 //go:build (linux || darwin || freebsd) && !stoa_noembedded
 
-// What indexes allow and refuse, how databases, collections and indexes are listed, and how
-// much of a collection a query with the right index reads.
+// Index cases: uniqueness, the commands for indexes, collections and databases, and the number
+// of documents that a query with the right index reads.
 package embedded_test
 
 import (
@@ -46,7 +46,7 @@ func TestConformanceUniqueness(t *testing.T) {
 		"ArrayTwice":      {"twice in one document is once", `{a: 1}`, unique, `{a: [1, 1]}`, `{a: 2}`, false},
 		"ArrayScalar":     {"an element and a scalar", `{a: 1}`, unique, `{a: [1]}`, `{a: 1}`, true},
 		"ArraysEmpty":     {"an empty array has a key, undefined", `{a: 1}`, unique, `{a: []}`, `{a: []}`, true},
-		"ArrayEmptyNull":  {"which isn't null", `{a: 1}`, unique, `{a: []}`, `{a: null}`, false},
+		"ArrayEmptyNull":  {"undefined isn't null", `{a: 1}`, unique, `{a: []}`, `{a: null}`, false},
 		"Dotted":          {"below arrays and documents", `{a.b: 1}`, unique, `{a: [{b: 1}, {b: 2}]}`, `{a: {b: 2}}`, true},
 		"DottedTwice":     {"twice in one document is once", `{a.b: 1}`, unique, `{a: [{b: 1}, {b: 1}]}`, `{a: {b: 2}}`, false},
 		"DottedMissing":   {"nothing below is null", `{a.b: 1}`, unique, `{a: {}}`, `{a: 5}`, true},
@@ -57,7 +57,7 @@ func TestConformanceUniqueness(t *testing.T) {
 		"CompoundSparse":  {"a sparse index leaves out a document without any of its fields", `{a: 1, b: -1}`, sparse, `{}`, `{}`, false},
 		"CompoundPart":    {"and has one with some of them", `{a: 1, b: -1}`, sparse, `{a: 1}`, `{a: 1}`, true},
 		"CompoundArray":   {"each element with the other field", `{a: 1, b: 1}`, unique, `{a: [1, 2], b: 1}`, `{a: 2, b: 1}`, true},
-		"CompoundArrays":  {"which differs", `{a: 1, b: 1}`, unique, `{a: [1, 2], b: 1}`, `{a: 2, b: 2}`, false},
+		"CompoundArrays":  {"another value in the other field", `{a: 1, b: 1}`, unique, `{a: [1, 2], b: 1}`, `{a: 2, b: 2}`, false},
 	}
 	onServers(t, func(t *testing.T, s target) {
 		for name, c := range cases {
@@ -274,7 +274,7 @@ func library() bson.A {
 	return out
 }
 
-// beyond is the condition for documents after d in the order, which has two keys. Backwards
+// beyond is the condition for documents after d in the order of two keys. Backwards
 // it is for those before d.
 func beyond(d, by bson.D, backwards bool) bson.E {
 	compare := func(e bson.E) bson.D {
@@ -364,9 +364,9 @@ func TestConformanceExplain(t *testing.T) {
 		"Range":         {"by a range", `{find: "c", filter: {f: {$gte: 5, $lt: 7}}}`, 40, 42},
 		"In":            {"by several values", `{find: "c", filter: {f: {$in: [5, 50]}}}`, 40, 42},
 		"SparseUnique":  {"a value isn't missing", `{find: "c", filter: {slug: 5}}`, 1, 1},
-		"SparseMissing": {"a sparse index hasn't got what lacks the field", `{find: "c", filter: {slug: null}}`, 2000, 2000},
+		"SparseMissing": {"a sparse index lacks the documents without the field", `{find: "c", filter: {slug: null}}`, 2000, 2000},
 		"Or":            {"by two indexes", `{find: "c", filter: {$or: [{slug: 5}, {old: -7}]}}`, 2, 4},
-		"OrSame":        {"which lead to one document", `{find: "c", filter: {$or: [{slug: 5}, {old: -5}]}}`, 1, 2},
+		"OrSame":        {"two indexes, one document", `{find: "c", filter: {$or: [{slug: 5}, {old: -5}]}}`, 1, 2},
 		"Aggregate":     {"an aggregate's first match", `{aggregate: "c", pipeline: [{$match: {f: 5}}, {$project: {s: 1}}], cursor: {}}`, 20, 21},
 		"CountLimit":    {"a count ends at its limit", `{aggregate: "c", pipeline: [{$match: {s: 1}}, {$limit: 7}, {$group: {_id: 1, n: {$sum: 1}}}], cursor: {}}`, 0, 17},
 		"Distinct":      {"distinct of a part", `{distinct: "c", key: "s", query: {f: 5}}`, 0, 21},

@@ -20,8 +20,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// missing is the value of a field that isn't there. emptied is the sort key of an empty
-// array; MongoDB's is undefined, which is less than null.
+// missing is the value of an absent field. emptied is the key of an empty array, MongoDB's
+// undefined: it is less than null.
 type (
 	missing struct{}
 	emptied struct{}
@@ -132,9 +132,9 @@ func field(d bson.D, name string) any {
 	return missing{}
 }
 
-// candidates returns what a condition on the path is tried on: of an array at the end its
-// elements and itself, of an array before the end what its documents and, for a numeric
-// component, its element at that position have.
+// candidates returns the values that a condition on the path tries. An array at the end of the
+// path stands for its elements and itself. An array before the end stands for its documents
+// and, for a numeric component, for the element at that position.
 func candidates(v any, path []string) []any {
 	d, ok := v.(bson.D)
 	if !ok {
@@ -267,11 +267,11 @@ func keyValues(v any, path []string) []any {
 	return keyValues(field(d, path[0]), path[1:])
 }
 
-// sortKey is the first, in the sort's own order, of the keys that the document would have
-// in an index on the same fields. Fields below one array take their values from one element.
-func sortKey(d bson.D, by bson.D) []any {
+// indexKeys returns the keys that the document has in an index on the fields. Fields below
+// one array take their values from one element.
+func indexKeys(d bson.D, fields bson.D) [][]any {
 	variants := []bson.D{d}
-	for _, e := range by {
+	for _, e := range fields {
 		root, _, dotted := strings.Cut(e.Key, ".")
 		array, _ := field(d, root).(bson.A)
 		if !dotted || len(array) == 0 {
@@ -289,10 +289,10 @@ func sortKey(d bson.D, by bson.D) []any {
 		}
 		break
 	}
-	var first []any
+	var all [][]any
 	for _, variant := range variants {
 		keys := [][]any{nil}
-		for _, e := range by {
+		for _, e := range fields {
 			var longer [][]any
 			for _, key := range keys {
 				for _, v := range keyValues(variant, strings.Split(e.Key, ".")) {
@@ -301,13 +301,28 @@ func sortKey(d bson.D, by bson.D) []any {
 			}
 			keys = longer
 		}
-		for _, key := range keys {
-			if first == nil || orderKeys(key, first, by) < 0 {
-				first = key
-			}
-		}
+		all = append(all, keys...)
 	}
-	return first
+	return all
+}
+
+// sortKey is the first of the keys, in the sort's own order.
+func sortKey(d bson.D, by bson.D) []any {
+	return slices.MinFunc(indexKeys(d, by), func(a, b []any) int { return orderKeys(a, b, by) })
+}
+
+// collide tells whether two documents have a key in common. A sparse index has no key of
+// missing values only.
+func collide(a, b, fields bson.D, sparse bool) bool {
+	keys := func(d bson.D) [][]any {
+		return slices.DeleteFunc(indexKeys(d, fields), func(key []any) bool {
+			return sparse && !slices.ContainsFunc(key, func(v any) bool { _, gone := v.(missing); return !gone })
+		})
+	}
+	others := keys(b)
+	return slices.ContainsFunc(keys(a), func(x []any) bool {
+		return slices.ContainsFunc(others, func(y []any) bool { return orderKeys(x, y, fields) == 0 })
+	})
 }
 
 func orderKeys(a, b []any, by bson.D) int {
@@ -388,7 +403,7 @@ var (
 )
 
 // updated applies $set, $unset, $inc and $max in the order of the paths, as MongoDB 5 and
-// later do whatever the order in the update. A replacement keeps the _id.
+// later do. The order in the update has no effect. A replacement keeps the _id.
 func updated(d, update bson.D) (bson.D, error) {
 	if len(update) == 0 || update[0].Key[0] != '$' {
 		out := bson.D{{Key: "_id", Value: field(d, "_id")}}
@@ -497,7 +512,7 @@ func applied(v any, operator string, operand any) (any, error) {
 	return sum(v, operand), nil
 }
 
-// sum adds as $inc does, for numbers whose sum has 64 bits.
+// sum adds as $inc does. It doesn't detect an overflow of 64 bits.
 func sum(a, b any) any {
 	float := func(v any) float64 { f, _ := strconv.ParseFloat(fmt.Sprint(v), 64); return f }
 	x, xFloat := a.(float64)

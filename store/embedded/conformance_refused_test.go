@@ -1,7 +1,7 @@
 //go:build (linux || darwin || freebsd) && !stoa_noembedded
 
-// What is outside the part of MongoDB that Stoa uses is refused by an error that names it,
-// and never ignored. So is what MongoDB itself refuses.
+// Refusals: a command, field, operator or stage that Stoa doesn't use, or that MongoDB itself
+// refuses, gets an error that names it. None is ignored.
 package embedded_test
 
 import (

@@ -6,9 +6,10 @@
 //
 //	STOA_TEST_MONGODB_URI=mongodb://localhost:27017 go test -run Conformance ./store/embedded
 //
-// The expectations come from MongoDB's manual (version 7.0) and, for what the manual leaves
-// open, from the published source of its server. A reason that ends in "(seen)" was confirmed
-// on a real server. None is so marked yet, because no real server was at hand.
+// The expectations come from MongoDB's manual (version 7.0). Where the manual leaves a detail
+// open, they come from the published source of the server and from its tests. A reason that
+// ends in "(seen)" was confirmed on a real server. None is marked so yet, because no real
+// server was at hand.
 //
 // Data is written as relaxed extended JSON without quotes around names, and with long(1),
 // double(1), date(-1) in milliseconds and oid(1): see doc.
@@ -44,10 +45,10 @@ const foreignURI = "STOA_TEST_MONGODB_URI"
 type target struct {
 	db *mongo.Database
 
-	// embedded is false for the server of foreignURI, which supports more than Stoa uses.
+	// embedded is false for the server of foreignURI, a server with more features than Stoa uses.
 	embedded bool
 
-	// settings returns what a further client of the server connects with.
+	// settings returns the options of a further client of the server.
 	settings func() *options.ClientOptions
 
 	// dial opens a connection without a driver.
@@ -179,7 +180,7 @@ func show(v any) string {
 	return strings.TrimSuffix(strings.TrimPrefix(string(text), `{"":`), "}")
 }
 
-// all reads what a find or aggregate returned.
+// all reads the documents of a find or aggregate.
 func all(t *testing.T, cursor *mongo.Cursor, err error) []bson.D {
 	t.Helper()
 	check(t, err)

@@ -1,7 +1,7 @@
 //go:build (linux || darwin || freebsd) && !stoa_noembedded
 
-// What writes do and what they refuse: tables of updates, upserts and inserts, bulk writes,
-// and concurrent conditional updates.
+// Write cases: tables of updates, upserts and inserts, of their errors, of bulk writes, and
+// concurrent conditional updates.
 package embedded_test
 
 import (
@@ -53,7 +53,7 @@ func TestConformanceUpdates(t *testing.T) {
 		"IncOverflow":      {"int32 grows to int64", `{_id: 1, a: 2147483647}`, `{$inc: {a: 1}}`, `{_id: 1, a: long(2147483648)}`},
 		"IncUnderflow":     {"downwards, too", `{_id: 1, a: -2147483648}`, `{$inc: {a: -1}}`, `{_id: 1, a: long(-2147483649)}`},
 		"IncLong":          {"the wider type wins", `{_id: 1, a: 1}`, `{$inc: {a: long(1)}}`, `{_id: 1, a: long(2)}`},
-		"IncByInt":         {"whichever side it is on", `{_id: 1, a: long(1)}`, `{$inc: {a: 1}}`, `{_id: 1, a: long(2)}`},
+		"IncByInt":         {"on either side", `{_id: 1, a: long(1)}`, `{$inc: {a: 1}}`, `{_id: 1, a: long(2)}`},
 		"IncDouble":        {"double is the widest", `{_id: 1, a: 1}`, `{$inc: {a: 0.5}}`, `{_id: 1, a: 1.5}`},
 		"IncADouble":       {"a double stays one", `{_id: 1, a: 1.5}`, `{$inc: {a: 1}}`, `{_id: 1, a: 2.5}`},
 		"Max":              {"the greater replaces", `{_id: 1, a: 1}`, `{$max: {a: 2}}`, `{_id: 1, a: 2}`},
@@ -184,7 +184,7 @@ func TestConformanceUpdateCounts(t *testing.T) {
 				{"the first match only", `{q: {a: 1}, limit: 1}`, 1},
 				{"every match", `{q: {a: 1}, limit: 0}`, 2},
 				{"no match", `{q: {a: 1}, limit: 0}`, 0},
-				{"what is left", `{q: {}, limit: 0}`, 1},
+				{"all others", `{q: {}, limit: 0}`, 1},
 			} {
 				reply, err := s.db.RunCommand(t.Context(), bson.D{{Key: "delete", Value: "d"}, {Key: "deletes", Value: bson.A{doc(c.statement)}}}).Raw()
 				check(t, err)

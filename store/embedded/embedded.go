@@ -17,6 +17,9 @@
 // (update.go) with all their keys (write.go) in one transaction, and is acknowledged once that
 // is on the disk. value.go gives values their order.
 //
+// A folder of a version whose database was FerretDB is taken over at the first start
+// (takeover.go, ferretdb.go, sjson.go). OpenSnapshot and BeginRestore serve backups.
+//
 // One process holds a data folder; the others (the import command) ask Find for it and go
 // through stoa.sock. Built with the tag stoa_noembedded, or for a system that has no flock,
 // there is no server in it: Open says so and Find finds none.

@@ -38,9 +38,7 @@ const maxIndexFields = 32
 // idIndex is the index on _id, which every collection has: a column of its documents.
 var idIndex = &index{name: "_id_", fields: []indexField{{path: path{"_id"}}}, unique: true}
 
-// ridLength is the length of a row's number at the end of a key.
-const ridLength = 8
-
+// appendRID appends a row's number, eight bytes, to a key.
 func appendRID(dst []byte, rid int64) []byte { return binary.BigEndian.AppendUint64(dst, uint64(rid)) }
 
 // keys returns the keys under which the document in row rid stands in ix, sorted and each

@@ -3,7 +3,6 @@
 package embedded
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -431,12 +430,4 @@ func (p *plan) String() string {
 		parts = append(parts, text)
 	}
 	return strings.Join(parts, ", ")
-}
-
-// compare orders keys as b reads them.
-func (b *branch) compare(x, y []byte) int {
-	if b.backwards {
-		return bytes.Compare(y, x)
-	}
-	return bytes.Compare(x, y)
 }

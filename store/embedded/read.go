@@ -653,7 +653,11 @@ func (s *session) distinct(n namespace, key path, f filter) ([]bsoncore.Value, e
 				return nil, err
 			}
 			_, end := l.branch.index.segment(e.key, 0)
-			l.scan.seek(append(bytes.Clone(e.key[:end]), past))
+			value := e.key[:end]
+			if _, there := found[string(value)]; !there {
+				continue // a missing field has the key of null, which the next document may have
+			}
+			l.scan.seek(append(bytes.Clone(value), past))
 		}
 	} else {
 		q.order = nil

@@ -27,7 +27,8 @@ type Server struct {
 	closed  chan struct{}
 }
 
-// Open starts the database in o.Dir and returns when it takes commands. It returns
+// Open starts the database in o.Dir and returns when it takes commands. It takes over the
+// folder of an earlier version first, which may take minutes. It returns
 // problem.Conflict when another server has the folder; the message names that and the
 // server's process. ctx bounds the start alone: the server runs until Close.
 func Open(ctx context.Context, o Options) (*Server, error) {
@@ -39,7 +40,11 @@ func Open(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := openStorage(ctx, f.path(documentsFile), log)
+	if err := newTakeover(f.dir, log).run(ctx); err != nil {
+		f.release()
+		return nil, err
+	}
+	st, err := openStorage(ctx, f.path(documentsFile))
 	if err != nil {
 		f.release()
 		return nil, fmt.Errorf("open the embedded database in %s: %w", f.dir, err)

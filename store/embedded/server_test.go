@@ -531,6 +531,9 @@ func TestOnlyItsOwnerReachesTheData(t *testing.T) {
 		databaseName: fs.ModeDir | 0o700,
 		socketName:   fs.ModeSocket | 0o600,
 		lockName:     0o600,
+
+		documentsFile:          0o600,
+		documentsFile + "-wal": 0o600,
 	} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil {

@@ -7,8 +7,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -41,8 +41,7 @@ var maxReads = 2 * runtime.GOMAXPROCS(0)
 
 // storage is an open file of documents.
 type storage struct {
-	db  *sql.DB
-	log *slog.Logger
+	db *sql.DB
 
 	catalog atomic.Pointer[catalog]
 	// changes counts changes of the catalog, twice each: it is odd while one is being
@@ -59,7 +58,15 @@ type storage struct {
 }
 
 // openStorage opens the file, and makes it where it is missing.
-func openStorage(ctx context.Context, file string, log *slog.Logger) (*storage, error) {
+func openStorage(ctx context.Context, file string) (*storage, error) {
+	// SQLite would let the process's umask decide who may read it.
+	made, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := made.Close(); err != nil {
+		return nil, err
+	}
 	name := url.URL{Scheme: "file", OmitHost: true, Path: file}
 	name.RawQuery = url.Values{"_pragma": {
 		"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", fmt.Sprintf("cache_size(-%d)", pageCache),
@@ -70,7 +77,7 @@ func openStorage(ctx context.Context, file string, log *slog.Logger) (*storage, 
 		return nil, err
 	}
 	s := &storage{
-		db: db, log: log, reading: make(chan struct{}, maxReads),
+		db: db, reading: make(chan struct{}, maxReads),
 		writes: make(chan *write), closing: make(chan struct{}),
 	}
 	writer, err := s.newSession(ctx)

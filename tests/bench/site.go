@@ -117,7 +117,8 @@ func benchSite(ctx context.Context, o siteOptions, out io.Writer) error {
 // openDatabase starts a process that holds the data folder, and points settings to it. The
 // process is the embedded database alone, or an idle server if p is another program.
 func openDatabase(ctx context.Context, p program, settings map[string]string) (*measured, func(), error) {
-	m, stop := &measured{name: "database"}, func() {}
+	m := &measured{name: "database"}
+	var stop func()
 	began, data := time.Now(), settings["STOA_DATA"]
 	if p == "" {
 		alone, err := start(ctx, "database", "", settings)

@@ -1,0 +1,128 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"stoa/backup"
+	"stoa/media/blob"
+)
+
+// runBackup writes everything in the data folder into a file, or to out where that is "-".
+func runBackup(ctx context.Context, c Config, log *slog.Logger, args []string, out io.Writer) error {
+	if len(args) != 1 {
+		return usage("use: backup FILE, or backup - for standard output")
+	}
+	if err := onlyEmbedded("backup", "mongodump", c); err != nil {
+		return err
+	}
+	pictures, err := pictureFolder(c)
+	if err != nil {
+		return err
+	}
+	if pictures == "" {
+		log.Warn("the pictures aren't backed up: they are in a bucket, STOA_MEDIA")
+	}
+	var counts backup.Counts
+	write := func(w io.Writer) (err error) {
+		counts, err = backup.Write(ctx, w, backup.Source{Data: c.Data, Media: pictures, Version: version()})
+		return err
+	}
+	if args[0] == "-" {
+		err = write(out)
+	} else {
+		err = writeFile(args[0], write)
+	}
+	if err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	log.Info("backed up", "collections", counts.Collections, "documents", counts.Documents, "pictures", counts.Pictures)
+	return nil
+}
+
+// runRestore puts a backup into the data folder.
+func runRestore(ctx context.Context, c Config, log *slog.Logger, args []string) error {
+	if len(args) != 1 {
+		return usage("use: restore FILE, or restore - for standard input")
+	}
+	if err := onlyEmbedded("restore", "mongorestore", c); err != nil {
+		return err
+	}
+	pictures, err := pictureFolder(c)
+	if err != nil {
+		return err
+	}
+	from := os.Stdin
+	if args[0] != "-" {
+		if from, err = os.Open(args[0]); err != nil {
+			return fmt.Errorf("restore: %w", err)
+		}
+		defer from.Close()
+	}
+	counts, err := backup.Restore(ctx, from, backup.Target{Data: c.Data, Media: pictures})
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	log.Info("restored", "data", c.Data, "collections", counts.Collections, "documents", counts.Documents, "pictures", counts.Pictures)
+	return nil
+}
+
+// onlyEmbedded refuses a command where the database is MongoDB's.
+func onlyEmbedded(command, instead string, c Config) error {
+	if c.MongoDBURI != "" {
+		return usage("%s is for the embedded database, and STOA_MONGODB_URI is set: use %s", command, instead)
+	}
+	return nil
+}
+
+// mediaLocation is where the pictures are, as blob.Open takes it.
+func mediaLocation(c Config) (string, error) {
+	if c.Media != "" {
+		return c.Media, nil
+	}
+	data, err := filepath.Abs(c.Data)
+	if err != nil {
+		return "", fmt.Errorf("STOA_DATA: %w", err)
+	}
+	return (&url.URL{Scheme: "file", Path: filepath.Join(data, "media")}).String(), nil
+}
+
+// pictureFolder returns the folder that the pictures are in; "" where it is a bucket.
+func pictureFolder(c Config) (blob.Folder, error) {
+	location, err := mediaLocation(c)
+	if err != nil {
+		return "", err
+	}
+	blobs, err := blob.Open(location)
+	if err != nil {
+		return "", fmt.Errorf("STOA_MEDIA: %w", err)
+	}
+	folder, _ := blobs.(blob.Folder)
+	return folder, nil
+}
+
+// writeFile has a file written, for its owner only, and gives it its name when all of it is on
+// the disk. A file of that name stays as it is until then.
+func writeFile(name string, write func(io.Writer) error) error {
+	file, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(write(file), file.Sync(), file.Close()); err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
+	}
+	if err := os.Rename(file.Name(), name); err != nil {
+		return err
+	}
+	folder, err := os.Open(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
+}

@@ -1,0 +1,118 @@
+package client
+
+// Credentials: the token of a request (tokenOf), and the cookie that a response sets (setCookie). A
+// token is never logged and stands in no error.
+
+import (
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"stoa/access"
+	"stoa/gateway/refusal"
+)
+
+const (
+	// cookieName's prefix has browsers take the cookie only over a secure connection, for
+	// this host alone and the whole of it (RFC 6265bis, "The __Host- Prefix").
+	cookieName = "__Host-stoa"
+
+	// maxToken is the length of a token in bytes. Ours have 256 bits, 43 letters.
+	maxToken = 256
+
+	// maxDevice is how much of a User-Agent is told, in bytes: access.Client promises it.
+	maxDevice = 200
+)
+
+// tokenOf returns the token that came with a request, "" without one: Authorization's, or
+// else the cookie's. What a program sent wrong in Authorization is refused; a cookie that
+// can't be ours counts as not sent, since nobody who uses a browser could help it.
+func tokenOf(h http.Header) (token string, byCookie bool, err error) {
+	given := h["Authorization"]
+	if len(given) > 1 {
+		return "", false, refusal.New(refusal.BadRequest, "there are %d Authorization headers: send one, Authorization: Bearer TOKEN", len(given))
+	}
+	if len(given) == 1 {
+		if token, ok, err := Bearer(given[0]); ok || err != nil {
+			return token, false, err
+		}
+	}
+	token = cookieOf(h["Cookie"])
+	if !ValidToken(token) {
+		return "", false, nil
+	}
+	return token, true, nil
+}
+
+// Bearer reads credentials in the form of Authorization (RFC 6750, section 2.1); ok is false
+// where their scheme is another.
+func Bearer(credentials string) (token string, ok bool, err error) {
+	scheme, token := credentials, ""
+	if end := strings.IndexAny(credentials, " \t"); end >= 0 {
+		scheme, token = credentials[:end], strings.Trim(credentials[end:], " \t")
+	}
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", false, nil
+	}
+	if !ValidToken(token) {
+		return "", false, refusal.New(refusal.BadRequest, "Authorization has no token that could be one: send Bearer TOKEN, where TOKEN has 1 to %d printable ASCII characters and no spaces", maxToken)
+	}
+	return token, true, nil
+}
+
+// ValidToken says whether s could be a token.
+func ValidToken(s string) bool {
+	if s == "" || len(s) > maxToken {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// cookieOf returns the value of the first cookie of ours in the lines of Cookie.
+func cookieOf(lines []string) string {
+	for _, line := range lines {
+		for line != "" {
+			var pair string
+			pair, line, _ = strings.Cut(line, ";")
+			if name, value, ok := strings.Cut(strings.Trim(pair, " \t"), "="); ok && name == cookieName {
+				return value
+			}
+		}
+	}
+	return ""
+}
+
+// deviceOf returns the client's User-Agent, cut.
+func deviceOf(h http.Header) string {
+	device := h.Get("User-Agent")
+	if len(device) > maxDevice {
+		cut := maxDevice
+		for cut > maxDevice-utf8.UTFMax && !utf8.RuneStart(device[cut]) {
+			cut--
+		}
+		// The copy lets go of the rest, up to the size of all headers.
+		device = strings.Clone(device[:cut])
+	}
+	// Each broken byte is replaced by one that isn't: it never gets longer than it may be.
+	return strings.ToValidUTF8(device, "?")
+}
+
+// SetCookie has the browser store c. Strict costs front ends nothing: their
+// requests come from their own pages, never from a link.
+func SetCookie(h http.Header, c access.Cookie) {
+	cookie := http.Cookie{Name: cookieName, Value: c.Token, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
+	left := time.Until(c.Until)
+	switch {
+	case c.Token == "" || left < time.Second && !c.Until.IsZero():
+		cookie.Value, cookie.MaxAge = "", -1 // written as Max-Age=0
+	case !c.Until.IsZero():
+		cookie.Expires, cookie.MaxAge = c.Until, int(left/time.Second)
+	}
+	h.Add("Set-Cookie", cookie.String())
+}

@@ -1,0 +1,133 @@
+package client
+
+// Pages of other origins: the right to send a change (CheckOrigin), and
+// the right to read the responses (AllowOrigin). An origin is listed for both or for neither.
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/rs/cors"
+
+	"stoa/gateway/refusal"
+	"stoa/gateway/wire"
+)
+
+// preflightAge is for how long a browser need not ask again: two hours is the most that
+// Chromium takes (Fetch leaves it to browsers).
+const preflightAge = 2 * time.Hour
+
+// allowedHeaders are the headers that clients send of their own: Apollo's, urql's and Relay's, those
+// which other servers want of a browser, and those which carry a trace.
+var allowedHeaders = []string{
+	"Accept", "Authorization", "Content-Type", "Last-Event-ID",
+	"Apollo-Require-Preflight", "ApolloGraphQL-Client-Name", "ApolloGraphQL-Client-Version",
+	"X-Apollo-Operation-Id", "X-Apollo-Operation-Name",
+	"GraphQL-Preflight", "GraphQL-Require-Preflight", "X-Requested-With",
+	"Baggage", "Sentry-Trace", "Traceparent", "Tracestate",
+}
+
+// exposedHeaders are the headers of a response that a page may read, besides those that all may.
+var exposedHeaders = []string{wire.CostHeader, wire.PolicyHeader, wire.RateHeader, "Retry-After"}
+
+// origins are the other origins whose pages may use the API as the visitor.
+type origins struct {
+	protection *http.CrossOriginProtection
+	cors       *cors.Cors // nil when there are none
+	listed     map[string]bool
+}
+
+// newOrigins returns origins as browsers write them, or an error that names the wrong one.
+func newOrigins(list []string) (*origins, error) {
+	o := &origins{protection: http.NewCrossOriginProtection(), listed: map[string]bool{}}
+	for _, origin := range list {
+		if err := checkOrigin(origin); err != nil {
+			return nil, err
+		}
+		if err := o.protection.AddTrustedOrigin(origin); err != nil {
+			return nil, err
+		}
+		o.listed[origin] = true
+	}
+	if len(list) > 0 { // with none rs/cors would let in all
+		o.cors = cors.New(cors.Options{
+			AllowOriginFunc:  func(origin string) bool { return o.listed[origin] },
+			AllowedMethods:   []string{http.MethodGet, http.MethodHead, http.MethodPost},
+			AllowedHeaders:   allowedHeaders,
+			ExposedHeaders:   exposedHeaders,
+			AllowCredentials: true,
+			MaxAge:           int(preflightAge / time.Second),
+		})
+	}
+	return o, nil
+}
+
+// CheckOrigins returns an error that names the first of list that isn't an origin.
+func CheckOrigins(list []string) error {
+	_, err := newOrigins(list)
+	return err
+}
+
+// checkOrigin returns an error unless s is an origin in the form that browsers send,
+// compared letter by letter.
+func checkOrigin(s string) error {
+	const example = "an origin is written as browsers send it, such as https://shop.example or http://localhost:3000"
+	if strings.Contains(s, "*") {
+		return fmt.Errorf("%q has a wildcard, which can't be combined with cookies: name each origin", s)
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme == "" || u.Host == "" {
+		return fmt.Errorf("%q has no scheme or no host: %s", s, example)
+	}
+	if s != u.Scheme+"://"+u.Host {
+		return fmt.Errorf("%q has more than scheme, host and port: %s", s, example)
+	}
+	if u.Scheme == "http" && u.Port() == "80" || u.Scheme == "https" && u.Port() == "443" || strings.HasSuffix(u.Host, ":") {
+		return fmt.Errorf("%q has a port that browsers leave out: %s", s, example)
+	}
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c > '~' || 'A' <= c && c <= 'Z' {
+			return fmt.Errorf("%q isn't in lower-case ASCII (a name in another script is written in Punycode): %s", s, example)
+		}
+	}
+	return nil
+}
+
+// AllowOrigin adds the headers that let a page of a listed origin read the response to r. It answers a
+// preflight, and says so.
+func (o *origins) AllowOrigin(w http.ResponseWriter, r *http.Request) (answered bool) {
+	if o.cors == nil {
+		return false
+	}
+	o.cors.HandlerFunc(w, r)
+	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
+}
+
+// CheckOrigin refuses a POST that a page of an origin that isn't listed sent. Programs that are no
+// browsers send neither Origin nor Sec-Fetch-Site, and pass.
+func (o *origins) CheckOrigin(r *http.Request) error {
+	if o.protection.Check(r) == nil {
+		return nil
+	}
+	return crossOrigin(r)
+}
+
+func crossOrigin(r *http.Request) error {
+	return refusal.New(refusal.CrossOrigin, "a page of another origin (%.100q) sent this, and it isn't one that may: STOA_ORIGINS lists those, and needs it even when only the port or the sub-domain differs", r.Header.Get("Origin"))
+}
+
+// CheckHandshake refuses a WebSocket to a page of an origin that isn't listed: it would speak with
+// the visitor's cookie, and read the responses.
+func (o *origins) CheckHandshake(r *http.Request) error {
+	origin := r.Header.Get("Origin")
+	if origin == "" || o.listed[origin] {
+		return nil
+	}
+	if u, err := url.Parse(origin); err != nil || !strings.EqualFold(u.Host, r.Host) || u.Host == "" {
+		return crossOrigin(r)
+	}
+	return nil
+}

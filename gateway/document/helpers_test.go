@@ -1,0 +1,63 @@
+package document
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+
+	"stoa/store/bus"
+)
+
+const (
+	slugs = `query Slug($slug: String!) { article(slug: $slug) { slug } }`
+	twice = `query A { article(slug: "a") { slug } } query B($slug: String = "b") { article(slug: $slug) { slug } }`
+)
+
+// repeat writes an element n times, %d its number and %+d the next.
+func repeat(n int, element string) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(strings.NewReplacer("%d", strconv.Itoa(i), "%+d", strconv.Itoa(i+1)).Replace(element))
+	}
+	return b.String()
+}
+
+// nested writes n of open, what is inside, and n of end.
+func nested(n int, open, inside, end string) string {
+	return strings.Repeat(open, n) + inside + strings.Repeat(end, n)
+}
+
+func connect(t testing.TB, address string) *bus.Connection {
+	t.Helper()
+	c, err := bus.Connect(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// introspection is what GraphiQL sends.
+const introspection = `query IntrospectionQuery {
+  __schema {
+    description
+    queryType { name kind } mutationType { name kind } subscriptionType { name kind }
+    types { ...FullType }
+    directives { name description isRepeatable locations args(includeDeprecated: true) { ...InputValue } }
+  }
+}
+fragment FullType on __Type {
+  kind name description specifiedByURL isOneOf
+  fields(includeDeprecated: true) {
+    name description args(includeDeprecated: true) { ...InputValue } type { ...TypeRef } isDeprecated deprecationReason
+  }
+  inputFields(includeDeprecated: true) { ...InputValue }
+  interfaces { ...TypeRef }
+  enumValues(includeDeprecated: true) { name description isDeprecated deprecationReason }
+  possibleTypes { ...TypeRef }
+}
+fragment InputValue on __InputValue { name description type { ...TypeRef } defaultValue isDeprecated deprecationReason }
+fragment TypeRef on __Type {
+  kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name ofType {
+    kind name ofType { kind name ofType { kind name ofType { kind name } } } } } } } } }
+}`

@@ -1,0 +1,111 @@
+package document
+
+// The texts of automatic persisted queries in Redis, where all replicas find the texts that one of
+// them was sent. A client sends a lost text again: so nothing waits long for Redis, and
+// no request fails with it.
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"stoa/rate"
+	"stoa/store/bus"
+)
+
+const (
+	// sharedFor is how long a text stays in Redis after a replica has last looked for it
+	// there. A replica that has it asks no more, so this is about a day of use.
+	sharedFor = 24 * time.Hour
+
+	// sharedPatience is how long one question to Redis may take: about as long as a client would
+	// take to send the text again.
+	sharedPatience = 250 * time.Millisecond
+
+	// sharedOutage is how long Redis isn't asked after it has failed.
+	sharedOutage = time.Second
+)
+
+// sharedBudget bounds what one replica writes, in KiB: 8 MiB at once, more than all documents
+// of a large front end, and then 2 KiB a second. So a client with made-up documents can fill Redis
+// with no more than 180 MB a replica before they begin to go again.
+var sharedBudget = rate.Limit{Burst: 8 << 10, Per: 500 * time.Millisecond}
+
+// sharedTexts is where they are. Without a connection nothing is there.
+type sharedTexts struct {
+	redis  *bus.Connection
+	prefix string
+	budget *rate.Limiter
+	log    *slog.Logger
+
+	began     time.Time
+	downUntil atomic.Int64 // since began, in nanoseconds; 0 while Redis is well
+}
+
+func newSharedTexts(connection *bus.Connection, site string, log *slog.Logger) *sharedTexts {
+	return &sharedTexts{
+		redis: connection, prefix: "stoa:" + site + ":operation:", log: log,
+		budget: rate.New(nil, "", log), began: time.Now(),
+	}
+}
+
+// get returns the text with this hash, for its caller to check, and lets it stay for longer.
+func (s *sharedTexts) get(ctx context.Context, hash string) (text string, ok bool) {
+	var found *redis.StringCmd
+	reached := s.ask(ctx, func(ctx context.Context) error {
+		_, err := s.redis.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			found = p.Get(ctx, s.prefix+hash)
+			p.Expire(ctx, s.prefix+hash, sharedFor)
+			return nil
+		})
+		return err
+	})
+	if !reached || found.Err() != nil {
+		return "", false
+	}
+	return found.Val(), true
+}
+
+// put shares a text, within the budget.
+func (s *sharedTexts) put(ctx context.Context, hash, text string) {
+	if s.redis == nil {
+		return
+	}
+	// A text of permitted size fits into the budget; an error is that of an ended request.
+	if wait, err := s.budget.Take(ctx, "texts", sharedBudget, 1+len(text)>>10); wait > 0 || err != nil {
+		return
+	}
+	s.ask(ctx, func(ctx context.Context) error {
+		return s.redis.Client.Set(ctx, s.prefix+hash, text, sharedFor).Err()
+	})
+}
+
+// ask calls command unless Redis is away, and says whether it was reached. After an outage
+// one request tries it again, the others go on without.
+func (s *sharedTexts) ask(parent context.Context, command func(context.Context) error) (reached bool) {
+	if s.redis == nil {
+		return false
+	}
+	until, now := s.downUntil.Load(), int64(time.Since(s.began))
+	next := now + int64(sharedOutage)
+	if until != 0 && (now < until || !s.downUntil.CompareAndSwap(until, next)) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(parent, sharedPatience)
+	defer cancel()
+	err := command(ctx)
+	switch {
+	case err == nil || errors.Is(err, redis.Nil):
+		if until != 0 && s.downUntil.CompareAndSwap(next, 0) {
+			s.log.Info("persisted queries are shared by Redis again")
+		}
+		return true
+	case parent.Err() == nil && s.downUntil.Swap(int64(time.Since(s.began)+sharedOutage)) == 0:
+		s.log.Info("persisted queries are kept in this process alone: Redis doesn't answer", "error", err)
+	}
+	return false
+}

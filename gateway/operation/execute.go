@@ -1,0 +1,230 @@
+package operation
+
+// Execution: Execute for one response, Subscribe for several. The operation runs in gqlgen's
+// executor; the errors that come back are counted, presented, and told apart from a request that
+// has ended.
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"stoa/access"
+	"stoa/gateway/document"
+	"stoa/gateway/refusal"
+)
+
+// run is one execution.
+type run struct {
+	document *document.Document
+	ended    func() error // the request's context's Err
+	errors   atomic.Int64 // so far, those that are left out among them
+}
+
+type runKey struct{}
+
+// errNoResponse is an extension's fault: the executor itself always has a response while the
+// request lasts.
+var errNoResponse = errors.New("the executor gave no response")
+
+// Execute runs o, which has one response. ctx is one of Begin.
+func (p *Pipeline) Execute(ctx context.Context, o *Prepared) (*graphql.Response, error) {
+	var e execution
+	if err := p.start(ctx, o, &e); err != nil {
+		return nil, err
+	}
+	response, err := e.next(e.ctx)
+	if err == nil && response == nil {
+		return nil, errNoResponse
+	}
+	return response, err
+}
+
+// Responses are the responses to one operation, one after the other. It is not safe for concurrent
+// use.
+type Responses struct {
+	execution
+	from access.Request
+}
+
+// execution is an operation that has started.
+type execution struct {
+	pipeline  *Pipeline
+	ctx       context.Context
+	running   *run
+	cost      int64
+	operation *graphql.OperationContext
+	responses graphql.ResponseHandler
+	streams   bool
+	begun     bool   // the first response was asked for
+	release   func() // the slot
+}
+
+// Subscribe starts o for from. Next returns its responses, each in a scope of its own.
+func (p *Pipeline) Subscribe(ctx context.Context, from access.Request, o *Prepared) (*Responses, error) {
+	ctx, _ = p.Begin(ctx, from)
+	r := &Responses{from: from}
+	if err := p.start(ctx, o, &r.execution); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Next returns the next response: the only one, or an event's, nil after the last. A subscription
+// that can't go on ends with an error, for which gqlgen has a response without data.
+func (r *Responses) Next() (*graphql.Response, error) {
+	ctx, _ := r.pipeline.Begin(r.ctx, r.from)
+	response, err := r.next(ctx)
+	if err == nil && response != nil && r.streams && response.Data == nil && len(response.Errors) > 0 {
+		return nil, refusedBy(response.Errors)
+	}
+	return response, err
+}
+
+// start starts the operation of a valid document in e, once it is admitted.
+func (p *Pipeline) start(ctx context.Context, o *Prepared, e *execution) error {
+	running := &run{document: o.Document, ended: ctx.Err}
+	ctx = context.WithValue(ctx, runKey{}, running)
+	operation, errs := p.executor.CreateOperationContext(ctx, o.Params)
+	if errs != nil {
+		return refusedBy(errs)
+	}
+	operation.DisableIntrospection = !p.introspection
+	release, err := p.admit(ctx, o.Cost)
+	if err != nil {
+		return err
+	}
+	next, executing := p.executor.DispatchOperation(ctx, operation)
+	if o.Streams() {
+		release() // an event may be long in coming
+	}
+	*e = execution{pipeline: p, ctx: executing, running: running, cost: o.Cost, operation: operation, responses: next, streams: o.Streams(), release: release}
+	return nil
+}
+
+// admit consumes an operation's cost and waits for its slot. It is free again when ctx ends, at
+// the latest.
+func (p *Pipeline) admit(ctx context.Context, cost int64) (release func(), err error) {
+	scope, err := scopeOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := scope.Usage.Consume(ctx, cost); err != nil {
+		return nil, err
+	}
+	release, err = p.Load.Slot(ctx, scope.Usage.Client(ctx), cost)
+	if err != nil {
+		scope.Usage.GiveBack(ctx)
+		return nil, err
+	}
+	return release, nil
+}
+
+// next returns the next response, under a context that descends from e's. Each event consumes as much as
+// the operation.
+func (e *execution) next(ctx context.Context) (*graphql.Response, error) {
+	defer e.release()
+	e.running.errors.Store(0)
+	response := e.responses(ctx)
+	if response != nil {
+		tellCost(response, e.cost)
+	}
+	if e.streams && e.begun && response != nil {
+		scope, err := scopeOf(ctx)
+		if err == nil {
+			err = scope.Usage.Consume(ctx, e.cost)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	e.begun = true
+	if ctx.Err() != nil && (response == nil || len(response.Errors) > 0) {
+		return nil, e.pipeline.Ended(ctx, e.operation.OperationName)
+	}
+	if omitted := e.running.errors.Load() - refusal.MaxErrors; omitted > 0 && response != nil {
+		response.Errors = append(response.Errors, refusal.Omitted(omitted))
+	}
+	return response, nil
+}
+
+// refusedBy is the refusal of an extension, with a code of its own.
+func refusedBy(errs gqlerror.List) error {
+	code, _ := errs[0].Extensions["code"].(string)
+	if code == "" {
+		code = refusal.ValidationFailed
+		refusal.Coded(code, errs[0])
+	}
+	return refusal.Of(code, errs)
+}
+
+// Ended says why the request of ctx ended before its response was there. A client that has gone is
+// nobody's fault and reads nothing.
+func (p *Pipeline) Ended(ctx context.Context, operation string) error {
+	late, ok := context.Cause(ctx).(outOfTime) // it is never wrapped
+	if !ok {
+		return refusal.New(refusal.Cancelled, "the request was cancelled before its answer was there")
+	}
+	p.log.LogAttrs(ctx, slog.LevelWarn, "request timed out",
+		slog.String("operation", operation), slog.Duration("after", late.after))
+	return refusal.New(refusal.Timeout, "the answer wasn't there within %s: ask for less at a time", late.after)
+}
+
+// presentOne shows the client what it may see of err. Past refusal.MaxErrors errors nothing is shown
+// or logged. The same holds once the request has ended, since that is why the rest fails.
+func (p *Pipeline) presentOne(ctx context.Context, err error) *gqlerror.Error {
+	running, ok := ctx.Value(runKey{}).(*run)
+	if !ok {
+		return p.present(ctx, err)
+	}
+	if running.errors.Add(1) > refusal.MaxErrors {
+		return nil
+	}
+	if running.ended() != nil {
+		return refusal.Coded(refusal.Cancelled, gqlerror.ErrorPathf(graphql.GetPath(ctx), "the request has ended"))
+	}
+	return p.present(ctx, err)
+}
+
+// resolved gives gqlgen's executor, as its cache of documents, the one that Prepare has parsed,
+// bounded and validated for this request.
+type resolved struct{}
+
+// Get returns the document of the request that ctx belongs to.
+func (resolved) Get(ctx context.Context, _ string) (*ast.QueryDocument, bool) {
+	running, ok := ctx.Value(runKey{}).(*run)
+	if !ok {
+		return nil, false
+	}
+	return running.document.AST, true
+}
+
+// Add does nothing: document.Store caches documents.
+func (resolved) Add(context.Context, string, *ast.QueryDocument) {}
+
+// requested is the cost in a response's extensions: the same for the same document and
+// variables, whatever the client.
+type requested int64
+
+// AppendJSON appends the extension as it is written.
+func (r requested) AppendJSON(to []byte) []byte {
+	return append(strconv.AppendInt(append(to, `{"requested":`...), int64(r), 10), '}')
+}
+
+// MarshalJSON is json.Marshaler's.
+func (r requested) MarshalJSON() ([]byte, error) { return r.AppendJSON(nil), nil }
+
+// tellCost adds its cost to the response.
+func tellCost(response *graphql.Response, cost int64) {
+	if response.Extensions == nil {
+		response.Extensions = map[string]any{}
+	}
+	response.Extensions["cost"] = requested(cost)
+}

@@ -1,0 +1,214 @@
+// Package operation is the pipeline that every GraphQL operation goes through, on every transport:
+// Begin starts the scope of a response, Prepare checks the envelope, Execute runs a query or
+// mutation, and Subscribe an operation with several responses or over a connection.
+//
+// POST, GET, multipart requests, event streams, WebSockets and the renewal of cached responses all
+// call these, in this order. The package knows neither HTTP nor how a response is sent. It may
+// import access, to begin responses, document, admission, envelope and refusal, rate, and
+// store/bus for the options of documents.
+package operation
+
+// This file has the pipeline and the steps before execution. execute.go has the rest.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/executor"
+
+	"stoa/access"
+	"stoa/gateway/admission"
+	"stoa/gateway/document"
+	"stoa/gateway/envelope"
+	"stoa/gateway/refusal"
+	"stoa/rate"
+)
+
+// Options tell a Pipeline its schema and the bounds of its operations.
+type Options struct {
+	Schema     graphql.ExecutableSchema
+	Present    graphql.ErrorPresenterFunc
+	Recover    graphql.RecoverFunc
+	Extensions []graphql.HandlerExtension // the first outermost
+	Documents  document.Options           // its Schema is taken from the one above
+	Load       admission.Limits
+	Rates      *rate.Leases // nil for no limit
+	Log        *slog.Logger
+}
+
+// Pipeline runs operations. It is safe for concurrent use.
+type Pipeline struct {
+	// Load counts the work at once.
+	Load *admission.Load
+
+	executor      *executor.Executor
+	documents     *document.Store
+	rates         *rate.Leases
+	present       graphql.ErrorPresenterFunc
+	introspection bool
+	log           *slog.Logger
+}
+
+// New returns the pipeline that o describes, or an error that names the wrong option.
+func New(o Options) (*Pipeline, error) {
+	o.Documents.Schema, o.Documents.Log = o.Schema.Schema(), o.Log
+	documents, err := document.NewStore(o.Documents)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pipeline{
+		Load: admission.NewLoad(o.Load), executor: executor.New(o.Schema), documents: documents, rates: o.Rates,
+		present: o.Present, introspection: o.Documents.Introspection, log: o.Log,
+	}
+	p.executor.SetQueryCache(resolved{})
+	p.executor.SetErrorPresenter(p.presentOne)
+	p.executor.SetRecoverFunc(o.Recover)
+	for _, extension := range o.Extensions {
+		if _, ok := extension.(graphql.OperationParameterMutator); ok {
+			return nil, fmt.Errorf("gateway: extension %s changes a request's parameters, which are fixed before extensions run", extension.ExtensionName())
+		}
+		if err := extension.Validate(o.Schema); err != nil {
+			return nil, fmt.Errorf("gateway: extension %s: %w", extension.ExtensionName(), err)
+		}
+		p.executor.Use(extension)
+	}
+	return p, nil
+}
+
+// Enter lets a request of client in, until leave is called, or refuses it because there is no room.
+func (p *Pipeline) Enter(client access.Client) (leave func(), err error) {
+	return p.Load.Enter(client.RateKey())
+}
+
+// Scope is one response under way: whether it is private, and its usage.
+type Scope struct{ Usage admission.Usage }
+
+// Private says whether the response is for its viewer alone.
+func (s *Scope) Private() bool { return s.Usage.Scope.Private() }
+
+// Cookie returns the cookie that the response sets, if it sets one.
+func (s *Scope) Cookie() (c access.Cookie, ok bool) { return s.Usage.Scope.Cookie() }
+
+type scopeKey struct{}
+
+// errNoScope is the fault of preparing or executing an operation without Begin.
+var errNoScope = errors.New("an operation has no scope: whose rates it uses isn't known")
+
+func scopeOf(ctx context.Context) (*Scope, error) {
+	s, ok := ctx.Value(scopeKey{}).(*Scope)
+	if !ok {
+		return nil, errNoScope
+	}
+	return s, nil
+}
+
+// Begin starts the scope of a response to from. Prepare and Execute are called under the context
+// that it returns.
+func (p *Pipeline) Begin(ctx context.Context, from access.Request) (context.Context, *Scope) {
+	return begin(ctx, from, p.rates)
+}
+
+// BeginRenewal starts the scope of a response that no client asked for. It uses nobody's rates.
+func (p *Pipeline) BeginRenewal(ctx context.Context) (context.Context, *Scope) {
+	return begin(ctx, access.Request{}, nil)
+}
+
+func begin(ctx context.Context, from access.Request, rates *rate.Leases) (context.Context, *Scope) {
+	ctx, answer := access.Begin(graphql.StartOperationTrace(ctx), from)
+	s := &Scope{Usage: admission.NewUsage(rates, answer)}
+	return context.WithValue(ctx, scopeKey{}, s), s
+}
+
+// Prepared is an operation that may be executed.
+type Prepared struct {
+	Document  *document.Document
+	Operation *ast.OperationDefinition
+	Policy    document.Policy
+	Params    *graphql.RawParams
+	Cost      int64
+}
+
+// Streams says whether p is a subscription.
+func (p *Prepared) Streams() bool { return p.Operation.Operation == ast.Subscription }
+
+// Prepare finds the operation that e asks for and checks all that there is to refuse in it before it
+// runs. mayRun refuses an operation that this transport doesn't take; it may change e's variables.
+func (p *Pipeline) Prepare(ctx context.Context, e *envelope.Envelope, mayRun func(*ast.OperationDefinition) error) (*Prepared, error) {
+	doc, err := p.find(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	operation, err := doc.Operation(e.OperationName)
+	if err != nil {
+		return nil, err
+	}
+	if err := mayRun(operation); err != nil {
+		return nil, err
+	}
+	if err := p.documents.Validate(doc); err != nil {
+		return nil, err
+	}
+	variables, err := p.documents.Variables(doc, operation, e.Variables)
+	if err != nil {
+		return nil, err
+	}
+	cost, err := p.documents.Cost(doc, operation, variables)
+	if err != nil {
+		return nil, err
+	}
+	// Nothing is left to refuse, so it may be asked for by its hash from now on.
+	p.documents.Remember(ctx, e, doc)
+	// The parameters have no headers: only access knows the viewer.
+	return &Prepared{Document: doc, Operation: operation, Policy: doc.Policy(operation), Cost: cost, Params: &graphql.RawParams{
+		Query:         doc.Text,
+		OperationName: operation.Name,
+		Variables:     variables,
+		Extensions:    e.Extensions,
+	}}, nil
+}
+
+// find returns the document that e asks for. One that has to be parsed uses the client's rates,
+// valid or not.
+func (p *Pipeline) find(ctx context.Context, e *envelope.Envelope) (*document.Document, error) {
+	if doc, err := p.documents.Ready(e); doc != nil || err != nil {
+		return doc, err
+	}
+	scope, err := scopeOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := scope.Usage.ConsumeReading(ctx, len(e.Query)); err != nil {
+		return nil, err
+	}
+	return p.documents.Find(ctx, e)
+}
+
+// CheckMethod refuses an operation that a request of this HTTP method may not run. A GET changes
+// nothing, so that no link, picture or prefetching proxy can.
+func CheckMethod(method string, operation *ast.OperationDefinition) error {
+	switch {
+	case operation.Operation == ast.Subscription:
+		return refusal.New(refusal.BadRequest, "a subscription has no single answer: send it over a WebSocket, or by %s with Accept: text/event-stream", method)
+	case operation.Operation == ast.Mutation && method != "POST":
+		return refusal.New(refusal.MethodNotAllowed, "a mutation must be sent by POST, not %s", method).With("Allow", "POST")
+	default:
+		return nil
+	}
+}
+
+// outOfTime is why a context of WithTimeout ended.
+type outOfTime struct{ after time.Duration }
+
+func (o outOfTime) Error() string { return fmt.Sprintf("the request's time ran out after %s", o.after) }
+
+// WithTimeout returns a context for a request that began at some time and may take limit. An
+// operation that runs out of it is refused as too late.
+func WithTimeout(parent context.Context, began time.Time, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithDeadlineCause(parent, began.Add(limit), outOfTime{limit})
+}

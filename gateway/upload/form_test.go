@@ -1,0 +1,94 @@
+package upload
+
+import (
+	"bytes"
+	"io"
+	"mime/multipart"
+	"strings"
+	"testing"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"stoa/gateway/refusal"
+)
+
+// operations is the envelope of an upload.
+const operations = `{"query": "mutation($in: ImageUploadInput!) { imageUpload(input: $in) { image { url alt } } }", "variables": {"in": {"file": null, "alt": "a press"}}}`
+
+const oneFile = `{"0": ["variables.in.file"]}`
+
+// part is one of a form; a name with a file name is a file.
+type part struct{ name, content string }
+
+// formOf writes parts as clients do.
+func formOf(parts ...part) (body, contentType string) {
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	for _, p := range parts {
+		create := w.CreateFormField
+		if p.name != "operations" && p.name != "map" {
+			create = func(name string) (io.Writer, error) { return w.CreateFormFile(name, "picture.jpg") }
+		}
+		to, err := create(p.name)
+		if err == nil {
+			_, err = io.WriteString(to, p.content)
+		}
+		if err != nil {
+			panic(err)
+		}
+	}
+	_ = w.Close()
+	return b.String(), w.FormDataContentType()
+}
+
+// Whatever comes is a form or is refused, and holds no more than it may.
+func FuzzMultipart(f *testing.F) {
+	for _, parts := range [][]part{
+		{{"operations", operations}, {"map", oneFile}, {"0", "picture"}},
+		{{"operations", operations}, {"map", `{"0": ["variables.in.file"], "a": ["variables.in.files.3"]}`}, {"0", ""}, {"a", "\r\n--"}},
+		{{"map", "{}"}},
+	} {
+		body, contentType := formOf(parts...)
+		_, boundary, _ := strings.Cut(contentType, "boundary=")
+		f.Add(strings.ReplaceAll(body, boundary, "b"))
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		form := newForm(strings.NewReader(body), "b", 1<<16, 100)
+		defer form.close()
+		asked, err := form.envelope()
+		if err != nil {
+			return
+		}
+		if asked.Query == "" || len(form.files) > maxFiles {
+			t.Fatalf("%q and %d files", asked.Query, len(form.files))
+		}
+		if err := form.readFiles(); err != nil {
+			if refusal.Code(err) == refusal.Internal {
+				t.Fatal(err)
+			}
+			return
+		}
+		for name, file := range form.files {
+			content, err := io.ReadAll(file)
+			if err != nil || len(content) > 100 || !form.read[name] {
+				t.Fatalf("%q has %d bytes, %v", name, len(content), err)
+			}
+		}
+	})
+}
+
+// A multipart request's map names ten files at most, each for one place.
+func FuzzMap(f *testing.F) {
+	for _, seed := range []string{`{"0":["variables.a"]}`, `{"0":["a","b"]}`, `{"0":null}`, `[]`, `{"0":["a"],"0":["b"]}`, `{"map":["a"]}`, `{} {}`, `{"":[""]}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		paths, err := parseMap(text)
+		if err == nil && len(paths) > maxFiles {
+			t.Errorf("%q names %d files", text, len(paths))
+		}
+		for name, path := range paths {
+			_ = place(map[string]any{"a": nil, "b": []any{nil}}, path, graphql.Upload{Filename: name})
+		}
+	})
+}
