@@ -56,7 +56,7 @@ func (s *Store) Editions(ctx context.Context, kinds []id.Kind) ([]*Editions, err
 	if slices.Contains(kinds, id.Article) && !s.known.knows() {
 		// Not below, where a read that fills a cache has five seconds: a large site on a busy
 		// machine may need more. Get declares the dependency.
-		if _, err := s.publicEditions(cache.Declared(ctx)); err != nil {
+		if _, err := s.publicEditions(cache.WithoutTracking(ctx)); err != nil {
 			return nil, err
 		}
 	}
@@ -200,7 +200,7 @@ const readTexts = 500
 // nothing out. It takes two commands for each readTexts of them. Who reads them has asked
 // for the Editions that name them, and those are dropped when a text changes.
 func (s *Store) Texts(ctx context.Context, ids []id.ID, yield func([]Text)) error {
-	ctx = cache.Declared(ctx)
+	ctx = cache.WithoutTracking(ctx)
 	c := s.db.Collection(revisions)
 	for some := range slices.Chunk(ids, readTexts) {
 		named, err := s.named(ctx, in("_id", some))

@@ -113,8 +113,8 @@ func clientOptions(o Options) *options.ClientOptions {
 		c.SetDialer(o.Dialer)
 	}
 	c.SetMonitor(&event.CommandMonitor{Started: func(ctx context.Context, e *event.CommandStartedEvent) {
-		// What goes past the tables of caches is part of no answer that is kept.
-		cache.Undeclared(ctx)
+		// A response with reads past the tables isn't cached.
+		cache.MarkUncacheable(ctx)
 		if o.OnCommand == nil {
 			return
 		}

@@ -55,7 +55,7 @@ type want[K comparable] struct {
 // Load, and nothing that another request is loading already is loaded again.
 func (t *Table[K, T]) Get(ctx context.Context, c *Cache, ks []K) ([]*T, error) {
 	out := make([]*T, len(ks))
-	r := readingOf(ctx)
+	r := recorderOf(ctx)
 	missing := t.fromProcess(c, ks, out, r)
 	if len(missing) == 0 {
 		return out, nil
@@ -77,7 +77,7 @@ func (t *Table[K, T]) Get(ctx context.Context, c *Cache, ks []K) ([]*T, error) {
 
 // fromProcess puts into out what the process has of ks, and returns what it lacks. All of
 // ks are noted in r.
-func (t *Table[K, T]) fromProcess(c *Cache, ks []K, out []*T, r *Reading) (missing []*want[K]) {
+func (t *Table[K, T]) fromProcess(c *Cache, ks []K, out []*T, r *Recorder) (missing []*want[K]) {
 	c.closing.RLock()
 	defer c.closing.RUnlock()
 	now := time.Now().UnixNano()
@@ -85,7 +85,7 @@ func (t *Table[K, T]) fromProcess(c *Cache, ks []K, out []*T, r *Reading) (missi
 	for i, k := range ks {
 		key := t.Key(k)
 		if r != nil {
-			r.note(t.dependsOn(k, key)...)
+			r.add(t.dependsOn(k, key)...)
 		}
 		if e, ok := c.get(key, now); ok {
 			out[i] = e.value.(*T)
@@ -160,7 +160,7 @@ func (t *Table[K, T]) load(ctx context.Context, c *Cache, missing []*want[K]) er
 // lead loads wants for this request and all that wait for them. It doesn't end with the
 // request that happened to come first.
 func (t *Table[K, T]) lead(ctx context.Context, c *Cache, wants []*want[K], start uint64, loaded int64) {
-	ctx, cancel := context.WithTimeout(Declared(context.WithoutCancel(ctx)), loadLimit)
+	ctx, cancel := context.WithTimeout(WithoutTracking(context.WithoutCancel(ctx)), loadLimit)
 	defer cancel()
 	err := errInterrupted
 	defer func() { // also when Load panics: nobody may wait for ever
