@@ -239,6 +239,7 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 	check(t, s.AddAccount(t.Context(), owner))
 	check(t, s.AddSession(t.Context(), session))
 	check(t, s.AddMail(t.Context(), mail))
+	check(t, s.AddMailCode(t.Context(), &MailCode{Hash: "2", Kind: CodeToReset, EndsAt: second(100)})) // deleted before "1" is read
 	nothing := func(context.Context) {}
 	done := func(_ any, err error) { t.Helper(); check(t, err) }
 	read := func(ctx context.Context, l *List, err error) {
@@ -249,7 +250,7 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 		check(t, err)
 	}
 	return map[string]func(context.Context){
-		"Close": nothing, "Cache": nothing, "Purge": nothing, "Flush": nothing, "Counts": nothing, "Ping": nothing, "Site": nothing, "Followers": nothing,
+		"Close": nothing, "Cache": nothing, "Purge": nothing, "Flush": nothing, "Counts": nothing, "Ping": nothing, "Namespace": nothing, "Followers": nothing,
 		"Begin":      func(ctx context.Context) { check(t, s.Begin(ctx, "task")) },
 		"HasAccount": func(ctx context.Context) { done(s.HasAccount(ctx, owner.ID)) },
 		"ForgetGone": func(ctx context.Context) { done(s.ForgetGone(ctx)) },
@@ -475,7 +476,7 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 			check(t, s.AddMailCode(ctx, &MailCode{Hash: "1", Kind: CodeToReset, EndsAt: second(100)}))
 		},
 		"MailCode":       func(ctx context.Context) { done(s.MailCode(ctx, CodeToReset, "1", second(0))) },
-		"DeleteMailCode": func(ctx context.Context) { done(s.DeleteMailCode(ctx, "1")) },
+		"DeleteMailCode": func(ctx context.Context) { done(s.DeleteMailCode(ctx, "2")) },
 		"AddMail":        func(ctx context.Context) { check(t, s.AddMail(ctx, &OutgoingMail{ID: id.New(id.Mail)})) },
 		"HasMail":        func(ctx context.Context) { done(s.HasMail(ctx, mail.ID)) },
 		"NextMail":       func(ctx context.Context) { _, _, err := s.NextMail(ctx); check(t, err) },
