@@ -85,9 +85,9 @@ type Client struct {
 	Device  string     // what it says it is: its User-Agent, cut to 200 bytes of valid UTF-8
 }
 
-// Name names where a request came from, for counting. Who has one IPv6 address has as many as
-// there are in its /64, so that they count as one.
-func (c Client) Name() string {
+// RateKey identifies the client in rate limits. A client with one IPv6 address has its whole
+// /64, so the addresses of a /64 count as one.
+func (c Client) RateKey() string {
 	if a := c.Address; a.Is6() && !a.Is4In6() {
 		if prefix, err := a.Prefix(64); err == nil {
 			return prefix.String()

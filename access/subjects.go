@@ -12,7 +12,7 @@ import (
 // what is answered. The account is looked up only where a token came, and at most once, as for
 // ViewerFrom.
 func (a *Answer) RateSubjects(ctx context.Context) (client string, account func() id.ID) {
-	return a.request.Client.Name(), func() id.ID {
+	return a.request.Client.RateKey(), func() id.ID {
 		if a.request.Token == "" {
 			return ""
 		}

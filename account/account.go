@@ -5,7 +5,7 @@
 // has an account: what depends on that is done by Run, after the answer.
 //
 // It may import access, background, id, mail, problem, rate, store and its own sub-packages. Entry
-// points: New, the methods of People, Run.
+// points: New, the methods of Service, Run.
 package account
 
 import (
@@ -50,8 +50,8 @@ type Options struct {
 	Hasher  *password.Hasher
 	Mailer  *mail.Mailer
 	Limiter *rate.Limiter
-	// Site is the host of the front end. It is no password.
-	Site string
+	// Host is the host of the front end. A password may not be it.
+	Host string
 	// MinPassword is the shortest password, in characters.
 	MinPassword int
 	// Idle is how long a session lasts unused, Longest how long at most.
@@ -59,27 +59,27 @@ type Options struct {
 	Log           *slog.Logger
 }
 
-// People is everybody who can sign in.
-type People struct {
-	store   *store.Store
-	hasher  *password.Hasher
-	mailer  *mail.Mailer
-	limiter *rate.Limiter
-	site    string
-	minimum int
-	idle    time.Duration
-	longest time.Duration
-	log     *slog.Logger
-	uses    *uses
+// Service is the accounts service: registration, sessions, passwords and roles.
+type Service struct {
+	store    *store.Store
+	hasher   *password.Hasher
+	mailer   *mail.Mailer
+	limiter  *rate.Limiter
+	host     string
+	minimum  int
+	idle     time.Duration
+	longest  time.Duration
+	log      *slog.Logger
+	lastUses *lastUses
 
 	background *background.Group
 }
 
-// New returns the people whose accounts are in o.Store.
-func New(o Options) *People {
-	p := &People{
-		store: o.Store, hasher: o.Hasher, mailer: o.Mailer, limiter: o.Limiter, site: o.Site, minimum: o.MinPassword,
-		idle: o.Idle, longest: o.Longest, log: o.Log, uses: newUses(),
+// New returns the service over the accounts in o.Store.
+func New(o Options) *Service {
+	p := &Service{
+		store: o.Store, hasher: o.Hasher, mailer: o.Mailer, limiter: o.Limiter, host: o.Host, minimum: o.MinPassword,
+		idle: o.Idle, longest: o.Longest, log: o.Log, lastUses: newLastUses(),
 	}
 	p.background = background.New(o.Log, p.tasks()...)
 	return p
@@ -95,7 +95,7 @@ type Registration struct {
 
 // Register has a mail sent to the address: one that makes the account, or one that says
 // there is one already. The caller can't tell which.
-func (p *People) Register(ctx context.Context, in Registration) error {
+func (p *Service) Register(ctx context.Context, in Registration) error {
 	address, err := email.Canonical(in.Email)
 	if err != nil {
 		return problem.Locate(err, "email")
@@ -124,8 +124,8 @@ func (p *People) Register(ctx context.Context, in Registration) error {
 	if err != nil {
 		return problem.Locate(err, "password")
 	}
-	return p.write(ctx, "register/"+address, "accountRegister", in.IdempotencyKey, []string{address, name, hash}, &store.Letter{
-		Kind: store.RegisterLetter, To: address, Name: name, PasswordHash: hash,
+	return p.write(ctx, "register/"+address, "accountRegister", in.IdempotencyKey, []string{address, name, hash}, &store.OutgoingMail{
+		Kind: store.RegisterMail, To: address, Name: name, PasswordHash: hash,
 	})
 }
 
@@ -134,8 +134,8 @@ type Coming struct{ Token string }
 
 // Verify makes the account that was registered, once for a code. Token when there is no
 // such code, or when the address got an account by another one in the meantime.
-func (p *People) Verify(ctx context.Context, in Coming) (*store.Account, error) {
-	code, err := p.code(ctx, store.VerifyCode, in.Token)
+func (p *Service) Verify(ctx context.Context, in Coming) (*store.Account, error) {
+	code, err := p.mailCode(ctx, store.CodeToVerify, in.Token)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +158,7 @@ func (p *People) Verify(ctx context.Context, in Coming) (*store.Account, error) 
 	} else if err != nil {
 		return nil, err
 	}
-	_, err = p.store.DeleteCode(ctx, code.Hash)
+	_, err = p.store.DeleteMailCode(ctx, code.Hash)
 	return &account.Account, err
 }
 
@@ -166,7 +166,7 @@ func (p *People) Verify(ctx context.Context, in Coming) (*store.Account, error) 
 type Update struct{ Name *string }
 
 // Update changes the viewer's account.
-func (p *People) Update(ctx context.Context, in Update) (*store.Account, error) {
+func (p *Service) Update(ctx context.Context, in Update) (*store.Account, error) {
 	v, err := access.Require(ctx, access.Customer)
 	if err != nil {
 		return nil, err
@@ -189,7 +189,7 @@ func (p *People) Update(ctx context.Context, in Update) (*store.Account, error) 
 type Deletion struct{ Password string }
 
 // Delete deletes the viewer's account and what is known of its devices.
-func (p *People) Delete(ctx context.Context, in Deletion) error {
+func (p *Service) Delete(ctx context.Context, in Deletion) error {
 	v, err := access.Require(ctx, access.Customer)
 	if err != nil {
 		return err
@@ -230,7 +230,7 @@ func (p *People) Delete(ctx context.Context, in Deletion) error {
 const forgetTask = "forget/"
 
 // forget deletes what is known of an account that is gone.
-func (p *People) forget(ctx context.Context, account id.ID, address string) error {
+func (p *Service) forget(ctx context.Context, account id.ID, address string) error {
 	if err := p.store.ForgetAccount(ctx, account, address); err != nil {
 		return err
 	}
@@ -239,7 +239,7 @@ func (p *People) forget(ctx context.Context, account id.ID, address string) erro
 
 // Resume finishes what an earlier run has begun: it deletes what is known of accounts whose
 // deletion was interrupted.
-func (p *People) Resume(ctx context.Context) error {
+func (p *Service) Resume(ctx context.Context) error {
 	tasks, err := p.store.Tasks(ctx, forgetTask)
 	if err != nil {
 		return err
@@ -271,7 +271,7 @@ type RoleChange struct {
 // SetRole gives an account a role, for administrators; its sessions end where that changes
 // anything. Nobody changes their own, so that nobody loses it by mistake; should there be no
 // administrator left, MakeAdmin makes one.
-func (p *People) SetRole(ctx context.Context, in RoleChange) (*store.Account, error) {
+func (p *Service) SetRole(ctx context.Context, in RoleChange) (*store.Account, error) {
 	v, err := access.Require(ctx, access.Admin)
 	if err != nil {
 		return nil, err
@@ -297,7 +297,7 @@ func setRole(s *store.Secret, r access.Role) {
 
 // MakeAdmin makes whoever has an address an administrator. Where there was no account it
 // makes one and returns the code that sets its password.
-func (p *People) MakeAdmin(ctx context.Context, address string) (code string, err error) {
+func (p *Service) MakeAdmin(ctx context.Context, address string) (code string, err error) {
 	address, err = email.Canonical(address)
 	if err != nil {
 		return "", err
@@ -314,14 +314,14 @@ func (p *People) MakeAdmin(ctx context.Context, address string) (code string, er
 	if err != nil || there.PasswordHash != "" {
 		return "", err
 	}
-	code, sealed := newCode()
-	return code, p.store.AddCode(ctx, &store.Code{
-		Hash: sealed, Kind: store.ResetCode, AccountID: changed.ID, Epoch: changed.Epoch, Email: address, EndsAt: now().Add(verifyFor),
+	code, sealed := newMailCode()
+	return code, p.store.AddMailCode(ctx, &store.MailCode{
+		Hash: sealed, Kind: store.CodeToReset, AccountID: changed.ID, Epoch: changed.Epoch, Email: address, EndsAt: now().Add(verifyFor),
 	})
 }
 
 // Find returns the accounts and sessions with ids that the viewer may see.
-func (p *People) Find(ctx context.Context, ids []id.ID, found map[id.ID]store.Node) error {
+func (p *Service) Find(ctx context.Context, ids []id.ID, found map[id.ID]store.Node) error {
 	return errors.Join(
 		store.Gather(ctx, found, ids, id.Account, p.store.Accounts),
 		store.Gather(ctx, found, ids, id.Session, p.store.Sessions),
@@ -329,7 +329,7 @@ func (p *People) Find(ctx context.Context, ids []id.ID, found map[id.ID]store.No
 }
 
 // Account returns the account with an id; NotFound where the viewer may see none.
-func (p *People) Account(ctx context.Context, i id.ID) (*store.Account, error) {
+func (p *Service) Account(ctx context.Context, i id.ID) (*store.Account, error) {
 	found, err := p.store.Accounts(ctx, []id.ID{i})
 	if err != nil {
 		return nil, err
@@ -347,7 +347,7 @@ type Where struct {
 }
 
 // Accounts returns a part of the list of all accounts, the oldest first, for administrators.
-func (p *People) Accounts(ctx context.Context, where *Where, w store.Window) (*store.List, error) {
+func (p *Service) Accounts(ctx context.Context, where *Where, w store.Window) (*store.List, error) {
 	if _, err := access.Require(ctx, access.Admin); err != nil {
 		return nil, err
 	}
@@ -367,7 +367,7 @@ func (p *People) Accounts(ctx context.Context, where *Where, w store.Window) (*s
 
 // change turns an account, as it is in the database, into what by makes of it. Where by
 // raises its epoch, its sessions have ended when change returns.
-func (p *People) change(ctx context.Context, account id.ID, by func(*store.Secret) error) (*store.Account, error) {
+func (p *Service) change(ctx context.Context, account id.ID, by func(*store.Secret) error) (*store.Account, error) {
 	for try := 1; ; try++ {
 		before, err := p.store.SecretOf(ctx, account)
 		if err != nil {
@@ -396,7 +396,7 @@ func (p *People) change(ctx context.Context, account id.ID, by func(*store.Secre
 
 // clear forgets the devices of sessions that have ended with an account's epoch. That they
 // have ended doesn't depend on it.
-func (p *People) clear(ctx context.Context, account *store.Account) {
+func (p *Service) clear(ctx context.Context, account *store.Account) {
 	there, err := p.store.SessionsUnder(ctx, account.ID)
 	if err == nil {
 		ended := there[:0]
@@ -437,26 +437,26 @@ func visible(r rune) bool {
 }
 
 // checkPassword refuses a password that is too easily guessed for who has an address and a name.
-func (p *People) checkPassword(secret, address, name string) error {
-	return password.Check(secret, p.minimum, address, name, p.site, "stoa")
+func (p *Service) checkPassword(secret, address, name string) error {
+	return password.Check(secret, p.minimum, address, name, p.host, "stoa")
 }
 
 // now is the time as the database keeps it.
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
-// write stores a letter that a mutation asks for, which counts as one to the address: once
+// write stores a mail that a mutation asks for, which counts as one to the address: once
 // for an idempotency key, where there is one.
-func (p *People) write(ctx context.Context, caller, mutation string, key *string, input []string, l *store.Letter) error {
+func (p *Service) write(ctx context.Context, caller, mutation string, key *string, input []string, l *store.OutgoingMail) error {
 	l.CreatedAt = now()
-	l.ID = id.At(id.Letter, l.CreatedAt)
+	l.ID = id.At(id.Mail, l.CreatedAt)
 	if key != nil {
-		claim := store.Claim{Caller: caller, Key: *key, Mutation: mutation, Input: input}
-		made, err := p.store.Claim(ctx, claim)
+		record := store.IdempotencyRecord{Caller: caller, Key: *key, Mutation: mutation, Input: input}
+		made, err := p.store.RecordIdempotency(ctx, record)
 		if err != nil {
 			return err
 		}
-		l.CreatedAt, l.ID = made, id.Derived(id.Letter, made, claim.Seed())
-		if there, err := p.store.HasLetter(ctx, l.ID); err != nil || there {
+		l.CreatedAt, l.ID = made, id.Derived(id.Mail, made, record.Seed())
+		if there, err := p.store.HasMail(ctx, l.ID); err != nil || there {
 			return err
 		}
 	}
@@ -464,7 +464,7 @@ func (p *People) write(ctx context.Context, caller, mutation string, key *string
 		return err
 	}
 	l.NextAt = now()
-	if err := p.store.AddLetter(ctx, l); err != nil {
+	if err := p.store.AddMail(ctx, l); err != nil {
 		return fmt.Errorf("%s: %w", mutation, err)
 	}
 	return nil

@@ -15,7 +15,7 @@ type NewPassword struct{ CurrentPassword, NewPassword string }
 
 // ChangePassword sets the viewer's password. Every session of the account ends; the
 // viewer's goes on as a new one, with another token, by the way it came.
-func (p *People) ChangePassword(ctx context.Context, in NewPassword) (Signed, error) {
+func (p *Service) ChangePassword(ctx context.Context, in NewPassword) (Signed, error) {
 	v, err := access.Require(ctx, access.Customer)
 	if err != nil {
 		return Signed{}, err
@@ -43,8 +43,8 @@ func (p *People) ChangePassword(ctx context.Context, in NewPassword) (Signed, er
 
 // setPassword sets the password of an account that is still as it was read, but for its
 // name, and so ends its sessions and its codes. Its owner is told by mail.
-func (p *People) setPassword(ctx context.Context, of *store.Secret, hash string) (*store.Account, error) {
-	return p.announced(ctx, &store.Letter{
+func (p *Service) setPassword(ctx context.Context, of *store.Secret, hash string) (*store.Account, error) {
+	return p.announced(ctx, &store.OutgoingMail{
 		Kind: store.PasswordNotice, To: of.Email, Name: of.Name, AccountID: of.ID, Epoch: of.Epoch + 1,
 	}, func() (*store.Account, error) {
 		return p.change(ctx, of.ID, func(s *store.Secret) error {
@@ -58,24 +58,24 @@ func (p *People) setPassword(ctx context.Context, of *store.Secret, hash string)
 	})
 }
 
-// announced makes a change that somebody is told of by a letter. The letter is stored
+// announced makes a change that somebody is told of by a mail. The mail is stored
 // before, for a time when the change has been made or never will be, so that nothing that
 // happens in between keeps it back; compose sees which it was.
-func (p *People) announced(ctx context.Context, l *store.Letter, change func() (*store.Account, error)) (*store.Account, error) {
+func (p *Service) announced(ctx context.Context, l *store.OutgoingMail, change func() (*store.Account, error)) (*store.Account, error) {
 	l.CreatedAt = now()
-	l.NextAt, l.ID = l.CreatedAt.Add(2*finishLimit), id.At(id.Letter, l.CreatedAt)
-	if err := p.store.AddLetter(ctx, l); err != nil {
+	l.NextAt, l.ID = l.CreatedAt.Add(2*finishLimit), id.At(id.Mail, l.CreatedAt)
+	if err := p.store.AddMail(ctx, l); err != nil {
 		return nil, err
 	}
 	changed, err := change()
 	if err != nil {
 		return nil, err
 	}
-	return changed, p.store.PutOffLetter(ctx, l.ID, now())
+	return changed, p.store.RescheduleMail(ctx, l.ID, now())
 }
 
 // newHash checks a new password of an account and hashes it.
-func (p *People) newHash(ctx context.Context, secret string, of *store.Secret) (string, error) {
+func (p *Service) newHash(ctx context.Context, secret string, of *store.Secret) (string, error) {
 	if err := p.checkPassword(secret, of.Email, of.Name); err != nil {
 		return "", err
 	}
@@ -84,7 +84,7 @@ func (p *People) newHash(ctx context.Context, secret string, of *store.Secret) (
 
 // confirm returns the viewer's account with what it is recognised by, if secret is its
 // password; Credentials if it isn't, Throttled when it was tried too often.
-func (p *People) confirm(ctx context.Context, v access.Viewer, secret string) (*store.Secret, error) {
+func (p *Service) confirm(ctx context.Context, v access.Viewer, secret string) (*store.Secret, error) {
 	if err := p.throttleConfirm(ctx, v.Session); err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func (p *People) confirm(ctx context.Context, v access.Viewer, secret string) (*
 
 // matches says whether secret is the password of an account, which may be nil. It takes as
 // long when there is no account, or none that a password opens.
-func (p *People) matches(ctx context.Context, secret string, of *store.Secret) (bool, error) {
+func (p *Service) matches(ctx context.Context, secret string, of *store.Secret) (bool, error) {
 	if of == nil || of.PasswordHash == "" {
 		return false, p.hasher.Pretend(ctx, secret)
 	}
@@ -134,7 +134,7 @@ type ResetRequest struct {
 
 // RequestReset has a mail sent to the address that lets the password be set, or says that
 // there is no account. The caller can't tell which.
-func (p *People) RequestReset(ctx context.Context, in ResetRequest) error {
+func (p *Service) RequestReset(ctx context.Context, in ResetRequest) error {
 	address, err := email.Canonical(in.Email)
 	if err != nil {
 		return problem.Locate(err, "email")
@@ -145,7 +145,7 @@ func (p *People) RequestReset(ctx context.Context, in ResetRequest) error {
 	if err := p.throttleAsking(ctx); err != nil {
 		return err
 	}
-	return p.write(ctx, "reset/"+address, "passwordResetRequest", in.IdempotencyKey, []string{address}, &store.Letter{Kind: store.ResetLetter, To: address})
+	return p.write(ctx, "reset/"+address, "passwordResetRequest", in.IdempotencyKey, []string{address}, &store.OutgoingMail{Kind: store.ResetMail, To: address})
 }
 
 // Reset sets a password by a code.
@@ -153,8 +153,8 @@ type Reset struct{ Token, Password string }
 
 // Reset sets the password of the account that a code was sent for, which ends its sessions
 // and makes every other code of it worthless.
-func (p *People) Reset(ctx context.Context, in Reset) error {
-	code, err := p.code(ctx, store.ResetCode, in.Token)
+func (p *Service) Reset(ctx context.Context, in Reset) error {
+	code, err := p.mailCode(ctx, store.CodeToReset, in.Token)
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (p *People) Reset(ctx context.Context, in Reset) error {
 		return err
 	}
 	p.forgive(ctx, there.Email)
-	_, err = p.store.DeleteCode(ctx, code.Hash)
+	_, err = p.store.DeleteMailCode(ctx, code.Hash)
 	return err
 }
 
@@ -191,7 +191,7 @@ type EmailRequest struct {
 
 // RequestEmail has a mail sent to the new address of the viewer's account, which confirms
 // it, or says that it has an account already. The caller can't tell which.
-func (p *People) RequestEmail(ctx context.Context, in EmailRequest) error {
+func (p *Service) RequestEmail(ctx context.Context, in EmailRequest) error {
 	v, err := access.Require(ctx, access.Customer)
 	if err != nil {
 		return err
@@ -210,20 +210,20 @@ func (p *People) RequestEmail(ctx context.Context, in EmailRequest) error {
 	if err := p.throttleAsking(ctx); err != nil {
 		return err
 	}
-	return p.write(ctx, string(v.Account), "emailChangeRequest", in.IdempotencyKey, []string{address}, &store.Letter{
-		Kind: store.EmailLetter, To: address, Other: there.Email, AccountID: v.Account, Epoch: there.Epoch,
+	return p.write(ctx, string(v.Account), "emailChangeRequest", in.IdempotencyKey, []string{address}, &store.OutgoingMail{
+		Kind: store.EmailMail, To: address, Other: there.Email, AccountID: v.Account, Epoch: there.Epoch,
 	})
 }
 
 // ConfirmEmail gives the viewer's account the address that a code was sent to, and tells
 // the old one. Token where the code is of another account, or of an address that the
 // account had before.
-func (p *People) ConfirmEmail(ctx context.Context, in Coming) (*store.Account, error) {
+func (p *Service) ConfirmEmail(ctx context.Context, in Coming) (*store.Account, error) {
 	v, err := access.Require(ctx, access.Customer)
 	if err != nil {
 		return nil, err
 	}
-	code, err := p.code(ctx, store.EmailCode, in.Token)
+	code, err := p.mailCode(ctx, store.CodeToChangeEmail, in.Token)
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +233,7 @@ func (p *People) ConfirmEmail(ctx context.Context, in Coming) (*store.Account, e
 	}
 	ctx, cancel := finishing(ctx)
 	defer cancel()
-	changed, err := p.announced(ctx, &store.Letter{
+	changed, err := p.announced(ctx, &store.OutgoingMail{
 		Kind: store.EmailNotice, To: code.Replaces, Other: code.Email, AccountID: code.AccountID,
 	}, func() (*store.Account, error) {
 		return p.change(ctx, code.AccountID, func(s *store.Secret) error {
@@ -247,6 +247,6 @@ func (p *People) ConfirmEmail(ctx context.Context, in Coming) (*store.Account, e
 	if err != nil {
 		return nil, problem.Locate(err, "token")
 	}
-	_, err = p.store.DeleteCode(ctx, code.Hash)
+	_, err = p.store.DeleteMailCode(ctx, code.Hash)
 	return changed, err
 }

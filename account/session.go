@@ -42,7 +42,7 @@ type Signed struct {
 
 // SignIn begins a session. Credentials when no account has this address and this password,
 // in as much time as if one had; Throttled when that was tried too often.
-func (p *People) SignIn(ctx context.Context, in SignIn) (Signed, error) {
+func (p *Service) SignIn(ctx context.Context, in SignIn) (Signed, error) {
 	address, err := email.Canonical(in.Email)
 	if err != nil {
 		return Signed{}, problem.Locate(err, "email")
@@ -79,12 +79,12 @@ func (p *People) SignIn(ctx context.Context, in SignIn) (Signed, error) {
 	begun := newSession()
 	if in.IdempotencyKey != nil {
 		// The password, which has just been found right, needn't be told apart from others.
-		claim := store.Claim{Caller: string(there.ID), Key: *in.IdempotencyKey, Mutation: "sessionCreate", Input: []string{address, string(in.Delivery)}}
-		made, err := p.store.Claim(ctx, claim)
+		record := store.IdempotencyRecord{Caller: string(there.ID), Key: *in.IdempotencyKey, Mutation: "sessionCreate", Input: []string{address, string(in.Delivery)}}
+		made, err := p.store.RecordIdempotency(ctx, record)
 		if err != nil {
 			return Signed{}, err
 		}
-		begun = session{id: id.Derived(id.Session, made, claim.Seed()), secret: derivedSecret(*in.IdempotencyKey, there.ID, in.Password), at: made, repeats: true}
+		begun = session{id: id.Derived(id.Session, made, record.Seed()), secret: derivedSecret(*in.IdempotencyKey, there.ID, in.Password), at: made, repeats: true}
 	}
 	return p.begin(ctx, &there.Account, in.Delivery, begun)
 }
@@ -104,7 +104,7 @@ func newSession() session {
 
 // begin stores a session and makes its owner the viewer. The one that a cookie named so far
 // ends when a cookie takes its place.
-func (p *People) begin(ctx context.Context, owner *store.Account, by Delivery, s session) (Signed, error) {
+func (p *Service) begin(ctx context.Context, owner *store.Account, by Delivery, s session) (Signed, error) {
 	before, err := access.ViewerFrom(ctx)
 	if err != nil {
 		return Signed{}, err
@@ -148,7 +148,7 @@ func (p *People) begin(ctx context.Context, owner *store.Account, by Delivery, s
 }
 
 // again returns the session that an equal call has begun.
-func (p *People) again(ctx context.Context, owner *store.Account, s session) (*store.Session, error) {
+func (p *Service) again(ctx context.Context, owner *store.Account, s session) (*store.Session, error) {
 	there, err := p.store.SessionsUnder(ctx, owner.ID)
 	if err != nil {
 		return nil, err
@@ -169,7 +169,7 @@ func (p *People) again(ctx context.Context, owner *store.Account, s session) (*s
 }
 
 // bound ends the oldest sessions of an account that has too many.
-func (p *People) bound(ctx context.Context, owner *store.Account) error {
+func (p *Service) bound(ctx context.Context, owner *store.Account) error {
 	there, err := p.store.SessionsUnder(ctx, owner.ID)
 	if err != nil || len(there) <= MaxSessions {
 		return err
@@ -178,7 +178,7 @@ func (p *People) bound(ctx context.Context, owner *store.Account) error {
 }
 
 // Authenticate tells whose token it is: the zero Viewer where it is nobody's.
-func (p *People) Authenticate(ctx context.Context, token string) (access.Viewer, error) {
+func (p *Service) Authenticate(ctx context.Context, token string) (access.Viewer, error) {
 	viewers, err := p.authenticate(ctx, []string{token})
 	if err != nil {
 		return access.Viewer{}, err
@@ -187,7 +187,7 @@ func (p *People) Authenticate(ctx context.Context, token string) (access.Viewer,
 }
 
 // Holds says which tokens still open a session.
-func (p *People) Holds(ctx context.Context, tokens []string) ([]bool, error) {
+func (p *Service) Holds(ctx context.Context, tokens []string) ([]bool, error) {
 	viewers, err := p.authenticate(ctx, tokens)
 	if err != nil {
 		return nil, err
@@ -199,7 +199,7 @@ func (p *People) Holds(ctx context.Context, tokens []string) ([]bool, error) {
 	return out, nil
 }
 
-func (p *People) authenticate(ctx context.Context, tokens []string) ([]access.Viewer, error) {
+func (p *Service) authenticate(ctx context.Context, tokens []string) ([]access.Viewer, error) {
 	out := make([]access.Viewer, len(tokens))
 	ids, hashes, at := make([]id.ID, 0, len(tokens)), make([][]byte, 0, len(tokens)), make([]int, 0, len(tokens))
 	for i, token := range tokens {
@@ -231,23 +231,23 @@ func (p *People) authenticate(ctx context.Context, tokens []string) ([]access.Vi
 }
 
 // idled says whether a session was unused for too long.
-func (p *People) idled(ctx context.Context, x *store.Session, moment time.Time) (bool, error) {
-	if moment.Sub(x.CreatedAt) < p.idle || moment.Sub(p.uses.last(x.ID)) < p.idle {
+func (p *Service) idled(ctx context.Context, x *store.Session, moment time.Time) (bool, error) {
+	if moment.Sub(x.CreatedAt) < p.idle || moment.Sub(p.lastUses.last(x.ID)) < p.idle {
 		return false, nil
 	}
-	used, err := p.store.Uses(ctx, []id.ID{x.ID})
+	used, err := p.store.LastUses(ctx, []id.ID{x.ID})
 	if err != nil {
 		return false, err
 	}
 	if used[0] == nil {
 		return true, nil
 	}
-	p.uses.learn(x.ID, used[0].At)
+	p.lastUses.learn(x.ID, used[0].At)
 	return moment.Sub(used[0].At) >= p.idle, nil
 }
 
 // Viewer returns who asks; NotFound when nobody has signed in.
-func (p *People) Viewer(ctx context.Context) (*access.Viewer, error) {
+func (p *Service) Viewer(ctx context.Context) (*access.Viewer, error) {
 	v, err := access.ViewerFrom(ctx)
 	if err != nil {
 		return nil, err
@@ -262,7 +262,7 @@ func (p *People) Viewer(ctx context.Context) (*access.Viewer, error) {
 type Revocation struct{ ID *id.ID }
 
 // Revoke ends a session of the viewer's. NotFound where the viewer has none with the id.
-func (p *People) Revoke(ctx context.Context, in Revocation) error {
+func (p *Service) Revoke(ctx context.Context, in Revocation) error {
 	v, err := access.Require(ctx, access.Customer)
 	if err != nil {
 		return err
@@ -283,7 +283,7 @@ func (p *People) Revoke(ctx context.Context, in Revocation) error {
 
 // RevokeOthers ends all sessions of the viewer's but the one that asks, and returns how
 // many those were.
-func (p *People) RevokeOthers(ctx context.Context) (int, error) {
+func (p *Service) RevokeOthers(ctx context.Context) (int, error) {
 	v, err := access.Require(ctx, access.Customer)
 	if err != nil {
 		return 0, err
@@ -302,7 +302,7 @@ func (p *People) RevokeOthers(ctx context.Context) (int, error) {
 }
 
 // end ends one session of an account.
-func (p *People) end(ctx context.Context, account, which id.ID) error {
+func (p *Service) end(ctx context.Context, account, which id.ID) error {
 	there, err := p.store.SessionsUnder(ctx, account)
 	if err != nil {
 		return err

@@ -34,7 +34,7 @@ var (
 )
 
 // throttleLogin charges for one try of an account's password.
-func (p *People) throttleLogin(ctx context.Context, address string) error {
+func (p *Service) throttleLogin(ctx context.Context, address string) error {
 	client := clientOf(ctx)
 	return p.throttle(ctx, []rate.Use{
 		{Key: "login/client/" + client, Limit: loginByClient, Cost: 1},
@@ -44,7 +44,7 @@ func (p *People) throttleLogin(ctx context.Context, address string) error {
 }
 
 // forgive forgets the failures for an account whose owner has shown up.
-func (p *People) forgive(ctx context.Context, address string) {
+func (p *Service) forgive(ctx context.Context, address string) {
 	p.limiter.Reset(ctx, bothKey(clientOf(ctx), address))
 	p.limiter.Reset(ctx, accountKey(address))
 }
@@ -52,7 +52,7 @@ func (p *People) forgive(ctx context.Context, address string) {
 func accountKey(address string) string { return "login/account/" + digest(address) }
 
 // throttleConfirm charges for one try of the password by a session.
-func (p *People) throttleConfirm(ctx context.Context, session id.ID) error {
+func (p *Service) throttleConfirm(ctx context.Context, session id.ID) error {
 	return p.throttle(ctx, []rate.Use{{Key: "confirm/" + string(session), Limit: confirmBySession, Cost: 1}})
 }
 
@@ -65,13 +65,13 @@ func digest(address string) string {
 }
 
 // throttleAsking charges a client for asking for a mail, whether or not one is sent.
-func (p *People) throttleAsking(ctx context.Context) error {
+func (p *Service) throttleAsking(ctx context.Context) error {
 	return p.throttle(ctx, []rate.Use{{Key: "mail/client/" + clientOf(ctx), Limit: mailByClient, Cost: 1}})
 }
 
 // throttleMail charges for one mail to an address. What follows a plus counts as the same
 // address: with most servers it is.
-func (p *People) throttleMail(ctx context.Context, address string) error {
+func (p *Service) throttleMail(ctx context.Context, address string) error {
 	local, domain, _ := strings.Cut(address, "@")
 	local, _, _ = strings.Cut(local, "+")
 	box := digest(local + "@" + domain)
@@ -82,11 +82,11 @@ func (p *People) throttleMail(ctx context.Context, address string) error {
 }
 
 // throttleCodes charges for one try of a code. Nobody guesses one: this bounds the look-ups.
-func (p *People) throttleCodes(ctx context.Context) error {
+func (p *Service) throttleCodes(ctx context.Context) error {
 	return p.throttle(ctx, []rate.Use{{Key: "code/client/" + clientOf(ctx), Limit: codeByClient, Cost: 1}})
 }
 
-func (p *People) throttle(ctx context.Context, charges []rate.Use) error {
+func (p *Service) throttle(ctx context.Context, charges []rate.Use) error {
 	wait, _, err := p.limiter.TakeAll(ctx, charges)
 	if err != nil {
 		return err
@@ -98,4 +98,4 @@ func (p *People) throttle(ctx context.Context, charges []rate.Use) error {
 }
 
 // clientOf names where a request came from.
-func clientOf(ctx context.Context) string { return access.ClientFrom(ctx).Name() }
+func clientOf(ctx context.Context) string { return access.ClientFrom(ctx).RateKey() }

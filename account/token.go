@@ -80,21 +80,21 @@ func parseSecret(text string) (s secret, ok bool) {
 	return s, err == nil && n == secretLen
 }
 
-// How long codes are good for: OWASP's Forgot Password Cheat Sheet asks for a short time
+// How long mail codes are valid: OWASP's Forgot Password Cheat Sheet asks for a short time
 // where an account is at stake; a registration may wait until the next day.
 const (
 	verifyFor = 24 * time.Hour
 	resetFor  = time.Hour
 )
 
-// newCode returns a code for a mail and what is stored of it.
-func newCode() (code, hash string) {
+// newMailCode returns a mail code and the hash that is stored of it.
+func newMailCode() (code, hash string) {
 	s := newSecret()
 	return s.String(), hex.EncodeToString(s.hash())
 }
 
-// code returns what a code of a kind stands for; Token where it stands for nothing.
-func (p *People) code(ctx context.Context, kind store.CodeKind, text string) (*store.Code, error) {
+// mailCode returns the mail code with a text and kind, or Token where there is none.
+func (p *Service) mailCode(ctx context.Context, kind store.MailCodeKind, text string) (*store.MailCode, error) {
 	if err := p.throttleCodes(ctx); err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (p *People) code(ctx context.Context, kind store.CodeKind, text string) (*s
 	if !ok {
 		return nil, invalidToken()
 	}
-	found, err := p.store.Code(ctx, kind, hex.EncodeToString(s.hash()), now())
+	found, err := p.store.MailCode(ctx, kind, hex.EncodeToString(s.hash()), now())
 	if problem.Is(err, problem.NotFound) {
 		return nil, invalidToken()
 	}

@@ -91,7 +91,7 @@ func FuzzCode(f *testing.F) {
 func TestCodesAreReadAsTheyAreWritten(t *testing.T) {
 	seen := map[string]bool{}
 	for range 100 {
-		code, hash := newCode()
+		code, hash := newMailCode()
 		s, ok := parseSecret(code)
 		if !ok || hash != hexOf(s) || strings.Contains(hash, code) || seen[code] {
 			t.Fatalf("the code %s is stored as %s", code, hash)

@@ -50,10 +50,10 @@ const (
 
 // App is a Stoa that is open: one replica.
 type App struct {
-	Store    *store.Store
-	Blog     *blog.Blog
-	People   *account.People
-	Comments *blog.Comments
+	Store          *store.Store
+	Blog           *blog.Blog
+	AccountService *account.Service
+	Comments       *blog.Comments
 
 	// Pictures is what was uploaded.
 	Pictures *media.Pictures
@@ -77,7 +77,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger, onCommand func(string
 	if err != nil {
 		return nil, err
 	}
-	if err := a.People.Resume(ctx); err != nil {
+	if err := a.AccountService.Resume(ctx); err != nil {
 		a.Close(context.WithoutCancel(ctx))
 		return nil, err
 	}
@@ -89,8 +89,8 @@ func Open(ctx context.Context, c Config, log *slog.Logger, onCommand func(string
 		var all sync.WaitGroup
 		all.Go(func() { a.migrate(keep) })
 		all.Go(func() { a.Blog.Run(keep) })
-		all.Go(func() { a.People.Run(keep) })
-		all.Go(func() { a.Blog.KeepIndex(keep) })
+		all.Go(func() { a.AccountService.Run(keep) })
+		all.Go(func() { a.Blog.BuildIndex(keep) })
 		all.Wait()
 	}()
 	return a, nil
@@ -100,7 +100,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger, onCommand func(string
 func openQuietly(ctx context.Context, c Config, log *slog.Logger, onCommand func(string)) (*App, error) {
 	return start(ctx, c, log, func(a *App, o *store.Options) error {
 		o.OnCommand = onCommand
-		return a.place(ctx, o)
+		return a.locate(ctx, o)
 	})
 }
 
@@ -114,11 +114,11 @@ func attach(ctx context.Context, c Config, log *slog.Logger, uri string) (*App, 
 	})
 }
 
-// start opens everything but the schedule; place says where the database is.
-func start(ctx context.Context, c Config, log *slog.Logger, place func(*App, *store.Options) error) (*App, error) {
+// start opens everything but the schedule; locate says where the database is.
+func start(ctx context.Context, c Config, log *slog.Logger, locate func(*App, *store.Options) error) (*App, error) {
 	a := &App{config: c, log: log, done: make(chan struct{}), stop: func() {}}
 	options := store.Options{CacheBytes: c.CacheBytes, Log: log, Program: version()}
-	err := place(a, &options)
+	err := locate(a, &options)
 	if err == nil {
 		err = a.open(ctx, options)
 	}
@@ -130,8 +130,8 @@ func start(ctx context.Context, c Config, log *slog.Logger, place func(*App, *st
 	return a, nil
 }
 
-// place opens the embedded database, or says where the other one is.
-func (a *App) place(ctx context.Context, options *store.Options) error {
+// locate opens the embedded database, or returns the URI of the other one.
+func (a *App) locate(ctx context.Context, options *store.Options) error {
 	options.URI = a.config.MongoDBURI
 	var err error
 	switch {
@@ -174,11 +174,11 @@ func (a *App) open(ctx context.Context, options store.Options) error {
 	if a.embedded != nil {
 		a.embedded.OnForeignWrite(a.Store.Flush)
 	}
-	previews := strings.ReplaceAll(a.config.PreviewURL, "{site}", a.config.Site)
+	previews := strings.ReplaceAll(a.config.PreviewURL, "{site}", a.config.SiteURL)
 	a.Blog = blog.New(a.Store, search.NewLanguage(a.config.Language), previews, a.log)
-	a.limiter = rate.New(a.redis, a.Store.Site(), a.log)
+	a.limiter = rate.New(a.redis, a.Store.Namespace(), a.log)
 	a.Comments = blog.NewComments(blog.CommentOptions{Store: a.Store, Limiter: a.limiter, Moderated: a.config.Moderated})
-	if a.People, err = a.newPeople(); err != nil {
+	if a.AccountService, err = a.newAccounts(); err != nil {
 		return err
 	}
 	if a.Pictures, err = newPictures(a); err != nil {
@@ -210,31 +210,31 @@ func (a *App) picture(ctx context.Context, name string) (*gateway.Picture, error
 	return &gateway.Picture{Content: found.ReadCloser, Type: contentType, Size: found.Size, MadeAt: found.MadeAt}, nil
 }
 
-func (a *App) newPeople() (*account.People, error) {
+func (a *App) newAccounts() (*account.Service, error) {
 	c := a.config
-	links := mail.Links{Site: c.Site, Verify: c.VerifyURL, Reset: c.ResetURL, EmailChange: c.EmailURL}
+	links := mail.Links{SiteURL: c.SiteURL, Verify: c.VerifyURL, Reset: c.ResetURL, EmailChange: c.EmailURL}
 	var err error
 	if a.mailer, err = mail.New(mail.Options{SMTP: c.SMTPURL, From: c.MailFrom, Links: links, Keep: !c.Production, Log: a.log}); err != nil {
 		return nil, err
 	}
-	site, err := url.Parse(c.Site)
+	siteURL, err := url.Parse(c.SiteURL)
 	if err != nil {
 		return nil, fmt.Errorf("STOA_SITE_URL: %w", err)
 	}
 	return account.New(account.Options{
 		Store: a.Store, Hasher: password.NewHasher(password.Options{}), Mailer: a.mailer, Limiter: a.limiter,
-		Site: site.Hostname(), MinPassword: c.PasswordMin, Idle: c.SessionIdle, Longest: c.SessionMax, Log: a.log,
+		Host: siteURL.Hostname(), MinPassword: c.PasswordMin, Idle: c.SessionIdle, Longest: c.SessionMax, Log: a.log,
 	}), nil
 }
 
 func newGateway(a *App) (*gateway.Gateway, error) {
 	shown := graph.Errors{Log: a.log}
 	options := gateway.Options{
-		Schema: graph.New(graph.Resolver{Blog: a.Blog, People: a.People, Pictures: a.Pictures, Comments: a.Comments}), Extensions: []graphql.HandlerExtension{graph.Streams{}, graph.NewLookAhead(a.Store, a.config.CacheBytes/8)},
+		Schema: graph.New(graph.Resolver{Blog: a.Blog, AccountService: a.AccountService, Pictures: a.Pictures, Comments: a.Comments}), Extensions: []graphql.HandlerExtension{graph.Streams{}, graph.NewLookAhead(a.Store, a.config.CacheBytes/8)},
 		Present: shown.Present, Recover: shown.Recover, Ready: a.Store.Ping, Introspection: a.config.Introspection, Log: a.log,
 		Cache: a.Store.Cache(), ResponseBytes: a.config.AnswerBytes,
 		Picture: a.picture, Limits: gateway.Limits{Cost: a.config.MaxCost, File: media.MaxBytes},
-		Authenticate: a.People.Authenticate, Used: a.People.Use, Holds: a.People.Holds, Origins: a.config.Origins, Proxies: a.config.Proxies,
+		Authenticate: a.AccountService.Authenticate, Used: a.AccountService.RecordUse, Holds: a.AccountService.Holds, Origins: a.config.Origins, Proxies: a.config.Proxies,
 		HSTS: a.config.HSTS,
 	}
 	var err error
@@ -264,7 +264,7 @@ func newGateway(a *App) (*gateway.Gateway, error) {
 
 // addOperations lets the gateway answer documents by their ids.
 func (a *App) addOperations(options *gateway.Options) error {
-	options.Redis, options.Site, options.TrustedOnly = a.redis, a.Store.Site(), a.config.TrustedOnly
+	options.Redis, options.Site, options.TrustedOnly = a.redis, a.Store.Namespace(), a.config.TrustedOnly
 	if a.config.Operations == "" {
 		return nil
 	}
@@ -293,24 +293,24 @@ func newRates(a *App) (*rate.Leases, error) {
 // else they would lead every reader to localhost.
 func (a *App) addFeeds(options *gateway.Options) error {
 	c := a.config
-	if c.Production && c.Site == defaultSite {
+	if c.Production && c.SiteURL == defaultSite {
 		a.log.Info("there are no feeds, no sitemap and no robots.txt: they need STOA_SITE_URL")
 		return nil
 	}
-	site, err := url.Parse(c.Site)
+	siteURL, err := url.Parse(c.SiteURL)
 	if err != nil {
 		return fmt.Errorf("STOA_SITE_URL: %w", err)
 	}
 	public := c.PublicURL
 	if public == "" {
-		public = c.Site
+		public = c.SiteURL
 		if !c.Production && !strings.HasSuffix(c.Listen, ":0") {
 			public = "http://" + c.Listen
 		}
 	}
 	feeds, err := feed.New(feed.Options{
-		Blog: a.Blog, Name: cmp.Or(c.SiteName, site.Host), Hide: !c.Production,
-		Links: feed.Links{Site: c.Site, Public: public, Article: c.ArticleURL, Author: c.AuthorURL, Tag: c.TagURL},
+		Blog: a.Blog, Name: cmp.Or(c.SiteName, siteURL.Host), Hide: !c.Production,
+		Links: feed.Links{SiteURL: c.SiteURL, Public: public, Article: c.ArticleURL, Author: c.AuthorURL, Tag: c.TagURL},
 	})
 	if err != nil {
 		return err
@@ -345,7 +345,7 @@ func (a *App) Close(ctx context.Context) {
 // database too: articles are related, letters that are due were tried, and the uses of sessions
 // are written down. It is for a caller that compares two states of the database.
 func (a *App) Quiesce(ctx context.Context) error {
-	return errors.Join(a.Blog.Quiesce(ctx), a.People.Quiesce(ctx))
+	return errors.Join(a.Blog.Quiesce(ctx), a.AccountService.Quiesce(ctx))
 }
 
 // Handler answers HTTP requests.

@@ -35,7 +35,7 @@ type Config struct {
 	CacheBytes int64
 	Language   string // ISO 639-1
 
-	Site        string // the front end's URL
+	SiteURL     string // the front end's URL
 	VerifyURL   string // templates of links in mails: see mail.Links
 	ResetURL    string
 	EmailURL    string
@@ -44,7 +44,7 @@ type Config struct {
 	AuthorURL   string
 	TagURL      string
 	PublicURL   string // "" for where it is, as far as that is known: see newFeeds
-	SiteName    string // "" for the host of Site
+	SiteName    string // "" for the host of SiteURL
 	SMTPURL     string // "" for none
 	MailFrom    string
 	Origins     []string
@@ -176,8 +176,8 @@ var variables = []variable{
 	{"STOA_SITE_URL", defaultSite, "the URL of the front end, such as https://example.org",
 		"Where the links in mails and feeds lead, and what the site is called in them. In production it must be set for mails to be sent, and for feeds, the sitemap and robots.txt to be there.",
 		func(c *Config, v string) error {
-			c.Site = strings.TrimSuffix(v, "/")
-			return mail.Links{Site: v, Verify: verifyURL, Reset: resetURL, EmailChange: emailURL}.Check()
+			c.SiteURL = strings.TrimSuffix(v, "/")
+			return mail.Links{SiteURL: v, Verify: verifyURL, Reset: resetURL, EmailChange: emailURL}.Check()
 		}},
 	{"STOA_VERIFY_URL", verifyURL, "a URL with {token} in it; {site} is STOA_SITE_URL",
 		"The page of the front end that takes the code of a registration and calls `accountVerify`. After `#`, the code is in no server's log.",
@@ -324,7 +324,7 @@ const (
 
 // checkLink says what is wrong with a link's template.
 func checkLink(template string) error {
-	return mail.Links{Site: "https://example.org", Verify: template, Reset: template, EmailChange: template}.Check()
+	return mail.Links{SiteURL: "https://example.org", Verify: template, Reset: template, EmailChange: template}.Check()
 }
 
 // words are what commas and spaces separate.
@@ -443,7 +443,7 @@ func (c Config) check() error {
 	if c.SMTPURL != "" && c.MailFrom == "" {
 		return errors.New("STOA_SMTP_URL needs STOA_MAIL_FROM: who mails are from, such as stoa@example.org")
 	}
-	if c.SMTPURL != "" && c.Production && !strings.HasPrefix(c.Site, "https://") {
+	if c.SMTPURL != "" && c.Production && !strings.HasPrefix(c.SiteURL, "https://") {
 		return errors.New("STOA_SMTP_URL needs STOA_SITE_URL: the front end that links in mails lead to, such as https://example.org; its codes may not go over http")
 	}
 	return nil

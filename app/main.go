@@ -146,11 +146,11 @@ func serve(ctx context.Context, c Config, log *slog.Logger) (err error) {
 	if c.Production && c.SMTPURL == "" {
 		log.Warn("STOA_SMTP_URL isn't set: mails wait, a day at most, so that nobody can register or reset a password")
 	}
-	place := "the embedded database in " + c.Data
+	where := "the embedded database in " + c.Data
 	if c.MongoDBURI != "" {
-		place = "MongoDB"
+		where = "MongoDB"
 	}
-	log.Info("ready", "url", address(l), "database", place, "redis", a.redis != nil, "took", time.Since(began).Round(time.Millisecond).String())
+	log.Info("ready", "url", address(l), "database", where, "redis", a.redis != nil, "took", time.Since(began).Round(time.Millisecond).String())
 	return a.Serve(ctx, l)
 }
 
@@ -219,7 +219,7 @@ func runAdmin(ctx context.Context, c Config, log *slog.Logger, args []string, ou
 		return err
 	}
 	defer a.Close(context.WithoutCancel(ctx))
-	code, err := a.People.MakeAdmin(ctx, args[0])
+	code, err := a.AccountService.MakeAdmin(ctx, args[0])
 	var refused *problem.Error
 	if errors.As(err, &refused) {
 		return usage("admin: %s", refused.Message)

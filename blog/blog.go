@@ -27,24 +27,24 @@ type Blog struct {
 	// or its own; set before the first request.
 	Uploads func(ctx context.Context, picture id.ID, alt *string) (*store.Image, error)
 
-	store     *store.Store
-	catalogue *catalogue
-	previews  string
-	log       *slog.Logger
+	store       *store.Store
+	searchIndex *searchIndex
+	previews    string
+	log         *slog.Logger
 
-	mu      sync.Mutex
-	touched map[id.ID]bool  // what is to be related to other articles: see relate
-	met     map[string]bool // merges that met others when they were last looked for
-	key     []byte          // of links to previews; nil until one is made or followed
+	mu           sync.Mutex
+	unreconciled map[id.ID]bool  // is to be related to other articles: see Reconcile
+	overlapping  map[string]bool // merges that overlapped others at the last look
+	key          []byte          // of links to previews; nil until one is made or followed
 
-	relating   sync.Mutex // held while what was touched is related
+	relating   sync.Mutex // held while Reconcile relates
 	background *background.Group
 }
 
 // New returns the blog that is in s, whose texts are in a language. previews is what links
 // to previews look like, with {token} for what names the article.
 func New(s *store.Store, l *search.Language, previews string, log *slog.Logger) *Blog {
-	b := &Blog{store: s, catalogue: newCatalogue(l), previews: previews, log: log, touched: map[id.ID]bool{}}
+	b := &Blog{store: s, searchIndex: newSearchIndex(l), previews: previews, log: log, unreconciled: map[id.ID]bool{}}
 	b.background = background.New(log, b.tasks()...)
 	return b
 }

@@ -74,7 +74,7 @@ func (c *Comments) Add(ctx context.Context, in CommentAdd) (*store.Submission, e
 	if err != nil {
 		return nil, err
 	}
-	kept, html, err := render(in.BodyMarkdown)
+	canonical, html, err := render(in.BodyMarkdown)
 	if err != nil {
 		return nil, err
 	}
@@ -85,27 +85,27 @@ func (c *Comments) Add(ctx context.Context, in CommentAdd) (*store.Submission, e
 		return nil, err
 	}
 	made := &store.Comment{
-		ArticleID: in.ArticleID, AccountID: v.Account, BodyMarkdown: kept, BodyHTML: html, CreatedAt: now(), Version: 1,
+		ArticleID: in.ArticleID, AccountID: v.Account, BodyMarkdown: canonical, BodyHTML: html, CreatedAt: now(), Version: 1,
 	}
 	if in.ParentID != nil {
 		made.ParentID = commentOf(*in.ParentID)
 	}
 	made.ID = id.At(id.Comment, made.CreatedAt)
 	if in.IdempotencyKey != nil {
-		claim := store.Claim{
+		record := store.IdempotencyRecord{
 			Caller: string(v.Account), Key: *in.IdempotencyKey, Mutation: "commentAdd",
-			Input: []string{string(made.ArticleID), string(made.ParentID), kept},
+			Input: []string{string(made.ArticleID), string(made.ParentID), canonical},
 		}
-		if made.CreatedAt, err = c.store.Claim(ctx, claim); err != nil {
+		if made.CreatedAt, err = c.store.RecordIdempotency(ctx, record); err != nil {
 			return nil, err
 		}
-		made.ID = id.Derived(id.Comment, made.CreatedAt, claim.Seed())
+		made.ID = id.Derived(id.Comment, made.CreatedAt, record.Seed())
 		there, err := c.store.CommentNow(ctx, made.ID)
 		if err == nil || !problem.Is(err, problem.NotFound) {
 			return (*store.Submission)(there), err
 		}
 	}
-	if err := c.place(ctx, made); err != nil {
+	if err := c.checkParent(ctx, made); err != nil {
 		return nil, err
 	}
 	if made.AuthorName, err = c.nameOf(ctx, v); err != nil {
@@ -113,7 +113,7 @@ func (c *Comments) Add(ctx context.Context, in CommentAdd) (*store.Submission, e
 	}
 	if err := c.throttle(ctx,
 		rate.Use{Key: "comment/account/" + string(v.Account), Limit: addByAccount, Cost: 1},
-		rate.Use{Key: "comment/client/" + access.ClientFrom(ctx).Name(), Limit: addByClient, Cost: 1},
+		rate.Use{Key: "comment/client/" + access.ClientFrom(ctx).RateKey(), Limit: addByClient, Cost: 1},
 	); err != nil {
 		return nil, err
 	}
@@ -123,8 +123,8 @@ func (c *Comments) Add(ctx context.Context, in CommentAdd) (*store.Submission, e
 	return (*store.Submission)(there), err
 }
 
-// place checks that there is a place for a comment.
-func (c *Comments) place(ctx context.Context, made *store.Comment) error {
+// checkParent checks that a comment can be added to its article, or under its parent.
+func (c *Comments) checkParent(ctx context.Context, made *store.Comment) error {
 	articles, err := c.store.Articles(ctx, []id.ID{made.ArticleID})
 	if err != nil {
 		return err
@@ -195,7 +195,7 @@ func (c *Comments) Update(ctx context.Context, in CommentUpdate) (*store.Submiss
 	if err != nil {
 		return nil, err
 	}
-	kept, html, err := render(in.BodyMarkdown)
+	canonical, html, err := render(in.BodyMarkdown)
 	if err != nil {
 		return nil, err
 	}
@@ -213,10 +213,10 @@ func (c *Comments) Update(ctx context.Context, in CommentUpdate) (*store.Submiss
 			return problem.New(problem.Forbidden, "an editor has taken the comment down").At("id")
 		case !at.Before(editableUntil(x.CreatedAt)):
 			return problem.New(problem.Forbidden, "a comment can be changed for %d minutes", int(editFor.Minutes())).At("id")
-		case x.BodyMarkdown == kept:
+		case x.BodyMarkdown == canonical:
 			return nil
 		}
-		x.BodyMarkdown, x.BodyHTML, x.EditedAt = kept, html, &at
+		x.BodyMarkdown, x.BodyHTML, x.EditedAt = canonical, html, &at
 		if c.begins(v) == store.CommentPending {
 			x.Status, x.Visible = store.CommentPending, false
 		}
@@ -358,12 +358,12 @@ func EditableUntil(x *store.Submission) *time.Time {
 
 func editableUntil(written time.Time) time.Time { return written.Add(editFor) }
 
-func render(source string) (kept, html string, err error) {
-	kept, html, err = markdown.Comment(source)
+func render(source string) (canonical, html string, err error) {
+	canonical, html, err = markdown.Comment(source)
 	if err != nil {
 		return "", "", problem.New(problem.Invalid, "%s", err).At("bodyMarkdown")
 	}
-	return kept, html, nil
+	return canonical, html, nil
 }
 
 func (c *Comments) throttle(ctx context.Context, uses ...rate.Use) error {

@@ -61,12 +61,12 @@ type Importing struct {
 	slugs   map[string]id.ID
 	authors map[string]*store.Author
 	tags    map[string]*store.Tag
-	touched map[id.ID]bool
+	changed map[id.ID]bool
 }
 
 // BeginImport reads what the blog holds. With dry nothing is written.
 func (b *Blog) BeginImport(ctx context.Context, dry bool) (*Importing, error) {
-	i := &Importing{blog: b, dry: dry, now: time.Now(), touched: map[id.ID]bool{}}
+	i := &Importing{blog: b, dry: dry, now: time.Now(), changed: map[id.ID]bool{}}
 	var err error
 	if i.known, err = b.store.Imported(ctx); err != nil {
 		return nil, err
@@ -130,7 +130,7 @@ func (i *Importing) add(ctx context.Context, in Import) (ImportStatus, error) {
 		// before it relates it.
 		if before == nil || !slices.Equal(before.AuthorIDs, after.AuthorIDs) || !slices.Equal(before.TagIDs, after.TagIDs) {
 			after.RelatedIDs = []id.ID{}
-			i.touched[after.ID] = true
+			i.changed[after.ID] = true
 		}
 		if err := i.write(ctx, before, after, in.Markdown, rendered); err != nil {
 			return "", err
@@ -360,5 +360,5 @@ func (i *Importing) Finish(ctx context.Context) error {
 	if i.dry {
 		return nil
 	}
-	return i.blog.relate(ctx, i.touched)
+	return i.blog.relate(ctx, i.changed)
 }

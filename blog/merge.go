@@ -35,7 +35,7 @@ func (b *Blog) MergeTags(ctx context.Context, in Merge) (*store.Tag, error) {
 }
 
 // mergeNew notes a merge and does it.
-func mergeNew[K store.Kept](ctx context.Context, b *Blog, n naming[K], in Merge) (K, error) {
+func mergeNew[K store.Versioned](ctx context.Context, b *Blog, n naming[K], in Merge) (K, error) {
 	var none K
 	if _, err := access.Require(ctx, access.Editor); err != nil {
 		return none, err
@@ -67,7 +67,7 @@ func mergeNew[K store.Kept](ctx context.Context, b *Blog, n naming[K], in Merge)
 		return none, err
 	}
 	for _, other := range under {
-		if mergeTask+other != task && meet(other, strings.TrimPrefix(task, mergeTask)) {
+		if mergeTask+other != task && overlap(other, strings.TrimPrefix(task, mergeTask)) {
 			return none, errors.Join(problem.New(problem.Conflict, "one of the two is being merged already: try again when that is done"), b.store.Finish(ctx, task))
 		}
 	}
@@ -87,7 +87,7 @@ func mergeable(from, into any) error {
 }
 
 // merge does what is left to do of a merge that was begun, and returns what came of it.
-func merge[K store.Kept](ctx context.Context, b *Blog, n naming[K], in Merge) (K, error) {
+func merge[K store.Versioned](ctx context.Context, b *Blog, n naming[K], in Merge) (K, error) {
 	var none K
 	into, err := absorb(ctx, b, n, in)
 	if err != nil && !problem.Is(err, problem.NotFound) {
@@ -112,7 +112,7 @@ func merge[K store.Kept](ctx context.Context, b *Blog, n naming[K], in Merge) (K
 }
 
 // absorb gives the one that stays the slugs of the other. NotFound where it isn't there.
-func absorb[K store.Kept](ctx context.Context, b *Blog, n naming[K], in Merge) (K, error) {
+func absorb[K store.Versioned](ctx context.Context, b *Blog, n naming[K], in Merge) (K, error) {
 	var none K
 	for try := 0; ; try++ {
 		into, err := n.one(ctx, in.IntoID)
@@ -183,7 +183,7 @@ func (b *Blog) moveArticles(ctx context.Context, in Merge) error {
 				return err
 			}
 			if err == nil && after.Public() {
-				b.touch(before, &after)
+				b.reconcileLater(before, &after)
 			}
 		}
 	}
@@ -204,7 +204,7 @@ func instead(ids []id.ID, in Merge) []id.ID {
 }
 
 // drop deletes the one that goes, if it is there.
-func drop[K store.Kept](ctx context.Context, b *Blog, n naming[K], i id.ID) error {
+func drop[K store.Versioned](ctx context.Context, b *Blog, n naming[K], i id.ID) error {
 	for try := 0; ; try++ {
 		from, err := n.one(ctx, i)
 		if problem.Is(err, problem.NotFound) {
@@ -220,14 +220,14 @@ func drop[K store.Kept](ctx context.Context, b *Blog, n naming[K], i id.ID) erro
 	}
 }
 
-// meet says whether two merges have to do with each other.
-func meet(a, b string) bool {
+// overlap reports whether two merges share an author or a tag.
+func overlap(a, b string) bool {
 	from, into, _ := strings.Cut(a, "/")
 	return strings.Contains(b, from) || strings.Contains(b, into)
 }
 
 // FinishMerges does what merges have left to do that ended in between, in the order of
-// their names, which is everybody's. Those that meet are left for the next call: one of
+// their names, which is everybody's. Those that overlap are left for the next call: one of
 // them may just be about to be refused.
 func (b *Blog) FinishMerges(ctx context.Context) error {
 	under, err := b.store.Tasks(ctx, mergeTask)
@@ -236,15 +236,15 @@ func (b *Blog) FinishMerges(ctx context.Context) error {
 	}
 	slices.Sort(under)
 	b.mu.Lock()
-	before := b.met
-	b.met = map[string]bool{}
+	before := b.overlapping
+	b.overlapping = map[string]bool{}
 	b.mu.Unlock()
 	var errs []error
 	for _, task := range under {
-		meets := slices.ContainsFunc(under, func(other string) bool { return other != task && meet(other, task) })
-		if meets && !before[task] {
+		overlaps := slices.ContainsFunc(under, func(other string) bool { return other != task && overlap(other, task) })
+		if overlaps && !before[task] {
 			b.mu.Lock()
-			b.met[task] = true
+			b.overlapping[task] = true
 			b.mu.Unlock()
 			continue
 		}

@@ -53,13 +53,13 @@ type TagUpdate struct {
 }
 
 // Named is what has come of writing about an author or a tag.
-type Named[K store.Kept] struct {
+type Named[K store.Versioned] struct {
 	Is       K
 	Warnings []*problem.Warning
 }
 
 // naming is how one kind of what has a name is kept.
-type naming[K store.Kept] struct {
+type naming[K store.Versioned] struct {
 	kind   id.Kind
 	what   string
 	now    func(context.Context, []id.ID) ([]K, error)
@@ -114,7 +114,7 @@ func (b *Blog) CreateTag(ctx context.Context, in NewTag) (Named[*store.Tag], err
 }
 
 // begin adds what, once by has filled it; with a key it is added once.
-func begin[K store.Kept](ctx context.Context, b *Blog, n naming[K], what K, i *id.ID, name string, slug, key *string, input any, by func() error) (Named[K], error) {
+func begin[K store.Versioned](ctx context.Context, b *Blog, n naming[K], what K, i *id.ID, name string, slug, key *string, input any, by func() error) (Named[K], error) {
 	v, err := access.Require(ctx, access.Editor)
 	if err != nil {
 		return Named[K]{}, err
@@ -124,12 +124,12 @@ func begin[K store.Kept](ctx context.Context, b *Blog, n naming[K], what K, i *i
 	}
 	*i = id.New(n.kind)
 	if key != nil {
-		claim := store.Claim{Caller: string(v.Account), Key: *key, Mutation: n.what + "Create", Input: input}
-		made, err := b.store.Claim(ctx, claim)
+		record := store.IdempotencyRecord{Caller: string(v.Account), Key: *key, Mutation: n.what + "Create", Input: input}
+		made, err := b.store.RecordIdempotency(ctx, record)
 		if err != nil {
 			return Named[K]{}, err
 		}
-		*i = id.Derived(n.kind, made, claim.Seed())
+		*i = id.Derived(n.kind, made, record.Seed())
 	}
 	wanted, err := wantedSlug(slug, name, *i)
 	if err != nil {
@@ -170,7 +170,7 @@ func (b *Blog) UpdateTag(ctx context.Context, in TagUpdate) (Named[*store.Tag], 
 
 // rename turns an author or a tag, as it is in the database, into what by makes of it, under
 // another slug where one is asked for.
-func rename[K store.Kept](ctx context.Context, b *Blog, n naming[K], i id.ID, slug *string, by func(K) error) (Named[K], error) {
+func rename[K store.Versioned](ctx context.Context, b *Blog, n naming[K], i id.ID, slug *string, by func(K) error) (Named[K], error) {
 	if _, err := access.Require(ctx, access.Editor); err != nil {
 		return Named[K]{}, err
 	}

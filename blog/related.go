@@ -12,11 +12,11 @@ import (
 
 // keepRelated is how many related articles are kept: more than can be asked for, as some
 // may be unpublished later.
-const keepRelated = 12
+const maxRelated = 12
 
-// relate says again which articles are related to those in touched, to those that nothing
+// relate says again which articles are related to those in changed, to those that nothing
 // is related to yet or something that isn't public any more, and to those that share a tag or
-// an author with one of these, or have one that is in touched itself.
+// an author with one of these, or are in changed themselves.
 //
 // What has no relations yet gets them last: until then, who comes after a process that was
 // killed sees what it left to do.
@@ -24,7 +24,7 @@ const keepRelated = 12
 // Two articles are as close as the tags that they share are rare, each counting the
 // logarithm of its inverse frequency (Spärck Jones 1972); a shared author breaks ties as
 // half of the rarest tag would, then the newer article comes first.
-func (b *Blog) relate(ctx context.Context, touched map[id.ID]bool) error {
+func (b *Blog) relate(ctx context.Context, changed map[id.ID]bool) error {
 	all, err := b.store.PublicArticles(ctx)
 	if err != nil {
 		return err
@@ -35,9 +35,9 @@ func (b *Blog) relate(ctx context.Context, touched map[id.ID]bool) error {
 			under[parent] = append(under[parent], at)
 		}
 	}
-	near := map[id.ID]bool{} // tags and authors of what was touched or is new
+	near := map[id.ID]bool{} // tags and authors of what was changed or is new
 	for parent := range under {
-		if touched[parent] {
+		if changed[parent] {
 			near[parent] = true
 		}
 	}
@@ -47,7 +47,7 @@ func (b *Blog) relate(ctx context.Context, touched map[id.ID]bool) error {
 	}
 	hidden := func(i id.ID) bool { return !public[i] }
 	for _, a := range all {
-		if touched[a.ID] || len(a.RelatedIDs) == 0 || slices.ContainsFunc(a.RelatedIDs, hidden) {
+		if changed[a.ID] || len(a.RelatedIDs) == 0 || slices.ContainsFunc(a.RelatedIDs, hidden) {
 			for _, parent := range slices.Concat(a.TagIDs, a.AuthorIDs) {
 				near[parent] = true
 			}
@@ -91,7 +91,7 @@ func closest(all []*store.Article, under map[id.ID][]int, at int) []id.ID {
 	}
 	slices.SortFunc(others, func(a, b int) int { return cmp.Or(cmp.Compare(score[b], score[a]), cmp.Compare(a, b)) })
 	out := []id.ID{}
-	for _, other := range others[:min(len(others), keepRelated)] {
+	for _, other := range others[:min(len(others), maxRelated)] {
 		out = append(out, all[other].ID)
 	}
 	return out

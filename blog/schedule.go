@@ -22,9 +22,9 @@ const (
 	mergesEvery = time.Minute
 	// purgeEvery is how often it looks for what was deleted too long ago to be restored.
 	purgeEvery = time.Hour
-	// remainsEvery is how often it looks for what processes that died have left half done and
+	// cleanUpEvery is how often it looks for what processes that died have left half done and
 	// nobody has noted: it reads the relations of all articles, and who has commented.
-	remainsEvery = time.Hour
+	cleanUpEvery = time.Hour
 )
 
 // tasks are what Run repeats. What the others change is related last.
@@ -35,12 +35,12 @@ func (b *Blog) tasks() []background.Task {
 			return err
 		}},
 		{Every: mergesEvery, Trouble: "merges can't be finished for now", Do: b.FinishMerges, Sweep: true},
-		{Every: remainsEvery, Trouble: "what was left half done can't be finished for now", Do: b.FinishRemains, Sweep: true},
+		{Every: cleanUpEvery, Trouble: "what was left half done can't be finished for now", Do: b.CleanUp, Sweep: true},
 		{Every: purgeEvery, Trouble: "deleted articles can't be deleted for good for now", Sweep: true, Do: func(ctx context.Context) error {
 			_, err := b.Purge(ctx, time.Now())
 			return err
 		}},
-		{Every: lookEvery, Trouble: "articles can't be related for now", Do: b.RelateTouched},
+		{Every: lookEvery, Trouble: "articles can't be related for now", Do: b.Reconcile},
 	}
 }
 
@@ -59,20 +59,21 @@ func (b *Blog) Purge(ctx context.Context, now time.Time) (int, error) {
 	return b.store.PurgeDeleted(ctx, now.Add(-restorable))
 }
 
-// touch has what was related to an article, or is now, related anew soon.
-func (b *Blog) touch(states ...*store.Article) {
+// reconcileLater marks articles with their authors and tags, so that the next Reconcile
+// relates them anew.
+func (b *Blog) reconcileLater(states ...*store.Article) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, a := range states {
 		for _, i := range slices.Concat([]id.ID{a.ID}, a.AuthorIDs, a.TagIDs) {
-			b.touched[i] = true
+			b.unreconciled[i] = true
 		}
 	}
 }
 
-// FinishRemains does what processes that died have left undone: it relates articles, and makes
-// nobody's what accounts have written that have gone.
-func (b *Blog) FinishRemains(ctx context.Context) error {
+// CleanUp finishes the work of processes that died: it relates articles, and removes the names
+// of deleted accounts from their comments.
+func (b *Blog) CleanUp(ctx context.Context) error {
 	err := b.relate(ctx, nil)
 	gone, forgetErr := b.store.ForgetGone(ctx)
 	if gone > 0 {
@@ -81,24 +82,24 @@ func (b *Blog) FinishRemains(ctx context.Context) error {
 	return errors.Join(err, forgetErr)
 }
 
-// RelateTouched relates what was changed since it was last called; when it returns nothing of
-// that is under way. What it can't do is left for the next call; what this process doesn't live
-// to do, for the next relate of any: see FinishRemains.
-func (b *Blog) RelateTouched(ctx context.Context) error {
+// Reconcile relates the articles that were changed since its last call; when it returns, none
+// of that is under way. Work that fails is left for the next call. Work that this process
+// doesn't live to do is left for the next relate of any process: see CleanUp.
+func (b *Blog) Reconcile(ctx context.Context) error {
 	b.relating.Lock()
 	defer b.relating.Unlock()
 	b.mu.Lock()
-	touched := b.touched
-	b.touched = map[id.ID]bool{}
+	changed := b.unreconciled
+	b.unreconciled = map[id.ID]bool{}
 	b.mu.Unlock()
-	if len(touched) == 0 {
+	if len(changed) == 0 {
 		return nil
 	}
-	err := b.relate(ctx, touched)
+	err := b.relate(ctx, changed)
 	if err != nil {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		maps.Copy(b.touched, touched)
+		maps.Copy(b.unreconciled, changed)
 	}
 	return err
 }
@@ -115,7 +116,7 @@ func (b *Blog) PublishDue(ctx context.Context, now time.Time) ([]*store.Article,
 		return nil, err
 	}
 	var published []*store.Article
-	touched := map[id.ID]bool{}
+	changed := map[id.ID]bool{}
 	for _, before := range due {
 		after := *before
 		after.Status = store.Published
@@ -131,10 +132,10 @@ func (b *Blog) PublishDue(ctx context.Context, now time.Time) ([]*store.Article,
 			break
 		}
 		b.log.Info("published on schedule", "article", after.Slug, "due", after.PublishedAt)
-		published, touched[after.ID] = append(published, &after), true
+		published, changed[after.ID] = append(published, &after), true
 	}
 	if len(published) > 0 {
-		err = errors.Join(err, b.relate(ctx, touched))
+		err = errors.Join(err, b.relate(ctx, changed))
 	}
 	return published, err
 }

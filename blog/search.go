@@ -31,40 +31,40 @@ const (
 // searched are the kinds of things that can be found, in the order of their names.
 var searched = []id.Kind{id.Article, id.Author, id.Tag}
 
-// catalogue is where everything that is public is found by its words: one index a kind, so
-// that what is rare among articles is judged by articles. Every replica has its own. It is
-// brought in step with what is published before it is asked, by the editions of everything
-// there is: these come out of the caches, so they are as fresh as lists are, and while they
-// are the same as at the last time there is nothing to do.
-type catalogue struct {
+// searchIndex finds everything public by its words. It has one index a kind, so that words
+// rare among articles are weighted by articles alone. Every replica has its own. Before each
+// query it is brought in step with the editions of everything public. They come from the
+// caches, so they are as fresh as lists; while they stay the same there is nothing to do.
+type searchIndex struct {
 	language *search.Language
-	stepping chan struct{} // holds a token while somebody brings it in step
+	stepping chan struct{} // holds a token while a request brings it in step
 
-	mu      sync.RWMutex
-	shelves map[id.Kind]*shelf
+	mu     sync.RWMutex
+	byKind map[id.Kind]*kindIndex
 }
 
-// shelf is one kind of things.
-type shelf struct {
+// kindIndex is the index of one kind.
+type kindIndex struct {
 	index    *search.Index
 	versions map[id.ID]int64
-	facts    map[id.ID]facts // of articles
-	editions *store.Editions // that it is in step with; nil for none
+	articles map[id.ID]articleEntry
+	editions *store.Editions // the editions in the index; nil for none
 }
 
-// facts are what lists of articles are filtered and ordered by, 500 bytes an article.
-type facts struct {
+// articleEntry has the fields by which lists of articles are filtered and ordered, 500 bytes
+// an article.
+type articleEntry struct {
 	published, updated time.Time
 	title              string // see store.SortKey
 	authors, tags      []id.ID
 }
 
-func newCatalogue(l *search.Language) *catalogue {
-	c := &catalogue{language: l, stepping: make(chan struct{}, 1), shelves: map[id.Kind]*shelf{}}
+func newSearchIndex(l *search.Language) *searchIndex {
+	x := &searchIndex{language: l, stepping: make(chan struct{}, 1), byKind: map[id.Kind]*kindIndex{}}
 	for _, kind := range searched {
-		c.shelves[kind] = &shelf{index: search.New(l), versions: map[id.ID]int64{}, facts: map[id.ID]facts{}}
+		x.byKind[kind] = &kindIndex{index: search.New(l), versions: map[id.ID]int64{}, articles: map[id.ID]articleEntry{}}
 	}
-	return c
+	return x
 }
 
 // Search returns the part of what is public that text finds, of some kinds or, where there
@@ -85,7 +85,7 @@ func (b *Blog) Search(ctx context.Context, text string, kinds []id.Kind, w store
 	if err := b.step(ctx, kinds); err != nil {
 		return nil, nil, err
 	}
-	hits := b.catalogue.find(q, kinds)
+	hits := b.searchIndex.find(q, kinds)
 	most := min(len(hits), MaxFound)
 	entries := make([]store.Entry, most)
 	for i, h := range hits[:most] {
@@ -95,7 +95,7 @@ func (b *Blog) Search(ctx context.Context, text string, kinds []id.Kind, w store
 }
 
 func (b *Blog) query(text string, at ...string) (*search.Query, error) {
-	q, err := search.Parse(b.catalogue.language, text)
+	q, err := search.Parse(b.searchIndex.language, text)
 	if refused, ok := err.(*problem.Error); ok {
 		return nil, refused.At(at...)
 	}
@@ -108,12 +108,12 @@ func rank(h search.Hit) string {
 }
 
 // find returns what q finds, the best first whatever kind they are.
-func (c *catalogue) find(q *search.Query, kinds []id.Kind) []search.Hit {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
+func (x *searchIndex) find(q *search.Query, kinds []id.Kind) []search.Hit {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
 	var all []search.Hit
 	for _, kind := range kinds {
-		all = append(all, c.shelves[kind].index.Find(q)...)
+		all = append(all, x.byKind[kind].index.Find(q)...)
 	}
 	slices.SortFunc(all, search.Best)
 	return all
@@ -140,17 +140,17 @@ func (b *Blog) matching(ctx context.Context, where ArticleWhere, order ArticleOr
 	if err := b.step(ctx, []id.Kind{id.Article}); err != nil {
 		return nil, err
 	}
-	return part.List(b.catalogue.entries(q, is, order.Field), order.Direction == Descending, false), nil
+	return part.List(b.searchIndex.entries(q, is, order.Field), order.Direction == Descending, false), nil
 }
 
-// entries are the articles that q finds and that meet a condition, in no order.
-func (c *catalogue) entries(q *search.Query, is func(id.ID, facts) bool, order store.ArticleOrder) []store.Entry {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	s := c.shelves[id.Article]
+// entries returns the articles that match q and meet a condition, in no order.
+func (x *searchIndex) entries(q *search.Query, is func(id.ID, articleEntry) bool, order store.ArticleOrder) []store.Entry {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	s := x.byKind[id.Article]
 	entries := []store.Entry{}
 	for _, h := range s.index.Find(q) {
-		f := s.facts[id.ID(h.ID)]
+		f := s.articles[id.ID(h.ID)]
 		if !is(id.ID(h.ID), f) {
 			continue
 		}
@@ -187,7 +187,7 @@ func (where ArticleWhere) name() string {
 }
 
 // predicate is the rest of where, but for the query.
-func (b *Blog) predicate(ctx context.Context, where ArticleWhere) (func(id.ID, facts) bool, error) {
+func (b *Blog) predicate(ctx context.Context, where ArticleWhere) (func(id.ID, articleEntry) bool, error) {
 	var tag, author id.ID
 	none := false
 	if where.Tag != nil {
@@ -208,7 +208,7 @@ func (b *Blog) predicate(ctx context.Context, where ArticleWhere) (func(id.ID, f
 			author = a.ID
 		}
 	}
-	return func(i id.ID, f facts) bool {
+	return func(i id.ID, f articleEntry) bool {
 		return !none &&
 			(tag == "" || slices.Contains(f.tags, tag)) &&
 			(author == "" || slices.Contains(f.authors, author)) &&
@@ -218,10 +218,10 @@ func (b *Blog) predicate(ctx context.Context, where ArticleWhere) (func(id.ID, f
 	}, nil
 }
 
-// KeepIndex indexes everything that is public, so that the first query needn't wait for
+// BuildIndex indexes everything that is public, so that the first query needn't wait for
 // it, and tries again until that has succeeded or ctx ends. Later changes are indexed by
 // the queries that come after them.
-func (b *Blog) KeepIndex(ctx context.Context) {
+func (b *Blog) BuildIndex(ctx context.Context) {
 	began := time.Now()
 	for b.Index(ctx) != nil {
 		select {
@@ -243,16 +243,16 @@ func (b *Blog) step(ctx context.Context, kinds []id.Kind) error {
 	if err != nil {
 		return err
 	}
-	c := b.catalogue
-	if c.has(kinds, editions) {
+	x := b.searchIndex
+	if x.has(kinds, editions) {
 		return nil
 	}
 	select {
-	case c.stepping <- struct{}{}:
+	case x.stepping <- struct{}{}:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	defer func() { <-c.stepping }()
+	defer func() { <-x.stepping }()
 	// Somebody may have gone further in the meantime: these are at least as fresh.
 	if editions, err = b.store.Editions(ctx, kinds); err != nil {
 		return err
@@ -266,11 +266,11 @@ func (b *Blog) step(ctx context.Context, kinds []id.Kind) error {
 }
 
 // has says whether the indexes of kinds are in step with editions.
-func (c *catalogue) has(kinds []id.Kind, editions []*store.Editions) bool {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
+func (x *searchIndex) has(kinds []id.Kind, editions []*store.Editions) bool {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
 	for i, kind := range kinds {
-		if c.shelves[kind].editions != editions[i] {
+		if x.byKind[kind].editions != editions[i] {
 			return false
 		}
 	}
@@ -280,8 +280,8 @@ func (c *catalogue) has(kinds []id.Kind, editions []*store.Editions) bool {
 // follow brings the index of a kind in step: what is gone leaves it at once, what is new or
 // has changed is read and put in, some at a time.
 func (b *Blog) follow(ctx context.Context, kind id.Kind, editions *store.Editions) error {
-	c := b.catalogue
-	s := c.shelves[kind] // nobody else writes to it now, so reading takes no lock
+	x := b.searchIndex
+	s := x.byKind[kind] // nobody else writes to it now, so reading takes no lock
 	if s.editions == editions {
 		return nil
 	}
@@ -300,18 +300,18 @@ func (b *Blog) follow(ctx context.Context, kind id.Kind, editions *store.Edition
 		}
 	}
 	if len(gone) > 0 {
-		c.put(s, nil, gone)
+		x.put(s, nil, gone)
 	}
 	err := b.read(ctx, kind, changed, func(entries []entry) {
 		for some := range slices.Chunk(entries, indexAtOnce) {
-			c.put(s, some, nil)
+			x.put(s, some, nil)
 		}
 	})
 	if err != nil {
 		return err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	if 2*len(changed) > s.index.Len() {
 		s.index.Compact()
 	}
@@ -319,31 +319,31 @@ func (b *Blog) follow(ctx context.Context, kind id.Kind, editions *store.Edition
 	return nil
 }
 
-// entry is what goes into the catalogue of one thing.
+// entry is one thing's part of the search index.
 type entry struct {
 	store.Edition
 	document search.Document
-	facts    facts
+	article  articleEntry
 }
 
-// put changes what the catalogue has.
-func (c *catalogue) put(s *shelf, entries []entry, gone []string) {
+// put adds entries to an index and removes others.
+func (x *searchIndex) put(s *kindIndex, entries []entry, gone []string) {
 	documents := make([]search.Document, len(entries))
 	for i, e := range entries {
 		documents[i] = e.document
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	s.index.Update(documents, gone)
 	for _, e := range entries {
 		s.versions[e.ID] = e.Version
-		if !e.facts.published.IsZero() {
-			s.facts[e.ID] = e.facts
+		if !e.article.published.IsZero() {
+			s.articles[e.ID] = e.article
 		}
 	}
 	for _, i := range gone {
 		delete(s.versions, id.ID(i))
-		delete(s.facts, id.ID(i))
+		delete(s.articles, id.ID(i))
 	}
 }
 
@@ -357,7 +357,7 @@ func (b *Blog) read(ctx context.Context, kind id.Kind, ids []id.ID, yield func([
 			for i, t := range found {
 				out[i] = entry{t.Edition(),
 					search.Document{ID: string(t.ID), Fields: search.Fields{t.Title, t.Summary, search.Plain(t.HTML)}, Time: t.PublishedAt},
-					facts{t.PublishedAt, t.UpdatedAt, t.TitleKey, t.AuthorIDs, t.TagIDs}}
+					articleEntry{t.PublishedAt, t.UpdatedAt, t.TitleKey, t.AuthorIDs, t.TagIDs}}
 			}
 			yield(out)
 		})
@@ -377,7 +377,7 @@ func entriesOf[T any](found []*T, edition func(*T) store.Edition, fields func(*T
 	for _, v := range found {
 		if v != nil {
 			e := edition(v)
-			out = append(out, entry{e, search.Document{ID: string(e.ID), Fields: fields(v), Time: time.UnixMilli(0)}, facts{}})
+			out = append(out, entry{e, search.Document{ID: string(e.ID), Fields: fields(v), Time: time.UnixMilli(0)}, articleEntry{}})
 		}
 	}
 	return out

@@ -126,11 +126,11 @@ func (b *Blog) Create(ctx context.Context, in NewArticle) (Written, error) {
 		return Written{}, err
 	}
 	if in.IdempotencyKey != nil {
-		claim := store.Claim{Caller: string(v.Account), Key: *in.IdempotencyKey, Mutation: "articleCreate", Input: in}
-		if at, err = b.store.Claim(ctx, claim); err != nil {
+		record := store.IdempotencyRecord{Caller: string(v.Account), Key: *in.IdempotencyKey, Mutation: "articleCreate", Input: in}
+		if at, err = b.store.RecordIdempotency(ctx, record); err != nil {
 			return Written{}, err
 		}
-		a.ID, a.RevisionID = id.Derived(id.Article, at, claim.Seed()), id.Derived(id.Revision, at, claim.Seed())
+		a.ID, a.RevisionID = id.Derived(id.Article, at, record.Seed()), id.Derived(id.Revision, at, record.Seed())
 		if there, err := b.begun(ctx, a.ID); !problem.Is(err, problem.NotFound) {
 			return there, err
 		}
@@ -363,7 +363,7 @@ func (b *Blog) commit(ctx context.Context, v access.Viewer, before, after *store
 		return errors.Join(err, b.store.DeleteRevision(ctx, r))
 	}
 	if err == nil && moved(before, after) {
-		b.touch(before, after)
+		b.reconcileLater(before, after)
 	}
 	return err
 }

@@ -61,7 +61,7 @@ func (l *Loaders) CommentQueue(ctx context.Context, statuses []store.CommentStat
 // submissions returns the same connection for the same list, so that the response reads it
 // once.
 func (l *Loaders) submissions(name string, w store.Window, list func() (*store.List, error)) (*SubmissionConnection, error) {
-	key := name + w.Name()
+	key := name + w.CacheKey()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if c := l.lists[key]; c != nil {

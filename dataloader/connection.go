@@ -71,7 +71,7 @@ type Count struct {
 // Page returns the ids of the page.
 func (c *Connection[T]) Page(ctx context.Context) (*store.Page, error) {
 	p, err := c.once(ctx)
-	if t := Traced(ctx); t != nil && !c.cut && (err != nil || p.Kept() == nil || p.Kept() != t.Of) {
+	if t := Traced(ctx); t != nil && !c.cut && (err != nil || p.Cached() == nil || p.Cached() != t.Of) {
 		t.Spoil()
 	}
 	return p, err
@@ -106,7 +106,7 @@ func (c *Connection[T]) Kept() (of any, name string) {
 	if c.name == "" || c.read == nil {
 		return nil, ""
 	}
-	return c.read.Kept(), c.name
+	return c.read.Cached(), c.name
 }
 
 // IDs returns the ids of the page's elements.

@@ -30,7 +30,7 @@ type Loaders struct {
 	Orders    *Loader[store.OrderKey, store.Order]
 	Accounts  *Loader[id.ID, store.Account]
 	Sessions  *Loader[id.ID, store.Session]
-	Uses      *Loader[id.ID, store.Use]
+	Uses      *Loader[id.ID, store.LastUse]
 
 	Desk        *Loader[id.ID, store.Article]  // what the viewer may edit, published or not
 	Texts       *Loader[id.ID, store.Revision] // of what the viewer may edit
@@ -55,7 +55,7 @@ func New(s *store.Store) *Loaders {
 		orders           Loader[store.OrderKey, store.Order]
 		accounts         Loader[id.ID, store.Account]
 		sessions         Loader[id.ID, store.Session]
-		uses             Loader[id.ID, store.Use]
+		uses             Loader[id.ID, store.LastUse]
 		submissions      Loader[id.ID, store.Submission]
 	}{}
 	l := &all.Loaders
@@ -69,7 +69,7 @@ func New(s *store.Store) *Loaders {
 	l.Orders = begin(&all.orders, mu, "list", s.Orders)
 	l.Accounts = begin(&all.accounts, mu, "account", s.Accounts)
 	l.Sessions = begin(&all.sessions, mu, "session", s.Sessions)
-	l.Uses = begin(&all.uses, mu, "use of a session", s.Uses)
+	l.Uses = begin(&all.uses, mu, "use of a session", s.LastUses)
 	l.Desk = begin(&all.desk, mu, "article", s.Desk)
 	l.Texts = begin(&all.texts, mu, "revision", s.VisibleRevisions)
 	l.Submissions = begin(&all.submissions, mu, "comment", s.Submissions)
@@ -147,7 +147,7 @@ func From(ctx context.Context) *Loaders {
 
 // Listed returns a connection over a list that the database orders.
 func Listed[T any](list *store.List, items *Loader[id.ID, T]) *Connection[T] {
-	return &Connection[T]{page: list.Page, count: list.Count, items: items, name: list.Name()}
+	return &Connection[T]{page: list.Page, count: list.Count, items: items, name: list.CacheKey()}
 }
 
 // ArticlesBy returns a part of the published articles of an author.

@@ -120,7 +120,7 @@ type Basis struct {
 
 // standing is what tells without asking the loaders that they would say the same.
 type standing struct {
-	is    *cache.Standing
+	is    *cache.Validity
 	names []string
 }
 
@@ -135,7 +135,7 @@ func (b *Basis) Size() int {
 
 // Stand has b stand by itself from now on, if the caches have in memory what it was made of.
 func (l *Loaders) Stand(ctx context.Context, b *Basis) {
-	ctx, reading := l.store.Cache().Reading(Tracing(ctx, nil))
+	ctx, reading := l.store.Cache().Record(Tracing(ctx, nil))
 	if !New(l.store).same(ctx, []*Basis{b})[0] {
 		return
 	}
@@ -180,7 +180,7 @@ func (l *Loaders) Takes(ctx context.Context, b *Basis) bool {
 	}
 	l.knowing.Lock()
 	defer l.knowing.Unlock()
-	if !s.is.StandsNow() {
+	if !s.is.ValidNow() {
 		return false
 	}
 	of := func(yield func(recalled) bool) {
@@ -198,7 +198,7 @@ func (l *Loaders) Takes(ctx context.Context, b *Basis) bool {
 	for loader := range of {
 		loader.take(b.reads)
 	}
-	s.is.Note(ctx, s.names)
+	s.is.AddTo(ctx, s.names)
 	return true
 }
 

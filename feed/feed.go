@@ -59,24 +59,24 @@ type Feeds struct {
 	robots Document
 
 	mu    sync.Mutex
-	kept  map[string]rendered // feeds by path
-	bytes int                 // that kept takes
+	cache map[string]rendered // feeds by path
+	bytes int                 // of the documents in cache
 
 	building chan struct{} // has an element while somebody makes or looks at the two below
 	stamp    string        // what sitemaps were made at
 	sitemaps map[string]Document
 }
 
-// rendered is a feed as it was written last, and what it was written from.
+// rendered is a feed as it was written last, with the fingerprint of its sources.
 type rendered struct {
 	from     [sha256.Size]byte
 	document Document
 }
 
 const (
-	// keepBytes bounds the compressed feeds that are kept: a hundred and more, if 50 articles
+	// cacheBytes bounds the compressed feeds in the cache: a hundred and more, if 50 articles
 	// of 6 KB are compressed to less than half.
-	keepBytes = 16 << 20
+	cacheBytes = 16 << 20
 
 	// buildLimit is how long making a sitemap may take, whoever still waits for it: what was
 	// begun is worth finishing, since who asked will ask again. Of 10,000 articles it takes
@@ -89,7 +89,7 @@ func New(o Options) (*Feeds, error) {
 	if err := o.Links.Check(); err != nil {
 		return nil, fmt.Errorf("feeds: %w", err)
 	}
-	f := &Feeds{blog: o.Blog, links: o.Links, name: o.Name, kept: map[string]rendered{}, building: make(chan struct{}, 1)}
+	f := &Feeds{blog: o.Blog, links: o.Links, name: o.Name, cache: map[string]rendered{}, building: make(chan struct{}, 1)}
 	f.robots = f.writeRobots(o.Hide)
 	return f, nil
 }
@@ -133,7 +133,7 @@ func (f *Feeds) feed(ctx context.Context, path string, of blog.FeedOf) (Document
 		return Document{}, err
 	}
 	f.mu.Lock()
-	last, ok := f.kept[path]
+	last, ok := f.cache[path]
 	f.mu.Unlock()
 	if ok && last.from == from {
 		return last.document, nil
@@ -152,7 +152,7 @@ func (f *Feeds) feed(ctx context.Context, path string, of blog.FeedOf) (Document
 	p.write(string(written))
 	p.write("\n")
 	d := p.document(atomType+"; charset=utf-8", modified(found.Articles))
-	f.keep(path, rendered{from, d})
+	f.insert(path, rendered{from, d})
 	return d, nil
 }
 
@@ -169,17 +169,17 @@ func fingerprint(described atomFeed, articles []*store.Article) ([sha256.Size]by
 	return [sha256.Size]byte(sum.Sum(nil)), nil
 }
 
-// keep remembers a feed. When there are too many it forgets all of them: those that are
-// asked for come back at once.
-func (f *Feeds) keep(path string, r rendered) {
+// insert caches a feed. A full cache is emptied first: feeds that are in use come back at
+// once.
+func (f *Feeds) insert(path string, r rendered) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.bytes -= len(f.kept[path].document.Body)
-	if f.bytes+len(r.document.Body) > keepBytes {
-		clear(f.kept)
+	f.bytes -= len(f.cache[path].document.Body)
+	if f.bytes+len(r.document.Body) > cacheBytes {
+		clear(f.cache)
 		f.bytes = 0
 	}
-	f.kept[path] = r
+	f.cache[path] = r
 	f.bytes += len(r.document.Body)
 }
 

@@ -20,7 +20,7 @@ import (
 )
 
 var links = Links{
-	Site: "https://example.org/", Public: "https://api.example.org",
+	SiteURL: "https://example.org/", Public: "https://api.example.org",
 	Article: "{site}/articles/{slug}", Author: "{site}/people?name={slug}", Tag: "{site}/tags/{slug}/",
 }
 

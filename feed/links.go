@@ -9,11 +9,11 @@ import (
 	"unicode/utf8"
 )
 
-// Links say where things are: Site is the front end and Public the API, as base URLs to
+// Links say where things are: SiteURL is the front end and Public the API, as base URLs to
 // which a path can be added; a final slash doesn't count. The others are templates of pages
 // of the front end, such as {site}/articles/{slug}.
 type Links struct {
-	Site, Public         string
+	SiteURL, Public      string
 	Article, Author, Tag string
 }
 
@@ -23,7 +23,7 @@ const linkLimit = 400
 
 // Check says what is wrong with l; nil where nothing is.
 func (l Links) Check() error {
-	for _, base := range []struct{ what, url string }{{"the site's address", l.Site}, {"the API's address", l.Public}} {
+	for _, base := range []struct{ what, url string }{{"the site's address", l.SiteURL}, {"the API's address", l.Public}} {
 		if err := CheckBase(base.url); err != nil {
 			return fmt.Errorf("%s: %w", base.what, err)
 		}
@@ -31,7 +31,7 @@ func (l Links) Check() error {
 	for _, page := range []struct{ what, template string }{
 		{"the link to an article", l.Article}, {"the link to an author", l.Author}, {"the link to a tag", l.Tag},
 	} {
-		if err := checkTemplate(page.template, l.Site); err != nil {
+		if err := checkTemplate(page.template, l.SiteURL); err != nil {
 			return fmt.Errorf("%s: %w", page.what, err)
 		}
 	}
@@ -93,10 +93,10 @@ func put(template, site, slug string) string {
 	return strings.NewReplacer("{site}", strings.TrimRight(site, "/"), "{slug}", escaped).Replace(template)
 }
 
-func (l Links) article(slug string) string { return put(l.Article, l.Site, slug) }
-func (l Links) author(slug string) string  { return put(l.Author, l.Site, slug) }
-func (l Links) tag(slug string) string     { return put(l.Tag, l.Site, slug) }
-func (l Links) home() string               { return strings.TrimRight(l.Site, "/") + "/" }
+func (l Links) article(slug string) string { return put(l.Article, l.SiteURL, slug) }
+func (l Links) author(slug string) string  { return put(l.Author, l.SiteURL, slug) }
+func (l Links) tag(slug string) string     { return put(l.Tag, l.SiteURL, slug) }
+func (l Links) home() string               { return strings.TrimRight(l.SiteURL, "/") + "/" }
 
 // public is where the API has a path, which is given unescaped.
 func (l Links) public(path string) string {

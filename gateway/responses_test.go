@@ -67,7 +67,7 @@ func (q libraryQuery) Article(ctx context.Context, slug string) (*store.Article,
 		hold(ctx, slug)
 	}
 	if slug == "undeclared" {
-		cache.Undeclared(ctx)
+		cache.MarkUncacheable(ctx)
 	}
 	a, err := q.testQuery.Article(ctx, slug)
 	if a != nil {

@@ -202,7 +202,7 @@ func flatten(values []any, yield func(any)) {
 
 func accounts(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Account]   { return l.Accounts }
 func sessions(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Session]   { return l.Sessions }
-func uses(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Use]           { return l.Uses }
+func uses(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.LastUse]       { return l.Uses }
 func articles(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Article]   { return l.Articles }
 func authors(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Author]     { return l.Authors }
 func comments(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Comment]   { return l.Comments }

@@ -24,10 +24,10 @@ import (
 
 // Resolver is what the resolvers call.
 type Resolver struct {
-	Blog     *blog.Blog
-	People   *account.People
-	Pictures *media.Pictures
-	Comments *blog.Comments
+	Blog           *blog.Blog
+	AccountService *account.Service
+	Pictures       *media.Pictures
+	Comments       *blog.Comments
 }
 
 // New returns the schema with its resolvers.

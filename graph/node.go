@@ -19,7 +19,7 @@ func (r Resolver) nodes(ctx context.Context, ids []id.ID) ([]store.Node, error) 
 	if err := loaders(ctx).Find(ctx, ids, found); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(r.Blog.Find(ctx, ids, found), r.People.Find(ctx, ids, found)); err != nil {
+	if err := errors.Join(r.Blog.Find(ctx, ids, found), r.AccountService.Find(ctx, ids, found)); err != nil {
 		return nil, err
 	}
 	out := make([]store.Node, len(ids))

@@ -12,7 +12,7 @@ import (
 )
 
 func (q query) Viewer(ctx context.Context) (*access.Viewer, error) {
-	return orNull(q.People.Viewer(ctx))
+	return orNull(q.AccountService.Viewer(ctx))
 }
 
 func (viewer) Account(ctx context.Context, v *access.Viewer) (*store.Account, error) {
@@ -32,16 +32,16 @@ func (session) LastUsedAt(ctx context.Context, s *store.Session) (*time.Time, er
 }
 
 func (m mutation) SessionCreate(ctx context.Context, in account.SignIn) (*generated.SessionCreatePayload, error) {
-	signed, errs, err := orAccountErrors(m.People.SignIn(ctx, in))
+	signed, errs, err := orAccountErrors(m.AccountService.SignIn(ctx, in))
 	return &generated.SessionCreatePayload{Session: signed.Session, Account: signed.Account, Token: signed.Token, UserErrors: errs}, err
 }
 
 func (m mutation) SessionRevoke(ctx context.Context, in account.Revocation) (*generated.SessionRevokePayload, error) {
-	errs, err := accountErrors(m.People.Revoke(ctx, in))
+	errs, err := accountErrors(m.AccountService.Revoke(ctx, in))
 	return &generated.SessionRevokePayload{UserErrors: errs}, err
 }
 
 func (m mutation) SessionsRevokeOthers(ctx context.Context) (*generated.SessionsRevokeOthersPayload, error) {
-	n, errs, err := orAccountErrors(m.People.RevokeOthers(ctx))
+	n, errs, err := orAccountErrors(m.AccountService.RevokeOthers(ctx))
 	return &generated.SessionsRevokeOthersPayload{Count: n, UserErrors: errs}, err
 }

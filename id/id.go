@@ -32,7 +32,7 @@ const (
 	Session  Kind = "ses"
 	Image    Kind = "img" // of an upload
 	Event    Kind = "evt" // of a subscription: it can't be fetched
-	Letter   Kind = "let" // never seen by clients
+	Mail     Kind = "let" // never seen by clients
 
 	// Submission is a comment as its owner and editors see it. Nothing is stored under one:
 	// it is the comment's id with another prefix, since what is another object to clients

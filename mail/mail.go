@@ -1,7 +1,7 @@
-// Package mail is what Stoa sends to people: letters in text and HTML, handed to an SMTP
+// Package mail is what Stoa sends to people: messages in text and HTML, handed to an SMTP
 // server or, for want of one, kept in an outbox that a page shows.
 //
-// It knows neither accounts nor tokens, only words; who gets a letter, and when one that
+// It knows neither accounts nor tokens, only words; who gets a message, and when one that
 // couldn't be sent is tried again, is the caller's business. It may import nothing of ours.
 // Entry points: New, Send, Permanent, Outbox; CheckURL, CheckFrom and Links.Check for
 // configuration.
@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// Kind is what a letter is about.
+// Kind is what a message is about.
 type Kind string
 
 // The kinds there are. Those with a token carry a link and, for those who can't follow it,
@@ -37,8 +37,8 @@ const (
 // Kinds is every kind there is.
 var Kinds = []Kind{Verify, Registered, Reset, NoAccount, EmailChange, EmailTaken, EmailChanged, PasswordChanged}
 
-// Letter is one mail to one person.
-type Letter struct {
+// Message is one mail to one person.
+type Message struct {
 	Kind  Kind
 	To    string    // an address alone, without a name or angle brackets; at most 254 bytes
 	Name  string    // of the person, for the greeting; what can't be one is left out
@@ -47,12 +47,12 @@ type Letter struct {
 	Other string    // the other address, for the kind that speaks of one; as To
 }
 
-// Options say where letters come from, where they lead and where they go.
+// Options say where messages come from, where they lead and where they go.
 type Options struct {
 	SMTP  string // as CheckURL takes it; "" for none
 	From  string // an address, or NAME <ADDRESS>; needed where there is SMTP
 	Links Links
-	Keep  bool         // without SMTP: keep the last letters for Outbox, and log their links
+	Keep  bool         // without SMTP: keep the last messages for Outbox, and log their links
 	Log   *slog.Logger // nil for none
 }
 
@@ -64,7 +64,7 @@ type refused struct{ error }
 
 func (r refused) Unwrap() error { return r.error }
 
-// Permanent says whether err, which is Send's, is about the letter itself, so that to send
+// Permanent says whether err, which is Send's, is about the message itself, so that to send
 // it once more is no use: its address can't be one, the server has refused it for good (5xx
 // to the sender, the recipient or the text), or its token has ended meanwhile. All else is
 // passing, a wrong password for the server included: somebody may put that right.
@@ -73,7 +73,7 @@ func Permanent(err error) bool {
 	return errors.As(err, &r)
 }
 
-// Mailer sends letters. It is safe for concurrent use.
+// Mailer sends messages. It is safe for concurrent use.
 type Mailer struct {
 	writer *writer
 	server *server // nil for none
@@ -82,7 +82,7 @@ type Mailer struct {
 	log    *slog.Logger
 }
 
-// New returns a Mailer. It opens no connection: each letter gets its own.
+// New returns a Mailer. It opens no connection: each message gets its own.
 func New(o Options) (*Mailer, error) {
 	w, err := newWriter(o.Links)
 	if err != nil {
@@ -134,9 +134,9 @@ func (m *Mailer) ResetLink(token string) string {
 
 // Send renders l and hands it to the SMTP server, or to the outbox where there is none. It
 // takes 15 seconds at most. Its error is ErrNowhere, or one that Permanent tells apart; a
-// nil error means that the server has taken the letter. Where the connection breaks before
-// the server says so, the letter may arrive although there is an error.
-func (m *Mailer) Send(ctx context.Context, l Letter) error {
+// nil error means that the server has taken the message. Where the connection breaks before
+// the server says so, the message may arrive although there is an error.
+func (m *Mailer) Send(ctx context.Context, l Message) error {
 	r, err := m.writer.render(l)
 	if err != nil {
 		return fmt.Errorf("mail %s: %w", l.Kind, refused{err})

@@ -12,41 +12,41 @@ import (
 	"sync"
 )
 
-// outboxSize is how many letters are kept; one takes some 5 KiB.
+// outboxSize is how many messages are kept; one takes some 5 KiB.
 const outboxSize = 100
 
 // outboxPolicy lets the page load nothing at all, run nothing, and be framed by nobody. Styles
-// may be inline, as mails need them to be: the frames that show the letters inherit this.
+// may be inline, as mails need them to be: the frames that show the messages inherit this.
 const outboxPolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 //go:embed outbox.html
 var outboxSource string
 
-// outbox keeps the last letters.
+// outbox keeps the last messages.
 type outbox struct {
-	mu      sync.Mutex
-	letters []rendered // oldest first
+	mu       sync.Mutex
+	messages []rendered // oldest first
 }
 
 func (o *outbox) add(r rendered) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.letters) == outboxSize {
-		o.letters = slices.Delete(o.letters, 0, 1)
+	if len(o.messages) == outboxSize {
+		o.messages = slices.Delete(o.messages, 0, 1)
 	}
-	o.letters = append(o.letters, r)
+	o.messages = append(o.messages, r)
 }
 
 // newest returns what is kept, newest first; never nil.
 func (o *outbox) newest() []rendered {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	letters := append([]rendered{}, o.letters...)
-	slices.Reverse(letters)
-	return letters
+	messages := append([]rendered{}, o.messages...)
+	slices.Reverse(messages)
+	return messages
 }
 
-// Outbox returns the page that shows the letters kept, newest first: as HTML, or as JSON
+// Outbox returns the page that shows the messages kept, newest first: as HTML, or as JSON
 // with ?format=json or Accept: application/json. It answers requests for a loopback host
 // only, so that no page elsewhere reads it by a name that it points here. It is for
 // development: who can read it can take over any account.
@@ -68,9 +68,9 @@ func (m *Mailer) Outbox() http.Handler {
 			http.Error(w, "the outbox is read by GET", http.StatusMethodNotAllowed)
 			return
 		}
-		letters := []rendered{}
+		messages := []rendered{}
 		if m.outbox != nil {
-			letters = m.outbox.newest()
+			messages = m.outbox.newest()
 		}
 		header.Set("Vary", "Accept")
 		var b bytes.Buffer
@@ -79,10 +79,10 @@ func (m *Mailer) Outbox() http.Handler {
 			header.Set("Content-Type", "application/json")
 			encoder := json.NewEncoder(&b)
 			encoder.SetEscapeHTML(false)
-			err = encoder.Encode(letters)
+			err = encoder.Encode(messages)
 		} else {
 			header.Set("Content-Type", "text/html; charset=utf-8")
-			err = page.Execute(&b, letters)
+			err = page.Execute(&b, messages)
 		}
 		if err != nil {
 			m.log.ErrorContext(r.Context(), "outbox", "error", err)

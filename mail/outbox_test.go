@@ -24,9 +24,9 @@ func get(m *Mailer, method, url string, header ...string) *httptest.ResponseReco
 	return w
 }
 
-func keep(t *testing.T, m *Mailer, letters ...Letter) {
+func keep(t *testing.T, m *Mailer, messages ...Message) {
 	t.Helper()
-	for _, l := range letters {
+	for _, l := range messages {
 		if err := m.Send(context.Background(), l); err != nil {
 			t.Fatal(err)
 		}
@@ -39,7 +39,7 @@ func TestOutboxIsReadAsJSON(t *testing.T) {
 	if got := get(m, "GET", "http://localhost:8080/outbox?format=json").Body.String(); got != "[]\n" {
 		t.Errorf("an empty outbox is %q", got)
 	}
-	keep(t, m, letter(Verify), letter(PasswordChanged))
+	keep(t, m, message(Verify), message(PasswordChanged))
 	for name, w := range map[string]*httptest.ResponseRecorder{
 		"Query":  get(m, "GET", "http://localhost:8080/outbox?format=json"),
 		"Accept": get(m, "GET", "http://localhost:8080/outbox", "Accept", "application/json"),
@@ -75,7 +75,7 @@ func TestOutboxIsReadAsJSON(t *testing.T) {
 func TestOutboxKeepsTheLastHundred(t *testing.T) {
 	m := newMailer(t, Options{Keep: true})
 	for i := range 250 {
-		l := letter(Verify)
+		l := message(Verify)
 		l.To = fmt.Sprintf("a%d@example.com", i)
 		keep(t, m, l)
 	}
@@ -87,7 +87,7 @@ func TestOutboxKeepsTheLastHundred(t *testing.T) {
 
 func TestOutboxIsShownOnThisMachineOnly(t *testing.T) {
 	m := newMailer(t, Options{Keep: true})
-	keep(t, m, letter(Verify))
+	keep(t, m, message(Verify))
 	for host, want := range map[string]int{
 		"localhost":              200,
 		"LOCALHOST:8080":         200,
@@ -133,10 +133,10 @@ func TestOutboxIsOnlyRead(t *testing.T) {
 
 func TestOutboxRunsAndLoadsNothing(t *testing.T) {
 	m := newMailer(t, Options{Keep: true})
-	l := letter(EmailChanged)
+	l := message(EmailChanged)
 	l.Name, l.Other = "<script>alert(1)<& Sons", `"<b>"@example.com`
 	l.To = `"<script>"@example.com`
-	verify := letter(Verify)
+	verify := message(Verify)
 	verify.Token = `"><script>x`
 	keep(t, m, l, verify)
 	w := get(m, "GET", "http://localhost/outbox")

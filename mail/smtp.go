@@ -23,10 +23,10 @@ import (
 
 const (
 	// sendLimit bounds a whole session, name lookup included. RFC 5321 (4.5.3.2) would wait
-	// minutes for each answer; a letter that took too long is tried again instead.
+	// minutes for each answer; a message that took too long is tried again instead.
 	sendLimit = 15 * time.Second
 
-	// quitLimit is for the good-bye to a server that has taken the letter already.
+	// quitLimit is for the good-bye to a server that has taken the message already.
 	quitLimit = time.Second
 
 	// answerLimit is how many bytes a server may send in a session. A greeting, the list of
@@ -41,7 +41,7 @@ type server struct {
 	user      string // "" for none
 	password  string
 	implicit  bool // TLS from the first byte
-	mandatory bool // STARTTLS, or no letter
+	mandatory bool // STARTTLS, or no message
 	plain     bool // no STARTTLS, even if the server offers it
 	loopback  bool
 	hello     string         // how this host calls itself
@@ -103,7 +103,7 @@ func parseURL(raw string) (*server, error) {
 			return nil, errors.New("after its ? only starttls=off can follow, and only with smtp://")
 		}
 		if !s.loopback {
-			return nil, errors.New("starttls=off is for a server on this host only: letters and the password would cross the network in the clear")
+			return nil, errors.New("starttls=off is for a server on this host only: mails and the password would cross the network in the clear")
 		}
 		s.plain = true
 	}
@@ -139,11 +139,11 @@ func (s *server) send(ctx context.Context, from mail.Address, r rendered) error 
 	return nil
 }
 
-// session is greeting, TLS, AUTH, one letter, good-bye. The connection is closed when it
+// session is greeting, TLS, AUTH, one message, good-bye. The connection is closed when it
 // returns, and when ctx ends, which ends whatever it waits for.
 //
 // It drives go-mail's sessions itself because its Client, in v0.8.1, leaves the connection
-// open when a session fails early, heeds ctx only while it dials, and reports a letter that
+// open when a session fails early, heeds ctx only while it dials, and reports a message that
 // was taken as failed when the good-bye after it is.
 func (s *server) session(ctx context.Context, from, to string, message []byte) error {
 	var dialer net.Dialer
@@ -177,7 +177,7 @@ func (s *server) session(ctx context.Context, from, to string, message []byte) e
 			return fmt.Errorf("STARTTLS: %w", err)
 		}
 	case s.mandatory:
-		return errors.New("it offers no STARTTLS, without which no letter goes to another host")
+		return errors.New("it offers no STARTTLS, without which no mail goes to another host")
 	}
 	if s.user != "" {
 		if err := s.authenticate(c); err != nil {
@@ -188,7 +188,7 @@ func (s *server) session(ctx context.Context, from, to string, message []byte) e
 	if can, _ := c.Extension("SMTPUTF8"); utf8 && !can {
 		return refused{errors.New("it takes no addresses beyond ASCII")}
 	}
-	c.SkipSMTPUTF8(!utf8) // asked for without need, it keeps a letter from servers that lack it
+	c.SkipSMTPUTF8(!utf8) // asked for without need, it keeps a message from servers that lack it
 	if err := c.Mail("<" + from + ">"); err != nil {
 		return verdict("sender", err)
 	}
@@ -197,13 +197,13 @@ func (s *server) session(ctx context.Context, from, to string, message []byte) e
 	}
 	data, err := c.Data()
 	if err != nil {
-		return verdict("letter", err)
+		return verdict("message", err)
 	}
 	if _, err := data.Write(message); err != nil {
-		return fmt.Errorf("letter: %w", err)
+		return fmt.Errorf("mail: %w", err)
 	}
 	if err := data.Close(); err != nil {
-		return verdict("letter", err)
+		return verdict("message", err)
 	}
 	// It is the server's now, whatever happens to the connection.
 	if dialed.SetDeadline(time.Now().Add(quitLimit)) == nil {
@@ -236,7 +236,7 @@ func (s *server) authenticate(c *smtp.Client) error {
 }
 
 // verdict is what the server said of what: for good where it is 5xx. 530 is not about the
-// letter, though: it asks for AUTH (RFC 4954, 6) or STARTTLS (RFC 3207, 4).
+// message, though: it asks for AUTH (RFC 4954, 6) or STARTTLS (RFC 3207, 4).
 func verdict(what string, err error) error {
 	var said *textproto.Error
 	if errors.As(err, &said) && said.Code/100 == 5 && said.Code != 530 {

@@ -206,7 +206,7 @@ func TestLettersArrive(t *testing.T) {
 			m := p.mailer(t, c.url)
 			before := time.Now().Add(-time.Second)
 			for range 2 {
-				if err := m.Send(context.Background(), letter(Verify)); err != nil {
+				if err := m.Send(context.Background(), message(Verify)); err != nil {
 					t.Fatalf("%s: %v", c.reason, err)
 				}
 			}
@@ -221,7 +221,7 @@ func TestLettersArrive(t *testing.T) {
 			if got.from != "stoa@example.org" || got.to != "ada@example.com" {
 				t.Errorf("it is from %s to %s", got.from, got.to)
 			}
-			message, err := mail.ReadMessage(strings.NewReader(got.text))
+			parsed, err := mail.ReadMessage(strings.NewReader(got.text))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -233,18 +233,18 @@ func TestLettersArrive(t *testing.T) {
 				"Auto-Submitted": `^auto-generated$`,
 				"Mime-Version":   `^1\.0$`,
 			} {
-				if !regexp.MustCompile("(?i)" + want).MatchString(message.Header.Get(header)) {
-					t.Errorf("%s is %q, want %s", header, message.Header.Get(header), want)
+				if !regexp.MustCompile("(?i)" + want).MatchString(parsed.Header.Get(header)) {
+					t.Errorf("%s is %q, want %s", header, parsed.Header.Get(header), want)
 				}
 			}
-			if date, err := message.Header.Date(); err != nil || date.Before(before.Add(-time.Second)) || date.After(time.Now().Add(time.Second)) {
+			if date, err := parsed.Header.Date(); err != nil || date.Before(before.Add(-time.Second)) || date.After(time.Now().Add(time.Second)) {
 				t.Errorf("its date is %v (%v)", date, err)
 			}
-			r, err := m.writer.render(letter(Verify))
+			r, err := m.writer.render(message(Verify))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if text, rich := parts(t, message); text != r.Text || rich != r.HTML {
+			if text, rich := parts(t, parsed); text != r.Text || rich != r.HTML {
 				t.Errorf("it arrived otherwise than it was written:\n%s\n%s", text, rich)
 			}
 			if line := longest(got.text); line > 998 {
@@ -252,7 +252,7 @@ func TestLettersArrive(t *testing.T) {
 			}
 			id := regexp.MustCompile(`(?im)^Message-ID: .*$`)
 			if id.FindString(got.text) == id.FindString(letters[1].text) {
-				t.Error("two letters have one Message-ID")
+				t.Error("two messages have one Message-ID")
 			}
 		})
 	}
@@ -283,7 +283,7 @@ func TestNothingCrossesTheNetworkInTheClear(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			err := c.to.mailer(t, c.url).Send(context.Background(), letter(Verify))
+			err := c.to.mailer(t, c.url).Send(context.Background(), message(Verify))
 			if err == nil || Permanent(err) {
 				t.Errorf("%s: got %v", c.reason, err)
 			}
@@ -317,14 +317,14 @@ func TestRefusalsForGoodAndForNow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := open(t, false, false, nil)
 			p.refuse[c.command] = &gosmtp.SMTPError{Code: c.code, EnhancedCode: gosmtp.NoEnhancedCode, Message: "because"}
-			err := p.mailer(t, "smtp://HOST").Send(context.Background(), letter(Verify))
+			err := p.mailer(t, "smtp://HOST").Send(context.Background(), message(Verify))
 			if err == nil || Permanent(err) != c.permanent || !strings.Contains(err.Error(), "because") {
 				t.Errorf("%s: got %v, permanent: %v", c.reason, err, Permanent(err))
 			}
 		})
 	}
 	t.Run("WrongPassword", func(t *testing.T) {
-		err := open(t, true, false, nil).mailer(t, "smtp://stoa:secret@mail.example.org").Send(context.Background(), letter(Verify))
+		err := open(t, true, false, nil).mailer(t, "smtp://stoa:secret@mail.example.org").Send(context.Background(), message(Verify))
 		if err == nil || Permanent(err) || !strings.Contains(err.Error(), "535") || strings.Contains(err.Error(), "secret") {
 			t.Errorf("somebody may put it right: got %v", err)
 		}
@@ -338,19 +338,19 @@ func TestRefusalsForGoodAndForNow(t *testing.T) {
 		if err := listener.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if err := p.mailer(t, "smtp://HOST").Send(context.Background(), letter(Verify)); err == nil || Permanent(err) {
+		if err := p.mailer(t, "smtp://HOST").Send(context.Background(), message(Verify)); err == nil || Permanent(err) {
 			t.Errorf("it may be started again: got %v", err)
 		}
 	})
 	t.Run("BeyondASCII", func(t *testing.T) {
-		l := letter(Verify)
+		l := message(Verify)
 		l.To = "adé@example.com"
 		if err := open(t, false, false, nil).mailer(t, "smtp://HOST").Send(context.Background(), l); !Permanent(err) {
 			t.Errorf("the server takes no such address: got %v", err)
 		}
 		p := open(t, false, false, func(s *gosmtp.Server) { s.EnableSMTPUTF8 = true })
 		m := p.mailer(t, "smtp://HOST")
-		for _, l := range []Letter{l, letter(Verify)} {
+		for _, l := range []Message{l, message(Verify)} {
 			if err := m.Send(context.Background(), l); err != nil {
 				t.Errorf("the server takes such an address: got %v", err)
 			}
@@ -415,7 +415,7 @@ func TestAServerThatHangsIsLeft(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 			defer cancel()
-			err := script(t, c.says, true).mailer(t, c.url).Send(ctx, letter(Verify))
+			err := script(t, c.says, true).mailer(t, c.url).Send(ctx, message(Verify))
 			if !errors.Is(err, context.DeadlineExceeded) || Permanent(err) {
 				t.Errorf("%s: got %v", c.reason, err)
 			}
@@ -427,14 +427,14 @@ func TestAServerThatHangsIsLeft(t *testing.T) {
 			t.Errorf("a letter may take %v", m.server.limit)
 		}
 		m.server.limit = 100 * time.Millisecond
-		if err := m.Send(context.Background(), letter(Verify)); !errors.Is(err, context.DeadlineExceeded) {
+		if err := m.Send(context.Background(), message(Verify)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("without a bound of the caller's: got %v", err)
 		}
 	})
 	t.Run("Cancelled", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		if err := script(t, "", true).mailer(t, "smtp://HOST").Send(ctx, letter(Verify)); !errors.Is(err, context.Canceled) {
+		if err := script(t, "", true).mailer(t, "smtp://HOST").Send(ctx, message(Verify)); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -445,7 +445,7 @@ func TestAServerThatHangsIsLeft(t *testing.T) {
 func TestTakenIsTaken(t *testing.T) {
 	for name, hangs := range map[string]bool{"Hangs": true, "HangsUp": false} {
 		p := script(t, polite+"250 ok\r\n250 ok\r\n354 go\r\n250 taken\r\n", hangs)
-		if err := p.mailer(t, "smtp://HOST").Send(context.Background(), letter(Verify)); err != nil {
+		if err := p.mailer(t, "smtp://HOST").Send(context.Background(), message(Verify)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -453,7 +453,7 @@ func TestTakenIsTaken(t *testing.T) {
 
 func TestAServerThatSaysTooMuchIsLeft(t *testing.T) {
 	p := script(t, "220 hello\r\n"+strings.Repeat("250-more\r\n", answerLimit/10+1), true)
-	err := p.mailer(t, "smtp://HOST").Send(context.Background(), letter(Verify))
+	err := p.mailer(t, "smtp://HOST").Send(context.Background(), message(Verify))
 	if err == nil || Permanent(err) || !strings.Contains(err.Error(), "too much") {
 		t.Errorf("got %v", err)
 	}
@@ -474,7 +474,7 @@ func FuzzServer(f *testing.F) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		err := script(t, says, false).mailer(t, url).Send(ctx, letter(Verify))
+		err := script(t, says, false).mailer(t, url).Send(ctx, message(Verify))
 		if ctx.Err() != nil {
 			t.Fatalf("it waits for a server that has hung up: %v", err)
 		}

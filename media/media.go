@@ -97,11 +97,11 @@ func (p *Pictures) Upload(ctx context.Context, file io.ReadSeeker, alt string, k
 	at := time.Now().UTC().Truncate(time.Millisecond)
 	as := id.At(id.Image, at)
 	if key != nil {
-		claim := store.Claim{Caller: string(v.Account), Key: *key, Mutation: "imageUpload", Input: []string{sum, alt}}
-		if at, err = p.store.Claim(ctx, claim); err != nil {
+		record := store.IdempotencyRecord{Caller: string(v.Account), Key: *key, Mutation: "imageUpload", Input: []string{sum, alt}}
+		if at, err = p.store.RecordIdempotency(ctx, record); err != nil {
 			return nil, err
 		}
-		as = id.Derived(id.Image, at, claim.Seed())
+		as = id.Derived(id.Image, at, record.Seed())
 		there, err := p.find(ctx, as)
 		if err == nil || !problem.Is(err, problem.NotFound) {
 			return there, err

@@ -153,7 +153,7 @@ func (s *Store) DeleteAccount(ctx context.Context, a *Account) error {
 }
 
 // ForgetAccount deletes what is left of an account that was deleted: its sessions, the codes
-// and letters that are its or go to its address, and whose its comments were. It is safe to
+// and mails that are its or go to its address, and whose its comments were. It is safe to
 // repeat.
 func (s *Store) ForgetAccount(ctx context.Context, account id.ID, address string) error {
 	found, err := find[Session](ctx, s.db.Collection(sessions), bson.D{{Key: "accountId", Value: account}}, nil)
@@ -169,7 +169,7 @@ func (s *Store) ForgetAccount(ctx context.Context, account id.ID, address string
 	for _, left := range []struct {
 		collection, field string
 		value             any
-	}{{codes, "accountId", account}, {codes, "email", address}, {letters, "accountId", account}, {letters, "to", address}} {
+	}{{mailCodes, "accountId", account}, {mailCodes, "email", address}, {outgoingMail, "accountId", account}, {outgoingMail, "to", address}} {
 		if _, err := s.db.Collection(left.collection).DeleteMany(ctx, bson.D{{Key: left.field, Value: left.value}}); err != nil {
 			return fmt.Errorf("delete the %s of %s: %w", left.collection, account, err)
 		}
@@ -266,7 +266,7 @@ func (s *Store) forgetSessions(ctx context.Context, all []*Session) error {
 func (s *Store) forgetSome(ctx context.Context, xs []*Session) error {
 	return s.write(ctx, sessionKeys(xs...), func(ctx context.Context) error {
 		ids := sessionIDs(xs)
-		for _, collection := range []string{uses, sessions} {
+		for _, collection := range []string{lastUses, sessions} {
 			if _, err := s.db.Collection(collection).DeleteMany(ctx, in("_id", ids)); err != nil {
 				return fmt.Errorf("delete from %s: %w", collection, err)
 			}
@@ -275,12 +275,12 @@ func (s *Store) forgetSome(ctx context.Context, xs []*Session) error {
 	})
 }
 
-// Uses returns when each session was used last, as it is in the database now: nil where it
-// wasn't since it began.
-func (s *Store) Uses(ctx context.Context, ids []id.ID) ([]*Use, error) {
+// LastUses returns the last use of each session, as it is in the database now: nil for a
+// session that wasn't used since it began.
+func (s *Store) LastUses(ctx context.Context, ids []id.ID) ([]*LastUse, error) {
 	access.MarkPrivate(ctx)
-	found, err := find[Use](ctx, s.db.Collection(uses), in("_id", ids), nil)
-	out := make([]*Use, len(ids))
+	found, err := find[LastUse](ctx, s.db.Collection(lastUses), in("_id", ids), nil)
+	out := make([]*LastUse, len(ids))
 	for _, u := range found {
 		for i, k := range ids {
 			if k == u.Session {
@@ -291,38 +291,38 @@ func (s *Store) Uses(ctx context.Context, ids []id.ID) ([]*Use, error) {
 	return out, err
 }
 
-// NoteUses notes when sessions were used, in one command: each at most once in spacing,
-// whichever replicas note it. No cache knows when a session was used, so none becomes stale.
-func (s *Store) NoteUses(ctx context.Context, at map[id.ID]time.Time, spacing time.Duration) error {
+// RecordLastUses records the last use of sessions, in one command: each at most once in
+// spacing, over all replicas. No cache knows when a session was used, so none becomes stale.
+func (s *Store) RecordLastUses(ctx context.Context, at map[id.ID]time.Time, spacing time.Duration) error {
 	if len(at) == 0 {
 		return nil
 	}
-	var notes []mongo.WriteModel
+	var updates []mongo.WriteModel
 	for session, used := range at {
-		notes = append(notes, mongo.NewUpdateOneModel().SetUpsert(true).
+		updates = append(updates, mongo.NewUpdateOneModel().SetUpsert(true).
 			SetFilter(bson.D{{Key: "_id", Value: session}, {Key: "at", Value: bson.D{{Key: "$lte", Value: used.Add(-spacing)}}}}).
 			SetUpdate(bson.D{{Key: "$set", Value: bson.D{{Key: "at", Value: used}}}}))
 	}
-	_, err := s.db.Collection(uses).BulkWrite(ctx, notes, options.BulkWrite().SetOrdered(false))
+	_, err := s.db.Collection(lastUses).BulkWrite(ctx, updates, options.BulkWrite().SetOrdered(false))
 	if err != nil && !mongo.IsDuplicateKeyError(err) { // there is a younger one
-		return fmt.Errorf("note the use of sessions: %w", err)
+		return fmt.Errorf("record the last use of sessions: %w", err)
 	}
 	return nil
 }
 
-// AddCode stores a code.
-func (s *Store) AddCode(ctx context.Context, c *Code) error {
-	if _, err := s.db.Collection(codes).InsertOne(ctx, c); err != nil {
-		return fmt.Errorf("add a code: %w", err)
+// AddMailCode stores a mail code.
+func (s *Store) AddMailCode(ctx context.Context, c *MailCode) error {
+	if _, err := s.db.Collection(mailCodes).InsertOne(ctx, c); err != nil {
+		return fmt.Errorf("add a mail code: %w", err)
 	}
 	return nil
 }
 
-// Code returns the code of a kind with a hash, as it is in the database now, unless it has
+// MailCode returns the mail code of a kind with a hash, as it is in the database now, unless it has
 // ended at now; NotFound where there is none.
-func (s *Store) Code(ctx context.Context, kind CodeKind, hash string, now time.Time) (*Code, error) {
+func (s *Store) MailCode(ctx context.Context, kind MailCodeKind, hash string, now time.Time) (*MailCode, error) {
 	access.MarkPrivate(ctx)
-	found, err := find[Code](ctx, s.db.Collection(codes), bson.D{{Key: "_id", Value: hash}}, nil)
+	found, err := find[MailCode](ctx, s.db.Collection(mailCodes), bson.D{{Key: "_id", Value: hash}}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -332,54 +332,54 @@ func (s *Store) Code(ctx context.Context, kind CodeKind, hash string, now time.T
 	return found[0], nil
 }
 
-// DeleteCode deletes a code, and says whether this call did: of several, one does.
-func (s *Store) DeleteCode(ctx context.Context, hash string) (bool, error) {
-	result, err := s.db.Collection(codes).DeleteOne(ctx, bson.D{{Key: "_id", Value: hash}})
+// DeleteMailCode deletes a mail code, and reports whether this call did: of several, one does.
+func (s *Store) DeleteMailCode(ctx context.Context, hash string) (bool, error) {
+	result, err := s.db.Collection(mailCodes).DeleteOne(ctx, bson.D{{Key: "_id", Value: hash}})
 	if err != nil {
-		return false, fmt.Errorf("delete a code: %w", err)
+		return false, fmt.Errorf("delete a mail code: %w", err)
 	}
 	return result.DeletedCount == 1, nil
 }
 
-// HasLetter says whether there is, or was, a letter.
-func (s *Store) HasLetter(ctx context.Context, letter id.ID) (bool, error) {
-	found, err := find[Letter](ctx, s.db.Collection(letters), bson.D{{Key: "_id", Value: letter}}, nil)
+// HasMail says whether there is, or was, a mail.
+func (s *Store) HasMail(ctx context.Context, mail id.ID) (bool, error) {
+	found, err := find[OutgoingMail](ctx, s.db.Collection(outgoingMail), bson.D{{Key: "_id", Value: mail}}, nil)
 	return len(found) > 0, err
 }
 
-// AddLetter stores a letter that is to be sent. One that was added before is left as it is.
-func (s *Store) AddLetter(ctx context.Context, l *Letter) error {
-	return s.write(ctx, []string{lettersKey}, func(ctx context.Context) error {
-		_, err := s.db.Collection(letters).InsertOne(ctx, l)
+// AddMail stores a mail that is to be sent. One that was added before is left as it is.
+func (s *Store) AddMail(ctx context.Context, l *OutgoingMail) error {
+	return s.write(ctx, []string{outgoingKey}, func(ctx context.Context) error {
+		_, err := s.db.Collection(outgoingMail).InsertOne(ctx, l)
 		if err != nil && !mongo.IsDuplicateKeyError(err) {
-			return fmt.Errorf("add a letter: %w", err)
+			return fmt.Errorf("add a mail: %w", err)
 		}
 		return nil
 	})
 }
 
-// NextLetter returns when the next letter is to be sent; ok is false when there is none.
-func (s *Store) NextLetter(ctx context.Context) (at time.Time, ok bool, err error) {
-	return s.nextDue(ctx, lettersKey)
+// NextMail returns when the next mail is to be sent; ok is false when there is none.
+func (s *Store) NextMail(ctx context.Context) (at time.Time, ok bool, err error) {
+	return s.nextDue(ctx, outgoingKey)
 }
 
-// DueLetters returns letters that are to be sent at now or were before, at most a hundred.
-func (s *Store) DueLetters(ctx context.Context, now time.Time) ([]*Letter, error) {
-	return find[Letter](ctx, s.db.Collection(letters),
+// DueMails returns mails that are to be sent at now or were before, at most a hundred.
+func (s *Store) DueMails(ctx context.Context, now time.Time) ([]*OutgoingMail, error) {
+	return find[OutgoingMail](ctx, s.db.Collection(outgoingMail),
 		bson.D{{Key: "nextAt", Value: bson.D{{Key: "$gt", Value: time.Time{}}, {Key: "$lte", Value: now}}}},
 		options.Find().SetSort(bson.D{{Key: "nextAt", Value: 1}}).SetLimit(MaxPageSize))
 }
 
-// TakeLetter makes l, as it was read, the caller's to send until a time; false when another
+// TakeMail makes l, as it was read, the caller's to send until a time; false when another
 // replica has taken it.
-func (s *Store) TakeLetter(ctx context.Context, l *Letter, until time.Time) (bool, error) {
+func (s *Store) TakeMail(ctx context.Context, l *OutgoingMail, until time.Time) (bool, error) {
 	taken := false
-	err := s.write(ctx, []string{lettersKey}, func(ctx context.Context) error {
-		result, err := s.db.Collection(letters).UpdateOne(ctx,
+	err := s.write(ctx, []string{outgoingKey}, func(ctx context.Context) error {
+		result, err := s.db.Collection(outgoingMail).UpdateOne(ctx,
 			bson.D{{Key: "_id", Value: l.ID}, {Key: "attempts", Value: l.Attempts}},
 			bson.D{{Key: "$set", Value: bson.D{{Key: "nextAt", Value: until}, {Key: "attempts", Value: l.Attempts + 1}}}})
 		if err != nil {
-			return fmt.Errorf("take a letter: %w", err)
+			return fmt.Errorf("take a mail: %w", err)
 		}
 		taken = result.MatchedCount == 1
 		return nil
@@ -387,44 +387,44 @@ func (s *Store) TakeLetter(ctx context.Context, l *Letter, until time.Time) (boo
 	return taken, err
 }
 
-// PutOffLetter says when to try to send a letter again.
-func (s *Store) PutOffLetter(ctx context.Context, letter id.ID, until time.Time) error {
-	return s.changeLetter(ctx, letter, bson.D{{Key: "$set", Value: bson.D{{Key: "nextAt", Value: until}}}})
+// RescheduleMail says when to try to send a mail again.
+func (s *Store) RescheduleMail(ctx context.Context, mail id.ID, until time.Time) error {
+	return s.changeMail(ctx, mail, bson.D{{Key: "$set", Value: bson.D{{Key: "nextAt", Value: until}}}})
 }
 
-// CloseLetter notes that a letter was sent, or never will be, and forgets what was in it.
-func (s *Store) CloseLetter(ctx context.Context, letter id.ID) error {
-	return s.changeLetter(ctx, letter, bson.D{{Key: "$unset", Value: bson.D{
+// CloseMail notes that a mail was sent, or never will be, and forgets what was in it.
+func (s *Store) CloseMail(ctx context.Context, mail id.ID) error {
+	return s.changeMail(ctx, mail, bson.D{{Key: "$unset", Value: bson.D{
 		{Key: "nextAt", Value: ""}, {Key: "passwordHash", Value: ""}, {Key: "name", Value: ""}, {Key: "other", Value: ""},
 	}}, {Key: "$set", Value: bson.D{{Key: "to", Value: ""}}}})
 }
 
-func (s *Store) changeLetter(ctx context.Context, letter id.ID, change bson.D) error {
-	return s.write(ctx, []string{lettersKey}, func(ctx context.Context) error {
-		if _, err := s.db.Collection(letters).UpdateOne(ctx, bson.D{{Key: "_id", Value: letter}}, change); err != nil {
-			return fmt.Errorf("change a letter: %w", err)
+func (s *Store) changeMail(ctx context.Context, mail id.ID, change bson.D) error {
+	return s.write(ctx, []string{outgoingKey}, func(ctx context.Context) error {
+		if _, err := s.db.Collection(outgoingMail).UpdateOne(ctx, bson.D{{Key: "_id", Value: mail}}, change); err != nil {
+			return fmt.Errorf("change a mail: %w", err)
 		}
 		return nil
 	})
 }
 
 // Sweep deletes what has ended by now: sessions, a day after they were made at the
-// earliest; codes; what is left of letters and claims. It ends sessions that weren't used
+// earliest; mail codes; what is left of mails and idempotency records. It ends sessions that weren't used
 // since idle. What it can't delete now is there for the next sweep.
 func (s *Store) Sweep(ctx context.Context, now, idle time.Time) error {
 	return errors.Join(
 		s.endIdle(ctx, idle),
 		s.sweepSessions(ctx, bson.D{{Key: "endsAt", Value: bson.D{{Key: "$lte", Value: now}}}}),
-		s.sweepSessions(ctx, bson.D{{Key: "ended", Value: true}, {Key: "createdAt", Value: bson.D{{Key: "$lte", Value: now.Add(-claimFor)}}}}),
-		s.sweep(ctx, codes, "endsAt", now),
-		s.sweep(ctx, letters, "createdAt", now.Add(-2*claimFor)), // later than the claims that name them
-		s.sweep(ctx, claims, "at", now.Add(-claimFor)),
+		s.sweepSessions(ctx, bson.D{{Key: "ended", Value: true}, {Key: "createdAt", Value: bson.D{{Key: "$lte", Value: now.Add(-idempotencyFor)}}}}),
+		s.sweep(ctx, mailCodes, "endsAt", now),
+		s.sweep(ctx, outgoingMail, "createdAt", now.Add(-2*idempotencyFor)), // later than the records that name them
+		s.sweep(ctx, idempotency, "at", now.Add(-idempotencyFor)),
 	)
 }
 
 // endIdle ends the sessions that were used last at a time or before.
 func (s *Store) endIdle(ctx context.Context, idle time.Time) error {
-	unused, err := find[Use](ctx, s.db.Collection(uses), bson.D{{Key: "at", Value: bson.D{{Key: "$lte", Value: idle}}}}, nil)
+	unused, err := find[LastUse](ctx, s.db.Collection(lastUses), bson.D{{Key: "at", Value: bson.D{{Key: "$lte", Value: idle}}}}, nil)
 	if err != nil {
 		return err
 	}
@@ -440,8 +440,8 @@ func (s *Store) endIdle(ctx context.Context, idle time.Time) error {
 		if err := s.EndSessions(ctx, found); err != nil {
 			return err
 		}
-		if _, err := s.db.Collection(uses).DeleteMany(ctx, in("_id", ids)); err != nil {
-			return fmt.Errorf("sweep uses: %w", err)
+		if _, err := s.db.Collection(lastUses).DeleteMany(ctx, in("_id", ids)); err != nil {
+			return fmt.Errorf("sweep last uses: %w", err)
 		}
 	}
 	return nil

@@ -99,8 +99,8 @@ func TestUsesAreNotedAtMostOnceAMinute(t *testing.T) {
 		{"far later", 1000, 1000},
 	}
 	for _, c := range cases {
-		check(t, s.NoteUses(t.Context(), map[id.ID]time.Time{x: second(c.at), id.New(id.Session): second(c.at)}, time.Minute))
-		found, err := s.Uses(t.Context(), []id.ID{id.New(id.Session), x})
+		check(t, s.RecordLastUses(t.Context(), map[id.ID]time.Time{x: second(c.at), id.New(id.Session): second(c.at)}, time.Minute))
+		found, err := s.LastUses(t.Context(), []id.ID{id.New(id.Session), x})
 		check(t, err)
 		if found[0] != nil || found[1] == nil || !found[1].At.Equal(second(c.want)) {
 			t.Errorf("%s, at %d: noted %v, want %d", c.reason, c.at, found, c.want)
@@ -110,35 +110,35 @@ func TestUsesAreNotedAtMostOnceAMinute(t *testing.T) {
 
 func TestAKeyIsGoodForOneInput(t *testing.T) {
 	s := openStore(t, nil)
-	first := Claim{Caller: "ada", Key: anyKey, Mutation: "cartCreate", Input: []string{"one"}}
-	made, err := s.Claim(t.Context(), first)
+	first := IdempotencyRecord{Caller: "ada", Key: anyKey, Mutation: "cartCreate", Input: []string{"one"}}
+	made, err := s.RecordIdempotency(t.Context(), first)
 	check(t, err)
 	var group sync.WaitGroup
 	for range 5 {
 		group.Go(func() {
-			if again, err := s.Claim(t.Context(), first); err != nil || !again.Equal(made) {
-				t.Errorf("an equal claim is of %v, %v; the first of %v", again, err, made)
+			if again, err := s.RecordIdempotency(t.Context(), first); err != nil || !again.Equal(made) {
+				t.Errorf("an equal record is of %v, %v; the first of %v", again, err, made)
 			}
 		})
 	}
 	group.Wait()
 	cases := map[string]struct {
 		reason string
-		change func(*Claim)
+		change func(*IdempotencyRecord)
 		code   problem.Code
 	}{
-		"OtherInput":    {"the key came with another input", func(c *Claim) { c.Input = []string{"two"} }, problem.KeyReused},
-		"OtherMutation": {"the key came with another mutation", func(c *Claim) { c.Mutation = "cartDelete" }, problem.KeyReused},
-		"OtherCaller":   {"another caller's keys are others", func(c *Claim) { c.Caller = "grace"; c.Input = "x" }, ""},
-		"OtherKey":      {"another key is free", func(c *Claim) { c.Key = anyKey + "1"; c.Input = "x" }, ""},
-		"Short":         {"a key has 128 bits", func(c *Claim) { c.Key = "123456789012345678901" }, problem.Invalid},
-		"Long":          {"a key has an end", func(c *Claim) { c.Key = fmt.Sprintf("%0129d", 1) }, problem.Invalid},
-		"Spaced":        {"a key is one word", func(c *Claim) { c.Key = "0123456789 0123456789 0123456789" }, problem.Invalid},
+		"OtherInput":    {"the key came with another input", func(c *IdempotencyRecord) { c.Input = []string{"two"} }, problem.KeyReused},
+		"OtherMutation": {"the key came with another mutation", func(c *IdempotencyRecord) { c.Mutation = "cartDelete" }, problem.KeyReused},
+		"OtherCaller":   {"another caller's keys are others", func(c *IdempotencyRecord) { c.Caller = "grace"; c.Input = "x" }, ""},
+		"OtherKey":      {"another key is free", func(c *IdempotencyRecord) { c.Key = anyKey + "1"; c.Input = "x" }, ""},
+		"Short":         {"a key has 128 bits", func(c *IdempotencyRecord) { c.Key = "123456789012345678901" }, problem.Invalid},
+		"Long":          {"a key has an end", func(c *IdempotencyRecord) { c.Key = fmt.Sprintf("%0129d", 1) }, problem.Invalid},
+		"Spaced":        {"a key is one word", func(c *IdempotencyRecord) { c.Key = "0123456789 0123456789 0123456789" }, problem.Invalid},
 	}
 	for name, c := range cases {
-		claim := first
-		c.change(&claim)
-		_, err := s.Claim(t.Context(), claim)
+		record := first
+		c.change(&record)
+		_, err := s.RecordIdempotency(t.Context(), record)
 		if c.code == "" && err != nil || c.code != "" && !problem.Is(err, c.code) {
 			t.Errorf("%s: %v although %s", name, err, c.reason)
 		}
@@ -147,25 +147,25 @@ func TestAKeyIsGoodForOneInput(t *testing.T) {
 
 func TestACodeIsGoodForOneThingUntilItsEnd(t *testing.T) {
 	s := openStore(t, nil)
-	check(t, s.AddCode(t.Context(), &Code{Hash: "a", Kind: ResetCode, EndsAt: second(100)}))
+	check(t, s.AddMailCode(t.Context(), &MailCode{Hash: "a", Kind: CodeToReset, EndsAt: second(100)}))
 	for name, c := range map[string]struct {
-		kind CodeKind
+		kind MailCodeKind
 		hash string
 		at   int
 		good bool
 	}{
-		"Good":      {ResetCode, "a", 99, true},
-		"Ended":     {ResetCode, "a", 100, false},
-		"OtherKind": {VerifyCode, "a", 99, false},
-		"Unknown":   {ResetCode, "b", 99, false},
+		"Good":      {CodeToReset, "a", 99, true},
+		"Ended":     {CodeToReset, "a", 100, false},
+		"OtherKind": {CodeToVerify, "a", 99, false},
+		"Unknown":   {CodeToReset, "b", 99, false},
 	} {
-		if _, err := s.Code(t.Context(), c.kind, c.hash, second(c.at)); (err == nil) != c.good || err != nil && !problem.Is(err, problem.NotFound) {
+		if _, err := s.MailCode(t.Context(), c.kind, c.hash, second(c.at)); (err == nil) != c.good || err != nil && !problem.Is(err, problem.NotFound) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	deleted := 0
 	for range 3 {
-		if mine, err := s.DeleteCode(t.Context(), "a"); err != nil {
+		if mine, err := s.DeleteMailCode(t.Context(), "a"); err != nil {
 			t.Error(err)
 		} else if mine {
 			deleted++
@@ -176,29 +176,29 @@ func TestACodeIsGoodForOneThingUntilItsEnd(t *testing.T) {
 	}
 }
 
-func TestALetterIsOneReplicasToSend(t *testing.T) {
+func TestAMailIsOneReplicasToSend(t *testing.T) {
 	s := openStore(t, nil)
-	l := &Letter{ID: id.New(id.Letter), Kind: RegisterLetter, To: "ada@example.org", PasswordHash: "hash", CreatedAt: second(0), NextAt: second(10)}
-	check(t, s.AddLetter(t.Context(), l))
-	check(t, s.AddLetter(t.Context(), l)) // asked for once more
-	at, ok, err := s.NextLetter(t.Context())
+	l := &OutgoingMail{ID: id.New(id.Mail), Kind: RegisterMail, To: "ada@example.org", PasswordHash: "hash", CreatedAt: second(0), NextAt: second(10)}
+	check(t, s.AddMail(t.Context(), l))
+	check(t, s.AddMail(t.Context(), l)) // asked for once more
+	at, ok, err := s.NextMail(t.Context())
 	check(t, err)
 	if !ok || !at.Equal(second(10)) {
 		t.Errorf("the next letter is due at %v, %t", at, ok)
 	}
-	due, err := s.DueLetters(t.Context(), second(9))
+	due, err := s.DueMails(t.Context(), second(9))
 	check(t, err)
 	if len(due) != 0 {
 		t.Errorf("%d letters are due too early", len(due))
 	}
-	due, err = s.DueLetters(t.Context(), second(10))
+	due, err = s.DueMails(t.Context(), second(10))
 	check(t, err)
 	if len(due) != 1 {
 		t.Fatalf("%d letters are due", len(due))
 	}
 	taken := 0
 	for range 3 {
-		if mine, err := s.TakeLetter(t.Context(), due[0], second(70)); err != nil {
+		if mine, err := s.TakeMail(t.Context(), due[0], second(70)); err != nil {
 			t.Error(err)
 		} else if mine {
 			taken++
@@ -207,16 +207,16 @@ func TestALetterIsOneReplicasToSend(t *testing.T) {
 	if taken != 1 {
 		t.Errorf("%d replicas have taken one letter", taken)
 	}
-	check(t, s.PutOffLetter(t.Context(), l.ID, second(40)))
-	if at, _, _ = s.NextLetter(t.Context()); !at.Equal(second(40)) {
+	check(t, s.RescheduleMail(t.Context(), l.ID, second(40)))
+	if at, _, _ = s.NextMail(t.Context()); !at.Equal(second(40)) {
 		t.Errorf("a letter that was put off is due at %v", at)
 	}
-	check(t, s.CloseLetter(t.Context(), l.ID))
-	if _, ok, _ = s.NextLetter(t.Context()); ok {
+	check(t, s.CloseMail(t.Context(), l.ID))
+	if _, ok, _ = s.NextMail(t.Context()); ok {
 		t.Error("a letter that was sent is due")
 	}
-	check(t, s.AddLetter(t.Context(), l)) // repeating what asked for it doesn't send it again
-	if _, ok, _ = s.NextLetter(t.Context()); ok {
+	check(t, s.AddMail(t.Context(), l)) // repeating what asked for it doesn't send it again
+	if _, ok, _ = s.NextMail(t.Context()); ok {
 		t.Error("a letter that was sent is due again")
 	}
 }
@@ -229,13 +229,13 @@ func TestASweepTakesWhatHasEndedAndNothingElse(t *testing.T) {
 		x := &Session{ID: id.New(id.Session), AccountID: owner.ID, EndsAt: second(endsAt)}
 		check(t, s.AddSession(t.Context(), x))
 		if used > 0 {
-			check(t, s.NoteUses(t.Context(), map[id.ID]time.Time{x.ID: second(used)}, time.Minute))
+			check(t, s.RecordLastUses(t.Context(), map[id.ID]time.Time{x.ID: second(used)}, time.Minute))
 		}
 		return x
 	}
 	fresh, unused, ended, idle := session(1000, 400), session(1000, 0), session(500, 400), session(1000, 100)
-	check(t, s.AddCode(t.Context(), &Code{Hash: "old", Kind: ResetCode, EndsAt: second(400)}))
-	check(t, s.AddCode(t.Context(), &Code{Hash: "new", Kind: ResetCode, EndsAt: second(600)}))
+	check(t, s.AddMailCode(t.Context(), &MailCode{Hash: "old", Kind: CodeToReset, EndsAt: second(400)}))
+	check(t, s.AddMailCode(t.Context(), &MailCode{Hash: "new", Kind: CodeToReset, EndsAt: second(600)}))
 	check(t, s.Sweep(t.Context(), second(500), second(300)))
 	left, err := s.SessionsUnder(t.Context(), owner.ID)
 	check(t, err)
@@ -246,10 +246,10 @@ func TestASweepTakesWhatHasEndedAndNothingElse(t *testing.T) {
 	if !have[fresh.ID] || !have[unused.ID] || have[ended.ID] || have[idle.ID] {
 		t.Errorf("of fresh, unused, ended and idle are left %t, %t, %t, %t", have[fresh.ID], have[unused.ID], have[ended.ID], have[idle.ID])
 	}
-	if _, err := s.Code(t.Context(), ResetCode, "old", second(0)); !problem.Is(err, problem.NotFound) {
+	if _, err := s.MailCode(t.Context(), CodeToReset, "old", second(0)); !problem.Is(err, problem.NotFound) {
 		t.Errorf("the code that has ended: %v", err)
 	}
-	if _, err := s.Code(t.Context(), ResetCode, "new", second(0)); err != nil {
+	if _, err := s.MailCode(t.Context(), CodeToReset, "new", second(0)); err != nil {
 		t.Errorf("the code that hasn't: %v", err)
 	}
 }

@@ -15,10 +15,10 @@ import (
 	"stoa/id"
 )
 
-// What is done at its time: dueKey and lettersKey name, in the caches, when the next is due.
+// What is done at its time: dueKey and outgoingKey name, in the caches, when the next is due.
 const (
-	dueKey     = "due"     // the next scheduled article
-	lettersKey = "letters" // the next letter
+	dueKey      = "due"     // the next scheduled article
+	outgoingKey = "letters" // the next outgoing mail; a stored name, which only a migration changes
 )
 
 // articleKeys is everything that becomes stale when before turns into after; nil for an
@@ -38,7 +38,7 @@ func articleKeys(before, after *Article) []string {
 		}
 	}
 	for _, a := range []*Article{before, after} {
-		if a != nil && deskPlace(before) != deskPlace(after) {
+		if a != nil && deskPosition(before) != deskPosition(after) {
 			keys = append(keys, queueTag, draftsTag(a.OwnerID))
 		}
 	}
@@ -76,18 +76,18 @@ func articleKeys(before, after *Article) []string {
 	return compact(keys)
 }
 
-// place is where an article is in the lists of those who edit it; the zero place is nowhere.
-type place struct {
+// position is an article's position in the lists of its editors; zero for none.
+type position struct {
 	owner            id.ID
 	status           Status
 	updated, deleted int64 // Unix milliseconds
 }
 
-func deskPlace(a *Article) place {
+func deskPosition(a *Article) position {
 	if a == nil || a.Public() || a.Status == purging {
-		return place{}
+		return position{}
 	}
-	return place{a.OwnerID, a.Status, a.UpdatedAt.UnixMilli(), a.DeletedAt.UnixMilli()}
+	return position{a.OwnerID, a.Status, a.UpdatedAt.UnixMilli(), a.DeletedAt.UnixMilli()}
 }
 
 // queueTag is what lists of everybody's drafts depend on, draftsTag those of one account.
@@ -225,8 +225,8 @@ type due struct {
 }
 
 func (s *Store) readDue(ctx context.Context, key string) (*due, error) {
-	if key == lettersKey {
-		found, err := find[Letter](ctx, s.db.Collection(letters), bson.D{{Key: "nextAt", Value: bson.D{{Key: "$gt", Value: time.Time{}}}}},
+	if key == outgoingKey {
+		found, err := find[OutgoingMail](ctx, s.db.Collection(outgoingMail), bson.D{{Key: "nextAt", Value: bson.D{{Key: "$gt", Value: time.Time{}}}}},
 			projection("nextAt").SetSort(bson.D{{Key: "nextAt", Value: 1}}).SetLimit(1))
 		if err != nil || len(found) == 0 {
 			return nil, err

@@ -283,7 +283,7 @@ func TestKeysOfDifferentThingsAreDifferent(t *testing.T) {
 	for name, l := range everyList(t, s) {
 		parsed, err := s.ListArticles(t.Context(), l.filter, Window{})
 		check(t, err)
-		all = append(all, parsed.Name(), fmt.Sprintf("count/%s", name))
+		all = append(all, parsed.CacheKey(), fmt.Sprintf("count/%s", name))
 	}
 	all = append(all, orderKey(AllArticles), listTag(id.ID(AllArticles)), orderTag(ByTitle), orderTag(ByUpdated), dueKey, listTag(authors), listTag(tags),
 		slug{articles, "x"}.key(), slug{authors, "x"}.key(), slug{tags, "x"}.key(), string(id.At(id.Article, at)))

@@ -164,8 +164,8 @@ func TestCountsOfCommentsAreAlwaysRight(t *testing.T) {
 // depthIn is how deep a comment is shown, by the rule as people would say it: it and all that
 // it answers have their places, and what is deleted is shown for what answers it.
 func depthIn(all map[id.ID]*Comment, comment id.ID) int {
-	var kept func(id.ID) bool
-	kept = func(i id.ID) bool {
+	var shown func(id.ID) bool
+	shown = func(i id.ID) bool {
 		if !all[i].Visible {
 			return false
 		}
@@ -173,7 +173,7 @@ func depthIn(all map[id.ID]*Comment, comment id.ID) int {
 			return true
 		}
 		for k, c := range all {
-			if c.ParentID == i && kept(k) {
+			if c.ParentID == i && shown(k) {
 				return true
 			}
 		}
@@ -181,7 +181,7 @@ func depthIn(all map[id.ID]*Comment, comment id.ID) int {
 	}
 	depth := 0
 	for i := comment; i != ""; i = all[i].ParentID {
-		if !kept(i) {
+		if !shown(i) {
 			return 0
 		}
 		depth++

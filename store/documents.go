@@ -254,7 +254,7 @@ type Secret struct {
 
 // Session is one device that has signed in. It stands while it isn't ended, its account is
 // there and has the Epoch that it had when the session began: so one write to the account
-// ends all of them at once. When it was used last is apart, in Use, so that using it
+// ends all of them at once. When it was used last is apart, in LastUse, so that using it
 // makes no cache stale.
 type Session struct {
 	ID        id.ID     `bson:"_id"`
@@ -270,62 +270,62 @@ type Session struct {
 	Ended bool `bson:"ended"`
 }
 
-// Use is when a session was used last, as of a minute ago.
-type Use struct {
+// LastUse is the time of a session's last use, as of a minute ago.
+type LastUse struct {
 	Session id.ID     `bson:"_id"`
 	At      time.Time `bson:"at"`
 }
 
-// CodeKind says what a code is good for.
-type CodeKind string
+// MailCodeKind is the purpose of a mail code.
+type MailCodeKind string
 
-// The kinds of codes.
+// The kinds of mail codes.
 const (
-	VerifyCode CodeKind = "VERIFY" // makes the account that was registered
-	ResetCode  CodeKind = "RESET"  // sets the account's password
-	EmailCode  CodeKind = "EMAIL"  // gives the account the address that the code was sent to
+	CodeToVerify      MailCodeKind = "VERIFY" // makes the account that was registered
+	CodeToReset       MailCodeKind = "RESET"  // sets the account's password
+	CodeToChangeEmail MailCodeKind = "EMAIL"  // gives the account the address that the code was sent to
 )
 
-// Code is what a mail brings back: who has it has read the mail.
-type Code struct {
-	Hash         string    `bson:"_id"` // SHA-256 of the code, in hex
-	Kind         CodeKind  `bson:"kind"`
-	AccountID    id.ID     `bson:"accountId,omitempty"`    // for VerifyCode: "", there is none yet
-	Epoch        int64     `bson:"epoch,omitempty"`        // the account's: a later one makes the code worthless
-	Email        string    `bson:"email"`                  // that it was sent to
-	Replaces     string    `bson:"replaces,omitempty"`     // for EmailCode: the account's address so far
-	Name         string    `bson:"name,omitempty"`         // for VerifyCode
-	PasswordHash string    `bson:"passwordHash,omitempty"` // for VerifyCode
-	EndsAt       time.Time `bson:"endsAt"`
+// MailCode is a one-time code sent by mail: its holder has read the mail.
+type MailCode struct {
+	Hash         string       `bson:"_id"` // SHA-256 of the code, in hex
+	Kind         MailCodeKind `bson:"kind"`
+	AccountID    id.ID        `bson:"accountId,omitempty"`    // for CodeToVerify: "", there is none yet
+	Epoch        int64        `bson:"epoch,omitempty"`        // the account's: a later one makes the code worthless
+	Email        string       `bson:"email"`                  // that it was sent to
+	Replaces     string       `bson:"replaces,omitempty"`     // for CodeToChangeEmail: the account's address so far
+	Name         string       `bson:"name,omitempty"`         // for CodeToVerify
+	PasswordHash string       `bson:"passwordHash,omitempty"` // for CodeToVerify
+	EndsAt       time.Time    `bson:"endsAt"`
 }
 
-// LetterKind says what a letter is about.
-type LetterKind string
+// MailKind says what a mail is about.
+type MailKind string
 
-// The kinds of letters. What the first three say depends on whether the address has an
+// The kinds of mails. What the first three say depends on whether the address has an
 // account, which nobody looks up before the one who asked has been answered.
 const (
-	RegisterLetter LetterKind = "REGISTER"
-	ResetLetter    LetterKind = "RESET"
-	EmailLetter    LetterKind = "EMAIL"
-	PasswordNotice LetterKind = "PASSWORD_CHANGED"
-	EmailNotice    LetterKind = "EMAIL_CHANGED"
+	RegisterMail   MailKind = "REGISTER"
+	ResetMail      MailKind = "RESET"
+	EmailMail      MailKind = "EMAIL"
+	PasswordNotice MailKind = "PASSWORD_CHANGED"
+	EmailNotice    MailKind = "EMAIL_CHANGED"
 )
 
-// Letter is a mail that is to be written and sent. Once it was sent it stays for a day
+// OutgoingMail is a mail that is to be written and sent. Once it was sent it stays for a day
 // without what was in it, so that repeating what asked for it doesn't send it again.
-type Letter struct {
-	ID           id.ID      `bson:"_id"`
-	Kind         LetterKind `bson:"kind"`
-	To           string     `bson:"to"`
-	Name         string     `bson:"name,omitempty"`
-	PasswordHash string     `bson:"passwordHash,omitempty"` // for RegisterLetter
-	AccountID    id.ID      `bson:"accountId,omitempty"`    // whose it is, where that is known
-	Epoch        int64      `bson:"epoch,omitempty"`        // for EmailLetter: the account's; for PasswordNotice: the one it gets
-	Other        string     `bson:"other,omitempty"`        // for EmailLetter: the address so far; for EmailNotice: the new one
-	CreatedAt    time.Time  `bson:"createdAt"`
-	NextAt       time.Time  `bson:"nextAt,omitempty"` // when to try to send it; zero once that is over
-	Attempts     int        `bson:"attempts"`
+type OutgoingMail struct {
+	ID           id.ID     `bson:"_id"`
+	Kind         MailKind  `bson:"kind"`
+	To           string    `bson:"to"`
+	Name         string    `bson:"name,omitempty"`
+	PasswordHash string    `bson:"passwordHash,omitempty"` // for RegisterMail
+	AccountID    id.ID     `bson:"accountId,omitempty"`    // whose it is, where that is known
+	Epoch        int64     `bson:"epoch,omitempty"`        // for EmailMail: the account's; for PasswordNotice: the one it gets
+	Other        string    `bson:"other,omitempty"`        // for EmailMail: the address so far; for EmailNotice: the new one
+	CreatedAt    time.Time `bson:"createdAt"`
+	NextAt       time.Time `bson:"nextAt,omitempty"` // when to try to send it; zero once that is over
+	Attempts     int       `bson:"attempts"`
 }
 
 // Node is a document that has an id of its own and can be fetched by it.

@@ -56,7 +56,7 @@ func (s *Store) Editions(ctx context.Context, kinds []id.Kind) ([]*Editions, err
 	if slices.Contains(kinds, id.Article) && !s.known.knows() {
 		// Not below, where a read that fills a cache has five seconds: a large site on a busy
 		// machine may need more. Get declares the dependency.
-		if _, err := s.publicEditions(cache.Declared(ctx)); err != nil {
+		if _, err := s.publicEditions(cache.WithoutTracking(ctx)); err != nil {
 			return nil, err
 		}
 	}
@@ -99,10 +99,10 @@ func editionsOf[T any](found []*T, of func(*T) Edition) *Editions {
 type knownEditions struct {
 	reading chan struct{} // holds a token while somebody reads them
 
-	mu       sync.Mutex
-	versions map[id.ID]knownEdition // of all articles that are public or were written since
-	changes  int64                  // goes up with each write and each forgetting: a read that it overlaps isn't kept
-	hush     time.Time              // until when a write whose outcome nobody knows may still happen: what is read isn't kept
+	mu             sync.Mutex
+	versions       map[id.ID]knownEdition // of all articles that are public or were written since
+	changes        int64                  // goes up with each write and each forgetting: a read that it overlaps isn't kept
+	uncertainUntil time.Time              // until when a write with an unknown outcome may still happen: what is read isn't kept
 }
 
 type knownEdition struct {
@@ -124,7 +124,7 @@ func (k *knownEditions) note(after *Article, err error) {
 	defer k.mu.Unlock()
 	k.changes++
 	if err != nil {
-		k.hush = time.Now().Add(bus.BlockFor)
+		k.uncertainUntil = time.Now().Add(bus.BlockFor)
 	}
 	if err != nil || after == nil {
 		k.versions = nil
@@ -177,7 +177,7 @@ func (k *knownEditions) or(ctx context.Context, read func() (*Editions, error)) 
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.changes == changes && time.Now().After(k.hush) {
+	if k.changes == changes && time.Now().After(k.uncertainUntil) {
 		k.versions = make(map[id.ID]knownEdition, len(e.All))
 		for _, x := range e.All {
 			k.versions[x.ID] = knownEdition{x.Version, true}
@@ -200,7 +200,7 @@ const readTexts = 500
 // nothing out. It takes two commands for each readTexts of them. Who reads them has asked
 // for the Editions that name them, and those are dropped when a text changes.
 func (s *Store) Texts(ctx context.Context, ids []id.ID, yield func([]Text)) error {
-	ctx = cache.Declared(ctx)
+	ctx = cache.WithoutTracking(ctx)
 	c := s.db.Collection(revisions)
 	for some := range slices.Chunk(ids, readTexts) {
 		named, err := s.named(ctx, in("_id", some))

@@ -21,10 +21,10 @@ import (
 	"stoa/problem"
 )
 
-// Events are read off the documents themselves. What becomes public gets the next place
-// among the events of its topic by the very write that makes it public. Places are 1, 2, 3, …
-// and unique, so that a place is taken only once the one before it can be read: whoever has
-// read up to a place has missed none before it, on whichever replica, and whatever the
+// Events are read off the documents themselves. What becomes public gets the next number
+// among the events of its topic by the very write that makes it public. Numbers are 1, 2, 3, …
+// and unique, so that a number is taken only once the one before it can be read: a reader
+// that has read up to a number has missed none before it, on any replica, and whatever the
 // clocks say. See docs/decisions.md, "Events without a log".
 
 // Topic names a sequence of events: AllPublished, or an article for the comments on it.
@@ -43,19 +43,19 @@ func (t Topic) collection() string {
 	return comments
 }
 
-// placeDigits is how places are written, so that they sort as they count.
-const placeDigits = 15
+// sequenceDigits is the width of a sequence number as text, so that it sorts as it counts.
+const sequenceDigits = 15
 
-// place is a place as documents have it.
-func (t Topic) place(n uint64) string { return fmt.Sprintf("%s/%0*d", t, placeDigits, n) }
+// sequenceKey is a sequence number as documents store it.
+func (t Topic) sequenceKey(n uint64) string { return fmt.Sprintf("%s/%0*d", t, sequenceDigits, n) }
 
-// after are the documents whose places come after one.
+// after selects the documents with sequence numbers above n.
 func (t Topic) after(n uint64) bson.D {
-	return bson.D{{Key: "event", Value: bson.D{{Key: "$gt", Value: t.place(n)}, {Key: "$lt", Value: string(t) + string('/'+1)}}}}
+	return bson.D{{Key: "event", Value: bson.D{{Key: "$gt", Value: t.sequenceKey(n)}, {Key: "$lt", Value: string(t) + string('/'+1)}}}}
 }
 
-// placeOf reads what place has written; 0 where it hasn't.
-func placeOf(event string) uint64 {
+// sequenceOf reads the number in a sequenceKey; 0 where it is none.
+func sequenceOf(event string) uint64 {
 	n, err := strconv.ParseUint(event[strings.LastIndexByte(event, '/')+1:], 10, 64)
 	if err != nil {
 		return 0
@@ -65,13 +65,13 @@ func placeOf(event string) uint64 {
 
 // Event is that something has become public.
 type Event struct {
-	ID    id.ID // the same for whoever hears of it, and from it on it goes on: see Follow
-	Of    id.ID // the article or the comment
-	Under id.ID // the article that a comment is on
-	place uint64
+	ID       id.ID // the same for whoever hears of it, and from it on it goes on: see Follow
+	Of       id.ID // the article or the comment
+	Under    id.ID // the article that a comment is on
+	sequence uint64
 }
 
-// newEvent names an event by its place, its topic and what it is of, so that ids of a topic
+// newEvent names an event by its sequence number, its topic and what it is of, so that ids of a topic
 // are in the order of the events.
 func newEvent(t Topic, n uint64, of id.ID) *Event {
 	var b [16]byte
@@ -80,7 +80,7 @@ func newEvent(t Topic, n uint64, of id.ID) *Event {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(of))
 	binary.BigEndian.PutUint32(b[12:], h.Sum32())
-	e := &Event{ID: id.Of(id.Event, b), Of: of, place: n}
+	e := &Event{ID: id.Of(id.Event, b), Of: of, sequence: n}
 	if t != AllPublished {
 		e.Under = id.ID(t)
 	}
@@ -94,8 +94,9 @@ func (t Topic) mark() uint32 {
 	return h.Sum32()
 }
 
-// placeAfter is the place of an event that a client has had; Invalid where it isn't of t.
-func (t Topic) placeAfter(event id.ID) (uint64, error) {
+// sequenceAfter is the sequence number of an event that a client has had; Invalid when the
+// event isn't of t.
+func (t Topic) sequenceAfter(event id.ID) (uint64, error) {
 	if event.Kind() != id.Event {
 		return 0, problem.New(problem.Invalid, "after takes the id of an event, which begins with %s_, not %.40q", id.Event, event).At("after")
 	}
@@ -106,19 +107,19 @@ func (t Topic) placeAfter(event id.ID) (uint64, error) {
 	return binary.BigEndian.Uint64(b[:8]), nil
 }
 
-// places is what this process knows of them.
-type places struct {
-	turns [64]sync.Mutex // one after another: of two who want the next place, one has to ask again
+// sequences has the last sequence numbers, as far as this process knows them.
+type sequences struct {
+	turns [64]sync.Mutex // one after another: of two that want the next number, one has to ask again
 	mu    sync.Mutex
-	last  map[Topic]uint64 // the last place taken, where no other process takes any
+	last  map[Topic]uint64 // the last number taken, where no other process takes any
 }
 
-// rememberedTopics bounds places.last, some 100 bytes each.
+// rememberedTopics bounds sequences.last, some 100 bytes each.
 const rememberedTopics = 10_000
 
-// note remembers that the last place of t is taken, where that stays known, and forgets what
+// note remembers that the last number of t is taken, where that stays known, and forgets what
 // it knew otherwise: what has failed may still happen.
-func (p *places) note(t Topic, place uint64, known bool) {
+func (p *sequences) note(t Topic, sequence uint64, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !known {
@@ -128,38 +129,38 @@ func (p *places) note(t Topic, place uint64, known bool) {
 	if p.last == nil || len(p.last) >= rememberedTopics {
 		p.last = map[Topic]uint64{}
 	}
-	p.last[t] = place
+	p.last[t] = sequence
 }
 
-func (p *places) forget() {
+func (p *sequences) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.last = nil
 }
 
-// inTurn does what takes a place of t, one after another.
+// inTurn does what takes a number of t, one after another.
 func (s *Store) inTurn(t Topic, do func() error) error {
-	turn := &s.places.turns[t.mark()%uint32(len(s.places.turns))]
+	turn := &s.sequences.turns[t.mark()%uint32(len(s.sequences.turns))]
 	turn.Lock()
 	defer turn.Unlock()
 	return do()
 }
 
-// take has write take the next place of t, which it gives to what it makes public, and
+// take has write take the next number of t, which it gives to what it makes public, and
 // another one where somebody else was faster. Its errors are the driver's.
 func (s *Store) take(ctx context.Context, t Topic, write func(ctx context.Context, event string) error) error {
-	last, err := s.lastPlace(ctx, t)
+	last, err := s.lastSequence(ctx, t)
 	if err != nil {
 		return err
 	}
 	for {
-		err = write(ctx, t.place(last+1))
-		s.places.note(t, last+1, err == nil && s.known != nil)
+		err = write(ctx, t.sequenceKey(last+1))
+		s.sequences.note(t, last+1, err == nil && s.known != nil)
 		if !mongo.IsDuplicateKeyError(err) {
 			return err
 		}
-		// Is it the place that is taken, or something else that must be unique?
-		now, failed := s.lastPlace(ctx, t)
+		// Is it the number that is taken, or something else that must be unique?
+		now, failed := s.lastSequence(ctx, t)
 		if failed != nil {
 			return failed
 		}
@@ -177,23 +178,23 @@ func (s *Store) take(ctx context.Context, t Topic, write func(ctx context.Contex
 	}
 }
 
-// eventIndex is the name of the index that holds places apart.
+// eventIndex is the name of the index that keeps sequence numbers unique.
 const eventIndex = "event_1"
 
-// lastPlace is the last place of t that is taken; 0 for none.
-func (s *Store) lastPlace(ctx context.Context, t Topic) (uint64, error) {
-	s.places.mu.Lock()
-	last, ok := s.places.last[t]
-	s.places.mu.Unlock()
+// lastSequence is the last sequence number of t that is taken; 0 for none.
+func (s *Store) lastSequence(ctx context.Context, t Topic) (uint64, error) {
+	s.sequences.mu.Lock()
+	last, ok := s.sequences.last[t]
+	s.sequences.mu.Unlock()
 	if ok {
 		return last, nil
 	}
-	rows, err := s.placed(ctx, t, t.after(0), -1, 1)
+	rows, err := s.eventRows(ctx, t, t.after(0), -1, 1)
 	if err != nil {
 		return 0, err
 	}
 	if len(rows) > 0 {
-		last = placeOf(rows[0].Event)
+		last = sequenceOf(rows[0].Event)
 	}
 	if t != AllPublished {
 		return last, nil
@@ -202,41 +203,41 @@ func (s *Store) lastPlace(ctx context.Context, t Topic) (uint64, error) {
 		Event string `bson:"event"`
 	}
 	var purged document
-	err = s.db.Collection(meta).FindOne(ctx, bson.D{{Key: "_id", Value: purgedPlace}}).Decode(&purged)
+	err = s.db.Collection(meta).FindOne(ctx, bson.D{{Key: "_id", Value: purgedSequence}}).Decode(&purged)
 	if err != nil && !errors.Is(err, mongo.ErrNoDocuments) {
-		return 0, fmt.Errorf("read the last place of purged articles: %w", err)
+		return 0, fmt.Errorf("read the last sequence number of purged articles: %w", err)
 	}
-	return max(last, placeOf(purged.Event)), nil
+	return max(last, sequenceOf(purged.Event)), nil
 }
 
-// purgedPlace is the document that has the last place among those of articles that were
-// deleted for good: no other gets it.
-const purgedPlace = "purgedPlace"
+// purgedSequence is the document with the last sequence number among articles that were
+// deleted for good: no other article gets it. Only a migration changes a stored name.
+const purgedSequence = "purgedPlace"
 
-// keepPlace sees to it that the place of an article that is about to be deleted for good
-// isn't another's.
-func (s *Store) keepPlace(ctx context.Context, a *Article) error {
+// reserveSequence makes sure that no other article gets the sequence number of one that is
+// about to be deleted for good.
+func (s *Store) reserveSequence(ctx context.Context, a *Article) error {
 	if a.Event == "" {
 		return nil
 	}
-	_, err := s.db.Collection(meta).UpdateOne(ctx, bson.D{{Key: "_id", Value: purgedPlace}},
+	_, err := s.db.Collection(meta).UpdateOne(ctx, bson.D{{Key: "_id", Value: purgedSequence}},
 		bson.D{{Key: "$max", Value: bson.D{{Key: "event", Value: a.Event}}}}, options.UpdateOne().SetUpsert(true))
 	if err != nil {
-		return fmt.Errorf("keep the place of %s: %w", a.ID, err)
+		return fmt.Errorf("reserve the sequence number of %s: %w", a.ID, err)
 	}
 	return nil
 }
 
-// placedRow is what has a place, whatever has become of it.
-type placedRow struct {
+// eventRow is a document with a sequence number, public or not.
+type eventRow struct {
 	ID      id.ID  `bson:"_id"`
 	Event   string `bson:"event"`
 	Status  string `bson:"status"`
 	Visible bool   `bson:"visible"` // of comments
 }
 
-func (s *Store) placed(ctx context.Context, t Topic, filter bson.D, direction, limit int) ([]*placedRow, error) {
-	return find[placedRow](ctx, s.db.Collection(t.collection()), filter,
+func (s *Store) eventRows(ctx context.Context, t Topic, filter bson.D, direction, limit int) ([]*eventRow, error) {
+	return find[eventRow](ctx, s.db.Collection(t.collection()), filter,
 		projection("event", "status", "visible").SetSort(bson.D{{Key: "event", Value: direction}}).SetLimit(int64(limit)))
 }
 
@@ -244,13 +245,13 @@ func (s *Store) placed(ctx context.Context, t Topic, filter bson.D, direction, l
 // ago; fresh says that what this process remembers of them may be older than that. What it
 // remembers as not public is forgotten then, and nothing else: anybody can have this done by
 // following.
-func (s *Store) eventsOf(ctx context.Context, t Topic, rows []*placedRow, fresh bool) ([]*Event, error) {
+func (s *Store) eventsOf(ctx context.Context, t Topic, rows []*eventRow, fresh bool) ([]*Event, error) {
 	var out []*Event
 	for _, r := range rows {
 		if t == AllPublished && r.Status != string(Published) || t != AllPublished && (!r.Visible || r.Status == string(CommentDeleted)) {
 			continue
 		}
-		out = append(out, newEvent(t, placeOf(r.Event), r.ID))
+		out = append(out, newEvent(t, sequenceOf(r.Event), r.ID))
 	}
 	if len(out) == 0 {
 		return out, nil
@@ -279,13 +280,13 @@ func (s *Store) eventsOf(ctx context.Context, t Topic, rows []*placedRow, fresh 
 	if err != nil {
 		return nil, err
 	}
-	kept := out[:0]
+	visible := out[:0]
 	for i, e := range out {
 		if shown[i] != nil {
-			kept = append(kept, e)
+			visible = append(visible, e)
 		}
 	}
-	return kept, nil
+	return visible, nil
 }
 
 // forgetHidden drops those of ids that get returns nothing for.

@@ -91,8 +91,8 @@ type reader struct {
 	failed  error
 
 	mu        sync.Mutex
-	at        uint64 // the place up to which it has read
-	base      uint64 // the place from which on recent has everything
+	at        uint64 // the sequence number up to which it has read
+	base      uint64 // recent has every event after this number
 	recent    []*Event
 	listening map[*Following]struct{}
 }
@@ -102,10 +102,10 @@ type Following struct {
 	// Events gets them in their order, each once. It is closed when the following has failed.
 	Events <-chan *Event
 
-	ctx    context.Context
-	reader *reader
-	events chan *Event
-	place  uint64 // of the last event that was handed over, or left out; of who hands over
+	ctx      context.Context
+	reader   *reader
+	events   chan *Event
+	sequence uint64 // of the last event that was handed over, or left out; of who hands over
 
 	// Under reader.mu.
 	left   bool
@@ -126,7 +126,7 @@ func (s *Store) Follow(ctx context.Context, t Topic, after *id.ID) (*Following, 
 	var from uint64
 	var err error
 	if after != nil {
-		if from, err = t.placeAfter(*after); err != nil {
+		if from, err = t.sequenceAfter(*after); err != nil {
 			return nil, err
 		}
 	}
@@ -148,10 +148,10 @@ func (s *Store) Follow(ctx context.Context, t Topic, after *id.ID) (*Following, 
 		return nil, err
 	}
 	events := make(chan *Event, queued)
-	f := &Following{Events: events, ctx: ctx, reader: r, events: events, place: from}
+	f := &Following{Events: events, ctx: ctx, reader: r, events: events, sequence: from}
 	r.mu.Lock()
 	if after == nil {
-		f.place = r.at
+		f.sequence = r.at
 	}
 	behind := !r.listen(f)
 	r.mu.Unlock()
@@ -175,17 +175,17 @@ func (s *Store) Followers() int {
 	return n
 }
 
-// known returns place, or where the database knows of no such event, since it was restored
+// known returns sequence, or where the database knows of no such event, since it was restored
 // from an older copy, the last that it knows of.
-func (r *reader) known(ctx context.Context, place uint64) (uint64, error) {
+func (r *reader) known(ctx context.Context, sequence uint64) (uint64, error) {
 	r.mu.Lock()
 	at := r.at
 	r.mu.Unlock()
-	if place <= at {
-		return place, nil
+	if sequence <= at {
+		return sequence, nil
 	}
-	last, err := r.live.store.lastPlace(ctx, r.topic)
-	return min(place, last), err
+	last, err := r.live.store.lastSequence(ctx, r.topic)
+	return min(sequence, last), err
 }
 
 func (f *Following) leave() {
@@ -324,7 +324,7 @@ func (r *reader) start(ctx context.Context) error {
 	}
 	defer done()
 	s := r.live.store
-	rows, err := s.placed(ctx, r.topic, r.topic.after(0), -1, recentEvents)
+	rows, err := s.eventRows(ctx, r.topic, r.topic.after(0), -1, recentEvents)
 	if err != nil {
 		return err
 	}
@@ -337,10 +337,10 @@ func (r *reader) start(ctx context.Context) error {
 	defer r.mu.Unlock()
 	r.recent = recent
 	if len(rows) > 0 {
-		r.at = placeOf(rows[len(rows)-1].Event)
+		r.at = sequenceOf(rows[len(rows)-1].Event)
 	}
 	if len(rows) == recentEvents { // there may be more before them
-		r.base = placeOf(rows[0].Event) - 1
+		r.base = sequenceOf(rows[0].Event) - 1
 	}
 	return nil
 }
@@ -376,19 +376,20 @@ func (r *reader) read(ctx context.Context) error {
 	}
 }
 
-// page returns the events after a place, and the place up to which there are no others.
-func (r *reader) page(ctx context.Context, place uint64, fresh bool) (events []*Event, last uint64, more bool, err error) {
+// page returns the events after a sequence number, and the number up to which there are no
+// others.
+func (r *reader) page(ctx context.Context, sequence uint64, fresh bool) (events []*Event, last uint64, more bool, err error) {
 	ctx, done, err := r.live.turn(ctx)
 	if err != nil {
 		return nil, 0, false, err
 	}
 	defer done()
-	rows, err := r.live.store.placed(ctx, r.topic, r.topic.after(place), 1, eventsAtOnce)
+	rows, err := r.live.store.eventRows(ctx, r.topic, r.topic.after(sequence), 1, eventsAtOnce)
 	if err != nil || len(rows) == 0 {
-		return nil, place, false, err
+		return nil, sequence, false, err
 	}
 	events, err = r.live.store.eventsOf(ctx, r.topic, rows, fresh)
-	return events, placeOf(rows[len(rows)-1].Event), len(rows) == eventsAtOnce, err
+	return events, sequenceOf(rows[len(rows)-1].Event), len(rows) == eventsAtOnce, err
 }
 
 // add hands events to those who listen. One whose queue is full goes on by itself.
@@ -398,7 +399,7 @@ func (r *reader) add(events []*Event, last uint64) {
 	r.at = max(r.at, last)
 	r.recent = append(r.recent, events...)
 	if drop := len(r.recent) - recentEvents; drop > 0 {
-		r.base = r.recent[drop-1].place
+		r.base = r.recent[drop-1].sequence
 		r.recent = slices.Clone(r.recent[drop:])
 	}
 	for f := range r.listening {
@@ -412,12 +413,12 @@ func (r *reader) add(events []*Event, last uint64) {
 // offer hands over what there is room for; false where there is more.
 func (f *Following) offer(events []*Event) bool {
 	for _, e := range events {
-		if e.place <= f.place {
+		if e.sequence <= f.sequence {
 			continue
 		}
 		select {
 		case f.events <- e:
-			f.place = e.place
+			f.sequence = e.sequence
 		default:
 			return false
 		}
@@ -427,7 +428,7 @@ func (f *Following) offer(events []*Event) bool {
 
 // listen has f hear of what comes, if it has had all that was read; r.mu is held.
 func (r *reader) listen(f *Following) bool {
-	if f.place < r.at {
+	if f.sequence < r.at {
 		return false
 	}
 	if !f.left {
@@ -461,17 +462,17 @@ func (f *Following) follow() error {
 		}
 		var events []*Event
 		last := r.at
-		inMemory := f.place >= r.base
+		inMemory := f.sequence >= r.base
 		if inMemory {
 			events = slices.Clone(r.recent)
 		}
 		r.mu.Unlock()
 		if !inMemory {
 			var err error
-			if events, last, _, err = r.page(f.ctx, f.place, false); err != nil {
+			if events, last, _, err = r.page(f.ctx, f.sequence, false); err != nil {
 				return err
 			}
-			if len(events) == 0 && last == f.place { // what was there has gone
+			if len(events) == 0 && last == f.sequence { // what was there has gone
 				r.mu.Lock()
 				last = r.base
 				r.mu.Unlock()
@@ -480,7 +481,7 @@ func (f *Following) follow() error {
 		if err := f.hand(events); err != nil {
 			return err
 		}
-		f.place = max(f.place, last)
+		f.sequence = max(f.sequence, last)
 	}
 }
 
@@ -489,13 +490,13 @@ func (f *Following) hand(events []*Event) error {
 	late := time.NewTimer(f.reader.live.takeTime)
 	defer late.Stop()
 	for _, e := range events {
-		if e.place <= f.place {
+		if e.sequence <= f.sequence {
 			continue
 		}
 		late.Reset(f.reader.live.takeTime)
 		select {
 		case f.events <- e:
-			f.place = e.place
+			f.sequence = e.sequence
 		case <-f.ctx.Done():
 			return f.ctx.Err()
 		case <-f.reader.live.ctx.Done():
@@ -515,7 +516,7 @@ func (s *Store) Published(ctx context.Context, after *id.ID) (*Following, error)
 // LastEvent is the last event of t that everyone may hear of, as it is in the database now;
 // NotFound where there is none.
 func (s *Store) LastEvent(ctx context.Context, t Topic) (*Event, error) {
-	rows, err := s.placed(ctx, t, t.after(0), -1, 1)
+	rows, err := s.eventRows(ctx, t, t.after(0), -1, 1)
 	if err != nil {
 		return nil, err
 	}

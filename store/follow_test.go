@@ -128,7 +128,7 @@ func TestFollowingIsRefused(t *testing.T) {
 	expectOf(t, f, publishMany(t, s, 2))
 }
 
-// What isn't shown is no event, whatever has a place, and one that is shown again is.
+// What isn't shown is no event, though it has a number, and one that is shown again is.
 func TestWhatIsTold(t *testing.T) {
 	s := openStore(t, nil)
 	owner := &Secret{Account: Account{ID: id.New(id.Account), Email: "owner"}}
@@ -181,7 +181,7 @@ func TestWhatIsTold(t *testing.T) {
 	expectOf(t, f, []id.ID{three.ID})
 }
 
-// The place of an article that was deleted for good isn't another's.
+// The sequence number of an article that was deleted for good isn't another's.
 func TestAPlaceIsTakenOnce(t *testing.T) {
 	s := openStore(t, nil)
 	publishMany(t, s, 2)
@@ -200,8 +200,8 @@ func TestAPlaceIsTakenOnce(t *testing.T) {
 	expectOf(t, f, next)
 	last, err := s.LastEvent(t.Context(), AllPublished)
 	check(t, err)
-	if last.place != 4 {
-		t.Errorf("the next has the place %d", last.place)
+	if last.sequence != 4 {
+		t.Errorf("the next has the sequence number %d", last.sequence)
 	}
 }
 
@@ -258,7 +258,7 @@ func TestEventsAreNamedInTheirOrder(t *testing.T) {
 		if _, err := id.Parse(string(e.ID)); err != nil || e.ID <= last {
 			t.Errorf("%d: %s after %s, %v", n, e.ID, last, err)
 		}
-		if at, err := AllPublished.placeAfter(e.ID); err != nil || at != n || placeOf(AllPublished.place(n)) != n {
+		if at, err := AllPublished.sequenceAfter(e.ID); err != nil || at != n || sequenceOf(AllPublished.sequenceKey(n)) != n {
 			t.Errorf("%d is read as %d, %v", n, at, err)
 		}
 		last = e.ID

@@ -52,8 +52,8 @@ func (s *Store) list(q query, w Window) (*List, error) {
 	return &List{query: q, named: name, key: checked.key(name), window: checked, store: s}, nil
 }
 
-// Name tells this part of the list from all others; "" for one that isn't kept.
-func (l *List) Name() string { return l.key }
+// CacheKey identifies this part of the list in caches; "" for one that isn't cached.
+func (l *List) CacheKey() string { return l.key }
 
 // Page returns this part of the list. The element that a cursor marks is taken to be in
 // the list still: more precedes a page that begins after it, and follows one that ends
@@ -70,7 +70,7 @@ func (l *List) Page(ctx context.Context) (*Page, error) {
 		return nil, err
 	}
 	p, w := found[0], l.window
-	out := &Page{Entries: p.Entries, HasNext: w.before != nil, HasPrevious: w.after != nil, list: l.named, kept: p}
+	out := &Page{Entries: p.Entries, HasNext: w.before != nil, HasPrevious: w.after != nil, list: l.named, cached: p}
 	if w.backwards {
 		out.HasPrevious = out.HasPrevious || p.More
 	} else {

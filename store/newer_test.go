@@ -76,7 +76,7 @@ func TestNoWriteReplacesADocument(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range []string{articles, authors, tags, comments, accounts, sessions, letters} {
+	for _, want := range []string{articles, authors, tags, comments, accounts, sessions, outgoingMail} {
 		if seen[want] == nil {
 			t.Errorf("no update of %s was seen", want)
 		}
@@ -108,7 +108,7 @@ func TestANewerProgramsFieldsSurviveEveryUpdate(t *testing.T) {
 	s := openStore(t, seen.watch)
 	writeRecord(t, s)
 	ctx := t.Context()
-	made := []string{articles, revisions, authors, tags, comments, accounts, sessions, uses, codes, letters, claims, pictures, meta}
+	made := []string{articles, revisions, authors, tags, comments, accounts, sessions, lastUses, mailCodes, outgoingMail, idempotency, pictures, meta}
 	for _, c := range made {
 		result, err := s.db.Collection(c).UpdateMany(ctx, bson.D{}, bson.D{{Key: "$set", Value: bson.D{{Key: "newer", Value: bson.D{{Key: "of", Value: c}}}}}})
 		check(t, err)
@@ -143,7 +143,7 @@ func TestANewerProgramsFieldsSurviveEveryUpdate(t *testing.T) {
 		check(t, s.ChangeComment(ctx, before, &after))
 	}
 	session := &Session{ID: recordID(id.Session, 1), AccountID: recordID(id.Account, 1)}
-	letter := recordID(id.Letter, 1)
+	letter := recordID(id.Mail, 1)
 	for _, step := range []struct {
 		name   string
 		change func()
@@ -189,18 +189,18 @@ func TestANewerProgramsFieldsSurviveEveryUpdate(t *testing.T) {
 			after.Name, after.Epoch = "A", 3
 			check(t, s.ChangeAccount(ctx, before, &after))
 		}},
-		{"a session is used", func() { check(t, s.NoteUses(ctx, map[id.ID]time.Time{session.ID: second(5000)}, time.Minute)) }},
+		{"a session is used", func() { check(t, s.RecordLastUses(ctx, map[id.ID]time.Time{session.ID: second(5000)}, time.Minute)) }},
 		{"a session is ended", func() { check(t, s.EndSessions(ctx, []*Session{session})) }},
-		{"a letter is taken", func() {
-			due, err := s.DueLetters(ctx, time.Now())
+		{"a mail is taken", func() {
+			due, err := s.DueMails(ctx, time.Now())
 			check(t, err)
-			if ok, err := s.TakeLetter(ctx, due[0], second(700)); err != nil || !ok {
+			if ok, err := s.TakeMail(ctx, due[0], second(700)); err != nil || !ok {
 				t.Errorf("the letter is taken: %t, %v", ok, err)
 			}
 		}},
-		{"a letter is put off", func() { check(t, s.PutOffLetter(ctx, letter, second(800))) }},
-		{"a letter is sent", func() { check(t, s.CloseLetter(ctx, letter)) }},
-		{"a key comes again", func() { _, err := s.Claim(ctx, recordedClaim); check(t, err) }},
+		{"a mail is put off", func() { check(t, s.RescheduleMail(ctx, letter, second(800))) }},
+		{"a mail is sent", func() { check(t, s.CloseMail(ctx, letter)) }},
+		{"a key comes again", func() { _, err := s.RecordIdempotency(ctx, recordedKey); check(t, err) }},
 		{"tags are purged", func() { check(t, s.Purge(ctx, []string{"list/all"})) }},
 		{"a deleted article goes for good", func() {
 			articleBecomes(2, func(a *Article) { a.Status, a.DeletedAt = Deleted, second(1) })
@@ -216,7 +216,7 @@ func TestANewerProgramsFieldsSurviveEveryUpdate(t *testing.T) {
 			found, err := find[bson.M](ctx, s.db.Collection(c), bson.D{}, nil)
 			check(t, err)
 			for _, d := range found {
-				if fmt.Sprint((*d)["newer"]) != fmt.Sprint(bson.D{{Key: "of", Value: c}}) && (*d)["_id"] != purgedPlace {
+				if fmt.Sprint((*d)["newer"]) != fmt.Sprint(bson.D{{Key: "of", Value: c}}) && (*d)["_id"] != purgedSequence {
 					t.Errorf("when %s, %v of %s loses a newer program's field", step.name, (*d)["_id"], c)
 				}
 				cover, ok := (*d)["cover"].(bson.D)

@@ -82,22 +82,22 @@ func readEarlier(t *testing.T, folder string) {
 	check(t, client.Disconnect(t.Context()))
 	var values map[string]string
 	readJSON(t, filepath.Join(folder, recordedRedis), &values)
-	life, err := connection.Life(t.Context())
+	run, err := connection.Run(t.Context())
 	check(t, err)
 	for key, value := range values {
 		plain, err := base64.StdEncoding.DecodeString(value)
 		check(t, err)
-		check(t, connection.Client.Set(t.Context(), life.Key(site.Name, key), plain, time.Hour).Err())
+		check(t, connection.Client.Set(t.Context(), run.Key(site.Name, key), plain, time.Hour).Err())
 	}
 
 	s, err := Open(t.Context(), o)
 	check(t, err)
 	t.Cleanup(func() { _ = s.Close(context.Background()) })
-	if s.name != site.Name {
-		t.Fatalf("the database is named %q, and was %q", s.name, site.Name)
+	if s.namespace != site.Name {
+		t.Fatalf("the database is named %q, and was %q", s.namespace, site.Name)
 	}
 	deadline := time.Now().Add(20 * time.Second)
-	for !s.cache.Sure() || !life.Settled() { // until then Redis isn't asked
+	for !s.cache.Sure() || !run.Usable() { // until then Redis isn't asked
 		if time.Now().After(deadline) {
 			t.Fatal("the caches aren't sure of themselves")
 		}
@@ -129,7 +129,7 @@ func lookAtRecord(t *testing.T, s *Store) {
 	expect("the widths of the cover", len(a.Cover.Widths), 2)
 	expect("the author", a.AuthorIDs[0], recordID(id.Author, 1))
 	expect("the time", a.PublishedAt, second(103))
-	expect("the event", placeOf(a.Event), uint64(1))
+	expect("the event", sequenceOf(a.Event), uint64(1))
 	revisions, err := s.Revisions(ctx, []id.ID{a.RevisionID})
 	check(t, err)
 	expect("the text", revisions[0].Headings[0].Anchor, "engine")
@@ -161,22 +161,22 @@ func lookAtRecord(t *testing.T, s *Store) {
 	sessions, of, err := s.Identify(ctx, []id.ID{recordID(id.Session, 1)})
 	check(t, err)
 	expect("whether the session stands", sessions[0].StandsFor(of[0], second(1000)), true)
-	uses, err := s.Uses(ctx, []id.ID{recordID(id.Session, 1)})
+	lastUses, err := s.LastUses(ctx, []id.ID{recordID(id.Session, 1)})
 	check(t, err)
-	expect("the use", uses[0].At.UTC(), second(410))
-	code, err := s.Code(ctx, EmailCode, "c0de", second(1000))
+	expect("the use", lastUses[0].At.UTC(), second(410))
+	code, err := s.MailCode(ctx, CodeToChangeEmail, "c0de", second(1000))
 	check(t, err)
 	expect("what the code replaces", code.Replaces, "ada@example.com")
-	due, err := s.DueLetters(ctx, second(1000))
+	due, err := s.DueMails(ctx, second(1000))
 	check(t, err)
-	expect("the letters", len(due), 1)
-	expect("the letter's kind", due[0].Kind, EmailLetter)
-	at, err := s.Claim(ctx, recordedClaim)
+	expect("the mails", len(due), 1)
+	expect("the kind of mail", due[0].Kind, EmailMail)
+	at, err := s.RecordIdempotency(ctx, recordedKey)
 	check(t, err)
 	expect("whether the claim is of earlier", at.Before(time.Now().Add(-time.Millisecond)), true)
-	other := recordedClaim
+	other := recordedKey
 	other.Input = "else"
-	if _, err := s.Claim(ctx, other); !problem.Is(err, problem.KeyReused) {
+	if _, err := s.RecordIdempotency(ctx, other); !problem.Is(err, problem.KeyReused) {
 		t.Errorf("the key with another input: %v", err)
 	}
 	pictures, err := s.Pictures(ctx, []id.ID{recordID(id.Image, 1)})

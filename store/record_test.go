@@ -63,7 +63,7 @@ func TestRecord(t *testing.T) {
 		check(t, os.WriteFile(filepath.Join(folder, name), append(text, '\n'), 0o644))
 	}
 	write(recordedDocuments, dumpDatabase(t, s.db))
-	write(recordedRedis, dumpRedis(t, connection, s.name))
+	write(recordedRedis, dumpRedis(t, connection, s.namespace))
 }
 
 // writeRecord writes a document of each collection, by the methods of Store, with every field
@@ -120,10 +120,10 @@ func writeRecord(t *testing.T, s *Store) {
 
 	session := &Session{ID: recordID(id.Session, 1), AccountID: owner.ID, Epoch: 2, Hash: []byte{1, 2, 3}, Device: "Firefox", Address: "192.0.2.1", CreatedAt: second(400), EndsAt: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)}
 	check(t, s.AddSession(ctx, session))
-	check(t, s.NoteUses(ctx, map[id.ID]time.Time{session.ID: second(410)}, time.Minute))
-	check(t, s.AddCode(ctx, &Code{Hash: "c0de", Kind: EmailCode, AccountID: owner.ID, Epoch: 2, Email: "new@example.com", Replaces: "ada@example.com", Name: "Ada", PasswordHash: "hash", EndsAt: session.EndsAt}))
-	check(t, s.AddLetter(ctx, &Letter{ID: recordID(id.Letter, 1), Kind: EmailLetter, To: "new@example.com", Name: "Ada", PasswordHash: "hash", AccountID: owner.ID, Epoch: 2, Other: "ada@example.com", CreatedAt: second(500), NextAt: second(501), Attempts: 1}))
-	if _, err := s.Claim(ctx, recordedClaim); err != nil {
+	check(t, s.RecordLastUses(ctx, map[id.ID]time.Time{session.ID: second(410)}, time.Minute))
+	check(t, s.AddMailCode(ctx, &MailCode{Hash: "c0de", Kind: CodeToChangeEmail, AccountID: owner.ID, Epoch: 2, Email: "new@example.com", Replaces: "ada@example.com", Name: "Ada", PasswordHash: "hash", EndsAt: session.EndsAt}))
+	check(t, s.AddMail(ctx, &OutgoingMail{ID: recordID(id.Mail, 1), Kind: EmailMail, To: "new@example.com", Name: "Ada", PasswordHash: "hash", AccountID: owner.ID, Epoch: 2, Other: "ada@example.com", CreatedAt: second(500), NextAt: second(501), Attempts: 1}))
+	if _, err := s.RecordIdempotency(ctx, recordedKey); err != nil {
 		t.Fatal(err)
 	}
 	check(t, s.Begin(ctx, "merge/x"))
@@ -133,7 +133,7 @@ func writeRecord(t *testing.T, s *Store) {
 	}
 }
 
-var recordedClaim = Claim{Caller: "ada@example.com", Key: "0123456789012345678901", Mutation: "make", Input: "something"}
+var recordedKey = IdempotencyRecord{Caller: "ada@example.com", Key: "0123456789012345678901", Mutation: "make", Input: "something"}
 
 // readRecord reads it all through the caches.
 func readRecord(t *testing.T, s *Store) {
@@ -185,9 +185,9 @@ func dumpDatabase(t *testing.T, db *mongo.Database) map[string][]json.RawMessage
 }
 
 func dumpRedis(t *testing.T, connection *bus.Connection, site string) map[string]string {
-	life, err := connection.Life(t.Context())
+	run, err := connection.Run(t.Context())
 	check(t, err)
-	prefix := life.Key(site, "")
+	prefix := run.Key(site, "")
 	keys, err := connection.Client.Keys(t.Context(), prefix+"*").Result()
 	check(t, err)
 	out := map[string]string{}

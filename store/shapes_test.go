@@ -235,10 +235,11 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 	check(t, s.AddArticle(t.Context(), article))
 	check(t, s.AddComments(t.Context(), []*Comment{comment}))
 	owner := &Secret{Account: Account{ID: id.New(id.Account), Email: "owner", Role: access.Customer}}
-	session, letter := &Session{ID: id.New(id.Session), AccountID: owner.ID, EndsAt: second(100)}, &Letter{ID: id.New(id.Letter), NextAt: second(1), CreatedAt: second(100)}
+	session, mail := &Session{ID: id.New(id.Session), AccountID: owner.ID, EndsAt: second(100)}, &OutgoingMail{ID: id.New(id.Mail), NextAt: second(1), CreatedAt: second(100)}
 	check(t, s.AddAccount(t.Context(), owner))
 	check(t, s.AddSession(t.Context(), session))
-	check(t, s.AddLetter(t.Context(), letter))
+	check(t, s.AddMail(t.Context(), mail))
+	check(t, s.AddMailCode(t.Context(), &MailCode{Hash: "2", Kind: CodeToReset, EndsAt: second(100)})) // deleted before "1" is read
 	nothing := func(context.Context) {}
 	done := func(_ any, err error) { t.Helper(); check(t, err) }
 	read := func(ctx context.Context, l *List, err error) {
@@ -250,7 +251,7 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 	}
 	return map[string]func(context.Context){
 		"Migrate": func(ctx context.Context) { check(t, s.Migrate(ctx, func(string) {})) },
-		"Close":   nothing, "Cache": nothing, "Purge": nothing, "Flush": nothing, "Counts": nothing, "Ping": nothing, "Site": nothing, "Followers": nothing,
+		"Close":   nothing, "Cache": nothing, "Purge": nothing, "Flush": nothing, "Counts": nothing, "Ping": nothing, "Namespace": nothing, "Followers": nothing,
 		"Begin":      func(ctx context.Context) { check(t, s.Begin(ctx, "task")) },
 		"HasAccount": func(ctx context.Context) { done(s.HasAccount(ctx, owner.ID)) },
 		"ForgetGone": func(ctx context.Context) { done(s.ForgetGone(ctx)) },
@@ -468,27 +469,27 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 		"AddSession":    func(ctx context.Context) { check(t, s.AddSession(ctx, &Session{ID: id.New(id.Session)})) },
 		"SessionsUnder": func(ctx context.Context) { done(s.SessionsUnder(ctx, owner.ID)) },
 		"EndSessions":   func(ctx context.Context) { check(t, s.EndSessions(ctx, []*Session{session})) },
-		"Uses":          func(ctx context.Context) { done(s.Uses(ctx, []id.ID{session.ID})) },
-		"NoteUses": func(ctx context.Context) {
-			check(t, s.NoteUses(ctx, map[id.ID]time.Time{session.ID: second(100)}, time.Minute))
+		"LastUses":      func(ctx context.Context) { done(s.LastUses(ctx, []id.ID{session.ID})) },
+		"RecordLastUses": func(ctx context.Context) {
+			check(t, s.RecordLastUses(ctx, map[id.ID]time.Time{session.ID: second(100)}, time.Minute))
 		},
-		"AddCode": func(ctx context.Context) {
-			check(t, s.AddCode(ctx, &Code{Hash: "1", Kind: ResetCode, EndsAt: second(100)}))
+		"AddMailCode": func(ctx context.Context) {
+			check(t, s.AddMailCode(ctx, &MailCode{Hash: "1", Kind: CodeToReset, EndsAt: second(100)}))
 		},
-		"Code":       func(ctx context.Context) { done(s.Code(ctx, ResetCode, "1", second(0))) },
-		"DeleteCode": func(ctx context.Context) { done(s.DeleteCode(ctx, "1")) },
-		"AddLetter":  func(ctx context.Context) { check(t, s.AddLetter(ctx, &Letter{ID: id.New(id.Letter)})) },
-		"HasLetter":  func(ctx context.Context) { done(s.HasLetter(ctx, letter.ID)) },
-		"NextLetter": func(ctx context.Context) { _, _, err := s.NextLetter(ctx); check(t, err) },
-		"DueLetters": func(ctx context.Context) { done(s.DueLetters(ctx, second(0))) },
-		"TakeLetter": func(ctx context.Context) { done(s.TakeLetter(ctx, letter, second(100))) },
-		"PutOffLetter": func(ctx context.Context) {
-			check(t, s.PutOffLetter(ctx, letter.ID, second(100)))
+		"MailCode":       func(ctx context.Context) { done(s.MailCode(ctx, CodeToReset, "1", second(0))) },
+		"DeleteMailCode": func(ctx context.Context) { done(s.DeleteMailCode(ctx, "2")) },
+		"AddMail":        func(ctx context.Context) { check(t, s.AddMail(ctx, &OutgoingMail{ID: id.New(id.Mail)})) },
+		"HasMail":        func(ctx context.Context) { done(s.HasMail(ctx, mail.ID)) },
+		"NextMail":       func(ctx context.Context) { _, _, err := s.NextMail(ctx); check(t, err) },
+		"DueMails":       func(ctx context.Context) { done(s.DueMails(ctx, second(0))) },
+		"TakeMail":       func(ctx context.Context) { done(s.TakeMail(ctx, mail, second(100))) },
+		"RescheduleMail": func(ctx context.Context) {
+			check(t, s.RescheduleMail(ctx, mail.ID, second(100)))
 		},
-		"CloseLetter": func(ctx context.Context) { check(t, s.CloseLetter(ctx, letter.ID)) },
-		"Claim": func(ctx context.Context) {
+		"CloseMail": func(ctx context.Context) { check(t, s.CloseMail(ctx, mail.ID)) },
+		"RecordIdempotency": func(ctx context.Context) {
 			for range 2 {
-				done(s.Claim(ctx, Claim{Caller: "me", Key: "0123456789012345678901", Mutation: "make", Input: 1}))
+				done(s.RecordIdempotency(ctx, IdempotencyRecord{Caller: "me", Key: "0123456789012345678901", Mutation: "make", Input: 1}))
 			}
 		},
 		"Pictures": func(ctx context.Context) {
@@ -498,7 +499,7 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 		"Sweep": func(ctx context.Context) {
 			old := &Session{ID: id.New(id.Session), AccountID: id.New(id.Account), EndsAt: second(1)}
 			check(t, s.AddSession(ctx, old))
-			check(t, s.NoteUses(ctx, map[id.ID]time.Time{old.ID: second(1)}, time.Minute))
+			check(t, s.RecordLastUses(ctx, map[id.ID]time.Time{old.ID: second(1)}, time.Minute))
 			check(t, s.Sweep(ctx, second(50), second(2)))
 		},
 	}

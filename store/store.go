@@ -60,19 +60,19 @@ type Options struct {
 
 // Store reads and writes documents through the caches.
 type Store struct {
-	client *mongo.Client
-	db     *mongo.Database
-	cache  *cache.Cache
-	tables tables
-	name   string // see site
+	client    *mongo.Client
+	db        *mongo.Database
+	cache     *cache.Cache
+	tables    tables
+	namespace string // see Namespace
 
 	format  int    // of the database, when it was opened
 	program string // Options.Program
 
-	log    *slog.Logger
-	known  *knownEditions // nil where others write, too
-	places places
-	live   *live
+	log       *slog.Logger
+	known     *knownEditions // nil where others write, too
+	sequences sequences
+	live      *live
 }
 
 // CheckURI says what is wrong with a URI, as far as that can be told without the network.
@@ -127,12 +127,12 @@ func clientOptions(o Options) *options.ClientOptions {
 		c.SetDialer(o.Dialer)
 	}
 	c.SetMonitor(&event.CommandMonitor{Started: func(ctx context.Context, e *event.CommandStartedEvent) {
-		// What goes past the tables of caches is part of no answer that is kept.
-		cache.Undeclared(ctx)
+		// A response with reads past the tables isn't cached.
+		cache.MarkUncacheable(ctx)
 		if o.OnCommand == nil || ctx.Value(uncountedKey{}) != nil {
 			return
 		}
-		if target, ok := e.Command.Lookup(e.CommandName).StringValueOK(); !ok || target != absences {
+		if target, ok := e.Command.Lookup(e.CommandName).StringValueOK(); !ok || target != degraded {
 			o.OnCommand(e.CommandName)
 		}
 	}})
@@ -163,11 +163,11 @@ func (s *Store) open(ctx context.Context, o Options) error {
 		return err
 	}
 	var err error
-	if s.name, err = s.site(ctx); err != nil {
+	if s.namespace, err = s.readNamespace(ctx); err != nil {
 		return err
 	}
 	s.cache, err = cache.New(cache.Options{
-		Bytes: o.CacheBytes, Redis: o.Redis, Site: s.name, Exclusive: o.Exclusive, Ledger: s.ledger(), Log: o.Log,
+		Bytes: o.CacheBytes, Redis: o.Redis, Namespace: s.namespace, Exclusive: o.Exclusive, Registry: s.degradedRegistry(), Log: o.Log,
 	})
 	if err != nil {
 		return err
@@ -198,7 +198,7 @@ func (s *Store) Close(ctx context.Context) error {
 // Flush forgets everything that the process remembers: somebody else has written.
 func (s *Store) Flush() {
 	s.known.forget()
-	s.places.forget()
+	s.sequences.forget()
 	s.cache.Flush()
 }
 
@@ -208,33 +208,33 @@ func (s *Store) Cache() *cache.Cache { return s.cache }
 // Counts tells which tier answered so far.
 func (s *Store) Counts() cache.Counts { return s.cache.Counts() }
 
-// Site is the random name under which Redis keeps what belongs to this database.
-func (s *Store) Site() string { return s.name }
+// Namespace is the random name of this database, which its keys in Redis begin with.
+func (s *Store) Namespace() string { return s.namespace }
 
 // Names of the collections.
 const (
-	articles  = "articles"
-	revisions = "revisions"
-	authors   = "authors"
-	tags      = "tags"
-	comments  = "comments"
-	accounts  = "accounts"
-	sessions  = "sessions"
-	uses      = "uses"
-	codes     = "codes"
-	letters   = "letters"
-	claims    = "claims"
-	pictures  = "images"
-	meta      = "meta"
-	absences  = "absences"
+	articles     = "articles"
+	revisions    = "revisions"
+	authors      = "authors"
+	tags         = "tags"
+	comments     = "comments"
+	accounts     = "accounts"
+	sessions     = "sessions"
+	lastUses     = "uses"    // the old name: only a migration changes a stored name
+	mailCodes    = "codes"   // the old name: only a migration changes a stored name
+	outgoingMail = "letters" // the old name: only a migration changes a stored name
+	idempotency  = "claims"  // the old name of idempotency records: only a migration changes a stored name
+	pictures     = "images"
+	meta         = "meta"
+	degraded     = "absences" // the old name of the registry of degraded replicas: only a migration changes a stored name
 )
 
 // siteKey is the id of the document in meta that has the name of the database.
 const siteKey = "site"
 
-// site is a random name that this database was given when it was new. Redis keeps under
-// it what belongs to this database, so that another one is never answered from it.
-func (s *Store) site(ctx context.Context) (string, error) {
+// readNamespace returns the random name that this database was given when it was new, and
+// gives it one if it has none. It separates this database's keys in Redis from another's.
+func (s *Store) readNamespace(ctx context.Context) (string, error) {
 	type document struct {
 		ID   string `bson:"_id"`
 		Name string `bson:"name"`
@@ -251,16 +251,16 @@ func (s *Store) site(ctx context.Context) (string, error) {
 	return d.Name, nil
 }
 
-// ledger keeps the notes of replicas that can't reach Redis in a collection of their own.
-func (s *Store) ledger() *cache.Ledger {
+// degradedRegistry keeps the markers of degraded replicas in a collection of their own.
+func (s *Store) degradedRegistry() *cache.DegradedRegistry {
 	type document struct {
 		ID    string    `bson:"_id"`
 		Until time.Time `bson:"until"`
 	}
-	c := s.db.Collection(absences)
+	c := s.db.Collection(degraded)
 	byID := func(replica string) bson.D { return bson.D{{Key: "_id", Value: replica}} }
-	return &cache.Ledger{
-		Place: func(ctx context.Context, replica string, until time.Time) error {
+	return &cache.DegradedRegistry{
+		Set: func(ctx context.Context, replica string, until time.Time) error {
 			_, err := c.UpdateOne(ctx, byID(replica), bson.D{{Key: "$set", Value: bson.D{{Key: "until", Value: until}}}}, options.UpdateOne().SetUpsert(true))
 			return err
 		},
@@ -268,7 +268,7 @@ func (s *Store) ledger() *cache.Ledger {
 			_, err := c.DeleteOne(ctx, byID(replica))
 			return err
 		},
-		List: func(ctx context.Context) ([]cache.Absence, error) {
+		List: func(ctx context.Context) ([]cache.DegradedMarker, error) {
 			cursor, err := c.Find(ctx, bson.D{})
 			if err != nil {
 				return nil, err
@@ -277,9 +277,9 @@ func (s *Store) ledger() *cache.Ledger {
 			if err := cursor.All(ctx, &found); err != nil {
 				return nil, err
 			}
-			out := make([]cache.Absence, len(found))
+			out := make([]cache.DegradedMarker, len(found))
 			for i, d := range found {
-				out[i] = cache.Absence{Replica: d.ID, Until: d.Until}
+				out[i] = cache.DegradedMarker{Replica: d.ID, Until: d.Until}
 			}
 			return out, nil
 		},

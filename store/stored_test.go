@@ -39,10 +39,10 @@ func storedNames() []string {
 		{articles, []reflect.Type{reflect.TypeFor[Article]()}}, {revisions, []reflect.Type{reflect.TypeFor[Revision]()}},
 		{authors, []reflect.Type{reflect.TypeFor[Author]()}}, {tags, []reflect.Type{reflect.TypeFor[Tag]()}},
 		{comments, []reflect.Type{reflect.TypeFor[Comment]()}}, {accounts, []reflect.Type{reflect.TypeFor[Secret]()}},
-		{sessions, []reflect.Type{reflect.TypeFor[Session]()}}, {uses, []reflect.Type{reflect.TypeFor[Use]()}},
-		{codes, []reflect.Type{reflect.TypeFor[Code]()}}, {letters, []reflect.Type{reflect.TypeFor[Letter]()}},
-		{claims, []reflect.Type{reflect.TypeFor[claimDocument]()}}, {pictures, []reflect.Type{reflect.TypeFor[Picture]()}},
-		{meta, []reflect.Type{reflect.TypeFor[databaseFormat]()}}, {absences, nil},
+		{sessions, []reflect.Type{reflect.TypeFor[Session]()}}, {lastUses, []reflect.Type{reflect.TypeFor[LastUse]()}},
+		{mailCodes, []reflect.Type{reflect.TypeFor[MailCode]()}}, {outgoingMail, []reflect.Type{reflect.TypeFor[OutgoingMail]()}},
+		{idempotency, []reflect.Type{reflect.TypeFor[idempotencyDocument]()}}, {pictures, []reflect.Type{reflect.TypeFor[Picture]()}},
+		{meta, []reflect.Type{reflect.TypeFor[databaseFormat]()}}, {degraded, nil},
 	} {
 		out = append(out, "collection "+c.name)
 		for _, t := range c.of {
@@ -65,7 +65,7 @@ func storedNames() []string {
 			}
 		}
 	}
-	for _, name := range []string{formatKey, siteKey, purgedPlace} {
+	for _, name := range []string{formatKey, siteKey, purgedSequence} {
 		out = append(out, "document of meta "+name)
 	}
 	list := &List{query: query{tags: []string{"tag"}}, key: "page", named: "list"}
@@ -76,11 +76,11 @@ func storedNames() []string {
 	out = append(out,
 		fmt.Sprintf("key of a table %s %s %s %s %s %s", tables.slugs.Key(slug{articles, "slug"}), tables.orders.Key("tag_1"), tables.orders.Key(RevisionsOf("art_1")), tables.counts.Key(counting{list, 10}), tables.editions.Key(id.Article), tables.articles.Key("tag_1")),
 		"keys of an article that is published "+strings.Join(articleKeys(&draft, &article), " "),
-		"keys of an author "+strings.Join(keptKeys((&Author{ID: "aut_1", Slug: "a"}).kept()), " "),
+		"keys of an author "+strings.Join(versionedKeys((&Author{ID: "aut_1", Slug: "a"}).versioned()), " "),
 		"keys of a comment "+strings.Join(commentKeys(nil, &Comment{ID: "com_1", ArticleID: "art_1", AccountID: "acc_1", Status: CommentVisible, Visible: true}), " "),
 		"keys of an account "+strings.Join(accountKeys(&Account{ID: "acc_1"}), " "),
 		"keys of a session "+strings.Join(sessionKeys(&Session{ID: "ses_1", AccountID: "acc_1"}), " "),
-		"keys of others "+strings.Join([]string{dueKey, lettersKey, addressesKey, addressesTag, queueTag}, " "),
+		"keys of others "+strings.Join([]string{dueKey, outgoingKey, addressesKey, addressesTag, queueTag}, " "),
 	)
 	all := reflect.ValueOf(tables)
 	for i := range all.NumField() {

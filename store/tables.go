@@ -68,7 +68,7 @@ func (s *Store) makeTables() tables {
 			Format: formatOf[orderDocument](),
 		},
 		pages: cache.Table[*List, pageOfIDs]{
-			Key: (*List).Name, Deps: func(l *List) []string { return l.query.tags },
+			Key: (*List).CacheKey, Deps: func(l *List) []string { return l.query.tags },
 			Load: each(s.readPage), Encode: encode[pageOfIDs], Decode: decode[pageOfIDs],
 			Size:   func(p *pageOfIDs) int64 { return int64(100 + 110*len(p.Entries)) },
 			Format: formatOf[pageOfIDs](),

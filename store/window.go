@@ -24,8 +24,8 @@ type Window struct {
 	After, Before *string
 }
 
-// Name tells w from other windows.
-func (w Window) Name() string {
+// CacheKey identifies w among the windows of a list.
+func (w Window) CacheKey() string {
 	name := ""
 	for _, n := range []*int{w.First, w.Last} {
 		if name += "/"; n != nil {
@@ -65,16 +65,16 @@ type Page struct {
 	HasNext     bool
 	HasPrevious bool
 	list        string
-	kept        *pageOfIDs
+	cached      *pageOfIDs
 }
 
-// Kept is what the caches have of p: the same as long as nothing in it changes. Nil for a page
-// that isn't kept.
-func (p *Page) Kept() any {
-	if p.kept == nil {
+// Cached is p's value in the caches: the same one as long as nothing in p changes. It is nil
+// for a page that isn't cached.
+func (p *Page) Cached() any {
+	if p.cached == nil {
 		return nil
 	}
-	return p.kept
+	return p.cached
 }
 
 // Cursor marks the place of the i-th element.

@@ -18,31 +18,31 @@ import (
 	"stoa/problem"
 )
 
-// Kept is what has a slug, and is changed by compare-and-set.
-type Kept interface {
+// Versioned is a document with a slug and a version: it is changed by compare-and-set.
+type Versioned interface {
 	*Author | *Tag
 	Node
-	kept() *keeping
+	versioned() *versionedState
 }
 
-// keeping is what authors and tags have in common.
-type keeping struct {
+// versionedState has the fields that authors and tags have in common.
+type versionedState struct {
 	collection, what string
 	id               id.ID
 	slugs            []string // the present one first
 	version          *int64
 }
 
-func (a *Author) kept() *keeping {
-	return &keeping{authors, "author", a.ID, append([]string{a.Slug}, a.OldSlugs...), &a.Version}
+func (a *Author) versioned() *versionedState {
+	return &versionedState{authors, "author", a.ID, append([]string{a.Slug}, a.OldSlugs...), &a.Version}
 }
 
-func (t *Tag) kept() *keeping {
-	return &keeping{tags, "tag", t.ID, append([]string{t.Slug}, t.OldSlugs...), &t.Version}
+func (t *Tag) versioned() *versionedState {
+	return &versionedState{tags, "tag", t.ID, append([]string{t.Slug}, t.OldSlugs...), &t.Version}
 }
 
-// keptKeys is what becomes stale when before turns into after; nil for one that isn't there.
-func keptKeys(states ...*keeping) []string {
+// versionedKeys returns the keys that become stale when one of states turns into the other.
+func versionedKeys(states ...*versionedState) []string {
 	keys := []string{}
 	for _, k := range states {
 		keys = append(keys, string(k.id), listTag(id.ID(k.collection)), editionsKey(k.id.Kind()))
@@ -55,10 +55,10 @@ func keptKeys(states ...*keeping) []string {
 
 // Add stores a new author or tag; Conflict when another one has the slug, or when it was
 // added before.
-func Add[K Kept](ctx context.Context, s *Store, what K) error {
-	k := what.kept()
+func Add[K Versioned](ctx context.Context, s *Store, what K) error {
+	k := what.versioned()
 	*k.version = 1
-	return s.write(ctx, keptKeys(k), func(ctx context.Context) error {
+	return s.write(ctx, versionedKeys(k), func(ctx context.Context) error {
 		if _, err := s.db.Collection(k.collection).InsertOne(ctx, what); err != nil {
 			return conflict(err, fmt.Sprintf("the slug %q", k.slugs[0]))
 		}
@@ -68,10 +68,10 @@ func Add[K Kept](ctx context.Context, s *Store, what K) error {
 
 // Change turns an author or a tag, as it was read, into after, whose version it raises;
 // Conflict when somebody else was faster, or when another one has the slug.
-func Change[K Kept](ctx context.Context, s *Store, before, after K) error {
-	was, is := before.kept(), after.kept()
+func Change[K Versioned](ctx context.Context, s *Store, before, after K) error {
+	was, is := before.versioned(), after.versioned()
 	*is.version = *was.version + 1
-	return s.write(ctx, keptKeys(was, is), func(ctx context.Context) error {
+	return s.write(ctx, versionedKeys(was, is), func(ctx context.Context) error {
 		update, err := difference(before, after)
 		if err != nil {
 			return err
@@ -87,9 +87,9 @@ func Change[K Kept](ctx context.Context, s *Store, before, after K) error {
 
 // Delete deletes an author or a tag that nobody has changed since it was read; Conflict
 // when somebody has. No article may have it any more.
-func Delete[K Kept](ctx context.Context, s *Store, what K) error {
-	k := what.kept()
-	keys := append(keptKeys(k), listKeys(k.id)...)
+func Delete[K Versioned](ctx context.Context, s *Store, what K) error {
+	k := what.versioned()
+	keys := append(versionedKeys(k), listKeys(k.id)...)
 	return s.write(ctx, keys, func(ctx context.Context) error {
 		result, err := s.db.Collection(k.collection).DeleteOne(ctx, bson.D{{Key: "_id", Value: k.id}, {Key: "version", Value: *k.version}})
 		if err != nil {
@@ -342,7 +342,7 @@ func (s *Store) purge(ctx context.Context, a *Article) error {
 		keys = append(keys, string(c.ID))
 	}
 	return s.write(ctx, compact(keys), func(ctx context.Context) error {
-		if err := s.keepPlace(ctx, a); err != nil {
+		if err := s.reserveSequence(ctx, a); err != nil {
 			return err
 		}
 		for _, collection := range []string{revisions, comments} {

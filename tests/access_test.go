@@ -219,13 +219,13 @@ func ownID(caller, target stoatest.Person) string {
 }
 
 // byCode takes a code that a mail brought to the target.
-func byCode(kind store.CodeKind, format string) func(*testing.T, *stoatest.Stoa, stoatest.Person, stoatest.Person) string {
+func byCode(kind store.MailCodeKind, format string) func(*testing.T, *stoatest.Stoa, stoatest.Person, stoatest.Person) string {
 	return func(t *testing.T, s *stoatest.Stoa, _, target stoatest.Person) string {
-		c := store.Code{Kind: kind, AccountID: target.ID, Epoch: target.Epoch, Email: "new." + target.Email, Replaces: target.Email}
-		if kind == store.VerifyCode {
-			c = store.Code{Kind: kind, Name: "New", Email: "new." + target.Email}
+		c := store.MailCode{Kind: kind, AccountID: target.ID, Epoch: target.Epoch, Email: "new." + target.Email, Replaces: target.Email}
+		if kind == store.CodeToVerify {
+			c = store.MailCode{Kind: kind, Name: "New", Email: "new." + target.Email}
 		}
-		return fmt.Sprintf(format, s.Code(t, c))
+		return fmt.Sprintf(format, s.MailCode(t, c))
 	}
 }
 
@@ -322,16 +322,16 @@ var changes = []change{
 	{"cachePurge", "an article", takes(`tags: ["<article press>"]`), false},
 	{"accountRegister", "", takes(`email: "new.%s", password: "`+another+`", name: "New"`, targetEmail), false},
 	{"accountRegister", "the owner's address", takes(`email: "%s", password: "`+another+`", name: "New"`, targetEmail), false},
-	{"accountVerify", "", byCode(store.VerifyCode, `token: "%s"`), false},
+	{"accountVerify", "", byCode(store.CodeToVerify, `token: "%s"`), false},
 	{"accountUpdate", "", takes(`name: "New"`), false},
 	{"accountDelete", "", takes(`password: "` + stoatest.Password + `"`), false},
 	{"accountRoleSet", "the owner's", takes(`accountId: "%s", role: AUTHOR`, targetID), false},
 	{"accountRoleSet", "their own", takes(`accountId: "%s", role: ADMIN`, ownID), false},
 	{"emailChangeRequest", "", takes(`email: "new.%s", password: "`+stoatest.Password+`"`, targetEmail), false},
-	{"emailChangeConfirm", "the owner's", byCode(store.EmailCode, `token: "%s"`), false},
+	{"emailChangeConfirm", "the owner's", byCode(store.CodeToChangeEmail, `token: "%s"`), false},
 	{"passwordChange", "", takes(`currentPassword: "` + stoatest.Password + `", newPassword: "` + another + `"`), false},
 	{"passwordResetRequest", "the owner's", takes(`email: "%s"`, targetEmail), false},
-	{"passwordReset", "the owner's", byCode(store.ResetCode, `token: "%s", password: "`+another+`"`), false},
+	{"passwordReset", "the owner's", byCode(store.CodeToReset, `token: "%s", password: "`+another+`"`), false},
 	{"sessionCreate", "the owner's", takes(`email: "%s", password: "`+stoatest.Password+`"`, targetEmail), false},
 	{"sessionCreate", "the owner's, by cookie", takes(`email: "%s", password: "`+stoatest.Password+`", delivery: COOKIE`, targetEmail), false},
 	{"sessionRevoke", "the one that asks", takes(``), false},
@@ -514,7 +514,7 @@ func openMatrix(t *testing.T) *matrix {
 	for _, p := range m.people {
 		used[p.Session] = time.Now().Add(time.Hour)
 	}
-	check(t, m.s.Store.NoteUses(t.Context(), used, time.Minute))
+	check(t, m.s.Store.RecordLastUses(t.Context(), used, time.Minute))
 	m.s.Quiesce(t)
 	return m
 }

@@ -52,7 +52,7 @@ func hangingSMTP(t *testing.T) (url string, called <-chan struct{}) {
 	return "smtp://" + l.Addr().String() + "?starttls=off", calls
 }
 
-// expireLeases lets the time pass for which letters that were taken are nobody else's.
+// expireLeases lets the time pass for which mails that were taken are nobody else's.
 func expireLeases(t *testing.T, db *mongo.Database) {
 	t.Helper()
 	past := bson.D{{Key: "$set", Value: bson.D{{Key: "nextAt", Value: time.Now().Add(-time.Second)}}}}
@@ -61,7 +61,7 @@ func expireLeases(t *testing.T, db *mongo.Database) {
 	}
 }
 
-// A replica that dies while it sends a letter leaves it to the others, once they may be
+// A replica that dies while it sends a mail leaves it to the others, once they may be
 // sure that it doesn't send it any more.
 func TestALetterOutlivesTheReplicaThatSentIt(t *testing.T) {
 	t.Parallel()
@@ -94,22 +94,22 @@ func TestALetterOutlivesTheReplicaThatSentIt(t *testing.T) {
 			select {
 			case <-called:
 			case <-time.After(20 * time.Second):
-				t.Fatal("the letter isn't sent")
+				t.Fatal("the mail isn't sent")
 			}
 			end()
 			replicas := startAll(t, settings, settings, settings)
 			register(replicas[0], other)
 			awaitCode(t, other, "verify", replicas...)
-			if got := lettersTo(letters(t, replicas...), address); len(got) > 0 {
+			if got := mailsTo(mails(t, replicas...), address); len(got) > 0 {
 				t.Errorf("another replica has sent %+v while it is to be sent by the first", got)
 			}
 			expireLeases(t, db)
-			register(replicas[1], third) // at which everybody looks for letters
+			register(replicas[1], third) // at which everybody looks for mails
 			code := awaitCode(t, address, "verify", replicas...)
 			awaitSent(t, db)
 			for _, to := range []string{address, other, third} {
-				if got := lettersTo(letters(t, replicas...), to); len(got) != 1 {
-					t.Errorf("%d letters went to %s", len(got), to)
+				if got := mailsTo(mails(t, replicas...), to); len(got) != 1 {
+					t.Errorf("%d mails went to %s", len(got), to)
 				}
 			}
 			newCaller().do(t, replicas[2], "accountVerify", input{"token": code})
@@ -144,20 +144,20 @@ func TestEachLetterIsSentOnce(t *testing.T) {
 	})
 	awaitSent(t, db)
 	t.Logf("%d registrations were answered and their mails sent within %s", n, time.Since(began).Round(time.Millisecond))
-	sent := letters(t, replicas...)
+	sent := mails(t, replicas...)
 	if len(sent) != n {
 		t.Errorf("%d mails were sent", len(sent))
 	}
 	for _, a := range addresses {
-		if got := lettersTo(sent, a); len(got) != 1 || got[0].Kind != "verify" {
+		if got := mailsTo(sent, a); len(got) != 1 || got[0].Kind != "verify" {
 			t.Fatalf("to %s went %+v", a, got)
 		}
 	}
 	for i, s := range replicas {
-		t.Logf("replica %d sent %d of them", i, len(letters(t, s)))
+		t.Logf("replica %d sent %d of them", i, len(mails(t, s)))
 	}
 	if left := count(t, db, "letters", bson.D{{Key: "to", Value: bson.D{{Key: "$ne", Value: ""}}}}); left > 0 {
-		t.Errorf("%d letters that were sent still say to whom", left)
+		t.Errorf("%d mails that were sent still say to whom", left)
 	}
 }
 
@@ -190,7 +190,7 @@ func traces(t *testing.T, db *mongo.Database, words ...string) []string {
 }
 
 // resident makes an account of which there is as much as there can be: by a registration,
-// with sessions, uses, codes and letters.
+// with sessions, uses, codes and mails.
 func resident(t *testing.T, replicas []*stoatest.Stoa) (person, caller) {
 	t.Helper()
 	p := person{email: newAddress(), name: "Ruth Ashgrove " + newAddress()[:8], password: phrase}

@@ -39,7 +39,7 @@ func TestNoOlderCodeBringsADeletedAccountBack(t *testing.T) {
 	var codes []string
 	await(t, 20*time.Second, "two mails", func() bool {
 		codes = nil
-		for _, l := range lettersTo(letters(t, replicas...), p.email) {
+		for _, l := range mailsTo(mails(t, replicas...), p.email) {
 			codes = append(codes, l.Code)
 		}
 		return len(codes) == 2

@@ -99,7 +99,7 @@ func TestABasisIsNotedAsWhatItIsMadeOf(t *testing.T) {
 	x := openShelves(t)
 	b := x.basis("article-0")
 	names := func(do func(context.Context)) []string {
-		ctx, reading := x.s.Store.Cache().Reading(t.Context())
+		ctx, reading := x.s.Store.Cache().Record(t.Context())
 		do(ctx)
 		_, names, ok := reading.End()
 		if !ok {
@@ -159,7 +159,7 @@ func TestAResponseReadsNothingUnnoted(t *testing.T) {
 	check(t, err)
 	refused := 0
 	for trial := range 200 {
-		ctx, reading := x.s.Store.Cache().Reading(t.Context())
+		ctx, reading := x.s.Store.Cache().Record(t.Context())
 		l := x.loaders()
 		var other sync.WaitGroup
 		other.Go(func() { // waits for the database, and holds the author up

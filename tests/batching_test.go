@@ -505,7 +505,7 @@ func (w walker) ask(t *testing.T, s *stoatest.Stoa, q string, n int) any {
 	return data
 }
 
-// cool makes s forget everything but when the next scheduled article and the next letter are
+// cool makes s forget everything but when the next scheduled article and the next mail are
 // due, for which its clocks ask four times a second. No background work is left to be done: it
 // would read what was forgotten.
 func cool(t *testing.T, s *stoatest.Stoa) {
@@ -516,13 +516,13 @@ func cool(t *testing.T, s *stoatest.Stoa) {
 		s.Commands()
 		_, _, err := s.Store.NextDue(t.Context())
 		check(t, err)
-		_, _, err = s.Store.NextLetter(t.Context())
+		_, _, err = s.Store.NextMail(t.Context())
 		check(t, err)
 		if s.Commands() == 0 {
 			return
 		}
 	}
-	t.Fatal("the cache doesn't keep when the next article or letter is due")
+	t.Fatal("the cache doesn't keep when the next article or mail is due")
 }
 
 // manyThings starts a blog with many of everything, asked by an administrator who sees it all.
@@ -605,7 +605,7 @@ func writeMany(t *testing.T, s *stoatest.Stoa) (preview string) {
 		admin.Session, admin.Token = s.SignIn(t, admin.Account)
 		used[admin.Session] = time.Now()
 	}
-	check(t, s.Store.NoteUses(t.Context(), used, time.Minute))
+	check(t, s.Store.RecordLastUses(t.Context(), used, time.Minute))
 	s.Token = admin.Token
 	outcomes, err := importing.Add(t.Context(), batch)
 	check(t, err)

@@ -9,16 +9,16 @@ import (
 // readsClock is which files that answers are made by look at the clock, and why nothing in an
 // answer for everybody follows from it: nothing tells a kept answer that time has passed.
 var readsClock = map[string]string{
-	"blog/import.go":    "imports aren't answers",
-	"blog/preview.go":   "previews are private",
-	"blog/schedule.go":  "what is due is published by a write",
-	"blog/search.go":    "how long indexing takes is logged",
-	"blog/write.go":     "mutations, and what they write",
-	"store/accounts.go": "accounts and sessions are private",
-	"store/claim.go":    "only mutations have idempotency keys",
-	"store/editions.go": "for how long a write whose outcome isn't known may still happen",
-	"store/purge.go":    "a mutation",
-	"media/media.go":    "uploads are mutations",
+	"blog/import.go":       "imports aren't answers",
+	"blog/preview.go":      "previews are private",
+	"blog/schedule.go":     "what is due is published by a write",
+	"blog/search.go":       "how long indexing takes is logged",
+	"blog/write.go":        "mutations, and what they write",
+	"store/accounts.go":    "accounts and sessions are private",
+	"store/idempotency.go": "only mutations have idempotency keys",
+	"store/editions.go":    "for how long a write whose outcome isn't known may still happen",
+	"store/purge.go":       "a mutation",
+	"media/media.go":       "uploads are mutations",
 }
 
 // Visibility is a status that a write flips. Whatever else would make an answer from the time

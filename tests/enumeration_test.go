@@ -171,7 +171,7 @@ func compareTimes(t *testing.T, s *stoatest.Stoa, mutation string, of func(strin
 	for i, x := range samples {
 		if i%40 == 0 { // mails are written beside requests, and would be most of the noise
 			await(t, 20*time.Second, "the mails to be sent", func() bool {
-				_, waiting, err := s.Store.NextLetter(t.Context())
+				_, waiting, err := s.Store.NextMail(t.Context())
 				return err == nil && !waiting
 			})
 		}

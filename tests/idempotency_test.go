@@ -101,13 +101,13 @@ func TestEqualCallsAtOnceMakeOneThing(t *testing.T) {
 				}
 			}
 			awaitSent(t, db)
-			sent := letters(t, replicas...)
+			sent := mails(t, replicas...)
 			for _, to := range c.mailTo {
-				if got := lettersTo(sent, to); len(got) != 1 || got[0].Kind != c.mail {
+				if got := mailsTo(sent, to); len(got) != 1 || got[0].Kind != c.mail {
 					t.Errorf("to %s went %+v", to, got)
 				}
 			}
-			if got := lettersTo(sent, wantedNext); len(got) > 0 {
+			if got := mailsTo(sent, wantedNext); len(got) > 0 {
 				t.Errorf("a call that was refused has sent %+v", got)
 			}
 		})
@@ -186,7 +186,7 @@ func TestRegistrationsOfOneAddressAtOnceMakeOneAccount(t *testing.T) {
 		raceToVerify(t, replicas, address, 2)
 		checkOneAccount(t, replicas, address, passwords, count(t, db, "accounts", bson.D{{Key: "email", Value: address}}))
 	}
-	t.Run("Ten", func(t *testing.T) { // by letters, of which nobody may ask for ten at once
+	t.Run("Ten", func(t *testing.T) { // by mails, of which nobody may ask for ten at once
 		address := newAddress()
 		var passwords []string
 		for i := range 10 {
@@ -196,10 +196,10 @@ func TestRegistrationsOfOneAddressAtOnceMakeOneAccount(t *testing.T) {
 				t.Fatal(err)
 			}
 			passwords = append(passwords, secret)
-			l := &store.Letter{ID: id.New(id.Letter), Kind: store.RegisterLetter, To: address, Name: "Ruth", PasswordHash: hash}
+			l := &store.OutgoingMail{ID: id.New(id.Mail), Kind: store.RegisterMail, To: address, Name: "Ruth", PasswordHash: hash}
 			l.CreatedAt = time.Now().UTC().Truncate(time.Millisecond)
 			l.NextAt = l.CreatedAt
-			if err := replicas[i%3].Store.AddLetter(t.Context(), l); err != nil {
+			if err := replicas[i%3].Store.AddMail(t.Context(), l); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -214,7 +214,7 @@ func raceToVerify(t *testing.T, replicas []*stoatest.Stoa, address string, n int
 	var codes []string
 	await(t, 20*time.Second, "the mails", func() bool {
 		codes = codes[:0]
-		for _, l := range lettersTo(letters(t, replicas...), address) {
+		for _, l := range mailsTo(mails(t, replicas...), address) {
 			if l.Kind == "verify" {
 				codes = append(codes, l.Code)
 			}

@@ -49,7 +49,7 @@ func press(t testing.TB) []byte {
 func signedIn(t *testing.T, s *stoatest.Stoa) string {
 	t.Helper()
 	const password = "a press of wood and iron"
-	code, err := s.People.MakeAdmin(t.Context(), "ada@example.org")
+	code, err := s.AccountService.MakeAdmin(t.Context(), "ada@example.org")
 	if err != nil {
 		t.Fatal(err)
 	}

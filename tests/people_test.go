@@ -254,19 +254,19 @@ func signIn(t testing.TB, s *stoatest.Stoa, p person) caller {
 	return c
 }
 
-// letter is a mail that was sent.
-type letter struct{ Kind, To, Code string }
+// sentMail is a mail that was sent.
+type sentMail struct{ Kind, To, Code string }
 
-// letters returns what replicas have sent, each the last hundred.
-func letters(t testing.TB, replicas ...*stoatest.Stoa) []letter {
+// mails returns what replicas have sent, each the last hundred.
+func mails(t testing.TB, replicas ...*stoatest.Stoa) []sentMail {
 	t.Helper()
-	var all []letter
+	var all []sentMail
 	for _, s := range replicas {
 		response, err := crowd.Get(s.URL + "/outbox?format=json")
 		if err != nil {
 			t.Fatal(err)
 		}
-		var some []letter
+		var some []sentMail
 		err = json.NewDecoder(response.Body).Decode(&some)
 		response.Body.Close()
 		if err != nil {
@@ -277,9 +277,9 @@ func letters(t testing.TB, replicas ...*stoatest.Stoa) []letter {
 	return all
 }
 
-// lettersTo is those of letters that went to an address.
-func lettersTo(all []letter, address string) []letter {
-	var some []letter
+// lettersTo is those of mails that went to an address.
+func mailsTo(all []sentMail, address string) []sentMail {
+	var some []sentMail
 	for _, l := range all {
 		if l.To == address {
 			some = append(some, l)
@@ -293,7 +293,7 @@ func awaitCode(t *testing.T, address, kind string, replicas ...*stoatest.Stoa) s
 	t.Helper()
 	code := ""
 	await(t, 20*time.Second, kind+" mail to "+address, func() bool {
-		for _, l := range lettersTo(letters(t, replicas...), address) {
+		for _, l := range mailsTo(mails(t, replicas...), address) {
 			if l.Kind == kind {
 				code = l.Code
 			}
@@ -303,10 +303,10 @@ func awaitCode(t *testing.T, address, kind string, replicas ...*stoatest.Stoa) s
 	return code
 }
 
-// awaitSent waits until no letter is left to be sent.
+// awaitSent waits until no mail is left to be sent.
 func awaitSent(t *testing.T, db *mongo.Database) {
 	t.Helper()
-	await(t, time.Minute, "all letters to be sent", func() bool {
+	await(t, time.Minute, "all mails to be sent", func() bool {
 		n, err := db.Collection("letters").CountDocuments(t.Context(), bson.D{{Key: "nextAt", Value: bson.D{{Key: "$exists", Value: true}}}})
 		if err != nil {
 			t.Fatal(err)

@@ -316,7 +316,7 @@ type direct struct {
 
 func openDirect(t *testing.T, m *matrix, ahead graph.LookAhead) direct {
 	t.Helper()
-	d := direct{executor.New(graph.New(graph.Resolver{Blog: m.s.Blog, People: m.s.People, Pictures: m.s.Pictures})), m}
+	d := direct{executor.New(graph.New(graph.Resolver{Blog: m.s.Blog, AccountService: m.s.AccountService, Pictures: m.s.Pictures})), m}
 	d.executor.Use(ahead)
 	shown := graph.Errors{Log: slog.New(slog.DiscardHandler)}
 	d.executor.SetErrorPresenter(shown.Present)
@@ -329,7 +329,7 @@ func openDirect(t *testing.T, m *matrix, ahead graph.LookAhead) direct {
 func (d direct) ask(t *testing.T, caller string, params graphql.RawParams) (answer string, private bool) {
 	t.Helper()
 	ctx, made := access.Begin(t.Context(), access.Request{
-		Token: d.m.people[caller].Token, Authenticate: d.m.s.People.Authenticate, Cookies: true,
+		Token: d.m.people[caller].Token, Authenticate: d.m.s.AccountService.Authenticate, Cookies: true,
 		Client: access.Client{Device: caller},
 	})
 	ctx = graphql.StartOperationTrace(ctx)

@@ -84,19 +84,19 @@ func newCommentPolicy() *bluemonday.Policy {
 }
 
 // Comment turns what a reader wrote into HTML: sanitised and balanced, safe as it is inside
-// any block element. It returns the Markdown as it is to be kept, too.
+// any block element. It also returns the canonical Markdown, to be stored.
 //
 // Every error is about source, not about us, and may be shown to its author: it is longer or
 // deeper than the limits of this package, or says nothing.
-func Comment(source string) (kept, rendered string, err error) {
+func Comment(source string) (canonical, rendered string, err error) {
 	if len(source) > MaxComment*utf8.UTFMax+MaxComment {
 		return "", "", fmt.Errorf("a comment takes 1 to %d characters", MaxComment)
 	}
-	kept = strings.TrimSpace(tidy(source))
-	if n := utf8.RuneCountInString(kept); n == 0 || n > MaxComment {
+	canonical = strings.TrimSpace(tidy(source))
+	if n := utf8.RuneCountInString(canonical); n == 0 || n > MaxComment {
 		return "", "", fmt.Errorf("a comment takes 1 to %d characters, not %d", MaxComment, n)
 	}
-	raw, err := commentHTML([]byte(kept))
+	raw, err := commentHTML([]byte(canonical))
 	if err != nil {
 		return "", "", err
 	}
@@ -108,7 +108,7 @@ func Comment(source string) (kept, rendered string, err error) {
 	if !says {
 		return "", "", errors.New("a comment takes some text: this one shows nothing")
 	}
-	return kept, string(clean), nil
+	return canonical, string(clean), nil
 }
 
 func commentHTML(source []byte) (out []byte, err error) {

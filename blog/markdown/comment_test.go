@@ -95,13 +95,13 @@ func FuzzComment(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, source string) {
-		kept, got, err := Comment(source)
+		canonical, got, err := Comment(source)
 		if err != nil {
 			return
 		}
 		harmlessComment(t, source, got)
-		if again, same, err := Comment(kept); err != nil || again != kept || same != got {
-			t.Errorf("%q is kept as %q, which becomes something else: %q, %v", source, kept, same, err)
+		if again, same, err := Comment(canonical); err != nil || again != canonical || same != got {
+			t.Errorf("%q is kept as %q, which becomes something else: %q, %v", source, canonical, same, err)
 		}
 	})
 }

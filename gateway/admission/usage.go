@@ -62,7 +62,7 @@ func (u *Usage) take(ctx context.Context, cost int64) error {
 	if u.rates == nil {
 		return nil
 	}
-	client, account := u.Scope.RateSubjects(cache.Declared(ctx))
+	client, account := u.Scope.RateSubjects(cache.WithoutTracking(ctx))
 	units := u.units(cost)
 	state, err := u.takeFrom(ctx, clientKey(client), units)
 	u.client = state
@@ -85,7 +85,7 @@ func (u *Usage) GiveBack(ctx context.Context) {
 	if u.rates == nil {
 		return
 	}
-	client, account := u.Scope.RateSubjects(cache.Declared(ctx))
+	client, account := u.Scope.RateSubjects(cache.WithoutTracking(ctx))
 	units := u.units(u.cost)
 	u.client = u.giveBack(clientKey(client), units)
 	if u.owner != nil {

@@ -83,7 +83,7 @@ func New(o Options) (*Pipeline, error) {
 
 // Enter lets a request of client in, until leave is called, or refuses it because there is no room.
 func (p *Pipeline) Enter(client access.Client) (leave func(), err error) {
-	return p.Load.Enter(client.Name())
+	return p.Load.Enter(client.RateKey())
 }
 
 // Scope is one response under way: whether it is private, and its usage.

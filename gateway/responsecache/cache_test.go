@@ -69,7 +69,7 @@ func TestMemoryOfAnEntry(t *testing.T) {
 		measure(&before)
 		var written int64
 		for i := range n {
-			ctx, reading := c.Reading(context.Background())
+			ctx, reading := c.Record(context.Background())
 			if _, err := table.Get(ctx, c, names); err != nil {
 				t.Fatal(err)
 			}

@@ -20,7 +20,7 @@ import (
 
 // Entry is a cached response.
 type Entry struct {
-	standing *cache.Standing
+	validity *cache.Validity
 	media    wire.MediaType
 	body     chunks
 	length   [1]string
@@ -59,7 +59,7 @@ func (e *Entry) Public() bool { return e.headers != nil }
 // false for an entry that is no longer valid, or too old.
 func (e *Entry) fresh(now int64) (isNew, isOld bool) {
 	age := now - e.made
-	if age >= int64(e.policy.MaxAge+e.policy.Stale) || !e.standing.Stands(now) {
+	if age >= int64(e.policy.MaxAge+e.policy.Stale) || !e.validity.Valid(now) {
 		return false, false
 	}
 	return age < int64(e.policy.MaxAge), age >= int64(e.policy.MaxAge)
@@ -67,12 +67,12 @@ func (e *Entry) fresh(now int64) (isNew, isOld bool) {
 
 // newEntry makes an entry of a response's bytes, which it copies. names are the keys that the response was
 // made from: the tags of a response to a GET.
-func newEntry(standing *cache.Standing, form Form, p document.Policy, cost, began int64, body []byte, names []string) *Entry {
-	e := &Entry{standing: standing, media: form.Media, policy: p, made: began, position: -1}
+func newEntry(validity *cache.Validity, form Form, p document.Policy, cost, began int64, body []byte, names []string) *Entry {
+	e := &Entry{validity: validity, media: form.Media, policy: p, made: began, position: -1}
 	var room int
 	e.body, room = chunksOf(body)
 	e.length[0], e.cost[0] = strconv.Itoa(len(body)), strconv.FormatInt(cost, 10)
-	e.size = int64(entryOverhead + room + 4*standing.Deps())
+	e.size = int64(entryOverhead + room + 4*validity.Deps())
 	if form.Get {
 		e.headers = newHeaders(form.Media, p, body, names)
 		e.size += int64(2*len(e.headers.commas[0]) + 200)

@@ -170,7 +170,7 @@ func (c *Cache) lead(ctx context.Context, f *flight, id Key, scope *operation.Sc
 func (c *Cache) execute(ctx context.Context, id Key, scope *operation.Scope, p *operation.Prepared, form Form) (*Entry, *graphql.Response, error) {
 	c.made.Add(1)
 	began := c.now().UnixNano()
-	ctx, reading := c.cache.Reading(ctx)
+	ctx, recorder := c.cache.Record(ctx)
 	response, err := c.pipeline.Execute(ctx, p)
 	if err != nil {
 		return nil, nil, err // it is about this client, or this moment
@@ -186,14 +186,14 @@ func (c *Cache) execute(ctx context.Context, id Key, scope *operation.Scope, p *
 	if _, sets := scope.Cookie(); sets {
 		return nil, response, nil
 	}
-	standing, names, ok := reading.End()
-	if !ok || standing.Deps() > maxDeps {
+	validity, names, ok := recorder.End()
+	if !ok || validity.Deps() > maxDeps {
 		return nil, response, nil
 	}
 	buffer := c.codec.Buffers.Get()
 	defer c.codec.Buffers.Put(buffer)
 	wire.Encode(buffer, response)
-	e := newEntry(standing, form, p.Policy, p.Cost, began, buffer.Bytes(), names)
+	e := newEntry(validity, form, p.Policy, p.Cost, began, buffer.Bytes(), names)
 	c.put(id, e)
 	return e, nil, nil
 }

@@ -4,7 +4,7 @@
 // A part is the JSON of one entity, or of one page of a list, under one selection, with
 // everything that the loaders were asked for while it was made. It is used again while it
 // stands: while nothing of that was dropped from the caches, as far as an entry there would
-// hold (cache.Standing). Where that isn't sure, the loaders are asked for the same, and it is
+// hold (cache.Validity). Where that isn't sure, the loaders are asked for the same, and it is
 // used if they answer the same, by identity: what the caches hold never changes, and what has
 // changed is another value. So a part can't be older than what the caches say, what an answer
 // depends on is noted the same with a part as without, and an answer agrees with itself. What

@@ -19,20 +19,20 @@ import (
 // is slower than the database it spares is worth less than none.
 const patience = 250 * time.Millisecond
 
-// Connection is the one Redis client of a process, together with what tells one life of
-// the server from the next: its run_id, read whenever a connection is made.
+// Connection is the one Redis client of a process, together with the current run of the
+// server: its run_id is read whenever a connection is made.
 type Connection struct {
 	Client redis.UniversalClient
 
-	life atomic.Pointer[Life]
+	run atomic.Pointer[Run]
 }
 
-// Life is one run of one Redis server. A restarted server, with its data or without, and
-// a promoted replica are other lives: nothing that an earlier life kept is read in a
-// later one. Lives are compared by pointer.
-type Life struct {
-	runID   string
-	settled time.Time
+// Run is one incarnation of one Redis server. A restarted server, with its data or without,
+// and a promoted replica are other runs: nothing that an earlier run stored is read in a
+// later one. Runs are compared by pointer.
+type Run struct {
+	runID      string
+	usableFrom time.Time
 }
 
 // Connect makes the client for a URL: redis://, rediss:// or unix:// as
@@ -85,7 +85,7 @@ func clean(err error) error {
 }
 
 // observe runs on each new connection before any command does, so a command that was
-// made for an earlier life can see, once it has its reply, that the life has changed.
+// made for an earlier run can see, once it has its reply, that the run has changed.
 func (c *Connection) observe(ctx context.Context, conn *redis.Conn) error {
 	info, err := conn.Info(ctx, "server").Result()
 	if err != nil {
@@ -96,7 +96,7 @@ func (c *Connection) observe(ctx context.Context, conn *redis.Conn) error {
 		return errors.New("this Redis doesn't tell its run_id, by which Stoa knows a restarted server: use Redis 2.8 or later, or Valkey")
 	}
 	for {
-		old := c.life.Load()
+		old := c.run.Load()
 		if old != nil && old.runID == runID {
 			return nil
 		}
@@ -104,7 +104,7 @@ func (c *Connection) observe(ctx context.Context, conn *redis.Conn) error {
 		if uptime, err := strconv.Atoi(field(info, "uptime_in_seconds")); err == nil && old == nil {
 			began = began.Add(-time.Duration(uptime) * time.Second)
 		}
-		if c.life.CompareAndSwap(old, &Life{runID: runID, settled: began.Add(BlockFor)}) {
+		if c.run.CompareAndSwap(old, &Run{runID: runID, usableFrom: began.Add(BlockFor)}) {
 			return nil
 		}
 	}
@@ -120,30 +120,30 @@ func field(info, name string) string {
 	return ""
 }
 
-// Life returns the present life of the server, and connects to learn it when there was
-// none yet.
-func (c *Connection) Life(ctx context.Context) (*Life, error) {
-	if life := c.life.Load(); life != nil {
-		return life, nil
+// Run returns the current run of the server, and connects to learn it when there was none
+// yet.
+func (c *Connection) Run(ctx context.Context) (*Run, error) {
+	if run := c.run.Load(); run != nil {
+		return run, nil
 	}
 	if err := c.Client.Ping(ctx).Err(); err != nil {
 		return nil, fmt.Errorf("reach Redis: %w", err)
 	}
-	return c.life.Load(), nil
+	return c.run.Load(), nil
 }
 
-// Still says whether life is the present one: to be asked after the reply of a command
-// whose keys were made for it. When it is not, the command spoke to another server.
-func (c *Connection) Still(life *Life) bool { return c.life.Load() == life }
+// IsCurrent reports whether run is the current one. Ask it after the reply of a command with
+// keys of that run: when it returns false, the command spoke to another server.
+func (c *Connection) IsCurrent(run *Run) bool { return c.run.Load() == run }
 
-// Settled says whether everything that was blocked in an earlier life has been written by
-// now. Until then a reader may yet see what was there before a write whose block is gone,
-// so nothing it reads may be kept in this one.
-func (l *Life) Settled() bool { return time.Now().After(l.settled) }
+// Usable reports whether every write that blocked keys in an earlier run has ended by now.
+// Until then a reader may still see a value from before such a write, whose block is gone,
+// so nothing that it reads may be stored in this run.
+func (l *Run) Usable() bool { return time.Now().After(l.usableFrom) }
 
-// Key is where Redis keeps something of a site in this life.
-func (l *Life) Key(site, name string) string {
-	return "stoa:" + site + ":" + l.runID[:min(len(l.runID), 12)] + ":" + name
+// Key is the Redis key of a name in a namespace, in this run.
+func (l *Run) Key(namespace, name string) string {
+	return "stoa:" + namespace + ":" + l.runID[:min(len(l.runID), 12)] + ":" + name
 }
 
 // Close closes the client.

@@ -38,12 +38,12 @@ const announce = `redis.call('SET', KEYS[1], 'B', 'PX', ARGV[1]) return redis.ca
 // goes up by one, and a tick repeats the last number every 250 ms, so that a message that
 // was lost without a disconnect is noticed by the next.
 type Redis struct {
-	conn    *Connection
-	site    string
-	self    string
-	channel string
-	heard   Heard
-	log     *slog.Logger
+	conn      *Connection
+	namespace string
+	self      string
+	channel   string
+	heard     Heard
+	log       *slog.Logger
 
 	outbox chan *parcel
 	stop   context.CancelFunc
@@ -75,12 +75,12 @@ type Heard struct {
 	Flush func()           // anything may have changed: messages may have been lost
 }
 
-// OpenRedis joins the bus of a site. It returns at once; until the first tick has come
+// OpenRedis joins the bus of a namespace. It returns at once; until the first tick has come
 // back, FreshUntil is in the past.
-func OpenRedis(conn *Connection, site string, heard Heard, log *slog.Logger) *Redis {
+func OpenRedis(conn *Connection, namespace string, heard Heard, log *slog.Logger) *Redis {
 	ctx, stop := context.WithCancel(context.Background())
 	b := &Redis{
-		conn: conn, site: site, self: rand.Text()[:12], channel: "stoa:" + site + ":bus", heard: heard, log: log,
+		conn: conn, namespace: namespace, self: rand.Text()[:12], channel: "stoa:" + namespace + ":bus", heard: heard, log: log,
 		outbox: make(chan *parcel, 256), sent: make(chan struct{}), ctx: ctx, stop: stop, peers: map[string]peer{},
 	}
 	b.done.Add(2)
@@ -178,13 +178,13 @@ func (b *Redis) publish(kind string) {
 func (b *Redis) deliver(parcels []*parcel) error {
 	for range 3 {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
-		life, err := b.conn.Life(ctx)
+		run, err := b.conn.Run(ctx)
 		if err == nil {
 			_, err = b.conn.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
 				for _, parcel := range parcels {
 					for _, key := range parcel.keys {
 						b.seq++
-						p.Eval(ctx, announce, []string{life.Key(b.site, key)}, BlockFor.Milliseconds(), b.channel, b.message(b.seq, "d", key))
+						p.Eval(ctx, announce, []string{run.Key(b.namespace, key)}, BlockFor.Milliseconds(), b.channel, b.message(b.seq, "d", key))
 					}
 				}
 				return nil
@@ -194,7 +194,7 @@ func (b *Redis) deliver(parcels []*parcel) error {
 		if err != nil {
 			return fmt.Errorf("announce a change over Redis: %w", err)
 		}
-		if b.conn.Still(life) {
+		if b.conn.IsCurrent(run) {
 			return nil
 		}
 	}

@@ -108,12 +108,12 @@ func TestADropBlocksAndTellsTheOthers(t *testing.T) {
 	if err := a.Drop(t.Context(), keys); err != nil {
 		t.Fatal(err)
 	}
-	life, err := conn.Life(t.Context())
+	run, err := conn.Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, key := range keys {
-		left, err := s.Client(t).PTTL(t.Context(), life.Key(site, key)).Result()
+		left, err := s.Client(t).PTTL(t.Context(), run.Key(site, key)).Result()
 		if err != nil || left <= 0 || left > BlockFor {
 			t.Errorf("%q is blocked for %v, %v; want %v", key, left, err, BlockFor)
 		}
@@ -214,53 +214,53 @@ func TestABreakInTheLineIsNoSilence(t *testing.T) {
 	}
 }
 
-func TestADropIsMadeAgainForANewLife(t *testing.T) {
+func TestADropIsMadeAgainForANewRun(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	c := connect(t, s.URL())
-	old, err := c.Life(t.Context())
+	old, err := c.Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	// A bus that sends nothing by itself: the drop is the first to meet the new server.
-	b := &Redis{conn: c, site: "site", self: "me", channel: "channel"}
+	b := &Redis{conn: c, namespace: "site", self: "me", channel: "channel"}
 	s.Restart(t, false)
 	eventually(t, "a drop succeeds", func() bool { return b.deliver([]*parcel{{keys: []string{"key"}}}) == nil })
-	life, err := c.Life(t.Context())
+	run, err := c.Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if life == old || !c.Still(life) || c.Still(old) {
-		t.Error("a restarted server is the same life")
+	if run == old || !c.IsCurrent(run) || c.IsCurrent(old) {
+		t.Error("a restarted server is the same run")
 	}
-	if v, err := s.Client(t).Get(t.Context(), life.Key("site", "key")).Result(); v != Blocked {
-		t.Errorf("in the new life, the key is %q, %v", v, err)
+	if v, err := s.Client(t).Get(t.Context(), run.Key("site", "key")).Result(); v != Blocked {
+		t.Errorf("in the new run, the key is %q, %v", v, err)
 	}
-	if life.Settled() {
-		t.Error("a life that has just begun passes for settled")
+	if run.Usable() {
+		t.Error("a run that has just begun passes for usable")
 	}
-	eventually(t, "it settles", life.Settled)
+	eventually(t, "it becomes usable", run.Usable)
 }
 
-func TestAnOldServerIsSettledForANewcomer(t *testing.T) {
+func TestAnOldServerIsUsableForANewcomer(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	first, err := connect(t, s.URL()).Life(t.Context())
+	first, err := connect(t, s.URL()).Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if first.Settled() {
-		t.Error("a server that has just started passes for settled")
+	if first.Usable() {
+		t.Error("a server that has just started passes for usable")
 	}
-	eventually(t, "it settles", first.Settled)
+	eventually(t, "it becomes usable", first.Usable)
 	eventually(t, "its age in whole seconds says so", func() bool {
 		c, err := Connect(s.URL())
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		life, err := c.Life(t.Context())
-		return err == nil && life.Settled()
+		run, err := c.Run(t.Context())
+		return err == nil && run.Usable()
 	})
 }
 

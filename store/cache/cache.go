@@ -77,16 +77,15 @@ type Options struct {
 	Bytes int64
 	// Redis is the second tier and the way to other replicas; nil without Redis.
 	Redis *bus.Connection
-	// Site keeps apart what several databases keep in one Redis.
-	Site string
+	// Namespace separates the keys of several databases in one Redis.
+	Namespace string
 	// Exclusive says that this process makes every write to the database, itself or
 	// through the embedded server, which tells of others. Entries then live until they
 	// are dropped, and Redis isn't used.
 	Exclusive bool
-	// Ledger is how replicas that can't reach each other say so in the database; nil when
-	// Exclusive.
-	Ledger *Ledger
-	Log    *slog.Logger
+	// Registry lists the degraded replicas in the database; nil when Exclusive.
+	Registry *DegradedRegistry
+	Log      *slog.Logger
 }
 
 // Cache is the two tiers of one replica.
@@ -99,11 +98,11 @@ type Cache struct {
 
 	dropping sync.Mutex // held while seq goes up
 
-	tier1 *ristretto.Cache[string, *entry]
-	tier2 *tier2 // nil without Redis
-	bus   bus.Bus
-	trust *trust       // nil when Exclusive
-	hush  atomic.Int64 // Unix nanoseconds until which a write whose outcome is unknown may still happen
+	tier1          *ristretto.Cache[string, *entry]
+	tier2          *tier2 // nil without Redis
+	bus            bus.Bus
+	trust          *trust       // nil when Exclusive
+	uncertainUntil atomic.Int64 // Unix nanoseconds until which a write with an unknown outcome may still happen
 
 	mu      sync.Mutex
 	flights map[string]*flight
@@ -159,8 +158,8 @@ func New(o Options) (*Cache, error) {
 	}
 	var redis *bus.Redis
 	if o.Redis != nil {
-		redis = bus.OpenRedis(o.Redis, o.Site, bus.Heard{Drop: c.Drop, Flush: c.Flush}, o.Log)
-		c.bus, c.tier2 = redis, &tier2{conn: o.Redis, site: o.Site}
+		redis = bus.OpenRedis(o.Redis, o.Namespace, bus.Heard{Drop: c.Drop, Flush: c.Flush}, o.Log)
+		c.bus, c.tier2 = redis, &tier2{conn: o.Redis, namespace: o.Namespace}
 	}
 	c.trust = newTrust(c, o, redis)
 	return c, nil
@@ -233,9 +232,9 @@ func (c *Cache) joinable(f *flight, deps []uint32, now int64) bool {
 	return c.current(f.start, deps) && (now-f.loaded <= int64(shortLife) || c.trusted(now))
 }
 
-// settle waits until what was offered to the process is in it or refused. The next load of
-// the same keys may begin only then: of two offers that wait, ristretto takes the first.
-func (c *Cache) settle() {
+// wait returns when the process has taken or refused each entry offered to it. The next load
+// of the same keys may begin only then: of two offers that wait, ristretto takes the first.
+func (c *Cache) wait() {
 	c.closing.RLock()
 	defer c.closing.RUnlock()
 	c.tier1.Wait()
@@ -284,7 +283,7 @@ func (c *Cache) get(key string, now int64) (*entry, bool) {
 
 // trusted says whether this replica is sure to hear of every change in good time.
 func (c *Cache) trusted(now int64) bool {
-	return now >= c.hush.Load() && (c.trust == nil || now < min(c.bus.FreshUntil(), c.trust.until.Load()))
+	return now >= c.uncertainUntil.Load() && (c.trust == nil || now < min(c.bus.FreshUntil(), c.trust.until.Load()))
 }
 
 // shared says whether what Redis holds can be relied on: whether no replica writes
@@ -294,7 +293,7 @@ func (c *Cache) shared(now int64) bool {
 }
 
 // expiry is when an entry loaded at a moment ends: soon where the key was blocked or
-// where a change might have gone unheard.
+// where this replica may have missed a change.
 func (c *Cache) expiry(loaded int64, short bool) int64 {
 	switch {
 	case short || !c.trusted(loaded) || !c.trusted(time.Now().UnixNano()):
@@ -330,7 +329,7 @@ func (c *Cache) Write(ctx context.Context, keys []string, write func(context.Con
 	known := false // whether it happened
 	defer func() { // also when write panics
 		if !known {
-			raiseTime(&c.hush, time.Now().Add(bus.BlockFor))
+			raiseTime(&c.uncertainUntil, time.Now().Add(bus.BlockFor))
 		}
 		finish(ctx)
 		for _, key := range keys {

@@ -390,7 +390,7 @@ func whatIsReadInDoubtIsShortLivedThereafter(t testing.TB, w *world) {
 	r := w.alone()
 	w.db.set("a", 1)
 	_ = r.Write(t.Context(), []string{"a"}, func(context.Context) error { return errFault })
-	doubt := r.hush.Load()
+	doubt := r.uncertainUntil.Load()
 	eventually(t, "the doubt is nearly over", func() bool { return time.Now().UnixNano() > doubt-int64(shortLife/2) })
 	r.must(t, "a", 1, "")
 	w.db.set("a", 2) // it happens after all

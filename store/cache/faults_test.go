@@ -105,7 +105,7 @@ func TestAFillIsOnlyTakenInPlaceOfItsLease(t *testing.T) {
 }
 
 // dying announces, writes and so on, as far as phases goes, and then does nothing more: no
-// note in the ledger either. What it does is what Cache.Write does. Others read between the
+// marker in the registry either. What it does is what Cache.Write does. Others read between the
 // announcement and the write.
 func (r *replica) dying(t testing.TB, keys []string, phases int, others func()) {
 	t.Helper()
@@ -348,10 +348,10 @@ func TestAKeyThatComesAndGoes(t *testing.T) {
 
 // peer speaks on the bus like another replica, and loses messages.
 type peer struct {
-	t    *testing.T
-	w    *world
-	life *bus.Life
-	seq  int
+	t   *testing.T
+	w   *world
+	run *bus.Run
+	seq int
 }
 
 func (p *peer) publish(kind, rest string) {
@@ -366,7 +366,7 @@ func (p *peer) publish(kind, rest string) {
 func (p *peer) lose(key string) {
 	p.t.Helper()
 	p.seq++
-	if err := shared.Client(p.t).Set(p.t.Context(), p.life.Key(p.w.site, key), bus.Blocked, bus.BlockFor).Err(); err != nil {
+	if err := shared.Client(p.t).Set(p.t.Context(), p.run.Key(p.w.site, key), bus.Blocked, bus.BlockFor).Err(); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -385,11 +385,11 @@ func TestAMessageLostWithoutADisconnectIsNoticed(t *testing.T) {
 			w.db.set("a", 1)
 			r := w.replica("A", shared.URL())
 			ready(t, r)
-			life, err := r.conn.Life(t.Context())
+			run, err := r.conn.Run(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := &peer{t: t, w: w, life: life, seq: 7}
+			p := &peer{t: t, w: w, run: run, seq: 7}
 			p.publish("t", "")
 			r.must(t, "a", 1, "")
 			eventually(t, "the peer is heard", func() bool {
@@ -421,7 +421,7 @@ var restarts = map[string]struct {
 		func(t *testing.T, s *redistest.Server) { s.Forget(t); s.Start(t) }},
 }
 
-func TestARestartedRedisIsAnotherLife(t *testing.T) {
+func TestARestartedRedisIsAnotherRun(t *testing.T) {
 	t.Parallel()
 	for name, c := range restarts {
 		t.Run(name, func(t *testing.T) {
@@ -447,8 +447,8 @@ func TestARestartedRedisIsAnotherLife(t *testing.T) {
 			c.back(t, s)
 			a.mustWrite(t, "a")
 			ready(t, a, b)
-			a.must(t, "quiet", 2, "whatever the server has kept is of an earlier life")
-			b.must(t, "quiet", 2, "whatever the server has kept is of an earlier life")
+			a.must(t, "quiet", 2, "whatever the server has kept is of an earlier run")
+			b.must(t, "quiet", 2, "whatever the server has kept is of an earlier run")
 			a.mustWrite(t, "a")
 			want := w.db.get("a")
 			b.readUntil(t, slack*time.Second, "a", want)
@@ -470,32 +470,32 @@ func anAnswerOfAnotherLifeIsNone(t testing.TB, _ *world) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	tier := &tier2{conn: conn, site: "site"}
-	ask := func() (held, *bus.Life, error) {
-		found, life, err := tier.acquire(t.Context(), itemFormat, []string{"a"})
+	tier := &tier2{conn: conn, namespace: "site"}
+	ask := func() (held, *bus.Run, error) {
+		found, run, err := tier.acquire(t.Context(), itemFormat, []string{"a"})
 		if err != nil {
 			return held{}, nil, err
 		}
-		return found[0], life, nil
+		return found[0], run, nil
 	}
 	var h held
-	var life *bus.Life
+	var run *bus.Run
 	eventually(t, "there is a lease", func() bool {
 		var err error
-		h, life, err = ask()
+		h, run, err = ask()
 		return err == nil && h.lease != ""
 	})
-	tier.fill(t.Context(), life, itemFormat, []filling{{"a", h.lease, []byte("V1"), time.Minute}})
+	tier.fill(t.Context(), run, itemFormat, []filling{{"a", h.lease, []byte("V1"), time.Minute}})
 	if h, _, err = ask(); err != nil || string(h.value) != "V1" {
 		t.Fatalf("it holds %q, %v", h.value, err)
 	}
 	s.Restart(t, true)
 	eventually(t, "it answers again", func() bool {
-		// The first command is named for the earlier life, and a server is there that
+		// The first command is named for the earlier run, and a server is there that
 		// knows the name.
 		h, now, err := ask()
-		if err == nil && (now == life || h.value != nil) {
-			t.Errorf("%q is answered out of an earlier life", h.value)
+		if err == nil && (now == run || h.value != nil) {
+			t.Errorf("%q is answered out of an earlier run", h.value)
 		}
 		return err == nil
 	})
@@ -659,8 +659,8 @@ func redisMayComeLater(t testing.TB, w *world) {
 	s.Forget(t)
 	s.Start(t)
 	ready(t, a, b)
-	if notes := w.db.standing(); len(notes) != 0 {
-		t.Errorf("notes are left: %q", notes)
+	if markers := w.db.marked(); len(markers) != 0 {
+		t.Errorf("markers are left: %q", markers)
 	}
 	a.mustWrite(t, "a")
 	b.readUntil(t, slack*time.Second, "a", 4)
@@ -769,13 +769,13 @@ func aReplicaWithoutRedisJoinsReplicasWithIt(t testing.TB, w *world) {
 	}
 	c.mustWrite(t, "quiet") // which nobody reads until C has gone
 	c.Close()
-	if notes := w.db.standing(); len(notes) != 1 {
-		t.Errorf("notes %q: the one of the replica without Redis outlives it, so that Redis is cleared", notes)
+	if markers := w.db.marked(); len(markers) != 1 {
+		t.Errorf("markers %q: the one of the replica without Redis outlives it, so that Redis is cleared", markers)
 	}
-	w.db.ageNotes(absenceFor + clockSkew)
+	w.db.ageMarkers(markerFor + clockSkew)
 	ready(t, a, b)
-	if notes := w.db.standing(); len(notes) != 0 {
-		t.Errorf("notes %q: nobody has cleared them", notes)
+	if markers := w.db.marked(); len(markers) != 0 {
+		t.Errorf("markers %q: nobody has cleared them", markers)
 	}
 	a.must(t, "quiet", 2, "Redis was cleared of what C couldn't announce")
 	b.must(t, "quiet", 2, "Redis was cleared of what C couldn't announce")
@@ -788,12 +788,12 @@ func TestANoteThatIsRenewedStands(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	now := time.Now()
-	w.db.notes["other"] = now.Add(-absenceFor - clockSkew)
+	w.db.markers["other"] = now.Add(-markerFor - clockSkew)
 	looks := 0
 	w.db.listed = func() {
 		// Whoever left it isn't dead: it is heard of between one look and the next.
 		if looks++; looks == 1 {
-			w.db.notes["other"] = now.Add(time.Hour)
+			w.db.markers["other"] = now.Add(time.Hour)
 		}
 	}
 	a := w.replica("A", shared.URL())
@@ -802,11 +802,11 @@ func TestANoteThatIsRenewedStands(t *testing.T) {
 		defer w.db.mu.Unlock()
 		return looks > 3
 	})
-	if notes := w.db.standing(); len(notes) != 1 {
-		t.Errorf("notes %q, want the one that was renewed", notes)
+	if markers := w.db.marked(); len(markers) != 1 {
+		t.Errorf("markers %q, want the one that was renewed", markers)
 	}
 	if a.trusted(time.Now().UnixNano()) {
-		t.Error("A trusts its tiers in spite of the note")
+		t.Error("A trusts its tiers in spite of the marker")
 	}
 }
 
@@ -830,8 +830,8 @@ func aReplicaPartedFromRedisWrites(t testing.TB, w *world) {
 	stop := observe(t, "a", a, b, c)
 	line.Cut()
 	err := a.Write(t.Context(), []string{"b"}, func(context.Context) error {
-		if placed := w.db.oldestNote(); placed.IsZero() || time.Since(placed) < pollGood {
-			t.Errorf("A writes past Redis %v after its note; others may trust for %v before they look again", time.Since(placed), pollGood)
+		if since := w.db.oldestMarker(); since.IsZero() || time.Since(since) < pollGood {
+			t.Errorf("A writes past Redis %v after its marker; others may trust for %v before they look again", time.Since(since), pollGood)
 		}
 		return nil
 	})
@@ -844,8 +844,8 @@ func aReplicaPartedFromRedisWrites(t testing.TB, w *world) {
 		c.readUntil(t, slack*time.Second, "a", v)
 	}
 	a.mustWrite(t, "quiet") // which nobody reads until A has returned
-	if notes := w.db.standing(); len(notes) != 1 {
-		t.Errorf("notes %q, want the one of A", notes)
+	if markers := w.db.marked(); len(markers) != 1 {
+		t.Errorf("markers %q, want the one of A", markers)
 	}
 	if got := b.inRedis(t, "a"); got != "V1" {
 		t.Errorf("Redis holds %q; the test means to leave 1 there", got)
@@ -859,8 +859,8 @@ func aReplicaPartedFromRedisWrites(t testing.TB, w *world) {
 	v := c.mustWrite(t, "a")
 	a.readUntil(t, slack*time.Second, "a", v)
 	stop()
-	if notes := w.db.standing(); len(notes) != 0 {
-		t.Errorf("notes are left: %q", notes)
+	if markers := w.db.marked(); len(markers) != 0 {
+		t.Errorf("markers are left: %q", markers)
 	}
 }
 
@@ -880,14 +880,14 @@ func TestAWriteThatFailsWhilePartedIsWaitedFor(t *testing.T) {
 	failed := time.Now()
 	line.Mend()
 	var late sync.Once
-	eventually(t, "A takes its note back", func() bool {
+	eventually(t, "A takes its marker back", func() bool {
 		if time.Since(failed) > bus.BlockFor/2 {
 			late.Do(func() { w.db.ack("a", w.db.raise("a")) }) // it happens after all
 		}
-		return len(w.db.standing()) == 0
+		return len(w.db.marked()) == 0
 	})
 	if took := time.Since(failed); took < bus.BlockFor-slack*watchEvery {
-		t.Errorf("A took its note back %v after a write that may happen within %v", took, bus.BlockFor)
+		t.Errorf("A took its marker back %v after a write that may happen within %v", took, bus.BlockFor)
 	}
 	b.readUntil(t, slack*time.Second, "a", 2)
 	ready(t, a, b)
@@ -924,8 +924,8 @@ func TestNoUnannouncedWriteIsUnderWayWhenTheNoteIsTakenBack(t *testing.T) {
 		defer a.trust.mu.Unlock()
 		return a.trust.returning
 	})
-	if notes := w.db.standing(); len(notes) != 1 {
-		t.Errorf("notes %q: A is writing past Redis, and others may not know", notes)
+	if markers := w.db.marked(); len(markers) != 1 {
+		t.Errorf("markers %q: A is writing past Redis, and others may not know", markers)
 	}
 	close(goOn)
 	group.Wait()

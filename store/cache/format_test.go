@@ -79,9 +79,9 @@ func TestAnEntryThatCannotBeDecodedIsAMiss(t *testing.T) {
 // putIntoRedis puts under a key what another version might have.
 func (r *replica) putIntoRedis(t testing.TB, key, value string) {
 	t.Helper()
-	life, err := r.conn.Life(t.Context())
+	run, err := r.conn.Run(t.Context())
 	if err == nil {
-		err = r.conn.Client.Set(t.Context(), life.Key(r.site, key), value, time.Minute).Err()
+		err = r.conn.Client.Set(t.Context(), run.Key(r.site, key), value, time.Minute).Err()
 	}
 	if err != nil {
 		t.Fatal(err)

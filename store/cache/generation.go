@@ -17,7 +17,7 @@ const generationFormat = 1
 // the process's memory would be one more thing to be stale.
 func (c *Cache) generations(ctx context.Context, tags []string) (generations []string, blocked []bool, err error) {
 	generations, blocked = make([]string, len(tags)), make([]bool, len(tags))
-	found, life, err := c.tier2.acquire(ctx, generationFormat, tags)
+	found, run, err := c.tier2.acquire(ctx, generationFormat, tags)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -33,7 +33,7 @@ func (c *Cache) generations(ctx context.Context, tags []string) (generations []s
 		}
 	}
 	if len(fillings) > 0 {
-		c.tier2.fill(ctx, life, generationFormat, fillings)
+		c.tier2.fill(ctx, run, generationFormat, fillings)
 	}
 	return generations, blocked, nil
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // shared is a Redis for all tests that don't harm it; each has a site of its own there.
-// One that has just been started isn't used for three seconds (bus.Life.Settled).
+// One that has just been started isn't used for three seconds (bus.Run.Usable).
 var shared *redistest.Server
 
 // TestMain also sees to it that closed caches, connections and servers leave nothing running.

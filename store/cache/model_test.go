@@ -16,9 +16,9 @@ import (
 //	               start and loaded, Cache.joinable, the flight
 //	acquire        tier2.acquire, as Table.fromRedis calls it
 //	Load           Table.Load, between which and acquire a reader can be paused for long
-//	land           Table.land: the offer to the tier in the process
+//	insert         Table.insert: the offer to the tier in the process
 //	fill           tier2.fill
-//	leave          the deferred end of Table.lead: Cache.settle, the flight's end; and
+//	leave          the deferred end of Table.lead: Cache.wait, the flight's end; and
 //	               Cache.await, in which whoever waits for a flight takes its answer, or a
 //	               newer one
 //	announce       trust.announce, which is bus.Redis.Drop: the block and the message
@@ -35,8 +35,8 @@ import (
 // one publisher stay in order, and since all name the same key, counting them is enough.
 //
 // Time is in it only as order: a block outlives the write that it was made for, since
-// bus.BlockFor is longer than WriteLimit; so it doesn't run out, nor is a new life of Redis
-// settled, while a writer that lives stands between announce and write. Nor is a block
+// bus.BlockFor is longer than WriteLimit; so it doesn't run out, nor is a new run of Redis
+// usable, while a writer that lives stands between announce and write. Nor is a block
 // evicted before: where maxmemory-policy is allkeys-lru or volatile-lru, eviction takes what
 // has longest been unused, and where it is noeviction, nothing. Others take blocks first
 // (volatile-ttl), early (lfu) or by chance (random), and what happens then is seen when the
@@ -75,10 +75,10 @@ const (
 	oneFlight                       // one load of a key at a time
 	joinCheck                       // a load dropped since its start isn't joined
 	newestFlight                    // a load that another has taken the place of gives the other's answer
-	settleFirst                     // an offer to ristretto is settled before the flight ends
+	waitFirst                       // ristretto has taken an offer before the flight ends
 	runID                           // keys carry the run_id
 	flushOnListen                   // a new subscription flushes
-	settledLife                     // a new life of Redis isn't used for as long as a block lasts
+	usableRun                       // a new run of Redis isn't used for as long as a block lasts
 	blockLasts                      // assumption: a block outlives the write that it was made for
 
 	rules = 16
@@ -87,7 +87,7 @@ const (
 
 var ruleNames = [rules]string{
 	"leaseOnFill", "blockOnLease", "blockBefore", "dropAfter", "dropHere", "startFirst", "checkOnRead", "shortIfBlocked",
-	"oneFlight", "joinCheck", "newestFlight", "settleFirst", "runID", "flushOnListen", "settledLife", "blockLasts",
+	"oneFlight", "joinCheck", "newestFlight", "waitFirst", "runID", "flushOnListen", "usableRun", "blockLasts",
 }
 
 // scenario is what the model is run with.
@@ -109,7 +109,7 @@ const (
 	began
 	acquired
 	loaded
-	landed
+	inserted
 	filled
 	following
 )
@@ -150,7 +150,7 @@ type reader struct {
 	gets     int8 // that remain
 	dropped  bool // since its start
 	lease    bool
-	life     bool // that its lease is of
+	run      bool // that its lease is of
 	short    bool
 	v        int8
 	floor    int8 // what it may not be older than
@@ -161,7 +161,7 @@ type reader struct {
 type writer struct {
 	phase writerPhase
 	v     int8 // the version that it made
-	life  bool // that it announced in
+	run   bool // that it announced in
 }
 
 type replica struct {
@@ -179,8 +179,8 @@ type state struct {
 	redis    cell
 	saved    cell // with which it would be restarted
 	hasSaved bool
-	life     bool // whether it is Redis's second
-	settled  bool
+	run      bool // whether it is Redis's second
+	usable   bool
 	crashed  bool
 	writers  [2]writer
 	readers  [3]reader
@@ -191,7 +191,7 @@ type state struct {
 func (s scenario) on(r rule) bool { return s.rules&r != 0 }
 
 func (s scenario) start() state {
-	w := state{settled: true}
+	w := state{usable: true}
 	for i, gets := range s.gets {
 		w.readers[i].gets = gets
 	}
@@ -264,9 +264,9 @@ func (s scenario) read(w *state, i, r int, out []step) []step {
 			home.flight = int8(i)
 		}
 	case began:
-		me.phase, me.life = acquired, to.life
+		me.phase, me.run = acquired, to.run
 		switch {
-		case !to.settled || to.redis.blocked:
+		case !to.usable || to.redis.blocked:
 			next.what = "acquire: blocked"
 			me.short = s.on(shortIfBlocked)
 		case to.redis.content == value:
@@ -283,27 +283,27 @@ func (s scenario) read(w *state, i, r int, out []step) []step {
 		next.what, next.v = "Load: v#", to.db
 		me.phase, me.v = loaded, to.db
 	case loaded:
-		next.what = "land"
-		me.phase = landed
+		next.what = "insert"
+		me.phase = inserted
 		e := cached{there: true, v: me.v, short: me.short}
 		switch {
 		case me.dropped && s.on(startFirst):
-			next.what = "land: too late"
-		case s.on(settleFirst) || home.entry.there:
+			next.what = "insert: too late"
+		case s.on(waitFirst) || home.entry.there:
 			home.entry = e
 		case !home.offers[0].there:
 			home.offers[0] = e
 		default:
 			home.offers[1] = e
 		}
-	case landed:
+	case inserted:
 		me.phase = filled
 		if !me.lease {
 			next.what = "no fill"
 			break
 		}
 		next.what = "fill: refused"
-		stands := to.redis.content == lease && to.redis.v == int8(i) && (me.life == to.life || !s.on(runID))
+		stands := to.redis.content == lease && to.redis.v == int8(i) && (me.run == to.run || !s.on(runID))
 		if stands && s.on(blockOnLease) && to.redis.blocked {
 			panic("a lease under a block")
 		}
@@ -406,7 +406,7 @@ func (s scenario) write(w *state, i, r int, out []step) []step {
 }
 
 func (s scenario) announce(to *state, i, r int) {
-	to.writers[i].life = to.life
+	to.writers[i].run = to.run
 	to.redis.blocked = true
 	if s.on(blockOnLease) || to.redis.content == value {
 		to.redis.content = empty
@@ -483,7 +483,7 @@ func (s scenario) listen(w *state, r int, out []step) []step {
 // was restarted.
 func (s scenario) pending(w *state, early bool) bool {
 	for i := range s.writers {
-		if w.writers[i].phase == announced && (!early || w.writers[i].life != w.life) {
+		if w.writers[i].phase == announced && (!early || w.writers[i].run != w.run) {
 			return true
 		}
 	}
@@ -514,12 +514,12 @@ func (s scenario) misfortune(w *state, out []step) []step {
 			out = append(out, next)
 		}
 	}
-	if w.life && !w.settled && !s.pending(w, true) {
-		next := step{who: "Redis", what: "settled", to: *w}
-		next.to.settled = true
+	if w.run && !w.usable && !s.pending(w, true) {
+		next := step{who: "Redis", what: "usable", to: *w}
+		next.to.usable = true
 		out = append(out, next)
 	}
-	if !s.restart || w.life {
+	if !s.restart || w.run {
 		return out
 	}
 	if !s.on(runID) && !w.hasSaved && !w.redis.blocked && w.redis.content != empty {
@@ -528,7 +528,7 @@ func (s scenario) misfortune(w *state, out []step) []step {
 		out = append(out, next)
 	}
 	next := step{who: "Redis", what: "restart", to: *w}
-	next.to.life, next.to.settled = true, !s.on(settledLife)
+	next.to.run, next.to.usable = true, !s.on(usableRun)
 	next.to.redis = w.saved // under names that nobody asks for, but for want of runID
 	next.to.saved, next.to.hasSaved = cell{}, false
 	next.to.messages = [2][2]int8{}
@@ -566,7 +566,7 @@ func (s scenario) kill(w *state, r int) {
 
 // stale says what w holds that is too old, if it is a state of rest.
 func (s scenario) stale(w *state) string {
-	if w.redis.blocked || !w.settled || w.messages != [2][2]int8{} {
+	if w.redis.blocked || !w.usable || w.messages != [2][2]int8{} {
 		return ""
 	}
 	for _, x := range w.writers {
@@ -599,14 +599,14 @@ func (s scenario) stale(w *state) string {
 func (s scenario) tidy(w *state) {
 	for r := range w.replicas {
 		home := &w.replicas[r]
-		if s.on(checkOnRead) && s.on(settleFirst) && home.entry.dropped {
+		if s.on(checkOnRead) && s.on(waitFirst) && home.entry.dropped {
 			home.entry = cached{}
 		}
 	}
 	for i := range w.writers {
 		x := &w.writers[i]
 		if x.phase != announced {
-			x.life = false
+			x.run = false
 		}
 		if x.phase == done && w.replicas[0].known >= x.v && w.replicas[1].known >= x.v {
 			x.v = 0
@@ -614,13 +614,13 @@ func (s scenario) tidy(w *state) {
 	}
 	for i := range w.readers {
 		x := &w.readers[i]
-		mine := w.redis.content == lease && w.redis.v == int8(i) && x.life == w.life
+		mine := w.redis.content == lease && w.redis.v == int8(i) && x.run == w.run
 		if s.on(leaseOnFill) && s.on(runID) && x.lease && !mine {
 			x.lease = false
 		}
 		if !x.lease {
-			x.life = false
-			if x.phase == landed {
+			x.run = false
+			if x.phase == inserted {
 				x.phase = filled
 			}
 		}

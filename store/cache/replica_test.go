@@ -25,16 +25,16 @@ import (
 const slack = 3
 
 // register stands for the database: whole numbers under keys, each write one higher than
-// the last; 0 is absent. It also keeps the ledger, and remembers when each number was
+// the last; 0 is absent. It also keeps the registry of degraded replicas, and remembers when each number was
 // acknowledged, by which the age of an answer is told.
 type register struct {
-	mu    sync.Mutex
-	value map[string]int
-	acked map[string][]ack // of each key, in the order of their times
-	notes map[string]time.Time
-	noted time.Time // since when there has been a note
+	mu          sync.Mutex
+	value       map[string]int
+	acked       map[string][]ack // of each key, in the order of their times
+	markers     map[string]time.Time
+	markedSince time.Time // since when there has been a marker
 
-	listed func() // runs after each look at the notes
+	listed func() // runs after each look at the markers
 }
 
 type ack struct {
@@ -43,7 +43,7 @@ type ack struct {
 }
 
 func newRegister() *register {
-	return &register{value: map[string]int{}, acked: map[string][]ack{}, notes: map[string]time.Time{}}
+	return &register{value: map[string]int{}, acked: map[string][]ack{}, markers: map[string]time.Time{}}
 }
 
 func (d *register) get(key string) int {
@@ -83,29 +83,29 @@ func (d *register) age(key string, v int, at time.Time) time.Duration {
 	return 0
 }
 
-func (d *register) ledger() *Ledger {
-	return &Ledger{
-		Place: func(_ context.Context, replica string, until time.Time) error {
+func (d *register) registry() *DegradedRegistry {
+	return &DegradedRegistry{
+		Set: func(_ context.Context, replica string, until time.Time) error {
 			d.mu.Lock()
 			defer d.mu.Unlock()
-			if len(d.notes) == 0 {
-				d.noted = time.Now()
+			if len(d.markers) == 0 {
+				d.markedSince = time.Now()
 			}
-			d.notes[replica] = until
+			d.markers[replica] = until
 			return nil
 		},
 		Clear: func(_ context.Context, replica string) error {
 			d.mu.Lock()
 			defer d.mu.Unlock()
-			delete(d.notes, replica)
+			delete(d.markers, replica)
 			return nil
 		},
-		List: func(context.Context) ([]Absence, error) {
+		List: func(context.Context) ([]DegradedMarker, error) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
-			var out []Absence
-			for replica, until := range d.notes {
-				out = append(out, Absence{replica, until})
+			var out []DegradedMarker
+			for replica, until := range d.markers {
+				out = append(out, DegradedMarker{replica, until})
 			}
 			if d.listed != nil {
 				d.listed()
@@ -115,28 +115,28 @@ func (d *register) ledger() *Ledger {
 	}
 }
 
-func (d *register) standing() []string {
+func (d *register) marked() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return slices.Sorted(maps.Keys(d.notes))
+	return slices.Sorted(maps.Keys(d.markers))
 }
 
-// oldestNote is since when there has been one; zero when there is none.
-func (d *register) oldestNote() time.Time {
+// oldestMarker is since when there has been one; zero when there is none.
+func (d *register) oldestMarker() time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.notes) == 0 {
+	if len(d.markers) == 0 {
 		return time.Time{}
 	}
-	return d.noted
+	return d.markedSince
 }
 
-// ageNotes makes all notes older, as if time had passed.
-func (d *register) ageNotes(by time.Duration) {
+// ageMarkers makes all markers older, as if time had passed.
+func (d *register) ageMarkers(by time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for replica, until := range d.notes {
-		d.notes[replica] = until.Add(-by)
+	for replica, until := range d.markers {
+		d.markers[replica] = until.Add(-by)
 	}
 }
 
@@ -195,7 +195,7 @@ func (w *world) open(name, url string, exclusive bool) *replica {
 	}
 	var err error
 	r.Cache, err = New(Options{
-		Bytes: 1 << 22, Redis: r.conn, Site: w.site, Exclusive: exclusive, Ledger: w.db.ledger(), Log: slog.New(r.log),
+		Bytes: 1 << 22, Redis: r.conn, Namespace: w.site, Exclusive: exclusive, Registry: w.db.registry(), Log: slog.New(r.log),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -344,8 +344,8 @@ func (r *replica) ready() bool {
 	if r.conn == nil {
 		return r.trusted(now)
 	}
-	life, err := r.conn.Life(context.Background())
-	return err == nil && life.Settled() && r.trusted(now) && r.shared(now)
+	run, err := r.conn.Run(context.Background())
+	return err == nil && run.Usable() && r.trusted(now) && r.shared(now)
 }
 
 func ready(t testing.TB, replicas ...*replica) {
@@ -501,24 +501,24 @@ func observe(t testing.TB, key string, replicas ...*replica) (stop func()) {
 	return stop
 }
 
-// inRedis is what the present life of Redis holds of a key, without the header of an entry
+// inRedis is what the current run of Redis holds of a key, without the header of an entry
 // that the present version can read; "" for nothing, and where r can't reach it.
 func (r *replica) inRedis(t testing.TB, key string) string {
 	t.Helper()
-	life, err := r.conn.Life(t.Context())
+	run, err := r.conn.Run(t.Context())
 	if err != nil {
 		return ""
 	}
-	v, _ := r.conn.Client.Get(t.Context(), life.Key(r.site, key)).Result()
+	v, _ := r.conn.Client.Get(t.Context(), run.Key(r.site, key)).Result()
 	return strings.TrimPrefix(v, header(itemFormat))
 }
 
 // removeFromRedis takes a key out of Redis, as an eviction does.
 func (r *replica) removeFromRedis(t testing.TB, key string) {
 	t.Helper()
-	life, err := r.conn.Life(t.Context())
+	run, err := r.conn.Run(t.Context())
 	if err == nil {
-		err = r.conn.Client.Del(t.Context(), life.Key(r.site, key)).Err()
+		err = r.conn.Client.Del(t.Context(), run.Key(r.site, key)).Err()
 	}
 	if err != nil {
 		t.Fatal(err)

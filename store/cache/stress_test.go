@@ -133,7 +133,7 @@ func TestPromisesUnderLoad(t *testing.T) {
 // removeAnyValue evicts a value or a lease, as Redis does for want of memory; a block it
 // would not. Where Redis doesn't answer, there is none.
 func (r *replica) removeAnyValue(t testing.TB, key string) {
-	if life, err := r.conn.Life(t.Context()); err == nil {
-		_ = r.conn.Client.Eval(t.Context(), scrub, []string{life.Key(r.site, key)}).Err()
+	if run, err := r.conn.Run(t.Context()); err == nil {
+		_ = r.conn.Client.Eval(t.Context(), scrub, []string{run.Key(r.site, key)}).Err()
 	}
 }

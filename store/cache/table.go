@@ -46,7 +46,7 @@ type want[K comparable] struct {
 	key    string
 	deps   []uint32
 	tags   []string
-	flight *flight // ours to land, or another's to wait for
+	flight *flight // ours to fill, or another's to wait for
 	name   string  // in Redis; "" where it isn't kept there
 	lease  string
 	short  bool // it is changing: to be kept for a second at most
@@ -58,7 +58,7 @@ type want[K comparable] struct {
 // Load, and nothing that another request is loading already is loaded again.
 func (t *Table[K, T]) Get(ctx context.Context, c *Cache, ks []K) ([]*T, error) {
 	out := make([]*T, len(ks))
-	r := readingOf(ctx)
+	r := recorderOf(ctx)
 	missing := t.fromProcess(c, ks, out, r)
 	if len(missing) == 0 {
 		return out, nil
@@ -80,7 +80,7 @@ func (t *Table[K, T]) Get(ctx context.Context, c *Cache, ks []K) ([]*T, error) {
 
 // fromProcess puts into out what the process has of ks, and returns what it lacks. All of
 // ks are noted in r.
-func (t *Table[K, T]) fromProcess(c *Cache, ks []K, out []*T, r *Reading) (missing []*want[K]) {
+func (t *Table[K, T]) fromProcess(c *Cache, ks []K, out []*T, r *Recorder) (missing []*want[K]) {
 	c.closing.RLock()
 	defer c.closing.RUnlock()
 	now := time.Now().UnixNano()
@@ -88,7 +88,7 @@ func (t *Table[K, T]) fromProcess(c *Cache, ks []K, out []*T, r *Reading) (missi
 	for i, k := range ks {
 		key := t.Key(k)
 		if r != nil {
-			r.note(t.dependsOn(k, key)...)
+			r.add(t.dependsOn(k, key)...)
 		}
 		if e, ok := c.get(key, now); ok {
 			out[i] = e.value.(*T)
@@ -163,11 +163,11 @@ func (t *Table[K, T]) load(ctx context.Context, c *Cache, missing []*want[K]) er
 // lead loads wants for this request and all that wait for them. It doesn't end with the
 // request that happened to come first.
 func (t *Table[K, T]) lead(ctx context.Context, c *Cache, wants []*want[K], start uint64, loaded int64) {
-	ctx, cancel := context.WithTimeout(Declared(context.WithoutCancel(ctx)), loadLimit)
+	ctx, cancel := context.WithTimeout(WithoutTracking(context.WithoutCancel(ctx)), loadLimit)
 	defer cancel()
 	err := errInterrupted
 	defer func() { // also when Load panics: nobody may wait for ever
-		c.settle()
+		c.wait()
 		c.mu.Lock()
 		for _, w := range wants {
 			if w.flight.entry == nil {
@@ -182,7 +182,7 @@ func (t *Table[K, T]) lead(ctx context.Context, c *Cache, wants []*want[K], star
 			close(w.flight.done)
 		}
 	}()
-	rest, life := t.fromRedis(ctx, c, wants, start, loaded)
+	rest, run := t.fromRedis(ctx, c, wants, start, loaded)
 	if len(rest) == 0 {
 		err = nil
 		return
@@ -199,7 +199,7 @@ func (t *Table[K, T]) lead(ctx context.Context, c *Cache, wants []*want[K], star
 	var fillings []filling
 	for _, w := range rest {
 		v := found[w.k]
-		t.land(c, w, v, start, loaded)
+		t.insert(c, w, v, start, loaded)
 		if w.lease == "" {
 			continue
 		}
@@ -214,13 +214,13 @@ func (t *Table[K, T]) lead(ctx context.Context, c *Cache, wants []*want[K], star
 		fillings = append(fillings, filling{w.name, w.lease, value, jittered()})
 	}
 	if len(fillings) > 0 {
-		c.tier2.fill(ctx, life, t.Format, fillings)
+		c.tier2.fill(ctx, run, t.Format, fillings)
 	}
 }
 
-// land makes w's entry, which may be nil for what is absent, and offers it to the process,
-// unless it is too late to be of use: it would only take the place of a younger one.
-func (t *Table[K, T]) land(c *Cache, w *want[K], v *T, start uint64, loaded int64) {
+// insert makes w's entry, with v nil for an absent thing, and offers it to the process. An
+// entry that was dropped in the meantime isn't offered: it would only replace a younger one.
+func (t *Table[K, T]) insert(c *Cache, w *want[K], v *T, start uint64, loaded int64) {
 	e := &entry{value: v, start: start, loaded: loaded, expires: c.expiry(loaded, w.short), deps: w.deps}
 	w.flight.entry = e
 	size := int64(overhead + 2*len(w.key))
@@ -234,8 +234,8 @@ func (t *Table[K, T]) land(c *Cache, w *want[K], v *T, start uint64, loaded int6
 	}
 }
 
-// fromRedis lands what Redis has and returns the rest, with leases where it gave them.
-func (t *Table[K, T]) fromRedis(ctx context.Context, c *Cache, wants []*want[K], start uint64, loaded int64) ([]*want[K], *bus.Life) {
+// fromRedis inserts the values in Redis and returns the rest, with the leases that Redis gave.
+func (t *Table[K, T]) fromRedis(ctx context.Context, c *Cache, wants []*want[K], start uint64, loaded int64) ([]*want[K], *bus.Run) {
 	if c.tier2 == nil {
 		return wants, nil
 	}
@@ -258,7 +258,7 @@ func (t *Table[K, T]) fromRedis(ctx context.Context, c *Cache, wants []*want[K],
 	for i, w := range named {
 		names[i] = w.name
 	}
-	found, life, err := c.tier2.acquire(ctx, t.Format, names)
+	found, run, err := c.tier2.acquire(ctx, t.Format, names)
 	if err != nil {
 		for _, w := range wants {
 			w.short = true
@@ -277,7 +277,7 @@ func (t *Table[K, T]) fromRedis(ctx context.Context, c *Cache, wants []*want[K],
 				continue // it isn't as it was written; the database knows
 			}
 		}
-		t.land(c, w, v, start, loaded)
+		t.insert(c, w, v, start, loaded)
 		c.counts.tier2.Add(1)
 	}
 	var rest []*want[K]
@@ -286,7 +286,7 @@ func (t *Table[K, T]) fromRedis(ctx context.Context, c *Cache, wants []*want[K],
 			rest = append(rest, w)
 		}
 	}
-	return rest, life
+	return rest, run
 }
 
 // nameByTags gives each want its name in Redis, out of its tags' generations, and returns

@@ -55,9 +55,9 @@ var scrub = `local v = redis.call('GET', KEYS[1]) if v and string.byte(v) ~= 66 
 // tier2 is what replicas share in Redis. Every script touches one key, so a batch is one
 // pipeline, on a cluster too.
 type tier2 struct {
-	conn *bus.Connection
-	site string
-	rest atomic.Int64 // Unix nanoseconds until which Redis is left alone
+	conn      *bus.Connection
+	namespace string
+	rest      atomic.Int64 // Unix nanoseconds until which Redis is left alone
 }
 
 // held is what acquire found under a key.
@@ -70,37 +70,37 @@ type held struct {
 // awake says whether Redis is to be asked at all.
 func (t *tier2) awake(now int64) bool { return t != nil && now >= t.rest.Load() }
 
-// acquire asks for all keys in one round trip, for entries of a format. life is what fill must
-// be given.
-func (t *tier2) acquire(ctx context.Context, format uint32, keys []string) (_ []held, _ *bus.Life, err error) {
+// acquire asks for all keys in one round trip, for entries of a format. fill takes
+// the run that it returns.
+func (t *tier2) acquire(ctx context.Context, format uint32, keys []string) (_ []held, _ *bus.Run, err error) {
 	defer func() {
 		if err != nil {
 			t.rest.Store(time.Now().Add(pause).UnixNano())
 		}
 	}()
-	life, err := t.conn.Life(ctx)
+	run, err := t.conn.Run(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	found := make([]held, len(keys))
-	if !life.Settled() {
+	if !run.Usable() {
 		for i := range found {
 			found[i].blocked = true
 		}
-		return found, life, nil
+		return found, run, nil
 	}
 	lease, prefix := string(isLease)+rand.Text(), header(format)
 	replies := make([]*redis.Cmd, len(keys))
 	_, err = t.conn.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, key := range keys {
-			replies[i] = p.Eval(ctx, acquire, []string{life.Key(t.site, key)}, lease, leaseFor.Milliseconds(), prefix)
+			replies[i] = p.Eval(ctx, acquire, []string{run.Key(t.namespace, key)}, lease, leaseFor.Milliseconds(), prefix)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("read from Redis: %w", err)
 	}
-	if !t.conn.Still(life) {
+	if !t.conn.IsCurrent(run) {
 		return nil, nil, fmt.Errorf("read from Redis: the server has changed")
 	}
 	for i, reply := range replies {
@@ -116,7 +116,7 @@ func (t *tier2) acquire(ctx context.Context, format uint32, keys []string) (_ []
 			found[i].value = []byte(text[len(prefix):])
 		}
 	}
-	return found, life, nil
+	return found, run, nil
 }
 
 // filling is a value on its way to Redis.
@@ -128,11 +128,11 @@ type filling struct {
 
 // fill offers values of a format in one round trip; those whose lease is gone are refused. That it
 // failed costs a later miss and nothing else.
-func (t *tier2) fill(ctx context.Context, life *bus.Life, format uint32, values []filling) {
+func (t *tier2) fill(ctx context.Context, run *bus.Run, format uint32, values []filling) {
 	prefix := header(format)
 	_, err := t.conn.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, v := range values {
-			p.Eval(ctx, fill, []string{life.Key(t.site, v.key)}, v.lease, prefix+string(v.value), v.expires.Milliseconds())
+			p.Eval(ctx, fill, []string{run.Key(t.namespace, v.key)}, v.lease, prefix+string(v.value), v.expires.Milliseconds())
 		}
 		return nil
 	})
@@ -141,16 +141,16 @@ func (t *tier2) fill(ctx context.Context, life *bus.Life, format uint32, values 
 	}
 }
 
-// scrubAll removes every value and every lease of this life, blocks excepted: they may be
+// scrubAll removes every value and every lease of this run, blocks excepted: they may be
 // older than a change that nobody could announce.
 func (t *tier2) scrubAll(ctx context.Context) error {
-	life, err := t.conn.Life(ctx)
+	run, err := t.conn.Run(ctx)
 	if err != nil {
 		return err
 	}
 	var cursor uint64
 	for {
-		keys, next, err := t.conn.Client.Scan(ctx, cursor, life.Key(t.site, "*"), 1000).Result()
+		keys, next, err := t.conn.Client.Scan(ctx, cursor, run.Key(t.namespace, "*"), 1000).Result()
 		if err != nil {
 			return fmt.Errorf("list the keys in Redis: %w", err)
 		}
@@ -165,7 +165,7 @@ func (t *tier2) scrubAll(ctx context.Context) error {
 			}
 		}
 		if cursor = next; cursor == 0 {
-			if !t.conn.Still(life) {
+			if !t.conn.IsCurrent(run) {
 				return fmt.Errorf("remove keys from Redis: the server has changed")
 			}
 			return nil

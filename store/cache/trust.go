@@ -21,63 +21,63 @@ const (
 	pollEvery = time.Second
 	// pollGood is how long one such look is trusted.
 	pollGood = 1400 * time.Millisecond
-	// notice is how long a replica that has lost Redis waits, after saying so in the
-	// database, before it writes: longer than pollGood, so that everyone has seen it.
+	// notice is how long a degraded replica waits between its marker and its first write:
+	// longer than pollGood, so that every replica has seen the marker.
 	notice = 1500 * time.Millisecond
-	// absenceFor is how long such a note stands without being renewed, and absenceRenew
-	// how often it is. Both allow for clocks that differ by some seconds.
-	absenceFor   = 15 * time.Second
-	absenceRenew = 5 * time.Second
-	clockSkew    = 5 * time.Second
-	// settleLimit is how long clearing up after another replica may take.
-	settleLimit = 30 * time.Second
+	// markerFor is how long a marker counts without being renewed; markerRenew is the
+	// interval between renewals. Both allow for clocks that differ by some seconds.
+	markerFor   = 15 * time.Second
+	markerRenew = 5 * time.Second
+	clockSkew   = 5 * time.Second
+	// reapLimit is how long clearing up after a dead replica may take.
+	reapLimit = 30 * time.Second
 	// watchEvery is how often a replica looks after its own standing.
 	watchEvery = 250 * time.Millisecond
 	// patience is how long a write waits in all for a way to announce itself.
 	patience = 5 * time.Second
 )
 
-// Ledger is where replicas that can't announce their writes over Redis say so: in the
-// database, which they all read. A note that has run out was left by a replica that died,
-// or that has no Redis to clean up.
-type Ledger struct {
-	Place func(ctx context.Context, replica string, until time.Time) error
+// DegradedRegistry lists the degraded replicas, those that can't announce their writes over
+// Redis, in the database, which every replica reads. An expired marker was left by a replica
+// that died or that runs without Redis.
+type DegradedRegistry struct {
+	Set   func(ctx context.Context, replica string, until time.Time) error
 	Clear func(ctx context.Context, replica string) error
-	List  func(ctx context.Context) ([]Absence, error)
+	List  func(ctx context.Context) ([]DegradedMarker, error)
 }
 
-// Absence is a replica's note that its writes aren't announced.
-type Absence struct {
+// DegradedMarker says that a replica writes without announcing over Redis, until a time.
+type DegradedMarker struct {
 	Replica string
 	Until   time.Time
 }
 
-// withoutRedis is the name under which every replica that has no Redis leaves its note:
-// one note for all of them, which outlives each.
+// withoutRedis is the name in the marker of every replica that runs without Redis: they
+// share one marker, which outlives each of them.
 const withoutRedis = "without-redis"
 
-// trust knows how far this replica may believe that it hears of every change, and sees to
-// it that the others hear of its own.
+// trust decides whether this replica can rely on hearing of every change, and makes sure
+// that the others hear of its own.
 type trust struct {
-	cache  *Cache
-	ledger *Ledger
-	redis  *bus.Redis // nil without Redis
-	self   string
-	log    *slog.Logger
-	began  time.Time
-	until  atomic.Int64 // Unix nanoseconds up to which no other replica writes unannounced
+	cache    *Cache
+	registry *DegradedRegistry
+	redis    *bus.Redis // nil without Redis
+	self     string
+	log      *slog.Logger
+	began    time.Time
+	until    atomic.Int64 // Unix nanoseconds up to which no other replica writes unannounced
 
-	mu         sync.Mutex
-	silent     bool      // this replica can't announce over Redis
-	returning  bool      // it soon can again, so that no unannounced write may begin
-	placed     time.Time // since when its note can be relied on to stand in the database; zero when it can't
-	renewed    time.Time
-	unheard    int       // unannounced writes under way
-	dirty      bool      // something was written that Redis may still hold as it was before
-	polled     time.Time // start of the last look at the others' notes that succeeded
-	otherNotes bool      // that look found some
+	mu           sync.Mutex
+	degraded     bool      // this replica can't announce over Redis
+	returning    bool      // it soon can again, so that no unannounced write may begin
+	markedSince  time.Time // since when its marker is certain to be in the database; zero when it isn't
+	renewed      time.Time
+	unannounced  int       // unannounced writes under way
+	dirty        bool      // something was written that Redis may still hold as it was before
+	polled       time.Time // start of the last successful look at the others' markers
+	otherMarkers bool      // that look found some
 
-	noteLeft bool // there may be a note of this replica's own in the database; owned by watch
+	markerLeft bool // this replica's own marker may be in the database; owned by watch
 
 	stop context.CancelFunc
 	done chan struct{}
@@ -86,18 +86,18 @@ type trust struct {
 func newTrust(c *Cache, o Options, redis *bus.Redis) *trust {
 	ctx, stop := context.WithCancel(context.Background())
 	t := &trust{
-		cache: c, ledger: o.Ledger, redis: redis, self: rand.Text()[:12], log: o.Log, began: time.Now(),
+		cache: c, registry: o.Registry, redis: redis, self: rand.Text()[:12], log: o.Log, began: time.Now(),
 		stop: stop, done: make(chan struct{}),
 	}
 	if redis == nil {
-		t.self, t.silent = withoutRedis, true
+		t.self, t.degraded = withoutRedis, true
 	}
 	go t.watch(ctx)
 	return t
 }
 
-// close stops watching. A note of this replica's own is left to run out, so that somebody
-// who has Redis clears what its writes made stale there.
+// close stops watching. This replica's own marker is left to expire: a replica with Redis
+// then clears the values that its writes made stale there.
 func (t *trust) close() {
 	t.stop()
 	<-t.done
@@ -110,23 +110,23 @@ func (t *trust) announce(ctx context.Context, keys []string) (finish func(contex
 	defer cancel()
 	for {
 		t.mu.Lock()
-		silent := t.silent
-		ready := silent && !t.returning && t.noted(time.Now())
+		degraded := t.degraded
+		ready := degraded && !t.returning && t.markerSeen(time.Now())
 		if ready {
-			t.unheard++
+			t.unannounced++
 			t.dirty = true
 		}
 		t.mu.Unlock()
 		switch {
 		case ready:
-			return t.unheardDone, nil
-		case !silent:
+			return t.endUnannounced, nil
+		case !degraded:
 			err := t.redis.Drop(ctx, keys)
 			if err == nil {
 				return func(ctx context.Context) { t.announceAgain(ctx, keys) }, nil
 			}
 			if ctx.Err() == nil {
-				t.fall(err)
+				t.degrade(err)
 			}
 		}
 		select {
@@ -144,30 +144,30 @@ func (t *trust) announceAgain(ctx context.Context, keys []string) {
 		t.mu.Lock()
 		t.dirty = true
 		t.mu.Unlock()
-		t.fall(err)
+		t.degrade(err)
 	}
 }
 
-func (t *trust) unheardDone(context.Context) {
+func (t *trust) endUnannounced(context.Context) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.unheard--
+	t.unannounced--
 }
 
-// noted says whether this replica's note has stood long enough for everyone to have seen
-// it, and still stands.
-func (t *trust) noted(now time.Time) bool {
-	return !t.placed.IsZero() && now.Sub(t.placed) >= notice && now.Sub(t.renewed) < absenceFor
+// markerSeen reports whether every replica has had the time to see this replica's marker,
+// which hasn't expired.
+func (t *trust) markerSeen(now time.Time) bool {
+	return !t.markedSince.IsZero() && now.Sub(t.markedSince) >= notice && now.Sub(t.renewed) < markerFor
 }
 
-// fall turns from announcing over Redis to announcing through the database.
-func (t *trust) fall(err error) {
+// degrade turns from announcing over Redis to announcing through the database.
+func (t *trust) degrade(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.silent {
+	if t.degraded {
 		return
 	}
-	t.silent = true
+	t.degraded = true
 	t.until.Store(0)
 	t.polled = time.Time{}
 	t.log.Warn("Redis can't be reached: answers come from the database until it is back", "error", err)
@@ -193,13 +193,13 @@ func (t *trust) look(ctx context.Context) {
 	now := time.Now()
 	reached := t.redis != nil && t.redis.Reached(now)
 	if !reached && t.redis != nil && now.Sub(t.began) > pollEvery {
-		t.fall(errNoTick)
+		t.degrade(errNoTick)
 	}
 	t.mu.Lock()
-	silent := t.silent
+	degraded := t.degraded
 	t.mu.Unlock()
-	if silent {
-		if reached && now.UnixNano() >= t.cache.hush.Load() && t.writable(ctx) {
+	if degraded {
+		if reached && now.UnixNano() >= t.cache.uncertainUntil.Load() && t.writable(ctx) {
 			t.recover(ctx)
 		} else {
 			t.mu.Lock()
@@ -208,16 +208,16 @@ func (t *trust) look(ctx context.Context) {
 		}
 	}
 	t.mu.Lock()
-	silent = t.silent
-	placed, renewed, polled := t.placed, t.renewed, t.polled
+	degraded = t.degraded
+	markedSince, renewed, polled := t.markedSince, t.renewed, t.polled
 	t.mu.Unlock()
 	switch {
-	case silent && (placed.IsZero() || now.Sub(renewed) >= absenceRenew):
-		t.place(ctx)
-	case !silent && t.noteLeft:
+	case degraded && (markedSince.IsZero() || now.Sub(renewed) >= markerRenew):
+		t.mark(ctx)
+	case !degraded && t.markerLeft:
 		t.clear(ctx)
 	}
-	if !silent && now.Sub(polled) >= pollEvery {
+	if !degraded && now.Sub(polled) >= pollEvery {
 		t.poll(ctx)
 	}
 }
@@ -232,32 +232,32 @@ func (t *trust) writable(ctx context.Context) bool {
 	return err == nil
 }
 
-// place puts this replica's note into the database, or renews it.
-func (t *trust) place(ctx context.Context) {
+// mark puts this replica's marker into the database, or renews it.
+func (t *trust) mark(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, WriteLimit)
 	defer cancel()
-	t.noteLeft = true
+	t.markerLeft = true
 	asked := time.Now()
-	if err := t.ledger.Place(ctx, t.self, asked.Add(absenceFor)); err != nil {
-		t.log.Debug("leave a note that this replica can't reach Redis", "error", err)
+	if err := t.registry.Set(ctx, t.self, asked.Add(markerFor)); err != nil {
+		t.log.Debug("mark this replica as degraded", "error", err)
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.placed.IsZero() || asked.Sub(t.renewed) >= absenceFor {
-		t.placed = time.Now()
+	if t.markedSince.IsZero() || asked.Sub(t.renewed) >= markerFor {
+		t.markedSince = time.Now()
 	}
 	t.renewed = asked
 }
 
 // recover begins to announce over Redis again, once the last unannounced write has ended.
-// What was written meanwhile may be in Redis as it was before, so everything there goes
-// before the note does.
+// Redis may still hold older values of what was written meanwhile, so it is emptied before
+// the marker is removed.
 func (t *trust) recover(ctx context.Context) {
 	t.mu.Lock()
-	t.returning = t.unheard > 0
+	t.returning = t.unannounced > 0
 	waiting, dirty := t.returning, t.dirty
-	t.silent = waiting
+	t.degraded = waiting
 	t.mu.Unlock()
 	if waiting {
 		return
@@ -265,58 +265,58 @@ func (t *trust) recover(ctx context.Context) {
 	if dirty {
 		if err := t.cache.tier2.scrubAll(ctx); err != nil {
 			t.mu.Lock()
-			t.silent = true
+			t.degraded = true
 			t.mu.Unlock()
 			t.log.Debug("clear what Redis kept while it was out of reach", "error", err)
 			return
 		}
 	}
 	t.mu.Lock()
-	fell := t.silent
-	if !fell {
+	degradedAgain := t.degraded
+	if !degradedAgain {
 		t.dirty = false
-		t.placed = time.Time{}
+		t.markedSince = time.Time{}
 	}
 	t.mu.Unlock()
-	if !fell {
+	if !degradedAgain {
 		t.log.Info("Redis is back")
 	}
 }
 
-// clear takes this replica's note out of the database.
+// clear removes this replica's marker from the database.
 func (t *trust) clear(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, WriteLimit)
 	defer cancel()
-	if err := t.ledger.Clear(ctx, t.self); err != nil {
-		t.log.Debug("take back the note that this replica can't reach Redis", "error", err)
+	if err := t.registry.Clear(ctx, t.self); err != nil {
+		t.log.Debug("clear the marker of this replica", "error", err)
 		return
 	}
-	t.noteLeft = false
+	t.markerLeft = false
 }
 
-// poll looks for notes of others. As long as there is one, and after a pause in looking,
-// changes may have gone unheard.
+// poll reads the markers of other replicas. While there is one, and after a gap between two
+// polls, this replica may have missed changes.
 func (t *trust) poll(ctx context.Context) {
 	start := time.Now()
-	notes, err := t.notes(ctx)
+	markers, err := t.markers(ctx)
 	if err != nil {
-		t.log.Debug("look for replicas that can't reach Redis", "error", err)
+		t.log.Debug("look for degraded replicas", "error", err)
 		return
 	}
 	found := false
-	for _, note := range notes {
-		if start.After(note.Until.Add(clockSkew)) && t.settle(ctx, note) {
+	for _, marker := range markers {
+		if start.After(marker.Until.Add(clockSkew)) && t.reap(ctx, marker) {
 			continue
 		}
 		found = true
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.silent {
+	if t.degraded {
 		return
 	}
-	missed := t.otherNotes || start.Sub(t.polled) > pollGood
-	t.polled, t.otherNotes = start, found
+	missed := t.otherMarkers || start.Sub(t.polled) > pollGood
+	t.polled, t.otherMarkers = start, found
 	if found {
 		t.until.Store(0)
 		return
@@ -327,33 +327,33 @@ func (t *trust) poll(ctx context.Context) {
 	t.until.Store(start.Add(pollGood).UnixNano())
 }
 
-// notes lists what others have left.
-func (t *trust) notes(ctx context.Context) ([]Absence, error) {
+// markers lists the markers of the other replicas.
+func (t *trust) markers(ctx context.Context) ([]DegradedMarker, error) {
 	ctx, cancel := context.WithTimeout(ctx, pollEvery)
 	defer cancel()
-	all, err := t.ledger.List(ctx)
-	return slices.DeleteFunc(all, func(note Absence) bool { return note.Replica == t.self }), err
+	all, err := t.registry.List(ctx)
+	return slices.DeleteFunc(all, func(marker DegradedMarker) bool { return marker.Replica == t.self }), err
 }
 
-// settle does for a replica that is gone what it would have done on its return; unless,
-// as a second look shows, it is there after all.
-func (t *trust) settle(ctx context.Context, note Absence) bool {
-	ctx, cancel := context.WithTimeout(ctx, settleLimit)
+// reap empties Redis and clears the marker for a replica that died, as that replica would
+// have done on its return. It does nothing when a second look finds the marker renewed.
+func (t *trust) reap(ctx context.Context, marker DegradedMarker) bool {
+	ctx, cancel := context.WithTimeout(ctx, reapLimit)
 	defer cancel()
 	err := t.cache.tier2.scrubAll(ctx)
 	if err == nil {
-		var notes []Absence
-		if notes, err = t.notes(ctx); err == nil {
-			for _, now := range notes {
-				if now.Replica == note.Replica && !now.Until.Equal(note.Until) {
+		var markers []DegradedMarker
+		if markers, err = t.markers(ctx); err == nil {
+			for _, now := range markers {
+				if now.Replica == marker.Replica && !now.Until.Equal(marker.Until) {
 					return false
 				}
 			}
-			err = t.ledger.Clear(ctx, note.Replica)
+			err = t.registry.Clear(ctx, marker.Replica)
 		}
 	}
 	if err != nil {
-		t.log.Debug("clear up after a replica that lost Redis and didn't return", "replica", note.Replica, "error", err)
+		t.log.Debug("clear up after a replica that lost Redis and didn't return", "replica", marker.Replica, "error", err)
 	}
 	return err == nil
 }

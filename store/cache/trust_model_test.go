@@ -10,22 +10,22 @@ import (
 // A second model, of what trust.go does when a replica can't reach Redis: one that writes,
 // whose line to Redis breaks, and one that reads, and has Redis all the time. Its steps:
 //
-//	fall      trust.fall
-//	place     trust.place, the note in the ledger
-//	noticed   trust.noted, once every look at the ledger from before place has lost its worth
-//	begin, write, end    Cache.Write where trust.announce found it noted
+//	degrade   trust.degrade
+//	mark      trust.mark, the marker in the registry
+//	noticed   trust.markerSeen, once every look at the registry from before mark has lost its worth
+//	begin, write, end    Cache.Write where trust.announce found the marker seen
 //	announce, write, announceAgain, Drop    Cache.Write over Redis
-//	return    trust.recover up to silent = false
+//	return    trust.recover up to degraded = false
 //	scrub     tier2.scrubAll, called by trust.recover
-//	unplace   the end of trust.recover
+//	unmark    the end of trust.recover
 //	clear     trust.clear
-//	list, conclude   trust.poll, with Ledger.List between the two
+//	list, conclude   trust.poll, with DegradedRegistry.List between the two
 //	lapse     the end of trust.until
-//	settle    trust.settle
-//	get, acquire, Load, land, fill   as in model_test.go
+//	reap      trust.reap
+//	get, acquire, Load, insert, fill   as in model_test.go
 //
-// A write may fail and yet happen later, while Cache.hush lasts. The writer may fall at any
-// time, for no reason, and die at any time.
+// A write may fail and yet happen later, while Cache.uncertainUntil lasts. The writer may degrade
+// at any time, for no reason, and die at any time.
 //
 // What is checked: nothing goes back in time for the reader; while it trusts its tiers and
 // has heard everything, it answers nothing older than what was acknowledged; and in every
@@ -34,12 +34,12 @@ import (
 type trustRule uint
 
 const (
-	noticeFirst     trustRule = 1 << iota // an unannounced write waits until the note was noticed
+	noticeFirst     trustRule = 1 << iota // an unannounced write waits until the marker was noticed
 	drainFirst                            // nobody returns while an unannounced write is under way
-	hushFirst                             // nor while one that failed may still happen
+	uncertainFirst                        // nor while one that failed may still happen
 	scrubOnReturn                         // who returns scrubs Redis first
-	unplaceFirst                          // a note that is about to be cleared doesn't count any more
-	scrubForTheDead                       // who clears the note of one that died scrubs Redis first
+	unmarkFirst                           // a marker that is about to be cleared doesn't count any more
+	scrubForTheDead                       // the marker of a dead replica is cleared after Redis is scrubbed
 	flushOnTrust                          // whose trust had lapsed flushes before it trusts again
 	untrustedSkips                        // who doesn't trust doesn't use Redis
 	untrustedShort                        // nor keeps anything for longer than a second
@@ -48,18 +48,18 @@ const (
 )
 
 var trustRuleNames = [trustRules]string{
-	"noticeFirst", "drainFirst", "hushFirst", "scrubOnReturn", "unplaceFirst", "scrubForTheDead",
+	"noticeFirst", "drainFirst", "uncertainFirst", "scrubOnReturn", "unmarkFirst", "scrubForTheDead",
 	"flushOnTrust", "untrustedSkips", "untrustedShort",
 }
 
 type trustRead uint8
 
 const (
-	resting  trustRead = iota
-	decided            // whether to use Redis
-	asked              // Redis
-	answered           // by Redis or the database
-	kept               // in the process
+	resting       trustRead = iota
+	decided                 // whether to use Redis
+	asked                   // Redis
+	answered                // by Redis or the database
+	insertedEntry           // in the process
 )
 
 type trustWrite uint8
@@ -70,30 +70,30 @@ const (
 	late                   // failed, and may still happen
 	heard                  // announced
 	made                   // and announced
-	madeUnheard
+	madeUnannounced
 )
 
 // part is a moment of the second model.
 type part struct {
 	db     int8
 	redis  cell
-	note   bool
-	runOut bool // the writer is dead, and its note has run out
+	marker bool
+	runOut bool // the writer is dead, and its marker has expired
 
-	silent, placed, noticed, noteLeft, returning, scrubbed bool // the writer's
-	dead                                                   bool
-	write                                                  trustWrite
-	writes                                                 int8 // that remain
-	acked                                                  int8
-	messages                                               int8
+	degraded, marked, noticed, markerLeft, returning, scrubbed bool // the writer's
+	dead                                                       bool
+	write                                                      trustWrite
+	writes                                                     int8 // that remain
+	acked                                                      int8
+	messages                                                   int8
 
-	trusts, old  bool // the reader's: whether it trusts, and whether for a look from before the note
+	trusts, old  bool // the reader's: whether it trusts, and whether for a look from before the marker
 	listed       bool // it looks
-	listedOld    bool // and began to before the note
+	listedOld    bool // and began to before the marker
 	listedLate   bool // and so long ago that what it saw is worth nothing any more
-	sawNote      bool
+	sawMarker    bool
 	missed       bool
-	others       bool // its last look saw a note
+	others       bool // its last look saw a marker
 	entry        cached
 	read         trustRead
 	gets         int8
@@ -134,18 +134,18 @@ func (p *part) steps(rules trustRule, out []partStep) []partStep {
 
 	// The writer.
 	if !p.dead {
-		if !p.silent {
+		if !p.degraded {
 			to := *p
-			to.silent, to.returning, to.scrubbed = true, false, false
-			add("writer: fall", to)
+			to.degraded, to.returning, to.scrubbed = true, false, false
+			add("writer: degrade", to)
 		}
-		if p.silent && !p.placed {
+		if p.degraded && !p.marked {
 			to := *p
-			to.placed, to.note, to.noteLeft, to.noticed = true, true, true, false
+			to.marked, to.marker, to.markerLeft, to.noticed = true, true, true, false
 			to.old, to.listedOld = true, true
-			add("writer: place", to)
+			add("writer: mark", to)
 		}
-		if p.placed && !p.noticed && (!(p.trusts && p.old) || !on(noticeFirst)) {
+		if p.marked && !p.noticed && (!(p.trusts && p.old) || !on(noticeFirst)) {
 			to := *p
 			to.noticed = true
 			to.listedLate = p.listed && p.listedOld
@@ -155,10 +155,10 @@ func (p *part) steps(rules trustRule, out []partStep) []partStep {
 			to := *p
 			to.writes--
 			switch {
-			case p.silent && p.placed && p.noticed && !p.returning:
+			case p.degraded && p.marked && p.noticed && !p.returning:
 				to.write = unannounced
 				add("writer: begin, unannounced", to)
-			case !p.silent:
+			case !p.degraded:
 				to.write = heard
 				block(&to)
 				add("writer: announce", to)
@@ -168,12 +168,12 @@ func (p *part) steps(rules trustRule, out []partStep) []partStep {
 		case unannounced:
 			to := *p
 			to.db++
-			to.write = madeUnheard
+			to.write = madeUnannounced
 			addV("writer: write v#", to.db, to)
 			to = *p
 			to.write = late
 			add("writer: end, with an error", to)
-		case madeUnheard:
+		case madeUnannounced:
 			to := *p
 			to.write, to.acked = unwritten, p.db
 			add("writer: end", to)
@@ -188,36 +188,36 @@ func (p *part) steps(rules trustRule, out []partStep) []partStep {
 			block(&to)
 			add("writer: announceAgain, Drop", to)
 		}
-		if p.silent {
+		if p.degraded {
 			to := *p
-			to.returning = p.write == unannounced || p.write == madeUnheard
-			if (!to.returning || !on(drainFirst)) && (p.write != late || !on(hushFirst)) {
-				to.silent, to.returning, to.scrubbed = false, false, !on(scrubOnReturn)
+			to.returning = p.write == unannounced || p.write == madeUnannounced
+			if (!to.returning || !on(drainFirst)) && (p.write != late || !on(uncertainFirst)) {
+				to.degraded, to.returning, to.scrubbed = false, false, !on(scrubOnReturn)
 				add("writer: return", to)
 			} else if to.returning && !p.returning {
 				add("writer: is about to return", to)
 			}
 		}
-		if !p.silent && p.placed && !p.scrubbed {
+		if !p.degraded && p.marked && !p.scrubbed {
 			to := *p
 			to.scrubbed = true
 			scrub(&to)
 			add("writer: scrub", to)
 		}
-		if !p.silent && p.placed && p.scrubbed && on(unplaceFirst) {
+		if !p.degraded && p.marked && p.scrubbed && on(unmarkFirst) {
 			to := *p
-			to.placed, to.noticed = false, false
-			add("writer: unplace", to)
+			to.marked, to.noticed = false, false
+			add("writer: unmark", to)
 		}
-		if !p.silent && p.noteLeft && p.scrubbed && (!p.placed || !on(unplaceFirst)) {
+		if !p.degraded && p.markerLeft && p.scrubbed && (!p.marked || !on(unmarkFirst)) {
 			to := *p
-			to.note, to.noteLeft = false, false
-			if on(unplaceFirst) {
+			to.marker, to.markerLeft = false, false
+			if on(unmarkFirst) {
 				add("writer: clear", to)
 			} else {
-				// The command is on its way, and then, maybe after a fall, its reply.
+				// The command is on its way, and then, maybe after degrading, its reply.
 				add("writer: clear", to)
-				to.placed, to.noticed = false, false
+				to.marked, to.noticed = false, false
 				add("writer: clear", to)
 			}
 		}
@@ -237,10 +237,10 @@ func (p *part) steps(rules trustRule, out []partStep) []partStep {
 		to.write = unwritten
 		add("the write that failed never happens", to)
 	}
-	if p.dead && p.note && !p.runOut && p.write != late {
+	if p.dead && p.marker && !p.runOut && p.write != late {
 		to := *p
 		to.runOut = true
-		add("the note runs out", to)
+		add("the marker expires", to)
 	}
 
 	// The reader's trust.
@@ -251,22 +251,22 @@ func (p *part) steps(rules trustRule, out []partStep) []partStep {
 	}
 	if !p.listed {
 		to := *p
-		to.listed, to.listedOld, to.sawNote, to.missed = true, false, p.note, !p.trusts || p.others
+		to.listed, to.listedOld, to.sawMarker, to.missed = true, false, p.marker, !p.trusts || p.others
 		add("reader: list", to)
 	} else {
 		to := *p
-		to.listed, to.listedLate, to.sawNote, to.missed = false, false, false, false
+		to.listed, to.listedLate, to.sawMarker, to.missed = false, false, false, false
 		switch {
-		case p.sawNote && p.runOut:
+		case p.sawMarker && p.runOut:
 			if on(scrubForTheDead) {
 				scrub(&to)
 			}
-			to.note = false
+			to.marker = false
 			to.others, to.trusts = true, false
-			add("reader: settle", to)
-		case p.sawNote:
+			add("reader: reap", to)
+		case p.sawMarker:
 			to.others, to.trusts = true, false
-			add("reader: conclude: a note", to)
+			add("reader: conclude: a marker", to)
 		case p.listedLate && on(noticeFirst):
 			to.others, to.trusts = false, false
 			add("reader: conclude: too late", to)
@@ -275,7 +275,7 @@ func (p *part) steps(rules trustRule, out []partStep) []partStep {
 				drop(&to)
 			}
 			to.others, to.trusts, to.old = false, true, p.listedOld
-			add("reader: conclude: no note", to)
+			add("reader: conclude: no marker", to)
 		}
 	}
 	if p.messages > 0 {
@@ -325,12 +325,12 @@ func (p *part) steps(rules trustRule, out []partStep) []partStep {
 		addV("reader: Load: v#", p.db, to)
 	case answered:
 		to := *p
-		to.read = kept
+		to.read = insertedEntry
 		if !p.dropped {
 			to.entry = cached{there: true, v: p.v, short: p.short || !p.trusts && on(untrustedShort)}
 		}
-		add("reader: land", to)
-	case kept:
+		add("reader: insert", to)
+	case insertedEntry:
 		to := *p
 		if p.lease && p.redis.content == lease && !p.redis.blocked {
 			to.redis = cell{content: value, v: p.v}
@@ -389,7 +389,7 @@ func (p *part) tidy() {
 }
 
 func (p *part) stale() string {
-	if p.note || p.redis.blocked || p.messages > 0 || p.write != unwritten || p.silent && !p.dead || p.listed || !p.trusts || p.read != resting {
+	if p.marker || p.redis.blocked || p.messages > 0 || p.write != unwritten || p.degraded && !p.dead || p.listed || !p.trusts || p.read != resting {
 		return ""
 	}
 	if p.redis.content == value && p.redis.v < p.db {

@@ -53,9 +53,9 @@ const acceptPause = 100 * time.Millisecond
 // Longer ones bypass it.
 const bufferSize = 16 << 10
 
-// keptMemory is how much memory, in bytes, a connection keeps for its next message.
+// retainedMemory is how much memory, in bytes, a connection keeps for its next message.
 // After a longer one it starts anew, so that a hundred idle connections stay small.
-const keptMemory = 64 << 10
+const retainedMemory = 64 << 10
 
 func newListeners(s *Server) *listeners {
 	l := &listeners{server: s, conns: map[*conn]struct{}{}}
@@ -175,7 +175,7 @@ func (c *conn) run() error {
 				return unlessGone("write reply", err)
 			}
 		}
-		if cap(reply) > keptMemory {
+		if cap(reply) > retainedMemory {
 			reply = nil
 		}
 		select {
@@ -210,7 +210,7 @@ func (c *conn) read(ctx context.Context, cancel context.CancelFunc, messages cha
 		case <-ctx.Done():
 			return nil
 		}
-		if cap(message) > keptMemory {
+		if cap(message) > retainedMemory {
 			message = nil
 		}
 	}

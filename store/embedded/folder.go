@@ -64,7 +64,7 @@ func hold(dir string) (*folder, error) {
 	if f.lock, err = lockFolder(dir); err != nil {
 		return nil, err
 	}
-	if err := f.settle(); err != nil {
+	if err := f.tidy(); err != nil {
 		f.release()
 		return nil, fmt.Errorf("data folder %s: %w", dir, err)
 	}
@@ -124,8 +124,8 @@ func readLock(r io.Reader) (pid, socket string, err error) {
 	return string(first), strings.TrimSuffix(string(rest), "\n"), err
 }
 
-// settle removes what a killed holder left, and makes what this one needs.
-func (f *folder) settle() error {
+// tidy removes a killed holder's files, and makes those that this one needs.
+func (f *folder) tidy() error {
 	_, socket, err := readLock(f.lock)
 	if err != nil {
 		return err

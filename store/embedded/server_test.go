@@ -379,10 +379,10 @@ func TestAFullDiskIsAnErrorThatLosesNothing(t *testing.T) {
 	}
 	limit(100)
 	text := strings.Repeat("x", 10_000)
-	kept, refused := 0, error(nil)
+	inserted, refused := 0, error(nil)
 	for i := 1; i < 1000 && refused == nil; i++ {
 		if _, refused = c.Database("stoa").Collection("kept").InsertOne(t.Context(), bson.D{{Key: "_id", Value: i}, {Key: "text", Value: text}}); refused == nil {
-			kept++
+			inserted++
 		}
 	}
 	var e mongo.CommandError
@@ -392,8 +392,8 @@ func TestAFullDiskIsAnErrorThatLosesNothing(t *testing.T) {
 	checkIndexes(t, s)
 	limit(100_000)
 	insert(t, c, "kept", bson.D{{Key: "_id", Value: 1000}})
-	if n := count(t, c, "kept"); n != int64(kept+2) {
-		t.Errorf("%d documents, want %d", n, kept+2)
+	if n := count(t, c, "kept"); n != int64(inserted+2) {
+		t.Errorf("%d documents, want %d", n, inserted+2)
 	}
 }
 

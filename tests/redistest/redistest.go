@@ -120,7 +120,7 @@ func (s *Server) Start(t testing.TB) {
 }
 
 // Restart ends it at once and starts it again at the same address: with the data it has
-// now, or with none. Either way it is another life, with another run_id.
+// now, or with none. Either way it is another run, with another run_id.
 func (s *Server) Restart(t testing.TB, keepData bool) {
 	t.Helper()
 	if keepData {

@@ -31,7 +31,7 @@ func kinds(t *testing.T, test func(*testing.T)) {
 	})
 }
 
-func TestRestartIsAnotherLife(t *testing.T) {
+func TestRestartIsAnotherRun(t *testing.T) {
 	kinds(t, func(t *testing.T) {
 		s := redistest.Start(t)
 		c := s.Client(t)

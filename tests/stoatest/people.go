@@ -77,18 +77,18 @@ func (s *Stoa) SignIn(t testing.TB, account *store.Account) (session id.ID, toke
 	return x.ID, "stoa_" + strings.TrimPrefix(string(x.ID), "ses_") + "_" + secret
 }
 
-// Code stores c as if a mail had brought it, and returns what the mail would say.
-func (s *Stoa) Code(t testing.TB, c store.Code) string {
+// MailCode stores c as if a mail had been sent with it, and returns the code in that mail.
+func (s *Stoa) MailCode(t testing.TB, c store.MailCode) string {
 	t.Helper()
 	code, sum := newSecret()
 	c.Hash, c.EndsAt = hex.EncodeToString(sum[:]), time.Now().Add(time.Hour)
-	if c.Kind == store.VerifyCode {
+	if c.Kind == store.CodeToVerify {
 		var err error
 		if c.PasswordHash, err = hashed(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := s.Store.AddCode(t.Context(), &c); err != nil {
+	if err := s.Store.AddMailCode(t.Context(), &c); err != nil {
 		t.Fatal(err)
 	}
 	return code
@@ -101,10 +101,10 @@ func newSecret() (text string, sum [sha256.Size]byte) {
 	return base64.RawURLEncoding.EncodeToString(secret[:]), sha256.Sum256(secret[:])
 }
 
-// Letter is a mail in development's outbox.
+// OutgoingMail is a mail in development's outbox.
 type Letter struct{ Kind, To, Subject, Text, Link, Code string }
 
-// mailLimit is how long Mail waits: letters are looked for four times a second, and machines
+// mailLimit is how long Mail waits: mails are looked for four times a second, and machines
 // may be busy.
 const mailLimit = 20 * time.Second
 
@@ -116,17 +116,17 @@ func (s *Stoa) Mail(t testing.TB, kind, to string) Letter {
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	for {
-		var letters []Letter
+		var mails []Letter
 		response, err := http.Get(s.URL + "/outbox?format=json")
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = json.NewDecoder(response.Body).Decode(&letters)
+		err = json.NewDecoder(response.Body).Decode(&mails)
 		response.Body.Close()
 		if err != nil {
 			t.Fatalf("read the outbox: %v", err)
 		}
-		for _, l := range letters { // the newest first
+		for _, l := range mails { // the newest first
 			if l.Kind == kind && l.To == to {
 				return l
 			}
@@ -134,7 +134,7 @@ func (s *Stoa) Mail(t testing.TB, kind, to string) Letter {
 		select {
 		case <-again.C:
 		case <-ctx.Done():
-			t.Fatalf("no mail %q has come to %s; there are %d others", kind, to, len(letters))
+			t.Fatalf("no mail %q has come to %s; there are %d others", kind, to, len(mails))
 		}
 	}
 }

@@ -8,15 +8,15 @@ import (
 	"stoa/id"
 )
 
-// Whatever reads the database past the tables of the caches forbids keeping the answer that
-// it is part of; what goes through them, or declares what it reads, doesn't.
-func TestReadsPastTheCachesForbidKeeping(t *testing.T) {
+// A read of the database past the tables of the caches makes its response uncacheable; a read
+// through them, or one without tracking, doesn't.
+func TestReadsPastTheCachesForbidCaching(t *testing.T) {
 	s := openStore(t, nil)
 	a := published("a", time.Now())
 	check(t, s.AddArticle(t.Context(), a))
 	for name, c := range map[string]struct {
-		keeps bool
-		read  func(ctx context.Context) error
+		cached bool
+		read   func(ctx context.Context) error
 	}{
 		"ById":      {true, func(ctx context.Context) error { _, err := s.Articles(ctx, []id.ID{a.ID}); return err }},
 		"BySlug":    {true, func(ctx context.Context) error { _, err := s.ArticleBySlug(ctx, "a"); return err }},
@@ -35,10 +35,10 @@ func TestReadsPastTheCachesForbidKeeping(t *testing.T) {
 		}},
 	} {
 		for range 2 { // out of the database, out of the process
-			ctx, reading := s.Cache().Reading(t.Context())
+			ctx, recorder := s.Cache().Record(t.Context())
 			check(t, c.read(ctx))
-			if _, names, ok := reading.End(); ok != c.keeps || ok && len(names) == 0 {
-				t.Errorf("%s: kept %t, by %q", name, ok, names)
+			if _, names, ok := recorder.End(); ok != c.cached || ok && len(names) == 0 {
+				t.Errorf("%s: cached %t, by %q", name, ok, names)
 			}
 		}
 	}

@@ -13,16 +13,16 @@ import (
 )
 
 const (
-	// lookEvery is how often a replica looks whether a letter is to be sent. The look is
+	// lookEvery is how often a replica looks whether a mail is to be sent. The look is
 	// answered from memory until somebody writes one.
 	lookEvery = 250 * time.Millisecond
-	// sendLimit is how long sending one letter may take, and takenFor how long nobody else
+	// sendLimit is how long sending one mail may take, and takenFor how long nobody else
 	// tries in the meantime.
 	sendLimit = 20 * time.Second
 	takenFor  = time.Minute
-	// atOnce is how many letters a replica sends side by side.
+	// atOnce is how many mails a replica sends side by side.
 	atOnce = 4
-	// A letter that can't be sent is tried again after firstPause, then twice as long, at
+	// A mail that can't be sent is tried again after firstPause, then twice as long, at
 	// most lastPause, and given up after giveUp: what was asked for is forgotten by then.
 	firstPause = 15 * time.Second
 	lastPause  = 30 * time.Minute
@@ -32,39 +32,39 @@ const (
 )
 
 // tasks are what Run repeats.
-func (p *People) tasks() []background.Task {
+func (p *Service) tasks() []background.Task {
 	return []background.Task{
-		{Every: lookEvery, Trouble: "letters can't be sent for now", Do: p.sendDue},
-		{Every: useDelay, Trouble: "the use of sessions can't be noted for now", Do: p.writeUses},
+		{Every: lookEvery, Trouble: "mails can't be sent for now", Do: p.sendDue},
+		{Every: useDelay, Trouble: "the use of sessions can't be noted for now", Do: p.writeLastUses},
 		{Every: sweepEvery, Trouble: "what has ended can't be deleted for now", Sweep: true, Later: true, Do: func(ctx context.Context) error {
 			return errors.Join(p.Resume(ctx), p.store.Sweep(ctx, now(), now().Add(-p.idle)))
 		}},
 	}
 }
 
-// Run does what is to be done beside requests, until ctx ends: it sends letters, writes
+// Run does what is to be done beside requests, until ctx ends: it sends mails, writes
 // down which sessions are used, and deletes what has ended. Every replica does so; a
-// compare-and-set lets one of them send a letter.
-func (p *People) Run(ctx context.Context) {
+// compare-and-set lets one of them send a mail.
+func (p *Service) Run(ctx context.Context) {
 	p.background.Run(ctx)
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	if err := p.writeUses(limited); err != nil {
+	if err := p.writeLastUses(limited); err != nil {
 		p.log.Warn("the use of sessions can't be noted", "error", err)
 	}
 }
 
-// Quiesce returns when Run has done the work that answers so far have left: letters that are due
+// Quiesce returns when Run has done the work that answers so far have left: mails that are due
 // were tried, and the uses of sessions are written down.
-func (p *People) Quiesce(ctx context.Context) error { return p.background.Quiesce(ctx) }
+func (p *Service) Quiesce(ctx context.Context) error { return p.background.Quiesce(ctx) }
 
-// sendDue sends the letters that are due.
-func (p *People) sendDue(ctx context.Context) error {
-	at, ok, err := p.store.NextLetter(ctx)
+// sendDue sends the mails that are due.
+func (p *Service) sendDue(ctx context.Context) error {
+	at, ok, err := p.store.NextMail(ctx)
 	if err != nil || !ok || at.After(now()) {
 		return err
 	}
-	due, err := p.store.DueLetters(ctx, now())
+	due, err := p.store.DueMails(ctx, now())
 	if err != nil {
 		return err
 	}
@@ -87,10 +87,10 @@ func (p *People) sendDue(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// send sends one letter, unless another replica does. Its error is the database's; that
-// the mail server refused is noted with the letter.
-func (p *People) send(ctx context.Context, l *store.Letter) error {
-	taken, err := p.store.TakeLetter(ctx, l, now().Add(takenFor))
+// send sends one mail, unless another replica does. Its error is the database's; that
+// the mail server refused is noted with the mail.
+func (p *Service) send(ctx context.Context, l *store.OutgoingMail) error {
+	taken, err := p.store.TakeMail(ctx, l, now().Add(takenFor))
 	if err != nil || !taken {
 		return err
 	}
@@ -101,52 +101,52 @@ func (p *People) send(ctx context.Context, l *store.Letter) error {
 		return err
 	}
 	if written.Kind == "" {
-		return p.store.CloseLetter(ctx, l.ID) // what it tells of hasn't happened
+		return p.store.CloseMail(ctx, l.ID) // what it tells of hasn't happened
 	}
 	err = p.mailer.Send(limited, written)
 	if err != nil && code != "" { // each attempt has its own
-		_, failed := p.store.DeleteCode(context.WithoutCancel(ctx), code)
+		_, failed := p.store.DeleteMailCode(context.WithoutCancel(ctx), code)
 		err = errors.Join(err, failed)
 	}
 	switch {
 	case err == nil:
 	case now().Sub(l.CreatedAt) > giveUp || mail.Permanent(err):
-		p.log.Error("a letter can't be sent and is given up", "letter", l.ID, "kind", l.Kind, "error", err)
+		p.log.Error("a mail can't be sent and is given up", "mail", l.ID, "kind", l.Kind, "error", err)
 	default:
 		pause := min(firstPause<<min(l.Attempts, 10), lastPause)
-		p.log.Warn("a letter can't be sent for now", "letter", l.ID, "kind", l.Kind, "again in", pause.String(), "error", err)
-		return p.store.PutOffLetter(ctx, l.ID, now().Add(pause))
+		p.log.Warn("a mail can't be sent for now", "mail", l.ID, "kind", l.Kind, "again in", pause.String(), "error", err)
+		return p.store.RescheduleMail(ctx, l.ID, now().Add(pause))
 	}
-	return p.store.CloseLetter(context.WithoutCancel(ctx), l.ID)
+	return p.store.CloseMail(context.WithoutCancel(ctx), l.ID)
 }
 
-// compose writes a letter, and stores the code in it, whose hash it returns: here it is that
+// compose writes a mail, and stores the mail code in it, whose hash it returns: here it is that
 // somebody looks whether an address has an account. Its kind is "" where it tells of
 // something that hasn't happened. A stranger to whom nobody has written yet isn't greeted by
 // name: whoever gave the address chose the name, too.
-func (p *People) compose(ctx context.Context, l *store.Letter) (mail.Letter, string, error) {
+func (p *Service) compose(ctx context.Context, l *store.OutgoingMail) (mail.Message, string, error) {
 	there, err := p.store.SecretByEmail(ctx, l.To)
 	has := err == nil
 	if err != nil && !problem.Is(err, problem.NotFound) {
-		return mail.Letter{}, "", err
+		return mail.Message{}, "", err
 	}
-	out := mail.Letter{To: l.To}
-	var code *store.Code
+	out := mail.Message{To: l.To}
+	var code *store.MailCode
 	switch l.Kind {
-	case store.RegisterLetter:
+	case store.RegisterMail:
 		if out.Kind = mail.Registered; has {
 			out.Name = there.Name
 		} else {
-			out.Kind, code = mail.Verify, &store.Code{Kind: store.VerifyCode, Name: l.Name, PasswordHash: l.PasswordHash, EndsAt: now().Add(verifyFor)}
+			out.Kind, code = mail.Verify, &store.MailCode{Kind: store.CodeToVerify, Name: l.Name, PasswordHash: l.PasswordHash, EndsAt: now().Add(verifyFor)}
 		}
-	case store.ResetLetter:
+	case store.ResetMail:
 		if out.Kind = mail.NoAccount; has {
 			out.Name = there.Name
-			out.Kind, code = mail.Reset, &store.Code{Kind: store.ResetCode, AccountID: there.ID, Epoch: there.Epoch, EndsAt: now().Add(resetFor)}
+			out.Kind, code = mail.Reset, &store.MailCode{Kind: store.CodeToReset, AccountID: there.ID, Epoch: there.Epoch, EndsAt: now().Add(resetFor)}
 		}
-	case store.EmailLetter:
+	case store.EmailMail:
 		if out.Kind = mail.EmailTaken; !has {
-			out.Kind, code = mail.EmailChange, &store.Code{Kind: store.EmailCode, AccountID: l.AccountID, Epoch: l.Epoch, Replaces: l.Other, EndsAt: now().Add(resetFor)}
+			out.Kind, code = mail.EmailChange, &store.MailCode{Kind: store.CodeToChangeEmail, AccountID: l.AccountID, Epoch: l.Epoch, Replaces: l.Other, EndsAt: now().Add(resetFor)}
 		}
 	case store.PasswordNotice:
 		if has && there.ID == l.AccountID && there.Epoch >= l.Epoch {
@@ -164,7 +164,7 @@ func (p *People) compose(ctx context.Context, l *store.Letter) (mail.Letter, str
 	if code == nil {
 		return out, "", nil
 	}
-	out.Token, code.Hash = newCode()
+	out.Token, code.Hash = newMailCode()
 	out.Until, code.Email = code.EndsAt, l.To
-	return out, code.Hash, p.store.AddCode(ctx, code)
+	return out, code.Hash, p.store.AddMailCode(ctx, code)
 }

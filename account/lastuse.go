@@ -17,33 +17,34 @@ const (
 	useDelay = 5 * time.Second
 	// usesAtOnce is how many uses one command writes down.
 	usesAtOnce = 1000
-	// maxUses is how many sessions are kept in mind, and maxPending how many uses wait to be
-	// written down: past them, some are read again, and some aren't noted. 16 MB at most.
-	maxUses    = 100_000
-	maxPending = 10_000
+	// maxLastUses bounds the sessions with a last use in memory, and maxPending the uses that
+	// wait to be written. Beyond them some are read again, and some aren't recorded. 16 MB
+	// at most.
+	maxLastUses = 100_000
+	maxPending  = 10_000
 )
 
-// uses is which sessions this replica has seen used. It is safe for concurrent use, and
-// noting a use never waits for anything but a lock.
-type uses struct {
+// lastUses has the last uses of sessions that this replica has seen. It is safe for concurrent
+// use; recording a use waits for nothing but a lock.
+type lastUses struct {
 	mu      sync.Mutex
 	pending map[string]time.Time // by token, since anybody can name a session: to be written down
 	known   map[id.ID]time.Time  // when a session was used last, as far as this replica knows
 }
 
-func newUses() *uses {
-	return &uses{pending: map[string]time.Time{}, known: map[id.ID]time.Time{}}
+func newLastUses() *lastUses {
+	return &lastUses{pending: map[string]time.Time{}, known: map[id.ID]time.Time{}}
 }
 
-// Use notes that a request brought a token, whether or not anybody looked at it. Run writes
-// it down where the token opens a session.
-func (p *People) Use(token string) {
+// RecordUse records that a request brought a token, whether or not it was looked at. Run
+// writes the use to the database if the token opens a session.
+func (p *Service) RecordUse(token string) {
 	session, _, ok := parseToken(token)
 	if !ok {
 		return
 	}
 	at := now()
-	u := p.uses
+	u := p.lastUses
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if at.Sub(u.known[session]) < useSpacing {
@@ -56,17 +57,17 @@ func (p *People) Use(token string) {
 
 // last is when a session was used last, as far as is known here; the zero Time where it
 // isn't. What is pending doesn't count: whether it opened the session isn't known yet.
-func (u *uses) last(session id.ID) time.Time {
+func (u *lastUses) last(session id.ID) time.Time {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.known[session]
 }
 
 // learn keeps in mind when a session was used.
-func (u *uses) learn(session id.ID, at time.Time) {
+func (u *lastUses) learn(session id.ID, at time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if len(u.known) >= maxUses {
+	if len(u.known) >= maxLastUses {
 		clear(u.known)
 	}
 	if at.After(u.known[session]) {
@@ -75,7 +76,7 @@ func (u *uses) learn(session id.ID, at time.Time) {
 }
 
 // take returns what is to be written down.
-func (u *uses) take() map[string]time.Time {
+func (u *lastUses) take() map[string]time.Time {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if len(u.pending) == 0 {
@@ -86,10 +87,10 @@ func (u *uses) take() map[string]time.Time {
 	return taken
 }
 
-// writeUses writes down which sessions were used. What can't be written now is lost: the
+// writeLastUses writes down which sessions were used. What can't be written now is lost: the
 // next use of the session makes up for it.
-func (p *People) writeUses(ctx context.Context) error {
-	taken := p.uses.take()
+func (p *Service) writeLastUses(ctx context.Context) error {
+	taken := p.lastUses.take()
 	for tokens := range slices.Chunk(slices.Collect(maps.Keys(taken)), usesAtOnce) {
 		viewers, err := p.authenticate(ctx, tokens)
 		if err != nil {
@@ -101,11 +102,11 @@ func (p *People) writeUses(ctx context.Context) error {
 				at[v.Session] = taken[tokens[i]]
 			}
 		}
-		if err := p.store.NoteUses(ctx, at, useSpacing); err != nil {
+		if err := p.store.RecordLastUses(ctx, at, useSpacing); err != nil {
 			return err
 		}
 		for session, t := range at {
-			p.uses.learn(session, t)
+			p.lastUses.learn(session, t)
 		}
 	}
 	return nil

@@ -15,11 +15,11 @@ import (
 	"unicode/utf8"
 )
 
-// Links are URLs of the front end, for {site} and {token} to be put in: Site as it is, the
+// Links are URLs of the front end, for {site} and {token} to be put in: SiteURL as it is, the
 // others as templates such as {site}/verify?token={token}. The token comes percent-encoded
 // and fits into a path, a query or a fragment; in a fragment no server's log has it.
 type Links struct {
-	Site        string // such as https://example.org; a final slash doesn't count
+	SiteURL     string // such as https://example.org; a final slash doesn't count
 	Verify      string
 	Reset       string
 	EmailChange string
@@ -69,13 +69,13 @@ func (l Links) checkTemplate(template string) error {
 }
 
 func (l Links) site() (*url.URL, error) {
-	u, err := parseLink(l.Site)
+	u, err := parseLink(l.SiteURL)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("the site's address: %w", err)
-	case len(l.Site) > linkLimit:
+	case len(l.SiteURL) > linkLimit:
 		return nil, fmt.Errorf("the site's address is longer than %d bytes", linkLimit)
-	case u.RawQuery != "" || u.ForceQuery || strings.Contains(l.Site, "#"):
+	case u.RawQuery != "" || u.ForceQuery || strings.Contains(l.SiteURL, "#"):
 		return nil, errors.New("the site's address: it has a query or a fragment, to which no path can be added")
 	}
 	return u, nil
@@ -99,7 +99,7 @@ func parseLink(link string) (*url.URL, error) {
 }
 
 func (l Links) put(template, token string) string {
-	return strings.NewReplacer("{site}", strings.TrimRight(l.Site, "/"), "{token}", url.QueryEscape(token)).Replace(template)
+	return strings.NewReplacer("{site}", strings.TrimRight(l.SiteURL, "/"), "{token}", url.QueryEscape(token)).Replace(template)
 }
 
 // of returns the template for a kind that carries a token; "" for the others.
@@ -117,10 +117,10 @@ func (l Links) of(k Kind) string {
 
 // The words of a kind are written once, in words/KIND.txt, and laid out twice.
 //
-//go:embed words letter.txt letter.html
+//go:embed words message.txt message.html
 var files embed.FS
 
-// writer turns letters into words.
+// writer turns messages into words.
 type writer struct {
 	links Links
 	host  string
@@ -129,7 +129,7 @@ type writer struct {
 	html  *html.Template
 }
 
-// rendered is a letter as it is sent, and as the outbox shows it.
+// rendered is a message as it is sent, and as the outbox shows it.
 type rendered struct {
 	At      time.Time `json:"at"`
 	Kind    Kind      `json:"kind"`
@@ -155,17 +155,17 @@ func newWriter(l Links) (*writer, error) {
 			return nil, fmt.Errorf("words of %s: %w", k, err)
 		}
 	}
-	if w.text, err = text.ParseFS(files, "letter.txt"); err != nil {
-		return nil, fmt.Errorf("letter: %w", err)
+	if w.text, err = text.ParseFS(files, "message.txt"); err != nil {
+		return nil, fmt.Errorf("mail: %w", err)
 	}
-	if w.html, err = html.ParseFS(files, "letter.html"); err != nil {
-		return nil, fmt.Errorf("letter: %w", err)
+	if w.html, err = html.ParseFS(files, "message.html"); err != nil {
+		return nil, fmt.Errorf("mail: %w", err)
 	}
 	return w, nil
 }
 
 // render lays out l. Its error says what about l can't be sent.
-func (w *writer) render(l Letter) (rendered, error) {
+func (w *writer) render(l Message) (rendered, error) {
 	words, ok := w.words[l.Kind]
 	if !ok {
 		return rendered{}, errors.New("there is no such kind")
@@ -186,7 +186,7 @@ func (w *writer) render(l Letter) (rendered, error) {
 		Paragraphs               []string
 		Link, Code, Until        string
 	}{
-		Host: w.host, Site: strings.TrimRight(w.links.Site, "/"), Name: greetable(l.Name),
+		Host: w.host, Site: strings.TrimRight(w.links.SiteURL, "/"), Name: greetable(l.Name),
 		Link: r.Link, Code: r.Code, Until: l.Until.UTC().Format("2 January 2006, 15:04 UTC"),
 	}
 	if l.Kind == EmailChanged {

@@ -19,15 +19,15 @@ import (
 )
 
 var links = Links{
-	Site:        "https://example.org/",
+	SiteURL:     "https://example.org/",
 	Verify:      "{site}/verify?token={token}",
 	Reset:       "{site}/reset/{token}",
 	EmailChange: "{site}/address#token={token}",
 }
 
-// letter returns a letter of a kind that lacks nothing and doesn't end.
-func letter(k Kind) Letter {
-	return Letter{
+// message returns a message of a kind that lacks nothing and doesn't end.
+func message(k Kind) Message {
+	return Message{
 		Kind: k, To: "ada@example.com", Name: "Ada Lovelace", Token: "Zm9v-YmFy_QmF6",
 		Until: time.Date(2142, 3, 4, 17, 6, 0, 0, time.FixedZone("", 3600)), Other: "countess@example.net",
 	}
@@ -45,11 +45,11 @@ func newMailer(t *testing.T, o Options) *Mailer {
 	return m
 }
 
-func TestLettersReadAsTheyShould(t *testing.T) {
+func TestMessagesReadAsTheyShould(t *testing.T) {
 	m := newMailer(t, Options{})
 	for _, k := range Kinds {
 		t.Run(string(k), func(t *testing.T) {
-			r, err := m.writer.render(letter(k))
+			r, err := m.writer.render(message(k))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,7 +72,7 @@ func TestLettersReadAsTheyShould(t *testing.T) {
 			}
 			carries := k == Verify || k == Reset || k == EmailChange
 			for part, text := range map[string]string{"text": r.Text, "HTML": r.HTML} {
-				if strings.Contains(text, letter(k).Token) != carries {
+				if strings.Contains(text, message(k).Token) != carries {
 					t.Errorf("the %s carries the token: %v, should be %v", part, !carries, carries)
 				}
 				if strings.Contains(text, "4 March 2142, 16:06 UTC") != carries {
@@ -89,31 +89,31 @@ func TestLettersReadAsTheyShould(t *testing.T) {
 func TestWhatCantBeSentIsRefusedForGood(t *testing.T) {
 	cases := map[string]struct {
 		reason string
-		change func(*Letter)
+		change func(*Message)
 	}{
-		"NoKind":        {"there are no words for it", func(l *Letter) { l.Kind = "newsletter" }},
-		"NoAddress":     {"it has nowhere to go", func(l *Letter) { l.To = "" }},
-		"NamedAddress":  {"an address comes alone", func(l *Letter) { l.To = "Ada <ada@example.com>" }},
-		"TwoAddresses":  {"a letter goes to one", func(l *Letter) { l.To = "ada@example.com, eve@example.com" }},
-		"Header":        {"a second line would be a header", func(l *Letter) { l.To = "ada@example.com\r\nBcc: eve@example.com" }},
-		"Folded":        {"even where folding is allowed", func(l *Letter) { l.To = "ada@\r\n example.com" }},
-		"Comment":       {"a comment is not part of an address", func(l *Letter) { l.To = "ada@example.com (Ada)" }},
-		"LongAddress":   {"SMTP takes 254 bytes", func(l *Letter) { l.To = strings.Repeat("a", 250) + "@b.cd" }},
-		"Reordered":     {"it would be shown as another", func(l *Letter) { l.To = "ada\u202e@example.com" }},
-		"NoToken":       {"the link would lead nowhere", func(l *Letter) { l.Token = "" }},
-		"BrokenToken":   {"it is none of ours", func(l *Letter) { l.Token = "a\r\nb" }},
-		"NoEnd":         {"the letter says until when", func(l *Letter) { l.Until = time.Time{} }},
-		"Ended":         {"its link would not work any more", func(l *Letter) { l.Until = time.Now().Add(-time.Second) }},
-		"NoOther":       {"the letter speaks of it", func(l *Letter) { l.Kind, l.Other = EmailChanged, "" }},
-		"OtherWithLine": {"it would be a line of its own", func(l *Letter) { l.Kind, l.Other = EmailChanged, "a@b.c\nx" }},
+		"NoKind":        {"there are no words for it", func(l *Message) { l.Kind = "newsletter" }},
+		"NoAddress":     {"it has nowhere to go", func(l *Message) { l.To = "" }},
+		"NamedAddress":  {"an address comes alone", func(l *Message) { l.To = "Ada <ada@example.com>" }},
+		"TwoAddresses":  {"a mail goes to one", func(l *Message) { l.To = "ada@example.com, eve@example.com" }},
+		"Header":        {"a second line would be a header", func(l *Message) { l.To = "ada@example.com\r\nBcc: eve@example.com" }},
+		"Folded":        {"even where folding is allowed", func(l *Message) { l.To = "ada@\r\n example.com" }},
+		"Comment":       {"a comment is not part of an address", func(l *Message) { l.To = "ada@example.com (Ada)" }},
+		"LongAddress":   {"SMTP takes 254 bytes", func(l *Message) { l.To = strings.Repeat("a", 250) + "@b.cd" }},
+		"Reordered":     {"it would be shown as another", func(l *Message) { l.To = "ada\u202e@example.com" }},
+		"NoToken":       {"the link would lead nowhere", func(l *Message) { l.Token = "" }},
+		"BrokenToken":   {"it is none of ours", func(l *Message) { l.Token = "a\r\nb" }},
+		"NoEnd":         {"the mail says until when", func(l *Message) { l.Until = time.Time{} }},
+		"Ended":         {"its link would not work any more", func(l *Message) { l.Until = time.Now().Add(-time.Second) }},
+		"NoOther":       {"the mail speaks of it", func(l *Message) { l.Kind, l.Other = EmailChanged, "" }},
+		"OtherWithLine": {"it would be a line of its own", func(l *Message) { l.Kind, l.Other = EmailChanged, "a@b.c\nx" }},
 	}
 	m := newMailer(t, Options{Keep: true})
-	if err := m.Send(context.Background(), letter(Verify)); err != nil {
+	if err := m.Send(context.Background(), message(Verify)); err != nil {
 		t.Fatal(err)
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			l := letter(Verify)
+			l := message(Verify)
 			c.change(&l)
 			if err := m.Send(context.Background(), l); !Permanent(err) {
 				t.Errorf("%s: got %v", c.reason, err)
@@ -121,7 +121,7 @@ func TestWhatCantBeSentIsRefusedForGood(t *testing.T) {
 		})
 	}
 	if n := len(m.outbox.newest()); n != 1 {
-		t.Errorf("%d letters are kept, want the one that was right", n)
+		t.Errorf("%d mails are kept, want the one that was right", n)
 	}
 }
 
@@ -129,7 +129,7 @@ func TestOnlyNamesAreGreeted(t *testing.T) {
 	cases := map[string]struct{ reason, name, want string }{
 		"Plain":     {"a name", "Ada", "Ada"},
 		"Spaces":    {"a name, tidied", "  Ada   Lovelace ", "Ada Lovelace"},
-		"Initials":  {"dots make no link before one letter", "J. R.R. Tolkien", "J. R.R. Tolkien"},
+		"Initials":  {"dots make no link before one mail", "J. R.R. Tolkien", "J. R.R. Tolkien"},
 		"Other":     {"names are not ASCII", "Þórður O’Neill", "Þórður O’Neill"},
 		"None":      {"nothing is no name", "", ""},
 		"Blank":     {"nor is a blank", "   ", ""},
@@ -170,14 +170,14 @@ func TestLinksAreChecked(t *testing.T) {
 		ok     bool
 	}{
 		"Right":        {"as it is", func(*Links) {}, true},
-		"Path":         {"a site below a path", func(l *Links) { l.Site = "http://localhost:3000/blog" }, true},
+		"Path":         {"a site below a path", func(l *Links) { l.SiteURL = "http://localhost:3000/blog" }, true},
 		"Elsewhere":    {"an app's own host", func(l *Links) { l.Reset = "https://app.example.org/{token}" }, true},
-		"NoSite":       {"mails name it", func(l *Links) { l.Site = "" }, false},
-		"Relative":     {"a mail has no base", func(l *Links) { l.Site = "example.org" }, false},
-		"Scheme":       {"nothing else opens in a browser", func(l *Links) { l.Site = "javascript://example.org" }, false},
-		"Query":        {"no path can be added", func(l *Links) { l.Site = "https://example.org?a" }, false},
-		"EmptyQuery":   {"nor here", func(l *Links) { l.Site = "https://example.org?" }, false},
-		"User":         {"it would be in every mail", func(l *Links) { l.Site = "https://a:b@example.org" }, false},
+		"NoSite":       {"mails name it", func(l *Links) { l.SiteURL = "" }, false},
+		"Relative":     {"a mail has no base", func(l *Links) { l.SiteURL = "example.org" }, false},
+		"Scheme":       {"nothing else opens in a browser", func(l *Links) { l.SiteURL = "javascript://example.org" }, false},
+		"Query":        {"no path can be added", func(l *Links) { l.SiteURL = "https://example.org?a" }, false},
+		"EmptyQuery":   {"nor here", func(l *Links) { l.SiteURL = "https://example.org?" }, false},
+		"User":         {"it would be in every mail", func(l *Links) { l.SiteURL = "https://a:b@example.org" }, false},
 		"NoToken":      {"the link would do nothing", func(l *Links) { l.Verify = "{site}/verify" }, false},
 		"NoTemplate":   {"nor would none", func(l *Links) { l.EmailChange = "" }, false},
 		"OtherPart":    {"a slip of the pen", func(l *Links) { l.Verify = "{site}/{tokens}/{token}" }, false},
@@ -207,7 +207,7 @@ func TestTokensAreEncodedIntoLinks(t *testing.T) {
 		Reset:       "https://example.org/reset/a%2Fb%26c%3D%3C%23%25",
 		EmailChange: "https://example.org/address#token=a%2Fb%26c%3D%3C%23%25",
 	} {
-		l := letter(k)
+		l := message(k)
 		l.Token = "a/b&c=<#%"
 		r, err := m.writer.render(l)
 		if err != nil {
@@ -220,15 +220,15 @@ func TestTokensAreEncodedIntoLinks(t *testing.T) {
 }
 
 func TestNowhere(t *testing.T) {
-	err := newMailer(t, Options{}).Send(context.Background(), letter(Verify))
+	err := newMailer(t, Options{}).Send(context.Background(), message(Verify))
 	if !errors.Is(err, ErrNowhere) || Permanent(err) {
 		t.Errorf("got %v", err)
 	}
 }
 
-// What a person can write into a letter leaves its headers as they are and adds no element
+// What a person can write into a message leaves its headers as they are and adds no element
 // to its HTML.
-func FuzzLetter(f *testing.F) {
+func FuzzMessage(f *testing.F) {
 	f.Add("ada@example.com", "Ada", "token", "countess@example.net")
 	f.Add("ada@example.com\r\nBcc: eve@example.com", "Ada\r\nBcc: eve@example.com", "a\r\nb", "b@c\nd")
 	f.Add("\"<b>\"@example.com", "<script>alert(1)</script>", "\"><b>", "\"'<i>\"@example.com")
@@ -240,7 +240,7 @@ func FuzzLetter(f *testing.F) {
 	}
 	plain := map[Kind]int{}
 	for _, k := range Kinds {
-		l := letter(k)
+		l := message(k)
 		l.Name = ""
 		r, err := m.writer.render(l)
 		if err != nil {
@@ -251,7 +251,7 @@ func FuzzLetter(f *testing.F) {
 	headers := []string{"Auto-Submitted", "Content-Type", "Date", "From", "Message-Id", "Mime-Version", "Subject", "To"}
 	f.Fuzz(func(t *testing.T, to, name, token, other string) {
 		for _, k := range Kinds {
-			l := letter(k)
+			l := message(k)
 			l.To, l.Name, l.Token, l.Other = to, name, token, other
 			r, err := m.writer.render(l)
 			if err != nil {

@@ -11,9 +11,9 @@ import (
 )
 
 // reading reads items and lists as one answer, and returns what it is made of.
-func (r *replica) reading(t testing.TB, items, lists []string) (s *Standing, names []string, ok bool) {
+func (r *replica) reading(t testing.TB, items, lists []string) (s *Validity, names []string, ok bool) {
 	t.Helper()
-	ctx, noted := r.Reading(t.Context())
+	ctx, noted := r.Record(t.Context())
 	if _, err := r.items.Get(ctx, r.Cache, items); err != nil {
 		t.Fatal(err)
 	}
@@ -63,16 +63,16 @@ func TestAStandingFallsWithItsOwnNamesOnly(t *testing.T) {
 		s, _, ok := r.reading(t, []string{"a", "absent"}, []string{"go,web"})
 		for i := range 3 * remembered {
 			r.Drop(fmt.Sprint("other ", i))
-			if i%(remembered/4) == 0 && !s.Stands(now()) {
+			if i%(remembered/4) == 0 && !s.Valid(now()) {
 				t.Fatalf("%d drops of other names made it fall", i+1)
 			}
 		}
-		if !ok || !s.Stands(now()) {
+		if !ok || !s.Valid(now()) {
 			t.Fatalf("drops of other names made it fall")
 		}
 		r.Drop(dropped)
 		for range 3 {
-			if s.Stands(now()) {
+			if s.Valid(now()) {
 				t.Errorf("it stands after the drop of %q", dropped)
 			}
 		}
@@ -87,12 +87,12 @@ func TestAStandingThatWasNotLookedAtForLongFallsAllTheSame(t *testing.T) {
 	for i := range 2 * remembered { // the drop of a is remembered by its stripe alone
 		r.Drop(fmt.Sprint("other ", i))
 	}
-	if s.Stands(now()) {
+	if s.Valid(now()) {
 		t.Error("a drop was forgotten")
 	}
 	s, _, _ = r.reading(t, []string{"a"}, nil)
 	r.Flush()
-	if s.Stands(now()) {
+	if s.Valid(now()) {
 		t.Error("it stands after a flush")
 	}
 }
@@ -101,7 +101,7 @@ func TestAStandingThatWasNotLookedAtForLongFallsAllTheSame(t *testing.T) {
 func TestAReadingThatWasOvertakenDoesNotEndWell(t *testing.T) {
 	t.Parallel()
 	r := newWorld(t).alone()
-	ctx, noted := r.Reading(t.Context())
+	ctx, noted := r.Record(t.Context())
 	r.mustWrite(t, "a")
 	if _, err := r.items.Get(ctx, r.Cache, []string{"a"}); err != nil {
 		t.Fatal(err)
@@ -114,19 +114,19 @@ func TestAReadingThatWasOvertakenDoesNotEndWell(t *testing.T) {
 func TestWhatIsReadUndeclaredIsNotKept(t *testing.T) {
 	t.Parallel()
 	r := newWorld(t).alone()
-	ctx, noted := r.Reading(t.Context())
-	Undeclared(Declared(ctx))
-	Undeclared(context.WithoutCancel(context.Background()))
+	ctx, noted := r.Record(t.Context())
+	MarkUncacheable(WithoutTracking(ctx))
+	MarkUncacheable(context.WithoutCancel(context.Background()))
 	if _, _, ok := noted.End(); !ok {
 		t.Error("what was declared elsewhere forbids keeping")
 	}
-	Undeclared(context.WithoutCancel(ctx))
+	MarkUncacheable(context.WithoutCancel(ctx))
 	if _, _, ok := noted.End(); ok {
-		t.Error("what was read undeclared is kept")
+		t.Error("what was marked uncacheable is kept")
 	}
 	// What a Load reads is declared by its Get.
 	r.items.Load = func(ctx context.Context, _ []string) (map[string]*int, error) {
-		Undeclared(ctx)
+		MarkUncacheable(ctx)
 		return nil, nil
 	}
 	if _, _, ok := r.reading(t, []string{"new"}, nil); !ok {
@@ -138,7 +138,7 @@ func TestWhatIsReadUndeclaredIsNotKept(t *testing.T) {
 func TestAStandingLivesAsLongAsItsParts(t *testing.T) {
 	t.Parallel()
 	r := newWorld(t).replica("without Redis", "") // so that nobody is sure to hear of changes
-	var s *Standing
+	var s *Validity
 	var old int64
 	for ok := false; !ok; { // on a machine that is slow the old part may be too old already
 		if _, err := r.get("old"); err != nil {
@@ -149,17 +149,17 @@ func TestAStandingLivesAsLongAsItsParts(t *testing.T) {
 		s, _, ok = r.reading(t, []string{"old", "new"}, nil)
 		ok = ok && now()-old < int64(shortLife)
 	}
-	if s.Stands(old + int64(shortLife)) {
+	if s.Valid(old + int64(shortLife)) {
 		t.Error("it outlives its oldest part")
 	}
 
 	r = newWorld(t).alone()
 	s, _, _ = r.reading(t, []string{"a"}, nil)
-	if !s.Stands(now() + int64(24*time.Hour)) {
+	if !s.Valid(now() + int64(24*time.Hour)) {
 		t.Error("where this process makes every write, it ends")
 	}
-	raiseTime(&r.hush, time.Now().Add(time.Hour))
-	if s.Stands(now() + int64(2*shortLife)) {
+	raiseTime(&r.uncertainUntil, time.Now().Add(time.Hour))
+	if s.Valid(now() + int64(2*shortLife)) {
 		t.Error("it stands for more than a second while a write's outcome isn't known")
 	}
 }
@@ -190,15 +190,15 @@ func TestStandingsAmidDrops(t *testing.T) {
 				a, _, _ := r.reading(t, []string{mine}, nil)
 				b, _, _ := r.reading(t, []string{other}, nil)
 				for range 20 {
-					a.Stands(now())
+					a.Valid(now())
 				}
 				r.Drop(mine)
-				if a.Stands(now()) {
+				if a.Valid(now()) {
 					t.Errorf("%s stands after its drop", mine)
 					return
 				}
 				// Where it wasn't looked at for too many drops, it may fall for its stripe.
-				if !b.Stands(now()) && r.drops[r.stripe(other)].Load() == 0 {
+				if !b.Valid(now()) && r.drops[r.stripe(other)].Load() == 0 {
 					t.Errorf("%s fell, and nothing on its stripe was dropped", other)
 					return
 				}
@@ -210,7 +210,7 @@ func TestStandingsAmidDrops(t *testing.T) {
 	noise.Wait()
 }
 
-func BenchmarkStands(b *testing.B) {
+func BenchmarkValid(b *testing.B) {
 	r := newWorld(b).alone()
 	var many []string
 	for i := range 100 {
@@ -220,13 +220,13 @@ func BenchmarkStands(b *testing.B) {
 	at := now()
 	b.Run("Quiet", func(b *testing.B) {
 		for b.Loop() {
-			s.Stands(at)
+			s.Valid(at)
 		}
 	})
 	b.Run("OneDropEach", func(b *testing.B) {
 		for b.Loop() {
 			r.Drop("other")
-			s.Stands(at)
+			s.Valid(at)
 		}
 	})
 }

@@ -9,27 +9,27 @@ import (
 )
 
 func TestUsesAreNotedAMinuteApart(t *testing.T) {
-	p := &People{uses: newUses()}
+	p := &Service{lastUses: newLastUses()}
 	session, s := id.New(id.Session), newSecret()
 	token := tokenOf(session, s)
 	for _, never := range []string{"", "stoa_", "nobody's"} {
-		p.Use(never)
+		p.RecordUse(never)
 	}
-	if taken := p.uses.take(); len(taken) != 0 {
+	if taken := p.lastUses.take(); len(taken) != 0 {
 		t.Errorf("what was never a token is to be written down: %v", taken)
 	}
-	p.Use(token)
-	first := p.uses.pending[token]
-	p.uses.pending[token] = first.Add(-time.Second)
-	p.Use(token)
-	taken := p.uses.take()
+	p.RecordUse(token)
+	first := p.lastUses.pending[token]
+	p.lastUses.pending[token] = first.Add(-time.Second)
+	p.RecordUse(token)
+	taken := p.lastUses.take()
 	if len(taken) != 1 || taken[token].Before(first) {
 		t.Errorf("two uses are to be written down as %v; the newest was at %s", taken, first)
 	}
-	if again := p.uses.take(); len(again) != 0 {
+	if again := p.lastUses.take(); len(again) != 0 {
 		t.Errorf("and once more as %v", again)
 	}
-	if at := p.uses.last(session); !at.IsZero() {
+	if at := p.lastUses.last(session); !at.IsZero() {
 		t.Errorf("before it was written down, a use counts as of %s", at)
 	}
 	cases := map[string]struct {
@@ -44,10 +44,10 @@ func TestUsesAreNotedAMinuteApart(t *testing.T) {
 		"ClockAhead": {"another replica's clock may be ahead", -2 * time.Second, false},
 	}
 	for name, c := range cases {
-		p := &People{uses: newUses()}
-		p.uses.learn(session, now().Add(-c.before))
-		p.Use(token)
-		if noted := len(p.uses.take()) == 1; noted != c.noted {
+		p := &Service{lastUses: newLastUses()}
+		p.lastUses.learn(session, now().Add(-c.before))
+		p.RecordUse(token)
+		if noted := len(p.lastUses.take()) == 1; noted != c.noted {
 			t.Errorf("%s (%s): noted is %t", name, c.reason, noted)
 		}
 	}
@@ -56,18 +56,18 @@ func TestUsesAreNotedAMinuteApart(t *testing.T) {
 // A session's name is no secret. Whoever makes up a token for it must not push out the use
 // by the one who has the right one.
 func TestAMadeUpTokenHidesNoUse(t *testing.T) {
-	p := &People{uses: newUses()}
+	p := &Service{lastUses: newLastUses()}
 	session := id.New(id.Session)
 	right, madeUp := tokenOf(session, newSecret()), tokenOf(session, newSecret())
-	p.Use(right)
-	p.Use(madeUp)
-	if taken := p.uses.take(); taken[right].IsZero() {
+	p.RecordUse(right)
+	p.RecordUse(madeUp)
+	if taken := p.lastUses.take(); taken[right].IsZero() {
 		t.Errorf("what is to be looked at and written down is %v", taken)
 	}
 }
 
 func TestUsesGoForwardOnly(t *testing.T) {
-	u := newUses()
+	u := newLastUses()
 	session, at := id.New(id.Session), now()
 	for _, d := range []time.Duration{0, -time.Hour, time.Minute, -time.Minute, time.Second} {
 		u.learn(session, at.Add(d))
@@ -81,46 +81,46 @@ func TestUsesGoForwardOnly(t *testing.T) {
 }
 
 func TestUsesAreBounded(t *testing.T) {
-	p := &People{uses: newUses()}
+	p := &Service{lastUses: newLastUses()}
 	secret := newSecret()
 	var first string
 	var newest id.ID
-	for i := range maxUses + 100 {
+	for i := range maxLastUses + 100 {
 		newest = id.New(id.Session)
 		token := tokenOf(newest, secret)
 		if i == 0 {
 			first = token
 		}
-		p.Use(token)
-		p.uses.learn(newest, now())
+		p.RecordUse(token)
+		p.lastUses.learn(newest, now())
 	}
-	if n := len(p.uses.pending); n != maxPending {
+	if n := len(p.lastUses.pending); n != maxPending {
 		t.Errorf("%d are to be written down, and %d is the most", n, maxPending)
 	}
-	if n := len(p.uses.known); n > maxUses {
-		t.Errorf("%d are known, and %d is the most", n, maxUses)
+	if n := len(p.lastUses.known); n > maxLastUses {
+		t.Errorf("%d are known, and %d is the most", n, maxLastUses)
 	}
-	if p.uses.last(newest).IsZero() {
+	if p.lastUses.last(newest).IsZero() {
 		t.Error("the newest isn't known")
 	}
 	// One that is to be written down already goes on to be renewed.
 	before := now().Add(-time.Hour)
-	p.uses.pending[first] = before
+	p.lastUses.pending[first] = before
 	session, _, _ := parseToken(first)
-	delete(p.uses.known, session)
-	p.Use(first)
-	if !p.uses.pending[first].After(before) {
+	delete(p.lastUses.known, session)
+	p.RecordUse(first)
+	if !p.lastUses.pending[first].After(before) {
 		t.Error("with many to be written down, a newer use of the same is lost")
 	}
-	p.uses.take()
-	p.Use(tokenOf(id.New(id.Session), secret))
-	if n := len(p.uses.take()); n != 1 {
+	p.lastUses.take()
+	p.RecordUse(tokenOf(id.New(id.Session), secret))
+	if n := len(p.lastUses.take()); n != 1 {
 		t.Errorf("after they were written down, %d more are noted of 1", n)
 	}
 }
 
 func TestUsesAtOnce(t *testing.T) {
-	p := &People{uses: newUses()}
+	p := &Service{lastUses: newLastUses()}
 	tokens := make([]string, 50)
 	for i := range tokens {
 		tokens[i] = tokenOf(id.New(id.Session), newSecret())
@@ -131,21 +131,21 @@ func TestUsesAtOnce(t *testing.T) {
 	for k := range 8 {
 		all.Go(func() {
 			for i := range 2000 {
-				p.Use(tokens[(i+k)%len(tokens)])
+				p.RecordUse(tokens[(i+k)%len(tokens)])
 				if i%100 == 0 {
-					for token, at := range p.uses.take() {
+					for token, at := range p.lastUses.take() {
 						mu.Lock()
 						seen[token] = true
 						mu.Unlock()
 						session, _, _ := parseToken(token)
-						p.uses.learn(session, at)
+						p.lastUses.learn(session, at)
 					}
 				}
 			}
 		})
 	}
 	all.Wait()
-	for token := range p.uses.take() {
+	for token := range p.lastUses.take() {
 		seen[token] = true
 	}
 	if len(seen) != len(tokens) {
@@ -154,12 +154,12 @@ func TestUsesAtOnce(t *testing.T) {
 }
 
 func BenchmarkUse(b *testing.B) {
-	p := &People{uses: newUses()}
+	p := &Service{lastUses: newLastUses()}
 	session, s := id.New(id.Session), newSecret()
 	token := tokenOf(session, s)
-	p.uses.learn(session, now())
+	p.lastUses.learn(session, now())
 	b.ReportAllocs()
 	for b.Loop() {
-		p.Use(token)
+		p.RecordUse(token)
 	}
 }

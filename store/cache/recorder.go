@@ -1,0 +1,172 @@
+package cache
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Recorder is a dependency recorder: it collects each key and tag that one response asks the
+// caches for, those of absent things included. Every Get under its context adds to it, without
+// help of the response's maker. It is safe for concurrent use.
+type Recorder struct {
+	cache *Cache
+	start uint64 // seq before the first read
+	began int64  // Unix nanoseconds, likewise
+
+	mu              sync.Mutex
+	loaded, expires int64 // Unix nanoseconds: of the oldest of what was read, of what ends first
+	names           []string
+	uncacheable     bool
+}
+
+type recorderKey struct{}
+
+// Record returns a recorder, and a context that records reads in it.
+func (c *Cache) Record(ctx context.Context) (context.Context, *Recorder) {
+	start, now := c.seq.Load(), time.Now().UnixNano()
+	r := &Recorder{cache: c, start: start, began: now, loaded: now, expires: 1<<63 - 1}
+	return context.WithValue(ctx, recorderKey{}, r), r
+}
+
+// recorderOf returns the recorder of ctx; nil without one.
+func recorderOf(ctx context.Context) *Recorder {
+	r, _ := ctx.Value(recorderKey{}).(*Recorder)
+	return r
+}
+
+// WithoutTracking returns a context without a recorder: for reading what the caller has asked
+// a Table for, or is about to.
+func WithoutTracking(ctx context.Context) context.Context {
+	return context.WithValue(ctx, recorderKey{}, (*Recorder)(nil))
+}
+
+// MarkUncacheable marks the response of ctx as uncacheable: it reads something without a key
+// or a tag, so no drop would tell when that changes.
+func MarkUncacheable(ctx context.Context) {
+	if r := recorderOf(ctx); r != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.uncacheable = true
+	}
+}
+
+// add adds keys or tags.
+func (r *Recorder) add(names ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.names = append(r.names, names...)
+}
+
+// bound lets the response live no longer than e; on a nil Recorder it does nothing.
+func (r *Recorder) bound(e *entry) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.loaded, r.expires = min(r.loaded, e.loaded), min(r.expires, e.expires)
+}
+
+// End returns a validity token for the recorded reads, and their names: sorted, each once. ok
+// is false for a response that can't be cached: it was marked uncacheable, or something in it
+// has changed already.
+func (r *Recorder) End() (s *Validity, names []string, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.uncacheable {
+		return nil, nil, false
+	}
+	slices.Sort(r.names)
+	r.names = slices.Compact(r.names)
+	s = &Validity{cache: r.cache, loaded: r.loaded, expires: r.expires, deps: make([]uint32, len(r.names))}
+	for i, name := range r.names {
+		s.deps[i] = r.cache.hash(name)
+	}
+	slices.Sort(s.deps)
+	s.checked.Store(r.start)
+	return s, r.names, s.Valid(time.Now().UnixNano())
+}
+
+// Began is when the first thing may have been read, in Unix nanoseconds.
+func (r *Recorder) Began() int64 { return r.began }
+
+// Validity is a validity token: it tells whether recorded reads would return the same now, for
+// as long as an entry in the process would be valid. It is safe for concurrent use.
+type Validity struct {
+	cache           *Cache
+	checked         atomic.Uint64 // seq up to which no drop was of deps
+	loaded, expires int64         // Unix nanoseconds
+	deps            []uint32      // hashes of names, sorted
+}
+
+// Valid reports whether the recorded reads are valid at a time, in Unix nanoseconds: nothing of it
+// was dropped, nor is it too old. Each drop is looked at once, whoever asks how often; it
+// makes worthless what depends on its key and nothing else.
+func (s *Validity) Valid(now int64) bool {
+	if now >= s.expires || s.cache.seq.Load() != s.checked.Load() && !s.check() {
+		return false
+	}
+	return now-s.loaded <= int64(shortLife) || s.cache.trusted(now)
+}
+
+// ValidNow is Valid for the present.
+func (s *Validity) ValidNow() bool { return s.Valid(time.Now().UnixNano()) }
+
+// check looks at the drops since the last time.
+func (s *Validity) check() bool {
+	c := s.cache
+	from, to := s.checked.Load(), c.seq.Load()
+	if c.floor.Load() > from {
+		return false
+	}
+	if to-from > few && !s.dropped(from) {
+		s.checked.CompareAndSwap(from, to)
+		return true
+	}
+	if to-from >= remembered {
+		return false
+	}
+	for n := from + 1; n <= to; n++ {
+		if _, found := slices.BinarySearch(s.deps, c.last[n%remembered].Load()); found {
+			return false
+		}
+	}
+	// A drop overwrites what was remembered of another before seq tells of it: so what was
+	// read above was right if seq hasn't gone round until now.
+	if c.seq.Load()-from >= remembered {
+		return false
+	}
+	s.checked.CompareAndSwap(from, to)
+	return true
+}
+
+// few is as many drops as are sooner looked at each than by the stripes of all deps.
+const few = 4
+
+// dropped says whether any stripe of deps was dropped after from, be it for another key.
+func (s *Validity) dropped(from uint64) bool {
+	for _, d := range s.deps {
+		if s.cache.drops[d%stripes].Load() > from {
+			return true
+		}
+	}
+	return false
+}
+
+// AddTo adds the recorded reads to the recorder of ctx: names as End has returned them with s.
+func (s *Validity) AddTo(ctx context.Context, names []string) {
+	r := recorderOf(ctx)
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.names = append(r.names, names...)
+	r.loaded, r.expires = min(r.loaded, s.loaded), min(r.expires, s.expires)
+}
+
+// Deps is how many keys and tags were read.
+func (s *Validity) Deps() int { return len(s.deps) }

@@ -1,0 +1,118 @@
+package store
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"stoa/problem"
+)
+
+// idempotencyFor is how long a record is stored: a client without an answer for a day
+// starts anew. Stripe keeps its keys as long (https://docs.stripe.com/api/idempotent_requests).
+const idempotencyFor = 24 * time.Hour
+
+// Key lengths: 128 bits are 22 characters of base64url, 32 of hex, 36 as a UUID.
+const (
+	minKey = 22
+	maxKey = 128
+)
+
+// IdempotencyRecord makes a thing once, however often a client repeats its request.
+type IdempotencyRecord struct {
+	// Caller is an account's id, or the address of a mail. Keys of different callers are
+	// independent of each other.
+	Caller string
+	// Key is the client's, random, minKey to maxKey printable characters.
+	Key string
+	// Mutation is the name of the requested mutation.
+	Mutation string
+	// Input is the input of the mutation without the key.
+	Input any
+}
+
+type idempotencyDocument struct {
+	ID    string    `bson:"_id"`
+	Input []byte    `bson:"input"`
+	At    time.Time `bson:"at"`
+}
+
+// RecordIdempotency returns the time at which c was first recorded: now for the first of any
+// number of equal calls. It returns KeyReused when the key came with another input, and
+// Invalid when it is no key.
+//
+// The caller derives the id of the new thing from c and that time (see
+// IdempotencyRecord.Seed) and makes it by a conditional insert. So equal calls make and find
+// the same thing, at once or later, and after a crash. The response isn't stored: it is
+// looked up anew for the present viewer.
+func (s *Store) RecordIdempotency(ctx context.Context, c IdempotencyRecord) (time.Time, error) {
+	if err := CheckKey(&c.Key); err != nil {
+		return time.Time{}, err
+	}
+	input, err := c.input()
+	if err != nil {
+		return time.Time{}, err
+	}
+	own := idempotencyDocument{c.id(), input, time.Now().UTC().Truncate(time.Millisecond)}
+	_, err = s.db.Collection(idempotency).InsertOne(ctx, own)
+	if err == nil {
+		return own.At, nil
+	}
+	if !mongo.IsDuplicateKeyError(err) {
+		return time.Time{}, fmt.Errorf("record an idempotency key: %w", err)
+	}
+	var stored idempotencyDocument
+	if err := s.db.Collection(idempotency).FindOne(ctx, bson.D{{Key: "_id", Value: own.ID}}).Decode(&stored); err != nil {
+		return time.Time{}, fmt.Errorf("read an idempotency record: %w", err)
+	}
+	if !hmac.Equal(stored.Input, own.Input) {
+		return time.Time{}, problem.New(problem.KeyReused, "this idempotency key came with another input before: use a new one").At("idempotencyKey")
+	}
+	return stored.At, nil
+}
+
+// Seed is the text from which the id of the new thing is derived.
+func (c IdempotencyRecord) Seed() string { return c.Caller + "\x00" + c.Mutation + "\x00" + c.Key }
+
+// id reveals nothing about the key.
+func (c IdempotencyRecord) id() string {
+	sum := sha256.Sum256([]byte(c.Caller + "\x00" + c.Key))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// input is a fingerprint of the mutation and its input. Its secret is the key, which isn't
+// stored, so a thief of fingerprints can't try inputs. Some clients' keys are less random
+// than they should be, so a password belongs into it only as its hash.
+func (c IdempotencyRecord) input() ([]byte, error) {
+	text, err := json.Marshal([]any{c.Mutation, c.Input})
+	if err != nil {
+		return nil, fmt.Errorf("write down the input of %s: %w", c.Mutation, err)
+	}
+	mac := hmac.New(sha256.New, []byte(c.Key))
+	mac.Write(text)
+	return mac.Sum(nil), nil
+}
+
+// CheckKey says what is wrong with an idempotency key: Invalid; nil where there is none.
+func CheckKey(given *string) error {
+	if given == nil {
+		return nil
+	}
+	key := *given
+	for _, c := range []byte(key) {
+		if c <= ' ' || c > '~' {
+			return problem.New(problem.Invalid, "idempotencyKey takes printable ASCII without spaces, such as a random UUID").At("idempotencyKey")
+		}
+	}
+	if len(key) < minKey || len(key) > maxKey {
+		return problem.New(problem.Invalid, "idempotencyKey takes %d to %d random characters, such as a UUID, not %d", minKey, maxKey, len(key)).At("idempotencyKey")
+	}
+	return nil
+}
