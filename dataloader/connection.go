@@ -18,7 +18,7 @@ type Connection[T any] struct {
 	page  func(context.Context) (*store.Page, error)
 	count func(ctx context.Context, most int) (n int, exact bool, err error)
 	items *Loader[id.ID, T]
-	cut   bool   // both come out of an order, by its loader
+	cut   bool   // both come out of a list under a parent, by its loader
 	name  string // of a page that the caches keep; "" for others
 
 	mu   sync.Mutex

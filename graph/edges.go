@@ -66,7 +66,7 @@ var (
 		"author":          toOne(authors, func(a *store.Article) id.ID { return first(a.AuthorIDs) }),
 		"authors":         toMany(authors, func(a *store.Article) []id.ID { return a.AuthorIDs }),
 		"tags":            toMany(tags, func(a *store.Article) []id.ID { return a.TagIDs }),
-		"comments":        toSlice((*store.Article).NodeID, (*dataloader.Loaders).CommentsOn),
+		"comments":        toChildren((*store.Article).NodeID, (*dataloader.Loaders).CommentsOn),
 		"commentCount":    toCount((*store.Article).NodeID),
 		"related":         toRelated,
 		"next":            toNeighbour(func(newer, _ id.ID) id.ID { return newer }),
@@ -74,24 +74,24 @@ var (
 		"revisions":       toRevisions,
 	}}
 	authorType = &objectType{[]string{"Author", "Node", "SearchResult"}, map[string]edge{
-		"articles":     toSlice((*store.Author).NodeID, (*dataloader.Loaders).ArticlesBy),
+		"articles":     toChildren((*store.Author).NodeID, (*dataloader.Loaders).ArticlesBy),
 		"articleCount": toCount((*store.Author).NodeID),
 	}}
 	tagType = &objectType{[]string{"Tag", "Node", "SearchResult"}, map[string]edge{
-		"articles":     toSlice((*store.Tag).NodeID, (*dataloader.Loaders).ArticlesTagged),
+		"articles":     toChildren((*store.Tag).NodeID, (*dataloader.Loaders).ArticlesTagged),
 		"articleCount": toCount((*store.Tag).NodeID),
 	}}
 	commentType = &objectType{[]string{"Comment", "Node"}, map[string]edge{
 		"article":    toOne(articles, threadOf),
 		"parent":     toOne(comments, func(c *store.Comment) id.ID { return c.ParentID }),
-		"replies":    toSlice(threadOf, (*dataloader.Loaders).RepliesTo),
+		"replies":    toChildren(threadOf, (*dataloader.Loaders).RepliesTo),
 		"replyCount": toCount(threadOf),
 		"depth":      toCount(threadOf),
 	}}
 	viewerType = &objectType{[]string{"Viewer"}, map[string]edge{
 		"account":  toOne(accounts, accountOf),
 		"session":  toOne(sessions, func(v *access.Viewer) id.ID { return v.Session }),
-		"sessions": toSlice(accountOf, (*dataloader.Loaders).SessionsOf),
+		"sessions": toChildren(accountOf, (*dataloader.Loaders).SessionsOf),
 		"comments": toOwnComments, "commentQueue": toCommentQueue,
 	}}
 	sessionType = &objectType{[]string{"Session", "Node"}, map[string]edge{
@@ -230,16 +230,16 @@ func toMany[P, C any](items func(*dataloader.Loaders) *dataloader.Loader[id.ID, 
 	}
 }
 
-// toSlice is an edge to a connection cut from the order that a parent names.
-func toSlice[P, C any](parent func(*P) id.ID, slice func(*dataloader.Loaders, *P, store.Window) (*dataloader.Connection[C], error)) edge {
+// toChildren is an edge to a connection cut from the list under a parent.
+func toChildren[P, C any](parent func(*P) id.ID, part func(*dataloader.Loaders, *P, store.Window) (*dataloader.Connection[C], error)) edge {
 	return func(ctx context.Context, l *dataloader.Loaders, parents []any, args map[string]any) ([]any, error) {
-		if _, err := l.Orders.All(ctx, orderKeys(parents, parent)); err != nil {
+		if _, err := l.Children.All(ctx, childrenKeys(parents, parent)); err != nil {
 			return nil, err
 		}
 		w := windowOf(args)
 		var out []any
 		for _, p := range parents {
-			c, err := slice(l, p.(*P), w)
+			c, err := part(l, p.(*P), w)
 			if err != nil {
 				return nil, err
 			}
@@ -252,7 +252,7 @@ func toSlice[P, C any](parent func(*P) id.ID, slice func(*dataloader.Loaders, *P
 // toRevisions is the edge to what articles said; to nothing for those who may not know.
 func toRevisions(ctx context.Context, l *dataloader.Loaders, parents []any, args map[string]any) ([]any, error) {
 	var out []any
-	var keys []store.OrderKey
+	var keys []store.ChildrenKey
 	for _, p := range parents {
 		a := p.(*store.Article)
 		c, err := l.RevisionsOf(ctx, a, windowOf(args))
@@ -263,22 +263,22 @@ func toRevisions(ctx context.Context, l *dataloader.Loaders, parents []any, args
 			keys, out = append(keys, store.RevisionsOf(a.ID)), append(out, c)
 		}
 	}
-	_, err := l.Orders.All(ctx, keys)
+	_, err := l.Children.All(ctx, keys)
 	return out, err
 }
 
-// toCount is an edge to a number that is read off the order that a parent names.
+// toCount is an edge to a number that is read off the list under a parent.
 func toCount[P any](parent func(*P) id.ID) edge {
 	return func(ctx context.Context, l *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
-		_, err := l.Orders.All(ctx, orderKeys(parents, parent))
+		_, err := l.Children.All(ctx, childrenKeys(parents, parent))
 		return nil, err
 	}
 }
 
-func orderKeys[P any](parents []any, parent func(*P) id.ID) []store.OrderKey {
-	keys := make([]store.OrderKey, len(parents))
+func childrenKeys[P any](parents []any, parent func(*P) id.ID) []store.ChildrenKey {
+	keys := make([]store.ChildrenKey, len(parents))
 	for i, p := range parents {
-		keys[i] = store.OrderKey(parent(p.(*P)))
+		keys[i] = store.ChildrenKey(parent(p.(*P)))
 	}
 	return keys
 }
@@ -304,7 +304,7 @@ func toRelated(ctx context.Context, l *dataloader.Loaders, parents []any, args m
 	return out, nil
 }
 
-// toNeighbour is an edge from articles to those beside them in the order of all.
+// toNeighbour is an edge from articles to those beside them in the list of all.
 func toNeighbour(side func(newer, older id.ID) id.ID) edge {
 	return func(ctx context.Context, l *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
 		var ids []id.ID

@@ -96,7 +96,7 @@ func draftsTag(owner id.ID) string { return "list/drafts/" + string(owner) }
 
 // listKeys is what becomes stale when something is added to a parent, leaves it, or moves.
 func listKeys(parent id.ID) []string {
-	return []string{orderKey(OrderKey(parent)), listTag(parent)}
+	return []string{childrenKey(ChildrenKey(parent)), listTag(parent)}
 }
 
 func compact(keys []string) []string {
@@ -152,7 +152,7 @@ func (s *Store) DeleteRevision(ctx context.Context, r *Revision) error {
 }
 
 func revisionKeys(r *Revision) []string {
-	return []string{string(r.ID), orderKey(RevisionsOf(r.ArticleID))}
+	return []string{string(r.ID), childrenKey(RevisionsOf(r.ArticleID))}
 }
 
 // AddArticle stores a new article; Conflict when its slug is taken.

@@ -21,7 +21,7 @@ func TestReadsPastTheCachesForbidKeeping(t *testing.T) {
 		"ById":      {true, func(ctx context.Context) error { _, err := s.Articles(ctx, []id.ID{a.ID}); return err }},
 		"BySlug":    {true, func(ctx context.Context) error { _, err := s.ArticleBySlug(ctx, "a"); return err }},
 		"Absent":    {true, func(ctx context.Context) error { _, err := s.Tags(ctx, []id.ID{id.New(id.Tag)}); return err }},
-		"Orders":    {true, func(ctx context.Context) error { _, err := s.Orders(ctx, []OrderKey{AllArticles}); return err }},
+		"Children":  {true, func(ctx context.Context) error { _, err := s.Children(ctx, []ChildrenKey{AllArticles}); return err }},
 		"Editions":  {true, func(ctx context.Context) error { _, err := s.Editions(ctx, []id.Kind{id.Article}); return err }},
 		"AllTags":   {false, func(ctx context.Context) error { _, err := s.AllTags(ctx); return err }},
 		"Imported":  {false, func(ctx context.Context) error { _, err := s.Imported(ctx); return err }},

@@ -42,7 +42,7 @@ var readsEverything = []string{"TakenSlugs", "AllAuthors", "AllTags", "Editions"
 
 func TestEveryQueryHasAnIndexThatServesIt(t *testing.T) {
 	sent := everyQuery(t)
-	t.Run("Orders", func(t *testing.T) { ordersAreReadFromTheIndexAlone(t, sent["Orders"]) })
+	t.Run("Children", func(t *testing.T) { childrenAreReadFromTheIndexAlone(t, sent["Children"]) })
 	for _, method := range slices.Sorted(maps.Keys(sent)) {
 		for _, q := range sent[method] {
 			everything := len(q.equal)+len(q.ranges)+len(q.sort) == 0
@@ -56,9 +56,9 @@ func TestEveryQueryHasAnIndexThatServesIt(t *testing.T) {
 	}
 }
 
-// The orders are large: they are read out of an index alone, where MongoDB can do that,
+// The lists under parents are large: they are read out of an index alone, where MongoDB can do that,
 // which isn't so for a field that holds several values.
-func ordersAreReadFromTheIndexAlone(t *testing.T, sent []shape) {
+func childrenAreReadFromTheIndexAlone(t *testing.T, sent []shape) {
 	found := 0
 	for _, q := range sent {
 		if slices.Contains(q.equal, "tagIds") || slices.Contains(q.equal, "authorIds") {
@@ -66,7 +66,7 @@ func ordersAreReadFromTheIndexAlone(t *testing.T, sent []shape) {
 		}
 		found++
 		if !slices.ContainsFunc(serving(q), func(i index) bool { return i.covers(q) }) {
-			t.Errorf("Orders sends %s: no index has all that it reads", q)
+			t.Errorf("Children sends %s: no index has all that it reads", q)
 		}
 	}
 	if found < 2 {
@@ -286,14 +286,14 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 				read(ctx, l, err)
 			}
 		},
-		"Orders": func(ctx context.Context) {
+		"Children": func(ctx context.Context) {
 			for _, kind := range []id.Kind{id.Article, id.Author, id.Tag, id.Account} {
-				done(s.Orders(ctx, []OrderKey{OrderKey(id.New(kind))}))
-				done(s.Orders(ctx, []OrderKey{OrderKey(id.New(kind)), OrderKey(id.New(kind))}))
+				done(s.Children(ctx, []ChildrenKey{ChildrenKey(id.New(kind))}))
+				done(s.Children(ctx, []ChildrenKey{ChildrenKey(id.New(kind)), ChildrenKey(id.New(kind))}))
 			}
-			done(s.Orders(ctx, []OrderKey{RevisionsOf(id.New(id.Article))}))
-			done(s.Orders(ctx, []OrderKey{RevisionsOf(id.New(id.Article)), RevisionsOf(id.New(id.Article))}))
-			done(s.Orders(ctx, []OrderKey{AllArticles}))
+			done(s.Children(ctx, []ChildrenKey{RevisionsOf(id.New(id.Article))}))
+			done(s.Children(ctx, []ChildrenKey{RevisionsOf(id.New(id.Article)), RevisionsOf(id.New(id.Article))}))
+			done(s.Children(ctx, []ChildrenKey{AllArticles}))
 		},
 		"AddRevision": func(ctx context.Context) { check(t, s.AddRevision(ctx, &Revision{ID: id.New(id.Revision)})) },
 		"AddArticle":  func(ctx context.Context) { check(t, s.AddArticle(ctx, published("another", second(200)))) },
@@ -337,7 +337,7 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 			check(t, s.ChangeComment(ctx, &after, &again))
 		},
 		"ShownComments": func(ctx context.Context) {
-			done(s.ShownComments(ctx, []id.ID{comment.ID, id.New(id.Comment)}, s.Orders))
+			done(s.ShownComments(ctx, []id.ID{comment.ID, id.New(id.Comment)}, s.Children))
 		},
 		"Submissions": func(ctx context.Context) {
 			ctx, _ = access.Begin(ctx, access.Request{})

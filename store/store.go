@@ -262,7 +262,7 @@ func (s *Store) ledger() *cache.Ledger {
 	}
 }
 
-// oneReply is how many documents the first reply to a find may hold: an order of more
+// oneReply is how many documents the first reply to a find may hold: a list of more
 // elements takes another command for each so many.
 const oneReply = 10_000
 

@@ -20,7 +20,7 @@ type tables struct {
 	tags      cache.Table[id.ID, Tag]
 	comments  cache.Table[id.ID, Comment]
 	slugs     cache.Table[slug, named]
-	orders    cache.Table[OrderKey, Order]
+	children  cache.Table[ChildrenKey, Children]
 	pages     cache.Table[*List, pageOfIDs]
 	counts    cache.Table[counting, count]
 	accounts  cache.Table[id.ID, Account]
@@ -61,9 +61,9 @@ func (s *Store) makeTables() tables {
 			Key: slug.key, Load: s.readSlugs, Encode: encode[named], Decode: decode[named],
 			Size: func(*named) int64 { return 50 },
 		},
-		orders: cache.Table[OrderKey, Order]{
-			Key: orderKey, Load: s.readOrders, Encode: encodeOrder, Decode: decodeOrder,
-			Size: func(o *Order) int64 { return int64(200 + 180*len(o.rows)) },
+		children: cache.Table[ChildrenKey, Children]{
+			Key: childrenKey, Load: s.readChildren, Encode: encodeChildren, Decode: decodeChildren,
+			Size: func(c *Children) int64 { return int64(200 + 180*len(c.rows)) },
 		},
 		pages: cache.Table[*List, pageOfIDs]{
 			Key: (*List).Name, Deps: func(l *List) []string { return l.query.tags },
@@ -154,7 +154,7 @@ type named struct {
 	ID id.ID `bson:"i"`
 }
 
-func orderKey(k OrderKey) string { return "order/" + string(k) }
+func childrenKey(k ChildrenKey) string { return "children/" + string(k) }
 
 // readSlugs finds what slugs name, all of one collection. Old slugs count, unless another
 // article (author, tag) has that slug now; of several that had it, the newest.

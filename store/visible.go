@@ -46,7 +46,7 @@ func deskOf(v access.Viewer, statuses []Status, own bool) (filter bson.D, ok boo
 }
 
 // Public says whether c has a place in its thread. Everyone may see it who may see its
-// article, unless what it answers isn't shown: see Order.Shows.
+// article, unless what it answers isn't shown: see Children.Shows.
 func (c *Comment) Public() bool { return c.Visible }
 
 func publicComments() bson.D { return bson.D{{Key: "visible", Value: true}} }

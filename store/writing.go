@@ -330,7 +330,7 @@ func (s *Store) purge(ctx context.Context, a *Article) error {
 	if err != nil {
 		return err
 	}
-	keys := append(articleKeys(a, nil), orderKey(OrderKey(a.ID)))
+	keys := append(articleKeys(a, nil), childrenKey(ChildrenKey(a.ID)))
 	for _, r := range texts {
 		keys = append(keys, revisionKeys(r)...)
 	}

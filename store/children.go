@@ -13,23 +13,23 @@ import (
 	"stoa/id"
 )
 
-// OrderKey names an Order by its parent: an author or a tag for their published articles,
+// ChildrenKey names a list by its parent: an author or a tag for their published articles,
 // an article for its visible comments, an account for its sessions, RevisionsOf an article,
 // or AllArticles.
-type OrderKey id.ID
+type ChildrenKey id.ID
 
-// RevisionsOf names the order of an article's revisions, newest first.
-func RevisionsOf(article id.ID) OrderKey {
-	return OrderKey(string(id.Revision) + "_" + string(article))
+// RevisionsOf names the list of an article's revisions, newest first.
+func RevisionsOf(article id.ID) ChildrenKey {
+	return ChildrenKey(string(id.Revision) + "_" + string(article))
 }
 
-// AllArticles names the order of all published articles.
-const AllArticles OrderKey = "all"
+// AllArticles names the list of all published articles.
+const AllArticles ChildrenKey = "all"
 
-// Order is everything that hangs on one parent, in order: articles and sessions newest
+// Children is the list of everything under one parent, in order: articles and sessions newest
 // first, comments oldest first. It holds ids and times only, about 100 bytes an element, so that pages,
 // counts and neighbours under any number of parents are cut from memory after one command.
-type Order struct {
+type Children struct {
 	rows    []row
 	entries []Entry           // articles, or the comments that answer the article itself
 	replies map[id.ID][]Entry // of comments, by the comment they answer
@@ -46,167 +46,164 @@ type row struct {
 	Gone bool `bson:"g,omitempty"`
 }
 
-// newOrder sorts rows, of which an element may have several. Comments that answer one that
+// newChildren sorts rows, of which an element may have several. Comments that answer one that
 // isn't there can't be reached, so they aren't in it, and neither are places that are left of
 // comments where nothing hangs on them.
-func newOrder(rows []row, newest bool) *Order {
-	o := &Order{rows: rows, newest: newest}
-	slices.SortFunc(o.rows, func(a, b row) int {
-		c := Entry{ID: a.ID, Time: a.Time}.compare(Entry{ID: b.ID, Time: b.Time})
+func newChildren(rows []row, newest bool) *Children {
+	c := &Children{rows: rows, newest: newest}
+	slices.SortFunc(c.rows, func(a, b row) int {
+		order := Entry{ID: a.ID, Time: a.Time}.compare(Entry{ID: b.ID, Time: b.Time})
 		if newest {
-			return -c
+			return -order
 		}
-		return c
+		return order
 	})
-	o.rows = slices.CompactFunc(o.rows, func(a, b row) bool { return a.ID == b.ID })
+	c.rows = slices.CompactFunc(c.rows, func(a, b row) bool { return a.ID == b.ID })
 	if !newest {
-		o.thread()
-		return o
+		c.thread()
+		return c
 	}
-	for _, r := range o.rows {
-		o.entries = append(o.entries, Entry{ID: r.ID, Time: r.Time})
+	for _, r := range c.rows {
+		c.entries = append(c.entries, Entry{ID: r.ID, Time: r.Time})
 	}
-	return o
+	return c
 }
 
 // thread reads off the rows what can be reached from the article down. Each comment answers
 // one, so each is met once, and those that answer one another in a circle are not met.
-func (o *Order) thread() {
+func (c *Children) thread() {
 	under := map[id.ID][]row{}
-	for _, r := range o.rows {
+	for _, r := range c.rows {
 		under[r.Parent] = append(under[r.Parent], r)
 	}
-	o.replies, o.depths = map[id.ID][]Entry{}, map[id.ID]int{}
-	o.entries = o.shown(under, "", 1)
+	c.replies, c.depths = map[id.ID][]Entry{}, map[id.ID]int{}
+	c.entries = c.shown(under, "", 1)
 }
 
 // shown is which of the comments that answer parent are shown, at a depth.
-func (o *Order) shown(under map[id.ID][]row, parent id.ID, depth int) []Entry {
+func (c *Children) shown(under map[id.ID][]row, parent id.ID, depth int) []Entry {
 	var out []Entry
 	for _, r := range under[parent] {
-		replies := o.shown(under, r.ID, depth+1)
+		replies := c.shown(under, r.ID, depth+1)
 		if r.Gone && len(replies) == 0 {
 			continue
 		}
 		out = append(out, Entry{ID: r.ID, Time: r.Time})
-		o.depths[r.ID] = depth
+		c.depths[r.ID] = depth
 		if len(replies) > 0 {
-			o.replies[r.ID] = replies
+			c.replies[r.ID] = replies
 		}
 	}
 	return out
 }
 
 // Len is how many elements there are, comments at every depth.
-func (o *Order) Len() int {
-	if !o.newest {
-		return len(o.depths)
+func (c *Children) Len() int {
+	if !c.newest {
+		return len(c.depths)
 	}
-	return len(o.entries)
+	return len(c.entries)
 }
 
 // Shows says whether a comment can be reached from its article: it, and all above it, have
 // their places in the thread.
-func (o *Order) Shows(comment id.ID) bool { return o.depths[comment] > 0 }
+func (c *Children) Shows(comment id.ID) bool { return c.depths[comment] > 0 }
 
 // Depth is how deep in its thread a comment is: 1 for one that answers the article itself, 0
 // for one that isn't shown.
-func (o *Order) Depth(comment id.ID) int { return o.depths[comment] }
+func (c *Children) Depth(comment id.ID) int { return c.depths[comment] }
 
 // Replies is how many comments answer a comment directly.
-func (o *Order) Replies(comment id.ID) int { return len(o.replies[comment]) }
+func (c *Children) Replies(comment id.ID) int { return len(c.replies[comment]) }
 
 // Around returns the ids of the elements in front of an article and behind it; "" at the
-// ends, and for an element
-// that isn't there, as for one that was published a moment ago.
-func (o *Order) Around(a *Article) (before, after id.ID) {
-	i, found := slices.BinarySearchFunc(o.entries, Entry{ID: a.ID, Time: a.PublishedAt}, func(x, y Entry) int { return y.compare(x) })
+// ends, and for an element that isn't there, as for one that was published a moment ago.
+func (c *Children) Around(a *Article) (before, after id.ID) {
+	i, found := slices.BinarySearchFunc(c.entries, Entry{ID: a.ID, Time: a.PublishedAt}, func(x, y Entry) int { return y.compare(x) })
 	if !found {
 		return "", ""
 	}
 	if i > 0 {
-		before = o.entries[i-1].ID
+		before = c.entries[i-1].ID
 	}
-	if i+1 < len(o.entries) {
-		after = o.entries[i+1].ID
+	if i+1 < len(c.entries) {
+		after = c.entries[i+1].ID
 	}
 	return before, after
 }
 
-// Slice is a part of an Order, checked but not read.
-type Slice struct {
-	key    OrderKey
-	under  id.ID // the comment whose replies these are; "" for the order's own elements
+// ChildrenWindow is a part of a list under a parent, checked but not read.
+type ChildrenWindow struct {
+	key    ChildrenKey
+	under  id.ID // the comment whose replies these are; "" for the list's own elements
 	window window
 }
 
-// NewSlice checks a window against an order, or against the replies to one comment in it.
-func NewSlice(key OrderKey, under id.ID, w Window) (*Slice, error) {
-	s := &Slice{key: key, under: under}
+// NewChildrenWindow checks a window against a list under a parent, or against the replies to
+// one comment in it.
+func NewChildrenWindow(key ChildrenKey, under id.ID, w Window) (*ChildrenWindow, error) {
+	out := &ChildrenWindow{key: key, under: under}
 	var err error
-	s.window, err = w.parse(s.name())
+	out.window, err = w.parse(out.name())
 	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	return out, nil
 }
 
-func (s *Slice) name() string { return "order/" + string(s.key) + "/" + string(s.under) }
+func (w *ChildrenWindow) name() string { return "children/" + string(w.key) + "/" + string(w.under) }
 
-// Order names the order that the slice is of.
-func (s *Slice) Order() OrderKey { return s.key }
-
-// Page cuts the slice out of its order.
-func (s *Slice) Page(o *Order) *Page {
-	return s.window.cut(s.name(), s.elements(o), o.newest)
+// Page cuts the window out of its list.
+func (w *ChildrenWindow) Page(c *Children) *Page {
+	return w.window.cut(w.name(), w.elements(c), c.newest)
 }
 
-// Len is how many elements the slice is cut from.
-func (s *Slice) Len(o *Order) int { return len(s.elements(o)) }
+// Len is how many elements the window is cut from.
+func (w *ChildrenWindow) Len(c *Children) int { return len(w.elements(c)) }
 
-func (s *Slice) elements(o *Order) []Entry {
-	if s.under != "" {
-		return o.replies[s.under]
+func (w *ChildrenWindow) elements(c *Children) []Entry {
+	if w.under != "" {
+		return c.replies[w.under]
 	}
-	return o.entries
+	return c.entries
 }
 
-// Orders returns the order of each key, empty where nothing hangs on it; in one command
+// Children returns the list of each key, empty where nothing hangs on it; in one command
 // for all keys of a kind that aren't cached.
-func (s *Store) Orders(ctx context.Context, keys []OrderKey) ([]*Order, error) {
-	if slices.ContainsFunc(keys, func(k OrderKey) bool { return id.ID(k).Kind() == id.Account || id.ID(k).Kind() == id.Revision }) {
+func (s *Store) Children(ctx context.Context, keys []ChildrenKey) ([]*Children, error) {
+	if slices.ContainsFunc(keys, func(k ChildrenKey) bool { return id.ID(k).Kind() == id.Account || id.ID(k).Kind() == id.Revision }) {
 		access.MarkPrivate(ctx)
 	}
-	return s.tables.orders.Get(ctx, s.cache, keys)
+	return s.tables.children.Get(ctx, s.cache, keys)
 }
 
-func (s *Store) readOrders(ctx context.Context, keys []OrderKey) (map[OrderKey]*Order, error) {
-	byKind := map[id.Kind][]OrderKey{}
+func (s *Store) readChildren(ctx context.Context, keys []ChildrenKey) (map[ChildrenKey]*Children, error) {
+	byKind := map[id.Kind][]ChildrenKey{}
 	for _, key := range keys {
 		kind := id.ID(key).Kind()
 		byKind[kind] = append(byKind[kind], key)
 	}
-	rows := map[OrderKey][]row{}
+	rows := map[ChildrenKey][]row{}
 	for kind, keys := range byKind {
 		if err := s.readRows(ctx, kind, keys, rows); err != nil {
 			return nil, err
 		}
 	}
-	out := make(map[OrderKey]*Order, len(keys))
+	out := make(map[ChildrenKey]*Children, len(keys))
 	for _, key := range keys {
-		out[key] = newOrder(rows[key], id.ID(key).Kind() != id.Article)
+		out[key] = newChildren(rows[key], id.ID(key).Kind() != id.Article)
 	}
 	return out, nil
 }
 
 // readRows reads the elements of all keys of one kind into rows.
-func (s *Store) readRows(ctx context.Context, kind id.Kind, keys []OrderKey, rows map[OrderKey][]row) error {
+func (s *Store) readRows(ctx context.Context, kind id.Kind, keys []ChildrenKey, rows map[ChildrenKey][]row) error {
 	if kind == id.Article {
 		found, err := find[Comment](ctx, s.db.Collection(comments),
 			append(in("articleId", keys), publicComments()...),
 			options.Find().SetProjection(bson.D{{Key: "articleId", Value: 1}, {Key: "parentId", Value: 1}, {Key: "createdAt", Value: 1}, {Key: "status", Value: 1}}))
 		for _, c := range found {
-			rows[OrderKey(c.ArticleID)] = append(rows[OrderKey(c.ArticleID)], row{c.ID, c.ParentID, c.CreatedAt, c.IsDeleted()})
+			rows[ChildrenKey(c.ArticleID)] = append(rows[ChildrenKey(c.ArticleID)], row{c.ID, c.ParentID, c.CreatedAt, c.IsDeleted()})
 		}
 		return err
 	}
@@ -214,7 +211,7 @@ func (s *Store) readRows(ctx context.Context, kind id.Kind, keys []OrderKey, row
 		found, err := find[Session](ctx, s.db.Collection(sessions), sessionsOf(keys),
 			options.Find().SetProjection(bson.D{{Key: "accountId", Value: 1}, {Key: "createdAt", Value: 1}}))
 		for _, x := range found {
-			rows[OrderKey(x.AccountID)] = append(rows[OrderKey(x.AccountID)], row{ID: x.ID, Time: x.CreatedAt})
+			rows[ChildrenKey(x.AccountID)] = append(rows[ChildrenKey(x.AccountID)], row{ID: x.ID, Time: x.CreatedAt})
 		}
 		return err
 	}
@@ -243,23 +240,25 @@ func (s *Store) readRows(ctx context.Context, kind id.Kind, keys []OrderKey, row
 	found, err := find[Article](ctx, s.db.Collection(articles), filter, options.Find().SetProjection(projection))
 	for _, a := range found {
 		for _, parent := range parents(a) {
-			rows[OrderKey(parent)] = append(rows[OrderKey(parent)], row{ID: a.ID, Time: a.PublishedAt})
+			rows[ChildrenKey(parent)] = append(rows[ChildrenKey(parent)], row{ID: a.ID, Time: a.PublishedAt})
 		}
 	}
 	return err
 }
 
-type orderDocument struct {
+type childrenDocument struct {
 	Rows   []row `bson:"r"`
 	Newest bool  `bson:"n"`
 }
 
-func encodeOrder(o *Order) ([]byte, error) { return bson.Marshal(orderDocument{o.rows, o.newest}) }
+func encodeChildren(c *Children) ([]byte, error) {
+	return bson.Marshal(childrenDocument{c.rows, c.newest})
+}
 
-func decodeOrder(b []byte) (*Order, error) {
-	var d orderDocument
+func decodeChildren(b []byte) (*Children, error) {
+	var d childrenDocument
 	if err := bson.Unmarshal(b, &d); err != nil {
 		return nil, err
 	}
-	return newOrder(d.Rows, d.Newest), nil
+	return newChildren(d.Rows, d.Newest), nil
 }

@@ -35,7 +35,7 @@ func TestThreadsAreCountedAsFarAsTheyCanBeReached(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			o := newOrder(slices.Clone(c.rows), false)
+			o := newChildren(slices.Clone(c.rows), false)
 			if o.Len() != c.len {
 				t.Errorf("%s: Len is %d; want %d", c.reason, o.Len(), c.len)
 			}
@@ -44,7 +44,7 @@ func TestThreadsAreCountedAsFarAsTheyCanBeReached(t *testing.T) {
 					t.Errorf("%s: %s has %d replies; want %d", c.reason, comment, got, want)
 				}
 			}
-			s, err := NewSlice("art_x", "", Window{})
+			s, err := NewChildrenWindow("art_x", "", Window{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -63,16 +63,16 @@ func idsOf(p *Page) []id.ID {
 	return ids
 }
 
-func TestASliceTakesCursorsOfItsOwnOrderOnly(t *testing.T) {
-	o := newOrder([]row{{id.New(id.Comment), "", second(1), false}, {id.New(id.Comment), "", second(2), false}}, false)
-	first, err := NewSlice("art_x", "", Window{})
+func TestAWindowTakesCursorsOfItsOwnListOnly(t *testing.T) {
+	o := newChildren([]row{{id.New(id.Comment), "", second(1), false}, {id.New(id.Comment), "", second(2), false}}, false)
+	first, err := NewChildrenWindow("art_x", "", Window{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	cursor := first.Page(o).Cursor(0)
 	for name, c := range map[string]struct {
 		reason string
-		key    OrderKey
+		key    ChildrenKey
 		under  id.ID
 		taken  bool
 	}{
@@ -81,7 +81,7 @@ func TestASliceTakesCursorsOfItsOwnOrderOnly(t *testing.T) {
 		"Replies": {"the replies to a comment on the same article", "art_x", "com_a", false},
 		"Joined":  {"names that would look the same if they were joined carelessly", "art_x/", "", false},
 	} {
-		s, err := NewSlice(c.key, c.under, Window{After: &cursor})
+		s, err := NewChildrenWindow(c.key, c.under, Window{After: &cursor})
 		if (err == nil) != c.taken {
 			t.Errorf("%s: %s: %v", name, c.reason, err)
 		}
@@ -93,7 +93,7 @@ func TestASliceTakesCursorsOfItsOwnOrderOnly(t *testing.T) {
 
 func TestAroundIsWhatLiesBesideAnArticle(t *testing.T) {
 	at := func(i id.ID, n int) *Article { return &Article{ID: i, PublishedAt: second(n)} }
-	o := newOrder([]row{{"a", "", second(1), false}, {"b", "", second(2), false}, {"c", "", second(2), false}, {"d", "", second(3), false}}, true)
+	o := newChildren([]row{{"a", "", second(1), false}, {"b", "", second(2), false}, {"c", "", second(2), false}, {"d", "", second(3), false}}, true)
 	cases := map[string]struct {
 		reason        string
 		article       *Article
@@ -103,7 +103,7 @@ func TestAroundIsWhatLiesBesideAnArticle(t *testing.T) {
 		"Equal":   {"of those that came out together, the greater id is in front", at("c", 2), "d", "b"},
 		"Equal2":  {"and the smaller one behind", at("b", 2), "c", "a"},
 		"Oldest":  {"nothing is older", at("a", 1), "b", ""},
-		"Absent":  {"one that the order doesn't have yet has nothing beside it", at("x", 2), "", ""},
+		"Absent":  {"one that the list doesn't have yet has nothing beside it", at("x", 2), "", ""},
 		"Shifted": {"nor has one whose time has changed since", at("b", 3), "", ""},
 	}
 	for name, c := range cases {
@@ -113,13 +113,13 @@ func TestAroundIsWhatLiesBesideAnArticle(t *testing.T) {
 			}
 		})
 	}
-	if before, after := newOrder(nil, true).Around(at("a", 1)); before != "" || after != "" {
-		t.Errorf("beside an article in an empty order are %q and %q", before, after)
+	if before, after := newChildren(nil, true).Around(at("a", 1)); before != "" || after != "" {
+		t.Errorf("beside an article in an empty list are %q and %q", before, after)
 	}
 }
 
-// An order is kept in Redis as it is in memory.
-func TestAnOrderSurvivesBeingWrittenDown(t *testing.T) {
+// A list under a parent is kept in Redis as it is in memory.
+func TestChildrenSurviveBeingWrittenDown(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var rows []row
 		for i := range rapid.IntRange(0, 20).Draw(t, "n") {
@@ -129,12 +129,12 @@ func TestAnOrderSurvivesBeingWrittenDown(t *testing.T) {
 			}
 			rows = append(rows, r)
 		}
-		o := newOrder(rows, rapid.Bool().Draw(t, "newest"))
-		b, err := encodeOrder(o)
+		o := newChildren(rows, rapid.Bool().Draw(t, "newest"))
+		b, err := encodeChildren(o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := decodeOrder(b)
+		again, err := decodeChildren(b)
 		if err != nil {
 			t.Fatal(err)
 		}
