@@ -22,15 +22,16 @@ import (
 
 // Loaders is what one response knows.
 type Loaders struct {
-	Articles  *Loader[id.ID, store.Article]
-	Revisions *Loader[id.ID, store.Revision]
-	Authors   *Loader[id.ID, store.Author]
-	Tags      *Loader[id.ID, store.Tag]
-	Comments  *Loader[id.ID, store.Comment]
-	Children  *Loader[store.ChildrenKey, store.Children]
-	Accounts  *Loader[id.ID, store.Account]
-	Sessions  *Loader[id.ID, store.Session]
-	Uses      *Loader[id.ID, store.Use]
+	Articles   *Loader[id.ID, store.Article]
+	Revisions  *Loader[id.ID, store.Revision]
+	Authors    *Loader[id.ID, store.Author]
+	Tags       *Loader[id.ID, store.Tag]
+	Comments   *Loader[id.ID, store.Comment]
+	Children   *Loader[store.ChildrenKey, store.Children]
+	Neighbours *Loader[store.Position, store.Neighbours]
+	Accounts   *Loader[id.ID, store.Account]
+	Sessions   *Loader[id.ID, store.Session]
+	Uses       *Loader[id.ID, store.Use]
 
 	Desk        *Loader[id.ID, store.Article]  // what the viewer may edit, published or not
 	Texts       *Loader[id.ID, store.Revision] // of what the viewer may edit
@@ -53,6 +54,7 @@ func New(s *store.Store) *Loaders {
 		tags             Loader[id.ID, store.Tag]
 		comments         Loader[id.ID, store.Comment]
 		children         Loader[store.ChildrenKey, store.Children]
+		neighbours       Loader[store.Position, store.Neighbours]
 		accounts         Loader[id.ID, store.Account]
 		sessions         Loader[id.ID, store.Session]
 		uses             Loader[id.ID, store.Use]
@@ -67,6 +69,7 @@ func New(s *store.Store) *Loaders {
 	l.Tags = begin(&all.tags, mu, "tag", s.Tags)
 	l.Comments = begin(&all.comments, mu, "comment", l.shownComments)
 	l.Children = begin(&all.children, mu, "list", s.Children)
+	l.Neighbours = begin(&all.neighbours, mu, "neighbours", s.Neighbours)
 	l.Accounts = begin(&all.accounts, mu, "account", s.Accounts)
 	l.Sessions = begin(&all.sessions, mu, "session", s.Sessions)
 	l.Uses = begin(&all.uses, mu, "use of a session", s.Uses)
@@ -84,6 +87,7 @@ func New(s *store.Store) *Loaders {
 	recalls(l, 4, l.Tags)
 	recalls(l, 5, l.Comments)
 	recalls(l, 6, l.Children)
+	recalls(l, 7, l.Neighbours)
 	return l
 }
 
@@ -101,6 +105,7 @@ func (l *Loaders) Forget() {
 	l.Tags.forget()
 	l.Comments.forget()
 	l.Children.forget()
+	l.Neighbours.forget()
 	l.Accounts.forget()
 	l.Sessions.forget()
 	l.Uses.forget()
@@ -253,30 +258,20 @@ func (l *Loaders) Related(ctx context.Context, a *store.Article, first int) ([]*
 
 // Next returns the article published after a; NotFound for the newest.
 func (l *Loaders) Next(ctx context.Context, a *store.Article) (*store.Article, error) {
-	newer, _, err := l.Around(ctx, a)
+	n, err := l.Neighbours.One(ctx, store.PositionOf(a))
 	if err != nil {
 		return nil, err
 	}
-	return l.Articles.One(ctx, newer)
+	return l.Articles.One(ctx, n.Newer)
 }
 
 // Previous returns the article published before a; NotFound for the oldest.
 func (l *Loaders) Previous(ctx context.Context, a *store.Article) (*store.Article, error) {
-	_, older, err := l.Around(ctx, a)
+	n, err := l.Neighbours.One(ctx, store.PositionOf(a))
 	if err != nil {
 		return nil, err
 	}
-	return l.Articles.One(ctx, older)
-}
-
-// Around returns the ids of the articles published after and before a; "" at the ends.
-func (l *Loaders) Around(ctx context.Context, a *store.Article) (newer, older id.ID, err error) {
-	children, err := l.Children.One(ctx, store.AllArticles)
-	if err != nil {
-		return "", "", err
-	}
-	newer, older = children.Around(a)
-	return newer, older, nil
+	return l.Articles.One(ctx, n.Older)
 }
 
 // Markdown returns a's text as its author wrote it.

@@ -69,8 +69,8 @@ var (
 		"comments":        toChildren((*store.Article).NodeID, (*dataloader.Loaders).CommentsOn),
 		"commentCount":    toCount((*store.Article).NodeID),
 		"related":         toRelated,
-		"next":            toNeighbour(func(newer, _ id.ID) id.ID { return newer }),
-		"previous":        toNeighbour(func(_, older id.ID) id.ID { return older }),
+		"next":            toNeighbour(func(n *store.Neighbours) id.ID { return n.Newer }),
+		"previous":        toNeighbour(func(n *store.Neighbours) id.ID { return n.Older }),
 		"revisions":       toRevisions,
 	}}
 	authorType = &objectType{[]string{"Author", "Node", "SearchResult"}, map[string]edge{
@@ -305,15 +305,19 @@ func toRelated(ctx context.Context, l *dataloader.Loaders, parents []any, args m
 }
 
 // toNeighbour is an edge from articles to those beside them in the list of all.
-func toNeighbour(side func(newer, older id.ID) id.ID) edge {
+func toNeighbour(side func(*store.Neighbours) id.ID) edge {
 	return func(ctx context.Context, l *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
-		var ids []id.ID
-		for _, p := range parents {
-			newer, older, err := l.Around(ctx, p.(*store.Article))
-			if err != nil {
-				return nil, err
-			}
-			ids = append(ids, side(newer, older))
+		positions := make([]store.Position, len(parents))
+		for i, p := range parents {
+			positions[i] = store.PositionOf(p.(*store.Article))
+		}
+		beside, err := l.Neighbours.All(ctx, positions)
+		if err != nil {
+			return nil, err
+		}
+		ids := make([]id.ID, len(beside))
+		for i, n := range beside {
+			ids[i] = side(n)
 		}
 		found, err := l.Articles.Present(ctx, ids)
 		return values(found), err

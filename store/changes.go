@@ -52,7 +52,7 @@ func articleKeys(before, after *Article) []string {
 	}
 	moved := was != is || !before.PublishedAt.Equal(after.PublishedAt)
 	if moved {
-		keys = append(keys, listKeys(id.ID(AllArticles))...)
+		keys = append(keys, listTag(AllArticles))
 	}
 	var old, now []id.ID
 	if was {

@@ -14,8 +14,7 @@ import (
 )
 
 // ChildrenKey names a list by its parent: an author or a tag for their published articles,
-// an article for its visible comments, an account for its sessions, RevisionsOf an article,
-// or AllArticles.
+// an article for its visible comments, an account for its sessions, or RevisionsOf an article.
 type ChildrenKey id.ID
 
 // RevisionsOf names the list of an article's revisions, newest first.
@@ -23,12 +22,9 @@ func RevisionsOf(article id.ID) ChildrenKey {
 	return ChildrenKey(string(id.Revision) + "_" + string(article))
 }
 
-// AllArticles names the list of all published articles.
-const AllArticles ChildrenKey = "all"
-
 // Children is the list of everything under one parent, in order: articles and sessions newest
-// first, comments oldest first. It holds ids and times only, about 100 bytes an element, so that pages,
-// counts and neighbours under any number of parents are cut from memory after one command.
+// first, comments oldest first. It holds ids and times only, about 100 bytes an element, so that pages
+// and counts under any number of parents are cut from memory after one command.
 type Children struct {
 	rows    []row
 	entries []Entry           // articles, or the comments that answer the article itself
@@ -115,22 +111,6 @@ func (c *Children) Depth(comment id.ID) int { return c.depths[comment] }
 
 // Replies is how many comments answer a comment directly.
 func (c *Children) Replies(comment id.ID) int { return len(c.replies[comment]) }
-
-// Around returns the ids of the elements in front of an article and behind it; "" at the
-// ends, and for an element that isn't there, as for one that was published a moment ago.
-func (c *Children) Around(a *Article) (before, after id.ID) {
-	i, found := slices.BinarySearchFunc(c.entries, Entry{ID: a.ID, Time: a.PublishedAt}, func(x, y Entry) int { return y.compare(x) })
-	if !found {
-		return "", ""
-	}
-	if i > 0 {
-		before = c.entries[i-1].ID
-	}
-	if i+1 < len(c.entries) {
-		after = c.entries[i+1].ID
-	}
-	return before, after
-}
 
 // ChildrenWindow is a part of a list under a parent, checked but not read.
 type ChildrenWindow struct {
@@ -228,7 +208,7 @@ func (s *Store) readRows(ctx context.Context, kind id.Kind, keys []ChildrenKey, 
 		return err
 	}
 	filter, projection := publicArticles(), bson.D{{Key: "publishedAt", Value: 1}}
-	parents := func(*Article) []id.ID { return []id.ID{id.ID(AllArticles)} }
+	var parents func(*Article) []id.ID
 	switch kind {
 	case id.Author:
 		filter, projection = append(in("authorIds", keys), filter...), append(projection, bson.E{Key: "authorIds", Value: 1})

@@ -91,33 +91,6 @@ func TestAWindowTakesCursorsOfItsOwnListOnly(t *testing.T) {
 	}
 }
 
-func TestAroundIsWhatLiesBesideAnArticle(t *testing.T) {
-	at := func(i id.ID, n int) *Article { return &Article{ID: i, PublishedAt: second(n)} }
-	o := newChildren([]row{{"a", "", second(1), false}, {"b", "", second(2), false}, {"c", "", second(2), false}, {"d", "", second(3), false}}, true)
-	cases := map[string]struct {
-		reason        string
-		article       *Article
-		before, after id.ID
-	}{
-		"Newest":  {"nothing is newer", at("d", 3), "", "c"},
-		"Equal":   {"of those that came out together, the greater id is in front", at("c", 2), "d", "b"},
-		"Equal2":  {"and the smaller one behind", at("b", 2), "c", "a"},
-		"Oldest":  {"nothing is older", at("a", 1), "b", ""},
-		"Absent":  {"one that the list doesn't have yet has nothing beside it", at("x", 2), "", ""},
-		"Shifted": {"nor has one whose time has changed since", at("b", 3), "", ""},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			if before, after := o.Around(c.article); before != c.before || after != c.after {
-				t.Errorf("%s: %q and %q; want %q and %q", c.reason, before, after, c.before, c.after)
-			}
-		})
-	}
-	if before, after := newChildren(nil, true).Around(at("a", 1)); before != "" || after != "" {
-		t.Errorf("beside an article in an empty list are %q and %q", before, after)
-	}
-}
-
 // A list under a parent is kept in Redis as it is in memory.
 func TestChildrenSurviveBeingWrittenDown(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -293,7 +293,9 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 			}
 			done(s.Children(ctx, []ChildrenKey{RevisionsOf(id.New(id.Article))}))
 			done(s.Children(ctx, []ChildrenKey{RevisionsOf(id.New(id.Article)), RevisionsOf(id.New(id.Article))}))
-			done(s.Children(ctx, []ChildrenKey{AllArticles}))
+		},
+		"Neighbours": func(ctx context.Context) {
+			done(s.Neighbours(ctx, []Position{PositionOf(article), PositionOf(published("none", second(1)))}))
 		},
 		"AddRevision": func(ctx context.Context) { check(t, s.AddRevision(ctx, &Revision{ID: id.New(id.Revision)})) },
 		"AddArticle":  func(ctx context.Context) { check(t, s.AddArticle(ctx, published("another", second(200)))) },

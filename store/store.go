@@ -266,6 +266,20 @@ func (s *Store) ledger() *cache.Ledger {
 // elements takes another command for each so many.
 const oneReply = 10_000
 
+// aggregate returns what a pipeline makes of a collection, in one command where that is at
+// most oneReply documents and 16 MB.
+func aggregate[T any](ctx context.Context, c *mongo.Collection, stages ...bson.D) ([]*T, error) {
+	cursor, err := c.Aggregate(ctx, stages, options.Aggregate().SetBatchSize(oneReply))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", c.Name(), err)
+	}
+	out := []*T{}
+	if err := cursor.All(ctx, &out); err != nil {
+		return nil, fmt.Errorf("read %s: %w", c.Name(), err)
+	}
+	return out, nil
+}
+
 // find returns the documents that match, in one command where they are at most oneReply
 // and 16 MB, or at most the limit in o.
 func find[T any](ctx context.Context, c *mongo.Collection, filter bson.D, o *options.FindOptionsBuilder) ([]*T, error) {

@@ -14,21 +14,22 @@ import (
 
 // tables is everything that is cached. What a write makes stale is in changes.go.
 type tables struct {
-	articles  cache.Table[id.ID, Article]
-	revisions cache.Table[id.ID, Revision]
-	authors   cache.Table[id.ID, Author]
-	tags      cache.Table[id.ID, Tag]
-	comments  cache.Table[id.ID, Comment]
-	slugs     cache.Table[slug, named]
-	children  cache.Table[ChildrenKey, Children]
-	pages     cache.Table[*List, pageOfIDs]
-	counts    cache.Table[counting, count]
-	accounts  cache.Table[id.ID, Account]
-	sessions  cache.Table[id.ID, Session]
-	due       cache.Table[string, due]
-	pictures  cache.Table[id.ID, Picture]
-	editions  cache.Table[id.Kind, Editions]
-	stamps    cache.Table[string, stamp]
+	articles   cache.Table[id.ID, Article]
+	revisions  cache.Table[id.ID, Revision]
+	authors    cache.Table[id.ID, Author]
+	tags       cache.Table[id.ID, Tag]
+	comments   cache.Table[id.ID, Comment]
+	slugs      cache.Table[slug, named]
+	children   cache.Table[ChildrenKey, Children]
+	pages      cache.Table[*List, pageOfIDs]
+	neighbours cache.Table[Position, Neighbours]
+	counts     cache.Table[counting, count]
+	accounts   cache.Table[id.ID, Account]
+	sessions   cache.Table[id.ID, Session]
+	due        cache.Table[string, due]
+	pictures   cache.Table[id.ID, Picture]
+	editions   cache.Table[id.Kind, Editions]
+	stamps     cache.Table[string, stamp]
 }
 
 func (s *Store) makeTables() tables {
@@ -69,6 +70,11 @@ func (s *Store) makeTables() tables {
 			Key: (*List).Name, Deps: func(l *List) []string { return l.query.tags },
 			Load: each(s.readPage), Encode: encode[pageOfIDs], Decode: decode[pageOfIDs],
 			Size: func(p *pageOfIDs) int64 { return int64(100 + 110*len(p.Entries)) },
+		},
+		neighbours: cache.Table[Position, Neighbours]{
+			Key: neighboursKey, Deps: func(Position) []string { return []string{listTag(AllArticles)} },
+			Load: s.readNeighbours, Encode: encode[Neighbours], Decode: decode[Neighbours],
+			Size: func(*Neighbours) int64 { return 100 },
 		},
 		counts: cache.Table[counting, count]{
 			Key:  func(c counting) string { return fmt.Sprintf("count/%d/%s", c.most, c.list.named) },
