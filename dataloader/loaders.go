@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -22,16 +23,17 @@ import (
 
 // Loaders is what one response knows.
 type Loaders struct {
-	Articles   *Loader[id.ID, store.Article]
-	Revisions  *Loader[id.ID, store.Revision]
-	Authors    *Loader[id.ID, store.Author]
-	Tags       *Loader[id.ID, store.Tag]
-	Comments   *Loader[id.ID, store.Comment]
-	Children   *Loader[store.ChildrenKey, store.Children]
-	Neighbours *Loader[store.Position, store.Neighbours]
-	Accounts   *Loader[id.ID, store.Account]
-	Sessions   *Loader[id.ID, store.Session]
-	Uses       *Loader[id.ID, store.Use]
+	Articles      *Loader[id.ID, store.Article]
+	Revisions     *Loader[id.ID, store.Revision]
+	Authors       *Loader[id.ID, store.Author]
+	Tags          *Loader[id.ID, store.Tag]
+	Comments      *Loader[id.ID, store.Comment]
+	Children      *Loader[store.ChildrenKey, store.Children]
+	ArticleCounts *Loader[store.ChildrenKey, store.ArticleCount]
+	Neighbours    *Loader[store.Position, store.Neighbours]
+	Accounts      *Loader[id.ID, store.Account]
+	Sessions      *Loader[id.ID, store.Session]
+	Uses          *Loader[id.ID, store.Use]
 
 	Desk        *Loader[id.ID, store.Article]  // what the viewer may edit, published or not
 	Texts       *Loader[id.ID, store.Revision] // of what the viewer may edit
@@ -39,7 +41,7 @@ type Loaders struct {
 
 	store   *store.Store
 	knowing sync.Mutex  // held by who looks at, or adds to, what any of them knows
-	byKind  [8]recalled // those whose reads may be recalled, by kind
+	byKind  [9]recalled // those whose reads may be recalled, by kind
 	mu      sync.Mutex
 	lists   map[string]*SubmissionConnection // of submissions, that the response has asked for
 }
@@ -54,6 +56,7 @@ func New(s *store.Store) *Loaders {
 		tags             Loader[id.ID, store.Tag]
 		comments         Loader[id.ID, store.Comment]
 		children         Loader[store.ChildrenKey, store.Children]
+		articleCounts    Loader[store.ChildrenKey, store.ArticleCount]
 		neighbours       Loader[store.Position, store.Neighbours]
 		accounts         Loader[id.ID, store.Account]
 		sessions         Loader[id.ID, store.Session]
@@ -69,6 +72,7 @@ func New(s *store.Store) *Loaders {
 	l.Tags = begin(&all.tags, mu, "tag", s.Tags)
 	l.Comments = begin(&all.comments, mu, "comment", l.shownComments)
 	l.Children = begin(&all.children, mu, "list", s.Children)
+	l.ArticleCounts = begin(&all.articleCounts, mu, "count", s.ArticleCounts)
 	l.Neighbours = begin(&all.neighbours, mu, "neighbours", s.Neighbours)
 	l.Accounts = begin(&all.accounts, mu, "account", s.Accounts)
 	l.Sessions = begin(&all.sessions, mu, "session", s.Sessions)
@@ -88,6 +92,7 @@ func New(s *store.Store) *Loaders {
 	recalls(l, 5, l.Comments)
 	recalls(l, 6, l.Children)
 	recalls(l, 7, l.Neighbours)
+	recalls(l, 8, l.ArticleCounts)
 	return l
 }
 
@@ -106,6 +111,7 @@ func (l *Loaders) Forget() {
 	l.Comments.forget()
 	l.Children.forget()
 	l.Neighbours.forget()
+	l.ArticleCounts.forget()
 	l.Accounts.forget()
 	l.Sessions.forget()
 	l.Uses.forget()
@@ -208,19 +214,28 @@ func windowed[T any](l *Loaders, key store.ChildrenKey, under id.ID, w store.Win
 		items: items,
 		cut:   true,
 		page: func(ctx context.Context) (*store.Page, error) {
-			children, err := l.Children.One(ctx, key)
+			children, err := l.Children.One(ctx, window.Key())
 			if err != nil {
 				return nil, err
 			}
-			return window.Page(children), nil
+			if p, ok := window.Page(children); ok {
+				return p, nil
+			}
+			return window.Beyond(l.store).Page(ctx)
 		},
 		count: func(ctx context.Context, most int) (int, bool, error) {
-			children, err := l.Children.One(ctx, key)
+			n, err := l.countUnder(ctx, window.Key(), most, window.Len)
+			return min(n, most), n <= most, err
+		},
+		uncounted: func(ctx context.Context, most int) (store.ChildrenKey, error) {
+			children, err := l.Children.One(ctx, window.Key())
 			if err != nil {
-				return 0, false, err
+				return "", err
 			}
-			n := window.Len(children)
-			return min(n, most), n <= most, nil
+			if n, all := window.Len(children); all || n >= most {
+				return "", nil
+			}
+			return window.Key().Whole(), nil
 		},
 	}, nil
 }
@@ -228,11 +243,28 @@ func windowed[T any](l *Loaders, key store.ChildrenKey, under id.ID, w store.Win
 // CountUnder returns how much hangs on a parent: published articles of an author or a
 // tag, comments of an article with the replies to them.
 func (l *Loaders) CountUnder(ctx context.Context, parent id.ID) (int, error) {
-	children, err := l.Children.One(ctx, store.ChildrenKey(parent))
+	return l.countUnder(ctx, store.ChildrenKey(parent), math.MaxInt, (*store.Children).Len)
+}
+
+// countUnder returns how much of a list there is by a measure, and more than most where there
+// is: out of what the response knows of the list, or else by counting.
+func (l *Loaders) countUnder(ctx context.Context, key store.ChildrenKey, most int, measure func(*store.Children) (n int, all bool)) (int, error) {
+	children, err := l.Children.One(ctx, key)
 	if err != nil {
 		return 0, err
 	}
-	return children.Len(), nil
+	n, all := measure(children)
+	if all || n > most {
+		return n, nil
+	}
+	if n == most {
+		return most + 1, nil
+	}
+	count, err := l.ArticleCounts.One(ctx, key.Whole())
+	if err != nil {
+		return 0, err
+	}
+	return count.N, nil
 }
 
 // ReplyCount returns how many comments answer c directly.

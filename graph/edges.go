@@ -233,10 +233,10 @@ func toMany[P, C any](items func(*dataloader.Loaders) *dataloader.Loader[id.ID, 
 // toChildren is an edge to a connection cut from the list under a parent.
 func toChildren[P, C any](parent func(*P) id.ID, part func(*dataloader.Loaders, *P, store.Window) (*dataloader.Connection[C], error)) edge {
 	return func(ctx context.Context, l *dataloader.Loaders, parents []any, args map[string]any) ([]any, error) {
-		if _, err := l.Children.All(ctx, childrenKeys(parents, parent)); err != nil {
+		w := windowOf(args)
+		if _, err := l.Children.All(ctx, childrenKeys(parents, parent, w)); err != nil {
 			return nil, err
 		}
-		w := windowOf(args)
 		var out []any
 		for _, p := range parents {
 			c, err := part(l, p.(*P), w)
@@ -270,15 +270,25 @@ func toRevisions(ctx context.Context, l *dataloader.Loaders, parents []any, args
 // toCount is an edge to a number that is read off the list under a parent.
 func toCount[P any](parent func(*P) id.ID) edge {
 	return func(ctx context.Context, l *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
-		_, err := l.Children.All(ctx, childrenKeys(parents, parent))
+		keys := childrenKeys(parents, parent, store.Window{})
+		found, err := l.Children.All(ctx, keys)
+		if err != nil {
+			return nil, err
+		}
+		for i, c := range found {
+			if _, all := c.Len(); all {
+				keys[i] = ""
+			}
+		}
+		_, err = l.ArticleCounts.All(ctx, keys)
 		return nil, err
 	}
 }
 
-func childrenKeys[P any](parents []any, parent func(*P) id.ID) []store.ChildrenKey {
+func childrenKeys[P any](parents []any, parent func(*P) id.ID, w store.Window) []store.ChildrenKey {
 	keys := make([]store.ChildrenKey, len(parents))
 	for i, p := range parents {
-		keys[i] = store.ChildrenKey(parent(p.(*P)))
+		keys[i] = store.ChildrenKey(parent(p.(*P))).End(w)
 	}
 	return keys
 }
@@ -326,17 +336,27 @@ func toNeighbour(side func(*store.Neighbours) id.ID) edge {
 
 // connectionType is a page of a list; its elements are loaded for all pages at once.
 func connectionType[T any](name string) *objectType {
-	load := func(ctx context.Context, parents []any) ([]*T, error) {
+	pagesOf := func(parents []any) []*dataloader.Connection[T] {
 		pages := make([]*dataloader.Connection[T], len(parents))
 		for i, p := range parents {
 			pages[i] = p.(*dataloader.Connection[T])
 		}
-		return dataloader.NodesOf(ctx, pages)
+		return pages
+	}
+	load := func(ctx context.Context, parents []any) ([]*T, error) {
+		return dataloader.NodesOf(ctx, pagesOf(parents))
 	}
 	return &objectType{[]string{name}, map[string]edge{
 		"nodes": func(ctx context.Context, _ *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
 			found, err := load(ctx, parents)
 			return values(found), err
+		},
+		"count": func(ctx context.Context, l *dataloader.Loaders, parents []any, args map[string]any) ([]any, error) {
+			most, err := graphql.UnmarshalInt(args["max"])
+			if err != nil {
+				return nil, err
+			}
+			return nil, dataloader.CountsOf(ctx, l, pagesOf(parents), most)
 		},
 		"edges": func(ctx context.Context, _ *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
 			if _, err := load(ctx, parents); err != nil {

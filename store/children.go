@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -22,15 +24,46 @@ func RevisionsOf(article id.ID) ChildrenKey {
 	return ChildrenKey(string(id.Revision) + "_" + string(article))
 }
 
-// Children is the list of everything under one parent, in order: articles and sessions newest
-// first, comments oldest first. It holds ids and times only, about 100 bytes an element, so that pages
-// and counts under any number of parents are cut from memory after one command.
+// headSize is how many elements of a list under a parent are cached: two pages of the largest
+// size, so that the first page and the one after it come out of memory.
+const headSize = 2 * MaxPageSize
+
+// End names the end of a list of articles that a window without cursors takes the last
+// elements of; the list itself for other windows and other lists.
+func (k ChildrenKey) End(w Window) ChildrenKey {
+	if k.bounded() && w.Last != nil && w.After == nil && w.Before == nil {
+		return k + endSuffix
+	}
+	return k
+}
+
+const endSuffix = "/end"
+
+// Whole names the list that an end is the end of.
+func (k ChildrenKey) Whole() ChildrenKey { return ChildrenKey(k.parent()) }
+
+// parent is the id in front of endSuffix.
+func (k ChildrenKey) parent() id.ID { return id.ID(strings.TrimSuffix(string(k), endSuffix)) }
+
+func (k ChildrenKey) isEnd() bool { return strings.HasSuffix(string(k), endSuffix) }
+
+// bounded says whether no more than a part of the list is cached: lists of articles. Lists of
+// comments, sessions and revisions are read whole.
+func (k ChildrenKey) bounded() bool {
+	kind := id.ID(k).Kind()
+	return kind == id.Author || kind == id.Tag
+}
+
+// Children is the list of what is under one parent, in order: articles and sessions newest
+// first, comments oldest first. It holds ids and times only, about 100 bytes an element: of
+// articles the first headSize, or the last MaxPageSize; of the rest all.
 type Children struct {
 	rows    []row
 	entries []Entry           // articles, or the comments that answer the article itself
 	replies map[id.ID][]Entry // of comments, by the comment they answer
 	depths  map[id.ID]int     // of comments: 1 for those that answer the article itself
 	newest  bool              // newest first
+	more    bool              // there are others behind entries, or before those of an end
 }
 
 // row is an element as it is written down.
@@ -93,12 +126,13 @@ func (c *Children) shown(under map[id.ID][]row, parent id.ID, depth int) []Entry
 	return out
 }
 
-// Len is how many elements there are, comments at every depth.
-func (c *Children) Len() int {
+// Len is how many elements there are, comments at every depth; all is false where there are
+// more of them.
+func (c *Children) Len() (n int, all bool) {
 	if !c.newest {
-		return len(c.depths)
+		return len(c.depths), true
 	}
-	return len(c.entries)
+	return len(c.entries), !c.more
 }
 
 // Shows says whether a comment can be reached from its article: it, and all above it, have
@@ -122,7 +156,7 @@ type ChildrenWindow struct {
 // NewChildrenWindow checks a window against a list under a parent, or against the replies to
 // one comment in it.
 func NewChildrenWindow(key ChildrenKey, under id.ID, w Window) (*ChildrenWindow, error) {
-	out := &ChildrenWindow{key: key, under: under}
+	out := &ChildrenWindow{key: key.End(w), under: under}
 	var err error
 	out.window, err = w.parse(out.name())
 	if err != nil {
@@ -131,15 +165,65 @@ func NewChildrenWindow(key ChildrenKey, under id.ID, w Window) (*ChildrenWindow,
 	return out, nil
 }
 
-func (w *ChildrenWindow) name() string { return "children/" + string(w.key) + "/" + string(w.under) }
-
-// Page cuts the window out of its list.
-func (w *ChildrenWindow) Page(c *Children) *Page {
-	return w.window.cut(w.name(), w.elements(c), c.newest)
+func (w *ChildrenWindow) name() string {
+	return "children/" + string(w.key.parent()) + "/" + string(w.under)
 }
 
-// Len is how many elements the window is cut from.
-func (w *ChildrenWindow) Len(c *Children) int { return len(w.elements(c)) }
+// Key names what the window is cut from.
+func (w *ChildrenWindow) Key() ChildrenKey { return w.key }
+
+// Page cuts the window out of its list; ok is false where it reaches beyond what c has of that.
+func (w *ChildrenWindow) Page(c *Children) (p *Page, ok bool) {
+	p = w.window.cut(w.name(), w.elements(c), c.newest)
+	switch {
+	case !c.more:
+	case w.key.isEnd():
+		p.HasPrevious = true
+	case !w.window.within(c.entries):
+		return nil, false
+	default:
+		p.HasNext = true
+	}
+	return p, true
+}
+
+// within says whether w is a part of entries, of which there are more behind, newest first.
+func (w window) within(entries []Entry) bool {
+	last := entries[len(entries)-1]
+	behind := func(e *Entry) bool { return e == nil || e.compare(last) < 0 }
+	if !behind(w.before) {
+		return true
+	}
+	if w.backwards || w.after != nil && behind(w.after) {
+		return false
+	}
+	from := 0
+	if w.after != nil {
+		from = sort.Search(len(entries), func(i int) bool { return entries[i].compare(*w.after) < 0 })
+	}
+	return from+w.size <= len(entries)
+}
+
+// Beyond returns the part of the list that the window is, read by keyset; it is for articles
+// where Page isn't ok.
+func (w *ChildrenWindow) Beyond(s *Store) *List {
+	q := articlesUnder(w.key.parent())
+	return &List{query: q, named: w.name(), key: w.window.key(w.name()), window: w.window, store: s}
+}
+
+func articlesUnder(parent id.ID) query {
+	field := parentFields[parent.Kind()]
+	return query{
+		collection: articles, filter: append(bson.D{{Key: field, Value: parent}}, publicArticles()...),
+		sort: string(ByPublished), byTime: true, descending: true, tags: []string{listTag(parent)},
+	}
+}
+
+// parentFields is where articles have their parents.
+var parentFields = map[id.Kind]string{id.Author: "authorIds", id.Tag: "tagIds"}
+
+// Len is how many elements the window is cut from; all is false where there are more.
+func (w *ChildrenWindow) Len(c *Children) (n int, all bool) { return len(w.elements(c)), !c.more }
 
 func (w *ChildrenWindow) elements(c *Children) []Entry {
 	if w.under != "" {
@@ -154,7 +238,34 @@ func (s *Store) Children(ctx context.Context, keys []ChildrenKey) ([]*Children, 
 	if slices.ContainsFunc(keys, func(k ChildrenKey) bool { return id.ID(k).Kind() == id.Account || id.ID(k).Kind() == id.Revision }) {
 		access.MarkPrivate(ctx)
 	}
-	return s.tables.children.Get(ctx, s.cache, keys)
+	var heads, ends []ChildrenKey
+	for _, k := range keys {
+		if k.isEnd() {
+			ends = append(ends, k)
+		} else {
+			heads = append(heads, k)
+		}
+	}
+	if len(ends) == 0 {
+		return s.tables.children.Get(ctx, s.cache, keys)
+	}
+	first, err := s.tables.children.Get(ctx, s.cache, heads)
+	if err != nil {
+		return nil, err
+	}
+	last, err := s.tables.ends.Get(ctx, s.cache, ends)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*Children, len(keys))
+	for i, k := range keys {
+		from := &first
+		if k.isEnd() {
+			from = &last
+		}
+		out[i], *from = (*from)[0], (*from)[1:]
+	}
+	return out, nil
 }
 
 func (s *Store) readChildren(ctx context.Context, keys []ChildrenKey) (map[ChildrenKey]*Children, error) {
@@ -164,13 +275,22 @@ func (s *Store) readChildren(ctx context.Context, keys []ChildrenKey) (map[Child
 		byKind[kind] = append(byKind[kind], key)
 	}
 	rows := map[ChildrenKey][]row{}
+	out := make(map[ChildrenKey]*Children, len(keys))
 	for kind, keys := range byKind {
+		if keys[0].bounded() {
+			if err := s.readArticles(ctx, kind, keys, out); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if err := s.readRows(ctx, kind, keys, rows); err != nil {
 			return nil, err
 		}
 	}
-	out := make(map[ChildrenKey]*Children, len(keys))
 	for _, key := range keys {
+		if out[key] != nil {
+			continue
+		}
 		out[key] = newChildren(rows[key], id.ID(key).Kind() != id.Article)
 	}
 	return out, nil
@@ -207,32 +327,116 @@ func (s *Store) readRows(ctx context.Context, kind id.Kind, keys []ChildrenKey, 
 		}
 		return err
 	}
-	filter, projection := publicArticles(), bson.D{{Key: "publishedAt", Value: 1}}
-	var parents func(*Article) []id.ID
-	switch kind {
-	case id.Author:
-		filter, projection = append(in("authorIds", keys), filter...), append(projection, bson.E{Key: "authorIds", Value: 1})
-		parents = func(a *Article) []id.ID { return a.AuthorIDs }
-	case id.Tag:
-		filter, projection = append(in("tagIds", keys), filter...), append(projection, bson.E{Key: "tagIds", Value: 1})
-		parents = func(a *Article) []id.ID { return a.TagIDs }
+	return fmt.Errorf("nothing is under a %s", kind)
+}
+
+// readArticles reads the heads and the ends of lists of articles, in one command for each of
+// the two.
+func (s *Store) readArticles(ctx context.Context, kind id.Kind, keys []ChildrenKey, into map[ChildrenKey]*Children) error {
+	type document struct {
+		Parent id.ID `bson:"_id"`
+		Under  []struct {
+			ID   id.ID     `bson:"_id"`
+			Time time.Time `bson:"publishedAt"`
+		} `bson:"under"`
 	}
-	found, err := find[Article](ctx, s.db.Collection(articles), filter, options.Find().SetProjection(projection))
-	for _, a := range found {
-		for _, parent := range parents(a) {
-			rows[ChildrenKey(parent)] = append(rows[ChildrenKey(parent)], row{ID: a.ID, Time: a.PublishedAt})
+	for _, end := range []bool{false, true} {
+		direction, size := -1, headSize
+		if end {
+			direction, size = 1, MaxPageSize
+		}
+		of := slices.DeleteFunc(slices.Clone(keys), func(k ChildrenKey) bool { return k.isEnd() != end })
+		if len(of) == 0 {
+			continue
+		}
+		found, err := aggregate[document](ctx, s.db.Collection(parentCollections[kind]), under(kind, of,
+			bson.D{{Key: "$sort", Value: bson.D{{Key: string(ByPublished), Value: direction}, {Key: "_id", Value: direction}}}},
+			bson.D{{Key: "$limit", Value: size + 1}},
+			bson.D{{Key: "$project", Value: bson.D{{Key: string(ByPublished), Value: 1}}}})...)
+		if err != nil {
+			return err
+		}
+		for _, d := range found {
+			var rows []row
+			for _, a := range d.Under[:min(len(d.Under), size)] {
+				rows = append(rows, row{ID: a.ID, Time: a.Time})
+			}
+			key := ChildrenKey(d.Parent)
+			if end {
+				key += endSuffix
+			}
+			into[key] = newChildren(rows, true)
+			into[key].more = len(d.Under) > size
 		}
 	}
-	return err
+	return nil
+}
+
+var parentCollections = map[id.Kind]string{id.Author: authors, id.Tag: tags}
+
+// under is a pipeline that looks up, for each of the parents, what stages make of the published
+// articles under it.
+func under(kind id.Kind, keys []ChildrenKey, stages ...bson.D) []bson.D {
+	parents := make([]id.ID, len(keys))
+	for i, k := range keys {
+		parents[i] = k.parent()
+	}
+	return []bson.D{
+		{{Key: "$match", Value: in("_id", parents)}},
+		{{Key: "$project", Value: bson.D{{Key: "_id", Value: 1}}}},
+		{{Key: "$lookup", Value: bson.D{
+			{Key: "from", Value: articles}, {Key: "localField", Value: "_id"}, {Key: "foreignField", Value: parentFields[kind]},
+			{Key: "pipeline", Value: append([]bson.D{{{Key: "$match", Value: publicArticles()}}}, stages...)},
+			{Key: "as", Value: "under"},
+		}}},
+	}
+}
+
+// ArticleCount is how many published articles are under a parent.
+type ArticleCount struct {
+	N int `bson:"n"`
+}
+
+// ArticleCounts returns how many published articles are under each of keys, authors and tags;
+// in one command for all keys of a kind that aren't cached, which reads the keys of an index.
+func (s *Store) ArticleCounts(ctx context.Context, keys []ChildrenKey) ([]*ArticleCount, error) {
+	return s.tables.articleCounts.Get(ctx, s.cache, keys)
+}
+
+func (s *Store) readArticleCounts(ctx context.Context, keys []ChildrenKey) (map[ChildrenKey]*ArticleCount, error) {
+	type document struct {
+		Parent id.ID          `bson:"_id"`
+		Under  []ArticleCount `bson:"under"`
+	}
+	out := make(map[ChildrenKey]*ArticleCount, len(keys))
+	byKind := map[id.Kind][]ChildrenKey{}
+	for _, k := range keys {
+		out[k] = &ArticleCount{}
+		byKind[id.ID(k).Kind()] = append(byKind[id.ID(k).Kind()], k)
+	}
+	for kind, of := range byKind {
+		found, err := aggregate[document](ctx, s.db.Collection(parentCollections[kind]), under(kind, of,
+			bson.D{{Key: "$group", Value: bson.D{{Key: "_id", Value: nil}, {Key: "n", Value: bson.D{{Key: "$sum", Value: 1}}}}}})...)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range found {
+			for _, c := range d.Under {
+				out[ChildrenKey(d.Parent)] = &c
+			}
+		}
+	}
+	return out, nil
 }
 
 type childrenDocument struct {
 	Rows   []row `bson:"r"`
 	Newest bool  `bson:"n"`
+	More   bool  `bson:"m,omitempty"`
 }
 
 func encodeChildren(c *Children) ([]byte, error) {
-	return bson.Marshal(childrenDocument{c.rows, c.newest})
+	return bson.Marshal(childrenDocument{c.rows, c.newest, c.more})
 }
 
 func decodeChildren(b []byte) (*Children, error) {
@@ -240,5 +444,7 @@ func decodeChildren(b []byte) (*Children, error) {
 	if err := bson.Unmarshal(b, &d); err != nil {
 		return nil, err
 	}
-	return newChildren(d.Rows, d.Newest), nil
+	c := newChildren(d.Rows, d.Newest)
+	c.more = d.More
+	return c, nil
 }

@@ -36,8 +36,8 @@ func TestThreadsAreCountedAsFarAsTheyCanBeReached(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			o := newChildren(slices.Clone(c.rows), false)
-			if o.Len() != c.len {
-				t.Errorf("%s: Len is %d; want %d", c.reason, o.Len(), c.len)
+			if lengthOf(o) != c.len {
+				t.Errorf("%s: Len is %d; want %d", c.reason, lengthOf(o), c.len)
 			}
 			for comment, want := range c.replies {
 				if got := o.Replies(comment); got != want {
@@ -48,11 +48,29 @@ func TestThreadsAreCountedAsFarAsTheyCanBeReached(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := idsOf(s.Page(o)); !slices.Equal(got, c.top) || s.Len(o) != len(c.top) {
-				t.Errorf("%s: the article's own comments are %v, %d of them; want %v", c.reason, got, s.Len(o), c.top)
+			if got := idsOf(pageOf(t, s, o)); !slices.Equal(got, c.top) || len(s.elements(o)) != len(c.top) {
+				t.Errorf("%s: the article's own comments are %v, %d of them; want %v", c.reason, got, len(s.elements(o)), c.top)
 			}
 		})
 	}
+}
+
+// lengthOf is how many elements a list has that is known whole.
+func lengthOf(c *Children) int {
+	n, all := c.Len()
+	if !all {
+		return -1
+	}
+	return n
+}
+
+func pageOf(t *testing.T, w *ChildrenWindow, c *Children) *Page {
+	t.Helper()
+	p, ok := w.Page(c)
+	if !ok {
+		t.Fatal("the window reaches beyond what is known")
+	}
+	return p
 }
 
 func idsOf(p *Page) []id.ID {
@@ -69,7 +87,7 @@ func TestAWindowTakesCursorsOfItsOwnListOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cursor := first.Page(o).Cursor(0)
+	cursor := pageOf(t, first, o).Cursor(0)
 	for name, c := range map[string]struct {
 		reason string
 		key    ChildrenKey
@@ -85,8 +103,8 @@ func TestAWindowTakesCursorsOfItsOwnListOnly(t *testing.T) {
 		if (err == nil) != c.taken {
 			t.Errorf("%s: %s: %v", name, c.reason, err)
 		}
-		if c.taken && len(s.Page(o).Entries) != 1 {
-			t.Errorf("%s: %v follow", name, s.Page(o).Entries)
+		if c.taken && len(pageOf(t, s, o).Entries) != 1 {
+			t.Errorf("%s: %v follow", name, pageOf(t, s, o).Entries)
 		}
 	}
 }
@@ -122,8 +140,76 @@ func TestChildrenSurviveBeingWrittenDown(t *testing.T) {
 				t.Errorf("depths: %s", diff)
 			}
 		}
-		if o.newest != again.newest || o.Len() != again.Len() || o.Len() != len(rows) {
-			t.Errorf("newest %t, %t; %d, %d of %d elements", o.newest, again.newest, o.Len(), again.Len(), len(rows))
+		if o.newest != again.newest || lengthOf(o) != lengthOf(again) || lengthOf(o) != len(rows) {
+			t.Errorf("newest %t, %t; %d, %d of %d elements", o.newest, again.newest, lengthOf(o), lengthOf(again), len(rows))
 		}
 	})
+}
+
+// Every window onto a list of more articles than its head has shows what the same window onto
+// the whole list would, and so do the windows onto a list of as many as the head has, or one more.
+func TestAWindowBeyondTheHeadIsAsOneOntoTheWholeList(t *testing.T) {
+	s := openStore(t, nil)
+	for _, n := range []int{headSize - 1, headSize, headSize + 1, 2*headSize + 50} {
+		tag := &Tag{ID: id.New(id.Tag), Slug: fmt.Sprint("tag-", n)}
+		check(t, Add(t.Context(), s, tag))
+		var all []any
+		var rows []row
+		for i := range n {
+			a := published(fmt.Sprintf("a-%d-%d", n, i), second(i/3)) // three at a time
+			a.ID, a.TagIDs, a.Event = id.New(id.Article), []id.ID{tag.ID}, fmt.Sprintf("%d/%d", n, i)
+			all, rows = append(all, a), append(rows, row{ID: a.ID, Time: a.PublishedAt})
+		}
+		_, err := s.db.Collection(articles).InsertMany(t.Context(), all)
+		check(t, err)
+		whole, key := newChildren(rows, true), ChildrenKey(tag.ID)
+		found, err := s.Children(t.Context(), []ChildrenKey{key, key.End(Window{Last: new(int)})})
+		check(t, err)
+		if got := len(found[0].rows); got > headSize {
+			t.Errorf("%d rows are kept of %d", got, n)
+		}
+		counted, err := s.ArticleCounts(t.Context(), []ChildrenKey{key})
+		check(t, err)
+		if counted[0].N != n {
+			t.Errorf("%d are counted of %d", counted[0].N, n)
+		}
+		cursors := []*string{nil}
+		for _, at := range []int{0, 1, 98, 99, 100, 150, headSize - 2, headSize - 1, headSize, headSize + 1, 300, 448} {
+			if at < n {
+				cursor := encodeCursor("children/"+string(key)+"/", whole.entries[at])
+				cursors = append(cursors, &cursor)
+			}
+		}
+		for _, size := range []int{1, 99, MaxPageSize} {
+			for _, backwards := range []bool{false, true} {
+				for i, after := range cursors {
+					for j, before := range cursors {
+						if i > 0 && j > 0 && j <= i {
+							continue // nothing is after what it is before
+						}
+						w := Window{First: &size, After: after, Before: before}
+						if backwards {
+							w.First, w.Last = nil, &size
+						}
+						part, err := NewChildrenWindow(key, "", w)
+						check(t, err)
+						known := found[0]
+						if part.Key().isEnd() {
+							known = found[1]
+						}
+						got, ok := part.Page(known)
+						if !ok {
+							got, err = part.Beyond(s).Page(t.Context())
+							check(t, err)
+						}
+						want := part.window.cut(part.name(), whole.entries, true)
+						if !slices.Equal(idsOf(got), idsOf(want)) || got.HasNext != want.HasNext || got.HasPrevious != want.HasPrevious {
+							t.Fatalf("of %d, %d backwards %t after %d before %d: %d elements, next %t, previous %t; want %d, %t, %t", n, size, backwards, i, j,
+								len(got.Entries), got.HasNext, got.HasPrevious, len(want.Entries), want.HasNext, want.HasPrevious)
+						}
+					}
+				}
+			}
+		}
+	}
 }

@@ -96,7 +96,7 @@ func TestCountsOfCommentsAreAlwaysRight(t *testing.T) {
 						want[i] = d
 					}
 				}
-				if got := found[0].Len(); got != len(want) {
+				if got := lengthOf(found[0]); got != len(want) {
 					r.Fatalf("the count is %d; %d can be reached", got, len(want))
 				}
 				for i := range all {
@@ -243,7 +243,7 @@ func TestAnAccountThatGoesIsForgottenInItsComments(t *testing.T) {
 	}
 	thread, err := s.Children(t.Context(), []ChildrenKey{ChildrenKey(article)})
 	check(t, err)
-	if thread[0].Len() == 0 {
+	if lengthOf(thread[0]) == 0 {
 		t.Error("the comments are gone")
 	}
 	for _, r := range thread[0].rows {

@@ -238,7 +238,7 @@ func TestCommentsThatAreThereAlreadyAreLeftAsTheyAre(t *testing.T) {
 		t.Helper()
 		found, err := s.Children(t.Context(), []ChildrenKey{ChildrenKey(a.ID)})
 		check(t, err)
-		return found[0].Len()
+		return lengthOf(found[0])
 	}
 	comment := func(n int, text string) *Comment {
 		return &Comment{ID: id.ID(fmt.Sprintf("com_"+someID+"0%d", n)), ArticleID: a.ID, BodyHTML: text, CreatedAt: second(n), Visible: true}

@@ -225,8 +225,8 @@ func TestChildrenAgreeWithLists(t *testing.T) {
 	for i, o := range children {
 		slice, err := NewChildrenWindow(keys[i], "", Window{First: &all})
 		check(t, err)
-		if got := append([]id.ID{}, idsOf(slice.Page(o))...); !slices.Equal(got, want[i]) || o.Len() != len(want[i]) {
-			t.Errorf("%s: %v, %d of them; want %v", keys[i], got, o.Len(), want[i])
+		if got := append([]id.ID{}, idsOf(pageOf(t, slice, o))...); !slices.Equal(got, want[i]) || lengthOf(o) != len(want[i]) {
+			t.Errorf("%s: %v, %d of them; want %v", keys[i], got, lengthOf(o), want[i])
 		}
 	}
 }

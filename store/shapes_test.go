@@ -291,8 +291,20 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 				done(s.Children(ctx, []ChildrenKey{ChildrenKey(id.New(kind))}))
 				done(s.Children(ctx, []ChildrenKey{ChildrenKey(id.New(kind)), ChildrenKey(id.New(kind))}))
 			}
+			for _, key := range []ChildrenKey{ChildrenKey(tag.ID), ChildrenKey(author.ID)} {
+				last := 1
+				done(s.Children(ctx, []ChildrenKey{key, key.End(Window{Last: &last})}))
+				for _, w := range []Window{{}, {Last: &last}} {
+					part, err := NewChildrenWindow(key, "", w)
+					check(t, err)
+					done(part.Beyond(s).Page(ctx))
+				}
+			}
 			done(s.Children(ctx, []ChildrenKey{RevisionsOf(id.New(id.Article))}))
 			done(s.Children(ctx, []ChildrenKey{RevisionsOf(id.New(id.Article)), RevisionsOf(id.New(id.Article))}))
+		},
+		"ArticleCounts": func(ctx context.Context) {
+			done(s.ArticleCounts(ctx, []ChildrenKey{ChildrenKey(tag.ID), ChildrenKey(author.ID), ChildrenKey(id.New(id.Tag))}))
 		},
 		"Neighbours": func(ctx context.Context) {
 			done(s.Neighbours(ctx, []Position{PositionOf(article), PositionOf(published("none", second(1)))}))

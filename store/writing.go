@@ -58,7 +58,8 @@ func keptKeys(states ...*keeping) []string {
 func Add[K Kept](ctx context.Context, s *Store, what K) error {
 	k := what.kept()
 	*k.version = 1
-	return s.write(ctx, keptKeys(k), func(ctx context.Context) error {
+	keys := append(keptKeys(k), listKeys(k.id)...) // of what isn't there, nothing is under it
+	return s.write(ctx, keys, func(ctx context.Context) error {
 		if _, err := s.db.Collection(k.collection).InsertOne(ctx, what); err != nil {
 			return conflict(err, fmt.Sprintf("the slug %q", k.slugs[0]))
 		}
