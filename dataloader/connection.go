@@ -154,7 +154,7 @@ func CountsOf[T any](ctx context.Context, l *Loaders, pages []*Connection[T], mo
 		}
 		keys = append(keys, key)
 	}
-	_, err := l.ArticleCounts.All(ctx, keys)
+	_, err := l.ChildrenCounts.All(ctx, keys)
 	return err
 }
 

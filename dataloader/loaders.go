@@ -23,17 +23,17 @@ import (
 
 // Loaders is what one response knows.
 type Loaders struct {
-	Articles      *Loader[id.ID, store.Article]
-	Revisions     *Loader[id.ID, store.Revision]
-	Authors       *Loader[id.ID, store.Author]
-	Tags          *Loader[id.ID, store.Tag]
-	Comments      *Loader[id.ID, store.Comment]
-	Children      *Loader[store.ChildrenKey, store.Children]
-	ArticleCounts *Loader[store.ChildrenKey, store.ArticleCount]
-	Neighbours    *Loader[store.Position, store.Neighbours]
-	Accounts      *Loader[id.ID, store.Account]
-	Sessions      *Loader[id.ID, store.Session]
-	Uses          *Loader[id.ID, store.Use]
+	Articles       *Loader[id.ID, store.Article]
+	Revisions      *Loader[id.ID, store.Revision]
+	Authors        *Loader[id.ID, store.Author]
+	Tags           *Loader[id.ID, store.Tag]
+	Comments       *Loader[id.ID, store.Comment]
+	Children       *Loader[store.ChildrenKey, store.Children]
+	ChildrenCounts *Loader[store.ChildrenKey, store.ChildrenCount]
+	Neighbours     *Loader[store.Position, store.Neighbours]
+	Accounts       *Loader[id.ID, store.Account]
+	Sessions       *Loader[id.ID, store.Session]
+	Uses           *Loader[id.ID, store.Use]
 
 	Desk        *Loader[id.ID, store.Article]  // what the viewer may edit, published or not
 	Texts       *Loader[id.ID, store.Revision] // of what the viewer may edit
@@ -56,7 +56,7 @@ func New(s *store.Store) *Loaders {
 		tags             Loader[id.ID, store.Tag]
 		comments         Loader[id.ID, store.Comment]
 		children         Loader[store.ChildrenKey, store.Children]
-		articleCounts    Loader[store.ChildrenKey, store.ArticleCount]
+		childrenCounts   Loader[store.ChildrenKey, store.ChildrenCount]
 		neighbours       Loader[store.Position, store.Neighbours]
 		accounts         Loader[id.ID, store.Account]
 		sessions         Loader[id.ID, store.Session]
@@ -72,7 +72,7 @@ func New(s *store.Store) *Loaders {
 	l.Tags = begin(&all.tags, mu, "tag", s.Tags)
 	l.Comments = begin(&all.comments, mu, "comment", l.shownComments)
 	l.Children = begin(&all.children, mu, "list", s.Children)
-	l.ArticleCounts = begin(&all.articleCounts, mu, "count", s.ArticleCounts)
+	l.ChildrenCounts = begin(&all.childrenCounts, mu, "count", s.ChildrenCounts)
 	l.Neighbours = begin(&all.neighbours, mu, "neighbours", s.Neighbours)
 	l.Accounts = begin(&all.accounts, mu, "account", s.Accounts)
 	l.Sessions = begin(&all.sessions, mu, "session", s.Sessions)
@@ -84,6 +84,7 @@ func New(s *store.Store) *Loaders {
 		kind := id.ID(k).Kind()
 		return kind != id.Account && kind != id.Revision
 	}
+	l.ChildrenCounts.shows = l.Children.shows
 	// What is the same for everybody. A loader that isn't here spoils what it takes part in.
 	recalls(l, 1, l.Articles)
 	recalls(l, 2, l.Revisions)
@@ -92,7 +93,7 @@ func New(s *store.Store) *Loaders {
 	recalls(l, 5, l.Comments)
 	recalls(l, 6, l.Children)
 	recalls(l, 7, l.Neighbours)
-	recalls(l, 8, l.ArticleCounts)
+	recalls(l, 8, l.ChildrenCounts)
 	return l
 }
 
@@ -111,7 +112,7 @@ func (l *Loaders) Forget() {
 	l.Comments.forget()
 	l.Children.forget()
 	l.Neighbours.forget()
-	l.ArticleCounts.forget()
+	l.ChildrenCounts.forget()
 	l.Accounts.forget()
 	l.Sessions.forget()
 	l.Uses.forget()
@@ -260,7 +261,7 @@ func (l *Loaders) countUnder(ctx context.Context, key store.ChildrenKey, most in
 	if n == most {
 		return most + 1, nil
 	}
-	count, err := l.ArticleCounts.One(ctx, key.Whole())
+	count, err := l.ChildrenCounts.One(ctx, key.Whole())
 	if err != nil {
 		return 0, err
 	}

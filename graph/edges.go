@@ -260,7 +260,7 @@ func toRevisions(ctx context.Context, l *dataloader.Loaders, parents []any, args
 			return nil, err
 		}
 		if c != nil {
-			keys, out = append(keys, store.RevisionsOf(a.ID)), append(out, c)
+			keys, out = append(keys, store.RevisionsOf(a.ID).End(windowOf(args))), append(out, c)
 		}
 	}
 	_, err := l.Children.All(ctx, keys)
@@ -280,7 +280,7 @@ func toCount[P any](parent func(*P) id.ID) edge {
 				keys[i] = ""
 			}
 		}
-		_, err = l.ArticleCounts.All(ctx, keys)
+		_, err = l.ChildrenCounts.All(ctx, keys)
 		return nil, err
 	}
 }

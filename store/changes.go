@@ -152,7 +152,7 @@ func (s *Store) DeleteRevision(ctx context.Context, r *Revision) error {
 }
 
 func revisionKeys(r *Revision) []string {
-	return []string{string(r.ID), childrenKey(RevisionsOf(r.ArticleID))}
+	return append(listKeys(id.ID(RevisionsOf(r.ArticleID))), string(r.ID))
 }
 
 // AddArticle stores a new article; Conflict when its slug is taken.

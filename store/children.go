@@ -2,7 +2,7 @@ package store
 
 import (
 	"context"
-	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -28,8 +28,8 @@ func RevisionsOf(article id.ID) ChildrenKey {
 // size, so that the first page and the one after it come out of memory.
 const headSize = 2 * MaxPageSize
 
-// End names the end of a list of articles that a window without cursors takes the last
-// elements of; the list itself for other windows and other lists.
+// End names the end of a list that a window without cursors takes the last elements of; the
+// list itself for other windows, and for comments.
 func (k ChildrenKey) End(w Window) ChildrenKey {
 	if k.bounded() && w.Last != nil && w.After == nil && w.Before == nil {
 		return k + endSuffix
@@ -47,16 +47,37 @@ func (k ChildrenKey) parent() id.ID { return id.ID(strings.TrimSuffix(string(k),
 
 func (k ChildrenKey) isEnd() bool { return strings.HasSuffix(string(k), endSuffix) }
 
-// bounded says whether no more than a part of the list is cached: lists of articles. Lists of
-// comments, sessions and revisions are read whole.
-func (k ChildrenKey) bounded() bool {
-	kind := id.ID(k).Kind()
-	return kind == id.Author || kind == id.Tag
+// bounded says whether no more than a part of the list is cached. Comments are read whole.
+func (k ChildrenKey) bounded() bool { return id.ID(k).Kind() != id.Article }
+
+// document is the id of the document that the list is under.
+func (k ChildrenKey) document() id.ID {
+	return id.ID(strings.TrimPrefix(string(k.parent()), string(id.Revision)+"_"))
+}
+
+// childrenOf says where children of a kind of key are, and which of them are in the list.
+type childrenOf struct {
+	parents, collection, field string
+	shown                      bson.D
+	sort                       string
+}
+
+func (k ChildrenKey) children() childrenOf {
+	switch id.ID(k).Kind() {
+	case id.Author:
+		return childrenOf{authors, articles, "authorIds", publicArticles(), string(ByPublished)}
+	case id.Tag:
+		return childrenOf{tags, articles, "tagIds", publicArticles(), string(ByPublished)}
+	case id.Account:
+		return childrenOf{accounts, sessions, "accountId", openSessions(), "createdAt"}
+	default:
+		return childrenOf{articles, revisions, "articleId", bson.D{}, "createdAt"}
+	}
 }
 
 // Children is the list of what is under one parent, in order: articles and sessions newest
-// first, comments oldest first. It holds ids and times only, about 100 bytes an element: of
-// articles the first headSize, or the last MaxPageSize; of the rest all.
+// first, comments oldest first. It holds ids and times only, about 100 bytes an element: all
+// comments, and of the rest the first headSize, or the last MaxPageSize.
 type Children struct {
 	rows    []row
 	entries []Entry           // articles, or the comments that answer the article itself
@@ -204,23 +225,16 @@ func (w window) within(entries []Entry) bool {
 	return from+w.size <= len(entries)
 }
 
-// Beyond returns the part of the list that the window is, read by keyset; it is for articles
-// where Page isn't ok.
+// Beyond returns the part of the list that the window is, read by keyset; it is for where
+// Page isn't ok.
 func (w *ChildrenWindow) Beyond(s *Store) *List {
-	q := articlesUnder(w.key.parent())
+	of := w.key.children()
+	q := query{
+		collection: of.collection, filter: append(bson.D{{Key: of.field, Value: w.key.document()}}, of.shown...),
+		sort: of.sort, byTime: true, descending: true, tags: []string{listTag(w.key.parent())},
+	}
 	return &List{query: q, named: w.name(), key: w.window.key(w.name()), window: w.window, store: s}
 }
-
-func articlesUnder(parent id.ID) query {
-	field := parentFields[parent.Kind()]
-	return query{
-		collection: articles, filter: append(bson.D{{Key: field, Value: parent}}, publicArticles()...),
-		sort: string(ByPublished), byTime: true, descending: true, tags: []string{listTag(parent)},
-	}
-}
-
-// parentFields is where articles have their parents.
-var parentFields = map[id.Kind]string{id.Author: "authorIds", id.Tag: "tagIds"}
 
 // Len is how many elements the window is cut from; all is false where there are more.
 func (w *ChildrenWindow) Len(c *Children) (n int, all bool) { return len(w.elements(c)), !c.more }
@@ -235,9 +249,7 @@ func (w *ChildrenWindow) elements(c *Children) []Entry {
 // Children returns the list of each key, empty where nothing hangs on it; in one command
 // for all keys of a kind that aren't cached.
 func (s *Store) Children(ctx context.Context, keys []ChildrenKey) ([]*Children, error) {
-	if slices.ContainsFunc(keys, func(k ChildrenKey) bool { return id.ID(k).Kind() == id.Account || id.ID(k).Kind() == id.Revision }) {
-		access.MarkPrivate(ctx)
-	}
+	markPrivate(ctx, keys)
 	var heads, ends []ChildrenKey
 	for _, k := range keys {
 		if k.isEnd() {
@@ -269,75 +281,48 @@ func (s *Store) Children(ctx context.Context, keys []ChildrenKey) ([]*Children, 
 }
 
 func (s *Store) readChildren(ctx context.Context, keys []ChildrenKey) (map[ChildrenKey]*Children, error) {
+	out := make(map[ChildrenKey]*Children, len(keys))
 	byKind := map[id.Kind][]ChildrenKey{}
 	for _, key := range keys {
-		kind := id.ID(key).Kind()
-		byKind[kind] = append(byKind[kind], key)
+		out[key] = newChildren(nil, key.bounded())
+		byKind[id.ID(key).Kind()] = append(byKind[id.ID(key).Kind()], key)
 	}
-	rows := map[ChildrenKey][]row{}
-	out := make(map[ChildrenKey]*Children, len(keys))
 	for kind, keys := range byKind {
-		if keys[0].bounded() {
-			if err := s.readArticles(ctx, kind, keys, out); err != nil {
-				return nil, err
-			}
-			continue
+		read := s.readParts
+		if kind == id.Article {
+			read = s.readThreads
 		}
-		if err := s.readRows(ctx, kind, keys, rows); err != nil {
+		if err := read(ctx, keys, out); err != nil {
 			return nil, err
 		}
-	}
-	for _, key := range keys {
-		if out[key] != nil {
-			continue
-		}
-		out[key] = newChildren(rows[key], id.ID(key).Kind() != id.Article)
 	}
 	return out, nil
 }
 
-// readRows reads the elements of all keys of one kind into rows.
-func (s *Store) readRows(ctx context.Context, kind id.Kind, keys []ChildrenKey, rows map[ChildrenKey][]row) error {
-	if kind == id.Article {
-		found, err := find[Comment](ctx, s.db.Collection(comments),
-			append(in("articleId", keys), publicComments()...),
-			options.Find().SetProjection(bson.D{{Key: "articleId", Value: 1}, {Key: "parentId", Value: 1}, {Key: "createdAt", Value: 1}, {Key: "status", Value: 1}}))
-		for _, c := range found {
-			rows[ChildrenKey(c.ArticleID)] = append(rows[ChildrenKey(c.ArticleID)], row{c.ID, c.ParentID, c.CreatedAt, c.IsDeleted()})
-		}
-		return err
+// readThreads reads all comments of articles into out.
+func (s *Store) readThreads(ctx context.Context, keys []ChildrenKey, out map[ChildrenKey]*Children) error {
+	found, err := find[Comment](ctx, s.db.Collection(comments),
+		append(in("articleId", keys), publicComments()...),
+		options.Find().SetProjection(bson.D{{Key: "articleId", Value: 1}, {Key: "parentId", Value: 1}, {Key: "createdAt", Value: 1}, {Key: "status", Value: 1}}))
+	rows := map[ChildrenKey][]row{}
+	for _, c := range found {
+		rows[ChildrenKey(c.ArticleID)] = append(rows[ChildrenKey(c.ArticleID)], row{c.ID, c.ParentID, c.CreatedAt, c.IsDeleted()})
 	}
-	if kind == id.Account {
-		found, err := find[Session](ctx, s.db.Collection(sessions), sessionsOf(keys),
-			options.Find().SetProjection(bson.D{{Key: "accountId", Value: 1}, {Key: "createdAt", Value: 1}}))
-		for _, x := range found {
-			rows[ChildrenKey(x.AccountID)] = append(rows[ChildrenKey(x.AccountID)], row{ID: x.ID, Time: x.CreatedAt})
-		}
-		return err
+	for key, of := range rows {
+		out[key] = newChildren(of, false)
 	}
-	if kind == id.Revision {
-		of := make([]id.ID, len(keys))
-		for i, k := range keys {
-			of[i] = id.ID(strings.TrimPrefix(string(k), string(id.Revision)+"_"))
-		}
-		found, err := find[Revision](ctx, s.db.Collection(revisions), in("articleId", of),
-			options.Find().SetProjection(bson.D{{Key: "articleId", Value: 1}, {Key: "createdAt", Value: 1}}))
-		for _, r := range found {
-			rows[RevisionsOf(r.ArticleID)] = append(rows[RevisionsOf(r.ArticleID)], row{ID: r.ID, Time: r.CreatedAt})
-		}
-		return err
-	}
-	return fmt.Errorf("nothing is under a %s", kind)
+	return err
 }
 
-// readArticles reads the heads and the ends of lists of articles, in one command for each of
-// the two.
-func (s *Store) readArticles(ctx context.Context, kind id.Kind, keys []ChildrenKey, into map[ChildrenKey]*Children) error {
+// readParts reads the heads and the ends of lists of one kind into out, in one command for
+// each of the two.
+func (s *Store) readParts(ctx context.Context, keys []ChildrenKey, out map[ChildrenKey]*Children) error {
 	type document struct {
 		Parent id.ID `bson:"_id"`
 		Under  []struct {
-			ID   id.ID     `bson:"_id"`
-			Time time.Time `bson:"publishedAt"`
+			ID        id.ID     `bson:"_id"`
+			Published time.Time `bson:"publishedAt"`
+			Created   time.Time `bson:"createdAt"`
 		} `bson:"under"`
 	}
 	for _, end := range []bool{false, true} {
@@ -345,88 +330,103 @@ func (s *Store) readArticles(ctx context.Context, kind id.Kind, keys []ChildrenK
 		if end {
 			direction, size = 1, MaxPageSize
 		}
-		of := slices.DeleteFunc(slices.Clone(keys), func(k ChildrenKey) bool { return k.isEnd() != end })
+		of := map[id.ID]ChildrenKey{}
+		for _, k := range keys {
+			if k.isEnd() == end {
+				of[k.document()] = k
+			}
+		}
 		if len(of) == 0 {
 			continue
 		}
-		found, err := aggregate[document](ctx, s.db.Collection(parentCollections[kind]), under(kind, of,
-			bson.D{{Key: "$sort", Value: bson.D{{Key: string(ByPublished), Value: direction}, {Key: "_id", Value: direction}}}},
+		where := keys[0].children()
+		found, err := aggregate[document](ctx, s.db.Collection(where.parents), where.under(of,
+			bson.D{{Key: "$sort", Value: bson.D{{Key: where.sort, Value: direction}, {Key: "_id", Value: direction}}}},
 			bson.D{{Key: "$limit", Value: size + 1}},
-			bson.D{{Key: "$project", Value: bson.D{{Key: string(ByPublished), Value: 1}}}})...)
+			bson.D{{Key: "$project", Value: bson.D{{Key: where.sort, Value: 1}}}})...)
 		if err != nil {
 			return err
 		}
 		for _, d := range found {
 			var rows []row
-			for _, a := range d.Under[:min(len(d.Under), size)] {
-				rows = append(rows, row{ID: a.ID, Time: a.Time})
+			for _, c := range d.Under[:min(len(d.Under), size)] {
+				at := c.Created
+				if where.sort == string(ByPublished) {
+					at = c.Published
+				}
+				rows = append(rows, row{ID: c.ID, Time: at})
 			}
-			key := ChildrenKey(d.Parent)
-			if end {
-				key += endSuffix
-			}
-			into[key] = newChildren(rows, true)
-			into[key].more = len(d.Under) > size
+			part := newChildren(rows, true)
+			part.more = len(d.Under) > size
+			out[of[d.Parent]] = part
 		}
 	}
 	return nil
 }
 
-var parentCollections = map[id.Kind]string{id.Author: authors, id.Tag: tags}
-
-// under is a pipeline that looks up, for each of the parents, what stages make of the published
-// articles under it.
-func under(kind id.Kind, keys []ChildrenKey, stages ...bson.D) []bson.D {
-	parents := make([]id.ID, len(keys))
-	for i, k := range keys {
-		parents[i] = k.parent()
-	}
+// under is a pipeline that looks up, for each of the parents, what stages make of the children
+// under it.
+func (c childrenOf) under(of map[id.ID]ChildrenKey, stages ...bson.D) []bson.D {
 	return []bson.D{
-		{{Key: "$match", Value: in("_id", parents)}},
+		{{Key: "$match", Value: in("_id", slices.Sorted(maps.Keys(of)))}},
 		{{Key: "$project", Value: bson.D{{Key: "_id", Value: 1}}}},
 		{{Key: "$lookup", Value: bson.D{
-			{Key: "from", Value: articles}, {Key: "localField", Value: "_id"}, {Key: "foreignField", Value: parentFields[kind]},
-			{Key: "pipeline", Value: append([]bson.D{{{Key: "$match", Value: publicArticles()}}}, stages...)},
+			{Key: "from", Value: c.collection}, {Key: "localField", Value: "_id"}, {Key: "foreignField", Value: c.field},
+			{Key: "pipeline", Value: append([]bson.D{{{Key: "$match", Value: c.shown}}}, stages...)},
 			{Key: "as", Value: "under"},
 		}}},
 	}
 }
 
-// ArticleCount is how many published articles are under a parent.
-type ArticleCount struct {
+// ChildrenCount is how many elements a list under a parent has.
+type ChildrenCount struct {
 	N int `bson:"n"`
 }
 
-// ArticleCounts returns how many published articles are under each of keys, authors and tags;
-// in one command for all keys of a kind that aren't cached, which reads the keys of an index.
-func (s *Store) ArticleCounts(ctx context.Context, keys []ChildrenKey) ([]*ArticleCount, error) {
-	return s.tables.articleCounts.Get(ctx, s.cache, keys)
+// ChildrenCounts returns how many elements the list of each key has, those of comments
+// excepted; in one command for all keys of a kind that aren't cached, which reads the keys of
+// an index.
+func (s *Store) ChildrenCounts(ctx context.Context, keys []ChildrenKey) ([]*ChildrenCount, error) {
+	markPrivate(ctx, keys)
+	return s.tables.childrenCounts.Get(ctx, s.cache, keys)
 }
 
-func (s *Store) readArticleCounts(ctx context.Context, keys []ChildrenKey) (map[ChildrenKey]*ArticleCount, error) {
+func (s *Store) readChildrenCounts(ctx context.Context, keys []ChildrenKey) (map[ChildrenKey]*ChildrenCount, error) {
 	type document struct {
-		Parent id.ID          `bson:"_id"`
-		Under  []ArticleCount `bson:"under"`
+		Parent id.ID           `bson:"_id"`
+		Under  []ChildrenCount `bson:"under"`
 	}
-	out := make(map[ChildrenKey]*ArticleCount, len(keys))
-	byKind := map[id.Kind][]ChildrenKey{}
+	out := make(map[ChildrenKey]*ChildrenCount, len(keys))
+	byKind := map[id.Kind]map[id.ID]ChildrenKey{}
 	for _, k := range keys {
-		out[k] = &ArticleCount{}
-		byKind[id.ID(k).Kind()] = append(byKind[id.ID(k).Kind()], k)
+		out[k] = &ChildrenCount{}
+		kind := id.ID(k).Kind()
+		if byKind[kind] == nil {
+			byKind[kind] = map[id.ID]ChildrenKey{}
+		}
+		byKind[kind][k.document()] = k
 	}
 	for kind, of := range byKind {
-		found, err := aggregate[document](ctx, s.db.Collection(parentCollections[kind]), under(kind, of,
+		where := ChildrenKey(kind + "_").children()
+		found, err := aggregate[document](ctx, s.db.Collection(where.parents), where.under(of,
 			bson.D{{Key: "$group", Value: bson.D{{Key: "_id", Value: nil}, {Key: "n", Value: bson.D{{Key: "$sum", Value: 1}}}}}})...)
 		if err != nil {
 			return nil, err
 		}
 		for _, d := range found {
 			for _, c := range d.Under {
-				out[ChildrenKey(d.Parent)] = &c
+				out[of[d.Parent]] = &c
 			}
 		}
 	}
 	return out, nil
+}
+
+// markPrivate says that who asks matters where one of keys names a list that isn't for all.
+func markPrivate(ctx context.Context, keys []ChildrenKey) {
+	if slices.ContainsFunc(keys, func(k ChildrenKey) bool { return id.ID(k).Kind() == id.Account || id.ID(k).Kind() == id.Revision }) {
+		access.MarkPrivate(ctx)
+	}
 }
 
 type childrenDocument struct {

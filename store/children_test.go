@@ -150,25 +150,59 @@ func TestChildrenSurviveBeingWrittenDown(t *testing.T) {
 // the whole list would, and so do the windows onto a list of as many as the head has, or one more.
 func TestAWindowBeyondTheHeadIsAsOneOntoTheWholeList(t *testing.T) {
 	s := openStore(t, nil)
-	for _, n := range []int{headSize - 1, headSize, headSize + 1, 2*headSize + 50} {
-		tag := &Tag{ID: id.New(id.Tag), Slug: fmt.Sprint("tag-", n)}
-		check(t, Add(t.Context(), s, tag))
+	for name, c := range map[string]struct {
+		n    int
+		kind id.Kind
+	}{
+		"Less": {headSize - 1, id.Tag}, "Full": {headSize, id.Author}, "OneMore": {headSize + 1, id.Tag}, "Tag": {2*headSize + 50, id.Tag},
+		"Author": {2*headSize + 50, id.Author}, "Sessions": {2*headSize + 50, id.Account}, "Revisions": {2*headSize + 50, id.Revision},
+	} {
+		n, parent := c.n, id.New(c.kind)
+		key := ChildrenKey(parent)
 		var all []any
 		var rows []row
-		for i := range n {
-			a := published(fmt.Sprintf("a-%d-%d", n, i), second(i/3)) // three at a time
-			a.ID, a.TagIDs, a.Event = id.New(id.Article), []id.ID{tag.ID}, fmt.Sprintf("%d/%d", n, i)
-			all, rows = append(all, a), append(rows, row{ID: a.ID, Time: a.PublishedAt})
+		at := func(i int) (id.ID, time.Time) {
+			r := row{ID: id.New(map[id.Kind]id.Kind{id.Account: id.Session, id.Revision: id.Revision}[c.kind]), Time: second(i / 3)} // three at a time
+			if c.kind == id.Tag || c.kind == id.Author {
+				r.ID = id.New(id.Article)
+			}
+			rows = append(rows, r)
+			return r.ID, r.Time
 		}
-		_, err := s.db.Collection(articles).InsertMany(t.Context(), all)
+		switch c.kind {
+		case id.Tag:
+			check(t, Add(t.Context(), s, &Tag{ID: parent, Slug: name}))
+		case id.Author:
+			check(t, Add(t.Context(), s, &Author{ID: parent, Slug: name}))
+		case id.Account:
+			check(t, s.AddAccount(t.Context(), &Secret{Account: Account{ID: parent}}))
+		case id.Revision:
+			a := published(name, second(1))
+			key = RevisionsOf(a.ID)
+			check(t, s.AddArticle(t.Context(), a))
+		}
+		for i := range n {
+			child, created := at(i)
+			switch c.kind {
+			case id.Account:
+				all = append(all, &Session{ID: child, AccountID: parent, CreatedAt: created}, &Session{ID: id.New(id.Session), AccountID: parent, Ended: true})
+			case id.Revision:
+				all = append(all, &Revision{ID: child, ArticleID: key.document(), CreatedAt: created})
+			default:
+				a := published(fmt.Sprint(name, i), created)
+				a.ID, a.TagIDs, a.AuthorIDs, a.Event = child, []id.ID{parent}, []id.ID{parent}, fmt.Sprint(name, i)
+				all = append(all, a)
+			}
+		}
+		_, err := s.db.Collection(key.children().collection).InsertMany(t.Context(), all)
 		check(t, err)
-		whole, key := newChildren(rows, true), ChildrenKey(tag.ID)
+		whole := newChildren(rows, true)
 		found, err := s.Children(t.Context(), []ChildrenKey{key, key.End(Window{Last: new(int)})})
 		check(t, err)
 		if got := len(found[0].rows); got > headSize {
 			t.Errorf("%d rows are kept of %d", got, n)
 		}
-		counted, err := s.ArticleCounts(t.Context(), []ChildrenKey{key})
+		counted, err := s.ChildrenCounts(t.Context(), []ChildrenKey{key})
 		check(t, err)
 		if counted[0].N != n {
 			t.Errorf("%d are counted of %d", counted[0].N, n)
@@ -204,7 +238,7 @@ func TestAWindowBeyondTheHeadIsAsOneOntoTheWholeList(t *testing.T) {
 						}
 						want := part.window.cut(part.name(), whole.entries, true)
 						if !slices.Equal(idsOf(got), idsOf(want)) || got.HasNext != want.HasNext || got.HasPrevious != want.HasPrevious {
-							t.Fatalf("of %d, %d backwards %t after %d before %d: %d elements, next %t, previous %t; want %d, %t, %t", n, size, backwards, i, j,
+							t.Fatalf("%s: of %d, %d backwards %t after %d before %d: %d elements, next %t, previous %t; want %d, %t, %t", name, n, size, backwards, i, j,
 								len(got.Entries), got.HasNext, got.HasPrevious, len(want.Entries), want.HasNext, want.HasPrevious)
 						}
 					}

@@ -14,24 +14,24 @@ import (
 
 // tables is everything that is cached. What a write makes stale is in changes.go.
 type tables struct {
-	articles      cache.Table[id.ID, Article]
-	revisions     cache.Table[id.ID, Revision]
-	authors       cache.Table[id.ID, Author]
-	tags          cache.Table[id.ID, Tag]
-	comments      cache.Table[id.ID, Comment]
-	slugs         cache.Table[slug, named]
-	children      cache.Table[ChildrenKey, Children]
-	ends          cache.Table[ChildrenKey, Children]
-	articleCounts cache.Table[ChildrenKey, ArticleCount]
-	pages         cache.Table[*List, pageOfIDs]
-	neighbours    cache.Table[Position, Neighbours]
-	counts        cache.Table[counting, count]
-	accounts      cache.Table[id.ID, Account]
-	sessions      cache.Table[id.ID, Session]
-	due           cache.Table[string, due]
-	pictures      cache.Table[id.ID, Picture]
-	editions      cache.Table[id.Kind, Editions]
-	stamps        cache.Table[string, stamp]
+	articles       cache.Table[id.ID, Article]
+	revisions      cache.Table[id.ID, Revision]
+	authors        cache.Table[id.ID, Author]
+	tags           cache.Table[id.ID, Tag]
+	comments       cache.Table[id.ID, Comment]
+	slugs          cache.Table[slug, named]
+	children       cache.Table[ChildrenKey, Children]
+	ends           cache.Table[ChildrenKey, Children]
+	childrenCounts cache.Table[ChildrenKey, ChildrenCount]
+	pages          cache.Table[*List, pageOfIDs]
+	neighbours     cache.Table[Position, Neighbours]
+	counts         cache.Table[counting, count]
+	accounts       cache.Table[id.ID, Account]
+	sessions       cache.Table[id.ID, Session]
+	due            cache.Table[string, due]
+	pictures       cache.Table[id.ID, Picture]
+	editions       cache.Table[id.Kind, Editions]
+	stamps         cache.Table[string, stamp]
 }
 
 func (s *Store) makeTables() tables {
@@ -73,10 +73,10 @@ func (s *Store) makeTables() tables {
 			Load: s.readChildren, Encode: encodeChildren, Decode: decodeChildren,
 			Size: func(c *Children) int64 { return int64(200 + 180*len(c.rows)) },
 		},
-		articleCounts: cache.Table[ChildrenKey, ArticleCount]{
+		childrenCounts: cache.Table[ChildrenKey, ChildrenCount]{
 			Key: func(k ChildrenKey) string { return "count/" + childrenKey(k) }, Deps: func(k ChildrenKey) []string { return []string{listTag(k.parent())} },
-			Load: s.readArticleCounts, Encode: encode[ArticleCount], Decode: decode[ArticleCount],
-			Size: func(*ArticleCount) int64 { return 8 },
+			Load: s.readChildrenCounts, Encode: encode[ChildrenCount], Decode: decode[ChildrenCount],
+			Size: func(*ChildrenCount) int64 { return 8 },
 		},
 		pages: cache.Table[*List, pageOfIDs]{
 			Key: (*List).Name, Deps: func(l *List) []string { return l.query.tags },
