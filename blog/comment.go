@@ -139,7 +139,7 @@ func (c *Comments) checkParent(ctx context.Context, made *store.Comment) error {
 	if err != nil {
 		return err
 	}
-	thread, err := c.store.Orders(ctx, []store.OrderKey{store.OrderKey(made.ArticleID)})
+	thread, err := c.store.Children(ctx, []store.ChildrenKey{store.ChildrenKey(made.ArticleID)})
 	if err != nil {
 		return err
 	}
@@ -343,7 +343,7 @@ func (c *Comments) seen(ctx context.Context, v access.Viewer, comment id.ID) (*s
 
 // publicComments returns the comments that are shown, under articles that are public.
 func publicComments(ctx context.Context, s *store.Store, ids []id.ID) ([]*store.Comment, error) {
-	found, err := s.ShownComments(ctx, ids, s.Orders)
+	found, err := s.ShownComments(ctx, ids, s.Children)
 	if err != nil {
 		return nil, err
 	}

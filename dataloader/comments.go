@@ -11,16 +11,16 @@ import (
 
 // shownComments returns the comments with ids that are shown in their threads.
 func (l *Loaders) shownComments(ctx context.Context, ids []id.ID) ([]*store.Comment, error) {
-	return l.store.ShownComments(ctx, ids, l.Orders.All)
+	return l.store.ShownComments(ctx, ids, l.Children.All)
 }
 
 // Depth returns how deep in its thread a comment is; 1 for one that answers the article.
 func (l *Loaders) Depth(ctx context.Context, c *store.Comment) (int, error) {
-	order, err := l.Orders.One(ctx, store.OrderKey(c.ArticleID))
+	thread, err := l.Children.One(ctx, store.ChildrenKey(c.ArticleID))
 	if err != nil {
 		return 0, err
 	}
-	return order.Depth(c.ID), nil
+	return thread.Depth(c.ID), nil
 }
 
 // Shown returns the comments with ids that are shown to everyone, under articles that are

@@ -18,8 +18,11 @@ type Connection[T any] struct {
 	page  func(context.Context) (*store.Page, error)
 	count func(ctx context.Context, most int) (n int, exact bool, err error)
 	items *Loader[id.ID, T]
-	cut   bool   // both come out of an order, by its loader
+	cut   bool   // both come out of a list under a parent, by its loader
 	name  string // of a page that the caches keep; "" for others
+	// uncounted names the list that has to be counted to tell how much of it there is up to most;
+	// "" where that is known. Nil for lists that the database orders.
+	uncounted func(ctx context.Context, most int) (store.ChildrenKey, error)
 
 	mu   sync.Mutex
 	read *store.Page
@@ -71,7 +74,7 @@ type Count struct {
 // Page returns the ids of the page.
 func (c *Connection[T]) Page(ctx context.Context) (*store.Page, error) {
 	p, err := c.once(ctx)
-	if t := Traced(ctx); t != nil && !c.cut && (err != nil || p.Cached() == nil || p.Cached() != t.Of) {
+	if t := Traced(ctx); t != nil && (!c.cut || err == nil && p.Cached() != nil) && (err != nil || p.Cached() == nil || p.Cached() != t.Of) {
 		t.Spoil()
 	}
 	return p, err
@@ -136,6 +139,23 @@ func NodesOf[T any](ctx context.Context, pages []*Connection[T]) ([]*T, error) {
 		return []*T{}, nil
 	}
 	return pages[0].items.Present(ctx, all)
+}
+
+// CountsOf counts the lists of several pages up to most, in one batch.
+func CountsOf[T any](ctx context.Context, l *Loaders, pages []*Connection[T], most int) error {
+	var keys []store.ChildrenKey
+	for _, c := range pages {
+		if c.uncounted == nil {
+			continue
+		}
+		key, err := c.uncounted(ctx, most)
+		if err != nil {
+			return err
+		}
+		keys = append(keys, key)
+	}
+	_, err := l.ChildrenCounts.All(ctx, keys)
+	return err
 }
 
 // Nodes returns the elements of the page. One that has gone since the page was read is

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -22,15 +23,17 @@ import (
 
 // Loaders is what one response knows.
 type Loaders struct {
-	Articles  *Loader[id.ID, store.Article]
-	Revisions *Loader[id.ID, store.Revision]
-	Authors   *Loader[id.ID, store.Author]
-	Tags      *Loader[id.ID, store.Tag]
-	Comments  *Loader[id.ID, store.Comment]
-	Orders    *Loader[store.OrderKey, store.Order]
-	Accounts  *Loader[id.ID, store.Account]
-	Sessions  *Loader[id.ID, store.Session]
-	Uses      *Loader[id.ID, store.LastUse]
+	Articles       *Loader[id.ID, store.Article]
+	Revisions      *Loader[id.ID, store.Revision]
+	Authors        *Loader[id.ID, store.Author]
+	Tags           *Loader[id.ID, store.Tag]
+	Comments       *Loader[id.ID, store.Comment]
+	Children       *Loader[store.ChildrenKey, store.Children]
+	ChildrenCounts *Loader[store.ChildrenKey, store.ChildrenCount]
+	Neighbours     *Loader[store.Position, store.Neighbours]
+	Accounts       *Loader[id.ID, store.Account]
+	Sessions       *Loader[id.ID, store.Session]
+	Uses           *Loader[id.ID, store.LastUse]
 
 	Desk        *Loader[id.ID, store.Article]  // what the viewer may edit, published or not
 	Texts       *Loader[id.ID, store.Revision] // of what the viewer may edit
@@ -38,7 +41,7 @@ type Loaders struct {
 
 	store   *store.Store
 	knowing sync.Mutex  // held by who looks at, or adds to, what any of them knows
-	byKind  [8]recalled // those whose reads may be recalled, by kind
+	byKind  [9]recalled // those whose reads may be recalled, by kind
 	mu      sync.Mutex
 	lists   map[string]*SubmissionConnection // of submissions, that the response has asked for
 }
@@ -52,7 +55,9 @@ func New(s *store.Store) *Loaders {
 		authors          Loader[id.ID, store.Author]
 		tags             Loader[id.ID, store.Tag]
 		comments         Loader[id.ID, store.Comment]
-		orders           Loader[store.OrderKey, store.Order]
+		children         Loader[store.ChildrenKey, store.Children]
+		childrenCounts   Loader[store.ChildrenKey, store.ChildrenCount]
+		neighbours       Loader[store.Position, store.Neighbours]
 		accounts         Loader[id.ID, store.Account]
 		sessions         Loader[id.ID, store.Session]
 		uses             Loader[id.ID, store.LastUse]
@@ -66,24 +71,29 @@ func New(s *store.Store) *Loaders {
 	l.Authors = begin(&all.authors, mu, "author", s.Authors)
 	l.Tags = begin(&all.tags, mu, "tag", s.Tags)
 	l.Comments = begin(&all.comments, mu, "comment", l.shownComments)
-	l.Orders = begin(&all.orders, mu, "list", s.Orders)
+	l.Children = begin(&all.children, mu, "list", s.Children)
+	l.ChildrenCounts = begin(&all.childrenCounts, mu, "count", s.ChildrenCounts)
+	l.Neighbours = begin(&all.neighbours, mu, "neighbours", s.Neighbours)
 	l.Accounts = begin(&all.accounts, mu, "account", s.Accounts)
 	l.Sessions = begin(&all.sessions, mu, "session", s.Sessions)
 	l.Uses = begin(&all.uses, mu, "use of a session", s.LastUses)
 	l.Desk = begin(&all.desk, mu, "article", s.Desk)
 	l.Texts = begin(&all.texts, mu, "revision", s.VisibleRevisions)
 	l.Submissions = begin(&all.submissions, mu, "comment", s.Submissions)
-	l.Orders.shows = func(k store.OrderKey) bool {
+	l.Children.shows = func(k store.ChildrenKey) bool {
 		kind := id.ID(k).Kind()
 		return kind != id.Account && kind != id.Revision
 	}
+	l.ChildrenCounts.shows = l.Children.shows
 	// What is the same for everybody. A loader that isn't here spoils what it takes part in.
 	recalls(l, 1, l.Articles)
 	recalls(l, 2, l.Revisions)
 	recalls(l, 3, l.Authors)
 	recalls(l, 4, l.Tags)
 	recalls(l, 5, l.Comments)
-	recalls(l, 6, l.Orders)
+	recalls(l, 6, l.Children)
+	recalls(l, 7, l.Neighbours)
+	recalls(l, 8, l.ChildrenCounts)
 	return l
 }
 
@@ -100,7 +110,9 @@ func (l *Loaders) Forget() {
 	l.Authors.forget()
 	l.Tags.forget()
 	l.Comments.forget()
-	l.Orders.forget()
+	l.Children.forget()
+	l.Neighbours.forget()
+	l.ChildrenCounts.forget()
 	l.Accounts.forget()
 	l.Sessions.forget()
 	l.Uses.forget()
@@ -152,27 +164,27 @@ func Listed[T any](list *store.List, items *Loader[id.ID, T]) *Connection[T] {
 
 // ArticlesBy returns a part of the published articles of an author.
 func (l *Loaders) ArticlesBy(a *store.Author, w store.Window) (*ArticleConnection, error) {
-	return sliced(l, store.OrderKey(a.ID), "", w, l.Articles)
+	return windowed(l, store.ChildrenKey(a.ID), "", w, l.Articles)
 }
 
 // ArticlesTagged returns a part of the published articles that have a tag.
 func (l *Loaders) ArticlesTagged(t *store.Tag, w store.Window) (*ArticleConnection, error) {
-	return sliced(l, store.OrderKey(t.ID), "", w, l.Articles)
+	return windowed(l, store.ChildrenKey(t.ID), "", w, l.Articles)
 }
 
 // CommentsOn returns a part of the comments that answer an article.
 func (l *Loaders) CommentsOn(a *store.Article, w store.Window) (*CommentConnection, error) {
-	return sliced(l, store.OrderKey(a.ID), "", w, l.Comments)
+	return windowed(l, store.ChildrenKey(a.ID), "", w, l.Comments)
 }
 
 // RepliesTo returns a part of the comments that answer a comment.
 func (l *Loaders) RepliesTo(c *store.Comment, w store.Window) (*CommentConnection, error) {
-	return sliced(l, store.OrderKey(c.ArticleID), c.ID, w, l.Comments)
+	return windowed(l, store.ChildrenKey(c.ArticleID), c.ID, w, l.Comments)
 }
 
 // SessionsOf returns a part of the viewer's sessions.
 func (l *Loaders) SessionsOf(v *access.Viewer, w store.Window) (*SessionConnection, error) {
-	return sliced(l, store.OrderKey(v.Account), "", w, l.Sessions)
+	return windowed(l, store.ChildrenKey(v.Account), "", w, l.Sessions)
 }
 
 // RevisionsOf returns a part of what an article said, for those who may know: nil for others.
@@ -181,7 +193,7 @@ func (l *Loaders) RevisionsOf(ctx context.Context, a *store.Article, w store.Win
 	if err != nil || !a.EditableBy(v) {
 		return nil, err
 	}
-	return sliced(l, store.RevisionsOf(a.ID), "", w, l.Texts)
+	return windowed(l, store.RevisionsOf(a.ID), "", w, l.Texts)
 }
 
 // LastUse returns when a session was used last; nil where it wasn't since it began.
@@ -193,9 +205,9 @@ func (l *Loaders) LastUse(ctx context.Context, x *store.Session) (*time.Time, er
 	return &found[0].At, nil
 }
 
-// sliced returns a connection that is cut from an order.
-func sliced[T any](l *Loaders, key store.OrderKey, under id.ID, w store.Window, items *Loader[id.ID, T]) (*Connection[T], error) {
-	slice, err := store.NewSlice(key, under, w)
+// windowed returns a connection that is cut from a list under a parent.
+func windowed[T any](l *Loaders, key store.ChildrenKey, under id.ID, w store.Window, items *Loader[id.ID, T]) (*Connection[T], error) {
+	window, err := store.NewChildrenWindow(key, under, w)
 	if err != nil {
 		return nil, err
 	}
@@ -203,19 +215,28 @@ func sliced[T any](l *Loaders, key store.OrderKey, under id.ID, w store.Window, 
 		items: items,
 		cut:   true,
 		page: func(ctx context.Context) (*store.Page, error) {
-			order, err := l.Orders.One(ctx, key)
+			children, err := l.Children.One(ctx, window.Key())
 			if err != nil {
 				return nil, err
 			}
-			return slice.Page(order), nil
+			if p, ok := window.Page(children); ok {
+				return p, nil
+			}
+			return window.Beyond(l.store).Page(ctx)
 		},
 		count: func(ctx context.Context, most int) (int, bool, error) {
-			order, err := l.Orders.One(ctx, key)
+			n, err := l.countUnder(ctx, window.Key(), most, window.Len)
+			return min(n, most), n <= most, err
+		},
+		uncounted: func(ctx context.Context, most int) (store.ChildrenKey, error) {
+			children, err := l.Children.One(ctx, window.Key())
 			if err != nil {
-				return 0, false, err
+				return "", err
 			}
-			n := slice.Len(order)
-			return min(n, most), n <= most, nil
+			if n, all := window.Len(children); all || n >= most {
+				return "", nil
+			}
+			return window.Key().Whole(), nil
 		},
 	}, nil
 }
@@ -223,20 +244,37 @@ func sliced[T any](l *Loaders, key store.OrderKey, under id.ID, w store.Window, 
 // CountUnder returns how much hangs on a parent: published articles of an author or a
 // tag, comments of an article with the replies to them.
 func (l *Loaders) CountUnder(ctx context.Context, parent id.ID) (int, error) {
-	order, err := l.Orders.One(ctx, store.OrderKey(parent))
+	return l.countUnder(ctx, store.ChildrenKey(parent), math.MaxInt, (*store.Children).Len)
+}
+
+// countUnder returns how much of a list there is by a measure, and more than most where there
+// is: out of what the response knows of the list, or else by counting.
+func (l *Loaders) countUnder(ctx context.Context, key store.ChildrenKey, most int, measure func(*store.Children) (n int, all bool)) (int, error) {
+	children, err := l.Children.One(ctx, key)
 	if err != nil {
 		return 0, err
 	}
-	return order.Len(), nil
+	n, all := measure(children)
+	if all || n > most {
+		return n, nil
+	}
+	if n == most {
+		return most + 1, nil
+	}
+	count, err := l.ChildrenCounts.One(ctx, key.Whole())
+	if err != nil {
+		return 0, err
+	}
+	return count.N, nil
 }
 
 // ReplyCount returns how many comments answer c directly.
 func (l *Loaders) ReplyCount(ctx context.Context, c *store.Comment) (int, error) {
-	order, err := l.Orders.One(ctx, store.OrderKey(c.ArticleID))
+	children, err := l.Children.One(ctx, store.ChildrenKey(c.ArticleID))
 	if err != nil {
 		return 0, err
 	}
-	return order.Replies(c.ID), nil
+	return children.Replies(c.ID), nil
 }
 
 // MaxRelated is how many related articles can be asked for.
@@ -253,30 +291,20 @@ func (l *Loaders) Related(ctx context.Context, a *store.Article, first int) ([]*
 
 // Next returns the article published after a; NotFound for the newest.
 func (l *Loaders) Next(ctx context.Context, a *store.Article) (*store.Article, error) {
-	newer, _, err := l.Around(ctx, a)
+	n, err := l.Neighbours.One(ctx, store.PositionOf(a))
 	if err != nil {
 		return nil, err
 	}
-	return l.Articles.One(ctx, newer)
+	return l.Articles.One(ctx, n.Newer)
 }
 
 // Previous returns the article published before a; NotFound for the oldest.
 func (l *Loaders) Previous(ctx context.Context, a *store.Article) (*store.Article, error) {
-	_, older, err := l.Around(ctx, a)
+	n, err := l.Neighbours.One(ctx, store.PositionOf(a))
 	if err != nil {
 		return nil, err
 	}
-	return l.Articles.One(ctx, older)
-}
-
-// Around returns the ids of the articles published after and before a; "" at the ends.
-func (l *Loaders) Around(ctx context.Context, a *store.Article) (newer, older id.ID, err error) {
-	order, err := l.Orders.One(ctx, store.AllArticles)
-	if err != nil {
-		return "", "", err
-	}
-	newer, older = order.Around(a)
-	return newer, older, nil
+	return l.Articles.One(ctx, n.Older)
 }
 
 // Markdown returns a's text as its author wrote it.

@@ -66,32 +66,32 @@ var (
 		"author":          toOne(authors, func(a *store.Article) id.ID { return first(a.AuthorIDs) }),
 		"authors":         toMany(authors, func(a *store.Article) []id.ID { return a.AuthorIDs }),
 		"tags":            toMany(tags, func(a *store.Article) []id.ID { return a.TagIDs }),
-		"comments":        toSlice((*store.Article).NodeID, (*dataloader.Loaders).CommentsOn),
+		"comments":        toChildren((*store.Article).NodeID, (*dataloader.Loaders).CommentsOn),
 		"commentCount":    toCount((*store.Article).NodeID),
 		"related":         toRelated,
-		"next":            toNeighbour(func(newer, _ id.ID) id.ID { return newer }),
-		"previous":        toNeighbour(func(_, older id.ID) id.ID { return older }),
+		"next":            toNeighbour(func(n *store.Neighbours) id.ID { return n.Newer }),
+		"previous":        toNeighbour(func(n *store.Neighbours) id.ID { return n.Older }),
 		"revisions":       toRevisions,
 	}}
 	authorType = &objectType{[]string{"Author", "Node", "SearchResult"}, map[string]edge{
-		"articles":     toSlice((*store.Author).NodeID, (*dataloader.Loaders).ArticlesBy),
+		"articles":     toChildren((*store.Author).NodeID, (*dataloader.Loaders).ArticlesBy),
 		"articleCount": toCount((*store.Author).NodeID),
 	}}
 	tagType = &objectType{[]string{"Tag", "Node", "SearchResult"}, map[string]edge{
-		"articles":     toSlice((*store.Tag).NodeID, (*dataloader.Loaders).ArticlesTagged),
+		"articles":     toChildren((*store.Tag).NodeID, (*dataloader.Loaders).ArticlesTagged),
 		"articleCount": toCount((*store.Tag).NodeID),
 	}}
 	commentType = &objectType{[]string{"Comment", "Node"}, map[string]edge{
 		"article":    toOne(articles, threadOf),
 		"parent":     toOne(comments, func(c *store.Comment) id.ID { return c.ParentID }),
-		"replies":    toSlice(threadOf, (*dataloader.Loaders).RepliesTo),
+		"replies":    toChildren(threadOf, (*dataloader.Loaders).RepliesTo),
 		"replyCount": toCount(threadOf),
 		"depth":      toCount(threadOf),
 	}}
 	viewerType = &objectType{[]string{"Viewer"}, map[string]edge{
 		"account":  toOne(accounts, accountOf),
 		"session":  toOne(sessions, func(v *access.Viewer) id.ID { return v.Session }),
-		"sessions": toSlice(accountOf, (*dataloader.Loaders).SessionsOf),
+		"sessions": toChildren(accountOf, (*dataloader.Loaders).SessionsOf),
 		"comments": toOwnComments, "commentQueue": toCommentQueue,
 	}}
 	sessionType = &objectType{[]string{"Session", "Node"}, map[string]edge{
@@ -230,16 +230,16 @@ func toMany[P, C any](items func(*dataloader.Loaders) *dataloader.Loader[id.ID, 
 	}
 }
 
-// toSlice is an edge to a connection cut from the order that a parent names.
-func toSlice[P, C any](parent func(*P) id.ID, slice func(*dataloader.Loaders, *P, store.Window) (*dataloader.Connection[C], error)) edge {
+// toChildren is an edge to a connection cut from the list under a parent.
+func toChildren[P, C any](parent func(*P) id.ID, part func(*dataloader.Loaders, *P, store.Window) (*dataloader.Connection[C], error)) edge {
 	return func(ctx context.Context, l *dataloader.Loaders, parents []any, args map[string]any) ([]any, error) {
-		if _, err := l.Orders.All(ctx, orderKeys(parents, parent)); err != nil {
+		w := windowOf(args)
+		if _, err := l.Children.All(ctx, childrenKeys(parents, parent, w)); err != nil {
 			return nil, err
 		}
-		w := windowOf(args)
 		var out []any
 		for _, p := range parents {
-			c, err := slice(l, p.(*P), w)
+			c, err := part(l, p.(*P), w)
 			if err != nil {
 				return nil, err
 			}
@@ -252,7 +252,7 @@ func toSlice[P, C any](parent func(*P) id.ID, slice func(*dataloader.Loaders, *P
 // toRevisions is the edge to what articles said; to nothing for those who may not know.
 func toRevisions(ctx context.Context, l *dataloader.Loaders, parents []any, args map[string]any) ([]any, error) {
 	var out []any
-	var keys []store.OrderKey
+	var keys []store.ChildrenKey
 	for _, p := range parents {
 		a := p.(*store.Article)
 		c, err := l.RevisionsOf(ctx, a, windowOf(args))
@@ -260,25 +260,35 @@ func toRevisions(ctx context.Context, l *dataloader.Loaders, parents []any, args
 			return nil, err
 		}
 		if c != nil {
-			keys, out = append(keys, store.RevisionsOf(a.ID)), append(out, c)
+			keys, out = append(keys, store.RevisionsOf(a.ID).End(windowOf(args))), append(out, c)
 		}
 	}
-	_, err := l.Orders.All(ctx, keys)
+	_, err := l.Children.All(ctx, keys)
 	return out, err
 }
 
-// toCount is an edge to a number that is read off the order that a parent names.
+// toCount is an edge to a number that is read off the list under a parent.
 func toCount[P any](parent func(*P) id.ID) edge {
 	return func(ctx context.Context, l *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
-		_, err := l.Orders.All(ctx, orderKeys(parents, parent))
+		keys := childrenKeys(parents, parent, store.Window{})
+		found, err := l.Children.All(ctx, keys)
+		if err != nil {
+			return nil, err
+		}
+		for i, c := range found {
+			if _, all := c.Len(); all {
+				keys[i] = ""
+			}
+		}
+		_, err = l.ChildrenCounts.All(ctx, keys)
 		return nil, err
 	}
 }
 
-func orderKeys[P any](parents []any, parent func(*P) id.ID) []store.OrderKey {
-	keys := make([]store.OrderKey, len(parents))
+func childrenKeys[P any](parents []any, parent func(*P) id.ID, w store.Window) []store.ChildrenKey {
+	keys := make([]store.ChildrenKey, len(parents))
 	for i, p := range parents {
-		keys[i] = store.OrderKey(parent(p.(*P)))
+		keys[i] = store.ChildrenKey(parent(p.(*P))).End(w)
 	}
 	return keys
 }
@@ -304,16 +314,20 @@ func toRelated(ctx context.Context, l *dataloader.Loaders, parents []any, args m
 	return out, nil
 }
 
-// toNeighbour is an edge from articles to those beside them in the order of all.
-func toNeighbour(side func(newer, older id.ID) id.ID) edge {
+// toNeighbour is an edge from articles to those beside them in the list of all.
+func toNeighbour(side func(*store.Neighbours) id.ID) edge {
 	return func(ctx context.Context, l *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
-		var ids []id.ID
-		for _, p := range parents {
-			newer, older, err := l.Around(ctx, p.(*store.Article))
-			if err != nil {
-				return nil, err
-			}
-			ids = append(ids, side(newer, older))
+		positions := make([]store.Position, len(parents))
+		for i, p := range parents {
+			positions[i] = store.PositionOf(p.(*store.Article))
+		}
+		beside, err := l.Neighbours.All(ctx, positions)
+		if err != nil {
+			return nil, err
+		}
+		ids := make([]id.ID, len(beside))
+		for i, n := range beside {
+			ids[i] = side(n)
 		}
 		found, err := l.Articles.Present(ctx, ids)
 		return values(found), err
@@ -322,17 +336,27 @@ func toNeighbour(side func(newer, older id.ID) id.ID) edge {
 
 // connectionType is a page of a list; its elements are loaded for all pages at once.
 func connectionType[T any](name string) *objectType {
-	load := func(ctx context.Context, parents []any) ([]*T, error) {
+	pagesOf := func(parents []any) []*dataloader.Connection[T] {
 		pages := make([]*dataloader.Connection[T], len(parents))
 		for i, p := range parents {
 			pages[i] = p.(*dataloader.Connection[T])
 		}
-		return dataloader.NodesOf(ctx, pages)
+		return pages
+	}
+	load := func(ctx context.Context, parents []any) ([]*T, error) {
+		return dataloader.NodesOf(ctx, pagesOf(parents))
 	}
 	return &objectType{[]string{name}, map[string]edge{
 		"nodes": func(ctx context.Context, _ *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
 			found, err := load(ctx, parents)
 			return values(found), err
+		},
+		"count": func(ctx context.Context, l *dataloader.Loaders, parents []any, args map[string]any) ([]any, error) {
+			most, err := graphql.UnmarshalInt(args["max"])
+			if err != nil {
+				return nil, err
+			}
+			return nil, dataloader.CountsOf(ctx, l, pagesOf(parents), most)
 		},
 		"edges": func(ctx context.Context, _ *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
 			if _, err := load(ctx, parents); err != nil {

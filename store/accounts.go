@@ -108,7 +108,7 @@ func (s *Store) secret(ctx context.Context, filter bson.D) (*Secret, error) {
 
 // accountKeys is what becomes stale when a changes; its sessions too where they end.
 func accountKeys(a *Account) []string {
-	return []string{string(a.ID), orderKey(OrderKey(a.ID)), listTag(accounts)}
+	return append(listKeys(a.ID), string(a.ID), listTag(accounts))
 }
 
 // AddAccount stores a new account; Conflict when the address has one already, or when it
@@ -213,7 +213,7 @@ func (s *Store) AddSession(ctx context.Context, x *Session) error {
 func sessionKeys(xs ...*Session) []string {
 	keys := []string{}
 	for _, x := range xs {
-		keys = append(keys, string(x.ID), orderKey(OrderKey(x.AccountID)))
+		keys = append(append(keys, string(x.ID)), listKeys(x.AccountID)...)
 	}
 	return compact(keys)
 }

@@ -53,7 +53,7 @@ func articleKeys(before, after *Article) []string {
 	}
 	moved := was != is || !before.PublishedAt.Equal(after.PublishedAt)
 	if moved {
-		keys = append(keys, listKeys(id.ID(AllArticles))...)
+		keys = append(keys, listTag(AllArticles))
 	}
 	var old, now []id.ID
 	if was {
@@ -97,7 +97,7 @@ func draftsTag(owner id.ID) string { return "list/drafts/" + string(owner) }
 
 // listKeys is what becomes stale when something is added to a parent, leaves it, or moves.
 func listKeys(parent id.ID) []string {
-	return []string{orderKey(OrderKey(parent)), listTag(parent)}
+	return []string{childrenKey(ChildrenKey(parent)), listTag(parent)}
 }
 
 func compact(keys []string) []string {
@@ -107,7 +107,7 @@ func compact(keys []string) []string {
 
 // write makes a change that stales keys.
 func (s *Store) write(ctx context.Context, keys []string, change func(context.Context) error) error {
-	return s.cache.Write(ctx, keys, func(ctx context.Context) (err error) {
+	return s.cache.Write(ctx, withFormerKeys(keys), func(ctx context.Context) (err error) {
 		if slices.Contains(keys, editionsKey(id.Article)) {
 			err = errInterrupted
 			defer func() { s.known.note(nil, err) }()
@@ -123,7 +123,7 @@ var errInterrupted = errors.New("a write was interrupted")
 // writeArticle is write for a change that turns before into after, one of them public: then
 // what is known of the editions needn't be forgotten.
 func (s *Store) writeArticle(ctx context.Context, before, after *Article, change func(context.Context) error) error {
-	return s.cache.Write(ctx, articleKeys(before, after), func(ctx context.Context) error {
+	return s.cache.Write(ctx, withFormerKeys(articleKeys(before, after)), func(ctx context.Context) error {
 		err := errInterrupted
 		defer func() { s.known.note(after, err) }()
 		err = change(ctx)
@@ -153,7 +153,7 @@ func (s *Store) DeleteRevision(ctx context.Context, r *Revision) error {
 }
 
 func revisionKeys(r *Revision) []string {
-	return []string{string(r.ID), orderKey(RevisionsOf(r.ArticleID))}
+	return append(listKeys(id.ID(RevisionsOf(r.ArticleID))), string(r.ID))
 }
 
 // AddArticle stores a new article; Conflict when its slug is taken.

@@ -23,7 +23,7 @@ func TestWhatAChangeOfAnArticleMakesStale(t *testing.T) {
 	with := func(change func(*Article)) *Article { return changedTo(base, change) }
 	itself := []string{"art_1", "slug/articles/press", "slug/articles/presse"}
 	everywhere := append([]string{
-		"order/all", "list/all", "order/aut_a", "list/aut_a", "order/tag_x", "list/tag_x", "list/articles/titleKey", "list/articles/updatedAt",
+		"list/all", "children/aut_a", "list/aut_a", "children/tag_x", "list/tag_x", "list/articles/titleKey", "list/articles/updatedAt",
 	}, itself...)
 	desk := []string{"list/queue", "list/drafts/acc_1"}
 	appears := append(slices.Clone(desk), everywhere...)
@@ -54,16 +54,16 @@ func TestWhatAChangeOfAnArticleMakesStale(t *testing.T) {
 		"Case":          {"a title of the same place", base, with(func(a *Article) { a.Title = "PRESS" }), nil, false},
 		"Slug":          {"what it was found by and will be found by", base, with(func(a *Article) { a.Slug, a.OldSlugs = "new", []string{"presse", "press"} }), []string{"slug/articles/new"}, false},
 		"OldSlug":       {"an old slug that it gives up", base, with(func(a *Article) { a.OldSlugs = nil }), nil, false},
-		"Date":          {"its place in every list, those of other orders by its filter", base, with(func(a *Article) { a.PublishedAt = second(101) }), []string{"order/all", "list/all", "order/aut_a", "list/aut_a", "order/tag_x", "list/tag_x"}, false},
-		"Tagged":        {"one list more", base, with(func(a *Article) { a.TagIDs = []id.ID{x, y} }), []string{"order/tag_y", "list/tag_y"}, false},
-		"Retagged":      {"one list for another", base, with(func(a *Article) { a.TagIDs = []id.ID{y} }), []string{"order/tag_x", "list/tag_x", "order/tag_y", "list/tag_y"}, false},
-		"Untagged":      {"one list less", base, with(func(a *Article) { a.TagIDs = nil }), []string{"order/tag_x", "list/tag_x"}, false},
-		"Author":        {"another author", base, with(func(c *Article) { c.AuthorIDs = []id.ID{b, a} }), []string{"order/aut_b", "list/aut_b"}, false},
+		"Date":          {"its place in every list, those of other orders by its filter", base, with(func(a *Article) { a.PublishedAt = second(101) }), []string{"list/all", "children/aut_a", "list/aut_a", "children/tag_x", "list/tag_x"}, false},
+		"Tagged":        {"one list more", base, with(func(a *Article) { a.TagIDs = []id.ID{x, y} }), []string{"children/tag_y", "list/tag_y"}, false},
+		"Retagged":      {"one list for another", base, with(func(a *Article) { a.TagIDs = []id.ID{y} }), []string{"children/tag_x", "list/tag_x", "children/tag_y", "list/tag_y"}, false},
+		"Untagged":      {"one list less", base, with(func(a *Article) { a.TagIDs = nil }), []string{"children/tag_x", "list/tag_x"}, false},
+		"Author":        {"another author", base, with(func(c *Article) { c.AuthorIDs = []id.ID{b, a} }), []string{"children/aut_b", "list/aut_b"}, false},
 		"Byline":        {"the same authors the other way round", with(func(c *Article) { c.AuthorIDs = []id.ID{b, a} }), with(func(c *Article) { c.AuthorIDs = []id.ID{a, b} }), nil, false},
-		"DateAndTag":    {"all that it was under and is under", base, with(func(a *Article) { a.PublishedAt, a.TagIDs = second(50), []id.ID{y} }), []string{"order/all", "list/all", "order/aut_a", "list/aut_a", "order/tag_x", "list/tag_x", "order/tag_y", "list/tag_y"}, false},
+		"DateAndTag":    {"all that it was under and is under", base, with(func(a *Article) { a.PublishedAt, a.TagIDs = second(50), []id.ID{y} }), []string{"list/all", "children/aut_a", "list/aut_a", "children/tag_x", "list/tag_x", "children/tag_y", "list/tag_y"}, false},
 		"VanishesTag":   {"what it was under as it was public, and nothing else", base, with(func(a *Article) { a.Status, a.TagIDs = Draft, []id.ID{y} }), appears, true},
 		"NothingAtAll":  {"nothing of nothing", nil, nil, []string{}, true},
-		"WithoutOthers": {"by nobody, about nothing", nil, &Article{ID: "art_2", Slug: "s", Status: Published}, []string{"art_2", "events/all", "slug/articles/s", "order/all", "list/all", "list/articles/titleKey", "list/articles/updatedAt"}, true},
+		"WithoutOthers": {"by nobody, about nothing", nil, &Article{ID: "art_2", Slug: "s", Status: Published}, []string{"art_2", "events/all", "slug/articles/s", "list/all", "list/articles/titleKey", "list/articles/updatedAt"}, true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -196,16 +196,16 @@ func (c crowd) answers(lists map[string]listed) map[string]string {
 		}
 		out[name] = fmt.Sprint(c.list(l.filter))
 	}
-	orders := map[OrderKey]ArticleFilter{AllArticles: {Order: ByPublished}}
+	under := map[ChildrenKey]ArticleFilter{}
 	for i := range c.tags {
-		orders[OrderKey(c.tags[i].ID)] = ArticleFilter{Order: ByPublished, Tag: &c.tags[i].Slug}
-		orders[OrderKey(c.authors[i].ID)] = ArticleFilter{Order: ByPublished, Author: &c.authors[i].Slug}
+		under[ChildrenKey(c.tags[i].ID)] = ArticleFilter{Order: ByPublished, Tag: &c.tags[i].Slug}
+		under[ChildrenKey(c.authors[i].ID)] = ArticleFilter{Order: ByPublished, Author: &c.authors[i].Slug}
 	}
 	var due []time.Time
-	for key, f := range orders {
+	for key, f := range under {
 		for _, a := range c.articles {
 			if c.meets(a, f) {
-				out[orderKey(key)] += fmt.Sprint(a.ID, a.PublishedAt.UnixMilli(), " ")
+				out[childrenKey(key)] += fmt.Sprint(a.ID, a.PublishedAt.UnixMilli(), " ")
 			}
 		}
 	}
@@ -285,7 +285,7 @@ func TestKeysOfDifferentThingsAreDifferent(t *testing.T) {
 		check(t, err)
 		all = append(all, parsed.CacheKey(), fmt.Sprintf("count/%s", name))
 	}
-	all = append(all, orderKey(AllArticles), listTag(id.ID(AllArticles)), orderTag(ByTitle), orderTag(ByUpdated), dueKey, listTag(authors), listTag(tags),
+	all = append(all, neighboursKey(PositionOf(&Article{ID: "art_1", PublishedAt: at})), listTag(AllArticles), orderTag(ByTitle), orderTag(ByUpdated), dueKey, listTag(authors), listTag(tags),
 		slug{articles, "x"}.key(), slug{authors, "x"}.key(), slug{tags, "x"}.key(), string(id.At(id.Article, at)))
 	slices.Sort(all)
 	for i := 1; i < len(all); i++ {

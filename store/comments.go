@@ -34,7 +34,7 @@ func commentKeys(before, after *Comment) []string {
 		keys = append(keys, Topic(after.ArticleID).key())
 	}
 	if was != after.Visible || was && before.IsDeleted() != after.IsDeleted() {
-		keys = append(keys, orderKey(OrderKey(after.ArticleID)))
+		keys = append(keys, childrenKey(ChildrenKey(after.ArticleID)))
 	}
 	return compact(keys)
 }
@@ -226,24 +226,24 @@ func (s *Store) ForgetGone(ctx context.Context) (int, error) {
 }
 
 // ShownComments returns the comments with ids that everyone may see who may see their
-// article, in their order: nil where there is none. orders is how the threads they are in
-// are read, as Orders reads them. Whether the article is public is for the caller to ask.
-func (s *Store) ShownComments(ctx context.Context, ids []id.ID, orders func(context.Context, []OrderKey) ([]*Order, error)) ([]*Comment, error) {
+// article, in their order: nil where there is none. children is how the threads they are in
+// are read, as Children reads them. Whether the article is public is for the caller to ask.
+func (s *Store) ShownComments(ctx context.Context, ids []id.ID, children func(context.Context, []ChildrenKey) ([]*Children, error)) ([]*Comment, error) {
 	found, err := s.Comments(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
-	threads := make([]OrderKey, len(found)) // "" where there is none
+	threads := make([]ChildrenKey, len(found)) // "" where there is none
 	some := false
 	for i, c := range found {
 		if c != nil {
-			threads[i], some = OrderKey(c.ArticleID), true
+			threads[i], some = ChildrenKey(c.ArticleID), true
 		}
 	}
 	if !some {
 		return found, nil
 	}
-	in, err := orders(ctx, slices.DeleteFunc(compactKeys(threads), func(k OrderKey) bool { return k == "" }))
+	in, err := children(ctx, slices.DeleteFunc(compactKeys(threads), func(k ChildrenKey) bool { return k == "" }))
 	if err != nil {
 		return nil, err
 	}
@@ -291,7 +291,7 @@ func UnderPublic(ctx context.Context, comments []*Comment, articles func(context
 	return out, nil
 }
 
-func compactKeys(keys []OrderKey) []OrderKey {
+func compactKeys(keys []ChildrenKey) []ChildrenKey {
 	sorted := slices.Sorted(slices.Values(keys))
 	return slices.Compact(sorted)
 }

@@ -22,7 +22,7 @@ func TestWhatAChangeOfACommentMakesStale(t *testing.T) {
 		c.Status, c.Visible = status, visible
 		return &c
 	}
-	const order, own, event = "order/art_1", "list/comments/acc_1", "events/art_1"
+	const thread, own, event = "children/art_1", "list/comments/acc_1", "events/art_1"
 	tag := func(s CommentStatus) string { return "list/comments/" + string(s) }
 	edited := *base
 	edited.BodyHTML = "other"
@@ -31,13 +31,13 @@ func TestWhatAChangeOfACommentMakesStale(t *testing.T) {
 		before, after *Comment
 		more          []string // besides itself
 	}{
-		"Added":    {"it appears in its thread, among its owner's, and in a queue", nil, base, []string{order, own, event, tag(CommentVisible)}},
+		"Added":    {"it appears in its thread, among its owner's, and in a queue", nil, base, []string{thread, own, event, tag(CommentVisible)}},
 		"Waits":    {"or not in its thread", nil, with(CommentPending, false), []string{own, tag(CommentPending)}},
 		"Edited":   {"where it is stays", base, &edited, nil},
-		"Approved": {"it appears", with(CommentPending, false), base, []string{order, event, tag(CommentPending), tag(CommentVisible)}},
-		"Hidden":   {"it vanishes", base, with(CommentHidden, false), []string{order, tag(CommentHidden), tag(CommentVisible)}},
+		"Approved": {"it appears", with(CommentPending, false), base, []string{thread, event, tag(CommentPending), tag(CommentVisible)}},
+		"Hidden":   {"it vanishes", base, with(CommentHidden, false), []string{thread, tag(CommentHidden), tag(CommentVisible)}},
 		"Spam":     {"one that isn't shown goes from one queue to another", with(CommentHidden, false), with(CommentSpam, false), []string{tag(CommentHidden), tag(CommentSpam)}},
-		"Deleted":  {"what is left may be shown or not", base, with(CommentDeleted, true), []string{order, tag(CommentDeleted), tag(CommentVisible)}},
+		"Deleted":  {"what is left may be shown or not", base, with(CommentDeleted, true), []string{thread, tag(CommentDeleted), tag(CommentVisible)}},
 		"Gone":     {"of what wasn't shown nothing is", with(CommentSpam, false), with(CommentDeleted, false), []string{tag(CommentSpam), tag(CommentDeleted)}},
 		"Old":      {"a status that is written down is no change of it", &Comment{ID: "com_1", ArticleID: "art_1", Visible: true}, base, nil},
 	}
@@ -86,7 +86,7 @@ func TestCountsOfCommentsAreAlwaysRight(t *testing.T) {
 		}
 		compare := func() {
 			for _, a := range articles {
-				found, err := s.Orders(context.Background(), []OrderKey{OrderKey(a)})
+				found, err := s.Children(context.Background(), []ChildrenKey{ChildrenKey(a)})
 				if err != nil {
 					r.Fatal(err)
 				}
@@ -96,7 +96,7 @@ func TestCountsOfCommentsAreAlwaysRight(t *testing.T) {
 						want[i] = d
 					}
 				}
-				if got := found[0].Len(); got != len(want) {
+				if got := lengthOf(found[0]); got != len(want) {
 					r.Fatalf("the count is %d; %d can be reached", got, len(want))
 				}
 				for i := range all {
@@ -241,12 +241,12 @@ func TestAnAccountThatGoesIsForgottenInItsComments(t *testing.T) {
 	if err := s.ChangeComment(t.Context(), first, &stale); !problem.Is(err, problem.Conflict) {
 		t.Errorf("a change that had begun brings the name back: %v", err)
 	}
-	order, err := s.Orders(t.Context(), []OrderKey{OrderKey(article)})
+	thread, err := s.Children(t.Context(), []ChildrenKey{ChildrenKey(article)})
 	check(t, err)
-	if order[0].Len() == 0 {
+	if lengthOf(thread[0]) == 0 {
 		t.Error("the comments are gone")
 	}
-	for _, r := range order[0].rows {
+	for _, r := range thread[0].rows {
 		c, err := s.CommentNow(t.Context(), r.ID)
 		check(t, err)
 		cached, err := s.Comments(t.Context(), []id.ID{r.ID})

@@ -236,9 +236,9 @@ func TestCommentsThatAreThereAlreadyAreLeftAsTheyAre(t *testing.T) {
 	check(t, s.AddArticle(t.Context(), a))
 	count := func() int {
 		t.Helper()
-		orders, err := s.Orders(t.Context(), []OrderKey{OrderKey(a.ID)})
+		found, err := s.Children(t.Context(), []ChildrenKey{ChildrenKey(a.ID)})
 		check(t, err)
-		return orders[0].Len()
+		return lengthOf(found[0])
 	}
 	comment := func(n int, text string) *Comment {
 		return &Comment{ID: id.ID(fmt.Sprintf("com_"+someID+"0%d", n)), ArticleID: a.ID, BodyHTML: text, CreatedAt: second(n), Visible: true}

@@ -270,11 +270,11 @@ func (s *Store) eventsOf(ctx context.Context, t Topic, rows []*eventRow, fresh b
 	if err != nil || under[0] == nil {
 		return nil, err
 	}
-	shown, err := s.ShownComments(ctx, ids, s.Orders)
+	shown, err := s.ShownComments(ctx, ids, s.Children)
 	if err == nil && fresh && slices.Contains(shown, nil) {
 		if err = forgetHidden(ctx, s, ids, s.Comments); err == nil {
-			s.cache.Drop(orderKey(OrderKey(t)))
-			shown, err = s.ShownComments(ctx, ids, s.Orders)
+			s.cache.Drop(childrenKey(ChildrenKey(t)))
+			shown, err = s.ShownComments(ctx, ids, s.Children)
 		}
 	}
 	if err != nil {

@@ -205,28 +205,28 @@ func TestPagesOfTheDatabaseArePartsOfTheSortedList(t *testing.T) {
 }
 
 // The lists that are cut from memory hold the same as those that the database orders.
-func TestOrdersAgreeWithLists(t *testing.T) {
+func TestChildrenAgreeWithLists(t *testing.T) {
 	s := openStore(t, nil)
 	c := writeCrowd(t, s, 60)
-	keys := []OrderKey{AllArticles, OrderKey(id.New(id.Tag)), OrderKey(id.New(id.Author)), OrderKey(id.New(id.Article))}
+	keys := []ChildrenKey{ChildrenKey(id.New(id.Tag)), ChildrenKey(id.New(id.Author)), ChildrenKey(id.New(id.Article))}
 	newest := ArticleFilter{Order: ByPublished, Descending: true}
-	want := [][]id.ID{c.list(newest), {}, {}, {}}
+	want := [][]id.ID{{}, {}, {}}
 	for i := range c.tags {
 		f := newest
 		f.Tag = &c.tags[i].Slug
-		keys, want = append(keys, OrderKey(c.tags[i].ID)), append(want, c.list(f))
+		keys, want = append(keys, ChildrenKey(c.tags[i].ID)), append(want, c.list(f))
 		f = newest
 		f.Author = &c.authors[i].Slug
-		keys, want = append(keys, OrderKey(c.authors[i].ID)), append(want, c.list(f))
+		keys, want = append(keys, ChildrenKey(c.authors[i].ID)), append(want, c.list(f))
 	}
-	orders, err := s.Orders(t.Context(), keys)
+	children, err := s.Children(t.Context(), keys)
 	check(t, err)
 	all := MaxPageSize
-	for i, o := range orders {
-		slice, err := NewSlice(keys[i], "", Window{First: &all})
+	for i, o := range children {
+		slice, err := NewChildrenWindow(keys[i], "", Window{First: &all})
 		check(t, err)
-		if got := append([]id.ID{}, idsOf(slice.Page(o))...); !slices.Equal(got, want[i]) || o.Len() != len(want[i]) {
-			t.Errorf("%s: %v, %d of them; want %v", keys[i], got, o.Len(), want[i])
+		if got := append([]id.ID{}, idsOf(pageOf(t, slice, o))...); !slices.Equal(got, want[i]) || lengthOf(o) != len(want[i]) {
+			t.Errorf("%s: %v, %d of them; want %v", keys[i], got, lengthOf(o), want[i])
 		}
 	}
 }

@@ -141,12 +141,14 @@ func lookAtRecord(t *testing.T, s *Store) {
 	tag, err := s.TagBySlug(ctx, "machines")
 	check(t, err)
 	expect("the tag's description", tag.Description, "What computes")
-	orders, err := s.Orders(ctx, []OrderKey{AllArticles, OrderKey(tag.ID), OrderKey(author.ID), OrderKey(a.ID)})
+	lists, err := s.Children(ctx, []ChildrenKey{ChildrenKey(tag.ID), ChildrenKey(author.ID), ChildrenKey(a.ID)})
 	check(t, err)
-	for i, n := range []int{1, 1, 1, 2} {
-		expect("the length of an order", orders[i].Len(), n)
+	for i, want := range []int{1, 1, 2} {
+		n, all := lists[i].Len()
+		expect("the length of a list", n, want)
+		expect("whether that is all of it", all, true)
 	}
-	expect("the depth of the reply", orders[3].Depth(recordID(id.Comment, 2)), 2)
+	expect("the depth of the reply", lists[2].Depth(recordID(id.Comment, 2)), 2)
 	comments, err := s.Comments(ctx, []id.ID{recordID(id.Comment, 1)})
 	check(t, err)
 	expect("the comment", comments[0].BodyHTML, "<p><strong>Yes</strong></p>")

@@ -184,7 +184,7 @@ func (s *Store) ListArticles(ctx context.Context, f ArticleFilter, w Window) (*L
 		q.tags = append(q.tags, listTag(i))
 	}
 	if len(q.tags) == 0 {
-		q.tags = []string{listTag(id.ID(AllArticles))}
+		q.tags = []string{listTag(AllArticles)}
 	}
 	if f.Order != ByPublished {
 		q.tags = append(q.tags, orderTag(f.Order))

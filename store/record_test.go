@@ -148,7 +148,7 @@ func readRecord(t *testing.T, s *Store) {
 	done(s.VisibleArticles(ctx, []id.ID{recordID(id.Article, 0), recordID(id.Article, 1)}))
 	done(s.Revisions(ctx, []id.ID{recordID(id.Revision, 3)}))
 	done(s.Comments(ctx, []id.ID{recordID(id.Comment, 1), recordID(id.Comment, 2)}))
-	done(s.Orders(ctx, []OrderKey{AllArticles, OrderKey(recordID(id.Tag, 1)), OrderKey(recordID(id.Article, 3))}))
+	done(s.Children(ctx, []ChildrenKey{ChildrenKey(recordID(id.Tag, 1)), ChildrenKey(recordID(id.Article, 3))}))
 	done(s.Accounts(ctx, []id.ID{recordID(id.Account, 1)}))
 	done(s.Sessions(ctx, []id.ID{recordID(id.Session, 1)}))
 	done(s.Pictures(ctx, []id.ID{recordID(id.Image, 1)}))

@@ -42,7 +42,7 @@ var readsEverything = []string{"TakenSlugs", "AllAuthors", "AllTags", "Editions"
 
 func TestEveryQueryHasAnIndexThatServesIt(t *testing.T) {
 	sent := everyQuery(t)
-	t.Run("Orders", func(t *testing.T) { ordersAreReadFromTheIndexAlone(t, sent["Orders"]) })
+	t.Run("Children", func(t *testing.T) { childrenAreReadFromTheIndexAlone(t, sent["Children"]) })
 	for _, method := range slices.Sorted(maps.Keys(sent)) {
 		for _, q := range sent[method] {
 			everything := len(q.equal)+len(q.ranges)+len(q.sort) == 0
@@ -56,17 +56,17 @@ func TestEveryQueryHasAnIndexThatServesIt(t *testing.T) {
 	}
 }
 
-// The orders are large: they are read out of an index alone, where MongoDB can do that,
+// The lists under parents are large: they are read out of an index alone, where MongoDB can do that,
 // which isn't so for a field that holds several values.
-func ordersAreReadFromTheIndexAlone(t *testing.T, sent []shape) {
+func childrenAreReadFromTheIndexAlone(t *testing.T, sent []shape) {
 	found := 0
 	for _, q := range sent {
-		if slices.Contains(q.equal, "tagIds") || slices.Contains(q.equal, "authorIds") {
+		if slices.Contains(q.equal, "tagIds") || slices.Contains(q.equal, "authorIds") || slices.Contains(q.equal, "_id") {
 			continue
 		}
 		found++
 		if !slices.ContainsFunc(serving(q), func(i index) bool { return i.covers(q) }) {
-			t.Errorf("Orders sends %s: no index has all that it reads", q)
+			t.Errorf("Children sends %s: no index has all that it reads", q)
 		}
 	}
 	if found < 2 {
@@ -288,14 +288,28 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 				read(ctx, l, err)
 			}
 		},
-		"Orders": func(ctx context.Context) {
+		"Children": func(ctx context.Context) {
 			for _, kind := range []id.Kind{id.Article, id.Author, id.Tag, id.Account} {
-				done(s.Orders(ctx, []OrderKey{OrderKey(id.New(kind))}))
-				done(s.Orders(ctx, []OrderKey{OrderKey(id.New(kind)), OrderKey(id.New(kind))}))
+				done(s.Children(ctx, []ChildrenKey{ChildrenKey(id.New(kind))}))
+				done(s.Children(ctx, []ChildrenKey{ChildrenKey(id.New(kind)), ChildrenKey(id.New(kind))}))
 			}
-			done(s.Orders(ctx, []OrderKey{RevisionsOf(id.New(id.Article))}))
-			done(s.Orders(ctx, []OrderKey{RevisionsOf(id.New(id.Article)), RevisionsOf(id.New(id.Article))}))
-			done(s.Orders(ctx, []OrderKey{AllArticles}))
+			for _, key := range []ChildrenKey{ChildrenKey(tag.ID), ChildrenKey(author.ID)} {
+				last := 1
+				done(s.Children(ctx, []ChildrenKey{key, key.End(Window{Last: &last})}))
+				for _, w := range []Window{{}, {Last: &last}} {
+					part, err := NewChildrenWindow(key, "", w)
+					check(t, err)
+					done(part.Beyond(s).Page(ctx))
+				}
+			}
+			done(s.Children(ctx, []ChildrenKey{RevisionsOf(id.New(id.Article))}))
+			done(s.Children(ctx, []ChildrenKey{RevisionsOf(id.New(id.Article)), RevisionsOf(id.New(id.Article))}))
+		},
+		"ChildrenCounts": func(ctx context.Context) {
+			done(s.ChildrenCounts(ctx, []ChildrenKey{ChildrenKey(tag.ID), ChildrenKey(author.ID), ChildrenKey(id.New(id.Tag))}))
+		},
+		"Neighbours": func(ctx context.Context) {
+			done(s.Neighbours(ctx, []Position{PositionOf(article), PositionOf(published("none", second(1)))}))
 		},
 		"AddRevision": func(ctx context.Context) { check(t, s.AddRevision(ctx, &Revision{ID: id.New(id.Revision)})) },
 		"AddArticle":  func(ctx context.Context) { check(t, s.AddArticle(ctx, published("another", second(200)))) },
@@ -339,7 +353,7 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 			check(t, s.ChangeComment(ctx, &after, &again))
 		},
 		"ShownComments": func(ctx context.Context) {
-			done(s.ShownComments(ctx, []id.ID{comment.ID, id.New(id.Comment)}, s.Orders))
+			done(s.ShownComments(ctx, []id.ID{comment.ID, id.New(id.Comment)}, s.Children))
 		},
 		"Submissions": func(ctx context.Context) {
 			ctx, _ = access.Begin(ctx, access.Request{})
@@ -579,6 +593,13 @@ func shapesOf(t *testing.T, command bson.Raw) []shape {
 		decode("pipeline", &stages)
 		filter = stages[0][0].Value.(bson.D)
 		q.read, q.limited = []string{}, stages[1][0].Key == "$limit"
+		var inner []shape
+		for _, stage := range stages {
+			if stage[0].Key == "$lookup" {
+				inner = append(inner, lookedUpBy(t, stage[0].Value.(bson.D))...)
+			}
+		}
+		return append(inner, conditions(t, q, filter)...)
 	case "update":
 		var updates []struct {
 			Q bson.D `bson:"q"`
@@ -598,6 +619,42 @@ func shapesOf(t *testing.T, command bson.Raw) []shape {
 		return nil
 	default:
 		t.Fatalf("what does %s need? Say so in shapesOf", name)
+	}
+	return conditions(t, q, filter)
+}
+
+// lookedUpBy is the shapes of what a $lookup reads for each document. What it compares with
+// variables are bounds on what it sorts by.
+func lookedUpBy(t *testing.T, lookup bson.D) []shape {
+	t.Helper()
+	q, filter := shape{}, bson.D{}
+	for _, e := range lookup {
+		switch e.Key {
+		case "from":
+			q.collection = e.Value.(string)
+		case "foreignField":
+			q.equal = append(q.equal, e.Value.(string))
+		case "pipeline":
+			for _, stage := range e.Value.(bson.A) {
+				switch of := stage.(bson.D)[0]; of.Key {
+				case "$match":
+					filter = slices.DeleteFunc(of.Value.(bson.D), func(e bson.E) bool { return e.Key == "$expr" })
+				case "$sort":
+					for _, e := range of.Value.(bson.D) {
+						if fmt.Sprint(e.Value) == "-1" {
+							e.Key = "-" + e.Key
+						}
+						q.sort = append(q.sort, e.Key)
+					}
+				case "$project":
+					for _, e := range of.Value.(bson.D) {
+						q.read = append(q.read, e.Key)
+					}
+				case "$group":
+					q.read = []string{}
+				}
+			}
+		}
 	}
 	return conditions(t, q, filter)
 }

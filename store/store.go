@@ -286,9 +286,23 @@ func (s *Store) degradedRegistry() *cache.DegradedRegistry {
 	}
 }
 
-// oneReply is how many documents the first reply to a find may hold: an order of more
+// oneReply is how many documents the first reply to a find may hold: a list of more
 // elements takes another command for each so many.
 const oneReply = 10_000
+
+// aggregate returns what a pipeline makes of a collection, in one command where that is at
+// most oneReply documents and 16 MB.
+func aggregate[T any](ctx context.Context, c *mongo.Collection, stages ...bson.D) ([]*T, error) {
+	cursor, err := c.Aggregate(ctx, stages, options.Aggregate().SetBatchSize(oneReply))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", c.Name(), err)
+	}
+	out := []*T{}
+	if err := cursor.All(ctx, &out); err != nil {
+		return nil, fmt.Errorf("read %s: %w", c.Name(), err)
+	}
+	return out, nil
+}
 
 // find returns the documents that match, in one command where they are at most oneReply
 // and 16 MB, or at most the limit in o.

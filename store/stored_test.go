@@ -74,8 +74,8 @@ func storedNames() []string {
 	draft := article
 	draft.Status = Scheduled
 	out = append(out,
-		fmt.Sprintf("key of a table %s %s %s %s %s %s", tables.slugs.Key(slug{articles, "slug"}), tables.orders.Key("tag_1"), tables.orders.Key(RevisionsOf("art_1")), tables.counts.Key(counting{list, 10}), tables.editions.Key(id.Article), tables.articles.Key("tag_1")),
-		"keys of an article that is published "+strings.Join(articleKeys(&draft, &article), " "),
+		fmt.Sprintf("key of a table %s %s %s %s %s %s", tables.slugs.Key(slug{articles, "slug"}), tables.children.Key("tag_1"), tables.children.Key(RevisionsOf("art_1")), tables.counts.Key(counting{list, 10}), tables.editions.Key(id.Article), tables.articles.Key("tag_1")),
+		"keys of an article that is published "+strings.Join(withFormerKeys(articleKeys(&draft, &article)), " "),
 		"keys of an author "+strings.Join(versionedKeys((&Author{ID: "aut_1", Slug: "a"}).versioned()), " "),
 		"keys of a comment "+strings.Join(commentKeys(nil, &Comment{ID: "com_1", ArticleID: "art_1", AccountID: "acc_1", Status: CommentVisible, Visible: true}), " "),
 		"keys of an account "+strings.Join(accountKeys(&Account{ID: "acc_1"}), " "),

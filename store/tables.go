@@ -14,21 +14,24 @@ import (
 
 // tables is everything that is cached. What a write makes stale is in changes.go.
 type tables struct {
-	articles  cache.Table[id.ID, Article]
-	revisions cache.Table[id.ID, Revision]
-	authors   cache.Table[id.ID, Author]
-	tags      cache.Table[id.ID, Tag]
-	comments  cache.Table[id.ID, Comment]
-	slugs     cache.Table[slug, named]
-	orders    cache.Table[OrderKey, Order]
-	pages     cache.Table[*List, pageOfIDs]
-	counts    cache.Table[counting, count]
-	accounts  cache.Table[id.ID, Account]
-	sessions  cache.Table[id.ID, Session]
-	due       cache.Table[string, due]
-	pictures  cache.Table[id.ID, Picture]
-	editions  cache.Table[id.Kind, Editions]
-	stamps    cache.Table[string, stamp]
+	articles       cache.Table[id.ID, Article]
+	revisions      cache.Table[id.ID, Revision]
+	authors        cache.Table[id.ID, Author]
+	tags           cache.Table[id.ID, Tag]
+	comments       cache.Table[id.ID, Comment]
+	slugs          cache.Table[slug, named]
+	children       cache.Table[ChildrenKey, Children]
+	ends           cache.Table[ChildrenKey, Children]
+	childrenCounts cache.Table[ChildrenKey, ChildrenCount]
+	pages          cache.Table[*List, pageOfIDs]
+	neighbours     cache.Table[Position, Neighbours]
+	counts         cache.Table[counting, count]
+	accounts       cache.Table[id.ID, Account]
+	sessions       cache.Table[id.ID, Session]
+	due            cache.Table[string, due]
+	pictures       cache.Table[id.ID, Picture]
+	editions       cache.Table[id.Kind, Editions]
+	stamps         cache.Table[string, stamp]
 }
 
 func (s *Store) makeTables() tables {
@@ -62,16 +65,35 @@ func (s *Store) makeTables() tables {
 			Size:   func(*named) int64 { return 50 },
 			Format: formatOf[named](),
 		},
-		orders: cache.Table[OrderKey, Order]{
-			Key: orderKey, Load: s.readOrders, Encode: encodeOrder, Decode: decodeOrder,
-			Size:   func(o *Order) int64 { return int64(200 + 180*len(o.rows)) },
-			Format: formatOf[orderDocument](),
+		children: cache.Table[ChildrenKey, Children]{
+			Key: childrenKey, Deps: func(k ChildrenKey) []string { return []string{formerKey(childrenKey(k))} },
+			Load: s.readChildren, Encode: encodeChildren, Decode: decodeChildren,
+			Size:   func(c *Children) int64 { return int64(200 + 180*len(c.rows)) },
+			Format: formatOf[childrenDocument](),
+		},
+		ends: cache.Table[ChildrenKey, Children]{
+			Key: childrenKey, Deps: func(k ChildrenKey) []string { return []string{listTag(k.parent())} },
+			Load: s.readChildren, Encode: encodeChildren, Decode: decodeChildren,
+			Size:   func(c *Children) int64 { return int64(200 + 180*len(c.rows)) },
+			Format: formatOf[childrenDocument](),
+		},
+		childrenCounts: cache.Table[ChildrenKey, ChildrenCount]{
+			Key: func(k ChildrenKey) string { return "count/" + childrenKey(k) }, Deps: func(k ChildrenKey) []string { return []string{listTag(k.parent())} },
+			Load: s.readChildrenCounts, Encode: encode[ChildrenCount], Decode: decode[ChildrenCount],
+			Size:   func(*ChildrenCount) int64 { return 8 },
+			Format: formatOf[ChildrenCount](),
 		},
 		pages: cache.Table[*List, pageOfIDs]{
 			Key: (*List).CacheKey, Deps: func(l *List) []string { return l.query.tags },
 			Load: each(s.readPage), Encode: encode[pageOfIDs], Decode: decode[pageOfIDs],
 			Size:   func(p *pageOfIDs) int64 { return int64(100 + 110*len(p.Entries)) },
 			Format: formatOf[pageOfIDs](),
+		},
+		neighbours: cache.Table[Position, Neighbours]{
+			Key: neighboursKey, Deps: func(Position) []string { return []string{listTag(AllArticles)} },
+			Load: s.readNeighbours, Encode: encode[Neighbours], Decode: decode[Neighbours],
+			Size:   func(*Neighbours) int64 { return 100 },
+			Format: formatOf[Neighbours](),
 		},
 		counts: cache.Table[counting, count]{
 			Key:  func(c counting) string { return fmt.Sprintf("count/%d/%s", c.most, c.list.named) },
@@ -161,7 +183,26 @@ type named struct {
 	ID id.ID `bson:"i"`
 }
 
-func orderKey(k OrderKey) string { return "order/" + string(k) }
+func childrenKey(k ChildrenKey) string { return "children/" + string(k) }
+
+// formerKey is the name that the version before has for a list under a parent. Replicas of that
+// version may serve beside this one, so that such a list depends on both names, and a write
+// drops both. The next version forgets it.
+func formerKey(key string) string { return "order/" + strings.TrimPrefix(key, "children/") }
+
+// withFormerKeys adds the names that the version before has for lists in keys. It keeps a list
+// of all articles, too, under a name of its own.
+func withFormerKeys(keys []string) []string {
+	for _, key := range keys {
+		switch {
+		case key == listTag(AllArticles):
+			keys = append(keys, formerKey(string(AllArticles)))
+		case strings.HasPrefix(key, "children/"):
+			keys = append(keys, formerKey(key))
+		}
+	}
+	return keys
+}
 
 // readSlugs finds what slugs name, all of one collection. Old slugs count, unless another
 // article (author, tag) has that slug now; of several that had it, the newest.

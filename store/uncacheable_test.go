@@ -18,15 +18,19 @@ func TestReadsPastTheCachesForbidCaching(t *testing.T) {
 		cached bool
 		read   func(ctx context.Context) error
 	}{
-		"ById":      {true, func(ctx context.Context) error { _, err := s.Articles(ctx, []id.ID{a.ID}); return err }},
-		"BySlug":    {true, func(ctx context.Context) error { _, err := s.ArticleBySlug(ctx, "a"); return err }},
-		"Absent":    {true, func(ctx context.Context) error { _, err := s.Tags(ctx, []id.ID{id.New(id.Tag)}); return err }},
-		"Orders":    {true, func(ctx context.Context) error { _, err := s.Orders(ctx, []OrderKey{AllArticles}); return err }},
-		"Editions":  {true, func(ctx context.Context) error { _, err := s.Editions(ctx, []id.Kind{id.Article}); return err }},
-		"AllTags":   {false, func(ctx context.Context) error { _, err := s.AllTags(ctx); return err }},
-		"Imported":  {false, func(ctx context.Context) error { _, err := s.Imported(ctx); return err }},
-		"Addresses": {false, func(ctx context.Context) error { return s.Addresses(ctx, func(Address) {}) }},
-		"Ping":      {false, s.Ping},
+		"ById":   {true, func(ctx context.Context) error { _, err := s.Articles(ctx, []id.ID{a.ID}); return err }},
+		"BySlug": {true, func(ctx context.Context) error { _, err := s.ArticleBySlug(ctx, "a"); return err }},
+		"Absent": {true, func(ctx context.Context) error { _, err := s.Tags(ctx, []id.ID{id.New(id.Tag)}); return err }},
+		"Children": {true, func(ctx context.Context) error {
+			_, err := s.Children(ctx, []ChildrenKey{ChildrenKey(id.New(id.Tag))})
+			return err
+		}},
+		"Neighbours": {true, func(ctx context.Context) error { _, err := s.Neighbours(ctx, []Position{PositionOf(a)}); return err }},
+		"Editions":   {true, func(ctx context.Context) error { _, err := s.Editions(ctx, []id.Kind{id.Article}); return err }},
+		"AllTags":    {false, func(ctx context.Context) error { _, err := s.AllTags(ctx); return err }},
+		"Imported":   {false, func(ctx context.Context) error { _, err := s.Imported(ctx); return err }},
+		"Addresses":  {false, func(ctx context.Context) error { return s.Addresses(ctx, func(Address) {}) }},
+		"Ping":       {false, s.Ping},
 		"Within": {false, func(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, time.Minute)
 			defer cancel()

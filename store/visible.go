@@ -46,7 +46,7 @@ func deskOf(v access.Viewer, statuses []Status, own bool) (filter bson.D, ok boo
 }
 
 // Public says whether c has a place in its thread. Everyone may see it who may see its
-// article, unless what it answers isn't shown: see Order.Shows.
+// article, unless what it answers isn't shown: see Children.Shows.
 func (c *Comment) Public() bool { return c.Visible }
 
 func publicComments() bson.D { return bson.D{{Key: "visible", Value: true}} }
@@ -74,8 +74,10 @@ func (x *Session) VisibleTo(v access.Viewer) bool { return v.Is(x.AccountID) && 
 
 // sessionsOf is what each of the owners may see, under its own account.
 func sessionsOf[T ~string](owners []T) bson.D {
-	return append(in("accountId", owners), bson.E{Key: "ended", Value: false})
+	return append(in("accountId", owners), openSessions()...)
 }
+
+func openSessions() bson.D { return bson.D{{Key: "ended", Value: false}} }
 
 // VisibleTo says whether v may see p apart from what shows it, and show it: the owner and
 // editors. Where its blobs are isn't a secret to who sees it shown.

@@ -58,7 +58,8 @@ func versionedKeys(states ...*versionedState) []string {
 func Add[K Versioned](ctx context.Context, s *Store, what K) error {
 	k := what.versioned()
 	*k.version = 1
-	return s.write(ctx, versionedKeys(k), func(ctx context.Context) error {
+	keys := append(versionedKeys(k), listKeys(k.id)...) // of what isn't there, nothing is under it
+	return s.write(ctx, keys, func(ctx context.Context) error {
 		if _, err := s.db.Collection(k.collection).InsertOne(ctx, what); err != nil {
 			return conflict(err, fmt.Sprintf("the slug %q", k.slugs[0]))
 		}
@@ -334,7 +335,7 @@ func (s *Store) purge(ctx context.Context, a *Article) error {
 	if err != nil {
 		return err
 	}
-	keys := append(articleKeys(a, nil), orderKey(OrderKey(a.ID)))
+	keys := append(articleKeys(a, nil), childrenKey(ChildrenKey(a.ID)))
 	for _, r := range texts {
 		keys = append(keys, revisionKeys(r)...)
 	}

@@ -38,7 +38,7 @@ func (x shelves) ask(ctx context.Context, l *dataloader.Loaders, slug string) st
 	check(x.t, err)
 	_, err = l.Authors.All(ctx, found[0].AuthorIDs)
 	check(x.t, err)
-	_, err = l.Orders.All(ctx, []store.OrderKey{store.OrderKey(found[0].AuthorIDs[0])})
+	_, err = l.Children.All(ctx, []store.ChildrenKey{store.ChildrenKey(found[0].AuthorIDs[0])})
 	check(x.t, err)
 	return found[0].Title
 }

@@ -37,7 +37,7 @@ var mayLook = map[string][]string{
 	"graph/part/part.go":            {"Touched"},                   // whether what it made may be shown to others
 	"graph/refused.go":              {"Require"},                   // the directive @auth
 	"store/accounts.go":             {"ViewerFrom", "MarkPrivate"}, // who may see which account and session
-	"store/order.go":                {"MarkPrivate"},               // the list of an account's sessions
+	"store/children.go":             {"MarkPrivate"},               // the list of an account's sessions
 	"gateway/upload/upload.go":      {"ViewerFrom", "Require"},     // before the files of a mutation are read
 	"dataloader/loaders.go":         {"ViewerFrom"},                // who may see what an article said before
 	"store/pictures.go":             {"ViewerFrom"},                // who may show an upload that nothing shows yet

@@ -433,6 +433,30 @@ func TestConformanceLookup(t *testing.T) {
 	})
 }
 
+// What lies beside each document in an order is found for all of them by one command.
+func TestConformanceLookupByVariables(t *testing.T) {
+	places := list(`[{_id: "a", s: 1, at: date(1)}, {_id: "b", s: 1, at: date(2)}, {_id: "c", s: 1, at: date(2)}, {_id: "d", s: 2, at: date(3)}, {_id: "e", s: 1, at: date(4)}]`)
+	beside := func(from, as, match string, direction int) bson.D {
+		return bson.D{{Key: "$lookup", Value: bson.D{{Key: "from", Value: from}, {Key: "let", Value: doc(`{t: "$at", i: "$_id"}`)}, {Key: "as", Value: as},
+			{Key: "pipeline", Value: bson.A{bson.D{{Key: "$match", Value: doc(match)}}, bson.D{{Key: "$sort", Value: bson.D{{Key: "at", Value: direction}, {Key: "_id", Value: direction}}}},
+				doc(`{$limit: 1}`), doc(`{$project: {_id: 1}}`)}}}}}
+	}
+	onServers(t, func(t *testing.T, s target) {
+		for name, keys := range map[string][]mongo.IndexModel{"places": nil, "places_indexed": {index(`{s: 1, at: -1, _id: -1}`)}} {
+			s.fill(t, name, places, keys...)
+			cursor, err := s.db.Collection(name).Aggregate(t.Context(), bson.A{doc(`{$match: {_id: {$in: ["a", "b", "e"]}}}`), doc(`{$sort: {_id: 1}}`), doc(`{$project: {at: 1}}`),
+				beside(name, "later", `{s: 1, $expr: {$gt: ["$at", "$$t"]}}`, 1),
+				beside(name, "equal", `{s: 1, $expr: {$and: [{$eq: ["$at", "$$t"]}, {$gt: ["$_id", "$$i"]}]}}`, 1),
+				beside(name, "earlier", `{s: 1, $expr: {$lt: ["$at", "$$t"]}}`, -1),
+				doc(`{$project: {at: 0}}`)})
+			want := show(documents(list(`[{_id: "a", later: [{_id: "b"}], equal: [], earlier: []}, {_id: "b", later: [{_id: "e"}], equal: [{_id: "c"}], earlier: [{_id: "a"}]}, {_id: "e", later: [], equal: [], earlier: [{_id: "c"}]}]`)))
+			if got := show(all(t, cursor, err)); got != want {
+				t.Errorf("%s: got %s, want %s", name, got, want)
+			}
+		}
+	})
+}
+
 func TestConformanceCursors(t *testing.T) {
 	cases := map[string]struct {
 		reason  string

@@ -13,7 +13,7 @@ import (
 // refusals are MongoDB's codes for a command, field, operator or stage that it doesn't take:
 // BadValue, FailedToParse, TypeMismatch, IllegalOperation, CommandNotFound, CannotCreateIndex,
 // InvalidOptions, InvalidIndexSpecificationOption, and those of its command and stage parsers.
-var refusals = []int{2, 9, 14, 20, 59, 67, 72, 197, 15974, 15975, 31249, 31250, 31253, 31254, 40323, 40324, 40414, 40415, 51024}
+var refusals = []int{2, 9, 14, 20, 59, 67, 72, 197, 15974, 15975, 17276, 31249, 31250, 31253, 31254, 40323, 40324, 40414, 40415, 51024}
 
 func TestConformanceRefusals(t *testing.T) {
 	const both, ours = true, false // whether MongoDB refuses it as well
@@ -92,7 +92,9 @@ func TestConformanceRefusals(t *testing.T) {
 		"NoSuchStage":    {"an unknown stage", `{aggregate: "c", pipeline: [{$foo: {}}], cursor: {}}`, "$foo", both},
 		"GroupField":     {"groups only count", `{aggregate: "c", pipeline: [{$group: {_id: "$a", n: {$sum: 1}}}], cursor: {}}`, "", ours},
 		"GroupOther":     {"groups only count", `{aggregate: "c", pipeline: [{$group: {_id: 1, n: {$max: "$a"}}}], cursor: {}}`, "", ours},
-		"LookupLet":      {"no variables", `{aggregate: "c", pipeline: [{$lookup: {from: "d", let: {x: "$a"}, pipeline: [], as: "e"}}], cursor: {}}`, "let", ours},
+		"LookupLet":      {"variables are fields", `{aggregate: "c", pipeline: [{$lookup: {from: "d", let: {x: 1}, pipeline: [], as: "e"}}], cursor: {}}`, "let", ours},
+		"LookupUnset":    {"a variable that isn't there", `{aggregate: "c", pipeline: [{$lookup: {from: "d", let: {x: "$a"}, pipeline: [{$match: {$expr: {$gt: ["$b", "$$y"]}}}], as: "e"}}], cursor: {}}`, "y", both},
+		"LookupOther":    {"a variable is compared with a field", `{aggregate: "c", pipeline: [{$lookup: {from: "d", let: {x: "$a"}, pipeline: [{$match: {$expr: {$gt: ["$b", 1]}}}], as: "e"}}], cursor: {}}`, "$expr", ours},
 		"LookupStage":    {"few stages within", `{aggregate: "c", pipeline: [{$lookup: {from: "d", localField: "a", foreignField: "b", pipeline: [{$foo: 1}], as: "e"}}], cursor: {}}`, "$foo", both},
 	}
 	for operator, operand := range map[string]string{"$not": `{$gt: 1}`, "$regex": `"x"`, "$elemMatch": `{x: 1}`, "$size": `1`, "$all": `[1]`, "$type": `"string"`, "$mod": `[2, 0]`} {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
@@ -185,7 +186,7 @@ func (req *request) parseAggregate() (*reading, error) {
 	if !hasCursor && !req.explained {
 		return nil, fail(codeFailedToParse, "the 'cursor' option is required")
 	}
-	r, err := parsePipeline(n, pipeline, true)
+	r, err := parsePipeline(n, pipeline, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -194,8 +195,9 @@ func (req *request) parseAggregate() (*reading, error) {
 }
 
 // parsePipeline reads the stages of an aggregate. Those in front that a query can do, in
-// the order that it does them in, become the query. lookups says whether $lookup is allowed.
-func parsePipeline(n namespace, pipeline [][]byte, lookups bool) (*reading, error) {
+// the order that it does them in, become the query. within is the $lookup that the stages are
+// in; nil for none.
+func parsePipeline(n namespace, pipeline [][]byte, within *lookup) (*reading, error) {
 	r := &reading{namespace: n}
 	const (
 		filtering = iota
@@ -214,6 +216,12 @@ func parsePipeline(n namespace, pipeline [][]byte, lookups bool) (*reading, erro
 		switch name {
 		case "$match":
 			var f filter
+			if within != nil && at == filtering {
+				var err error
+				if v, err = within.withoutExpression(v); err != nil {
+					return nil, err
+				}
+			}
 			if err := readFilter(name, v, &f); err != nil {
 				return nil, err
 			}
@@ -281,7 +289,7 @@ func parsePipeline(n namespace, pipeline [][]byte, lookups bool) (*reading, erro
 			}
 			r.stages = append(r.stages, group)
 		case "$lookup":
-			if !lookups {
+			if within != nil {
 				return nil, fail(codeBadValue, "the embedded database has no $lookup in a $lookup")
 			}
 			at = beyond
@@ -438,11 +446,107 @@ func parseGroup(v bsoncore.Value) (stage, error) {
 }
 
 // lookup is a $lookup: for each document those of another collection whose foreign field
-// has the local field's value, filtered, ordered and cut by a pipeline.
+// has the local field's value, and that stand in relation to its variables, filtered, ordered
+// and cut by a pipeline.
 type lookup struct {
 	of             reading
-	local, foreign path
+	local, foreign path // nil where only variables relate the documents
 	as             string
+	variables      map[string]path
+	relations      []relation
+}
+
+// relation compares a field with a variable: {$gt: ["$at", "$$then"]}.
+type relation struct {
+	field    path
+	operator string
+	variable path
+}
+
+// withoutExpression adds what a $match has under $expr to the lookup's relations, and returns
+// the rest of it.
+func (l *lookup) withoutExpression(v bsoncore.Value) (bsoncore.Value, error) {
+	var d []byte
+	if err := readDocument("$match", v, &d); err != nil {
+		return v, err
+	}
+	at, rest := bsoncore.AppendDocumentStart(nil)
+	err := eachField(d, func(name string, v bsoncore.Value) error {
+		if name != "$expr" {
+			rest = bsoncore.AppendValueElement(rest, name, v)
+			return nil
+		}
+		return l.relate(v)
+	})
+	return bsoncore.Value{Type: bsoncore.TypeEmbeddedDocument, Data: endDocument(rest, at)}, err
+}
+
+// relate adds an expression to the lookup's relations: a comparison of a field with a
+// variable, or an $and of such.
+func (l *lookup) relate(v bsoncore.Value) error {
+	unsupported := fail(codeBadValue, "the embedded database has an $expr that compares a field with a variable of $lookup only: {$gt: [\"$FIELD\", \"$$VARIABLE\"]}, or an $and of such")
+	d, ok := v.DocumentOK()
+	if !ok || fieldCount(d) != 1 {
+		return unsupported
+	}
+	element, _, _ := bsoncore.ReadElement(d[4:])
+	var operands [][]byte
+	var names []string
+	list, ok := element.Value().ArrayOK()
+	if !ok {
+		return unsupported
+	}
+	eachElement(list, func(_ int, e bsoncore.Value) bool {
+		switch text, isText := e.StringValueOK(); {
+		case isText:
+			names = append(names, text)
+		case e.Type == bsoncore.TypeEmbeddedDocument:
+			operands = append(operands, e.Data)
+		default:
+			ok = false
+		}
+		return !ok
+	})
+	switch operator := element.Key(); operator {
+	case "$and":
+		if !ok || len(names) > 0 {
+			return unsupported
+		}
+		for _, operand := range operands {
+			if err := l.relate(bsoncore.Value{Type: bsoncore.TypeEmbeddedDocument, Data: operand}); err != nil {
+				return err
+			}
+		}
+		return nil
+	case "$eq", "$gt", "$gte", "$lt", "$lte":
+		if !ok || len(names) != 2 || len(operands) > 0 || !strings.HasPrefix(names[0], "$") || strings.HasPrefix(names[0], "$$") {
+			return unsupported
+		}
+		name, isVariable := strings.CutPrefix(names[1], "$$")
+		variable, known := l.variables[name]
+		if !isVariable {
+			return unsupported
+		}
+		if !known {
+			return fail(17276, "use of undefined variable: %s", name)
+		}
+		field, err := parsePath(names[0][1:])
+		l.relations = append(l.relations, relation{field, operator, variable})
+		return err
+	}
+	return unsupported
+}
+
+// test is the relation for one document. Values of other types than the variable's aren't in
+// it: expressions compare those, too, so only dates and texts may be compared, with fields
+// that hold nothing else.
+func (r relation) test(document []byte) (test, error) {
+	var v bsoncore.Value
+	values(document, r.variable, func(found bsoncore.Value) bool { v = found; return true })
+	if v.Type != bsoncore.TypeDateTime && v.Type != bsoncore.TypeString {
+		return test{}, fail(codeBadValue, "the embedded database compares variables that hold dates or texts only, and %q holds a %s", r.variable, v.Type)
+	}
+	return parseTest(r.field, r.operator, v)
 }
 
 func parseLookup(database string, v bsoncore.Value) (*lookup, error) {
@@ -465,25 +569,29 @@ func parseLookup(database string, v bsoncore.Value) (*lookup, error) {
 			return readString(name, v, &l.as)
 		case "pipeline":
 			return readDocuments(name, v, &pipeline)
+		case "let":
+			return l.let(v)
 		}
 		return fail(codeFailedToParse, "unknown argument to $lookup: %s, or one that the embedded database doesn't support", name)
 	})
 	if err != nil {
 		return nil, err
 	}
-	if from == "" || local == "" || foreign == "" || l.as == "" {
-		return nil, fail(codeFailedToParse, "$lookup needs 'from', 'localField', 'foreignField' and 'as'")
+	if from == "" || l.as == "" || (local == "") != (foreign == "") || local == "" && len(l.variables) == 0 {
+		return nil, fail(codeFailedToParse, "$lookup needs 'from', 'as', and 'localField' with 'foreignField' or 'let'")
 	}
-	if l.local, err = parsePath(local); err != nil {
-		return nil, err
-	}
-	if l.foreign, err = parsePath(foreign); err != nil {
-		return nil, err
+	if local != "" {
+		if l.local, err = parsePath(local); err != nil {
+			return nil, err
+		}
+		if l.foreign, err = parsePath(foreign); err != nil {
+			return nil, err
+		}
 	}
 	if as, err := parsePath(l.as); err != nil || len(as) != 1 {
 		return nil, fail(codeBadValue, "the embedded database has an 'as' of $lookup without dots only: %q", l.as)
 	}
-	of, err := parsePipeline(namespace{database, from}, pipeline, false)
+	of, err := parsePipeline(namespace{database, from}, pipeline, l)
 	if err != nil {
 		return nil, err
 	}
@@ -497,22 +605,12 @@ func (l *lookup) stage(session *session, next source) source {
 		if err != nil || !ok {
 			return nil, false, err
 		}
-		// An array's elements are looked for, of an empty one null.
-		t := test{path: l.foreign}
-		combinations, _, err := entries(document, []path{l.local})
+		related, err := l.related(document)
 		if err != nil {
 			return nil, false, err
 		}
-		for _, values := range combinations {
-			v := values[0]
-			if v.Type == emptyArray.Type {
-				v = missing
-			}
-			t.add(v)
-		}
-		t.sort()
 		r := l.of
-		r.query.filter.tests = append(slices.Clone(r.query.filter.tests), t)
+		r.query.filter.tests = append(slices.Clone(r.query.filter.tests), related...)
 		at, b := bsoncore.AppendDocumentStart(make([]byte, 0, len(document)+1024))
 		replaced := false
 		for rest := document[4:]; len(rest) > 1; {
@@ -537,6 +635,55 @@ func (l *lookup) stage(session *session, next source) source {
 		}
 		return endDocument(b, at), true, nil
 	}
+}
+
+// related are the tests of what is looked up for a document.
+func (l *lookup) related(document []byte) ([]test, error) {
+	var tests []test
+	for _, r := range l.relations {
+		t, err := r.test(document)
+		if err != nil {
+			return nil, err
+		}
+		tests = append(tests, t)
+	}
+	if l.local == nil {
+		return tests, nil
+	}
+	// An array's elements are looked for, of an empty one null.
+	t := test{path: l.foreign}
+	combinations, _, err := entries(document, []path{l.local})
+	if err != nil {
+		return nil, err
+	}
+	for _, values := range combinations {
+		v := values[0]
+		if v.Type == emptyArray.Type {
+			v = missing
+		}
+		t.add(v)
+	}
+	t.sort()
+	return append(tests, t), nil
+}
+
+// let reads the variables of a $lookup: {then: "$at"}.
+func (l *lookup) let(v bsoncore.Value) error {
+	var d []byte
+	if err := readDocument("let", v, &d); err != nil {
+		return err
+	}
+	l.variables = map[string]path{}
+	return eachField(d, func(name string, v bsoncore.Value) error {
+		text, ok := v.StringValueOK()
+		field, isField := strings.CutPrefix(text, "$")
+		if !ok || !isField || strings.HasPrefix(field, "$") {
+			return fail(codeBadValue, "the embedded database has a 'let' of fields only: {%s: \"$FIELD\"}", name)
+		}
+		var err error
+		l.variables[name], err = parsePath(field)
+		return err
+	})
 }
 
 // append appends the documents that were looked up as an array.

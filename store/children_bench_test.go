@@ -1,0 +1,90 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"stoa/id"
+	"stoa/store/embedded"
+)
+
+// BenchmarkListsUnderATag measures what reads and publishing cost where a tag has 10,000
+// articles and 100,000, with nothing cached. What grows by more than twice is worth a look:
+//
+//	go test ./store -run '^$' -bench ListsUnderATag -benchtime 50x
+func BenchmarkListsUnderATag(b *testing.B) {
+	for _, n := range []int{10_000, 100_000} {
+		server, err := embedded.Open(b.Context(), embedded.Options{Dir: b.TempDir()})
+		if err != nil {
+			b.Fatal(err)
+		}
+		o := Options{URI: server.URI(), Dialer: server.Dialer(), Exclusive: true, CacheBytes: 64 << 20, Log: slog.New(slog.DiscardHandler)}
+		client, err := mongo.Connect(clientOptions(o))
+		if err != nil {
+			b.Fatal(err)
+		}
+		s := &Store{client: client, db: client.Database(defaultDatabase), log: o.Log}
+		done := func(_ any, err error) {
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		done(nil, s.open(b.Context(), o))
+		tag := &Tag{ID: id.New(id.Tag), Slug: "tag"}
+		done(nil, Add(b.Context(), s, tag))
+		var middle *Article
+		for from := 0; from < n; from += 1000 {
+			var some []any
+			for i := from; i < from+1000; i++ {
+				a := published(fmt.Sprint("a-", i), second(i))
+				a.TagIDs, a.Event = []id.ID{tag.ID}, fmt.Sprint("none/", i)
+				some = append(some, a)
+				if i == n/2 {
+					middle = a
+				}
+			}
+			done(s.db.Collection(articles).InsertMany(b.Context(), some))
+		}
+		key := ChildrenKey(tag.ID)
+		cursor := encodeCursor("children/"+string(key)+"/", Entry{ID: middle.ID, Time: middle.PublishedAt})
+		beyond, err := NewChildrenWindow(key, "", Window{After: &cursor})
+		done(nil, err)
+		last := 20
+		ctx := context.Background()
+		for _, c := range []struct {
+			name string
+			do   func()
+		}{
+			{"Head", func() { done(s.Children(ctx, []ChildrenKey{key})) }},
+			{"End", func() { done(s.Children(ctx, []ChildrenKey{key.End(Window{Last: &last})})) }},
+			{"Beyond", func() { done(beyond.Beyond(s).Page(ctx)) }},
+			{"Neighbours", func() { done(s.Neighbours(ctx, []Position{PositionOf(middle)})) }},
+			{"Count", func() { done(s.ChildrenCounts(ctx, []ChildrenKey{key})) }},
+		} {
+			b.Run(fmt.Sprintf("%s/%d", c.name, n), func(b *testing.B) {
+				b.ReportAllocs()
+				for range b.N {
+					b.StopTimer()
+					s.Flush()
+					b.StartTimer()
+					c.do()
+				}
+			})
+		}
+		b.Run(fmt.Sprintf("Publish/%d", n), func(b *testing.B) {
+			for range b.N {
+				b.StopTimer()
+				a := published(string(id.New(id.Article)), second(n))
+				a.TagIDs = []id.ID{tag.ID}
+				b.StartTimer()
+				done(nil, s.AddArticle(ctx, a))
+			}
+		})
+		done(nil, s.Close(ctx))
+		done(nil, server.Close(ctx))
+	}
+}
