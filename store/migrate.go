@@ -113,7 +113,7 @@ func (s *Store) Migrate(ctx context.Context, tell func(string)) error {
 		return nil
 	}
 	m := migrator{s, migrations, migratorLease, migratorBeat, rand.Text()[:12], tell}
-	return m.run(uncounted(ctx))
+	return m.run(ctx)
 }
 
 func (m *migrator) run(ctx context.Context) error {
@@ -270,12 +270,4 @@ func Pending(ctx context.Context, o Options) ([]string, error) {
 		}
 	}
 	return out, nil
-}
-
-type uncountedKey struct{}
-
-// uncounted returns a context whose commands aren't told to Options.OnCommand: what is done
-// beside requests.
-func uncounted(ctx context.Context) context.Context {
-	return context.WithValue(ctx, uncountedKey{}, true)
 }

@@ -129,7 +129,7 @@ func clientOptions(o Options) *options.ClientOptions {
 	c.SetMonitor(&event.CommandMonitor{Started: func(ctx context.Context, e *event.CommandStartedEvent) {
 		// A response with reads past the tables isn't cached.
 		cache.MarkUncacheable(ctx)
-		if o.OnCommand == nil || ctx.Value(uncountedKey{}) != nil {
+		if o.OnCommand == nil {
 			return
 		}
 		if target, ok := e.Command.Lookup(e.CommandName).StringValueOK(); !ok || target != degraded {
