@@ -66,7 +66,7 @@ func (s *Store) makeTables() tables {
 			Format: formatOf[named](),
 		},
 		children: cache.Table[ChildrenKey, Children]{
-			Key: childrenKey, Deps: func(k ChildrenKey) []string { return []string{formerKey(childrenKey(k))} },
+			Key: childrenKey, Deps: func(k ChildrenKey) []string { return []string{childrenKey(k), formerKey(childrenKey(k))} },
 			Load: s.readChildren, Encode: encodeChildren, Decode: decodeChildren,
 			Size:   func(c *Children) int64 { return int64(200 + 180*len(c.rows)) },
 			Format: formatOf[childrenDocument](),
