@@ -148,14 +148,31 @@ func (req *request) namespace() (namespace, error) {
 	return n, n.check()
 }
 
-// documents returns the documents of a command's list, which comes in its body or beside it.
-func (req *request) documents(name string, inBody [][]byte) [][]byte {
+// parseWrite reads a write command: its collection, and the documents of its list, which come
+// in its body or beside it. An ordered command ends at the first document that is refused.
+func (req *request) parseWrite(list string) (n namespace, documents [][]byte, ordered bool, err error) {
+	if n, err = req.namespace(); err != nil {
+		return n, nil, false, err
+	}
+	ordered = true
+	err = req.fields(func(name string, v bsoncore.Value) error {
+		switch {
+		case name == list:
+			return readDocuments(name, v, &documents)
+		case name == "ordered":
+			return readBool(name, v, &ordered)
+		case name == "bypassDocumentValidation" && list != "deletes": // there is nothing to bypass
+			return nil
+		}
+		return req.unknown(name)
+	})
 	for _, s := range req.sequences {
-		if s.name == name {
-			return append(inBody, s.documents...)
+		if s.name == list {
+			documents = append(documents, s.documents...)
+			break
 		}
 	}
-	return inBody
+	return n, documents, ordered, err
 }
 
 // checkConcerns refuses read and write concerns that one server alone can't meet.
@@ -301,27 +318,10 @@ func (s *Server) write(ctx context.Context, do func(*transaction) error) error {
 
 // insert is the insert command.
 func (s *Server) insert(ctx context.Context, req *request) ([]byte, error) {
-	n, err := req.namespace()
+	n, documents, ordered, err := req.parseWrite("documents")
 	if err != nil {
 		return nil, err
 	}
-	var documents [][]byte
-	ordered := true
-	err = req.fields(func(name string, v bsoncore.Value) error {
-		switch name {
-		case "documents":
-			return readDocuments(name, v, &documents)
-		case "ordered":
-			return readBool(name, v, &ordered)
-		case "bypassDocumentValidation":
-			return nil
-		}
-		return req.unknown(name)
-	})
-	if err != nil {
-		return nil, err
-	}
-	documents = req.documents("documents", documents)
 	return s.statements(ctx, ordered, len(documents), func(t *transaction, i int, r *written) error {
 		document, err := prepareInsert(documents[i])
 		if err != nil {
@@ -400,27 +400,10 @@ func (s *Server) statements(ctx context.Context, ordered bool, count int, do fun
 
 // update is the update command.
 func (s *Server) update(ctx context.Context, req *request) ([]byte, error) {
-	n, err := req.namespace()
+	n, documents, ordered, err := req.parseWrite("updates")
 	if err != nil {
 		return nil, err
 	}
-	var documents [][]byte
-	ordered := true
-	err = req.fields(func(name string, v bsoncore.Value) error {
-		switch name {
-		case "updates":
-			return readDocuments(name, v, &documents)
-		case "ordered":
-			return readBool(name, v, &ordered)
-		case "bypassDocumentValidation":
-			return nil
-		}
-		return req.unknown(name)
-	})
-	if err != nil {
-		return nil, err
-	}
-	documents = req.documents("updates", documents)
 	statements := make([]updateStatement, len(documents))
 	for i, d := range documents {
 		if err := statements[i].parse(d); err != nil {
@@ -556,25 +539,10 @@ func (t *transaction) rows(c *collection, f filter, all bool) ([]int64, error) {
 
 // delete is the delete command.
 func (s *Server) delete(ctx context.Context, req *request) ([]byte, error) {
-	n, err := req.namespace()
+	n, documents, ordered, err := req.parseWrite("deletes")
 	if err != nil {
 		return nil, err
 	}
-	var documents [][]byte
-	ordered := true
-	err = req.fields(func(name string, v bsoncore.Value) error {
-		switch name {
-		case "deletes":
-			return readDocuments(name, v, &documents)
-		case "ordered":
-			return readBool(name, v, &ordered)
-		}
-		return req.unknown(name)
-	})
-	if err != nil {
-		return nil, err
-	}
-	documents = req.documents("deletes", documents)
 	filters, all := make([]filter, len(documents)), make([]bool, len(documents))
 	for i, d := range documents {
 		if filters[i], all[i], err = parseDelete(d); err != nil {
