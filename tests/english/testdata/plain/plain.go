@@ -1,0 +1,2 @@
+// Package plain has ten words, and none of them is relative.
+package plain
