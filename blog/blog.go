@@ -29,6 +29,7 @@ type Blog struct {
 
 	store       *store.Store
 	searchIndex *searchIndex
+	markdown    *markdown.Renderer
 	previews    string
 	log         *slog.Logger
 
@@ -44,7 +45,7 @@ type Blog struct {
 // New returns the blog that is in s, whose texts are in a language. previews is what links
 // to previews look like, with {token} for what names the article.
 func New(s *store.Store, l *search.Language, previews string, log *slog.Logger) *Blog {
-	b := &Blog{store: s, searchIndex: newSearchIndex(l), previews: previews, log: log, unreconciled: map[id.ID]bool{}}
+	b := &Blog{store: s, searchIndex: newSearchIndex(l), markdown: markdown.New(), previews: previews, log: log, unreconciled: map[id.ID]bool{}}
 	b.background = background.New(log, b.tasks()...)
 	return b
 }

@@ -50,12 +50,13 @@ type CommentOptions struct {
 type Comments struct {
 	store     *store.Store
 	limiter   *rate.Limiter
+	markdown  *markdown.Renderer
 	moderated bool
 }
 
 // NewComments returns the comments that are in o.Store.
 func NewComments(o CommentOptions) *Comments {
-	return &Comments{store: o.Store, limiter: o.Limiter, moderated: o.Moderated}
+	return &Comments{store: o.Store, limiter: o.Limiter, markdown: markdown.New(), moderated: o.Moderated}
 }
 
 // CommentAdd is a comment that somebody writes.
@@ -74,9 +75,9 @@ func (c *Comments) Add(ctx context.Context, in CommentAdd) (*store.Submission, e
 	if err != nil {
 		return nil, err
 	}
-	canonical, html, err := render(in.BodyMarkdown)
+	canonical, err := markdown.Canonical(in.BodyMarkdown)
 	if err != nil {
-		return nil, err
+		return nil, refusedText(err, "bodyMarkdown")
 	}
 	if err := store.CheckKey(in.IdempotencyKey); err != nil {
 		return nil, err
@@ -85,7 +86,7 @@ func (c *Comments) Add(ctx context.Context, in CommentAdd) (*store.Submission, e
 		return nil, err
 	}
 	made := &store.Comment{
-		ArticleID: in.ArticleID, AccountID: v.Account, BodyMarkdown: canonical, BodyHTML: html, CreatedAt: now(), Version: 1,
+		ArticleID: in.ArticleID, AccountID: v.Account, BodyMarkdown: canonical, CreatedAt: now(), Version: 1,
 	}
 	if in.ParentID != nil {
 		made.ParentID = commentOf(*in.ParentID)
@@ -116,6 +117,9 @@ func (c *Comments) Add(ctx context.Context, in CommentAdd) (*store.Submission, e
 		rate.Use{Key: "comment/client/" + access.ClientFrom(ctx).RateKey(), Limit: addByClient, Cost: 1},
 	); err != nil {
 		return nil, err
+	}
+	if _, made.BodyHTML, err = c.markdown.Comment(ctx, canonical); err != nil {
+		return nil, refusedText(err, "bodyMarkdown")
 	}
 	made.Status = c.begins(v)
 	made.Visible = made.Status == store.CommentVisible
@@ -195,12 +199,12 @@ func (c *Comments) Update(ctx context.Context, in CommentUpdate) (*store.Submiss
 	if err != nil {
 		return nil, err
 	}
-	canonical, html, err := render(in.BodyMarkdown)
-	if err != nil {
-		return nil, err
-	}
 	if err := c.throttle(ctx, rate.Use{Key: "comment/change/" + string(v.Account), Limit: changeByAuthor, Cost: 1}); err != nil {
 		return nil, err
+	}
+	canonical, html, err := c.markdown.Comment(ctx, in.BodyMarkdown)
+	if err != nil {
+		return nil, refusedText(err, "bodyMarkdown")
 	}
 	return c.change(ctx, v, in.ID, in.ExpectedVersion, func(x *store.Comment) error {
 		at := now()
@@ -358,12 +362,13 @@ func EditableUntil(x *store.Submission) *time.Time {
 
 func editableUntil(written time.Time) time.Time { return written.Add(editFor) }
 
-func render(source string) (canonical, html string, err error) {
-	canonical, html, err = markdown.Comment(source)
-	if err != nil {
-		return "", "", problem.New(problem.Invalid, "%s", err).At("bodyMarkdown")
+// refusedText returns Invalid at a path for a text beyond a limit of markdown, and any other
+// error as it is.
+func refusedText(err error, path ...string) error {
+	if errors.As(err, new(*markdown.Refusal)) {
+		return problem.New(problem.Invalid, "%s", err).At(path...)
 	}
-	return canonical, html, nil
+	return err
 }
 
 func (c *Comments) throttle(ctx context.Context, uses ...rate.Use) error {

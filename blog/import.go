@@ -114,9 +114,9 @@ func (i *Importing) add(ctx context.Context, in Import) (ImportStatus, error) {
 	if before == nil {
 		status = Created
 	}
-	rendered, err := markdown.Render(in.Markdown)
+	rendered, err := i.blog.markdown.Render(ctx, in.Markdown)
 	if err != nil {
-		return "", problem.New(problem.Invalid, "%s", err)
+		return "", refusedText(err)
 	}
 	after := i.article(in, before, rendered)
 	if !i.dry {
@@ -280,9 +280,9 @@ func (i *Importing) tagIDs(ctx context.Context, names []ImportName) ([]id.ID, er
 
 // Author says more of an author than an article's byline does; made when there is none.
 func (i *Importing) Author(ctx context.Context, n ImportName, bio, url string) error {
-	rendered, err := markdown.Render(bio)
+	rendered, err := i.blog.markdown.Render(ctx, bio)
 	if err != nil {
-		return problem.New(problem.Invalid, "the biography of %s: %s", n.Slug, err)
+		return refusedText(fmt.Errorf("the biography of %s: %w", n.Slug, err))
 	}
 	there := i.authors[n.Slug]
 	a := &store.Author{ID: id.New(id.Author), Slug: n.Slug}
@@ -333,9 +333,9 @@ func (i *Importing) Comments(ctx context.Context, slug string, thread []ImportCo
 	var add func(parent id.ID, cs []ImportComment) error
 	add = func(parent id.ID, cs []ImportComment) error {
 		for at, in := range cs {
-			rendered, err := markdown.Render(in.Markdown)
+			rendered, err := i.blog.markdown.Render(ctx, in.Markdown)
 			if err != nil {
-				return problem.New(problem.Invalid, "a comment on %q: %s", slug, err)
+				return refusedText(fmt.Errorf("a comment on %q: %w", slug, err))
 			}
 			c := &store.Comment{
 				ID: id.Derived(id.Comment, in.At, fmt.Sprintf("%s/%s/%d", article, parent, at)), ArticleID: article, ParentID: parent, AuthorName: in.Name,

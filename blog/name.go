@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"stoa/access"
-	"stoa/blog/markdown"
 	"stoa/id"
 	"stoa/problem"
 	"stoa/store"
@@ -215,9 +214,9 @@ func (b *Blog) applyAuthor(ctx context.Context, a *store.Author, in AuthorUpdate
 		a.NameKey = store.SortKey(a.Name)
 	}
 	if in.BioMarkdown != nil {
-		rendered, err := markdown.Render(*in.BioMarkdown)
+		rendered, err := b.markdown.Render(ctx, *in.BioMarkdown)
 		if err != nil {
-			return problem.New(problem.Invalid, "%s", err).At("bioMarkdown")
+			return refusedText(err, "bioMarkdown")
 		}
 		a.BioHTML = rendered.HTML
 	}

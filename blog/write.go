@@ -429,9 +429,9 @@ func (b *Blog) apply(ctx context.Context, a *draft, in ArticleUpdate) error {
 	if err != nil || !isNew && title == a.Title && summary == a.Summary {
 		return err
 	}
-	rendered, err := markdown.Render(source)
+	rendered, err := b.markdown.Render(ctx, source)
 	if err != nil {
-		return problem.New(problem.Invalid, "%s", err).At("bodyMarkdown")
+		return refusedText(err, "bodyMarkdown")
 	}
 	a.Title, a.TitleKey, a.Summary = title, store.SortKey(title), summary
 	a.Lead = markdown.Excerpt(rendered.Text, store.LeadWords+1)

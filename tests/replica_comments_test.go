@@ -242,6 +242,12 @@ func TestCommentsAreThrottled(t *testing.T) {
 	if came[""] != 5 || came["THROTTLED"] != 2 {
 		t.Errorf("of seven in a row come %v", came)
 	}
+	// Rendering takes work, so that it comes after the limit: a text that can't be rendered is
+	// refused for its rate, too.
+	x, err := reader.say(replicas[0], "commentAdd", input{"articleId": article.ID, "bodyMarkdown": strings.Repeat(">", 100) + "deep"})
+	if check(t, err); x.code() != "THROTTLED" {
+		t.Errorf("a text that can't be rendered, beyond the limit: %q, want THROTTLED before it is rendered", x.code())
+	}
 }
 
 func TestCommentsWaitWhereTheyAreModerated(t *testing.T) {

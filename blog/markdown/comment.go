@@ -2,8 +2,7 @@ package markdown
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
+	"context"
 	"regexp"
 	"strings"
 	"unicode"
@@ -83,44 +82,48 @@ func newCommentPolicy() *bluemonday.Policy {
 	return p
 }
 
+// Canonical returns the Markdown of a comment as it is stored. It is cheap, so that it can come
+// before a rate limit. The only error is a Refusal for the length.
+func Canonical(source string) (string, error) {
+	if len(source) > MaxComment*utf8.UTFMax+MaxComment {
+		return "", refuse("a comment takes 1 to %d characters", MaxComment)
+	}
+	canonical := strings.TrimSpace(tidy(source))
+	if n := utf8.RuneCountInString(canonical); n == 0 || n > MaxComment {
+		return "", refuse("a comment takes 1 to %d characters, not %d", MaxComment, n)
+	}
+	return canonical, nil
+}
+
 // Comment turns what a reader wrote into HTML: sanitised and balanced, safe as it is inside
 // any block element. It also returns the canonical Markdown, to be stored.
 //
-// Every error is about source, not about us, and may be shown to its author: it is longer or
+// Every error but that of ctx is a Refusal, and its author may see it: source is longer or
 // deeper than the limits of this package, or says nothing.
-func Comment(source string) (canonical, rendered string, err error) {
-	if len(source) > MaxComment*utf8.UTFMax+MaxComment {
-		return "", "", fmt.Errorf("a comment takes 1 to %d characters", MaxComment)
+func (r *Renderer) Comment(ctx context.Context, source string) (canonical, rendered string, err error) {
+	if canonical, err = Canonical(source); err != nil {
+		return "", "", err
 	}
-	canonical = strings.TrimSpace(tidy(source))
-	if n := utf8.RuneCountInString(canonical); n == 0 || n > MaxComment {
-		return "", "", fmt.Errorf("a comment takes 1 to %d characters, not %d", MaxComment, n)
+	end, err := take(ctx, r.comments, 1)
+	if err != nil {
+		return "", "", err
 	}
-	raw, err := commentHTML([]byte(canonical))
+	defer end()
+	g := newGuard(ctx, []byte(canonical))
+	g.nesting, g.most = commentNesting, commentWork
+	raw, err := g.html(commentEngine)
 	if err != nil {
 		return "", "", err
 	}
 	clean := commentPolicy.SanitizeBytes(raw)
 	says, deepest := look(clean)
 	if deepest > commentElements {
-		return "", "", fmt.Errorf("quotes, lists and emphasis are nested more than %d deep", commentElements)
+		return "", "", refuse("quotes, lists and emphasis are nested more than %d deep", commentElements)
 	}
 	if !says {
-		return "", "", errors.New("a comment takes some text: this one shows nothing")
+		return "", "", refuse("a comment takes some text: this one shows nothing")
 	}
 	return canonical, string(clean), nil
-}
-
-func commentHTML(source []byte) (out []byte, err error) {
-	defer recovered(&err)
-	g := newGuard(source)
-	g.nesting, g.most = commentNesting, commentWork
-	doc := commentEngine.Parser().Parse(guardedReader{text.NewReader(source), g}, parser.WithContext(g))
-	var b bytes.Buffer
-	if err := commentEngine.Renderer().Render(&b, source, doc); err != nil {
-		return nil, fmt.Errorf("render HTML: %w", err)
-	}
-	return b.Bytes(), nil
 }
 
 // look says whether sanitised HTML has any text that is seen, and how deep its elements nest.

@@ -2,7 +2,8 @@ package markdown
 
 import (
 	"bytes"
-	"fmt"
+	"context"
+	"io"
 	"net/url"
 	"slices"
 	"strconv"
@@ -20,11 +21,15 @@ import (
 // and drops what closes nothing: an article can't end the page's own elements. It is a
 // pass over tags and not html.Parse because that one, as browsers do, opens again in
 // each paragraph what an earlier one left open: 64 KB can make it hold millions of nodes.
-func sanitise(raw []byte) (Rendered, error) {
+func sanitise(ctx context.Context, raw []byte) (Rendered, error) {
 	d := document{
 		anchors: anchors{taken: map[string]int{}, byID: map[string]string{}},
 	}
-	if err := d.read(policy.SanitizeBytes(raw)); err != nil {
+	var clean bytes.Buffer
+	if err := policy.SanitizeReaderToWriter(untilDone{ctx, bytes.NewReader(raw)}, &clean); err != nil {
+		return Rendered{}, err
+	}
+	if err := d.read(untilDone{ctx, &clean}); err != nil {
 		return Rendered{}, err
 	}
 	d.link()
@@ -51,8 +56,8 @@ type openHeading struct {
 }
 
 // read appends the tokens of sanitised HTML, balanced.
-func (d *document) read(sanitised []byte) error {
-	z := html.NewTokenizer(bytes.NewReader(sanitised))
+func (d *document) read(sanitised io.Reader) error {
+	z := html.NewTokenizer(sanitised)
 	for z.Next() != html.ErrorToken {
 		t := z.Token()
 		switch t.Type {
@@ -68,7 +73,9 @@ func (d *document) read(sanitised []byte) error {
 			d.end(t.DataAtom)
 		}
 	}
-	// The reader can't fail, so the only end is the end of the input.
+	if err := z.Err(); err != io.EOF {
+		return err
+	}
 	for len(d.open) > 0 {
 		d.pop()
 	}
@@ -90,10 +97,10 @@ func (d *document) start(t html.Token) error {
 		return nil
 	}
 	if level(t.DataAtom) > 0 && len(d.toc) == MaxHeadings {
-		return fmt.Errorf("the text has more than %d headings", MaxHeadings)
+		return refuse("the text has more than %d headings", MaxHeadings)
 	}
 	if len(d.open) == maxElements {
-		return fmt.Errorf("the text nests HTML elements more than %d deep", maxElements)
+		return refuse("the text nests HTML elements more than %d deep", maxElements)
 	}
 	d.open = append(d.open, t.DataAtom)
 	d.tokens = append(d.tokens, t)

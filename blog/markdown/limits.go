@@ -1,12 +1,20 @@
 package markdown
 
+// The bounds of rendering: of the text, of the HTML, of the work, and of what is rendered at
+// once. Entry points: New, the limits, guard.
+
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
+	"runtime"
 
+	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/parser"
 	"github.com/yuin/goldmark/text"
+	"golang.org/x/sync/semaphore"
 )
 
 // What Render accepts. The longest post in the blogs that we test with has 66 KB.
@@ -37,44 +45,137 @@ const (
 	maxWork = 500_000_000
 )
 
-// refusal is the panic by which a guard stops the parser, which has no other way to be
-// stopped; toHTML turns it into the error that it is.
-type refusal struct{ why string }
+// Renderer renders texts in turns, so that many large ones at once don't take the memory and
+// the processors of everything else. It is safe for concurrent use.
+type Renderer struct {
+	articles *semaphore.Weighted // bytes of Markdown
+	comments *semaphore.Weighted // comments
+}
 
-func (r refusal) Error() string { return r.why }
+// New returns a Renderer of at most MaxSource bytes of articles at once, whose rendering takes
+// up to 200 bytes of memory a byte, and beside them of one comment per processor.
+func New() *Renderer {
+	return &Renderer{articles: semaphore.NewWeighted(MaxSource), comments: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))}
+}
 
-// guard is a parser.Context that adds up what parsing one text costs.
+// take waits for a turn of weight n, at most until ctx ends. end gives it back.
+func take(ctx context.Context, turns *semaphore.Weighted, n int64) (end func(), err error) {
+	if err := turns.Acquire(ctx, n); err != nil {
+		return nil, fmt.Errorf("wait for a turn to render: %w", context.Cause(ctx))
+	}
+	return func() { turns.Release(n) }, nil
+}
+
+// Refusal is the error of a text beyond a limit. The author of the text may see it.
+type Refusal struct{ why string }
+
+// Error implements error.
+func (r *Refusal) Error() string { return r.why }
+
+func refuse(format string, args ...any) error { return &Refusal{fmt.Sprintf(format, args...)} }
+
+// stop is the panic by which a guard stops goldmark, which has no other way to be stopped;
+// recovered turns it into its error.
+type stop struct{ err error }
+
+// guard is a parser.Context that adds up the cost of parsing one text, and the writer of its
+// HTML. It stops both at their limits, and when ctx ends.
 type guard struct {
 	parser.Context
+	ctx     context.Context
+	source  []byte
 	most    int // work
 	nesting int // blocks open at once
 	work    int
+	checked int      // the work at which ctx was looked at last
 	escaped int      // \| seen in tables so far
 	leaf    ast.Node // the block whose inline content is being parsed
 	leafLen int      // how many bytes of source leaf spans
+	out     bytes.Buffer
 }
 
-func newGuard(source []byte) *guard {
-	g := &guard{Context: parser.NewContext(), most: maxWork, nesting: maxNesting}
-	// Each reference to a footnote walks the list of all footnotes: 5,000 of each took 140 ms.
-	notes := bytes.Count(source, []byte("[^"))
-	g.spend(2*notes*notes, "it has too many footnotes")
-	return g
+func newGuard(ctx context.Context, source []byte) *guard {
+	return &guard{Context: parser.NewContext(), ctx: ctx, source: source, most: maxWork, nesting: maxNesting}
 }
+
+// html runs goldmark under the guard.
+func (g *guard) html(engine goldmark.Markdown) (out []byte, err error) {
+	defer recovered(&err)
+	// Each reference to a footnote walks the list of all footnotes: 5,000 of each took 140 ms.
+	notes := bytes.Count(g.source, []byte("[^"))
+	g.spend(2*notes*notes, "it has too many footnotes")
+	doc := engine.Parser().Parse(guardedReader{text.NewReader(g.source), g}, parser.WithContext(g))
+	if err := engine.Renderer().Render(g, g.source, doc); err != nil {
+		return nil, fmt.Errorf("render HTML: %w", err)
+	}
+	return g.out.Bytes(), nil
+}
+
+// recovered makes an error of a panic that ended goldmark. It is to be deferred.
+func recovered(err *error) {
+	switch cause := recover().(type) {
+	case nil:
+	case stop:
+		*err = cause.err
+	default:
+		// An input that uncovers a bug in the parser must not end an import of
+		// hundreds of files, so it is reported as this text's own failure.
+		*err = refuse("the Markdown parser failed on this text: %v", cause)
+	}
+}
+
+// Write implements io.Writer for HTML. Goldmark goes on writing after an error, and a text of
+// 100 KB can become 4 GB (a link reference of 100,000 bytes that is used 40,000 times), so
+// that it stops goldmark.
+func (g *guard) Write(b []byte) (int, error) {
+	if err := checkSize(g.out.Len() + len(b)); err != nil {
+		panic(stop{err})
+	}
+	g.check()
+	return g.out.Write(b)
+}
+
+// check stops goldmark when ctx has ended.
+func (g *guard) check() {
+	if g.ctx.Err() != nil {
+		panic(stop{context.Cause(g.ctx)})
+	}
+}
+
+// untilDone is a reader that fails when ctx has ended.
+type untilDone struct {
+	ctx context.Context
+	io.Reader
+}
+
+// Read implements io.Reader.
+func (r untilDone) Read(b []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	return r.Reader.Read(b)
+}
+
+// checkEvery is the work after which a guard looks at its context: about a millisecond.
+const checkEvery = 1_000_000
 
 // spend adds cost, and stops the parser when the text has cost too much. why completes
 // "the text is too complex: ".
 func (g *guard) spend(cost int, why string) {
 	g.work += cost
 	if g.work > g.most {
-		panic(refusal{"the text is too complex: " + why})
+		panic(stop{refuse("the text is too complex: %s", why)})
+	}
+	if g.work-g.checked > checkEvery {
+		g.checked = g.work
+		g.check()
 	}
 }
 
 // SetOpenedBlocks implements parser.Context.
 func (g *guard) SetOpenedBlocks(blocks []parser.Block) {
 	if len(blocks) > g.nesting {
-		panic(refusal{fmt.Sprintf("quotes and lists are nested more than %d deep", g.nesting)})
+		panic(stop{refuse("quotes and lists are nested more than %d deep", g.nesting)})
 	}
 	g.Context.SetOpenedBlocks(blocks)
 }

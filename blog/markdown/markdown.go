@@ -11,7 +11,7 @@ package markdown
 
 import (
 	"bytes"
-	"fmt"
+	"context"
 	"regexp"
 	"strings"
 
@@ -44,35 +44,38 @@ type Heading struct {
 }
 
 // Render turns source into HTML, text and table of contents. The same source always
-// gives the same result.
+// gives the same result. It waits for its turn, and ends with the error of ctx when ctx ends.
 //
-// Every error is about source, not about us: it is longer, larger or deeper than the
-// limits of this package, and the message says which. It may be shown to its author.
-func Render(source string) (Rendered, error) {
+// Every other error is a Refusal: source is longer, larger or deeper than the limits of this
+// package, and the message says which. The author of source may see it.
+func (r *Renderer) Render(ctx context.Context, source string) (Rendered, error) {
 	if len(source) > MaxSource {
-		return Rendered{}, fmt.Errorf("the text has %d bytes, more than the %d that are allowed", len(source), MaxSource)
+		return Rendered{}, refuse("the text has %d bytes, more than the %d that are allowed", len(source), MaxSource)
 	}
-	raw, err := toHTML([]byte(tidy(source)))
+	end, err := take(ctx, r.articles, int64(len(source)))
 	if err != nil {
 		return Rendered{}, err
 	}
-	if err := checkSize(len(raw)); err != nil {
+	defer end()
+	g := newGuard(ctx, []byte(tidy(source)))
+	raw, err := g.html(engine)
+	if err != nil {
 		return Rendered{}, err
 	}
-	r, err := sanitise(raw)
+	out, err := sanitise(ctx, raw)
 	if err != nil {
 		return Rendered{}, err
 	}
 	// Anchors and balanced tags may have added to it.
-	if err := checkSize(len(r.HTML)); err != nil {
+	if err := checkSize(len(out.HTML)); err != nil {
 		return Rendered{}, err
 	}
-	return r, nil
+	return out, nil
 }
 
 func checkSize(size int) error {
 	if size > MaxHTML {
-		return fmt.Errorf("the text becomes %d bytes of HTML, more than the %d that are allowed", size, MaxHTML)
+		return refuse("the text becomes %d bytes of HTML, more than the %d that are allowed", size, MaxHTML)
 	}
 	return nil
 }
@@ -110,31 +113,6 @@ var engine = goldmark.New(
 	),
 	goldmark.WithRendererOptions(html.WithUnsafe()), // sanitise follows
 )
-
-// toHTML runs goldmark under the guards of limits.go.
-func toHTML(source []byte) (out []byte, err error) {
-	defer recovered(&err)
-	g := newGuard(source)
-	doc := engine.Parser().Parse(guardedReader{text.NewReader(source), g}, parser.WithContext(g))
-	var b bytes.Buffer
-	if err := engine.Renderer().Render(&b, source, doc); err != nil {
-		return nil, fmt.Errorf("render HTML: %w", err)
-	}
-	return b.Bytes(), nil
-}
-
-// recovered makes an error of what stopped the parser. It is to be deferred.
-func recovered(err *error) {
-	switch cause := recover().(type) {
-	case nil:
-	case refusal:
-		*err = cause
-	default:
-		// An input that uncovers a bug in the parser must not end an import of
-		// hundreds of files, so it is reported as this text's own failure.
-		*err = fmt.Errorf("the Markdown parser failed on this text: %v", cause)
-	}
-}
 
 // headingIDs reads the ids that Hugo, Zola and Pandoc let authors put after a heading:
 // "## Choose a cloth {#cloth}". Classes in the braces are dropped with them. goldmark's

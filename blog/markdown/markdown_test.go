@@ -1,6 +1,7 @@
 package markdown
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -361,7 +362,7 @@ func promises(t *testing.T, r Rendered) bool {
 		}
 	}
 
-	again, err := sanitise([]byte(r.HTML))
+	again, err := sanitise(context.Background(), []byte(r.HTML))
 	if err != nil {
 		t.Errorf("sanitised HTML was refused: %v", err)
 	}
