@@ -186,7 +186,8 @@ type randomQueries struct {
 	schema *gql.Schema
 
 	ids, slugs []string
-	articles   []string // ids of the published
+	byType     map[string][]string // ids of what is public, by the names of types
+	articles   []string
 
 	// Of the query being made.
 	names     int
@@ -195,32 +196,50 @@ type randomQueries struct {
 	fragments []string
 }
 
-// learn finds things to ask for.
+// learn finds things to ask for: of each public kind that a list leads to, or a list of one of
+// those.
 func (q *randomQueries) learn(t *testing.T, s *stoatest.Stoa) {
 	t.Helper()
-	type list struct {
-		Nodes []struct {
-			ID, Slug string
-			Comments list2
+	var selection func(d *gql.Definition, depth int) string
+	selection = func(d *gql.Definition, depth int) string {
+		out := "__typename id"
+		if d.Fields.ForName("slug") != nil {
+			out += " slug"
 		}
-	}
-	var all struct{ Articles, Authors, Tags list }
-	s.Data(t, &all, `{ articles { nodes { id slug comments { nodes { id } } } } authors { nodes { id slug } } tags { nodes { id slug } } }`, nil)
-	for i, l := range []list{all.Articles, all.Authors, all.Tags} {
-		for _, n := range l.Nodes {
-			q.ids, q.slugs = append(q.ids, n.ID), append(q.slugs, n.Slug)
-			if i == 0 {
-				q.articles = append(q.articles, n.ID)
-			}
-			for _, c := range n.Comments.Nodes {
-				q.ids = append(q.ids, c.ID)
+		for _, f := range d.Fields {
+			if to, paged := leads(q.schema, f); paged && depth > 0 && isPublic(to.Directives) {
+				out += " " + f.Name + " { nodes { " + selection(to, depth-1) + " } }"
 			}
 		}
+		return out
 	}
+	var all any
+	query := "{"
+	for _, f := range q.schema.Query.Fields {
+		if to, paged := leads(q.schema, f); paged && isPublic(to.Directives) {
+			query += " " + f.Name + " { nodes { " + selection(to, 1) + " } }"
+		}
+	}
+	s.Data(t, &all, query+" }", nil)
+	q.byType = map[string][]string{}
+	seen := map[string]bool{}
+	eachObject(all, func(o map[string]any) {
+		if i, ok := o["id"].(string); ok && !seen[i] {
+			seen[i] = true
+			q.ids, q.byType[o["__typename"].(string)] = append(q.ids, i), append(q.byType[o["__typename"].(string)], i)
+			if slug, ok := o["slug"].(string); ok {
+				q.slugs = append(q.slugs, slug)
+			}
+		}
+	})
+	slices.Sort(q.ids) // so that a seed means the same each time
+	slices.Sort(q.slugs)
+	for _, ids := range q.byType {
+		slices.Sort(ids)
+	}
+	q.articles = q.byType["Article"]
 	q.ids, q.slugs = append(q.ids, "art_01jxxxxxxxexxsxxxxxxxxxxxx", "nonsense"), append(q.slugs, "nothing")
 }
-
-type list2 struct{ Nodes []struct{ ID string } }
 
 // next makes a query, with several choices of its variables.
 func (q *randomQueries) next(t *testing.T) []graphql.RawParams {
@@ -431,7 +450,7 @@ func (q *randomQueries) change(t *testing.T, m *matrix, n int) {
 				Version int
 			}
 			Tags     []struct{ ID string }
-			Comments list2
+			Comments struct{ Nodes []struct{ ID string } }
 		}
 	}
 	do := func(query string) {
@@ -449,6 +468,14 @@ func (q *randomQueries) change(t *testing.T, m *matrix, n int) {
 	check(t, err)
 	check(t, json.Unmarshal(a.Data, &some))
 	is := some.Article
+	if q.sometimes(4) { // any kind there is
+		x := samples[q.IntN(len(samples))]
+		if ids := q.byType[x.typeName]; len(ids) > 0 {
+			one := ids[q.IntN(len(ids))]
+			do("mutation { " + x.change(one, m.versionOf(t, m.schema.Types[x.typeName], one), fmt.Sprintf("Text %d", n)) + " { userErrors { message } } }")
+			return
+		}
+	}
 	switch change := q.IntN(6); {
 	case change == 0 && is.Author != nil:
 		do(fmt.Sprintf(`mutation { authorUpdate(input: {id: %q, name: "Author %d"}) { userErrors { message } } }`, is.Author.ID, n))
