@@ -1,11 +1,11 @@
-// Package account is who you are: registration, passwords, sessions, and the mails that go
-// with them.
+// Package account registers people, signs them in, and manages their passwords, addresses,
+// roles and sessions, with the mails that these need.
 //
-// Nothing that is answered tells, by what it says or how long it takes, whether an address
-// has an account: what depends on that is done by Run, after the answer.
+// Neither the content nor the duration of a response reveals if an address has an account:
+// everything that depends on it is done by Run, after the response.
 //
-// It may import access, background, id, mail, problem, rate, store and its own sub-packages. Entry
-// points: New, the methods of Service, Run.
+// It may import access, background, id, mail, problem, rate, store and its own sub-packages.
+// Entry points: New, the methods of Service, Run.
 package account
 
 import (
@@ -35,26 +35,27 @@ const (
 	// MaxName is the longest name of an account, in characters.
 	MaxName = 100
 
-	// attempts is how often a change is tried, when somebody else changes the account in
-	// between each time.
+	// attempts bounds the attempts at one change of an account, if another writer changes the
+	// account before each of them.
 	attempts = 5
 
-	// finishLimit is how long what has begun to change something is given to finish,
-	// whether or not anybody still waits for the answer.
+	// finishLimit bounds the time that a started change has to finish after its client has
+	// disconnected.
 	finishLimit = 10 * time.Second
 )
 
-// Options says what accounts are kept with.
+// Options configures the accounts service.
 type Options struct {
 	Store   *store.Store
 	Hasher  *password.Hasher
 	Mailer  *mail.Mailer
 	Limiter *rate.Limiter
-	// Host is the host of the front end. A password may not be it.
+	// Host is the host name of the front end. No password may be equal to it.
 	Host string
 	// MinPassword is the shortest password, in characters.
 	MinPassword int
-	// Idle is how long a session lasts unused, Longest how long at most.
+	// Idle is the time after which an unused session ends. Longest is the lifetime of a
+	// session in use.
 	Idle, Longest time.Duration
 	Log           *slog.Logger
 }
@@ -85,7 +86,7 @@ func New(o Options) *Service {
 	return p
 }
 
-// Registration is what somebody registers with.
+// Registration is the input of Register.
 type Registration struct {
 	Email          string
 	Password       string
@@ -93,8 +94,9 @@ type Registration struct {
 	IdempotencyKey *string
 }
 
-// Register has a mail sent to the address: one that makes the account, or one that says
-// there is one already. The caller can't tell which.
+// Register sends a mail to the address. The mail has a code that creates the account, or says
+// that an account exists already. The caller can't tell one from the other. An address, name
+// or password that is not allowed is Invalid; too many attempts are Throttled.
 func (p *Service) Register(ctx context.Context, in Registration) error {
 	address, err := email.Canonical(in.Email)
 	if err != nil {
@@ -117,8 +119,8 @@ func (p *Service) Register(ctx context.Context, in Registration) error {
 	if in.IdempotencyKey == nil {
 		hash, err = p.hasher.Hash(ctx, in.Password)
 	} else {
-		// The same for an equal call, so that what is kept of the input takes as long to
-		// guess from as what is kept of the password.
+		// An equal call must give an equal hash, because the idempotency record stores the
+		// input. Guessing a password from that record costs as much as from the account.
 		hash, err = p.hasher.HashAgain(ctx, in.Password, address+"\x00"+*in.IdempotencyKey)
 	}
 	if err != nil {
@@ -129,19 +131,19 @@ func (p *Service) Register(ctx context.Context, in Registration) error {
 	})
 }
 
-// Coming is a code that a mail brought.
+// Coming is the code from a mail.
 type Coming struct{ Token string }
 
-// Verify makes the account that was registered, once for a code. Token when there is no
-// such code, or when the address got an account by another one in the meantime.
+// Verify creates the registered account, once per code. It returns the code Token if there is
+// no such code, or if the address has meanwhile got an account by another code.
 func (p *Service) Verify(ctx context.Context, in Coming) (*store.Account, error) {
 	code, err := p.mailCode(ctx, store.CodeToVerify, in.Token)
 	if err != nil {
 		return nil, err
 	}
 	made := code.EndsAt.Add(-verifyFor)
-	// The id follows from the code, so that whoever comes back after a crash, or twice at
-	// once, makes one account.
+	// The id is derived from the code, so a repetition after a crash and two calls at the same
+	// time create one account.
 	account := &store.Secret{PasswordHash: code.PasswordHash, Account: store.Account{
 		ID: id.Derived(id.Account, made, code.Hash), Email: code.Email, Name: code.Name, Role: access.Customer, CreatedAt: now(), Version: 1,
 	}}
@@ -162,10 +164,10 @@ func (p *Service) Verify(ctx context.Context, in Coming) (*store.Account, error)
 	return &account.Account, err
 }
 
-// Update is what an account changes of itself; nil for what stays.
+// Update is the input of Service.Update; a nil field stays as it is.
 type Update struct{ Name *string }
 
-// Update changes the viewer's account.
+// Update changes the viewer's account and returns it as it is afterwards.
 func (p *Service) Update(ctx context.Context, in Update) (*store.Account, error) {
 	v, err := access.Require(ctx, access.Customer)
 	if err != nil {
@@ -185,10 +187,11 @@ func (p *Service) Update(ctx context.Context, in Update) (*store.Account, error)
 	})
 }
 
-// Deletion is what it takes to delete an account.
+// Deletion is the input of Delete: the password confirms it.
 type Deletion struct{ Password string }
 
-// Delete deletes the viewer's account and what is known of its devices.
+// Delete deletes the viewer's account with its sessions, last uses and mails. A wrong password
+// is Credentials; a password or role changed at the same time is Conflict.
 func (p *Service) Delete(ctx context.Context, in Deletion) error {
 	v, err := access.Require(ctx, access.Customer)
 	if err != nil {
@@ -200,8 +203,8 @@ func (p *Service) Delete(ctx context.Context, in Deletion) error {
 	}
 	ctx, cancel := finishing(ctx)
 	defer cancel()
-	// Once the account is gone nothing opens it. What else is known of it goes next, or, if
-	// this ends in between, with the next sweep.
+	// Without the account, no session or code is valid. The remaining data about it goes next,
+	// or after a crash in between with the next sweep.
 	if err := p.store.Begin(ctx, forgetTask+string(v.Account)+"/"+secret.Email); err != nil {
 		return err
 	}
@@ -226,10 +229,11 @@ func (p *Service) Delete(ctx context.Context, in Deletion) error {
 	return p.forget(ctx, v.Account, secret.Email)
 }
 
-// forgetTask is how it is noted that what is known of an account is to be deleted.
+// forgetTask is the prefix of the tasks that Resume finishes: one for each account with data
+// still to delete.
 const forgetTask = "forget/"
 
-// forget deletes what is known of an account that is gone.
+// forget deletes the sessions, codes, mails and last uses of a deleted account.
 func (p *Service) forget(ctx context.Context, account id.ID, address string) error {
 	if err := p.store.ForgetAccount(ctx, account, address); err != nil {
 		return err
@@ -237,8 +241,8 @@ func (p *Service) forget(ctx context.Context, account id.ID, address string) err
 	return p.store.Finish(ctx, forgetTask+string(account)+"/"+address)
 }
 
-// Resume finishes what an earlier run has begun: it deletes what is known of accounts whose
-// deletion was interrupted.
+// Resume finishes the deletions that an earlier process began: it deletes the remaining data
+// of accounts that are gone.
 func (p *Service) Resume(ctx context.Context) error {
 	tasks, err := p.store.Tasks(ctx, forgetTask)
 	if err != nil {
@@ -257,7 +261,8 @@ func (p *Service) Resume(ctx context.Context) error {
 	return nil
 }
 
-// finishing returns a context for what must not stop half-way because the client has gone.
+// finishing returns a context that outlives the request by at most finishLimit, for a change
+// that must not stop half-way when the client disconnects.
 func finishing(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), finishLimit)
 }
@@ -268,9 +273,9 @@ type RoleChange struct {
 	Role      access.Role
 }
 
-// SetRole gives an account a role, for administrators; its sessions end where that changes
-// anything. Nobody changes their own, so that nobody loses it by mistake; should there be no
-// administrator left, MakeAdmin makes one.
+// SetRole gives an account a role. It needs an administrator. If the role changes, the
+// account's sessions end. Administrators can't change their own role, so that none loses it by
+// mistake; MakeAdmin creates the first one, and one more if none is left.
 func (p *Service) SetRole(ctx context.Context, in RoleChange) (*store.Account, error) {
 	v, err := access.Require(ctx, access.Admin)
 	if err != nil {
@@ -295,8 +300,8 @@ func setRole(s *store.Secret, r access.Role) {
 	}
 }
 
-// MakeAdmin makes whoever has an address an administrator. Where there was no account it
-// makes one and returns the code that sets its password.
+// MakeAdmin gives the account with an address the role ADMIN. If there is no account, it
+// creates one and returns the code that sets its password.
 func (p *Service) MakeAdmin(ctx context.Context, address string) (code string, err error) {
 	address, err = email.Canonical(address)
 	if err != nil {
@@ -320,7 +325,7 @@ func (p *Service) MakeAdmin(ctx context.Context, address string) (code string, e
 	})
 }
 
-// Find returns the accounts and sessions with ids that the viewer may see.
+// Find adds to found the accounts and sessions among ids that the viewer may see.
 func (p *Service) Find(ctx context.Context, ids []id.ID, found map[id.ID]store.Node) error {
 	return errors.Join(
 		store.Gather(ctx, found, ids, id.Account, p.store.Accounts),
@@ -328,7 +333,7 @@ func (p *Service) Find(ctx context.Context, ids []id.ID, found map[id.ID]store.N
 	)
 }
 
-// Account returns the account with an id; NotFound where the viewer may see none.
+// Account returns the account with an id; NotFound if the viewer may not see it.
 func (p *Service) Account(ctx context.Context, i id.ID) (*store.Account, error) {
 	found, err := p.store.Accounts(ctx, []id.ID{i})
 	if err != nil {
@@ -340,13 +345,14 @@ func (p *Service) Account(ctx context.Context, i id.ID) (*store.Account, error) 
 	return found[0], nil
 }
 
-// Where says which accounts a list has; every condition that isn't nil must be met.
+// Where filters a list of accounts; an account must meet each condition that isn't nil.
 type Where struct {
 	Email *string
 	Role  *access.Role
 }
 
-// Accounts returns a part of the list of all accounts, the oldest first, for administrators.
+// Accounts returns a window of the list of all accounts, oldest first. It needs an
+// administrator.
 func (p *Service) Accounts(ctx context.Context, where *Where, w store.Window) (*store.List, error) {
 	if _, err := access.Require(ctx, access.Admin); err != nil {
 		return nil, err
@@ -365,8 +371,8 @@ func (p *Service) Accounts(ctx context.Context, where *Where, w store.Window) (*
 	return p.store.ListAccounts(ctx, f, w)
 }
 
-// change turns an account, as it is in the database, into what by makes of it. Where by
-// raises its epoch, its sessions have ended when change returns.
+// change reads an account from the database, applies by to it and stores the result. If by
+// raises the epoch, the account's sessions have ended when change returns.
 func (p *Service) change(ctx context.Context, account id.ID, by func(*store.Secret) error) (*store.Account, error) {
 	for try := 1; ; try++ {
 		before, err := p.store.SecretOf(ctx, account)
@@ -394,8 +400,8 @@ func (p *Service) change(ctx context.Context, account id.ID, by func(*store.Secr
 	}
 }
 
-// clear forgets the devices of sessions that have ended with an account's epoch. That they
-// have ended doesn't depend on it.
+// clear deletes the stored sessions that ended when an account's epoch rose. They are invalid
+// with or without it.
 func (p *Service) clear(ctx context.Context, account *store.Account) {
 	there, err := p.store.SessionsUnder(ctx, account.ID)
 	if err == nil {
@@ -412,40 +418,42 @@ func (p *Service) clear(ctx context.Context, account *store.Account) {
 	}
 }
 
-// checkName returns a name as it is kept.
+// checkName returns a name in its stored form: NFC, without spaces around it.
 func checkName(name string) (string, error) {
 	name = norm.NFC.String(strings.TrimSpace(name))
 	if n := utf8.RuneCountInString(name); n == 0 || n > MaxName {
 		return "", problem.New(problem.Invalid, "name takes 1 to %d characters, not %d", MaxName, n).At("name")
 	}
 	if strings.ContainsFunc(name, unnamable) || !strings.ContainsFunc(name, visible) {
-		return "", problem.New(problem.Invalid, "name takes letters, digits, spaces and punctuation, nothing that can't be seen").At("name")
+		return "", problem.New(problem.Invalid, "name takes letters, digits, spaces and punctuation, but no invisible characters").At("name")
 	}
 	return name, nil
 }
 
-// unnamable says whether r has no place in a name: controls, what changes the direction or
-// breaks lines, and what isn't seen, but for the joiners that some scripts need.
+// unnamable says if r is not allowed in a name: control characters, marks that change the
+// direction of text or break lines, and invisible characters. The joiners that some scripts
+// need are allowed.
 func unnamable(r rune) bool {
 	const nonJoiner, joiner = '\u200c', '\u200d'
 	return r == utf8.RuneError || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Zl, unicode.Zp) && r != nonJoiner && r != joiner
 }
 
-// visible says whether r is seen: some letters are blank, to fill a place in Hangul and Braille.
+// visible says if r has a glyph. Some letters of Hangul and Braille are blank.
 func visible(r rune) bool {
 	return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) && !strings.ContainsRune("\u115f\u1160\u2800\u3164\uffa0", r)
 }
 
-// checkPassword refuses a password that is too easily guessed for who has an address and a name.
+// checkPassword refuses a password that is easy to guess for the account with this address and
+// name.
 func (p *Service) checkPassword(secret, address, name string) error {
 	return password.Check(secret, p.minimum, address, name, p.host, "stoa")
 }
 
-// now is the time as the database keeps it.
+// now is the time in UTC, cut to milliseconds as the database stores it.
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
-// write stores a mail that a mutation asks for, which counts as one to the address: once
-// for an idempotency key, where there is one.
+// write stores an outgoing mail for a mutation and counts it against the limit of its address.
+// With an idempotency key it does both once per key.
 func (p *Service) write(ctx context.Context, caller, mutation string, key *string, input []string, l *store.OutgoingMail) error {
 	l.CreatedAt = now()
 	l.ID = id.At(id.Mail, l.CreatedAt)

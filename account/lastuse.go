@@ -1,5 +1,8 @@
 package account
 
+// The last use of each session, by which idle sessions end. Requests call RecordUse, which
+// only takes a lock; Run calls writeLastUses, and authenticate reads last.
+
 import (
 	"context"
 	"maps"
@@ -11,33 +14,33 @@ import (
 )
 
 const (
-	// useSpacing is how often it is written down, at most, that a session was used.
+	// useSpacing is the least time between two recorded uses of one session.
 	useSpacing = time.Minute
-	// useDelay is how long a use waits for others, to be written down together.
+	// useDelay is the longest time that a use waits in memory, to be written with others.
 	useDelay = 5 * time.Second
-	// usesAtOnce is how many uses one command writes down.
+	// usesAtOnce is the most uses that one command writes.
 	usesAtOnce = 1000
-	// maxLastUses bounds the sessions with a last use in memory, and maxPending the uses that
-	// wait to be written. Beyond them some are read again, and some aren't recorded. 16 MB
-	// at most.
+	// maxLastUses bounds the sessions whose last use is in memory; beyond it, last uses are
+	// read from the database again. maxPending bounds the uses waiting to be written; beyond
+	// it, uses are dropped. Both together take at most 16 MB.
 	maxLastUses = 100_000
 	maxPending  = 10_000
 )
 
-// lastUses has the last uses of sessions that this replica has seen. It is safe for concurrent
-// use; recording a use waits for nothing but a lock.
+// lastUses holds the last uses of the sessions that this replica has seen. It is safe for
+// concurrent use; to record a use takes one lock and no I/O.
 type lastUses struct {
 	mu      sync.Mutex
-	pending map[string]time.Time // by token, since anybody can name a session: to be written down
-	known   map[id.ID]time.Time  // when a session was used last, as far as this replica knows
+	pending map[string]time.Time // uses to be written; by token, since a session's id is not secret and a token may be forged
+	known   map[id.ID]time.Time  // the last use of each session that this replica has read or written
 }
 
 func newLastUses() *lastUses {
 	return &lastUses{pending: map[string]time.Time{}, known: map[id.ID]time.Time{}}
 }
 
-// RecordUse records that a request brought a token, whether or not it was looked at. Run
-// writes the use to the database if the token opens a session.
+// RecordUse records that a request carried a token, before the token is checked. Run writes
+// the use to the database if the token is a session's.
 func (p *Service) RecordUse(token string) {
 	session, _, ok := parseToken(token)
 	if !ok {
@@ -55,15 +58,15 @@ func (p *Service) RecordUse(token string) {
 	}
 }
 
-// last is when a session was used last, as far as is known here; the zero Time where it
-// isn't. What is pending doesn't count: whether it opened the session isn't known yet.
+// last returns a session's last use as far as this replica has it, else the zero Time. Pending
+// uses don't count, since their tokens have not been checked yet.
 func (u *lastUses) last(session id.ID) time.Time {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.known[session]
 }
 
-// learn keeps in mind when a session was used.
+// learn remembers a session's last use; an older time than the one remembered changes nothing.
 func (u *lastUses) learn(session id.ID, at time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -75,7 +78,7 @@ func (u *lastUses) learn(session id.ID, at time.Time) {
 	}
 }
 
-// take returns what is to be written down.
+// take returns the pending uses and empties the list.
 func (u *lastUses) take() map[string]time.Time {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -87,7 +90,7 @@ func (u *lastUses) take() map[string]time.Time {
 	return taken
 }
 
-// writeLastUses writes down which sessions were used. What can't be written now is lost: the
+// writeLastUses writes the pending uses of valid tokens. If the write fails they are lost: the
 // next use of the session makes up for it.
 func (p *Service) writeLastUses(ctx context.Context) error {
 	taken := p.lastUses.take()

@@ -8,7 +8,7 @@ import (
 	"stoa/id"
 )
 
-func TestUsesAreNotedAMinuteApart(t *testing.T) {
+func TestUsesAreRecordedAMinuteApart(t *testing.T) {
 	p := &Service{lastUses: newLastUses()}
 	session, s := id.New(id.Session), newSecret()
 	token := tokenOf(session, s)
@@ -53,9 +53,9 @@ func TestUsesAreNotedAMinuteApart(t *testing.T) {
 	}
 }
 
-// A session's name is no secret. Whoever makes up a token for it must not push out the use
-// by the one who has the right one.
-func TestAMadeUpTokenHidesNoUse(t *testing.T) {
+// A session's id is not secret. A forged token for it must not displace the use with the valid
+// token.
+func TestForgedTokenHidesNoUse(t *testing.T) {
 	p := &Service{lastUses: newLastUses()}
 	session := id.New(id.Session)
 	right, madeUp := tokenOf(session, newSecret()), tokenOf(session, newSecret())
@@ -66,7 +66,7 @@ func TestAMadeUpTokenHidesNoUse(t *testing.T) {
 	}
 }
 
-func TestUsesGoForwardOnly(t *testing.T) {
+func TestLastUseOnlyMovesForward(t *testing.T) {
 	u := newLastUses()
 	session, at := id.New(id.Session), now()
 	for _, d := range []time.Duration{0, -time.Hour, time.Minute, -time.Minute, time.Second} {
@@ -103,7 +103,7 @@ func TestUsesAreBounded(t *testing.T) {
 	if p.lastUses.last(newest).IsZero() {
 		t.Error("the newest isn't known")
 	}
-	// One that is to be written down already goes on to be renewed.
+	// A session with a pending use is still renewed.
 	before := now().Add(-time.Hour)
 	p.lastUses.pending[first] = before
 	session, _, _ := parseToken(first)
@@ -119,7 +119,7 @@ func TestUsesAreBounded(t *testing.T) {
 	}
 }
 
-func TestUsesAtOnce(t *testing.T) {
+func TestConcurrentUses(t *testing.T) {
 	p := &Service{lastUses: newLastUses()}
 	tokens := make([]string, 50)
 	for i := range tokens {

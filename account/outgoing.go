@@ -1,5 +1,8 @@
 package account
 
+// Outgoing mails, and the work that Run does beside requests. write and announced store a
+// mail; sendDue sends the mails that are due; compose makes the text and the code in it.
+
 import (
 	"context"
 	"errors"
@@ -13,25 +16,25 @@ import (
 )
 
 const (
-	// lookEvery is how often a replica looks whether a mail is to be sent. The look is
-	// answered from memory until somebody writes one.
+	// lookEvery is the interval at which a replica looks for mails to send. The look is served
+	// from memory until a mail is written.
 	lookEvery = 250 * time.Millisecond
-	// sendLimit is how long sending one mail may take, and takenFor how long nobody else
-	// tries in the meantime.
+	// sendLimit bounds the sending of one mail. For takenFor no other replica tries to send
+	// it.
 	sendLimit = 20 * time.Second
 	takenFor  = time.Minute
-	// atOnce is how many mails a replica sends side by side.
+	// atOnce is the number of mails that a replica sends at the same time.
 	atOnce = 4
-	// A mail that can't be sent is tried again after firstPause, then twice as long, at
-	// most lastPause, and given up after giveUp: what was asked for is forgotten by then.
+	// After a failure, a mail is tried again after firstPause, then after twice the pause each
+	// time, at most lastPause. It is given up after giveUp: its reader no longer waits for it.
 	firstPause = 15 * time.Second
 	lastPause  = 30 * time.Minute
 	giveUp     = 24 * time.Hour
-	// sweepEvery is how often what has ended is deleted.
+	// sweepEvery is the interval at which expired sessions, codes and mails are deleted.
 	sweepEvery = time.Hour
 )
 
-// tasks are what Run repeats.
+// tasks returns the work that Run repeats.
 func (p *Service) tasks() []background.Task {
 	return []background.Task{
 		{Every: lookEvery, Trouble: "mails can't be sent for now", Do: p.sendDue},
@@ -42,9 +45,9 @@ func (p *Service) tasks() []background.Task {
 	}
 }
 
-// Run does what is to be done beside requests, until ctx ends: it sends mails, writes
-// down which sessions are used, and deletes what has ended. Every replica does so; a
-// compare-and-set lets one of them send a mail.
+// Run does the work beside requests until ctx ends: it sends mails, writes the last uses of
+// sessions, and deletes expired sessions, codes and mails. Every replica runs it; a
+// compare-and-set lets one of them send each mail.
 func (p *Service) Run(ctx context.Context) {
 	p.background.Run(ctx)
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
@@ -54,8 +57,8 @@ func (p *Service) Run(ctx context.Context) {
 	}
 }
 
-// Quiesce returns when Run has done the work that answers so far have left: mails that are due
-// were tried, and the uses of sessions are written down.
+// Quiesce returns when Run has done the work that past requests have left: the due mails have
+// been tried, and the last uses of sessions have been written.
 func (p *Service) Quiesce(ctx context.Context) error { return p.background.Quiesce(ctx) }
 
 // sendDue sends the mails that are due.
@@ -87,8 +90,8 @@ func (p *Service) sendDue(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// send sends one mail, unless another replica does. Its error is the database's; that
-// the mail server refused is noted with the mail.
+// send sends one mail, unless another replica has taken it. It returns errors of the database
+// only; a refusal by the mail server is logged, and the mail is rescheduled or given up.
 func (p *Service) send(ctx context.Context, l *store.OutgoingMail) error {
 	taken, err := p.store.TakeMail(ctx, l, now().Add(takenFor))
 	if err != nil || !taken {
@@ -101,10 +104,10 @@ func (p *Service) send(ctx context.Context, l *store.OutgoingMail) error {
 		return err
 	}
 	if written.Kind == "" {
-		return p.store.CloseMail(ctx, l.ID) // what it tells of hasn't happened
+		return p.store.CloseMail(ctx, l.ID) // the change that it announces didn't happen
 	}
 	err = p.mailer.Send(limited, written)
-	if err != nil && code != "" { // each attempt has its own
+	if err != nil && code != "" { // each attempt has its own code
 		_, failed := p.store.DeleteMailCode(context.WithoutCancel(ctx), code)
 		err = errors.Join(err, failed)
 	}
@@ -120,10 +123,10 @@ func (p *Service) send(ctx context.Context, l *store.OutgoingMail) error {
 	return p.store.CloseMail(context.WithoutCancel(ctx), l.ID)
 }
 
-// compose writes a mail, and stores the mail code in it, whose hash it returns: here it is that
-// somebody looks whether an address has an account. Its kind is "" where it tells of
-// something that hasn't happened. A stranger to whom nobody has written yet isn't greeted by
-// name: whoever gave the address chose the name, too.
+// compose writes a mail, stores the code in it and returns the code's hash. Only here is it
+// looked up if an address has an account, after the response. The message's kind is "" if the
+// change to be announced didn't happen. An address that may be a stranger's gets no greeting
+// by name, since the name may have been made up by the sender of the request.
 func (p *Service) compose(ctx context.Context, l *store.OutgoingMail) (mail.Message, string, error) {
 	there, err := p.store.SecretByEmail(ctx, l.To)
 	has := err == nil

@@ -1,5 +1,8 @@
 package account
 
+// Changes of passwords and addresses. Entry points: ChangePassword and RequestEmail for a
+// viewer, RequestReset and Reset for somebody who has lost the password, ConfirmEmail.
+
 import (
 	"context"
 
@@ -10,11 +13,11 @@ import (
 	"stoa/store"
 )
 
-// NewPassword replaces a password that is known.
+// NewPassword is the input of ChangePassword: the current password and the new one.
 type NewPassword struct{ CurrentPassword, NewPassword string }
 
-// ChangePassword sets the viewer's password. Every session of the account ends; the
-// viewer's goes on as a new one, with another token, by the way it came.
+// ChangePassword sets the viewer's password. All sessions of the account end. The viewer gets
+// a new session with a new token, by the same delivery as before: token or cookie.
 func (p *Service) ChangePassword(ctx context.Context, in NewPassword) (Signed, error) {
 	v, err := access.Require(ctx, access.Customer)
 	if err != nil {
@@ -41,8 +44,8 @@ func (p *Service) ChangePassword(ctx context.Context, in NewPassword) (Signed, e
 	return p.begin(ctx, changed, delivery, newSession())
 }
 
-// setPassword sets the password of an account that is still as it was read, but for its
-// name, and so ends its sessions and its codes. Its owner is told by mail.
+// setPassword sets an account's password, which ends its sessions and invalidates its codes.
+// If the epoch or the address is not as in of, it returns Conflict. A mail tells the owner.
 func (p *Service) setPassword(ctx context.Context, of *store.Secret, hash string) (*store.Account, error) {
 	return p.announced(ctx, &store.OutgoingMail{
 		Kind: store.PasswordNotice, To: of.Email, Name: of.Name, AccountID: of.ID, Epoch: of.Epoch + 1,
@@ -58,9 +61,9 @@ func (p *Service) setPassword(ctx context.Context, of *store.Secret, hash string
 	})
 }
 
-// announced makes a change that somebody is told of by a mail. The mail is stored
-// before, for a time when the change has been made or never will be, so that nothing that
-// happens in between keeps it back; compose sees which it was.
+// announced makes a change that a mail tells of. The mail is stored before the change, due
+// after the change has been made or has failed, so a crash in between doesn't lose it. Then
+// compose sees if the change was made.
 func (p *Service) announced(ctx context.Context, l *store.OutgoingMail, change func() (*store.Account, error)) (*store.Account, error) {
 	l.CreatedAt = now()
 	l.NextAt, l.ID = l.CreatedAt.Add(2*finishLimit), id.At(id.Mail, l.CreatedAt)
@@ -74,7 +77,7 @@ func (p *Service) announced(ctx context.Context, l *store.OutgoingMail, change f
 	return changed, p.store.RescheduleMail(ctx, l.ID, now())
 }
 
-// newHash checks a new password of an account and hashes it.
+// newHash checks a new password for an account and hashes it.
 func (p *Service) newHash(ctx context.Context, secret string, of *store.Secret) (string, error) {
 	if err := p.checkPassword(secret, of.Email, of.Name); err != nil {
 		return "", err
@@ -82,8 +85,8 @@ func (p *Service) newHash(ctx context.Context, secret string, of *store.Secret) 
 	return p.hasher.Hash(ctx, secret)
 }
 
-// confirm returns the viewer's account with what it is recognised by, if secret is its
-// password; Credentials if it isn't, Throttled when it was tried too often.
+// confirm returns the viewer's account with its password hash if secret is its password. A
+// wrong password is Credentials; too many attempts are Throttled.
 func (p *Service) confirm(ctx context.Context, v access.Viewer, secret string) (*store.Secret, error) {
 	if err := p.throttleConfirm(ctx, v.Session); err != nil {
 		return nil, err
@@ -102,8 +105,8 @@ func (p *Service) confirm(ctx context.Context, v access.Viewer, secret string) (
 	return there, nil
 }
 
-// matches says whether secret is the password of an account, which may be nil. It takes as
-// long when there is no account, or none that a password opens.
+// matches says if secret is the password of an account. It takes as long for a nil account and
+// for one without a password. A password hashed with old parameters is hashed again.
 func (p *Service) matches(ctx context.Context, secret string, of *store.Secret) (bool, error) {
 	if of == nil || of.PasswordHash == "" {
 		return false, p.hasher.Pretend(ctx, secret)
@@ -114,7 +117,7 @@ func (p *Service) matches(ctx context.Context, secret string, of *store.Secret) 
 	}
 	hash, err := p.hasher.Hash(ctx, secret)
 	if err != nil {
-		return true, nil // the next time
+		return true, nil // the next sign-in tries again
 	}
 	after := *of
 	after.PasswordHash = hash
@@ -126,14 +129,14 @@ func (p *Service) matches(ctx context.Context, secret string, of *store.Secret) 
 	return true, nil
 }
 
-// ResetRequest asks for a new password.
+// ResetRequest is the input of RequestReset.
 type ResetRequest struct {
 	Email          string
 	IdempotencyKey *string
 }
 
-// RequestReset has a mail sent to the address that lets the password be set, or says that
-// there is no account. The caller can't tell which.
+// RequestReset sends a mail to the address. The mail has a code that sets the password, or
+// says that there is no account. The caller can't tell one from the other.
 func (p *Service) RequestReset(ctx context.Context, in ResetRequest) error {
 	address, err := email.Canonical(in.Email)
 	if err != nil {
@@ -148,18 +151,18 @@ func (p *Service) RequestReset(ctx context.Context, in ResetRequest) error {
 	return p.write(ctx, "reset/"+address, "passwordResetRequest", in.IdempotencyKey, []string{address}, &store.OutgoingMail{Kind: store.ResetMail, To: address})
 }
 
-// Reset sets a password by a code.
+// Reset is the input of Service.Reset: the code from a mail and the new password.
 type Reset struct{ Token, Password string }
 
-// Reset sets the password of the account that a code was sent for, which ends its sessions
-// and makes every other code of it worthless.
+// Reset sets the password of the account that the code was made for. This ends the account's
+// sessions and invalidates its other codes.
 func (p *Service) Reset(ctx context.Context, in Reset) error {
 	code, err := p.mailCode(ctx, store.CodeToReset, in.Token)
 	if err != nil {
 		return err
 	}
 	there, err := p.store.SecretOf(ctx, code.AccountID)
-	// A mailbox that is the account's no longer opens nothing.
+	// A code sent to an address that the account has since given up is invalid.
 	if problem.Is(err, problem.NotFound) || err == nil && (there.Epoch != code.Epoch || there.Email != code.Email) {
 		return invalidToken()
 	}
@@ -182,15 +185,16 @@ func (p *Service) Reset(ctx context.Context, in Reset) error {
 	return err
 }
 
-// EmailRequest asks for another address.
+// EmailRequest is the input of RequestEmail.
 type EmailRequest struct {
 	Email          string
 	Password       string
 	IdempotencyKey *string
 }
 
-// RequestEmail has a mail sent to the new address of the viewer's account, which confirms
-// it, or says that it has an account already. The caller can't tell which.
+// RequestEmail sends a mail to a new address for the viewer's account. The mail has a code
+// that confirms the address, or says that the address has an account already. The caller can't
+// tell one from the other.
 func (p *Service) RequestEmail(ctx context.Context, in EmailRequest) error {
 	v, err := access.Require(ctx, access.Customer)
 	if err != nil {
@@ -215,9 +219,9 @@ func (p *Service) RequestEmail(ctx context.Context, in EmailRequest) error {
 	})
 }
 
-// ConfirmEmail gives the viewer's account the address that a code was sent to, and tells
-// the old one. Token where the code is of another account, or of an address that the
-// account had before.
+// ConfirmEmail gives the viewer's account the address that the code was sent to, and tells the
+// old address by mail. It returns Token if the code is another account's, or if the account's
+// address has changed since the request.
 func (p *Service) ConfirmEmail(ctx context.Context, in Coming) (*store.Account, error) {
 	v, err := access.Require(ctx, access.Customer)
 	if err != nil {
@@ -227,7 +231,7 @@ func (p *Service) ConfirmEmail(ctx context.Context, in Coming) (*store.Account, 
 	if err != nil {
 		return nil, err
 	}
-	// That the mail was read isn't enough: a mistyped address would give the account away.
+	// The code alone is not enough: a mistyped address would give the account away.
 	if !v.Is(code.AccountID) {
 		return nil, invalidToken()
 	}

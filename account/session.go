@@ -1,5 +1,8 @@
 package account
 
+// Sessions: SignIn begins one, Authenticate finds the viewer of a token, Revoke and
+// RevokeOthers end sessions. token.go has the format of tokens.
+
 import (
 	"context"
 	"crypto/subtle"
@@ -13,19 +16,19 @@ import (
 	"stoa/store"
 )
 
-// MaxSessions is how many sessions an account can have: another one ends the oldest.
+// MaxSessions is the most sessions that an account can have: one more ends the oldest.
 const MaxSessions = 100
 
-// Delivery is how a client keeps its token.
+// Delivery is the way in which a client gets and stores its token.
 type Delivery string
 
-// The ways there are.
+// The values of Delivery.
 const (
-	ByToken  Delivery = "TOKEN"  // in the answer, for phones and servers
+	ByToken  Delivery = "TOKEN"  // in the response, for apps and servers
 	ByCookie Delivery = "COOKIE" // in a cookie that scripts can't read, for browsers
 )
 
-// SignIn is what somebody signs in with.
+// SignIn is the input of Service.SignIn.
 type SignIn struct {
 	Email          string
 	Password       string
@@ -33,15 +36,15 @@ type SignIn struct {
 	IdempotencyKey *string
 }
 
-// Signed is a session that has begun; the zero Signed is none.
+// Signed is a session that has begun, or the zero Signed if none has.
 type Signed struct {
 	Session *store.Session
 	Account *store.Account
-	Token   *string // nil when it went into a cookie
+	Token   *string // nil if the token is in a cookie
 }
 
-// SignIn begins a session. Credentials when no account has this address and this password,
-// in as much time as if one had; Throttled when that was tried too often.
+// SignIn begins a session. If no account has this address and this password it returns
+// Credentials, after the same time in both cases; after too many attempts, Throttled.
 func (p *Service) SignIn(ctx context.Context, in SignIn) (Signed, error) {
 	address, err := email.Canonical(in.Email)
 	if err != nil {
@@ -78,7 +81,7 @@ func (p *Service) SignIn(ctx context.Context, in SignIn) (Signed, error) {
 	p.forgive(ctx, address)
 	begun := newSession()
 	if in.IdempotencyKey != nil {
-		// The password, which has just been found right, needn't be told apart from others.
+		// The record has no trace of the password: it has just been checked.
 		record := store.IdempotencyRecord{Caller: string(there.ID), Key: *in.IdempotencyKey, Mutation: "sessionCreate", Input: []string{address, string(in.Delivery)}}
 		made, err := p.store.RecordIdempotency(ctx, record)
 		if err != nil {
@@ -89,12 +92,12 @@ func (p *Service) SignIn(ctx context.Context, in SignIn) (Signed, error) {
 	return p.begin(ctx, &there.Account, in.Delivery, begun)
 }
 
-// session is one that is about to begin.
+// session is the id, secret and start of a session that is about to begin.
 type session struct {
 	id      id.ID
 	secret  secret
 	at      time.Time
-	repeats bool // it may be there already
+	repeats bool // an equal call may have begun it already
 }
 
 func newSession() session {
@@ -102,8 +105,8 @@ func newSession() session {
 	return session{id: id.At(id.Session, at), secret: newSecret(), at: at}
 }
 
-// begin stores a session and makes its owner the viewer. The one that a cookie named so far
-// ends when a cookie takes its place.
+// begin stores a session and makes its owner the viewer. If the session replaces the one in
+// the client's cookie, the old session ends.
 func (p *Service) begin(ctx context.Context, owner *store.Account, by Delivery, s session) (Signed, error) {
 	before, err := access.ViewerFrom(ctx)
 	if err != nil {
@@ -128,7 +131,7 @@ func (p *Service) begin(ctx context.Context, owner *store.Account, by Delivery, 
 	if err := p.bound(ctx, owner); err != nil {
 		return Signed{}, err
 	}
-	// Of an account that was deleted meanwhile nothing is to stay.
+	// A session of an account deleted meanwhile must not remain.
 	if _, owners, err := p.store.Identify(ctx, []id.ID{x.ID}); err == nil && owners[0] == nil {
 		return Signed{}, errors.Join(p.store.EndSessions(ctx, []*store.Session{x}), problem.New(problem.Conflict, "the account has been deleted in the meantime"))
 	}
@@ -147,7 +150,7 @@ func (p *Service) begin(ctx context.Context, owner *store.Account, by Delivery, 
 	return signed, nil
 }
 
-// again returns the session that an equal call has begun.
+// again returns the session that an earlier equal call began, or Conflict if it has ended.
 func (p *Service) again(ctx context.Context, owner *store.Account, s session) (*store.Session, error) {
 	there, err := p.store.SessionsUnder(ctx, owner.ID)
 	if err != nil {
@@ -168,7 +171,7 @@ func (p *Service) again(ctx context.Context, owner *store.Account, s session) (*
 	return nil, problem.New(problem.Conflict, "the session that this idempotency key began has ended: use a new key").At("idempotencyKey")
 }
 
-// bound ends the oldest sessions of an account that has too many.
+// bound ends the oldest sessions of an account beyond MaxSessions.
 func (p *Service) bound(ctx context.Context, owner *store.Account) error {
 	there, err := p.store.SessionsUnder(ctx, owner.ID)
 	if err != nil || len(there) <= MaxSessions {
@@ -177,7 +180,7 @@ func (p *Service) bound(ctx context.Context, owner *store.Account) error {
 	return p.store.EndSessions(ctx, there[MaxSessions:])
 }
 
-// Authenticate tells whose token it is: the zero Viewer where it is nobody's.
+// Authenticate returns the viewer of a token; the zero Viewer if the token opens no session.
 func (p *Service) Authenticate(ctx context.Context, token string) (access.Viewer, error) {
 	viewers, err := p.authenticate(ctx, []string{token})
 	if err != nil {
@@ -186,7 +189,7 @@ func (p *Service) Authenticate(ctx context.Context, token string) (access.Viewer
 	return viewers[0], nil
 }
 
-// Holds says which tokens still open a session.
+// Holds says for each token if it still opens a session.
 func (p *Service) Holds(ctx context.Context, tokens []string) ([]bool, error) {
 	viewers, err := p.authenticate(ctx, tokens)
 	if err != nil {
@@ -230,7 +233,7 @@ func (p *Service) authenticate(ctx context.Context, tokens []string) ([]access.V
 	return out, nil
 }
 
-// idled says whether a session was unused for too long.
+// idled says if a session has been unused for longer than the idle time.
 func (p *Service) idled(ctx context.Context, x *store.Session, moment time.Time) (bool, error) {
 	if moment.Sub(x.CreatedAt) < p.idle || moment.Sub(p.lastUses.last(x.ID)) < p.idle {
 		return false, nil
@@ -246,7 +249,7 @@ func (p *Service) idled(ctx context.Context, x *store.Session, moment time.Time)
 	return moment.Sub(used[0].At) >= p.idle, nil
 }
 
-// Viewer returns who asks; NotFound when nobody has signed in.
+// Viewer returns the viewer of the request; NotFound if nobody is signed in.
 func (p *Service) Viewer(ctx context.Context) (*access.Viewer, error) {
 	v, err := access.ViewerFrom(ctx)
 	if err != nil {
@@ -258,10 +261,10 @@ func (p *Service) Viewer(ctx context.Context) (*access.Viewer, error) {
 	return &v, nil
 }
 
-// Revocation names a session; nil for the one that asks.
+// Revocation names a session; a nil id means the viewer's current session.
 type Revocation struct{ ID *id.ID }
 
-// Revoke ends a session of the viewer's. NotFound where the viewer has none with the id.
+// Revoke ends one of the viewer's sessions; NotFound if the viewer has no session with the id.
 func (p *Service) Revoke(ctx context.Context, in Revocation) error {
 	v, err := access.Require(ctx, access.Customer)
 	if err != nil {
@@ -281,8 +284,8 @@ func (p *Service) Revoke(ctx context.Context, in Revocation) error {
 	return nil
 }
 
-// RevokeOthers ends all sessions of the viewer's but the one that asks, and returns how
-// many those were.
+// RevokeOthers ends all of the viewer's sessions except the current one, and returns their
+// number.
 func (p *Service) RevokeOthers(ctx context.Context) (int, error) {
 	v, err := access.Require(ctx, access.Customer)
 	if err != nil {

@@ -1,5 +1,8 @@
 package account
 
+// Rate limits against the guessing of passwords and codes and against unwanted mails. Each
+// throttle… function consumes one attempt and returns Throttled if none is left.
+
 import (
 	"context"
 	"crypto/sha256"
@@ -12,18 +15,17 @@ import (
 	"stoa/rate"
 )
 
-// How often what can be tried is tried: by each client, for each account, and by one client
-// for one account. An account has a limit of its own so that many clients together can't
-// guess; NIST SP 800-63B allows 100 failures in a row. One client's for one account is well
-// below that, and comes back more slowly, so that nobody alone can use up what an account
-// has. Five or more together can, and lock its owner out for as long as they go on: a new
-// password, set by mail, lets the owner in again.
+// Attempts are limited per client, per account, and per pair of client and account. The limit
+// of an account stops many clients from guessing together; NIST SP 800-63B allows 100 failures
+// in a row. The limit of a pair is far below that and recovers more slowly, so that one client
+// alone can't use up an account's attempts. Five or more clients together can, and so lock the
+// owner out while they go on: a reset by mail lets the owner in again.
 var (
 	loginByClient  = rate.Limit{Burst: 50, Per: 2 * time.Second}
 	loginByAccount = rate.Limit{Burst: 100, Per: 36 * time.Second}
 	loginByBoth    = rate.Limit{Burst: 10, Per: 3 * time.Minute}
 
-	// What takes the password once more takes a session, too: nobody else is in its way.
+	// A session is needed here, so nobody else can use up these attempts.
 	confirmBySession = rate.Limit{Burst: 10, Per: 3 * time.Minute}
 
 	mailByClient       = rate.Limit{Burst: 20, Per: 30 * time.Second}
@@ -33,7 +35,7 @@ var (
 	codeByClient = rate.Limit{Burst: 50, Per: 2 * time.Second}
 )
 
-// throttleLogin charges for one try of an account's password.
+// throttleLogin consumes one attempt at an account's password.
 func (p *Service) throttleLogin(ctx context.Context, address string) error {
 	client := clientOf(ctx)
 	return p.throttle(ctx, []rate.Use{
@@ -43,7 +45,8 @@ func (p *Service) throttleLogin(ctx context.Context, address string) error {
 	})
 }
 
-// forgive forgets the failures for an account whose owner has shown up.
+// forgive resets the limits of an account and of this client after a successful sign-in or
+// reset.
 func (p *Service) forgive(ctx context.Context, address string) {
 	p.limiter.Reset(ctx, bothKey(clientOf(ctx), address))
 	p.limiter.Reset(ctx, accountKey(address))
@@ -51,26 +54,27 @@ func (p *Service) forgive(ctx context.Context, address string) {
 
 func accountKey(address string) string { return "login/account/" + digest(address) }
 
-// throttleConfirm charges for one try of the password by a session.
+// throttleConfirm consumes one attempt of a session to confirm the password.
 func (p *Service) throttleConfirm(ctx context.Context, session id.ID) error {
 	return p.throttle(ctx, []rate.Use{{Key: "confirm/" + string(session), Limit: confirmBySession, Cost: 1}})
 }
 
 func bothKey(client, address string) string { return "login/both/" + client + "/" + digest(address) }
 
-// digest stands for an address where it is counted, as in Redis, which needn't know it.
+// digest replaces an address in rate keys, since Redis needs no addresses.
 func digest(address string) string {
 	sum := sha256.Sum256([]byte(address))
 	return encoding.EncodeToString(sum[:12])
 }
 
-// throttleAsking charges a client for asking for a mail, whether or not one is sent.
+// throttleAsking consumes one of a client's requests for a mail, before it is known if one is
+// sent.
 func (p *Service) throttleAsking(ctx context.Context) error {
 	return p.throttle(ctx, []rate.Use{{Key: "mail/client/" + clientOf(ctx), Limit: mailByClient, Cost: 1}})
 }
 
-// throttleMail charges for one mail to an address. What follows a plus counts as the same
-// address: with most servers it is.
+// throttleMail consumes one mail to an address. The part between a plus and the @ is left out,
+// since with most servers the mails reach the same mailbox.
 func (p *Service) throttleMail(ctx context.Context, address string) error {
 	local, domain, _ := strings.Cut(address, "@")
 	local, _, _ = strings.Cut(local, "+")
@@ -81,7 +85,8 @@ func (p *Service) throttleMail(ctx context.Context, address string) error {
 	})
 }
 
-// throttleCodes charges for one try of a code. Nobody guesses one: this bounds the look-ups.
+// throttleCodes consumes one attempt at a code. Codes can't be guessed: this limits the
+// database reads.
 func (p *Service) throttleCodes(ctx context.Context) error {
 	return p.throttle(ctx, []rate.Use{{Key: "code/client/" + clientOf(ctx), Limit: codeByClient, Cost: 1}})
 }
@@ -97,5 +102,5 @@ func (p *Service) throttle(ctx context.Context, charges []rate.Use) error {
 	return problem.TooMuch("this was tried too often", wait)
 }
 
-// clientOf names where a request came from.
+// clientOf returns the rate key of the request's client.
 func clientOf(ctx context.Context) string { return access.ClientFrom(ctx).RateKey() }

@@ -7,7 +7,7 @@ import (
 	"stoa/access"
 )
 
-func TestClientsCountByTheirNetwork(t *testing.T) {
+func TestClientsAreLimitedByNetwork(t *testing.T) {
 	cases := map[string]struct{ reason, address, want string }{
 		"IPv4":       {"each address is one client", "192.0.2.7", "192.0.2.7"},
 		"IPv4InIPv6": {"the same client, however it comes", "::ffff:192.0.2.7", "192.0.2.7"},

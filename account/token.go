@@ -1,5 +1,8 @@
 package account
 
+// The formats of session tokens and mail codes, and their hashes. Entry points: tokenOf,
+// parseToken, newMailCode, mailCode. Only hashes are stored.
+
 import (
 	"context"
 	"crypto/hmac"
@@ -15,17 +18,17 @@ import (
 	"stoa/store"
 )
 
-// secretLen is 256 bits, what nobody guesses.
+// secretLen is in bytes: 256 bits can't be guessed.
 const secretLen = 32
 
-// A token is tokenPrefix, the 26 characters that name the session, an underscore, and the
-// secret in base64url. The prefix lets those who scan for leaked secrets know it.
+// A token is tokenPrefix, the 26 characters of the session's id, an underscore, and the secret
+// in base64url. By the prefix, scanners for leaked secrets recognise a token.
 const (
 	tokenPrefix = "stoa_"
 	nameLen     = 26
 )
 
-var encoding = base64.RawURLEncoding.Strict() // one way to write each secret
+var encoding = base64.RawURLEncoding.Strict() // strict: each secret has one encoding
 
 var encodedLen = encoding.EncodedLen(secretLen)
 
@@ -36,15 +39,15 @@ func newSecret() (s secret) {
 	return s
 }
 
-// derivedSecret is the same for whoever signs in to an account with the same password and
-// idempotency key, and for nobody who lacks either, whatever is in the database.
+// derivedSecret is equal for two calls that sign in to one account with the same password and
+// idempotency key. It can't be computed without both, not even with a copy of the database.
 func derivedSecret(key string, account id.ID, password string) secret {
 	mac := hmac.New(sha256.New, []byte(key))
 	mac.Write([]byte("session\x00" + string(account) + "\x00" + password))
 	return secret(mac.Sum(nil))
 }
 
-// hash is all that is stored of a secret. It is random, so that a fast hash is enough.
+// hash is the stored form of a secret. Secrets are random, so a fast hash is enough.
 func (s secret) hash() []byte {
 	sum := sha256.Sum256(s[:])
 	return sum[:]
@@ -52,13 +55,13 @@ func (s secret) hash() []byte {
 
 func (s secret) String() string { return encoding.EncodeToString(s[:]) }
 
-// tokenOf is what a client keeps of a session.
+// tokenOf returns a session's token for the client.
 func tokenOf(session id.ID, s secret) string {
 	return tokenPrefix + strings.TrimPrefix(string(session), string(id.Session)+"_") + "_" + s.String()
 }
 
-// parseToken returns the session that a token names and the hash of its secret; ok is false
-// for what was never a token.
+// parseToken returns the session that a token names and the hash of its secret; ok is false if
+// the text has not the form of a token.
 func parseToken(token string) (session id.ID, hash []byte, ok bool) {
 	rest, ok := strings.CutPrefix(token, tokenPrefix)
 	if !ok || len(rest) != nameLen+1+encodedLen || rest[nameLen] != '_' {
@@ -80,20 +83,20 @@ func parseSecret(text string) (s secret, ok bool) {
 	return s, err == nil && n == secretLen
 }
 
-// How long mail codes are valid: OWASP's Forgot Password Cheat Sheet asks for a short time
-// where an account is at stake; a registration may wait until the next day.
+// The lifetimes of mail codes. OWASP's Forgot Password Cheat Sheet asks for a short one for
+// resets; a registration may wait until the next day.
 const (
 	verifyFor = 24 * time.Hour
 	resetFor  = time.Hour
 )
 
-// newMailCode returns a mail code and the hash that is stored of it.
+// newMailCode returns a new mail code and its hash. Only the hash is stored.
 func newMailCode() (code, hash string) {
 	s := newSecret()
 	return s.String(), hex.EncodeToString(s.hash())
 }
 
-// mailCode returns the mail code with a text and kind, or Token where there is none.
+// mailCode returns the unexpired mail code with this text and kind, else Token.
 func (p *Service) mailCode(ctx context.Context, kind store.MailCodeKind, text string) (*store.MailCode, error) {
 	if err := p.throttleCodes(ctx); err != nil {
 		return nil, err

@@ -12,7 +12,7 @@ import (
 
 const example = "stoa_01k9v6v0mvf5ts2c5zr0h4m8qd_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 
-func TestTokensAreReadAsTheyAreWritten(t *testing.T) {
+func TestTokensRoundTrip(t *testing.T) {
 	for range 100 {
 		session, s := id.New(id.Session), newSecret()
 		token := tokenOf(session, s)
@@ -26,7 +26,7 @@ func TestTokensAreReadAsTheyAreWritten(t *testing.T) {
 	}
 }
 
-func TestWhatWasNeverAToken(t *testing.T) {
+func TestParseTokenRejectsOtherText(t *testing.T) {
 	if _, _, ok := parseToken(example); !ok {
 		t.Fatal("the base of the cases is no token")
 	}
@@ -88,7 +88,7 @@ func FuzzCode(f *testing.F) {
 	})
 }
 
-func TestCodesAreReadAsTheyAreWritten(t *testing.T) {
+func TestCodesRoundTrip(t *testing.T) {
 	seen := map[string]bool{}
 	for range 100 {
 		code, hash := newMailCode()
@@ -110,9 +110,8 @@ func hexOf(s secret) string {
 	return b.String()
 }
 
-// The secret of a session that can be asked for again follows from what only the one who
-// signs in has, all of it.
-func TestADerivedSecretTakesKeyAndPassword(t *testing.T) {
+// The secret of a repeatable sign-in depends on the whole key and the whole password.
+func TestDerivedSecretNeedsKeyAndPassword(t *testing.T) {
 	account, other := id.At(id.Account, time.Now()), id.At(id.Account, time.Now())
 	base := derivedSecret("a key of 22 characters", account, "password")
 	if base != derivedSecret("a key of 22 characters", account, "password") {
