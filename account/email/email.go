@@ -1,5 +1,5 @@
-// Package email brings e-mail addresses into the one form in which they are compared, stored
-// and sent to.
+// Package email converts e-mail addresses to one canonical form, in which they are compared,
+// stored and sent to.
 //
 // It may import problem. Entry point: Canonical.
 package email
@@ -13,26 +13,26 @@ import (
 	"stoa/problem"
 )
 
-// Bounds of an address in bytes: RFC 5321, section 4.5.3.1.1 for the local part, and for the
-// whole RFC 3696, erratum 1690: a path has 256 (section 4.5.3.1.3), two of which are brackets.
+// The greatest lengths of an address in bytes. RFC 5321, section 4.5.3.1.1, bounds the local
+// part. For the whole, RFC 3696, erratum 1690: a path has 256 bytes (section 4.5.3.1.3), two
+// of them brackets.
 const (
 	maxLocal   = 64
 	maxAddress = 254
 	maxInput   = 1024 // as typed: an international domain may be longer or shorter in ASCII
 )
 
-// Canonical returns address without spaces around it, in lower case, its domain in ASCII
-// (IDNA 2008 as UTS #46 looks names up: bücher.example is xn--bcher-kva.example). The local
-// part is a dot-atom of ASCII (RFC 5322, section 3.2.3); the domain has a dot or is localhost.
-// Anything else is Invalid, with a sentence that says what would be right: quoted strings,
-// comments, address literals and local parts of other scripts, which few servers deliver to.
-// The canonical form of a canonical form is itself.
+// Canonical returns address in lower case, without spaces around it, with its domain in ASCII
+// (IDNA 2008 with the look-up rules of UTS #46: bücher.example becomes xn--bcher-kva.example).
+// The local part must be a dot-atom of ASCII (RFC 5322, section 3.2.3); the domain must have a
+// dot or be localhost. Everything else is Invalid, with a message that tells how to put it
+// right: quoted strings, comments, address literals, and local parts in other scripts, since
+// few servers deliver to them. Canonical of a canonical address is that address.
 //
-// Upper and lower case are one: RFC 5321, section 2.4, lets a host tell them apart but advises
-// against it, and two accounts that differ in case alone would be taken for each other. Dots
-// and +tags are kept: only the domain's host may give the local part a meaning (section
-// 2.3.11), and where it gives none, a.b and ab are two people, one of whom must not get the
-// other's mail.
+// Case is ignored. RFC 5321, section 2.4, lets a host distinguish it but advises against that,
+// and users would confuse two accounts that differ in case alone. Dots and +tags are kept:
+// only the host of the domain may give the local part a meaning (section 2.3.11). On hosts
+// without such a meaning, a.b and ab are two people, and neither must get the other's mail.
 func Canonical(address string) (string, error) {
 	address = strings.Trim(address, " ")
 	if len(address) > maxInput {
@@ -85,7 +85,7 @@ func checkLocal(local string) error {
 	return nil
 }
 
-// canonicalDomain returns the domain in lower-case ASCII.
+// canonicalDomain returns the domain in ASCII and lower case.
 func canonicalDomain(domain string) (string, error) {
 	if strings.HasPrefix(domain, "[") {
 		return "", refuse("the domain is a name, such as example.org, not an address in brackets")
@@ -108,7 +108,7 @@ func canonicalDomain(domain string) (string, error) {
 	return ascii, nil
 }
 
-// plain says whether a domain is of nothing but what goes into DNS (RFC 1123, section 2.1).
+// plain says if a domain has only characters that are allowed in DNS (RFC 1123, section 2.1).
 func plain(domain string) bool {
 	for label := range strings.SplitSeq(domain, ".") {
 		if label == "" || label[0] == '-' || label[len(label)-1] == '-' {

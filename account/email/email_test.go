@@ -12,7 +12,7 @@ import (
 func TestCanonical(t *testing.T) {
 	t.Parallel()
 	label := strings.Repeat("a", 63)
-	cases := map[string]struct{ reason, address, want, says string }{ // says: of the refusal
+	cases := map[string]struct{ reason, address, want, says string }{ // says: a part of the refusal's message
 		"Plain":           {"it stays as it is", "ada@example.org", "ada@example.org", ""},
 		"Case":            {"upper and lower case are one", "Ada.Lovelace@Example.ORG", "ada.lovelace@example.org", ""},
 		"Spaces":          {"pasted with spaces around it", "  ada@example.org ", "ada@example.org", ""},

@@ -84,7 +84,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func TestTheListIsSortedAndFound(t *testing.T) { // not parallel: it counts allocations
+func TestCommonPasswordsAreSortedAndFound(t *testing.T) { // not parallel: it counts allocations
 	header, lines, _ := strings.Cut(common, "\n\n")
 	for _, named := range []string{"@zxcvbn-ts/language-common 4.1.3", "Permission is hereby granted", "Dropbox"} {
 		if !strings.Contains(header, named) {

@@ -1,7 +1,7 @@
 //go:build ignore
 
-// This program writes common.txt out of the npm package that holds the lists of zxcvbn-ts, in
-// the order of how common they are:
+// This program writes common.txt from the npm package with the word lists of zxcvbn-ts. The
+// package has them in the order of frequency:
 //
 //	npm pack @zxcvbn-ts/language-common@4.1.3
 //	go run common_write.go zxcvbn-ts-language-common-4.1.3.tgz
@@ -26,8 +26,8 @@ import (
 
 const (
 	source  = "@zxcvbn-ts/language-common 4.1.3, package/src/passwords.json (https://www.npmjs.com/package/@zxcvbn-ts/language-common)"
-	sum     = "g2bg4skmlJG9aJqC/nWziZzgYpSe/f3rKeGobrkdFiOrfZVFqqzUgC6BUQWuX54Sua9j0Jxxt+1bf4f/Mal1Kg==" // sha512, as the registry gives it
-	length  = 8                                                                                          // characters: shorter ones are refused for that
+	sum     = "g2bg4skmlJG9aJqC/nWziZzgYpSe/f3rKeGobrkdFiOrfZVFqqzUgC6BUQWuX54Sua9j0Jxxt+1bf4f/Mal1Kg==" // sha512, from the registry
+	length  = 8                                                                                          // in characters: shorter ones are refused for their length
 	howMany = 10_000
 )
 

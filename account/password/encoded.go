@@ -1,5 +1,7 @@
 package password
 
+// The stored form of a hash, a PHC string. Entry points: encoded.String, decode.
+
 import (
 	"encoding/base64"
 	"fmt"
@@ -9,21 +11,21 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// encoded is what a PHC string holds:
+// encoded holds the fields of a PHC string:
 // https://github.com/P-H-C/phc-string-format/blob/master/phc-sf-spec.md.
 type encoded struct {
 	params    Params
 	salt, key []byte
 }
 
-// Lengths of a stored salt and hash, in bytes. The PHC format gives 8 to 48 for the salt of
-// argon2 and 12 to 64 for its output; fewer than 16 make a hash that can be collided with.
+// The lengths of a stored salt and hash, in bytes. The PHC format allows 8 to 48 for the salt
+// of argon2 and 12 to 64 for its output; with fewer than 16, hashes can collide.
 const (
 	minSalt, maxSalt = 8, 48
 	minKey, maxKey   = 16, 64
 )
 
-// lower says whether e protects less than a new hash with today's parameters would.
+// lower says if e protects less than a new hash with today's parameters.
 func (e encoded) lower(today Params) bool {
 	return e.params.Memory < today.Memory || e.params.Passes < today.Passes || len(e.salt) < saltBytes || len(e.key) < keyBytes
 }
@@ -34,8 +36,8 @@ func (e encoded) String() string {
 		e.params.Memory, e.params.Passes, e.params.Lanes, b64.EncodeToString(e.salt), b64.EncodeToString(e.key))
 }
 
-// decode is the reverse of String. It reads nothing that String wouldn't write, so each hash
-// has one encoding. Its errors don't repeat the string.
+// decode is the reverse of String. It accepts only the output of String, so each hash has one
+// encoding. Its errors don't repeat the string.
 func decode(s string) (encoded, error) {
 	version := "$argon2id$v=" + strconv.Itoa(argon2.Version) + "$"
 	rest, ok := strings.CutPrefix(s, version)
@@ -61,7 +63,7 @@ func decode(s string) (encoded, error) {
 	b64 := base64.RawStdEncoding.Strict()
 	e.salt, errSalt = b64.DecodeString(parts[1])
 	e.key, errKey = b64.DecodeString(parts[2])
-	if errSalt != nil || errKey != nil || strings.ContainsAny(s, "\r\n") { // which the decoder skips
+	if errSalt != nil || errKey != nil || strings.ContainsAny(s, "\r\n") { // the decoder skips line breaks
 		return encoded{}, errNotArgon2id
 	}
 	if len(e.salt) < minSalt || len(e.salt) > maxSalt || len(e.key) < minKey || len(e.key) > maxKey {

@@ -1,8 +1,8 @@
-// Package password keeps passwords so that who steals the database has to guess each one,
-// and refuses those that are guessed first.
+// Package password hashes passwords, so that an attacker with a copy of the database must
+// guess each one, and refuses the passwords that are guessed first.
 //
-// It may import problem. Entry points: Check before a password is taken, Hasher.Hash to keep
-// it, Hasher.Verify and Hasher.Pretend to compare.
+// It may import problem. Entry points: Check for a new password, Hasher.Hash to store it,
+// Hasher.Verify and Hasher.Pretend to compare.
 package password
 
 import (
@@ -23,57 +23,57 @@ import (
 	"stoa/problem"
 )
 
-// Params is what one hash costs.
+// Params is the cost of one hash.
 type Params struct {
 	Memory uint32 // KiB
 	Passes uint32 // over the memory
-	Lanes  uint8  // computed side by side, each by a goroutine of its own
+	Lanes  uint8  // computed in parallel, each by its own goroutine
 }
 
-// Recommended is what the OWASP Password Storage Cheat Sheet gives for Argon2id: 19 MiB, two
-// passes, one lane. Of its five equal settings it is the second: less memory would take more
-// passes.
+// Recommended is from the OWASP Password Storage Cheat Sheet for Argon2id: 19 MiB, two passes,
+// one lane. It is the second of five settings of equal strength: with less memory, more passes
+// are needed.
 var Recommended = Params{Memory: 19456, Passes: 2, Lanes: 1}
 
 const (
 	saltBytes = 16 // RFC 9106, section 4
 	keyBytes  = 32 // the 256-bit tag of RFC 9106, section 4
 
-	// maxWaiting is how many may wait for their turn when Options doesn't say. Two at a time
-	// take 2 to 5 s to get through so many, within the 10 s that a request has.
+	// maxWaiting is the default of Options.MaxWaiting. With two hashes at a time, so many
+	// callers take 2 to 5 s, within the 10 s of a request.
 	maxWaiting = 200
 
-	// waitLimit is how long anybody waits: half of the time that a request has.
+	// waitLimit is the default of Options.LongestWait: half of the 10 s that a request has.
 	waitLimit = 5 * time.Second
 
-	// retryAfter is what is told to who would have been one too many.
+	// retryAfter is the delay that a caller refused for a full queue is told to keep.
 	retryAfter = 10 * time.Second
 )
 
-// Options are how a Hasher works. The zero Options are good ones.
+// Options configures a Hasher. The zero Options have good defaults.
 type Options struct {
 	Params     Params // of new hashes; zero for Recommended
 	AtOnce     int    // hashes at once, each holding Params.Memory; 0 for GOMAXPROCS
-	MaxWaiting int    // who may wait for a turn; 0 for 200
+	MaxWaiting int    // callers that wait for their turn; 0 for 200
 
-	// LongestWait is how long anybody waits for a turn; 0 for 5 s.
+	// LongestWait is the longest wait for a turn; 0 for 5 s.
 	LongestWait time.Duration
 }
 
 // Hasher hashes passwords by argon2id, a few at a time. It is safe for concurrent use.
 //
-// Its memory in use is AtOnce times Params.Memory. What a hash leaves is garbage for the next
-// collection, which GOGC paces as ever, so the heap may briefly hold as much again.
+// Its memory in use is AtOnce times Params.Memory. The memory of a finished hash is garbage
+// until the next collection. GOGC paces that, so the heap may briefly hold as much again.
 type Hasher struct {
 	params  Params
 	hashing *queue
 	near    *queue
 }
 
-// nearFactor is how many are near their turn, for each that has one.
+// nearFactor is the number of callers that Enter admits for each one that may hash.
 const nearFactor = 4
 
-// NewHasher makes a Hasher. It panics on parameters that Verify would refuse to compute.
+// NewHasher makes a Hasher. It panics on parameters that Verify would refuse.
 func NewHasher(o Options) *Hasher {
 	if o.Params == (Params{}) {
 		o.Params = Recommended
@@ -93,18 +93,18 @@ func NewHasher(o Options) *Hasher {
 	return &Hasher{params: o.Params, hashing: newQueue(o.AtOnce, o), near: newQueue(nearFactor*o.AtOnce, o)}
 }
 
-// Hash returns what to store for a password, as a PHC string:
-// $argon2id$v=19$m=19456,t=2,p=1$salt$hash. It checks no rule but those that Verify needs,
-// which are Check's business: UTF-8 and the greatest length, else Invalid. It returns
-// Throttled when too many wait already, and ctx's error when ctx ends before its turn.
+// Hash returns a password's hash for storage, as a PHC string:
+// $argon2id$v=19$m=19456,t=2,p=1$salt$hash. A password that isn't UTF-8 or exceeds MaxLength
+// is Invalid; Check has the other rules. Hash returns Throttled when too many callers wait
+// already, and ctx's error when ctx ends before its turn.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	var salt [saltBytes]byte
 	_, _ = rand.Read(salt[:]) // never fails: crypto/rand
 	return h.hash(ctx, password, salt[:])
 }
 
-// HashAgain is Hash with a salt that follows from seed: the same for the same password and
-// seed. The seed must be as random as a salt is, and of one account.
+// HashAgain is Hash with a salt derived from seed, so the same password and seed give the same
+// hash. The seed must be as random as a salt, and used for one account only.
 func (h *Hasher) HashAgain(ctx context.Context, password, seed string) (string, error) {
 	sum := sha256.Sum256([]byte("salt\x00" + seed))
 	return h.hash(ctx, password, sum[:saltBytes])
@@ -123,10 +123,10 @@ func (h *Hasher) hash(ctx context.Context, password string, salt []byte) (string
 	return e.String(), nil
 }
 
-// Verify says whether password is the one that stored was made of by Hash, and, if so, whether
-// to store it anew, since stored cost less than a hash of today. A password that Hash would
-// refuse is a wrong one. It returns an error when stored isn't one of argon2id's or would
-// cost too much, Throttled and ctx's error as Hash does.
+// Verify says if stored is a hash of password, and, if it is, whether to hash the password
+// again, because stored has a lower cost than new hashes have. A password that Hash would
+// refuse is a wrong one. Verify returns an error if stored isn't an argon2id hash or would
+// cost too much; Throttled and ctx's error as Hash does.
 func (h *Hasher) Verify(ctx context.Context, password, stored string) (ok, rehash bool, err error) {
 	e, err := decode(stored)
 	if err != nil {
@@ -146,9 +146,9 @@ func (h *Hasher) Verify(ctx context.Context, password, stored string) (ok, rehas
 	return true, e.lower(h.params), nil
 }
 
-// Pretend takes as long as Verify does of a hash of today and fails where it does, for an
-// account that isn't there: how long a sign-in takes may not tell whether one is. An account
-// whose hash is of other parameters differs until it is stored anew.
+// Pretend takes as long as Verify of a new hash and fails in the same cases. It is for
+// accounts that don't exist, so that the duration of a sign-in doesn't reveal them. An account
+// with a hash of other parameters differs until that hash is replaced.
 func (h *Hasher) Pretend(ctx context.Context, password string) error {
 	normal, err := normalise(password)
 	if err != nil {
@@ -160,7 +160,7 @@ func (h *Hasher) Pretend(ctx context.Context, password string) error {
 }
 
 // key computes argon2id when it is this caller's turn. Turns are in the order of arrival: a
-// slot that becomes free goes to the first that waits, not to who comes by.
+// free slot goes to the caller that has waited longest.
 func (h *Hasher) key(ctx context.Context, normal []byte, p Params, salt []byte, length int) ([]byte, error) {
 	if err := h.hashing.enter(ctx); err != nil {
 		return nil, err
@@ -169,9 +169,9 @@ func (h *Hasher) key(ctx context.Context, normal []byte, p Params, salt []byte, 
 	return argon2.IDKey(normal, salt, p.Passes, p.Memory, p.Lanes, uint32(length)), nil
 }
 
-// Enter waits until it is nearly the caller's turn to hash, and returns how to leave again.
-// It keeps a crowd from what each of them needs besides, such as a look in the database,
-// until there is something to be done with it. It fails as Hash does.
+// Enter waits until it is nearly the caller's turn to hash, and returns the function that
+// leaves again. During a rush it delays the other work of a sign-in, such as reading the
+// database, until the work can be used. It fails as Hash does.
 func (h *Hasher) Enter(ctx context.Context) (leave func(), err error) {
 	if err := h.near.enter(ctx); err != nil {
 		return nil, err
@@ -179,20 +179,20 @@ func (h *Hasher) Enter(ctx context.Context) (leave func(), err error) {
 	return h.near.leave, nil
 }
 
-// queue lets a few in at a time.
+// queue admits a few callers at a time, in the order of arrival.
 type queue struct {
 	turns   chan struct{}
 	waiting atomic.Int64
-	most    int64         // who may wait
-	longest time.Duration // anybody does
+	most    int64         // callers that may wait
+	longest time.Duration // the longest wait
 }
 
 func newQueue(atOnce int, o Options) *queue {
 	return &queue{turns: make(chan struct{}, atOnce), most: int64(o.MaxWaiting), longest: o.LongestWait}
 }
 
-// enter takes a turn, for which it waits: Throttled when too many wait already, or when it
-// takes too long.
+// enter waits for a turn and takes it. It returns Throttled when too many wait already, and
+// when the wait exceeds longest.
 func (q *queue) enter(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("hash a password: %w", err)
@@ -225,18 +225,18 @@ func crowded() error {
 func (q *queue) leave() { <-q.turns }
 
 // The greatest length of a password. NIST SP 800-63B-4, section 3.1.1.2, asks for at least 64
-// characters. Code points can have four bytes.
+// characters. A code point takes up to four bytes.
 const (
 	MaxLength = 256 // code points
 	maxBytes  = 1024
 )
 
-// normalise returns what is hashed: the password in NFKC, so that the same characters are the
-// same password on every keyboard, those of East Asia with their two widths included. NIST SP
-// 800-63B, rev. 3, section 5.1.1.2, names NFKC and NFKD for this; rev. 4, section 3.1.1.2,
-// names NFC, which would keep the widths apart. It is never changed: what is stored depends on
-// it. Nothing is ever cut off. Code points that Unicode hasn't assigned yet stay as they are: a
-// font may have them before our tables do.
+// normalise returns the password in NFKC, the form that is hashed. So the same characters are
+// the same password on every keyboard, also on those of East Asia, with characters of two
+// widths. NIST SP 800-63B, rev. 3, section 5.1.1.2, names NFKC and NFKD for this. Rev. 4,
+// section 3.1.1.2, names NFC, but NFC would distinguish the widths. This must never change,
+// since the stored hashes depend on it. Nothing is ever cut off. Code points not assigned in
+// our version of Unicode stay as they are: fonts may have them earlier.
 func normalise(password string) ([]byte, error) {
 	tooLong := problem.New(problem.Invalid, "the password is too long: it may have %d characters and %d bytes at most", MaxLength, maxBytes)
 	if len(password) > maxBytes {
@@ -252,8 +252,8 @@ func normalise(password string) ([]byte, error) {
 	return normal, nil
 }
 
-// Bounds of what a stored hash may ask for. It comes from the database, and one that somebody
-// has put there must not take the memory or the time of everybody else.
+// The bounds of a stored hash's parameters. Hashes come from the database; a forged one must
+// not take the memory or the time of the whole process.
 const (
 	maxMemory = 64 << 10 // KiB: the second of RFC 9106's two recommendations, section 4
 	maxPasses = 16

@@ -14,7 +14,7 @@ import (
 	"stoa/problem"
 )
 
-// cheap is for tests that are about something else than cost.
+// cheap is for tests that are not about the cost.
 var cheap = Params{Memory: 8, Passes: 1, Lanes: 1}
 
 func TestHashIsVerified(t *testing.T) {
@@ -68,9 +68,9 @@ func TestHashIsSaltedAndSaysItsParameters(t *testing.T) {
 	}
 }
 
-// A hash that another implementation made: the test vectors of the reference one,
-// https://github.com/P-H-C/phc-winner-argon2/blob/master/src/test.c, Argon2id.
-func TestVerifyOfAForeignHash(t *testing.T) {
+// Hashes made by the reference implementation: its test vectors for Argon2id,
+// https://github.com/P-H-C/phc-winner-argon2/blob/master/src/test.c.
+func TestVerifyReadsReferenceHashes(t *testing.T) {
 	t.Parallel()
 	h := NewHasher(Options{})
 	cases := map[string]struct {
@@ -112,7 +112,7 @@ func TestRehashWhenParametersRise(t *testing.T) {
 	}
 }
 
-func TestVerifyRefusesWhatItDidNotStore(t *testing.T) {
+func TestVerifyRejectsForeignFormats(t *testing.T) {
 	t.Parallel()
 	const salt, key = "c29tZXNhbHRzb21lc2FsdA", "nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"
 	const settings = "m=256,t=2,p=1"
@@ -175,7 +175,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-func TestHashRefusesWhatItWouldHaveToCut(t *testing.T) {
+func TestHashRejectsLongPasswords(t *testing.T) {
 	t.Parallel()
 	h := NewHasher(Options{Params: cheap})
 	for name, p := range map[string]string{
@@ -193,7 +193,7 @@ func TestHashRefusesWhatItWouldHaveToCut(t *testing.T) {
 func TestWaitingEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	h := NewHasher(Options{Params: cheap, AtOnce: 1})
-	h.hashing.turns <- struct{}{} // somebody else's turn, which doesn't end
+	h.hashing.turns <- struct{}{} // another caller's turn, never given back
 	ctx, cancel := context.WithCancel(t.Context())
 	errs := make(chan error, 3)
 	stored := encoded{params: cheap, salt: make([]byte, saltBytes), key: make([]byte, keyBytes)}.String()
@@ -245,8 +245,8 @@ func TestTooManyWaiting(t *testing.T) {
 	}
 }
 
-// flood runs n hashes at once, and returns the most that the heap and the whole process's
-// memory held meanwhile, in bytes, beyond what was there before.
+// flood runs n hashes at the same time. It returns the greatest growth of the heap and of the
+// process's memory during them, in bytes.
 func flood(tb testing.TB, h *Hasher, n int) (heap, total uint64) {
 	runtime.GC()
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
@@ -278,12 +278,12 @@ func flood(tb testing.TB, h *Hasher, n int) (heap, total uint64) {
 }
 
 // Not parallel: it measures the whole process.
-func TestAFloodTakesTheMemoryOfAFew(t *testing.T) {
+func TestHashingFloodIsBoundedInMemory(t *testing.T) {
 	const atOnce, n = 2, 40
 	one := uint64(Recommended.Memory) << 10
 	heap, total := flood(t, NewHasher(Options{AtOnce: atOnce, LongestWait: time.Minute}), n)
 	t.Logf("%d hashes, %d at once: the heap grew by %d MiB, the process by %d MiB", n, atOnce, heap>>20, total>>20)
-	// Twice over for garbage (GOGC=100), and some for what runs beside; all 40 are 760 MiB.
+	// Twice for garbage (GOGC=100), and some for other work; all 40 would be 760 MiB.
 	if limit := 8 * atOnce * one; heap > limit {
 		t.Errorf("%d hashes at once took %d MiB of heap, where %d of them take %d", n, heap>>20, atOnce, atOnce*one>>20)
 	}
@@ -311,8 +311,8 @@ func BenchmarkFlood(b *testing.B) {
 	b.ReportMetric(float64(total>>20), "MiB-process")
 }
 
-// Whoever isn't near the turn doesn't do what is only worth doing near it.
-func TestAFewAreNearTheirTurn(t *testing.T) {
+// A caller far from its turn must not yet do the work that follows Enter.
+func TestEnterAdmitsAFew(t *testing.T) {
 	h := NewHasher(Options{Params: cheap, AtOnce: 2, MaxWaiting: 1})
 	var leave []func()
 	for range 2 * nearFactor {
@@ -337,9 +337,9 @@ func TestAFewAreNearTheirTurn(t *testing.T) {
 	}
 }
 
-func TestNobodyWaitsForever(t *testing.T) {
+func TestWaitingIsBounded(t *testing.T) {
 	h := NewHasher(Options{Params: cheap, AtOnce: 1, LongestWait: time.Millisecond})
-	h.hashing.turns <- struct{}{} // somebody else's turn, which doesn't end
+	h.hashing.turns <- struct{}{} // another caller's turn, never given back
 	if _, err := h.Hash(t.Context(), "correct horse"); !problem.Is(err, problem.Throttled) {
 		t.Errorf("after waiting too long: %v", err)
 	}
