@@ -1,12 +1,12 @@
-// Package access is who asks and what they may do: viewers, roles, and what an answer that
-// is under way has touched on its way. It does no I/O.
+// Package access knows the viewer of a request and the viewer's rights. It has roles, and
+// records for each response if it is private. It does no I/O.
 //
-// An answer is public until something marks it private, and nothing can learn who asks
-// without marking it: ViewerFrom and ClientFrom are the only ways, and both do. So a cache
-// of whole answers needs nobody's annotation to be safe.
+// A response is public until something marks it private. The viewer and the client can only be
+// read through ViewerFrom and ClientFrom, and both mark the response. So the response cache is
+// safe without an annotation on any field.
 //
-// It may import id and problem. Entry points: Begin, which the gateway calls for each
-// answer; ViewerFrom and Require, which everything behind it calls.
+// It may import id and problem. Entry points: Begin, called by the gateway for each response;
+// ViewerFrom and Require, called by everything behind it.
 package access
 
 import (
@@ -20,27 +20,28 @@ import (
 	"stoa/problem"
 )
 
-// Viewer is who asks. The zero Viewer hasn't signed in.
+// Viewer is the account that makes a request, with its session and role. The zero Viewer is
+// not signed in.
 type Viewer struct {
 	Account id.ID
 	Session id.ID
 	Role    Role
 }
 
-// SignedIn says whether v is somebody.
+// SignedIn says if v has an account.
 func (v Viewer) SignedIn() bool { return v.Account != "" }
 
-// Is says whether v is the owner of account.
+// Is says if account is v's own.
 func (v Viewer) Is(account id.ID) bool { return account != "" && v.Account == account }
 
-// May says whether v may do what takes a role.
+// May says if v is signed in with a role that includes r.
 func (v Viewer) May(r Role) bool { return v.SignedIn() && v.Role.Includes(r) }
 
-// Role is what an account may do.
+// Role is the set of rights of an account.
 type Role string
 
-// The roles there are: CUSTOMER < AUTHOR < EDITOR for what is written, STAFF for what is
-// sold, ADMIN for everything.
+// The roles: CUSTOMER < AUTHOR < EDITOR for articles and comments, STAFF for the shop, ADMIN
+// for everything.
 const (
 	Customer Role = "CUSTOMER"
 	Author   Role = "AUTHOR"
@@ -49,10 +50,10 @@ const (
 	Admin    Role = "ADMIN"
 )
 
-// Roles is every role there is.
+// Roles lists every role.
 var Roles = []Role{Customer, Author, Editor, Staff, Admin}
 
-// included is which roles each role has besides itself.
+// included lists the roles that each role has besides itself.
 var included = map[Role][]Role{
 	Customer: {},
 	Author:   {Customer},
@@ -61,8 +62,8 @@ var included = map[Role][]Role{
 	Admin:    {Customer, Author, Editor, Staff},
 }
 
-// Includes says whether who has r may do all that required may. A role that there isn't
-// includes nothing and is included in nothing.
+// Includes says if r has all rights of required. An unknown role includes nothing and is
+// included in nothing.
 func (r Role) Includes(required Role) bool {
 	others, known := included[r]
 	if !known {
@@ -79,14 +80,14 @@ func (r Role) Includes(required Role) bool {
 	return false
 }
 
-// Client is where a request came from.
+// Client is the origin of a request: its network address and device.
 type Client struct {
-	Address netip.Addr // the zero Addr where it isn't known
-	Device  string     // what it says it is: its User-Agent, cut to 200 bytes of valid UTF-8
+	Address netip.Addr // the zero Addr if it is unknown
+	Device  string     // the User-Agent, cut to 200 bytes of valid UTF-8
 }
 
-// RateKey identifies the client in rate limits. A client with one IPv6 address has its whole
-// /64, so the addresses of a /64 count as one.
+// RateKey identifies the client in rate limits. All IPv6 addresses of a /64 are one client,
+// since a subscriber usually has a whole /64.
 func (c Client) RateKey() string {
 	if a := c.Address; a.Is6() && !a.Is4In6() {
 		if prefix, err := a.Prefix(64); err == nil {
@@ -99,41 +100,42 @@ func (c Client) RateKey() string {
 	return c.Address.Unmap().String()
 }
 
-// Request is what the gateway knows about who asks, before anybody has looked.
+// Request is the gateway's knowledge of a request's sender before the token is checked.
 type Request struct {
 	// Token is the secret that came with the request; "" without one.
 	Token string
-	// ByCookie says whether it came in a cookie.
+	// ByCookie says if the token came in a cookie.
 	ByCookie bool
-	// Client is where the request came from.
+	// Client is the origin of the request.
 	Client Client
-	// Authenticate tells whose token it is: the zero Viewer where it is nobody's, an error
-	// where that can't be told now. It is called once for an answer, when somebody asks.
+	// Authenticate returns the viewer of a token: the zero Viewer if the token opens no
+	// session, an error if the look-up fails. It is called at most once for a response, when
+	// the viewer is first needed.
 	Authenticate func(ctx context.Context, token string) (Viewer, error)
-	// Cookies says whether a cookie can be set with the answer.
+	// Cookies says if the response can set a cookie.
 	Cookies bool
 }
 
-// Cookie is what a browser is to keep for the requests that follow.
+// Cookie is the cookie that a response sets or deletes.
 type Cookie struct {
-	Token string    // "" to forget what it keeps
-	Until time.Time // for a token: when it ends at the latest
+	Token string    // "" deletes the cookie
+	Until time.Time // for a token: the latest end of its session
 }
 
-// Answer is one answer that is under way: what it touched, and what is to go out with it.
-// It is safe for concurrent use.
+// Answer is the scope of one response: it records if the response is private, and holds the
+// cookie to set. It is safe for concurrent use.
 type Answer struct {
 	request Request
 	private mark
 
 	mu     sync.Mutex
-	asked  bool // viewer and err are known
+	asked  bool // viewer and err are set
 	viewer Viewer
 	err    error
 	cookie *Cookie
 }
 
-// mark is a flag that knows how often it was set.
+// mark is a flag that counts how often it was set.
 type mark struct{ times atomic.Uint64 }
 
 func (m *mark) Load() bool { return m.times.Load() > 0 }
@@ -148,16 +150,16 @@ func (m *mark) Store(set bool) {
 
 type key struct{}
 
-// Begin begins an answer to q and returns the context under which it is made.
+// Begin begins the response to q and returns the context for its work.
 func Begin(ctx context.Context, q Request) (context.Context, *Answer) {
 	a := &Answer{request: q}
 	return context.WithValue(ctx, key{}, a), a
 }
 
-// Private says whether the answer is for the one who asked and nobody else.
+// Private says if the response is for its viewer only.
 func (a *Answer) Private() bool { return a.private.Load() }
 
-// Cookie returns what the browser is to keep; ok is false when that is what it has.
+// Cookie returns the cookie to set or delete; ok is false if it stays as it is.
 func (a *Answer) Cookie() (c Cookie, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -167,14 +169,14 @@ func (a *Answer) Cookie() (c Cookie, ok bool) {
 	return *a.cookie, true
 }
 
-// from returns the answer that ctx belongs to; nil outside one, as in a sub-command.
+// from returns the response scope in ctx; nil outside a response, as in a sub-command.
 func from(ctx context.Context) *Answer {
 	a, _ := ctx.Value(key{}).(*Answer)
 	return a
 }
 
-// Touched returns how often so far the answer that ctx belongs to was made private: when it
-// says the same before and after, nothing in between has looked at who asks.
+// Touched returns how often the response of ctx has been marked private so far. If it is the
+// same before and after some work, that work has not depended on the viewer.
 func Touched(ctx context.Context) uint64 {
 	if a := from(ctx); a != nil {
 		return a.private.times.Load()
@@ -182,16 +184,16 @@ func Touched(ctx context.Context) uint64 {
 	return 0
 }
 
-// MarkPrivate makes the answer that ctx belongs to private. What reads documents of a
-// private kind calls it itself.
+// MarkPrivate makes the response of ctx private. Code that reads documents of a private kind
+// calls it.
 func MarkPrivate(ctx context.Context) {
 	if a := from(ctx); a != nil {
 		a.private.Store(true)
 	}
 }
 
-// ViewerFrom returns who asks, and makes the answer private. Outside an answer nobody asks.
-// The error is of the look-up: a token that is nobody's is no error.
+// ViewerFrom returns the viewer, and makes the response private. Outside a response it returns
+// the zero Viewer. The error is from the look-up; an invalid token is not an error.
 func ViewerFrom(ctx context.Context) (Viewer, error) {
 	a := from(ctx)
 	if a == nil {
@@ -201,7 +203,7 @@ func ViewerFrom(ctx context.Context) (Viewer, error) {
 	return a.look(ctx)
 }
 
-// look tells who asks, and asks for it once.
+// look authenticates the token once and returns the viewer.
 func (a *Answer) look(ctx context.Context) (Viewer, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -212,7 +214,7 @@ func (a *Answer) look(ctx context.Context) (Viewer, error) {
 	return a.viewer, a.err
 }
 
-// ClientFrom returns where the request came from, and makes the answer private.
+// ClientFrom returns the client of the request, and makes the response private.
 func ClientFrom(ctx context.Context) Client {
 	a := from(ctx)
 	if a == nil {
@@ -222,8 +224,8 @@ func ClientFrom(ctx context.Context) Client {
 	return a.request.Client
 }
 
-// ByCookie says whether who asks is known by a cookie that can be set anew with the answer,
-// and makes the answer private.
+// ByCookie says if the viewer's token came in a cookie and the response can set a new one. It
+// makes the response private.
 func ByCookie(ctx context.Context) bool {
 	a := from(ctx)
 	if a == nil {
@@ -233,8 +235,8 @@ func ByCookie(ctx context.Context) bool {
 	return a.request.ByCookie && a.request.Cookies
 }
 
-// Require returns who asks: Unauthenticated when nobody has signed in, Forbidden when it
-// is somebody who may not do what takes a role.
+// Require returns the viewer: Unauthenticated if nobody is signed in, Forbidden if the
+// viewer's role doesn't include r.
 func Require(ctx context.Context, r Role) (Viewer, error) {
 	v, err := ViewerFrom(ctx)
 	switch {
@@ -248,7 +250,8 @@ func Require(ctx context.Context, r Role) (Viewer, error) {
 	return v, nil
 }
 
-// Become makes v the viewer for the rest of the answer: who has just signed in, or out.
+// Become makes v the viewer for the rest of the response: after a sign-in, or the zero Viewer
+// after a sign-out.
 func Become(ctx context.Context, v Viewer) {
 	if a := from(ctx); a != nil {
 		a.private.Store(true)
@@ -258,13 +261,13 @@ func Become(ctx context.Context, v Viewer) {
 	}
 }
 
-// CookiesFrom says whether Keep can be called.
+// CookiesFrom says if the response can set a cookie.
 func CookiesFrom(ctx context.Context) bool {
 	a := from(ctx)
 	return a != nil && a.request.Cookies
 }
 
-// Keep sends c with the answer. Where no cookie can go with an answer it does nothing.
+// Keep sets the cookie of the response. It does nothing if the response can't set one.
 func Keep(ctx context.Context, c Cookie) {
 	if a := from(ctx); a != nil {
 		a.private.Store(true)

@@ -10,7 +10,7 @@ import (
 )
 
 func TestRolesIncludeOneAnother(t *testing.T) {
-	want := map[Role]string{ // what may CUSTOMER, AUTHOR, EDITOR, STAFF, ADMIN do, in that order
+	want := map[Role]string{ // the rights of CUSTOMER, AUTHOR, EDITOR, STAFF, ADMIN, in that order
 		Customer: "x----",
 		Author:   "xx---",
 		Editor:   "xxx--",
@@ -48,8 +48,8 @@ func TestNobodyMayNothing(t *testing.T) {
 	}
 }
 
-// An answer is private once anything in it could depend on who asks, and not before.
-func TestOnlyWhoLooksMakesAnAnswerPrivate(t *testing.T) {
+// A response becomes private when something reads the viewer, and not before.
+func TestReadingTheViewerMakesAResponsePrivate(t *testing.T) {
 	cases := map[string]struct {
 		private bool
 		touch   func(context.Context)
@@ -70,7 +70,7 @@ func TestOnlyWhoLooksMakesAnAnswerPrivate(t *testing.T) {
 		if a.Private() != c.private {
 			t.Errorf("%s: private is %t", name, a.Private())
 		}
-		c.touch(t.Context()) // outside an answer it does nothing
+		c.touch(t.Context()) // outside a response it does nothing
 	}
 }
 

@@ -1,22 +1,25 @@
 package access
 
+// The subjects of rate limits: the client's network and the viewer's account. Entry point:
+// RateSubjects.
+
 import (
 	"context"
 
 	"stoa/id"
 )
 
-// RateSubjects returns the subjects whose rates the response uses: the client, as Client.Name has
-// it, and the viewer's account, "" where nobody has signed in or that can't be told now. It is for
-// the gateway, which began the response, and doesn't make it private: what is used doesn't change
-// what is answered. The account is looked up only where a token came, and at most once, as for
-// ViewerFrom.
+// RateSubjects returns the subjects whose rate limits the response uses: the client, as
+// Client.RateKey has it, and a function that returns the viewer's account. The account is ""
+// if nobody is signed in or the look-up fails. The gateway calls it; it doesn't make the
+// response private, since the consumed units don't change the response. The token is checked
+// at most once, together with ViewerFrom.
 func (a *Answer) RateSubjects(ctx context.Context) (client string, account func() id.ID) {
 	return a.request.Client.RateKey(), func() id.ID {
 		if a.request.Token == "" {
 			return ""
 		}
-		// What finds out marks the answer that it is part of: none.
+		// Without the response in its context, the look-up can't mark it private.
 		viewer, err := a.look(context.WithValue(ctx, key{}, (*Answer)(nil)))
 		if err != nil {
 			return ""

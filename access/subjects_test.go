@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// The subjects are known without the answer being private for it, and looked up once.
-func TestRateSubjectsLeaveAnAnswerPublic(t *testing.T) {
+// Reading the subjects leaves the response public, and the token is checked once.
+func TestRateSubjectsLeaveAResponsePublic(t *testing.T) {
 	looks := 0
 	var fails error
 	q := Request{Token: "secret", Client: Client{Address: netip.MustParseAddr("2001:db8::7")}, Authenticate: func(context.Context, string) (Viewer, error) {
