@@ -1,7 +1,7 @@
-// Package id names things: a type prefix and a time-sortable random part, the same
-// string in database, API and log, such as art_01k9v6v0mvf5ts2c5zr0h4m8qd.
+// Package id makes and parses ids: a type prefix and a time-sortable random part. An id is the
+// same string in database, API and log, such as art_01k9v6v0mvf5ts2c5zr0h4m8qd.
 //
-// It is vocabulary: it imports nothing of ours.
+// It imports none of our packages. Entry points: New, At, Derived, Parse.
 package id
 
 import (
@@ -13,15 +13,15 @@ import (
 	"time"
 )
 
-// ID is a prefix, an underscore and 26 characters of base32: a UUID version 7 written
-// as TypeID does (https://github.com/jetify-com/typeid/tree/main/spec). Ids made later
-// sort after ids made earlier, to the millisecond.
+// ID is a prefix, an underscore and 26 characters of base32: a UUID version 7 written as
+// TypeID does (https://github.com/jetify-com/typeid/tree/main/spec). Ids of one kind sort by
+// their time, to the millisecond.
 type ID string
 
-// Kind is the prefix of an ID and says what it names.
+// Kind is the prefix of an ID: the type of the thing that it names.
 type Kind string
 
-// The kinds there are. Clients fetch what has one by node(id:).
+// The kinds. Clients fetch things by id through node(id:).
 const (
 	Article  Kind = "art"
 	Author   Kind = "aut"
@@ -30,13 +30,13 @@ const (
 	Revision Kind = "rev"
 	Account  Kind = "acc"
 	Session  Kind = "ses"
-	Image    Kind = "img" // of an upload
-	Event    Kind = "evt" // of a subscription: it can't be fetched
+	Image    Kind = "img" // an uploaded image
+	Event    Kind = "evt" // an event of a subscription: it can't be fetched
 	Mail     Kind = "let" // never seen by clients
 
-	// Submission is a comment as its owner and editors see it. Nothing is stored under one:
-	// it is the comment's id with another prefix, since what is another object to clients
-	// needs another id (Relay keeps everything by its id alone).
+	// Submission is a comment as its owner and editors see it. It is not stored: its id is the
+	// comment's with another prefix. It needs an id of its own because Relay caches every
+	// object by its id alone.
 	Submission Kind = "sub"
 )
 
@@ -46,18 +46,18 @@ const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 // suffixLen is 128 bits in base32, five bits a character.
 const suffixLen = 26
 
-// New returns a fresh ID of kind, whose time part is now.
+// New returns a fresh ID of kind with the time of now.
 func New(kind Kind) ID { return At(kind, time.Now()) }
 
-// At returns a fresh ID of kind whose time part is t, to the millisecond. Times before
-// 1970 count as 1970, so that what is imported from long ago still sorts first.
+// At returns a fresh ID of kind with the time t, to the millisecond. Times before 1970 count
+// as 1970, so imported things from before then still sort first.
 func At(kind Kind, t time.Time) ID {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the process instead
 	return from(kind, t, b)
 }
 
-// from makes a UUID version 7 of t and the bits of b that it leaves free.
+// from makes a UUID version 7 of t and the bits of b that the format leaves free.
 func from(kind Kind, t time.Time, b [16]byte) ID {
 	ms := max(t.UnixMilli(), 0)
 	var head [8]byte
@@ -68,18 +68,18 @@ func from(kind Kind, t time.Time, b [16]byte) ID {
 	return ID(string(kind) + "_" + encode(b))
 }
 
-// Derived is At with a random part that follows from seed: the same kind, time and seed
-// give the same ID, so that what is made again isn't made twice.
+// Derived is At with a random part derived from seed: the same kind, time and seed give the
+// same ID, so a repeated call doesn't create a second thing.
 func Derived(kind Kind, t time.Time, seed string) ID {
 	sum := sha256.Sum256([]byte(seed))
 	return from(kind, t, [16]byte(sum[:16]))
 }
 
-// Of returns the ID of kind that is b. The first of its bits must be zero for it to sort as
-// b does.
+// Of returns the ID of kind with the bits of b. Ids sort as their bits do only if the first
+// bit is zero.
 func Of(kind Kind, b [16]byte) ID { return ID(string(kind) + "_" + encode(b)) }
 
-// Bits returns what i is made of, its kind aside; zeros where i isn't an ID.
+// Bits returns the 128 bits of i, without its kind; zeros if i isn't an ID.
 func (i ID) Bits() (b [16]byte) {
 	_, rest, _ := strings.Cut(string(i), "_")
 	if len(rest) != suffixLen {
@@ -98,7 +98,7 @@ func (i ID) Bits() (b [16]byte) {
 	return b
 }
 
-// Kind returns the prefix of i, or "" where there is none.
+// Kind returns the prefix of i, or "" if it has none.
 func (i ID) Kind() Kind {
 	kind, _, found := strings.Cut(string(i), "_")
 	if !found {
@@ -107,13 +107,13 @@ func (i ID) Kind() Kind {
 	return Kind(kind)
 }
 
-// As is i with the prefix of kind.
+// As returns i with the prefix of kind.
 func (i ID) As(kind Kind) ID {
 	_, rest, _ := strings.Cut(string(i), "_")
 	return ID(string(kind) + "_" + rest)
 }
 
-// Parse checks that s is an ID of a known kind. The error says what is wrong with it.
+// Parse checks that s is an ID of a known kind. The error tells the expected form.
 func Parse(s string) (ID, error) {
 	kind, rest, found := strings.Cut(s, "_")
 	if !found {
@@ -132,7 +132,7 @@ func Parse(s string) (ID, error) {
 
 const example = "art_01k9v6v0mvf5ts2c5zr0h4m8qd"
 
-// encode writes 128 bits as 26 characters, two zero bits in front.
+// encode writes 128 bits as 26 characters, with two zero bits in front.
 func encode(b [16]byte) string {
 	hi, lo := binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
 	var out [suffixLen]byte

@@ -39,8 +39,8 @@ func TestAnIDMayHaveAnotherPrefix(t *testing.T) {
 	}
 }
 
-// The vector is TypeID's: https://github.com/jetify-com/typeid/blob/main/spec/valid.yml
-func TestIDsAreWrittenAsTypeIDDoes(t *testing.T) {
+// The test vector is TypeID's: https://github.com/jetify-com/typeid/blob/main/spec/valid.yml
+func TestIDsFollowTypeID(t *testing.T) {
 	uuid := [16]byte{0x01, 0x89, 0x0a, 0x5d, 0xac, 0x96, 0x77, 0x4b, 0xbc, 0xce, 0xb3, 0x02, 0x09, 0x9a, 0x80, 0x57}
 	if got := encode(uuid); got != "01h455vb4pex5vsknk084sn02q" {
 		t.Errorf("01890a5d-ac96-774b-bcce-b302099a8057 is written %s", got)

@@ -1,7 +1,7 @@
-// Package problem holds the reasons for which a request is refused: a code that
-// programs read, a sentence that people read, and the path of the input at fault.
+// Package problem holds the errors that a caller can put right: a code for programs, a
+// sentence for people, and the path of the input at fault.
 //
-// It is vocabulary: it imports nothing of ours.
+// It imports none of our packages. Entry points: New, TooMuch, Locate, Is.
 package problem
 
 import (
@@ -10,34 +10,34 @@ import (
 	"time"
 )
 
-// Code says what kind of refusal it is. Codes are part of the API: clients switch on them.
+// Code is the kind of a refusal. Codes are part of the API: clients switch on them.
 type Code string
 
-// The codes there are.
+// The codes.
 const (
-	Invalid         Code = "INVALID"             // the input breaks a rule; Message says which and what would be right
-	NotFound        Code = "NOT_FOUND"           // there is no such thing, or the caller may not know of it
-	Conflict        Code = "CONFLICT"            // it was right, but something has changed in the meantime
-	Unauthenticated Code = "UNAUTHENTICATED"     // nobody has signed in, or the session has ended
-	Forbidden       Code = "FORBIDDEN"           // the caller knows of it, but may not do this
+	Invalid         Code = "INVALID"             // the input breaks a rule; Message says how to put it right
+	NotFound        Code = "NOT_FOUND"           // there is no such thing, or the caller may not see it
+	Conflict        Code = "CONFLICT"            // something has changed in the meantime
+	Unauthenticated Code = "UNAUTHENTICATED"     // nobody is signed in, or the session has ended
+	Forbidden       Code = "FORBIDDEN"           // the caller may see it, but not do this
 	Throttled       Code = "THROTTLED"           // too often; RetryAfter says how long to wait
 	KeyReused       Code = "KEY_REUSED"          // the idempotency key came with another input before
 	Credentials     Code = "CREDENTIALS_INVALID" // no account has this address and this password
-	Token           Code = "TOKEN_INVALID"       // what a mail brought is used up, too old, or was never sent
+	Token           Code = "TOKEN_INVALID"       // the code from a mail is used up, too old, or was never sent
 )
 
-// Error is a refusal that the caller can put right. Whatever isn't one is our fault:
-// it is logged, and the client sees only a reference.
+// Error is a refusal that the caller can put right. Any other error is a fault of ours: it is
+// logged, and the client sees only a reference to the log.
 type Error struct {
 	Code       Code
 	Message    string        // for people, in English, without a final dot
-	Path       []string      // of the input field at fault, outermost first; nil where it is the whole request
-	RetryAfter time.Duration // for Throttled: after how long it is worth trying again
+	Path       []string      // of the input field at fault, outermost first; nil for the whole request
+	RetryAfter time.Duration // for Throttled: the time after which a new attempt can succeed
 }
 
 func (e *Error) Error() string { return e.Message }
 
-// New returns a refusal whose message is formatted as by fmt.Sprintf.
+// New returns a refusal with a message formatted as by fmt.Sprintf.
 func New(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
@@ -49,8 +49,8 @@ func (e *Error) At(path ...string) *Error {
 	return &at
 }
 
-// Locate adds where in the input a refusal is, unless it says so itself or is of no input.
-// Whatever is no refusal stays as it is.
+// Locate puts path in front of a refusal's own path in the input, unless the refusal is not
+// about an input. Other errors stay as they are.
 func Locate(err error, path ...string) error {
 	var e *Error
 	if errors.As(err, &e) && len(e.Path) == 0 && e.Code != Throttled {
@@ -59,26 +59,27 @@ func Locate(err error, path ...string) error {
 	return err
 }
 
-// TooMuch is the refusal of what comes too often or too much, and may come again after wait.
+// TooMuch returns the Throttled refusal of an excess. The same may be tried again after wait.
 func TooMuch(what string, wait time.Duration) *Error {
 	wait = max(wait.Round(time.Second), time.Second)
 	return New(Throttled, "%s: try again in %s", what, wait).After(wait)
 }
 
-// After returns e with how long to wait.
+// After returns e with the time to wait.
 func (e *Error) After(wait time.Duration) *Error {
 	after := *e
 	after.RetryAfter = wait
 	return &after
 }
 
-// Warning says what was done otherwise than was asked for, because it couldn't be done so.
+// Warning tells that something was done otherwise than asked, because it couldn't be done as
+// asked.
 type Warning struct {
 	Message string
-	Path    []string // of the input field that it is about, outermost first
+	Path    []string // of the input field concerned, outermost first
 }
 
-// Is says whether err is, or wraps, a refusal with code.
+// Is says if err is, or wraps, a refusal with code.
 func Is(err error, code Code) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Code == code
