@@ -1,5 +1,8 @@
 package rate
 
+// Leases of rate limits, for limits consumed too often to ask Redis each time. Entry points:
+// NewLeases, Leases.Take, Leases.Return.
+
 import (
 	"context"
 	"sync"
@@ -9,21 +12,22 @@ import (
 )
 
 const (
-	// portions is how many takes of a lease's size empty a bucket.
+	// portions is the number of leases that empty a full bucket.
 	portions = 20
 
-	// leaseTime is how long what was taken for later may wait to be used.
+	// leaseTime is the lifetime of a lease: its unused rest then lapses.
 	leaseTime = 10 * time.Second
 
-	// maxLeases is how many keys' leases a process keeps, the last used: some 20 MB.
+	// maxLeases bounds the keys with a lease in the process, least recently used first out:
+	// some 20 MB.
 	maxLeases = 100_000
 )
 
-// Leases takes out of the buckets of a Limiter in portions of a twentieth of a burst, and hands
-// them out bit by bit, so that most takes ask nobody. What is handed out was taken before, so
-// no bucket gives more than it has; but a portion that waits while its bucket fills again is
-// added to the next burst. So with n replicas a key gets at most n twentieths of a burst more
-// than its limit, and no more often than each leaseTime. It is safe for concurrent use.
+// Leases takes a twentieth of a burst at a time out of the buckets of a Limiter and hands it
+// out bit by bit, so most calls need no round trip. Only units already taken are handed out,
+// so no bucket gives more than it has. But a lease held while its bucket fills again adds to
+// the next burst: with n replicas, a key gets at most n twentieths of a burst more than its
+// limit, at most once per leaseTime. It is safe for concurrent use.
 type Leases struct {
 	limiter *Limiter
 	limit   Limit
@@ -33,39 +37,39 @@ type Leases struct {
 	lru *simplelru.LRU[string, *lease]
 }
 
-// lease is what is left of a key's portion, and what is known of its bucket.
+// lease is the unused rest of a key's portion, with the last known state of its bucket.
 type lease struct {
 	mu    sync.Mutex
 	left  int
-	until int64 // when what is left lapses
-	had   int   // what the bucket had
-	at    int64 // and when
+	until int64 // the end of the lease
+	had   int   // the bucket's content at the time at
+	at    int64
 
-	denied      int   // what the bucket didn't have
-	deniedUntil int64 // and won't have before
+	denied      int   // the cost that the bucket refused
+	deniedUntil int64 // until then the bucket can't have that much
 }
 
-// State is what became of a take.
+// State is the result of Take.
 type State struct {
-	Wait time.Duration // 0 when it was there; otherwise nothing was taken
-	Left int           // what is left, as far as this process knows
-	Full time.Duration // until nothing is missing any more
+	Wait time.Duration // 0 if the units were taken; else nothing was taken
+	Left int           // the units left, as far as this process knows
+	Full time.Duration // the time until the bucket is full
 }
 
-// NewLeases returns leases of buckets that all have one limit.
+// NewLeases returns leases of buckets with one limit. It returns an error if limit is invalid.
 func NewLeases(limiter *Limiter, limit Limit) (*Leases, error) {
 	if err := check([]Use{{Limit: limit}}); err != nil {
 		return nil, err
 	}
 	l := &Leases{limiter: limiter, limit: limit, portion: max(limit.Burst/portions, 1)}
-	l.lru, _ = simplelru.NewLRU[string, *lease](maxLeases, nil) // the error says that the size isn't positive
+	l.lru, _ = simplelru.NewLRU[string, *lease](maxLeases, nil) // the error is for a size that isn't positive
 	return l, nil
 }
 
-// Limit is that of each bucket.
+// Limit returns the limit of each bucket.
 func (l *Leases) Limit() Limit { return l.limit }
 
-// Take takes cost, at most a burst, out of the bucket of key, as Limiter.Take does. Takes of
+// Take takes cost, at most a burst, out of the bucket of key, as Limiter.Take does. Calls for
 // one key wait for one another while one of them asks Redis.
 func (l *Leases) Take(ctx context.Context, key string, cost int) (State, error) {
 	if err := check([]Use{{Limit: l.limit, Cost: cost}}); err != nil {
@@ -87,7 +91,7 @@ func (l *Leases) Take(ctx context.Context, key string, cost int) (State, error) 
 		return l.state(of, now, time.Duration(of.deniedUntil-now)*time.Microsecond), nil
 	}
 	want := need
-	if l.limiter.redis != nil { // asking this process costs nothing
+	if l.limiter.redis != nil { // without Redis a take costs no round trip
 		want = min(max(need, l.portion), l.limit.Burst)
 	}
 	wait, had, err := l.limiter.takeOne(ctx, Use{key, l.limit, want})
@@ -108,7 +112,7 @@ func (l *Leases) Take(ctx context.Context, key string, cost int) (State, error) 
 	return l.state(of, now, 0), nil
 }
 
-// Return gives back what was taken for nothing, and says what is left.
+// Return gives back units that were taken but not used, and returns the state.
 func (l *Leases) Return(key string, cost int) State {
 	of := l.of(key)
 	of.mu.Lock()
@@ -133,7 +137,8 @@ func (l *Leases) of(key string) *lease {
 	return of
 }
 
-// state is what is known of a bucket: what it had, what has come back since, and the lease.
+// state estimates a bucket: the last known content, the units that have come back since, and
+// the lease.
 func (l *Leases) state(of *lease, now int64, wait time.Duration) State {
 	back := min((now-of.at)/l.limit.Per.Microseconds(), int64(l.limit.Burst))
 	left := min(of.had+int(back)+of.left, l.limit.Burst)

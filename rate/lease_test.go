@@ -14,8 +14,8 @@ import (
 	"stoa/store/bus"
 )
 
-// leased returns leases of n replicas that share a Redis, whose time is set by pass; and how
-// often Redis was asked.
+// leased returns the leases of n replicas with one Redis, a function that advances its time,
+// and one that counts the commands sent to it.
 func leased(t *testing.T, n int, limit Limit) (all []*Leases, pass func(time.Duration), asked func() int) {
 	t.Helper()
 	mini := miniredis.RunT(t)
@@ -43,7 +43,7 @@ func leased(t *testing.T, n int, limit Limit) (all []*Leases, pass func(time.Dur
 	return all, pass, func() int { return int(commands.Load()) }
 }
 
-// counter counts the commands that are sent.
+// counter counts the commands sent to Redis.
 type counter struct{ commands *atomic.Int64 }
 
 func (c counter) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -95,7 +95,8 @@ func TestLeasesRarelyAsk(t *testing.T) {
 	}
 }
 
-// All that n replicas give away is a burst, what came back, and a portion for each at most.
+// Together the replicas hand out at most a burst, the units that came back, and one portion
+// each.
 func TestLeasesOvershootByAPortionEach(t *testing.T) {
 	const replicas = 3
 	limit := Limit{Burst: 1000, Per: time.Millisecond}
@@ -115,7 +116,7 @@ func TestLeasesOvershootByAPortionEach(t *testing.T) {
 	for _, l := range all {
 		spend(t, l, 1) // each has nearly a portion now
 	}
-	pass(leaseTime - time.Millisecond) // the bucket is full again, the leases stand
+	pass(leaseTime - time.Millisecond) // the bucket is full again, the leases are valid
 	if n := drain(); n < 1000 || n > 1000+replicas*50 {
 		t.Errorf("%d taken, where 1000 and %d portions of 50 are the most", n, replicas)
 	}

@@ -1,9 +1,9 @@
-// Package rate says no to what comes too often: at most so much of something in so much time,
-// for all replicas together where they share a Redis, and for this process alone where there
-// is none or while it can't be reached.
+// Package rate limits how often something may happen: a burst, and one more each interval. The
+// limits hold for all replicas together if they share a Redis, and for each process alone
+// without Redis or during an outage.
 //
-// It may import store/bus, for the connection. Entry points: New, Limiter.Take, Limiter.TakeAll; NewLeases,
-// for what is taken too often to ask Redis each time.
+// It may import store/bus, for the connection. Entry points: New, Limiter.Take,
+// Limiter.TakeAll; NewLeases for limits used too often to ask Redis each time.
 package rate
 
 import (
@@ -19,40 +19,40 @@ import (
 	"stoa/store/bus"
 )
 
-// Limit is a bucket: it holds Burst, and one more comes back each Per until it is full. Per is
-// counted in whole microseconds.
+// Limit describes a bucket: it holds Burst units, and one unit comes back each Per until it is
+// full. Per is rounded down to whole microseconds.
 type Limit struct {
 	Burst int
 	Per   time.Duration
 }
 
-// Use is what is taken out of one bucket.
+// Use is a cost to take out of one bucket.
 type Use struct {
-	Key   string // which bucket; whose length its caller bounds
+	Key   string // the bucket; the caller bounds its length
 	Limit Limit  // the same for all uses of one key
 	Cost  int
 }
 
 const (
-	// longest is how long an empty bucket may take until it is full: far beyond any limit
-	// there is, far below where Lua's numbers (2^53) stop being exact.
+	// longest bounds the time that an empty bucket takes to fill: far above any limit in use,
+	// and far below 2^53 µs, the end of Lua's exact numbers.
 	longest = 366 * 24 * time.Hour
 
-	// outage is how long Redis isn't asked after it has failed, so that a request in an
-	// outage doesn't wait for it. One request tries it again after that, the others go on.
+	// outage is the time without calls to Redis after a failure, so that requests don't
+	// wait for it. Then one request tries it again, and the others go on without.
 	outage = time.Second
 
-	// patience is how long one round trip may take, connecting included; the client bounds
-	// each of its steps alone.
+	// patience bounds one round trip, connecting included; the client's own limits bound each
+	// of its steps alone.
 	patience = 250 * time.Millisecond
 )
 
-// Limiter takes out of buckets by the generic cell rate algorithm (GCRA, ITU-T I.371): of each
-// bucket only the time is kept at which it will be full. It is safe for concurrent use, starts
-// no goroutine and has nothing to close.
+// Limiter takes units out of buckets by the generic cell rate algorithm (GCRA, ITU-T I.371):
+// all it stores of a bucket is the time at which it will be full. It is safe for concurrent
+// use, starts no goroutine and has nothing to close.
 //
-// While Redis is away, each replica counts for itself, from where its own last outage left
-// off: an outage gives everybody at most one further burst per replica.
+// During an outage of Redis each replica counts alone, and goes on from the state of its own
+// last outage: an outage gives each key at most one further burst per replica.
 type Limiter struct {
 	redis  *bus.Connection
 	prefix string
@@ -60,13 +60,14 @@ type Limiter struct {
 	log    *slog.Logger
 
 	patience time.Duration
-	now      func() int64 // microseconds, of any origin, never going back
+	now      func() int64 // in microseconds from any origin, never going back
 	local    *table
 
-	downUntil atomic.Int64 // on the clock of now; 0 while Redis is well
+	downUntil atomic.Int64 // on the clock of now; 0 while Redis answers
 }
 
-// New returns the limiter of a site. Without a connection everything is counted in this process.
+// New returns the limiter of a site. With a nil connection everything is counted in this
+// process.
 func New(connection *bus.Connection, site string, log *slog.Logger) *Limiter {
 	start := time.Now()
 	return &Limiter{
@@ -76,19 +77,19 @@ func New(connection *bus.Connection, site string, log *slog.Logger) *Limiter {
 	}
 }
 
-// Take takes cost out of the bucket of key. wait is 0 when it was there; otherwise nothing was
-// taken, and wait is after how long it is there if nobody else takes it. It returns an error
-// for a cost that is negative or never fits into the bucket, and ctx's error when ctx ends.
-// Redis failing is no error: this process decides then.
+// Take takes cost out of the bucket of key. wait is 0 if the bucket had it. Else nothing was
+// taken, and the bucket has it after wait if nobody else takes from it. A cost that is
+// negative or larger than the burst is an error; so is the end of ctx. A failure of Redis is
+// no error: this process decides then.
 func (l *Limiter) Take(ctx context.Context, key string, limit Limit, cost int) (wait time.Duration, err error) {
 	use := [1]Use{{Key: key, Limit: limit, Cost: cost}}
 	wait, _, err = l.TakeAll(ctx, use[:])
 	return wait, err
 }
 
-// TakeAll takes out of several buckets or, where one hasn't enough, out of none, in one round
-// trip. wait is the longest of their waits, and which the index of the use that waits so long; -1
-// when all were taken. Each key may be there once. Otherwise it is as Take.
+// TakeAll takes out of several buckets in one round trip, or out of none of them if one hasn't
+// enough. wait is the longest of their waits and which the index of its use; -1 if all were
+// taken. Each key may occur once. Otherwise it is as Take.
 func (l *Limiter) TakeAll(ctx context.Context, uses []Use) (wait time.Duration, which int, err error) {
 	if err := check(uses); err != nil {
 		return 0, -1, err
@@ -97,7 +98,7 @@ func (l *Limiter) TakeAll(ctx context.Context, uses []Use) (wait time.Duration, 
 	return v.wait, v.which, err
 }
 
-// takeOne is Take, and says what the bucket has left.
+// takeOne is Take, and also returns the units left in the bucket.
 func (l *Limiter) takeOne(ctx context.Context, c Use) (wait time.Duration, left int, err error) {
 	use := [1]Use{c}
 	if err := check(use[:]); err != nil {
@@ -114,7 +115,7 @@ func (l *Limiter) takeOne(ctx context.Context, c Use) (wait time.Duration, left 
 	return v.wait, c.Limit.Burst - int((missing+c.Limit.Per.Microseconds()-1)/c.Limit.Per.Microseconds()), nil
 }
 
-// decide asks Redis, or this process when it is away.
+// decide asks Redis, or counts in this process during an outage.
 func (l *Limiter) decide(ctx context.Context, uses []Use) (verdict, error) {
 	if err := ctx.Err(); err != nil {
 		return verdict{which: -1}, fmt.Errorf("take from a rate: %w", err)
@@ -133,16 +134,16 @@ func (l *Limiter) decide(ctx context.Context, uses []Use) (verdict, error) {
 	return l.local.takeAll(l.now(), uses), nil
 }
 
-// verdict is what became of uses.
+// verdict is the result of taking uses.
 type verdict struct {
 	wait  time.Duration
 	which int
-	at    int64   // the microsecond at which it was decided
-	full  []int64 // when each bucket would be full if all were taken
+	at    int64   // the time of the decision, in microseconds
+	full  []int64 // the times at which the buckets would be full if all were taken
 }
 
-// Reset fills the bucket of key, such as after a sign-in that succeeded. In Redis it does so
-// if it can: otherwise the bucket fills by itself, later.
+// Reset fills the bucket of key, for example after a sign-in. If Redis can't be reached, the
+// bucket fills by itself, later.
 func (l *Limiter) Reset(parent context.Context, key string) {
 	l.local.reset(key)
 	ask, until := l.ask()
@@ -177,7 +178,7 @@ func check(uses []Use) error {
 	return nil
 }
 
-// ask says whether to ask Redis: it is well, or this caller is the one that tries it again.
+// ask says if Redis is to be asked: it answers, or this caller is the one to try it again.
 // until is for reached.
 func (l *Limiter) ask() (ask bool, until int64) {
 	if l.redis == nil {
@@ -192,8 +193,8 @@ func (l *Limiter) ask() (ask bool, until int64) {
 	return now >= until && l.downUntil.CompareAndSwap(until, next), next
 }
 
-// reached ends an outage when the one that tried again has got an answer; one that had asked
-// before the outage doesn't end it, so there is no more than one a second to log.
+// reached ends an outage after a successful try. A call that began before the outage doesn't
+// end it, so at most one outage a second is logged.
 func (l *Limiter) reached(until int64) {
 	if until != 0 && l.downUntil.CompareAndSwap(until, 0) {
 		l.log.Info("rates are counted in Redis again")
@@ -206,11 +207,12 @@ func (l *Limiter) failed(err error) {
 	}
 }
 
-// takeAll keeps in each key the microsecond at which the bucket will be full, by Redis's clock,
-// so those of the replicas don't matter. A key goes a second after its bucket is full. KEYS are
-// the buckets; ARGV, for each, Per in microseconds, Burst and cost. It answers with the wait in
-// microseconds, the number of the use that waits so long, the time, and when each bucket would be full. Redis Cluster would want
-// all keys in one slot.
+// takeAll stores in each key the microsecond at which the bucket will be full, by Redis's
+// clock, so the clocks of the replicas don't matter. A key expires a second after its bucket
+// is full. KEYS are the buckets. ARGV has Per in microseconds, Burst and cost for each of
+// them. The result is the wait in microseconds, the number of the use with that wait, the
+// time, and for each bucket the time at which it would be full. Redis Cluster would need all
+// keys in one slot.
 const takeAll = `
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -245,7 +247,7 @@ func (l *Limiter) shared(ctx context.Context, uses []Use) (verdict, error) {
 	return l.run(ctx, uses)
 }
 
-// run has Redis decide.
+// run lets Redis decide.
 func (l *Limiter) run(ctx context.Context, uses []Use) (verdict, error) {
 	keys, args := make([]string, len(uses)), make([]any, 0, 3*len(uses))
 	for i, c := range uses {

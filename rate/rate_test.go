@@ -35,8 +35,8 @@ func connect(t testing.TB, url string) *bus.Connection {
 	return c
 }
 
-// each runs test over limiters that count in the process and over ones that count in a Redis;
-// another is a second limiter of the same site, or the same one without Redis.
+// each runs test with limiters that count in the process, and with limiters that count in
+// Redis. another is a second limiter of the same site; without Redis it is the same one.
 func each(t *testing.T, test func(t *testing.T, one, another *Limiter)) {
 	t.Run("Process", func(t *testing.T) {
 		l := New(nil, "site", quiet)
@@ -45,7 +45,7 @@ func each(t *testing.T, test func(t *testing.T, one, another *Limiter)) {
 	t.Run("Redis", func(t *testing.T) {
 		s := redistest.Start(t)
 		open := func() *Limiter {
-			// Without the time limits, which a busy machine exceeds.
+			// Without the time limits, since a busy machine exceeds them.
 			l := New(&bus.Connection{Client: s.Client(t)}, "site", quiet)
 			l.patience = time.Minute
 			return l
@@ -162,7 +162,7 @@ func TestManyAtOnceGetTheBurstExactly(t *testing.T) {
 	})
 }
 
-// schedule draws uses of up to three buckets whose limits belong to their keys.
+// schedule draws uses of up to three buckets; each key has its own limit.
 func schedule(t *rapid.T, unit time.Duration) []Use {
 	var uses []Use
 	for i := range 3 {
@@ -175,8 +175,8 @@ func schedule(t *rapid.T, unit time.Duration) []Use {
 	return uses
 }
 
-// The process, given the time at which Redis decided, decides as it did. No clock is needed
-// for that, so it holds for a real server, too.
+// Given the time of Redis's decision, the process decides the same. That needs no clock, so it
+// also holds for a real server.
 func TestProcessAndRedisAgree(t *testing.T) {
 	conn := &bus.Connection{Client: redistest.Start(t).Client(t)} // without time limits: see each
 	rapid.Check(t, func(rt *rapid.T) {
@@ -188,7 +188,7 @@ func TestProcessAndRedisAgree(t *testing.T) {
 	})
 }
 
-// The same over any stretch of time, which an embedded server lets pass at once.
+// The same over long times, since an embedded server lets them pass at once.
 func TestProcessAndRedisAgreeOverTime(t *testing.T) {
 	mini := miniredis.RunT(t)
 	client := redis.NewClient(&redis.Options{Addr: mini.Addr(), MaxRetries: -1})
@@ -289,8 +289,8 @@ func TestRedisGoesAndComesBack(t *testing.T) {
 	}
 }
 
-// Of all who come when the second is over, one tries Redis.
-func TestOneTriesAgain(t *testing.T) {
+// Of the callers after an outage's second, one tries Redis.
+func TestOneCallerTriesRedisAgain(t *testing.T) {
 	l := New(&bus.Connection{}, "site", quiet)
 	l.failed(errors.New("away"))
 	if ask, _ := l.ask(); ask {
@@ -320,7 +320,7 @@ func TestMadeUpKeysDoNotForgetAnEmptyBucket(t *testing.T) {
 		table.takeAll(1, []Use{{"mine", limit, 1}})
 	}
 	for i := range 50 * most {
-		// Of a slower limit, so that they are full later than mine.
+		// With a slower limit, so these buckets are full later.
 		table.takeAll(1, []Use{{fmt.Sprint("made up ", i), Limit{Burst: 10, Per: time.Hour}, 1}})
 	}
 	if table.takeAll(1, []Use{{"mine", limit, 1}}).wait == 0 {

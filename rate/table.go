@@ -1,5 +1,8 @@
 package rate
 
+// The buckets in the process, for sites without Redis and for outages. Entry point:
+// table.takeAll.
+
 import (
 	"hash/maphash"
 	"sync"
@@ -7,24 +10,24 @@ import (
 )
 
 const (
-	// maxKeys is how many buckets a process keeps: some 7 MB, without a pointer for the
-	// collector to follow.
+	// maxKeys bounds the buckets of a process: some 7 MB, without pointers, so the garbage
+	// collector skips it.
 	maxKeys = 100_000
 
-	// sample is of how many one is forgotten to make room, as Redis does (maxmemory-samples
-	// is 5 there).
+	// sample is the number of buckets of which one is forgotten to make room, as in Redis
+	// (maxmemory-samples, 5 by default there).
 	sample = 8
 )
 
-// table is buckets in the process, of a bounded number. Full ones are no loss and are replaced
-// first. When none is full, the one of a small sample is forgotten that is nearest to full. A caller
-// with made-up keys that wants its own empty bucket forgotten has to empty as many others as the
-// table holds: a first take leaves a bucket of a larger burst nearly full, and that one goes first. A
-// burst of one is empty at once; take it together with a key that can't be made up, such as the
-// network of a request.
+// table is a bounded number of buckets. Full buckets are replaced first, without loss. If none
+// is full, of a small sample the one nearest to full is forgotten. To get its own empty bucket
+// forgotten, a caller with made-up keys must empty as many others as the table holds, because
+// the bucket of a larger burst is nearly full after a first take and goes first. A burst of
+// one is empty at once: use it together with a key that can't be made up, such as the network
+// of a request.
 //
-// A key is 64 bits of a keyed hash, so two are one bucket once in 10^9 times with a
-// full table, and nobody can look for two.
+// Keys are 64 bits of a keyed hash: with a full table two of them collide once in 10^9 times,
+// and nobody can search for two that do.
 type table struct {
 	seed maphash.Seed
 	max  int
@@ -33,17 +36,18 @@ type table struct {
 	buckets map[uint64]bucket
 }
 
-// bucket is when a bucket will be full and how long an empty one takes, in microseconds.
+// bucket holds the time when it will be full, and the time that an empty bucket takes to fill,
+// both in microseconds.
 type bucket struct{ full, span int64 }
 
-// used is the part of it that has been taken: 0 when it is full.
+// used returns the fraction that has been taken: 0 for a full bucket.
 func (b bucket) used(now int64) float64 { return float64(max(b.full-now, 0)) / float64(b.span) }
 
 func newTable(most int) *table {
 	return &table{seed: maphash.MakeSeed(), max: most, buckets: map[uint64]bucket{}}
 }
 
-// takeAll is the script of the same name.
+// takeAll does the same as the script of this name.
 func (t *table) takeAll(now int64, uses []Use) verdict {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -76,11 +80,11 @@ func (t *table) takeAll(now int64, uses []Use) verdict {
 	return v
 }
 
-// forget makes room for one.
+// forget removes one bucket to make room.
 func (t *table) forget(now int64) {
 	var victim uint64
 	least, seen := 2.0, 0
-	for key, b := range t.buckets { // a range over a map begins anywhere
+	for key, b := range t.buckets { // iteration over a map begins at a random place
 		if used := b.used(now); used < least {
 			victim, least = key, used
 		}
