@@ -1,4 +1,4 @@
-// Stoa serves articles over GraphQL. `stoa --help` tells its commands.
+// Stoa serves articles over GraphQL. `stoa --help` lists its commands.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Package app puts Stoa together: configuration, the order in which things start and
-// stop, and the sub-commands.
+// Package app configures and wires Stoa: the settings, the order of start and shutdown, and
+// the sub-commands.
 //
 // It may import everything. Entry points: Main, Open.
 package app
@@ -39,28 +39,28 @@ import (
 )
 
 const (
-	// startLimit is how long the start waits for a database in another process.
+	// startLimit bounds the wait for a database in another process at the start.
 	startLimit = 30 * time.Second
-	// sayAfter is when somebody who watches the start is told what it waits for.
+	// sayAfter is the delay after which a log line names the cause of a slow start.
 	sayAfter = 2 * time.Second
-	// drainLimit is how long requests in flight are given at the end: half of the 30 s
-	// that Kubernetes waits before it kills.
+	// drainLimit is the time that requests in flight have to finish at shutdown: half of the
+	// 30 s that Kubernetes waits before it kills a process.
 	drainLimit = 15 * time.Second
 )
 
-// App is a Stoa that is open: one replica.
+// App is an open Stoa: one replica.
 type App struct {
 	Store          *store.Store
 	Blog           *blog.Blog
 	AccountService *account.Service
 	Comments       *blog.Comments
 
-	// Pictures is what was uploaded.
+	// Pictures holds the uploaded images.
 	Pictures *media.Pictures
 
 	config   Config
 	log      *slog.Logger
-	embedded *embedded.Server // nil when the database is elsewhere
+	embedded *embedded.Server // nil with a MongoDB server
 	redis    *bus.Connection  // nil without Redis
 	mailer   *mail.Mailer
 	limiter  *rate.Limiter
@@ -69,9 +69,9 @@ type App struct {
 	done     chan struct{}
 }
 
-// Open opens the database and what stands before it. Where another process serves the
-// embedded database, it fails. onCommand is called with the name of each command to the
-// database; nil for nothing.
+// Open opens the database and everything in front of it. It fails if another process serves
+// the embedded database of the data folder. onCommand is called with the name of each command
+// to the database; it may be nil.
 func Open(ctx context.Context, c Config, log *slog.Logger, onCommand func(string)) (*App, error) {
 	a, err := openQuietly(ctx, c, log, onCommand)
 	if err != nil {
@@ -96,7 +96,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger, onCommand func(string
 	return a, nil
 }
 
-// openQuietly is Open without what is done beside requests: schedules and mails.
+// openQuietly is Open without the work beside requests: schedules, mails and migrations.
 func openQuietly(ctx context.Context, c Config, log *slog.Logger, onCommand func(string)) (*App, error) {
 	return start(ctx, c, log, func(a *App, o *store.Options) error {
 		o.OnCommand = onCommand
@@ -104,9 +104,9 @@ func openQuietly(ctx context.Context, c Config, log *slog.Logger, onCommand func
 	})
 }
 
-// attach opens the embedded database of a server that runs, for a command that ends. That
-// server forgets what it remembers whenever it sees a write that isn't its own, so nobody
-// else needs to be told of what the command writes. It publishes nothing on schedule.
+// attach opens the embedded database of a running server, for a command that ends. That server
+// empties its caches whenever it sees a write that isn't its own, so nobody else needs to be
+// told of the command's writes. It publishes nothing on schedule.
 func attach(ctx context.Context, c Config, log *slog.Logger, uri string) (*App, error) {
 	return start(ctx, c, log, func(_ *App, o *store.Options) error {
 		o.URI, o.Exclusive = uri, true
@@ -114,7 +114,7 @@ func attach(ctx context.Context, c Config, log *slog.Logger, uri string) (*App, 
 	})
 }
 
-// start opens everything but the schedule; locate says where the database is.
+// start opens everything but the schedules; locate finds the database.
 func start(ctx context.Context, c Config, log *slog.Logger, locate func(*App, *store.Options) error) (*App, error) {
 	a := &App{config: c, log: log, done: make(chan struct{}), stop: func() {}}
 	options := store.Options{CacheBytes: c.CacheBytes, Log: log, Program: version()}
@@ -122,7 +122,7 @@ func start(ctx context.Context, c Config, log *slog.Logger, locate func(*App, *s
 	if err == nil {
 		err = a.open(ctx, options)
 	}
-	close(a.done) // nothing runs yet that Close would wait for
+	close(a.done) // nothing runs yet, so Close has nothing to wait for
 	if err != nil {
 		a.Close(context.WithoutCancel(ctx))
 		return nil, err
@@ -130,7 +130,7 @@ func start(ctx context.Context, c Config, log *slog.Logger, locate func(*App, *s
 	return a, nil
 }
 
-// locate opens the embedded database, or returns the URI of the other one.
+// locate opens the embedded database, or returns the URI of the MongoDB server.
 func (a *App) locate(ctx context.Context, options *store.Options) error {
 	options.URI = a.config.MongoDBURI
 	var err error
@@ -201,7 +201,7 @@ func newPictures(a *App) (*media.Pictures, error) {
 	return pictures, nil
 }
 
-// picture opens what is served under a name.
+// picture opens the file that is served under a name.
 func (a *App) picture(ctx context.Context, name string) (*gateway.Picture, error) {
 	found, contentType, err := a.Pictures.Serve(ctx, name)
 	if err != nil {
@@ -262,7 +262,7 @@ func newGateway(a *App) (*gateway.Gateway, error) {
 	return gateway.New(options)
 }
 
-// addOperations lets the gateway answer documents by their ids.
+// addOperations lets the gateway serve trusted documents by their ids.
 func (a *App) addOperations(options *gateway.Options) error {
 	options.Redis, options.Site, options.TrustedOnly = a.redis, a.Store.Namespace(), a.config.TrustedOnly
 	if a.config.Operations == "" {
@@ -277,7 +277,8 @@ func (a *App) addOperations(options *gateway.Options) error {
 	return nil
 }
 
-// newRates returns the buckets that clients and accounts pay out of; nil for no limit.
+// newRates returns the rate limits of clients and accounts, in cost units; nil without a
+// limit.
 func newRates(a *App) (*rate.Leases, error) {
 	if a.config.Rate == 0 {
 		return nil, nil
@@ -289,8 +290,8 @@ func newRates(a *App) (*rate.Leases, error) {
 	return rates, nil
 }
 
-// addFeeds lets the gateway serve feeds, but in production only where the site is known:
-// else they would lead every reader to localhost.
+// addFeeds lets the gateway serve feeds. In production it does so only if the site's URL is
+// set, else the links would lead every reader to localhost.
 func (a *App) addFeeds(options *gateway.Options) error {
 	c := a.config
 	if c.Production && c.SiteURL == defaultSite {
@@ -322,7 +323,7 @@ func (a *App) addFeeds(options *gateway.Options) error {
 	return nil
 }
 
-// Close stops what Open started, the last first.
+// Close stops the parts of a in the reverse order of Open.
 func (a *App) Close(ctx context.Context) {
 	a.stop()
 	<-a.done
@@ -341,21 +342,21 @@ func (a *App) Close(ctx context.Context) {
 	}
 }
 
-// Quiesce returns when the work that answers so far have left on this replica is done, in the
-// database too: articles are related, letters that are due were tried, and the uses of sessions
-// are written down. It is for a caller that compares two states of the database.
+// Quiesce returns when this replica has done the work that past requests left, also in the
+// database: articles are related, due mails have been tried, and the last uses of sessions are
+// written. It is for a caller that compares two states of the database.
 func (a *App) Quiesce(ctx context.Context) error {
 	return errors.Join(a.Blog.Quiesce(ctx), a.AccountService.Quiesce(ctx))
 }
 
-// Handler answers HTTP requests.
+// Handler returns the handler of all HTTP requests.
 func (a *App) Handler() http.Handler { return a.gateway }
 
-// AnswerCounts tells how the cache of responses does.
+// AnswerCounts returns the counters of the response cache.
 func (a *App) AnswerCounts() responsecache.Counts { return a.gateway.ResponseCounts() }
 
-// Serve answers on l until ctx ends, then lets requests in flight finish and refuses new
-// ones.
+// Serve serves HTTP on l until ctx ends. Then it refuses new requests, and lets those in
+// flight finish for at most drainLimit.
 func (a *App) Serve(ctx context.Context, l net.Listener) error {
 	defer release(reserve())
 	server := a.gateway.Server()
@@ -372,8 +373,8 @@ func (a *App) Serve(ctx context.Context, l net.Listener) error {
 	a.log.Info("stopping: letting requests in flight finish")
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)
 	defer cancel()
-	// Shutdown comes last: it closes, without an answer, a connection that was accepted and
-	// whose request it hasn't read yet.
+	// Shutdown comes last: it closes accepted connections whose request has not been read yet
+	// without a response.
 	server.SetKeepAlivesEnabled(false)
 	l.Close()
 	<-failed
@@ -386,10 +387,10 @@ func (a *App) Serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-// connections counts those that are open.
+// connections counts the open connections.
 type connections struct{ open sync.WaitGroup }
 
-// follow is an http.Server's ConnState.
+// follow is the ConnState hook of an http.Server.
 func (c *connections) follow(_ net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
@@ -412,7 +413,7 @@ func (c *connections) wait(ctx context.Context) {
 	}
 }
 
-// newLogger logs as text for people in development, as JSON for machines in production.
+// newLogger logs text in development, and JSON in production.
 func newLogger(c Config, out io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: c.LogLevel}
 	if c.Production {

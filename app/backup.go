@@ -1,5 +1,8 @@
 package app
 
+// The sub-commands backup and restore of the embedded database. Entry points: runBackup,
+// runRestore. The package backup has the format.
+
 import (
 	"context"
 	"errors"
@@ -14,7 +17,8 @@ import (
 	"stoa/media/blob"
 )
 
-// runBackup writes everything in the data folder into a file, or to out where that is "-".
+// runBackup writes a backup of the data folder into a file, or to out if the file's name is
+// "-".
 func runBackup(ctx context.Context, c Config, log *slog.Logger, args []string, out io.Writer) error {
 	if len(args) != 1 {
 		return usage("use: backup FILE, or backup - for standard output")
@@ -46,7 +50,7 @@ func runBackup(ctx context.Context, c Config, log *slog.Logger, args []string, o
 	return nil
 }
 
-// runRestore puts a backup into the data folder.
+// runRestore restores a backup into the data folder.
 func runRestore(ctx context.Context, c Config, log *slog.Logger, args []string) error {
 	if len(args) != 1 {
 		return usage("use: restore FILE, or restore - for standard input")
@@ -73,7 +77,7 @@ func runRestore(ctx context.Context, c Config, log *slog.Logger, args []string) 
 	return nil
 }
 
-// onlyEmbedded refuses a command where the database is MongoDB's.
+// onlyEmbedded refuses a command if the database is a MongoDB server's.
 func onlyEmbedded(command, instead string, c Config) error {
 	if c.MongoDBURI != "" {
 		return usage("%s is for the embedded database, and STOA_MONGODB_URI is set: use %s", command, instead)
@@ -81,7 +85,7 @@ func onlyEmbedded(command, instead string, c Config) error {
 	return nil
 }
 
-// mediaLocation is where the pictures are, as blob.Open takes it.
+// mediaLocation returns the location of the images, in the form that blob.Open takes.
 func mediaLocation(c Config) (string, error) {
 	if c.Media != "" {
 		return c.Media, nil
@@ -93,7 +97,7 @@ func mediaLocation(c Config) (string, error) {
 	return (&url.URL{Scheme: "file", Path: filepath.Join(data, "media")}).String(), nil
 }
 
-// pictureFolder returns the folder that the pictures are in; "" where it is a bucket.
+// pictureFolder returns the folder with the images; "" if they are in a bucket.
 func pictureFolder(c Config) (blob.Folder, error) {
 	location, err := mediaLocation(c)
 	if err != nil {
@@ -107,8 +111,8 @@ func pictureFolder(c Config) (blob.Folder, error) {
 	return folder, nil
 }
 
-// writeFile has a file written, for its owner only, and gives it its name when all of it is on
-// the disk. A file of that name stays as it is until then.
+// writeFile creates a file that only its owner can read. The file gets its name, and replaces
+// an older one of that name, only when it is completely on the disk.
 func writeFile(name string, write func(io.Writer) error) error {
 	file, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
 	if err != nil {

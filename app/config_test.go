@@ -89,16 +89,16 @@ func TestABadValueIsRefusedByNameInOneLine(t *testing.T) {
 	}
 }
 
-// docs/configuration.md is written from the list of variables: UPDATE=1 go test ./app.
+// docs/configuration.md is generated from the list of variables: UPDATE=1 go test ./app.
 func TestConfigurationIsDocumented(t *testing.T) {
 	var b strings.Builder
 	b.WriteString(`# Configuration
 
 Everything is set by environment variables, or by flags of the same names: ` + "`STOA_LISTEN`" + ` is
-` + "`--listen`" + `, and flags win. A value that isn't taken ends the start with one line that
-says what would be.
+` + "`--listen`" + `, and flags win. With an invalid value the start ends with one line that tells the
+valid ones.
 
-This page is written from the list in ` + "`app/config.go`" + ` by ` + "`UPDATE=1 go test ./app`" + `; a
+This page is generated from the list in ` + "`app/config.go`" + ` by ` + "`UPDATE=1 go test ./app`" + `; a
 test compares the two.
 `)
 	for _, v := range variables {

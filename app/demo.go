@@ -1,5 +1,7 @@
 package app
 
+// The demo: a small magazine in an empty database. Entry point: App.FillDemo.
+
 import (
 	"bytes"
 	"context"
@@ -14,17 +16,17 @@ import (
 	"stoa/importer/demo"
 )
 
-// demoTask is what store knows the filling by, so that one that was interrupted is done
-// again.
+// demoTask is the name of the filling in the database's list of unfinished tasks, so an
+// interrupted one is done again.
 const demoTask = "demo"
 
-// demoFolder is what importing importer/demo/articles from a checkout would call it, so
-// that doing so changes nothing.
+// demoFolder is the folder's name in an import of importer/demo/articles from a checkout, so
+// that such an import changes nothing.
 const demoFolder = "demo/articles"
 
-// FillDemo fills an empty database with a small magazine, by the way that any folder of
-// Markdown is imported. It returns how many articles that made: none when there was
-// something in the database already, unless that was left by a filling that didn't end.
+// FillDemo fills an empty database with a small magazine, by the normal import of a Markdown
+// folder. It returns the number of articles made: 0 if the database was not empty, unless an
+// interrupted filling left it so.
 func (a *App) FillDemo(ctx context.Context) (int, error) {
 	again, err := a.Store.Unfinished(ctx, demoTask)
 	if err != nil {
@@ -71,7 +73,7 @@ func fillDemo(ctx context.Context, b *blog.Blog) (int, error) {
 	return report.Created + report.Unchanged, importing.Finish(ctx)
 }
 
-// fillNames makes the demo's authors and tags, with what is said about them.
+// fillNames creates the demo's authors and tags with their descriptions.
 func fillNames(ctx context.Context, importing *blog.Importing) error {
 	var authors []struct{ Slug, Name, Bio, URL string }
 	if err := readDemo("authors.yaml", &authors); err != nil {

@@ -1,18 +1,21 @@
 package app
 
+// Room for the garbage collector, so that it runs less often in a small heap. Entry points:
+// reserve, release.
+
 import (
 	"os"
 	"runtime"
 )
 
-// headroom is how much the heap may grow, in bytes, before the collector comes again, on top
-// of what lives. A small site lives in 20 MB; by Go's default the collector would come after
-// each 20 MB more, which busy replicas fill 20 times a second, and would take a sixth of
-// their time. Whoever sets GOGC or GOMEMLIMIT decides instead.
+// headroom is the size of the allocation of reserve, in bytes: the heap grows by at least as
+// much between two collections. The live heap of a small site is 20 MB, and by Go's default the
+// collector would run after each 20 MB more. A busy replica allocates that 20 times a second
+// and would spend a sixth of its time on it.
 const headroom = 64 << 20
 
-// reserve returns what makes the collector leave the headroom while it is held: an
-// allocation that nobody touches counts as living but takes no memory.
+// reserve allocates the headroom, unless GOGC or GOMEMLIMIT is set. Memory that is never touched
+// counts as live to the collector, but the system gives it no pages.
 func reserve() []byte {
 	for _, name := range []string{"GOGC", "GOMEMLIMIT"} {
 		if _, ok := os.LookupEnv(name); ok {
@@ -22,5 +25,5 @@ func reserve() []byte {
 	return make([]byte, headroom)
 }
 
-// release holds on to what reserve returned until it is called.
+// release keeps the allocation of reserve alive until it is called.
 func release(reserved []byte) { runtime.KeepAlive(&reserved) }

@@ -1,5 +1,7 @@
 package app
 
+// The command line: sub-commands, help and exit codes. Entry point: Main.
+
 import (
 	"context"
 	"errors"
@@ -24,8 +26,8 @@ import (
 	"stoa/store/embedded"
 )
 
-// Main runs a sub-command and returns the exit code: 0 when it did all it was asked, 1
-// when it didn't, 2 when the command line or a setting is wrong.
+// Main runs a sub-command and returns the exit code: 0 on success, 1 if the command failed, 2
+// for a wrong command line or setting.
 func Main(args []string, lookup func(string) (string, bool), out, errOut io.Writer) int {
 	if asks(args, "help", "--help", "-h") { // also when a setting is wrong
 		help(out)
@@ -44,7 +46,7 @@ func Main(args []string, lookup func(string) (string, bool), out, errOut io.Writ
 	if len(rest) > 0 {
 		command, rest = rest[0], rest[1:]
 	}
-	// The first signal asks everything to end in order; a second one ends the process.
+	// The first signal begins an orderly shutdown; a second one ends the process.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
@@ -77,7 +79,7 @@ func Main(args []string, lookup func(string) (string, bool), out, errOut io.Writ
 	return exitCode(err, errOut)
 }
 
-// asks says whether the command line is one of words and nothing else, or has --help.
+// asks says if the command line is one of words and nothing else, or has --help.
 func asks(args []string, words ...string) bool {
 	return len(args) == 1 && slices.Contains(words, args[0]) ||
 		slices.Contains(words, "--help") && slices.Contains(args, "--help")
@@ -95,7 +97,7 @@ func noArguments(command string, rest []string) error {
 	return nil
 }
 
-// errFailed says that a command has told by itself what failed.
+// errFailed says that a command has already printed its failure.
 var errFailed = errors.New("failed")
 
 func exitCode(err error, errOut io.Writer) int {
@@ -154,7 +156,7 @@ func serve(ctx context.Context, c Config, log *slog.Logger) (err error) {
 	return a.Serve(ctx, l)
 }
 
-// address is where a person on this machine finds l.
+// address returns the address at which a browser on this machine reaches l.
 func address(l net.Listener) string {
 	host, port, _ := net.SplitHostPort(l.Addr().String())
 	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() || ip.IsLoopback() {
@@ -163,8 +165,8 @@ func address(l net.Listener) string {
 	return "http://" + net.JoinHostPort(host, port) + "/"
 }
 
-// runImport imports a folder into the database: through the server that holds it, when
-// one runs on the same data folder.
+// runImport imports a folder into the database. If a server runs on the same data folder, it
+// goes through that server.
 func runImport(ctx context.Context, c Config, log *slog.Logger, args []string, out, errOut io.Writer) error {
 	dry, list := false, false
 	var words []string
@@ -186,7 +188,7 @@ func runImport(ctx context.Context, c Config, log *slog.Logger, args []string, o
 		return usage("import markdown takes a folder; there is none at %q", dir)
 	}
 	if _, err := os.Stat(c.Data); dry && c.MongoDBURI == "" && errors.Is(err, fs.ErrNotExist) {
-		nothing, err := os.MkdirTemp("", "stoa") // what isn't there yet isn't made by a dry run
+		nothing, err := os.MkdirTemp("", "stoa") // a dry run doesn't create a missing database
 		if err != nil {
 			return err
 		}
@@ -209,7 +211,7 @@ func runImport(ctx context.Context, c Config, log *slog.Logger, args []string, o
 	return err
 }
 
-// runAdmin makes whoever has an address an administrator.
+// runAdmin gives the account with an address the role ADMIN.
 func runAdmin(ctx context.Context, c Config, log *slog.Logger, args []string, out io.Writer) error {
 	if len(args) != 1 {
 		return usage("use: admin EMAIL")
@@ -243,7 +245,7 @@ or with this mutation, the password in a variable:
 	return err
 }
 
-// runPurge makes every replica forget what depends on tags.
+// runPurge makes every replica drop the cached entries that depend on tags.
 func runPurge(ctx context.Context, c Config, log *slog.Logger, tags []string, out io.Writer) error {
 	if len(tags) == 0 {
 		return usage("use: purge TAG...")
@@ -265,8 +267,8 @@ func runPurge(ctx context.Context, c Config, log *slog.Logger, tags []string, ou
 	return err
 }
 
-// openForCommand opens the database for a command that ends: through the server that
-// holds the data folder, when one runs. It publishes nothing on schedule.
+// openForCommand opens the database for a command that ends. If a server has the data folder
+// open, it goes through that server. It publishes nothing on schedule.
 func openForCommand(ctx context.Context, c Config, log *slog.Logger) (*App, error) {
 	if c.MongoDBURI == "" {
 		uri, running, err := embedded.Find(c.Data)
@@ -281,7 +283,7 @@ func openForCommand(ctx context.Context, c Config, log *slog.Logger) (*App, erro
 	return openQuietly(ctx, c, log, nil)
 }
 
-// importFolder imports dir and reports what came of every file in it.
+// importFolder imports dir and reports the result of every file in it.
 func importFolder(ctx context.Context, a *App, dir string, dry bool, progress io.Writer) (importer.Report, error) {
 	name, err := importer.Identity(dir)
 	if err != nil {
@@ -303,7 +305,7 @@ func importFolder(ctx context.Context, a *App, dir string, dry bool, progress io
 	return report, importing.Finish(ctx)
 }
 
-// version is the module's version and the commit it was built from, where known.
+// version returns the module's version and its commit, if they are known.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -318,30 +320,30 @@ func version() string {
 	return text + " " + info.GoVersion
 }
 
-// help is worth reading.
+// help prints the commands, and the settings with their defaults.
 func help(out io.Writer) {
 	fmt.Fprint(out, `Stoa serves articles over GraphQL out of MongoDB, or out of a database of its own.
 
   stoa [serve]                         serve; http://localhost:8080/ is the playground
   stoa import markdown DIR             import a folder of Markdown with front matter
-                                       (Hugo, Jekyll, Zola, Hashnode); repeat it at will,
-                                       also while a server runs on the same data folder;
-                                       --dry-run only tells, --list tells of every file.
-                                       A folder is known by its name: two of one name are
-                                       taken for the same
-  stoa admin EMAIL                     make whoever has this address an administrator,
-                                       and an account for it where it has none; also
-                                       while a server runs on the same data folder
-  stoa purge TAG...                    make every replica forget what depends on tags: ids,
-                                       and names of lists as Cache-Tag tells them
+                                       (Hugo, Jekyll, Zola, Hashnode); it may be repeated,
+                                       also while a server runs on the same data folder.
+                                       --dry-run changes nothing, --list reports every
+                                       file. A folder is recognised by its name: two of
+                                       one name count as the same
+  stoa admin EMAIL                     give the account with this address the role ADMIN,
+                                       and create it if there is none; also while a
+                                       server runs on the same data folder
+  stoa purge TAG...                    drop the cached entries that depend on tags, on every
+                                       replica: ids, and list names from Cache-Tag headers
   stoa backup FILE                     write everything in the data folder into a tar file,
                                        pictures as well; also while a server runs on it;
                                        - is standard output
   stoa restore FILE                    put a backup into a data folder that has no database
                                        in it; - is standard input
-  stoa migrate                         bring the database to the format of this version,
-                                       which a server does by itself while it serves;
-                                       --dry-run only tells what would be done
+  stoa migrate                         bring the database to the format of this version; a
+                                       server does so by itself while it serves.
+                                       --dry-run only lists the pending migrations
   stoa schema                          print the schema
   stoa version                         print the version
 

@@ -1,5 +1,7 @@
 package app
 
+// The memory limit of the process, taken from its container. Entry point: limitMemory.
+
 import (
 	"log/slog"
 	"math"
@@ -9,13 +11,12 @@ import (
 	"strings"
 )
 
-// memoryShare of a container's memory is what the process keeps to: the rest is for what the
-// collector doesn't count, such as the files of the embedded database.
+// memoryShare is the part of the container's memory that the heap may use. The rest is for
+// memory that the collector doesn't count, such as files of the embedded database.
 const memoryShare = 0.9
 
-// limitMemory has the collector keep the process within the memory of its container, so that
-// the gateway can turn requests away before the system ends the process. A limit that was
-// given, by GOMEMLIMIT, stays.
+// limitMemory sets the Go memory limit from the container's, so that the gateway refuses
+// requests before the system kills the process. A limit set by GOMEMLIMIT stays.
 func limitMemory(log *slog.Logger) {
 	if debug.SetMemoryLimit(-1) != math.MaxInt64 {
 		return
@@ -27,8 +28,8 @@ func limitMemory(log *slog.Logger) {
 	}
 }
 
-// containerMemory is how much memory the container may use, in bytes; 0 where there is no limit
-// or no container. It is told at one of two places, by control groups of version 2 or 1.
+// containerMemory returns the container's memory limit in bytes; 0 without a limit or a
+// container. It looks at the files of control groups, version 2 and then 1.
 func containerMemory(read func(string) ([]byte, error)) int64 {
 	for _, path := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
 		text, err := read(path)

@@ -18,11 +18,11 @@ import (
 	"stoa/store/embedded"
 )
 
-// migrateAgain is how long after a migration has failed it is tried again.
+// migrateAgain is the delay before a failed migration is tried again.
 const migrateAgain = time.Minute
 
-// migrate brings the database to the latest format while the replica serves. A start that
-// waited for it would look dead to whoever supervises it; see docs/decisions.md.
+// migrate brings the database to the latest format while the replica serves. If the start
+// waited for it, a supervisor might take the process for dead; see docs/decisions.md.
 func (a *App) migrate(ctx context.Context) {
 	for {
 		err := a.Store.Migrate(ctx, func(name string) { a.log.Info("migrating the database", "migration", name) })
@@ -38,8 +38,8 @@ func (a *App) migrate(ctx context.Context) {
 	}
 }
 
-// runMigrate brings the database to the latest format and returns, or tells what there would
-// be to do.
+// runMigrate brings the database to the latest format and returns, or lists the pending
+// migrations.
 func runMigrate(ctx context.Context, c Config, log *slog.Logger, args []string, out io.Writer) error {
 	dry := slices.Equal(args, []string{"--dry-run"})
 	if len(args) > 0 && !dry {
@@ -61,7 +61,7 @@ func runMigrate(ctx context.Context, c Config, log *slog.Logger, args []string, 
 	if dry {
 		return nil
 	}
-	a, err := openForCommand(ctx, c, log) // which makes the indexes
+	a, err := openForCommand(ctx, c, log) // this makes the indexes
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func runMigrate(ctx context.Context, c Config, log *slog.Logger, args []string, 
 	return err
 }
 
-// pending tells what there is to do to a database, which it leaves as it is.
+// pending lists the migrations that a database needs, and changes nothing.
 func pending(ctx context.Context, c Config, log *slog.Logger) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
@@ -86,7 +86,7 @@ func pending(ctx context.Context, c Config, log *slog.Logger) ([]string, error) 
 		return lines, nil
 	}
 	if _, err := os.Stat(c.Data); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // the first start makes it as it is to be
+		return nil, nil // the first start creates it in the latest format
 	}
 	uri, running, err := embedded.Find(c.Data)
 	if err != nil {
