@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestMain(m *testing.M) {
@@ -38,4 +39,27 @@ func TestEveryRowIsMeasured(t *testing.T) {
 		}
 		t.Logf("\n%s", &out)
 	}
+}
+
+// A comparison has a row for every page and way, with figures in each column.
+func TestCompare(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := usualComparison
+	o.old, o.articles, o.rounds, o.each, o.connections = self, 60, 2, 50*time.Millisecond, 4
+	var out bytes.Buffer
+	if err := compare(t.Context(), o, &out); err != nil {
+		t.Fatalf("%v\n%s", err, &out)
+	}
+	for _, page := range pages {
+		for _, way := range compared {
+			row := regexp.MustCompile(`(?m)^` + page.name + ` +` + way + ` +(\d.*)$`).FindStringSubmatch(out.String())
+			if row == nil || strings.Contains(row[1], "NaN") || strings.Contains(row[1], "Inf") {
+				t.Errorf("%s of %s has no figures: %q", way, page.name, row)
+			}
+		}
+	}
+	t.Logf("\n%s", &out)
 }

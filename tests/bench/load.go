@@ -3,12 +3,14 @@ package main
 // Load: requests over connections that stay open, as many as are answered in a time.
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -95,27 +97,26 @@ end
 	return b.String()
 }
 
-// ownLoad is times without wrk.
+// ownLoad is times without wrk. It writes the same bytes again and again and looks at nothing of
+// a response but its status and length: the HTTP client of net/http takes more of a processor for
+// a request than the server does.
 func ownLoad(ctx context.Context, a ask, each time.Duration, connections, want int) (load, error) {
-	client := newClient(connections)
-	defer client.CloseIdleConnections()
+	request, err := a.request(ctx)
+	if err != nil {
+		return load{}, err
+	}
+	var text bytes.Buffer
+	if err := request.Write(&text); err != nil {
+		return load{}, err
+	}
 	began := time.Now()
-	limited, cancel := context.WithDeadline(ctx, began.Add(each+10*time.Second))
-	defer cancel()
 	var mu sync.Mutex
 	var all []time.Duration
 	var errs []error
 	var running sync.WaitGroup
 	for range connections {
 		running.Go(func() {
-			var took []time.Duration
-			var err error
-			for err == nil && time.Since(began) < each {
-				start := time.Now()
-				if _, err = send(limited, client, a, want); err == nil {
-					took = append(took, time.Since(start))
-				}
-			}
+			took, err := repeat(ctx, request.URL.Host, text.Bytes(), began.Add(each), want)
 			mu.Lock()
 			defer mu.Unlock()
 			all, errs = append(all, took...), append(errs, err)
@@ -123,6 +124,69 @@ func ownLoad(ctx context.Context, a ask, each time.Duration, connections, want i
 	}
 	running.Wait()
 	return summary(all, time.Since(began)), errors.Join(errs...)
+}
+
+// repeat sends a request over one connection until a time, and returns how long each response took.
+func repeat(ctx context.Context, host string, request []byte, until time.Time, want int) ([]time.Duration, error) {
+	var d net.Dialer
+	connection, err := d.DialContext(ctx, "tcp", host)
+	if err != nil {
+		return nil, err
+	}
+	defer connection.Close()
+	if err := connection.SetDeadline(until.Add(10 * time.Second)); err != nil {
+		return nil, err
+	}
+	in := bufio.NewReaderSize(connection, 64<<10)
+	var took []time.Duration
+	for start := time.Now(); start.Before(until) && ctx.Err() == nil; {
+		if _, err := connection.Write(request); err != nil {
+			return took, err
+		}
+		status, err := skipResponse(in)
+		if err == nil && status != want {
+			err = fmt.Errorf("%s: a response has status %d, not %d", host, status, want)
+		}
+		if err != nil {
+			return took, err
+		}
+		now := time.Now()
+		took = append(took, now.Sub(start))
+		start = now
+	}
+	return took, ctx.Err()
+}
+
+// skipResponse reads a response that says its length, and returns its status.
+func skipResponse(in *bufio.Reader) (status int, err error) {
+	line, err := in.ReadSlice('\n')
+	if err != nil {
+		return 0, err
+	}
+	if len(line) < len("HTTP/1.1 200") {
+		return 0, fmt.Errorf("a response begins with %q", line)
+	}
+	if status, err = strconv.Atoi(string(line[9:12])); err != nil {
+		return 0, err
+	}
+	length := 0
+	for {
+		if line, err = in.ReadSlice('\n'); err != nil {
+			return 0, err
+		}
+		const name = "Content-Length: "
+		switch {
+		case len(line) <= len("\r\n"):
+			_, err = in.Discard(length)
+			return status, err
+		case len(line) > len(name) && string(line[:len(name)]) == name:
+			if length, err = strconv.Atoi(strings.TrimSpace(string(line[len(name):]))); err != nil {
+				return 0, err
+			}
+		case strings.HasPrefix(string(line), "Transfer-Encoding"):
+			return 0, errors.New("a response doesn't say its length")
+		}
+	}
 }
 
 func newClient(connections int) *http.Client {
@@ -143,14 +207,23 @@ type answer struct {
 	header http.Header
 }
 
-// send asks once.
-func send(ctx context.Context, client *http.Client, a ask, want int) (answer, error) {
+// request returns a as net/http has it.
+func (a ask) request(ctx context.Context) (*http.Request, error) {
 	request, err := http.NewRequestWithContext(ctx, a.method, a.url, bytes.NewReader(a.body))
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
 	for name, value := range a.header {
 		request.Header.Set(name, value)
+	}
+	return request, nil
+}
+
+// send asks once.
+func send(ctx context.Context, client *http.Client, a ask, want int) (answer, error) {
+	request, err := a.request(ctx)
+	if err != nil {
+		return answer{}, err
 	}
 	response, err := client.Do(request)
 	if err != nil {

@@ -10,6 +10,11 @@
 //
 //	go run ./tests/bench site --posts 2000
 //
+// The argument compare asks Stoa as two revisions have it, in turn, and prints how many requests one
+// of them answers for each of the other's.
+//
+//	go run ./tests/bench compare --old PATH
+//
 // It loads them with wrk where that is on the PATH, else with a client of its own. Where
 // there are two cores and taskset, what is measured has one and everything else the other.
 // It may import everything.
@@ -40,6 +45,13 @@ func main() {
 		o, err := siteFlags(os.Args[2:])
 		if err == nil {
 			err = benchSite(ctx, o, os.Stdout)
+		}
+		exit(err)
+	}
+	if len(os.Args) > 1 && os.Args[1] == "compare" {
+		o, err := compareFlags(os.Args[2:])
+		if err == nil {
+			err = compare(ctx, o, os.Stdout)
 		}
 		exit(err)
 	}
@@ -75,6 +87,7 @@ type options struct {
 	only        string // a page; "" for all
 	profile     string // how the names of CPU profiles begin; "" for none
 	ownLoad     bool   // not wrk, though it may be there
+	program     string // the benchmark program that has the roles; "" for this one
 }
 
 var (

@@ -70,7 +70,7 @@ type sample struct{ plain, stoa figures }
 
 type figures struct {
 	load
-	cpu, memory, commands float64 // a request: seconds, and commands; bytes in all
+	cpu, memory, commands, allocs float64 // a request: seconds, commands, objects; bytes in all
 }
 
 func open(ctx context.Context, o options) (s *site, err error) {
@@ -94,10 +94,10 @@ func open(ctx context.Context, o options) (s *site, err error) {
 	if s.redis, err = redistest.Open(); err != nil {
 		return s, err
 	}
-	if s.database, err = start(ctx, "database", s.load.core, map[string]string{"STOA_DATA": s.dir}); err != nil {
+	if s.database, err = start(ctx, o.program, "database", s.load.core, map[string]string{"STOA_DATA": s.dir}); err != nil {
 		return s, err
 	}
-	if s.plain, err = start(ctx, "plain", core, nil); err != nil {
+	if s.plain, err = start(ctx, o.program, "plain", core, nil); err != nil {
 		return s, err
 	}
 	settings := map[string]string{
@@ -105,14 +105,14 @@ func open(ctx context.Context, o options) (s *site, err error) {
 		"STOA_MEDIA": "file://" + s.dir + "/media", "STOA_RATE": "0",
 	}
 	settings["STOA_BENCH_FILL"] = fmt.Sprint(o.articles)
-	if s.stoa, err = start(ctx, "stoa", core, settings); err != nil {
+	if s.stoa, err = start(ctx, o.program, "stoa", core, settings); err != nil {
 		return s, err
 	}
 	delete(settings, "STOA_BENCH_FILL")
 	s.entities = s.stoa
 	if hasResponseCache() {
 		settings[responseCache] = "0"
-		if s.entities, err = start(ctx, "stoa", core, settings); err != nil {
+		if s.entities, err = start(ctx, o.program, "stoa", core, settings); err != nil {
 			return s, err
 		}
 	}
@@ -368,6 +368,11 @@ func (s *site) figures(ctx context.Context, profile string, t target) (f figures
 	if _, err := t.process.tell(ctx, http.MethodPost, "/collect", nil); err != nil { // what was left before
 		return f, err
 	}
+	return s.loaded(ctx, profile, t)
+}
+
+// loaded is figures without a collection before.
+func (s *site) loaded(ctx context.Context, profile string, t target) (f figures, err error) {
 	if _, err := ownLoad(ctx, t.ask, s.o.each/10, s.o.connections, t.status); err != nil { // to be warm
 		return f, err
 	}
@@ -460,6 +465,7 @@ func (f *figures) count(before, after usage) {
 	n := float64(f.Requests)
 	f.cpu = (after.CPU - before.CPU).Seconds() / n
 	f.commands = float64(after.Commands-before.Commands) / n
+	f.allocs = float64(after.Allocs-before.Allocs) / n
 	f.memory = float64(after.RSS)
 }
 

@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"runtime/pprof"
 	"strconv"
 	"strings"
@@ -44,6 +45,7 @@ type usage struct {
 	RSS      int64         // bytes, now
 	Commands int64         // to the database
 	Examined int64         // documents that the database has read
+	Allocs   uint64        // objects on the heap; 0 from versions that don't tell
 }
 
 // play is a process: it ends when its standard input does, and so with its master.
@@ -181,7 +183,7 @@ func fill(ctx context.Context, a *app.App, n int) error {
 func control(ctx context.Context, at string, count func(*usage), more func(*http.ServeMux)) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /usage", func(w http.ResponseWriter, _ *http.Request) {
-		u := usage{CPU: cpu(), RSS: rss()}
+		u := usage{CPU: cpu(), RSS: rss(), Allocs: allocs()}
 		count(&u)
 		_ = json.NewEncoder(w).Encode(u)
 	})
@@ -221,6 +223,12 @@ func cpu() time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
+func allocs() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:objects"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
 // rss is what Linux says; elsewhere what the runtime holds of the system.
 func rss() int64 {
 	if b, err := os.ReadFile("/proc/self/statm"); err == nil {
@@ -242,14 +250,17 @@ type process struct {
 	stdin io.Closer
 }
 
-// start starts a role with settings beside PATH and the like, on a core where it isn't "",
-// and waits until it can be used.
-func start(ctx context.Context, role, core string, settings map[string]string, args ...string) (*process, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
+// start starts a role of a benchmark program, "" for this one, with settings beside PATH and the
+// like, on a core where it isn't "", and waits until it can be used.
+func start(ctx context.Context, program, role, core string, settings map[string]string) (*process, error) {
+	if program == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		program = self
 	}
-	line := append([]string{self}, args...)
+	line := []string{program}
 	if core != "" {
 		line = append([]string{"taskset", "-c", core}, line...)
 	}

@@ -121,7 +121,7 @@ func openDatabase(ctx context.Context, p program, settings map[string]string) (*
 	var stop func()
 	began, data := time.Now(), settings["STOA_DATA"]
 	if p == "" {
-		alone, err := start(ctx, "database", "", settings)
+		alone, err := start(ctx, "", "database", "", settings)
 		if err != nil {
 			return nil, nil, err
 		}
