@@ -7,7 +7,7 @@ import (
 
 	"stoa/access"
 	"stoa/dataloader"
-	"stoa/graph/part"
+	"stoa/graph/fragment"
 	"stoa/id"
 	"stoa/store"
 )
@@ -22,18 +22,18 @@ type objectType struct {
 	edges     map[string]edge
 }
 
-// subject is what a part of an object's JSON is made from: of what is published, and of pages
-// of lists of it.
-func subject(v any) part.Subject {
+// subject returns the subject of an object's fragments. Published entities, and pages of lists of
+// them, have one.
+func subject(v any) fragment.Subject {
 	switch v := v.(type) {
 	case *store.Article:
-		return part.Subject{Of: v, Name: string(v.ID), Types: articleType.satisfies}
+		return fragment.Subject{Of: v, Name: string(v.ID), Types: articleType.satisfies}
 	case *store.Author:
-		return part.Subject{Of: v, Name: string(v.ID), Types: authorType.satisfies}
+		return fragment.Subject{Of: v, Name: string(v.ID), Types: authorType.satisfies}
 	case *store.Tag:
-		return part.Subject{Of: v, Name: string(v.ID), Types: tagType.satisfies}
+		return fragment.Subject{Of: v, Name: string(v.ID), Types: tagType.satisfies}
 	case *store.Comment:
-		return part.Subject{Of: v, Name: string(v.ID), Types: commentType.satisfies}
+		return fragment.Subject{Of: v, Name: string(v.ID), Types: commentType.satisfies}
 	case *dataloader.ArticleConnection:
 		return pageOf(v, articlesType)
 	case *dataloader.AuthorConnection:
@@ -41,19 +41,19 @@ func subject(v any) part.Subject {
 	case *dataloader.TagConnection:
 		return pageOf(v, tagsType)
 	}
-	return part.Subject{}
+	return fragment.Subject{}
 }
 
-func pageOf[T any](c *dataloader.Connection[T], t *objectType) part.Subject {
+func pageOf[T any](c *dataloader.Connection[T], t *objectType) fragment.Subject {
 	of, name := c.Kept()
-	return part.Subject{Of: of, Name: name, Types: t.satisfies}
+	return fragment.Subject{Of: of, Name: name, Types: t.satisfies}
 }
 
-// partTypes are the types of what is published.
-var partTypes = []*objectType{articleType, authorType, tagType, commentType}
+// fragmentTypes are the types of what is published.
+var fragmentTypes = []*objectType{articleType, authorType, tagType, commentType}
 
 // pure are the resolvers of such objects, and of what hangs on them, that read nothing but
-// the object itself and their arguments. What isn't here and isn't an edge makes no part.
+// the object itself and their arguments. A field that is neither here nor an edge makes its fragment uncacheable.
 var pure = map[string]bool{"Article.excerpt": true, "Image.url": true}
 
 // Every field that isn't in the object itself has its line here, under its name in the

@@ -12,7 +12,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"stoa/dataloader"
-	"stoa/graph/part"
+	"stoa/graph/fragment"
 	"stoa/store"
 	"stoa/store/cache"
 )
@@ -24,13 +24,13 @@ import (
 // how many things come back, and no batch waits for a timer or a goroutine.
 type LookAhead struct {
 	Store *store.Store
-	// Parts is what is remembered of answers; nil for nothing, which is for tests.
-	Parts *part.Parts
+	// Fragments caches JSON of entities; nil in tests without it.
+	Fragments *fragment.Cache
 }
 
-// NewLookAhead returns a LookAhead that remembers parts of answers in about as many bytes.
+// NewLookAhead returns a LookAhead whose fragment cache takes about bytes bytes.
 func NewLookAhead(s *store.Store, bytes int64) LookAhead {
-	return LookAhead{Store: s, Parts: part.New(bytes, subject)}
+	return LookAhead{Store: s, Fragments: fragment.New(bytes, subject)}
 }
 
 var (
@@ -48,12 +48,12 @@ func (LookAhead) Validate(graphql.ExecutableSchema) error { return nil }
 
 // InterceptOperation begins what is remembered of the operation's document.
 func (l LookAhead) InterceptOperation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-	return next(l.Parts.Begin(ctx))
+	return next(l.Fragments.Begin(ctx))
 }
 
 // InterceptResponse attaches fresh loaders: to each event of a subscription, too.
 func (l LookAhead) InterceptResponse(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
-	return next(dataloader.With(part.From(ctx).Response(ctx), l.Store))
+	return next(dataloader.With(fragment.From(ctx).Response(ctx), l.Store))
 }
 
 // InterceptField looks ahead from what a root field returned; so do the fields of what a
@@ -105,7 +105,7 @@ func (s *step) run(ctx context.Context, l *dataloader.Loaders) {
 
 // known says whether a resolver reads nothing but its object and the loaders.
 func known(field *graphql.FieldContext) bool {
-	for _, t := range partTypes {
+	for _, t := range fragmentTypes {
 		if t.satisfies[0] == field.Object {
 			if _, ok := t.edges[field.Field.Name]; ok {
 				return true
@@ -118,7 +118,7 @@ func known(field *graphql.FieldContext) bool {
 // walk goes down a selection from the values that a field returned. Errors are not its
 // business: the loaders remember them for the fields that they belong to.
 func walk(ctx context.Context, op *graphql.OperationContext, values []any, selected ast.SelectionSet) {
-	w := walker{ctx: ctx, inMemory: dataloader.MemoryOnly(ctx), op: op, run: part.From(ctx), loaders: dataloader.From(ctx)}
+	w := walker{ctx: ctx, inMemory: dataloader.MemoryOnly(ctx), op: op, run: fragment.From(ctx), loaders: dataloader.From(ctx)}
 	level := w.steps(nil, values, selected)
 	for len(level) > 0 {
 		var waiting []*step
@@ -156,7 +156,7 @@ func together(waiting []*step, do func(*step)) {
 type walker struct {
 	ctx, inMemory context.Context
 	op            *graphql.OperationContext
-	run           *part.Run
+	run           *fragment.Run
 	loaders       *dataloader.Loaders
 }
 
@@ -167,8 +167,8 @@ type group struct {
 }
 
 // steps adds the edges that a selection takes from values, which may be lists and of
-// several types. A value that occurs twice is a parent once. Values that come to parts that
-// are there already are no parents: what the parts consist of is known by then.
+// several types. A value that occurs twice is a parent once. Values with a valid fragment are no
+// parents: the dependencies of the fragment are resolved by then.
 func (w *walker) steps(out []*step, values []any, selected ast.SelectionSet) []*step {
 	if len(selected) == 0 {
 		return out
@@ -228,11 +228,11 @@ func (w *walker) edges(g group, selected ast.SelectionSet) ([]takenEdge, []any) 
 		return taken(graphql.CollectFields(w.op, selected, g.of.satisfies), g.of), g.values
 	}
 	s := w.run.Select(selected, g.of.satisfies)
-	edges := part.Once(s, func(s *part.Selection) []takenEdge { return taken(s.Fields, g.of) })
+	edges := fragment.Once(s, func(s *fragment.Selection) []takenEdge { return taken(s.Fields, g.of) })
 	if len(edges) == 0 {
 		return edges, g.values
 	}
-	if !w.run.Keeps() {
+	if !w.run.Caches() {
 		return edges, g.values
 	}
 	if g.of == articlesType || g.of == authorsType || g.of == tagsType {
@@ -240,7 +240,7 @@ func (w *walker) edges(g group, selected ast.SelectionSet) ([]takenEdge, []any) 
 			v.(interface{ Recall(context.Context) }).Recall(w.ctx) // what hangs on it is selected, so that it will be read
 		}
 	}
-	return edges, w.withoutParts(s, g.values)
+	return edges, w.withoutFragments(s, g.values)
 }
 
 func taken(fields []graphql.CollectedField, of *objectType) []takenEdge {
@@ -248,7 +248,7 @@ func taken(fields []graphql.CollectedField, of *objectType) []takenEdge {
 	for _, f := range fields {
 		if e, ok := of.edges[f.Name]; ok {
 			t := takenEdge{edge: e, field: f}
-			if !part.Varies(f.Field) {
+			if !fragment.Varies(f.Field) {
 				t.args = f.ArgumentMap(nil)
 			}
 			out = append(out, t)
@@ -257,22 +257,22 @@ func taken(fields []graphql.CollectedField, of *objectType) []takenEdge {
 	return out
 }
 
-// withoutParts returns the values that have no part that holds.
-func (w *walker) withoutParts(s *part.Selection, values []any) []any {
-	var parts []*part.Part
+// withoutFragments returns the values without a valid fragment.
+func (w *walker) withoutFragments(s *fragment.Selection, values []any) []any {
+	var fragments []*fragment.Fragment
 	var bases []*dataloader.Basis
 	var at []int // in values
 	for i, v := range values {
 		if p := w.run.Find(s, v); p != nil {
-			parts, bases, at = append(parts, p), append(bases, p.Basis()), append(at, i)
+			fragments, bases, at = append(fragments, p), append(bases, p.Basis()), append(at, i)
 		}
 	}
-	if len(parts) == 0 {
+	if len(fragments) == 0 {
 		return values
 	}
 	gone := w.loaders.Rest(w.ctx, bases)
-	rest := make([]any, 0, len(values)-len(parts)+len(gone))
-	held := parts[:0]
+	rest := make([]any, 0, len(values)-len(fragments)+len(gone))
+	held := fragments[:0]
 	next, nextGone := 0, 0
 	for i, v := range values {
 		switch {
@@ -282,10 +282,10 @@ func (w *walker) withoutParts(s *part.Selection, values []any) []any {
 			rest = append(rest, v)
 			next, nextGone = next+1, nextGone+1
 		default:
-			held = append(held, parts[next])
+			held = append(held, fragments[next])
 			next++
 		}
 	}
-	part.Reuse(w.ctx, held)
+	fragment.MarkValid(w.ctx, held)
 	return rest
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"stoa/dataloader"
-	"stoa/graph/part"
+	"stoa/graph/fragment"
 	"stoa/id"
 	"stoa/store"
 )
@@ -59,8 +59,8 @@ func TestTheWayDownFollowsWhatIsSelected(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			op, selection := selected(t, c.query, yes)
 			ctx := graphql.WithOperationContext(dataloader.With(t.Context(), nil), op)
-			for _, parts := range []*part.Parts{nil, part.New(1<<20, subject)} {
-				w := walker{ctx: ctx, op: op, run: part.From(parts.Begin(ctx)), loaders: dataloader.From(ctx)}
+			for _, fragments := range []*fragment.Cache{nil, fragment.New(1<<20, subject)} {
+				w := walker{ctx: ctx, op: op, run: fragment.From(fragments.Begin(ctx)), loaders: dataloader.From(ctx)}
 				var got []string
 				for _, s := range w.steps(nil, c.values, selection) {
 					text := fmt.Sprint(len(s.parents))

@@ -34,7 +34,7 @@ import (
 // It is the source of truth: what isn't here goes through what is.
 var mayLook = map[string][]string{
 	"gateway/operation/pipeline.go": {"Begin"},
-	"graph/part/part.go":            {"Touched"},                   // whether what it made may be shown to others
+	"graph/fragment/fragment.go":    {"Touched"},                   // whether what it made may be shown to others
 	"graph/refused.go":              {"Require"},                   // the directive @auth
 	"store/accounts.go":             {"ViewerFrom", "MarkPrivate"}, // who may see which account and session
 	"store/children.go":             {"MarkPrivate"},               // the list of an account's sessions
@@ -72,7 +72,7 @@ var knows = map[string][]string{
 	"SecretByEmail": {"account"},
 	"SessionsUnder": {"account"},
 	"CommentNow":    {"blog"},
-	"ctx.Value":     {"access", "dataloader", "gateway/operation", "graph", "graph/part", "store/cache"}, // under keys of their own
+	"ctx.Value":     {"access", "dataloader", "gateway/operation", "graph", "graph/fragment", "store/cache"}, // under keys of their own
 }
 
 // parsed is one file of a package of ours.

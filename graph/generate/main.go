@@ -51,14 +51,14 @@ type edit struct {
 
 // edits are made in this order.
 var edits = []edit{
-	{"import package part",
-		regexp.MustCompile(`(?m)^(\t"stoa/graph/scalar")$`), "\t\"stoa/graph/part\"\n$1", 1},
+	{"import package fragment",
+		regexp.MustCompile(`(?m)^(\t"stoa/graph/scalar")$`), "\t\"stoa/graph/fragment\"\n$1", 1},
 
-	// A run knows what part remembers; nil where gqlgen goes its own way.
+	// A run knows what fragment remembers; nil where gqlgen goes its own way.
 	{"give an execution its run",
-		regexp.MustCompile(`(?m)^type executionContext struct \{$`), "$0\n\trun *part.Run\n", 1},
+		regexp.MustCompile(`(?m)^type executionContext struct \{$`), "$0\n\trun *fragment.Run\n", 1},
 	{"find an execution's run",
-		regexp.MustCompile(`(?m)^(\tec := newExecutionContext\(opCtx, e, make\(chan graphql\.DeferredResult\)\))$`), "$1\n\tec.run = part.From(ctx)", 1},
+		regexp.MustCompile(`(?m)^(\tec := newExecutionContext\(opCtx, e, make\(chan graphql\.DeferredResult\)\))$`), "$1\n\tec.run = fragment.From(ctx)", 1},
 
 	// Collecting is the same for each object of a list, and for each request with a document.
 	{"collect fields once",
@@ -66,11 +66,11 @@ var edits = []edit{
 
 	// Look-ahead has loaded what the elements need: there is nothing to wait for.
 	{"execute lists in sequence",
-		regexp.MustCompile(`graphql\.MarshalSliceConcurrently\(ctx, len\(v\), 0, false, `), "part.List(ctx, ec.run, sel, v, ", 20},
+		regexp.MustCompile(`graphql\.MarshalSliceConcurrently\(ctx, len\(v\), 0, false, `), "fragment.List(ctx, ec.run, sel, v, ", 20},
 	{"execute edges in sequence",
 		regexp.MustCompile(`(?s)(\nfunc \(ec \*executionContext\) _(?:Article|Author|Tag|Comment|Submission|Session|Image|Revision|[A-Za-z]*Connection|[A-Za-z]*Edge)\(ctx .*?\n\}\n)`), "", 15},
 
-	// What is published, and a page of it, comes to the same JSON until it changes.
+	// The JSON of a published entity, and of a page, is the same until the entity changes.
 	{"remember the JSON of entities",
 		regexp.MustCompile(`(?m)^func \(ec \*executionContext\) _(Article|Author|Tag|Comment|ArticleConnection|AuthorConnection|TagConnection)\(ctx context\.Context, sel ast\.SelectionSet, obj (\S+)\) graphql\.Marshaler \{$`), "", 7},
 
@@ -102,7 +102,7 @@ func edited(text []byte) ([]byte, error) {
 				m := e.of.FindSubmatch(line)
 				name, obj := string(m[1]), string(m[2])
 				head := fmt.Sprintf("func (ec *executionContext) _%s(ctx context.Context, sel ast.SelectionSet, obj %s) graphql.Marshaler {\n", name, obj)
-				return fmt.Appendf(nil, "%s\treturn part.Of(ctx, ec.run, sel, %sImplementors, obj, ec.fieldsOf%s)\n}\n\nfunc (ec *executionContext) fieldsOf%s(ctx context.Context, sel ast.SelectionSet, obj %s) graphql.Marshaler {",
+				return fmt.Appendf(nil, "%s\treturn fragment.Of(ctx, ec.run, sel, %sImplementors, obj, ec.fieldsOf%s)\n}\n\nfunc (ec *executionContext) fieldsOf%s(ctx context.Context, sel ast.SelectionSet, obj %s) graphql.Marshaler {",
 					head, lower(name), name, name, obj)
 			})
 		default:

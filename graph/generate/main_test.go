@@ -13,7 +13,7 @@ func TestEditsAreMade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, done := range []string{"part.List(ctx, ec.run, sel, v, ", "ec.run.Fields(ec.OperationContext, sel, ", "ec.fieldsOfArticle)", "ec.run.Field(ctx, out, i, innerFunc)"} {
+	for _, done := range []string{"fragment.List(ctx, ec.run, sel, v, ", "ec.run.Fields(ec.OperationContext, sel, ", "ec.fieldsOfArticle)", "ec.run.Field(ctx, out, i, innerFunc)"} {
 		if !bytes.Contains(text, []byte(done)) {
 			t.Errorf("the generated code has no %q", done)
 		}

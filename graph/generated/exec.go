@@ -12,7 +12,7 @@ import (
 	"stoa/account"
 	"stoa/blog"
 	"stoa/dataloader"
-	"stoa/graph/part"
+	"stoa/graph/fragment"
 	"stoa/graph/scalar"
 	"stoa/id"
 	"stoa/problem"
@@ -3114,7 +3114,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	opCtx := graphql.GetOperationContext(ctx)
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
-	ec.run = part.From(ctx)
+	ec.run = fragment.From(ctx)
 	first := true
 
 	switch opCtx.Operation.Operation {
@@ -3187,7 +3187,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 }
 
 type executionContext struct {
-	run *part.Run
+	run *fragment.Run
 
 	*graphql.ExecutionContextState[ResolverRoot, DirectiveRoot, ComplexityRoot]
 }
@@ -21712,7 +21712,7 @@ func (ec *executionContext) _AccountVerifyPayload(ctx context.Context, sel ast.S
 var articleImplementors = []string{"Article", "Node", "SearchResult"}
 
 func (ec *executionContext) _Article(ctx context.Context, sel ast.SelectionSet, obj *store.Article) graphql.Marshaler {
-	return part.Of(ctx, ec.run, sel, articleImplementors, obj, ec.fieldsOfArticle)
+	return fragment.Of(ctx, ec.run, sel, articleImplementors, obj, ec.fieldsOfArticle)
 }
 
 func (ec *executionContext) fieldsOfArticle(ctx context.Context, sel ast.SelectionSet, obj *store.Article) graphql.Marshaler {
@@ -22298,7 +22298,7 @@ func (ec *executionContext) fieldsOfArticle(ctx context.Context, sel ast.Selecti
 var articleConnectionImplementors = []string{"ArticleConnection"}
 
 func (ec *executionContext) _ArticleConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Article]) graphql.Marshaler {
-	return part.Of(ctx, ec.run, sel, articleConnectionImplementors, obj, ec.fieldsOfArticleConnection)
+	return fragment.Of(ctx, ec.run, sel, articleConnectionImplementors, obj, ec.fieldsOfArticleConnection)
 }
 
 func (ec *executionContext) fieldsOfArticleConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Article]) graphql.Marshaler {
@@ -23169,7 +23169,7 @@ func (ec *executionContext) _ArticleUpdatePayload(ctx context.Context, sel ast.S
 var authorImplementors = []string{"Author", "Node", "SearchResult"}
 
 func (ec *executionContext) _Author(ctx context.Context, sel ast.SelectionSet, obj *store.Author) graphql.Marshaler {
-	return part.Of(ctx, ec.run, sel, authorImplementors, obj, ec.fieldsOfAuthor)
+	return fragment.Of(ctx, ec.run, sel, authorImplementors, obj, ec.fieldsOfAuthor)
 }
 
 func (ec *executionContext) fieldsOfAuthor(ctx context.Context, sel ast.SelectionSet, obj *store.Author) graphql.Marshaler {
@@ -23307,7 +23307,7 @@ func (ec *executionContext) fieldsOfAuthor(ctx context.Context, sel ast.Selectio
 var authorConnectionImplementors = []string{"AuthorConnection"}
 
 func (ec *executionContext) _AuthorConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Author]) graphql.Marshaler {
-	return part.Of(ctx, ec.run, sel, authorConnectionImplementors, obj, ec.fieldsOfAuthorConnection)
+	return fragment.Of(ctx, ec.run, sel, authorConnectionImplementors, obj, ec.fieldsOfAuthorConnection)
 }
 
 func (ec *executionContext) fieldsOfAuthorConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Author]) graphql.Marshaler {
@@ -23764,7 +23764,7 @@ func (ec *executionContext) _CachePurgePayload(ctx context.Context, sel ast.Sele
 var commentImplementors = []string{"Comment", "Node"}
 
 func (ec *executionContext) _Comment(ctx context.Context, sel ast.SelectionSet, obj *store.Comment) graphql.Marshaler {
-	return part.Of(ctx, ec.run, sel, commentImplementors, obj, ec.fieldsOfComment)
+	return fragment.Of(ctx, ec.run, sel, commentImplementors, obj, ec.fieldsOfComment)
 }
 
 func (ec *executionContext) fieldsOfComment(ctx context.Context, sel ast.SelectionSet, obj *store.Comment) graphql.Marshaler {
@@ -27243,7 +27243,7 @@ func (ec *executionContext) _Subscription(ctx context.Context, sel ast.Selection
 var tagImplementors = []string{"Tag", "Node", "SearchResult"}
 
 func (ec *executionContext) _Tag(ctx context.Context, sel ast.SelectionSet, obj *store.Tag) graphql.Marshaler {
-	return part.Of(ctx, ec.run, sel, tagImplementors, obj, ec.fieldsOfTag)
+	return fragment.Of(ctx, ec.run, sel, tagImplementors, obj, ec.fieldsOfTag)
 }
 
 func (ec *executionContext) fieldsOfTag(ctx context.Context, sel ast.SelectionSet, obj *store.Tag) graphql.Marshaler {
@@ -27376,7 +27376,7 @@ func (ec *executionContext) fieldsOfTag(ctx context.Context, sel ast.SelectionSe
 var tagConnectionImplementors = []string{"TagConnection"}
 
 func (ec *executionContext) _TagConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Tag]) graphql.Marshaler {
-	return part.Of(ctx, ec.run, sel, tagConnectionImplementors, obj, ec.fieldsOfTagConnection)
+	return fragment.Of(ctx, ec.run, sel, tagConnectionImplementors, obj, ec.fieldsOfTagConnection)
 }
 
 func (ec *executionContext) fieldsOfTagConnection(ctx context.Context, sel ast.SelectionSet, obj *dataloader.Connection[store.Tag]) graphql.Marshaler {
@@ -28517,7 +28517,7 @@ func (ec *executionContext) ___Type(ctx context.Context, sel ast.SelectionSet, o
 // region    ***************************** type.gotpl *****************************
 
 func (ec *executionContext) marshalNAccount2ᚕᚖstoaᚋstoreᚐAccountᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Account) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNAccount2ᚖstoaᚋstoreᚐAccount(ctx, sel, v[i])
@@ -28568,7 +28568,7 @@ func (ec *executionContext) marshalNAccountDeletePayload2ᚖstoaᚋgraphᚋgener
 }
 
 func (ec *executionContext) marshalNAccountEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Account]) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNAccountEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
@@ -28594,7 +28594,7 @@ func (ec *executionContext) marshalNAccountEdge2ᚖstoaᚋdataloaderᚐEdge(ctx 
 }
 
 func (ec *executionContext) marshalNAccountError2ᚕᚖstoaᚋgraphᚋgeneratedᚐAccountErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*AccountError) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNAccountError2ᚖstoaᚋgraphᚋgeneratedᚐAccountError(ctx, sel, v[i])
@@ -28690,7 +28690,7 @@ func (ec *executionContext) marshalNAccountVerifyPayload2ᚖstoaᚋgraphᚋgener
 }
 
 func (ec *executionContext) marshalNArticle2ᚕᚖstoaᚋstoreᚐArticleᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Article) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNArticle2ᚖstoaᚋstoreᚐArticle(ctx, sel, v[i])
@@ -28756,7 +28756,7 @@ func (ec *executionContext) marshalNArticleDeletePayload2ᚖstoaᚋgraphᚋgener
 }
 
 func (ec *executionContext) marshalNArticleEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Article]) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNArticleEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
@@ -28782,7 +28782,7 @@ func (ec *executionContext) marshalNArticleEdge2ᚖstoaᚋdataloaderᚐEdge(ctx 
 }
 
 func (ec *executionContext) marshalNArticleError2ᚕᚖstoaᚋgraphᚋgeneratedᚐArticleErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*ArticleError) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNArticleError2ᚖstoaᚋgraphᚋgeneratedᚐArticleError(ctx, sel, v[i])
@@ -28979,7 +28979,7 @@ func (ec *executionContext) unmarshalNArticleStatus2ᚕstoaᚋstoreᚐStatusᚄ(
 }
 
 func (ec *executionContext) marshalNArticleStatus2ᚕstoaᚋstoreᚐStatusᚄ(ctx context.Context, sel ast.SelectionSet, v []store.Status) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNArticleStatus2stoaᚋstoreᚐStatus(ctx, sel, v[i])
@@ -29025,7 +29025,7 @@ func (ec *executionContext) marshalNArticleUpdatePayload2ᚖstoaᚋgraphᚋgener
 }
 
 func (ec *executionContext) marshalNAuthor2ᚕᚖstoaᚋstoreᚐAuthorᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Author) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNAuthor2ᚖstoaᚋstoreᚐAuthor(ctx, sel, v[i])
@@ -29076,7 +29076,7 @@ func (ec *executionContext) marshalNAuthorCreatePayload2ᚖstoaᚋgraphᚋgenera
 }
 
 func (ec *executionContext) marshalNAuthorEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Author]) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNAuthorEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
@@ -29148,7 +29148,7 @@ func (ec *executionContext) marshalNBoolean2bool(ctx context.Context, sel ast.Se
 }
 
 func (ec *executionContext) marshalNCacheError2ᚕᚖstoaᚋgraphᚋgeneratedᚐCacheErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*CacheError) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNCacheError2ᚖstoaᚋgraphᚋgeneratedᚐCacheError(ctx, sel, v[i])
@@ -29199,7 +29199,7 @@ func (ec *executionContext) marshalNCachePurgePayload2ᚖstoaᚋgraphᚋgenerate
 }
 
 func (ec *executionContext) marshalNComment2ᚕᚖstoaᚋstoreᚐCommentᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Comment) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNComment2ᚖstoaᚋstoreᚐComment(ctx, sel, v[i])
@@ -29305,7 +29305,7 @@ func (ec *executionContext) marshalNCommentDeletePayload2ᚖstoaᚋgraphᚋgener
 }
 
 func (ec *executionContext) marshalNCommentEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Comment]) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNCommentEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
@@ -29331,7 +29331,7 @@ func (ec *executionContext) marshalNCommentEdge2ᚖstoaᚋdataloaderᚐEdge(ctx 
 }
 
 func (ec *executionContext) marshalNCommentError2ᚕᚖstoaᚋgraphᚋgeneratedᚐCommentErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*CommentError) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNCommentError2ᚖstoaᚋgraphᚋgeneratedᚐCommentError(ctx, sel, v[i])
@@ -29430,7 +29430,7 @@ func (ec *executionContext) unmarshalNCommentStatus2ᚕstoaᚋstoreᚐCommentSta
 }
 
 func (ec *executionContext) marshalNCommentStatus2ᚕstoaᚋstoreᚐCommentStatusᚄ(ctx context.Context, sel ast.SelectionSet, v []store.CommentStatus) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNCommentStatus2stoaᚋstoreᚐCommentStatus(ctx, sel, v[i])
@@ -29555,7 +29555,7 @@ func (ec *executionContext) marshalNHTML2string(ctx context.Context, sel ast.Sel
 }
 
 func (ec *executionContext) marshalNHeading2ᚕᚖstoaᚋstoreᚐHeadingᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Heading) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNHeading2ᚖstoaᚋstoreᚐHeading(ctx, sel, v[i])
@@ -29689,7 +29689,7 @@ func (ec *executionContext) marshalNMarkdown2string(ctx context.Context, sel ast
 }
 
 func (ec *executionContext) marshalNMediaError2ᚕᚖstoaᚋgraphᚋgeneratedᚐMediaErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*MediaError) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNMediaError2ᚖstoaᚋgraphᚋgeneratedᚐMediaError(ctx, sel, v[i])
@@ -29725,7 +29725,7 @@ func (ec *executionContext) marshalNMediaErrorCode2stoaᚋgraphᚋgeneratedᚐMe
 }
 
 func (ec *executionContext) marshalNNode2ᚕstoaᚋstoreᚐNode(ctx context.Context, sel ast.SelectionSet, v []store.Node) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalONode2stoaᚋstoreᚐNode(ctx, sel, v[i])
@@ -29818,7 +29818,7 @@ func (ec *executionContext) marshalNPasswordResetRequestPayload2ᚖstoaᚋgraph�
 }
 
 func (ec *executionContext) marshalNRevision2ᚕᚖstoaᚋstoreᚐRevisionᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Revision) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNRevision2ᚖstoaᚋstoreᚐRevision(ctx, sel, v[i])
@@ -29844,7 +29844,7 @@ func (ec *executionContext) marshalNRevision2ᚖstoaᚋstoreᚐRevision(ctx cont
 }
 
 func (ec *executionContext) marshalNRevisionEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Revision]) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNRevisionEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
@@ -29914,7 +29914,7 @@ func (ec *executionContext) marshalNSearchConnection2ᚖstoaᚋdataloaderᚐSear
 }
 
 func (ec *executionContext) marshalNSearchEdge2ᚕᚖstoaᚋdataloaderᚐSearchEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.SearchEdge) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNSearchEdge2ᚖstoaᚋdataloaderᚐSearchEdge(ctx, sel, v[i])
@@ -29950,7 +29950,7 @@ func (ec *executionContext) marshalNSearchResult2stoaᚋstoreᚐNode(ctx context
 }
 
 func (ec *executionContext) marshalNSearchResult2ᚕstoaᚋstoreᚐNodeᚄ(ctx context.Context, sel ast.SelectionSet, v []store.Node) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNSearchResult2stoaᚋstoreᚐNode(ctx, sel, v[i])
@@ -29996,7 +29996,7 @@ var (
 )
 
 func (ec *executionContext) marshalNSession2ᚕᚖstoaᚋstoreᚐSessionᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Session) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNSession2ᚖstoaᚋstoreᚐSession(ctx, sel, v[i])
@@ -30075,7 +30075,7 @@ var (
 )
 
 func (ec *executionContext) marshalNSessionEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Session]) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNSessionEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
@@ -30171,7 +30171,7 @@ func (ec *executionContext) marshalNString2ᚕstringᚄ(ctx context.Context, sel
 }
 
 func (ec *executionContext) marshalNSubmission2ᚕᚖstoaᚋstoreᚐSubmissionᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Submission) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNSubmission2ᚖstoaᚋstoreᚐSubmission(ctx, sel, v[i])
@@ -30207,7 +30207,7 @@ func (ec *executionContext) marshalNSubmissionConnection2ᚖstoaᚋdataloaderᚐ
 }
 
 func (ec *executionContext) marshalNSubmissionEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Submission]) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNSubmissionEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
@@ -30233,7 +30233,7 @@ func (ec *executionContext) marshalNSubmissionEdge2ᚖstoaᚋdataloaderᚐEdge(c
 }
 
 func (ec *executionContext) marshalNTag2ᚕᚖstoaᚋstoreᚐTagᚄ(ctx context.Context, sel ast.SelectionSet, v []*store.Tag) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNTag2ᚖstoaᚋstoreᚐTag(ctx, sel, v[i])
@@ -30284,7 +30284,7 @@ func (ec *executionContext) marshalNTagCreatePayload2ᚖstoaᚋgraphᚋgenerated
 }
 
 func (ec *executionContext) marshalNTagEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Tag]) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNTagEdge2ᚖstoaᚋdataloaderᚐEdge(ctx, sel, v[i])
@@ -30372,7 +30372,7 @@ func (ec *executionContext) marshalNUpload2githubᚗcomᚋ99designsᚋgqlgenᚋg
 }
 
 func (ec *executionContext) marshalNWarning2ᚕᚖstoaᚋproblemᚐWarningᚄ(ctx context.Context, sel ast.SelectionSet, v []*problem.Warning) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNWarning2ᚖstoaᚋproblemᚐWarning(ctx, sel, v[i])
@@ -30402,7 +30402,7 @@ func (ec *executionContext) marshalN__Directive2githubᚗcomᚋ99designsᚋgqlge
 }
 
 func (ec *executionContext) marshalN__Directive2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐDirectiveᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.Directive) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Directive2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐDirective(ctx, sel, v[i])
@@ -30448,7 +30448,7 @@ func (ec *executionContext) unmarshalN__DirectiveLocation2ᚕstringᚄ(ctx conte
 }
 
 func (ec *executionContext) marshalN__DirectiveLocation2ᚕstringᚄ(ctx context.Context, sel ast.SelectionSet, v []string) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__DirectiveLocation2string(ctx, sel, v[i])
@@ -30476,7 +30476,7 @@ func (ec *executionContext) marshalN__InputValue2githubᚗcomᚋ99designsᚋgqlg
 }
 
 func (ec *executionContext) marshalN__InputValue2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐInputValueᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.InputValue) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__InputValue2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐInputValue(ctx, sel, v[i])
@@ -30496,7 +30496,7 @@ func (ec *executionContext) marshalN__Type2githubᚗcomᚋ99designsᚋgqlgenᚋg
 }
 
 func (ec *executionContext) marshalN__Type2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐTypeᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.Type) graphql.Marshaler {
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Type2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐType(ctx, sel, v[i])
@@ -30874,7 +30874,7 @@ func (ec *executionContext) marshalOSearchType2ᚕstoaᚋidᚐKindᚄ(ctx contex
 	if v == nil {
 		return graphql.Null
 	}
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNSearchType2stoaᚋidᚐKind(ctx, sel, v[i])
@@ -31004,7 +31004,7 @@ func (ec *executionContext) marshalO__EnumValue2ᚕgithubᚗcomᚋ99designsᚋgq
 	if v == nil {
 		return graphql.Null
 	}
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__EnumValue2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐEnumValue(ctx, sel, v[i])
@@ -31023,7 +31023,7 @@ func (ec *executionContext) marshalO__Field2ᚕgithubᚗcomᚋ99designsᚋgqlgen
 	if v == nil {
 		return graphql.Null
 	}
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Field2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐField(ctx, sel, v[i])
@@ -31042,7 +31042,7 @@ func (ec *executionContext) marshalO__InputValue2ᚕgithubᚗcomᚋ99designsᚋg
 	if v == nil {
 		return graphql.Null
 	}
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__InputValue2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐInputValue(ctx, sel, v[i])
@@ -31068,7 +31068,7 @@ func (ec *executionContext) marshalO__Type2ᚕgithubᚗcomᚋ99designsᚋgqlgen�
 	if v == nil {
 		return graphql.Null
 	}
-	ret := part.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Type2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐType(ctx, sel, v[i])

@@ -1,4 +1,4 @@
-package part
+package fragment
 
 import (
 	"runtime"
@@ -157,7 +157,7 @@ type Selection struct {
 	variables []string // whose values what is under it depends on
 }
 
-// ids numbers selections, so that a part can name one without holding on to its document.
+// ids numbers selections, so that a fragment can name one without holding on to its document.
 var ids atomic.Uint64
 
 func (p *plan) known(key selectionKey) *Selection {

@@ -1,4 +1,4 @@
-package part
+package fragment
 
 import (
 	"context"
@@ -28,7 +28,7 @@ func operation(t *testing.T, query string, variables map[string]any) *graphql.Op
 	return &graphql.OperationContext{Doc: document, Operation: document.Operations[0], Variables: variables}
 }
 
-// begun is a run over parts of an operation, as the executor has it.
+// begun is a run of an operation with a cache, as the executor has it.
 func begun(t *testing.T, op *graphql.OperationContext) (context.Context, *Run) {
 	t.Helper()
 	p := New(1<<20, func(any) Subject { return Subject{} })
@@ -39,17 +39,17 @@ func begun(t *testing.T, op *graphql.OperationContext) (context.Context, *Run) {
 	return ctx, From(ctx)
 }
 
-func TestPartsTakeNoMoreThanTheyMay(t *testing.T) {
+func TestFragmentsTakeNoMoreThanTheyMay(t *testing.T) {
 	const most = 1 << 20
 	p := New(most, nil)
 	for i := range 20_000 {
-		p.kept.put(partKey{selection: uint64(i), of: "x"}, &Part{json: make([]byte, 300+i%200)})
+		p.entries.put(fragmentKey{selection: uint64(i), of: "x"}, &Fragment{json: make([]byte, 300+i%200)})
 	}
 	var bytes int64
 	var n int
-	for i := range p.kept.shards {
-		s := &p.kept.shards[i]
-		for _, generation := range []map[partKey]*Part{s.young, s.old} {
+	for i := range p.entries.shards {
+		s := &p.entries.shards[i]
+		for _, generation := range []map[fragmentKey]*Fragment{s.young, s.old} {
 			for k, v := range generation {
 				bytes += sizeOf(k, v)
 				n++
@@ -57,23 +57,23 @@ func TestPartsTakeNoMoreThanTheyMay(t *testing.T) {
 		}
 	}
 	if bytes > most || bytes < most/4 {
-		t.Errorf("%d parts take %d bytes of %d", n, bytes, most)
+		t.Errorf("%d fragments take %d bytes of %d", n, bytes, most)
 	}
 }
 
-func TestAPartThatIsUsedStays(t *testing.T) {
+func TestAFragmentThatIsUsedStays(t *testing.T) {
 	p := New(1<<20, nil)
-	used, unused := partKey{selection: 1, of: "x"}, partKey{selection: 2, of: "x"}
-	p.kept.put(used, &Part{json: []byte("1")})
-	p.kept.put(unused, &Part{json: []byte("2")})
+	used, unused := fragmentKey{selection: 1, of: "x"}, fragmentKey{selection: 2, of: "x"}
+	p.entries.put(used, &Fragment{json: []byte("1")})
+	p.entries.put(unused, &Fragment{json: []byte("2")})
 	for i := range 20_000 {
-		p.kept.put(partKey{selection: uint64(i + 3), of: "x"}, &Part{json: make([]byte, 300)})
-		if p.kept.get(used) == nil {
-			t.Fatalf("the part was gone after %d others", i)
+		p.entries.put(fragmentKey{selection: uint64(i + 3), of: "x"}, &Fragment{json: make([]byte, 300)})
+		if p.entries.get(used) == nil {
+			t.Fatalf("the fragment was gone after %d others", i)
 		}
 	}
-	if p.kept.get(unused) != nil {
-		t.Error("a part that nobody uses is still there")
+	if p.entries.get(unused) != nil {
+		t.Error("a fragment that nobody uses is still there")
 	}
 }
 
@@ -131,7 +131,7 @@ func TestAPlanIsOfOneChoice(t *testing.T) {
 		for j := range 6 {
 			op.Variables[fmt.Sprintf("v%d", j)] = i>>j&1 == 1
 		}
-		r := &Run{parts: p, plan: p.plans.of(op), op: op}
+		r := &Run{cache: p, plan: p.plans.of(op), op: op}
 		fields := r.Fields(op, op.Operation.SelectionSet, []string{"Query"})
 		if want := graphql.CollectFields(op, op.Operation.SelectionSet, []string{"Query"}); len(fields) != len(want) {
 			t.Errorf("choice %b has %d fields; want %d", i, len(fields), len(want))

@@ -1,20 +1,21 @@
-// Package part remembers what executing a query finds out again and again: which fields a
-// selection has for a type, and the JSON that an entity comes to under a selection.
+// Package fragment caches what executing a query finds out again and again: the fields that a
+// selection has for a type, and the JSON of an entity under a selection.
 //
-// A part is the JSON of one entity, or of one page of a list, under one selection, with
-// everything that the loaders were asked for while it was made. It is used again while it
-// stands: while nothing of that was dropped from the caches, as far as an entry there would
-// hold (cache.Validity). Where that isn't sure, the loaders are asked for the same, and it is
-// used if they answer the same, by identity: what the caches hold never changes, and what has
-// changed is another value. So a part can't be older than what the caches say, what an answer
-// depends on is noted the same with a part as without, and an answer agrees with itself. What
-// looked at who asks, failed, or read anything but the loaders makes no part.
+// A fragment is the JSON of one entity, or of one page of a list, under one selection, with its
+// dependency set: everything that the loaders were asked for while it was rendered. It is
+// reused while its validity token is valid: while none of its dependencies was dropped from the
+// caches (cache.Validity). Without a valid token the loaders are asked for the same
+// dependencies, and the fragment is reused if they return the same values, by identity: cached
+// values never change, and a changed entity is another value. So a fragment is never older than
+// the caches, a response records the same dependencies with a fragment as without, and a
+// response agrees with itself. A selection that read the viewer, failed, or read anything but
+// the loaders gives no fragment.
 //
 // generated calls it, by the edits of graph/generate; without it (a nil Run) everything
 // goes gqlgen's own way, and to the same bytes.
 //
 // It may import access and dataloader. Entry points: New, Begin, the methods of Run, Of, List.
-package part
+package fragment
 
 import (
 	"bytes"
@@ -31,42 +32,42 @@ import (
 	"stoa/dataloader"
 )
 
-// maxPart is the largest JSON that is kept as one part, in bytes: an article's page with a
-// long text and its comments. What is larger is kept in the parts that it consists of.
-const maxPart = 128 << 10
+// maxFragment is the largest JSON that is cached as one fragment, in bytes: an article's page with
+// a long text and its comments. Of anything larger the fragments in it are cached.
+const maxFragment = 128 << 10
 
-// Parts is what one replica remembers. It is safe for concurrent use.
-type Parts struct {
+// Cache has the plans and the fragments of one replica. It is safe for concurrent use.
+type Cache struct {
 	plans   plans
-	kept    kept
+	entries entries
 	subject func(any) Subject
 }
 
-// Subject is what a part is made from.
+// Subject is the entity or page of a fragment.
 type Subject struct {
-	Of    any      // another when it has changed; nil for what makes no parts
-	Name  string   // the same when it has changed
+	Of    any      // another value after each change; nil for a type without fragments
+	Name  string   // the same after each change
 	Types []string // that an object has, its own first, as generated lists them
 }
 
-// New returns Parts that take about as many bytes at most, besides what they share with the
-// caches. With 0 bytes there are none, which is for tests: everything goes gqlgen's way.
-// subject says what a part of an object would be made from.
-func New(bytes int64, subject func(any) Subject) *Parts {
+// New returns a cache whose fragments take about bytes bytes at most, without the values that they
+// share with the caches of store. With 0 bytes it returns nil, for tests: everything goes
+// gqlgen's way. subject returns the subject of an object.
+func New(bytes int64, subject func(any) Subject) *Cache {
 	if bytes <= 0 {
 		return nil
 	}
-	p := &Parts{subject: subject}
-	p.kept.most = bytes / 2
+	p := &Cache{subject: subject}
+	p.entries.most = bytes / 2
 	return p
 }
 
 // Run is the execution of one operation.
 type Run struct {
-	parts *Parts
-	plan  *plan
-	op    *graphql.OperationContext
-	keeps bool // parts are kept and used
+	cache  *Cache
+	plan   *plan
+	op     *graphql.OperationContext
+	caches bool // fragments are looked up and stored
 
 	mu        sync.Mutex
 	variables map[*Selection]string
@@ -75,13 +76,13 @@ type Run struct {
 type runKey struct{}
 
 // Begin begins the execution of the operation that ctx has.
-func (p *Parts) Begin(ctx context.Context) context.Context {
+func (p *Cache) Begin(ctx context.Context) context.Context {
 	if p == nil {
 		return ctx
 	}
 	op := graphql.GetOperationContext(ctx)
-	// What a mutation answers with is in no cache, so that nobody would meet it again.
-	r := &Run{parts: p, plan: p.plans.of(op), op: op, keeps: op.Operation.Operation != ast.Mutation}
+	// The entities of a mutation's response are in no cache: their fragments would never be found.
+	r := &Run{cache: p, plan: p.plans.of(op), op: op, caches: op.Operation.Operation != ast.Mutation}
 	return context.WithValue(ctx, runKey{}, r)
 }
 
@@ -99,7 +100,7 @@ func (r *Run) Fields(op *graphql.OperationContext, selected ast.SelectionSet, sa
 	return r.Select(selected, satisfies).Fields
 }
 
-// Buffer returns a buffer for an answer, as large as the last one with the same plan was.
+// Buffer returns a buffer for a response, as large as the last response with the same plan.
 func (r *Run) Buffer() *bytes.Buffer {
 	var b bytes.Buffer
 	if r != nil {
@@ -108,10 +109,10 @@ func (r *Run) Buffer() *bytes.Buffer {
 	return &b
 }
 
-// Wrote tells of an answer that has been written.
+// Wrote records the size of a response.
 func (r *Run) Wrote(b *bytes.Buffer) {
 	if r != nil {
-		r.plan.size.Store(int64(min(b.Len(), maxPart)))
+		r.plan.size.Store(int64(min(b.Len(), maxFragment)))
 	}
 }
 
@@ -124,27 +125,29 @@ func (r *Run) Select(selected ast.SelectionSet, satisfies []string) *Selection {
 	return r.plan.add(key, graphql.CollectFields(r.op, selected, satisfies))
 }
 
-// Keeps says whether parts are kept and used.
-func (r *Run) Keeps() bool { return r != nil && r.keeps }
+// Caches reports whether the run looks up and stores fragments.
+func (r *Run) Caches() bool { return r != nil && r.caches }
 
-// Find returns the part that obj comes to under s, which may not hold any more; nil for none.
-// It is for a run that keeps parts.
-func (r *Run) Find(s *Selection, obj any) *Part {
-	return r.find(s, r.parts.subject(obj))
+// Find returns the fragment of obj under s, valid or not; nil for none. The run must cache
+// fragments.
+func (r *Run) Find(s *Selection, obj any) *Fragment {
+	return r.find(s, r.cache.subject(obj))
 }
 
-func (r *Run) find(s *Selection, of Subject) *Part {
+func (r *Run) find(s *Selection, of Subject) *Fragment {
 	if of.Of == nil {
 		return nil
 	}
-	p := r.parts.kept.get(r.key(s, of))
+	p := r.cache.entries.get(r.key(s, of))
 	if p == nil || p.json == nil || p.of != of.Of {
 		return nil
 	}
 	return p
 }
 
-func (r *Run) key(s *Selection, of Subject) partKey { return partKey{s.id, of.Name, r.values(s)} }
+func (r *Run) key(s *Selection, of Subject) fragmentKey {
+	return fragmentKey{s.id, of.Name, r.values(s)}
+}
 
 // values writes down the variables that s depends on.
 func (r *Run) values(s *Selection) string {
@@ -175,65 +178,65 @@ func (r *Run) values(s *Selection) string {
 	return r.variables[s]
 }
 
-// Part is the JSON of an entity or a page, with what it depends on.
-type Part struct {
-	of    any
-	json  []byte // nil for what was met once, and for what none is made of
-	none  bool   // it is too large, or made of more than the loaders say
-	basis *dataloader.Basis
+// Fragment is the JSON of an entity or a page, with its dependency set.
+type Fragment struct {
+	of          any
+	json        []byte // nil for a subject that was met once, and for an uncacheable one
+	uncacheable bool   // too large, or dependent on more than the loaders
+	basis       *dataloader.Basis
 }
 
 // Basis is what the part depends on.
-func (p *Part) Basis() *dataloader.Basis { return p.basis }
+func (p *Fragment) Basis() *dataloader.Basis { return p.basis }
 
-// MarshalGQL writes the part.
-func (p *Part) MarshalGQL(w io.Writer) { _, _ = w.Write(p.json) }
+// MarshalGQL writes the fragment.
+func (p *Fragment) MarshalGQL(w io.Writer) { _, _ = w.Write(p.json) }
 
-// valid is which parts were compared in a response, and were the same.
-type valid struct {
-	mu    sync.Mutex
-	parts map[*Part]struct{}
+// validated has the fragments that were found valid for a response.
+type validated struct {
+	mu        sync.Mutex
+	fragments map[*Fragment]struct{}
 }
 
-type validKey struct{}
+type validatedKey struct{}
 
 // Response begins one of the run's responses.
 func (r *Run) Response(ctx context.Context) context.Context {
 	if r == nil {
 		return ctx
 	}
-	return context.WithValue(ctx, validKey{}, &valid{})
+	return context.WithValue(ctx, validatedKey{}, &validated{})
 }
 
-// Reuse notes that parts were compared, and hold for this response.
-func Reuse(ctx context.Context, parts []*Part) {
-	v, ok := ctx.Value(validKey{}).(*valid)
+// MarkValid records that fragments are valid for the response of ctx.
+func MarkValid(ctx context.Context, fragments []*Fragment) {
+	v, ok := ctx.Value(validatedKey{}).(*validated)
 	if !ok {
 		return
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.parts == nil {
-		v.parts = make(map[*Part]struct{}, len(parts))
+	if v.fragments == nil {
+		v.fragments = make(map[*Fragment]struct{}, len(fragments))
 	}
-	for _, p := range parts {
-		v.parts[p] = struct{}{}
+	for _, p := range fragments {
+		v.fragments[p] = struct{}{}
 	}
 }
 
-func (v *valid) has(p *Part) bool {
+func (v *validated) has(p *Fragment) bool {
 	if v == nil {
 		return false
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	_, ok := v.parts[p]
+	_, ok := v.fragments[p]
 	return ok
 }
 
-// use says whether p may be used in this response, and has it noted where it is part of what
-// is being made.
-func use(ctx context.Context, v *valid, p *Part) bool {
+// use reports whether p is valid for this response. If it is, its dependencies are recorded for
+// the fragment around it.
+func use(ctx context.Context, v *validated, p *Fragment) bool {
 	if !v.has(p) {
 		l := dataloader.From(ctx)
 		if !l.Takes(ctx, p.basis) && !l.Agrees(p.basis) {
@@ -244,36 +247,36 @@ func use(ctx context.Context, v *valid, p *Part) bool {
 	return true
 }
 
-// Of returns obj under a selection: the part that there is, or what fields makes of it.
+// Of returns obj under a selection: its fragment, or the result of fields.
 func Of[T any](ctx context.Context, r *Run, selected ast.SelectionSet, satisfies []string, obj *T, fields func(context.Context, ast.SelectionSet, *T) graphql.Marshaler) graphql.Marshaler {
-	if r == nil || !r.keeps || len(selected) == 0 {
+	if r == nil || !r.caches || len(selected) == 0 {
 		return fields(ctx, selected, obj)
 	}
 	s := r.Select(selected, satisfies)
-	of := r.parts.subject(obj)
+	of := r.cache.subject(obj)
 	if of.Of == nil {
 		return fields(ctx, selected, obj)
 	}
 	key := r.key(s, of)
-	p := r.parts.kept.get(key)
+	p := r.cache.entries.get(key)
 	switch {
-	case p == nil: // what comes once may never come again
-		r.parts.kept.put(key, &Part{of: of.Of})
+	case p == nil: // an object that was asked for once may never be again
+		r.cache.entries.put(key, &Fragment{of: of.Of})
 		return fields(ctx, selected, obj)
 	case p.of != of.Of:
-	case p.none:
+	case p.uncacheable:
 		return fields(ctx, selected, obj)
 	case p.json != nil:
-		v, _ := ctx.Value(validKey{}).(*valid)
+		v, _ := ctx.Value(validatedKey{}).(*validated)
 		if use(ctx, v, p) {
 			return p
 		}
 	}
-	return r.keep(ctx, key, of.Of, func(ctx context.Context) graphql.Marshaler { return fields(ctx, selected, obj) })
+	return r.render(ctx, key, of.Of, func(ctx context.Context) graphql.Marshaler { return fields(ctx, selected, obj) })
 }
 
-// keep makes a part, and keeps it where it is one.
-func (r *Run) keep(ctx context.Context, key partKey, of any, execute func(context.Context) graphql.Marshaler) graphql.Marshaler {
+// render renders a fragment, and stores it if it is cacheable.
+func (r *Run) render(ctx context.Context, key fragmentKey, of any, execute func(context.Context) graphql.Marshaler) graphql.Marshaler {
 	if graphql.GetErrors(ctx) != nil {
 		return execute(ctx)
 	}
@@ -286,45 +289,45 @@ func (r *Run) keep(ctx context.Context, key partKey, of any, execute func(contex
 	}
 	basis, ok := trace.End()
 	if trace.Spoiled() {
-		r.parts.kept.put(key, &Part{of: of, none: true})
+		r.cache.entries.put(key, &Fragment{of: of, uncacheable: true})
 	}
 	if !ok || access.Touched(ctx) != touched { // by another root field, perhaps
 		return made
 	}
 	var b bytes.Buffer
 	made.MarshalGQL(&b)
-	p := &Part{of: of, json: b.Bytes(), basis: basis}
-	if b.Len() > maxPart {
-		r.parts.kept.put(key, &Part{of: of, none: true})
+	p := &Fragment{of: of, json: b.Bytes(), basis: basis}
+	if b.Len() > maxFragment {
+		r.cache.entries.put(key, &Fragment{of: of, uncacheable: true})
 		return p
 	}
 	p.json = bytes.Clone(p.json)
 	dataloader.From(ctx).Stand(ctx, basis)
-	r.parts.kept.put(key, p)
+	r.cache.entries.put(key, p)
 	return p
 }
 
 // List is graphql.MarshalSliceConcurrently, one element after the other: what an element
-// needs has been loaded for all of them before. Elements that are parts take nothing more.
+// needs has been loaded for all of them before. Elements with a valid fragment take nothing more.
 func List[T any](ctx context.Context, r *Run, selected ast.SelectionSet, list []T, element func(context.Context, int) graphql.Marshaler) graphql.Array {
 	if r == nil {
 		return graphql.MarshalSliceConcurrently(ctx, len(list), 0, false, element)
 	}
 	out := make(graphql.Array, len(list))
-	uses := r.keeps && len(selected) > 0
-	var v *valid
+	uses := r.caches && len(selected) > 0
+	var v *validated
 	if uses {
-		v, _ = ctx.Value(validKey{}).(*valid)
+		v, _ = ctx.Value(validatedKey{}).(*validated)
 	}
 	failed := false
 	for i := range list {
 		if uses {
-			if p := r.part(ctx, v, selected, list[i]); p != nil {
+			if p := r.fragment(ctx, v, selected, list[i]); p != nil {
 				out[i] = p
 				continue
 			}
 		}
-		if err := ctx.Err(); err != nil { // who waits for the rest has gone
+		if err := ctx.Err(); err != nil { // the client has gone
 			graphql.AddError(ctx, err)
 			return nil
 		}
@@ -339,9 +342,9 @@ func List[T any](ctx context.Context, r *Run, selected ast.SelectionSet, list []
 	return out
 }
 
-// part returns the part that obj comes to, where there is one that holds.
-func (r *Run) part(ctx context.Context, v *valid, selected ast.SelectionSet, obj any) *Part {
-	of := r.parts.subject(obj)
+// fragment returns the valid fragment of obj; nil for none.
+func (r *Run) fragment(ctx context.Context, v *validated, selected ast.SelectionSet, obj any) *Fragment {
+	of := r.cache.subject(obj)
 	if of.Of == nil {
 		return nil
 	}
