@@ -172,7 +172,7 @@ func follows(t *testing.T, on string, c comment, date time.Time, depth int) int 
 	if !c.Date.After(date) || !c.Date.Before(newest) || c.Date.Location() != time.UTC {
 		t.Errorf("%s: %s wrote on %v, which is not after %v and before %v in UTC", on, c.Name, c.Date, date, newest)
 	}
-	if r, err := markdown.Render(c.Body); err != nil || len(r.TOC) > 0 || r.Words == 0 {
+	if r, err := markdown.New().Render(t.Context(), c.Body); err != nil || len(r.TOC) > 0 || r.Words == 0 {
 		t.Errorf("%s: %s: %d words, %d headings, %v", on, c.Name, r.Words, len(r.TOC), err)
 	}
 	n := 1
@@ -185,7 +185,7 @@ func follows(t *testing.T, on string, c comment, date time.Time, depth int) int 
 func TestArticlesRenderWithoutLoss(t *testing.T) {
 	longest, tables, code, notes := 0, 0, 0, 0
 	for _, a := range articlesIn(t) {
-		r, err := markdown.Render(a.body)
+		r, err := markdown.New().Render(t.Context(), a.body)
 		if err != nil {
 			t.Errorf("%s: %v", a.file, err)
 			continue
