@@ -227,6 +227,15 @@ func (a *App) newAccounts() (*account.Service, error) {
 	}), nil
 }
 
+// hostOf returns the host of a URL, without its port; "" for none.
+func hostOf(link string) string {
+	u, err := url.Parse(link)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
 func newGateway(a *App) (*gateway.Gateway, error) {
 	shown := graph.Errors{Log: a.log}
 	options := gateway.Options{
@@ -236,6 +245,12 @@ func newGateway(a *App) (*gateway.Gateway, error) {
 		Picture: a.picture, Limits: gateway.Limits{Cost: a.config.MaxCost, File: media.MaxBytes},
 		Authenticate: a.AccountService.Authenticate, Used: a.AccountService.RecordUse, Holds: a.AccountService.Holds, Origins: a.config.Origins, Proxies: a.config.Proxies,
 		HSTS: a.config.HSTS,
+	}
+	if !a.config.Production {
+		options.Hosts = []string{} // loopback names
+		if a.config.PublicURL != "" {
+			options.Hosts = append(options.Hosts, hostOf(a.config.PublicURL))
+		}
 	}
 	var err error
 	if options.Rates, err = newRates(a); err != nil {

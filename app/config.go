@@ -415,7 +415,7 @@ func Configure(args []string, lookup func(string) (string, bool)) (Config, []str
 func (v variable) refuse(value string, err error) error {
 	got := fmt.Sprintf("%.80q", value)
 	// In an invalid URL the password may be anywhere; without @, ? or # there is none.
-	if v.secret() && strings.ContainsAny(value, "@?#") {
+	if v.secret() && strings.ContainsAny(value, "@?#") || strings.Contains(value, "://") && strings.Contains(value, "@") {
 		got = "something else"
 		if scheme, _, ok := strings.Cut(value, "://"); ok && len(scheme) < 20 {
 			got = fmt.Sprintf("%q and something that isn't right", scheme+"://")
@@ -449,7 +449,49 @@ func (c Config) check() error {
 	if c.SMTPURL != "" && c.Production && !strings.HasPrefix(c.SiteURL, "https://") {
 		return errors.New("STOA_SMTP_URL needs STOA_SITE_URL: the front end for the links in mails, such as https://example.org; codes must not be sent over http")
 	}
+	return c.checkProduction()
+}
+
+// checkProduction refuses settings by which an eavesdropper between a visitor and the site could
+// read a code, or act as the visitor.
+func (c Config) checkProduction() error {
+	if !c.Production {
+		return nil
+	}
+	for name, link := range map[string]string{"VERIFY": c.VerifyURL, "RESET": c.ResetURL, "EMAIL": c.EmailURL, "PREVIEW": c.PreviewURL} {
+		if strings.HasPrefix(link, "http://") {
+			return fmt.Errorf("STOA_%s_URL takes an https:// URL in production, or {site}: its codes may not go over http", name)
+		}
+	}
+	for _, origin := range c.Origins {
+		if strings.HasPrefix(origin, "http://") && !isLoopback(hostOf(origin)) {
+			return fmt.Errorf("STOA_ORIGINS takes https:// origins in production, and http:// ones of loopback hosts; it got %.100q: others could change that page on its way and act as its visitors", origin)
+		}
+	}
 	return nil
+}
+
+// isLoopback says whether host is this machine.
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// Warnings returns settings that are allowed in production and weaken it, a sentence each.
+func (c Config) Warnings() []string {
+	var out []string
+	if !c.Production {
+		return nil
+	}
+	for _, prefix := range c.Proxies {
+		if prefix.Bits() == 0 {
+			out = append(out, fmt.Sprintf("STOA_PROXIES has %s: everybody can claim any address, so that rate limits by address hold nobody back", prefix))
+		}
+	}
+	if c.Rate == 0 {
+		out = append(out, "STOA_RATE is 0: one client can take all of the server")
+	}
+	return out
 }
 
 // flags moves --name value and --name=value from args to given.

@@ -68,6 +68,11 @@ func TestABadValueIsRefusedByNameInOneLine(t *testing.T) {
 		"Rate":          {map[string]string{"STOA_RATE": "-1"}, nil, []string{"STOA_RATE", `"-1"`, "units a second"}, ""},
 		"Burst":         {map[string]string{"STOA_RATE_BURST": "10000"}, nil, []string{"STOA_RATE_BURST", "STOA_MAX_COST", "20000", "10000"}, ""},
 		"Introspection": {map[string]string{"STOA_INTROSPECTION": "yes"}, nil, []string{"STOA_INTROSPECTION", `"yes"`, "on or off"}, ""},
+		"SitePassword":  {map[string]string{"STOA_SITE_URL": "https://ada:secret@example.org"}, nil, []string{"STOA_SITE_URL", "a user or a password"}, "secret"},
+		"LinkPassword":  {map[string]string{"STOA_RESET_URL": "https://ada:se cret@example.org/{token}"}, nil, []string{"STOA_RESET_URL"}, "cret"},
+		"OpenLink":      {map[string]string{"STOA_ENV": "production", "STOA_RESET_URL": "http://example.org/#{token}"}, nil, []string{"STOA_RESET_URL", "https://"}, ""},
+		"OpenPreview":   {map[string]string{"STOA_ENV": "production", "STOA_PREVIEW_URL": "http://example.org/#{token}"}, nil, []string{"STOA_PREVIEW_URL", "https://"}, ""},
+		"OpenOrigin":    {map[string]string{"STOA_ENV": "production", "STOA_ORIGINS": "http://localhost:3000,http://shop.example"}, nil, []string{"STOA_ORIGINS", "http://shop.example", "https://"}, ""},
 		"UnknownFlag":   {nil, []string{"--lisen=x"}, []string{"--lisen", "--help"}, ""},
 		"FlagNoValue":   {nil, []string{"--data"}, []string{"--data", "value"}, ""},
 	}
@@ -86,6 +91,20 @@ func TestABadValueIsRefusedByNameInOneLine(t *testing.T) {
 				t.Errorf("%q is more than one line, or shows a secret", err)
 			}
 		})
+	}
+}
+
+func TestWeakSettingsOfProductionAreWarnedOf(t *testing.T) {
+	env := map[string]string{"STOA_RATE": "0", "STOA_PROXIES": "10.0.0.0/8,0.0.0.0/0,::/0", "STOA_ORIGINS": "http://localhost:3000"}
+	c, _, err := Configure(nil, environment(env))
+	if err != nil || len(c.Warnings()) != 0 {
+		t.Errorf("development: %v, %v", c.Warnings(), err)
+	}
+	env["STOA_ENV"] = "production"
+	c, _, err = Configure(nil, environment(env))
+	got := strings.Join(c.Warnings(), "\n")
+	if err != nil || len(c.Warnings()) != 3 || !strings.Contains(got, "0.0.0.0/0") || !strings.Contains(got, "::/0") || !strings.Contains(got, "STOA_RATE") {
+		t.Errorf("production: %v, %v", got, err)
 	}
 }
 

@@ -55,6 +55,9 @@ func Main(args []string, lookup func(string) (string, bool), out, errOut io.Writ
 	case "serve":
 		err = noArguments(command, rest)
 		if err == nil {
+			for _, warning := range c.Warnings() {
+				log.Warn(warning)
+			}
 			err = serve(ctx, c, log)
 		}
 	case "import":

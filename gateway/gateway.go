@@ -82,6 +82,9 @@ type Options struct {
 	// read an answer.
 	Origins []string
 
+	// Hosts are the hosts, beside loopback names, that a request may be for. Nil lets in all.
+	Hosts []string
+
 	// Proxies are the addresses whose X-Forwarded-For is believed. Without any, none is.
 	Proxies []netip.Prefix
 
@@ -181,7 +184,7 @@ func New(o Options) (*Gateway, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	clients, err := client.New(client.Options{Proxies: o.Proxies, Origins: o.Origins, HSTS: o.HSTS, Authenticate: o.Authenticate, Used: o.Used})
+	clients, err := client.New(client.Options{Proxies: o.Proxies, Origins: o.Origins, Hosts: o.Hosts, HSTS: o.HSTS, Authenticate: o.Authenticate, Used: o.Used})
 	if err != nil {
 		return nil, err
 	}
@@ -254,6 +257,10 @@ func (g *Gateway) ResponseCounts() responsecache.Counts { return g.responses.Cou
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer g.catch(w, r)
 	g.clients.SetSecurityHeaders(w.Header(), r)
+	if err := g.clients.CheckHost(r); err != nil {
+		g.codec.Refuse(w, r, wire.JSON, err)
+		return
+	}
 	switch path := r.URL.Path; {
 	case path == graphqlPath:
 		g.serveGraphQL(w, r)

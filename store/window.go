@@ -136,6 +136,9 @@ func encodeCursor(list string, e Entry) string {
 
 func decodeCursor(list, argument, cursor string) (Entry, error) {
 	broken := problem.New(problem.Invalid, "%s is no cursor: %.40q; a cursor is what an edge or pageInfo of this list has given", argument, cursor).At(argument)
+	if len(cursor) > maxCursor {
+		return Entry{}, broken
+	}
 	raw, err := base64.RawURLEncoding.DecodeString(cursor)
 	if err != nil {
 		return Entry{}, broken
@@ -162,6 +165,10 @@ func decodeCursor(list, argument, cursor string) (Entry, error) {
 }
 
 const fingerprintLen = 11
+
+// maxCursor bounds a cursor, in bytes. The longest of ours has 220: a SortKey of 100 bytes, an id,
+// a time and a fingerprint, in base64.
+const maxCursor = 512
 
 func fingerprint(list string) string {
 	h := fnv.New64a()

@@ -25,6 +25,11 @@ type Options struct {
 	// Origins are the other origins whose pages may use the API as their visitor.
 	Origins []string
 
+	// Hosts are the hosts, beside loopback names, that a request may be for. Nil lets in all.
+	// It is for development: a page can point a name of its own at a loopback address and be of
+	// the API's own origin then (DNS rebinding).
+	Hosts []string
+
 	// HSTS is how long browsers are told to use HTTPS only. 0 tells nothing.
 	HSTS time.Duration
 
@@ -38,6 +43,7 @@ type Options struct {
 // Clients identifies the senders of requests. It is safe for concurrent use.
 type Clients struct {
 	*origins
+	hosts        []string // nil for all
 	proxies      []netip.Prefix
 	hsts         string // "" for none
 	authenticate func(context.Context, string) (access.Viewer, error)
@@ -57,7 +63,7 @@ func New(o Options) (*Clients, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Clients{origins: origins, proxies: proxies, hsts: hstsValue(o.HSTS), authenticate: o.Authenticate, used: o.Used}, nil
+	return &Clients{origins: origins, hosts: o.Hosts, proxies: proxies, hsts: hstsValue(o.HSTS), authenticate: o.Authenticate, used: o.Used}, nil
 }
 
 // Credentials reads r's token and reports its use. The caller adds Client before access.Begin:

@@ -5,8 +5,11 @@ package client
 
 import (
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -120,14 +123,46 @@ func crossOrigin(r *http.Request) error {
 }
 
 // CheckHandshake refuses a WebSocket to a page of an origin that isn't listed: it would speak with
-// the visitor's cookie, and read the responses.
-func (o *origins) CheckHandshake(r *http.Request) error {
+// the visitor's cookie, and read the responses. The API's own origin is its host, by HTTPS if the
+// request came by HTTPS: a page by HTTP could be anybody's on the way.
+func (c *Clients) CheckHandshake(r *http.Request) error {
 	origin := r.Header.Get("Origin")
-	if origin == "" || o.listed[origin] {
+	if origin == "" || c.listed[origin] {
 		return nil
 	}
-	if u, err := url.Parse(origin); err != nil || !strings.EqualFold(u.Host, r.Host) || u.Host == "" {
+	scheme, host, ok := strings.Cut(origin, "://")
+	if !ok || host == "" || !strings.EqualFold(host, r.Host) || scheme != "https" && (scheme != "http" || c.overTLS(r)) {
 		return crossOrigin(r)
 	}
 	return nil
+}
+
+// CheckHost refuses a request for a host that isn't one of Options.Hosts and no loopback name.
+func (c *Clients) CheckHost(r *http.Request) error {
+	if c.hosts == nil {
+		return nil
+	}
+	host := hostname(r.Host)
+	if isLoopback(host) || slices.ContainsFunc(c.hosts, func(other string) bool { return strings.EqualFold(other, host) }) {
+		return nil
+	}
+	return refusal.New(refusal.CrossOrigin, "a request for the host %.100q is refused in development: use localhost or 127.0.0.1, or name the host in STOA_PUBLIC_URL", host)
+}
+
+// hostname returns the host of a Host header without its port and its brackets.
+func hostname(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
+	}
+	return strings.Trim(host, "[]")
+}
+
+// isLoopback says whether host is this machine, whatever the name server says (RFC 6761, 6.3).
+func isLoopback(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
 }

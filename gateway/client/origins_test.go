@@ -1,6 +1,8 @@
 package client
 
 import (
+	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -41,5 +43,73 @@ func TestOriginsAreChecked(t *testing.T) {
 				t.Errorf("the error doesn't repeat what is wrong: %v", err)
 			}
 		})
+	}
+}
+
+func TestAHandshakeIsOfTheOwnOriginOrAListedOne(t *testing.T) {
+	cases := map[string]struct {
+		reason, origin, proto string
+		ok                    bool
+	}{
+		"Program":      {"no browser", "", "", true},
+		"Own":          {"the API's own page", "http://api.example", "", true},
+		"OwnSecure":    {"TLS may end at a proxy that doesn't say so", "https://api.example", "", true},
+		"OwnOverTLS":   {"the API's own page", "https://api.example", "https", true},
+		"OwnOpen":      {"over HTTP anybody on the way could have written the page", "http://api.example", "https", false},
+		"OtherPort":    {"another origin", "http://api.example:81", "", false},
+		"User":         {"browsers don't send it", "http://me@api.example", "", false},
+		"UserOfOther":  {"nor this", "http://api.example@evil.example", "", false},
+		"Path":         {"an origin has none", "http://api.example/", "", false},
+		"OtherScheme":  {"no page of ours", "ftp://api.example", "", false},
+		"Null":         {"a sandboxed frame", "null", "", false},
+		"Listed":       {"a front end", "https://shop.example", "https", true},
+		"ListedByHTTP": {"listed by HTTPS only", "http://shop.example", "", false},
+	}
+	clients, err := New(Options{Origins: []string{"https://shop.example"}, Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequest("GET", "http://api.example/graphql", nil)
+			if c.origin != "" {
+				r.Header.Set("Origin", c.origin)
+			}
+			if c.proto != "" {
+				r.Header.Set("X-Forwarded-Proto", c.proto)
+			}
+			if err := clients.CheckHandshake(r); (err == nil) != c.ok {
+				t.Errorf("%s: %v", c.reason, err)
+			}
+		})
+	}
+}
+
+func TestInDevelopmentARequestIsForThisMachine(t *testing.T) {
+	ours := []string{"localhost", "localhost:8080", "LOCALHOST.", "api.localhost:8080", "127.0.0.1", "127.8.8.8:1", "[::1]", "[::1]:8080", "[::ffff:127.0.0.1]", "tunnel.example", "Tunnel.example:443"}
+	others := []string{"", "evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "[::2]:8080", "0.0.0.0", "localhost@evil.example"}
+	development, err := New(Options{Hosts: []string{"tunnel.example"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	production, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(host string, ok bool) {
+		r := httptest.NewRequest("GET", "/graphql", nil)
+		r.Host = host
+		if err := development.CheckHost(r); (err == nil) != ok {
+			t.Errorf("development, host %q: %v", host, err)
+		}
+		if err := production.CheckHost(r); err != nil {
+			t.Errorf("production, host %q: %v", host, err)
+		}
+	}
+	for _, host := range ours {
+		check(host, true)
+	}
+	for _, host := range others {
+		check(host, false)
 	}
 }
