@@ -19,13 +19,15 @@ import (
 
 // What Render accepts. The longest post in the blogs that we test with has 66 KB.
 const (
-	// MaxSource is the longest Markdown text, in bytes. With MaxHTML it keeps a version
-	// of an article far below the 16 MB that a MongoDB document may have.
-	MaxSource = 1 << 20
+	// MaxSource is the longest Markdown text, in bytes. A request has at most 1 MiB, and JSON
+	// writes most characters as they are and the rest of a text in two, so that the longest fits.
+	// With MaxHTML it keeps a version of an article far below the 16 MB that a MongoDB document
+	// may have.
+	MaxSource = 500_000
 
 	// MaxHTML is the most HTML, in bytes, that a text may become. Real posts grow by a
 	// twelfth; "#" on every line grows fifteenfold.
-	MaxHTML = 4 << 20
+	MaxHTML = 2 << 20
 
 	// MaxHeadings is the most headings a table of contents may have.
 	MaxHeadings = 5000

@@ -3846,7 +3846,7 @@ input ArticleCreateInput {
   slug: String
   "What it is about, plain text of at most 2000 characters."
   summary: String
-  "Its text, at most 1 MiB."
+  "Its text, at most 500,000 bytes."
   bodyMarkdown: Markdown
   "The picture that goes with it."
   cover: CoverInput
@@ -3880,7 +3880,7 @@ input ArticleUpdateInput {
   slug: String
   "What it is about, plain text of at most 2000 characters."
   summary: String
-  "Its text, at most 1 MiB."
+  "Its text, at most 500,000 bytes."
   bodyMarkdown: Markdown
   "The picture that goes with it."
   cover: CoverInput
