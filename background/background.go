@@ -15,11 +15,11 @@ import (
 
 // Task is work that is repeated.
 type Task struct {
-	// Do does one round. A round that fails is followed by the next one like any other.
+	// Do does one round. After a round that failed the next one comes at its usual time.
 	Do func(context.Context) error
 	// Every is the time from the start of one round to the start of the next.
 	Every time.Duration
-	// Trouble is logged, with the error, when rounds begin to fail.
+	// Trouble is the text of the log line, beside the error, when rounds begin to fail.
 	Trouble string
 
 	// Sweep says that Do searches for leftovers of other processes. Requests leave no work for a
@@ -32,12 +32,12 @@ type Task struct {
 // Group is tasks that run side by side.
 type Group struct {
 	tasks []Task
-	asked []chan chan<- error // by task: requests for a round, with where its error goes
+	asked []chan chan<- error // by task: requests for a round, and the channels for its error
 	log   *slog.Logger
 }
 
-// New returns a group of tasks that log to log. A task that leaves work for another one comes
-// before it.
+// New returns a group of tasks that log to log. If a task leaves work for another one, it comes
+// before the other.
 func New(log *slog.Logger, tasks ...Task) *Group {
 	g := &Group{tasks: tasks, asked: make([]chan chan<- error, len(tasks)), log: log}
 	for i := range tasks {
@@ -55,10 +55,9 @@ func (g *Group) Run(ctx context.Context) {
 	all.Wait()
 }
 
-// Quiesce returns when the work that was left before the call is done and no round is under way
-// that began before it. Tasks have a round now rather than at their next time, sweeps excepted,
-// one task after the other. The error says which rounds failed. Quiesce blocks until ctx ends
-// while the group doesn't run.
+// Quiesce returns when all work left before the call is done and no round is under way that began
+// before it. It has each task do a round at once, one task after the other, sweeps excepted. The
+// error names the failed rounds. If the group doesn't run, Quiesce blocks until ctx ends.
 func (g *Group) Quiesce(ctx context.Context) error {
 	var errs []error
 	for i := range g.tasks {

@@ -62,8 +62,8 @@ func TestRoundsBeginOnTime(t *testing.T) {
 	}
 }
 
-// What is left before Quiesce is called is done when it returns, also where it was left while a
-// round was under way that had looked already, or by a task for another one.
+// Work left before the call of Quiesce is done when it returns: also work that a round under way
+// came too early to find, and work that one task leaves for another.
 func TestQuiesceWaitsForWhatWasLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var left, passed, done atomic.Int64
@@ -79,7 +79,7 @@ func TestQuiesceWaitsForWhatWasLeft(t *testing.T) {
 				done.Add(passed.Swap(0))
 				return nil
 			}})
-		synctest.Wait() // the first round has looked, and there was nothing
+		synctest.Wait() // the first round has looked, and found nothing
 		left.Store(3)
 		if err := g.Quiesce(t.Context()); err != nil {
 			t.Fatal(err)
@@ -125,7 +125,7 @@ func TestQuiesceEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// A failure is logged when it begins, not with each round, and Quiesce says what it was.
+// A failure is logged when it begins, not at each round, and Quiesce returns it.
 func TestFailuresAreLoggedWhenTheyBegin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rounds := 0
