@@ -108,7 +108,7 @@ func restore(t *testing.T, from []byte, data string) (Counts, error) {
 	return Restore(t.Context(), bytes.NewReader(from), Target{Data: data, Media: mediaOf(data)})
 }
 
-// contents returns the names and contents of a backup's files but the manifest and checksums.
+// contents returns the names and contents of a backup's files, manifest and checksums excepted.
 func contents(t *testing.T, backup []byte) map[string]string {
 	t.Helper()
 	files := map[string]string{}
@@ -235,7 +235,7 @@ func TestABackupIsOfOneMoment(t *testing.T) {
 	}
 }
 
-// isUntouched says that a refused backup has left nothing in a data folder.
+// isUntouched checks that a refused backup has left nothing in a data folder.
 func isUntouched(t *testing.T, data string) {
 	t.Helper()
 	for _, pattern := range []string{"db/*", "media/*/*", "stoa.*"} {
@@ -283,7 +283,7 @@ func TestAnAlteredBackupIsRefused(t *testing.T) {
 		said[err.Error()] = true
 		isUntouched(t, data)
 	}
-	for _, words := range []string{"db/stoa/articles.bson isn't what was written", "media/ab/ab12-640.jpg isn't what was written", "no backup of Stoa", "its checksums aren't", "something follows"} {
+	for _, words := range []string{"db/stoa/articles.bson has changed since it was written", "media/ab/ab12-640.jpg has changed since it was written", "no backup of Stoa", "its checksums aren't", "something follows"} {
 		found := false
 		for text := range said {
 			found = found || strings.Contains(text, words)
@@ -349,8 +349,8 @@ func TestWhatIsNoBackupIsRefused(t *testing.T) {
 		"Text":          {"it isn't a tar file", []byte("SELECT 1;\n"), "no backup of Stoa"},
 		"Tar":           {"it is another one's", other("a.txt", "a"), "no backup of Stoa"},
 		"Manifest":      {"it is another one's", other(manifestName, `{"format":"other"}`), "no backup of Stoa"},
-		"Version":       {"nobody knows what a later version writes", other(manifestName, `{"format":"stoa-backup","version":2,"madeBy":"stoa v9"}`), "stoa v9"},
-		"Unknown":       {"what it is for isn't known", other(manifestName, good, "x", "y"), `unknown file "x"`},
+		"Version":       {"a later version may write anything", other(manifestName, `{"format":"stoa-backup","version":2,"madeBy":"stoa v9"}`), "stoa v9"},
+		"Unknown":       {"the purpose of the file isn't known", other(manifestName, good, "x", "y"), `unknown file "x"`},
 		"Outside":       {"a name must not lead out of the folder", other(manifestName, good, "media/../../x.png", "y"), "unknown file"},
 		"NoPictures":    {"the manifest says that there are none", other(manifestName, `{"format":"stoa-backup","version":1}`, "media/ab/ab.png", "y"), "unknown file"},
 		"NoMetadata":    {"nothing would be unique", other(manifestName, good, articles+".bson", string(document)), "no metadata"},

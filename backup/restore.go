@@ -1,5 +1,8 @@
 package backup
 
+// Backups restored into data folders. Entry point: Restore, which reads the files of a backup by a
+// reader and checks them.
+
 import (
 	"archive/tar"
 	"bufio"
@@ -19,23 +22,21 @@ import (
 	"stoa/store/embedded"
 )
 
-// This file puts backups into data folders. Entry point: Restore.
-
-// Target is where a backup is put.
+// Target is the place for a restored backup.
 type Target struct {
-	// Data is the data folder, made where it is missing. It has no database yet.
+	// Data is the data folder, made if it is missing. It has no database yet.
 	Data string
-	// Media is where the pictures go; "" for a bucket, which takes none.
+	// Media is the folder for the pictures; "" for a bucket, and then a backup may have none.
 	Media blob.Folder
 }
 
-// maxSmall is the most that a file may have that is read into memory: a manifest, or the
+// maxSmall is the size limit, in bytes, of a file that is read into memory: a manifest, or the
 // indexes of a collection.
 const maxSmall = 1 << 20
 
-// Restore reads a backup from r and puts it in place once all of it has been read and is
-// what was written. It returns Invalid where it isn't, and Conflict where there is something
-// in the data folder or a server serves it; then everything is as it was.
+// Restore reads a backup from r, and puts it in place after it has read and checked all of it. It
+// returns Invalid for a damaged backup, and Conflict if the data folder isn't empty or a server is
+// serving it. After an error the data folder is as it was before.
 func Restore(ctx context.Context, r io.Reader, into Target) (counts Counts, err error) {
 	documents, err := embedded.BeginRestore(ctx, into.Data)
 	if err != nil {
@@ -50,7 +51,7 @@ func Restore(ctx context.Context, r io.Reader, into Target) (counts Counts, err 
 	}
 	if m.Media {
 		if into.Media == "" {
-			return Counts{}, problem.New(problem.Invalid, "the backup has pictures in it, which are restored into a folder only, and STOA_MEDIA is a bucket: unset it, and copy them from there to the bucket")
+			return Counts{}, problem.New(problem.Invalid, "the backup has pictures, and these are restored into a folder only, but STOA_MEDIA is a bucket: unset it, and copy the pictures from the folder to the bucket")
 		}
 		if in.media, err = into.Media.Stage(); err != nil {
 			return Counts{}, err
@@ -63,7 +64,7 @@ func Restore(ctx context.Context, r io.Reader, into Target) (counts Counts, err 
 	if err := documents.Check(ctx); err != nil {
 		return Counts{}, err
 	}
-	// A picture that no document names does no harm, a document whose picture is missing does.
+	// A picture without a document does no harm, a document without its picture does.
 	if in.media != nil {
 		if err := in.media.Commit(); err != nil {
 			return Counts{}, err
@@ -85,7 +86,7 @@ type reader struct {
 	metadataName string
 }
 
-// damaged is the error of a backup that isn't what was written.
+// damaged returns the error for a backup with other content than was written.
 func damaged(format string, args ...any) error {
 	return problem.New(problem.Invalid, "the backup is damaged or cut off, and nothing of it was restored: "+format, args...)
 }
@@ -104,7 +105,7 @@ func (r *reader) next() (*tar.Header, error) {
 	return h, nil
 }
 
-// read hands a file over, and notes its checksum.
+// read hands the content of a file to a function, and records its checksum.
 func (r *reader) read(h *tar.Header, to func(io.Reader) error) error {
 	sum := sha256.New()
 	content := io.TeeReader(r.tar, sum)
@@ -205,8 +206,8 @@ func (r *reader) picture(h *tar.Header) error {
 	return r.read(h, func(from io.Reader) error { return r.media.Put(name, h.ModTime, from) })
 }
 
-// checkSums holds the backup's checksums against those of what was read, and sees to it that
-// nothing but zeros follows.
+// checkSums compares the checksums in the backup with those of the files that were read, and checks
+// that only zeros follow.
 func (r *reader) checkSums() error {
 	want := r.sums.content()
 	there, err := io.ReadAll(io.LimitReader(r.tar, int64(len(want))+1))
@@ -216,10 +217,10 @@ func (r *reader) checkSums() error {
 	if !bytes.Equal(there, want) {
 		for line := range strings.Lines(r.sums.lines.String()) {
 			if !bytes.Contains(there, []byte(line)) {
-				return damaged("%s isn't what was written", strings.TrimSpace(line[2*sha256.Size:]))
+				return damaged("%s has changed since it was written", strings.TrimSpace(line[2*sha256.Size:]))
 			}
 		}
-		return damaged("its checksums aren't those of what is in it")
+		return damaged("its checksums aren't those of its files")
 	}
 	return r.checkEnd(len(there))
 }

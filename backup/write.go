@@ -1,5 +1,7 @@
 package backup
 
+// Backups written from a data folder. Entry point: Write, which streams the files through a writer.
+
 import (
 	"archive/tar"
 	"bufio"
@@ -16,20 +18,18 @@ import (
 	"stoa/store/embedded"
 )
 
-// This file writes backups. Entry point: Write.
-
-// Source is what is backed up.
+// Source is the content of a backup to be written.
 type Source struct {
 	// Data is the data folder; a server may be serving it.
 	Data string
-	// Media has the pictures; "" where they are in a bucket, and not backed up.
+	// Media is the folder of pictures; "" if they are in a bucket, which isn't backed up.
 	Media blob.Folder
-	// Version is that of this program.
+	// Version is the version of this program.
 	Version string
 }
 
-// Write writes a backup to w. Whatever it holds in memory doesn't grow with the documents.
-// It returns problem.Invalid where there is nothing to back up.
+// Write writes a backup to w. The memory that it needs doesn't grow with the documents. It returns
+// problem.Invalid for a data folder without a database.
 func Write(ctx context.Context, w io.Writer, from Source) (Counts, error) {
 	snapshot, err := embedded.OpenSnapshot(ctx, from.Data)
 	if err != nil {
@@ -76,7 +76,7 @@ func Write(ctx context.Context, w io.Writer, from Source) (Counts, error) {
 	return counts, out.close()
 }
 
-// mediaName is a picture's name in a backup: that in its folder, below the folder's own.
+// mediaName is the name of a picture in a backup: its name in the folder, below media.
 func mediaName(name string) string { return path.Join("media", name[:min(2, len(name))], name) }
 
 // writer writes a backup's files.
@@ -129,7 +129,7 @@ func (w *writer) close() error {
 	if _, err := w.tar.Write(w.sums.content()); err != nil {
 		return err
 	}
-	if err := w.tar.Close(); err != nil { // also where a file is shorter than its size
+	if err := w.tar.Close(); err != nil { // also if a file is shorter than its header says
 		return err
 	}
 	return w.buffer.Flush()
