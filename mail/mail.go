@@ -1,10 +1,9 @@
-// Package mail is what Stoa sends to people: messages in text and HTML, handed to an SMTP
-// server or, for want of one, kept in an outbox that a page shows.
+// Package mail sends messages to people: text and HTML, handed to an SMTP server. Without a server
+// an outbox stores the messages, and a page shows them.
 //
-// It knows neither accounts nor tokens, only words; who gets a message, and when one that
-// couldn't be sent is tried again, is the caller's business. It may import nothing of ours.
-// Entry points: New, Send, Permanent, Outbox; CheckURL, CheckFrom and Links.Check for
-// configuration.
+// The package knows neither accounts nor tokens, only words. Its caller chooses recipients, and
+// repeats a message that couldn't be sent. It may import nothing of ours. Entry points: New, Send,
+// Permanent, Outbox; CheckURL, CheckFrom and Links.Check for configuration.
 package mail
 
 import (
@@ -18,56 +17,56 @@ import (
 	"time"
 )
 
-// Kind is what a message is about.
+// Kind is the subject of a message.
 type Kind string
 
-// The kinds there are. Those with a token carry a link and, for those who can't follow it,
-// the token itself as a code.
+// The kinds of messages. A message with a token has it in a link and, for readers that can't follow
+// the link, as a code.
 const (
 	Verify          Kind = "verify"           // confirm a registration; token
 	Registered      Kind = "registered"       // somebody tried to register an address that has an account
 	Reset           Kind = "reset"            // set a new password; token
-	NoAccount       Kind = "no-account"       // a new password was asked for where there is no account
-	EmailChange     Kind = "email-change"     // confirm a new address, to which this goes; token
-	EmailTaken      Kind = "email-taken"      // the new address, to which this goes, has an account already
+	NoAccount       Kind = "no-account"       // somebody asked for a new password, and the address has no account
+	EmailChange     Kind = "email-change"     // goes to the new address, to confirm it; token
+	EmailTaken      Kind = "email-taken"      // goes to the new address, which has an account already
 	EmailChanged    Kind = "email-changed"    // goes to the old address; Other is the new one, shown in part
 	PasswordChanged Kind = "password-changed" // tells the owner
 )
 
-// Kinds is every kind there is.
+// Kinds are all kinds.
 var Kinds = []Kind{Verify, Registered, Reset, NoAccount, EmailChange, EmailTaken, EmailChanged, PasswordChanged}
 
 // Message is one mail to one person.
 type Message struct {
 	Kind  Kind
 	To    string    // an address alone, without a name or angle brackets; at most 254 bytes
-	Name  string    // of the person, for the greeting; what can't be one is left out
+	Name  string    // of the person, for the greeting; left out if it can't be a name
 	Token string    // for the kinds that carry one: 1 to 512 printable ASCII characters, no space
 	Until time.Time // when Token ends
-	Other string    // the other address, for the kind that speaks of one; as To
+	Other string    // the other address, for the kind that mentions one; in the form of To
 }
 
-// Options say where messages come from, where they lead and where they go.
+// Options configure the sender, the links and the server of messages.
 type Options struct {
 	SMTP  string // as CheckURL takes it; "" for none
-	From  string // an address, or NAME <ADDRESS>; needed where there is SMTP
+	From  string // an address, or NAME <ADDRESS>; required with SMTP
 	Links Links
 	Keep  bool         // without SMTP: keep the last messages for Outbox, and log their links
 	Log   *slog.Logger // nil for none
 }
 
-// ErrNowhere is Send's where there is neither an SMTP server nor an outbox.
+// ErrNowhere is the error of Send without an SMTP server and without an outbox.
 var ErrNowhere = errors.New("mails go nowhere: there is no SMTP server, and no outbox")
 
-// refused is an error that no other attempt can mend.
+// refused is an error that repeating the message can't mend.
 type refused struct{ error }
 
 func (r refused) Unwrap() error { return r.error }
 
-// Permanent says whether err, which is Send's, is about the message itself, so that to send
-// it once more is no use: its address can't be one, the server has refused it for good (5xx
-// to the sender, the recipient or the text), or its token has ended meanwhile. All else is
-// passing, a wrong password for the server included: somebody may put that right.
+// Permanent reports whether err, an error of Send, is about the message itself, so that repeating
+// it is no use: the address is invalid, the server has refused the message for good (5xx to the
+// sender, the recipient or the text), or the token has ended meanwhile. All other errors are
+// temporary, also a wrong password for the server: an administrator can correct it.
 func Permanent(err error) bool {
 	var r refused
 	return errors.As(err, &r)
@@ -101,7 +100,7 @@ func New(o Options) (*Mailer, error) {
 	if m.server, err = parseURL(o.SMTP); err != nil {
 		return nil, fmt.Errorf("SMTP server: %w", err)
 	}
-	// What the server writes into its Received line; it needs no name that resolves.
+	// The server writes this name into its Received line. It need not resolve.
 	if m.server.hello, err = os.Hostname(); err != nil || !domain.MatchString(m.server.hello) {
 		m.server.hello = "localhost"
 	}
@@ -113,7 +112,7 @@ func New(o Options) (*Mailer, error) {
 
 var errFrom = errors.New(`the sender of mails is an address, such as stoa@example.org or Stoa <stoa@example.org>`)
 
-// CheckFrom says what is wrong with the sender of mails; nil where nothing is.
+// CheckFrom returns an error unless from can be the sender of mails.
 func CheckFrom(from string) error {
 	_, err := parseFrom(from)
 	return err
@@ -127,15 +126,15 @@ func parseFrom(from string) (mail.Address, error) {
 	return *parsed, nil
 }
 
-// ResetLink returns where the front end takes the code that sets a password.
+// ResetLink returns the page of the front end that sets a password, with its code in the URL.
 func (m *Mailer) ResetLink(token string) string {
 	return m.writer.links.put(m.writer.links.Reset, token)
 }
 
-// Send renders l and hands it to the SMTP server, or to the outbox where there is none. It
-// takes 15 seconds at most. Its error is ErrNowhere, or one that Permanent tells apart; a
-// nil error means that the server has taken the message. Where the connection breaks before
-// the server says so, the message may arrive although there is an error.
+// Send renders l and hands it to the SMTP server, or to the outbox if there is no server. It takes
+// 15 seconds at most. Its error is ErrNowhere, or another one for Permanent to judge; a nil error
+// means that the server has taken the message. If the connection breaks before the server confirms
+// the message, the message may arrive in spite of the error.
 func (m *Mailer) Send(ctx context.Context, l Message) error {
 	r, err := m.writer.render(l)
 	if err != nil {

@@ -6,5 +6,5 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain sees to it that no session outlives its message.
+// TestMain checks that no session outlives its message.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

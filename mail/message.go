@@ -1,5 +1,8 @@
 package mail
 
+// A message in words: Links and their templates, and the writer, whose render lays out one message
+// as text and HTML for smtp.go and outbox.go.
+
 import (
 	"embed"
 	"errors"
@@ -15,9 +18,9 @@ import (
 	"unicode/utf8"
 )
 
-// Links are URLs of the front end, for {site} and {token} to be put in: SiteURL as it is, the
-// others as templates such as {site}/verify?token={token}. The token comes percent-encoded
-// and fits into a path, a query or a fragment; in a fragment no server's log has it.
+// Links are URLs of the front end, used in place of {site} and {token}: SiteURL as it is, the
+// others as templates such as {site}/verify?token={token}. The token is percent-encoded and fits
+// into a path, a query or a fragment; a fragment keeps it out of the logs of servers.
 type Links struct {
 	SiteURL     string // such as https://example.org; a final slash doesn't count
 	Verify      string
@@ -32,7 +35,7 @@ const (
 	linkLimit    = 1000
 )
 
-// Check says what is wrong with l; nil where nothing is.
+// Check returns an error that names the invalid link of l, if there is one.
 func (l Links) Check() error {
 	_, err := l.site()
 	if err != nil {
@@ -76,13 +79,13 @@ func (l Links) site() (*url.URL, error) {
 	case len(l.SiteURL) > linkLimit:
 		return nil, fmt.Errorf("the site's address is longer than %d bytes", linkLimit)
 	case u.RawQuery != "" || u.ForceQuery || strings.Contains(l.SiteURL, "#"):
-		return nil, errors.New("the site's address: it has a query or a fragment, to which no path can be added")
+		return nil, errors.New("the site's address: it has a query or a fragment, and no path can be added to these")
 	}
 	return u, nil
 }
 
-// parseLink parses an absolute http or https URL. What it refuses besides would be changed
-// on its way through mail programs and HTML.
+// parseLink parses an absolute http or https URL. It also refuses characters that mail programs and
+// HTML would change.
 func parseLink(link string) (*url.URL, error) {
 	u, err := url.Parse(link)
 	switch {
@@ -120,7 +123,7 @@ func (l Links) of(k Kind) string {
 //go:embed words message.txt message.html
 var files embed.FS
 
-// writer turns messages into words.
+// writer renders messages.
 type writer struct {
 	links Links
 	host  string
@@ -129,7 +132,7 @@ type writer struct {
 	html  *html.Template
 }
 
-// rendered is a message as it is sent, and as the outbox shows it.
+// rendered is a message with all its words, ready for the server and the outbox.
 type rendered struct {
 	At      time.Time `json:"at"`
 	Kind    Kind      `json:"kind"`
@@ -164,7 +167,7 @@ func newWriter(l Links) (*writer, error) {
 	return w, nil
 }
 
-// render lays out l. Its error says what about l can't be sent.
+// render lays out l. Its error names the part of l that can't be sent.
 func (w *writer) render(l Message) (rendered, error) {
 	words, ok := w.words[l.Kind]
 	if !ok {
@@ -228,13 +231,13 @@ var (
 	token  = regexp.MustCompile(fmt.Sprintf(`^[!-~]{1,%d}$`, tokenLimit))
 	domain = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z.-]{0,253}$`)
 
-	// notAName is what mail programs make links of, or what could pass for one.
+	// notAName matches text that mail programs make links of, or that readers may take for one.
 	notAName = regexp.MustCompile(`[/\\:@<>]|[.。．｡][\pL\pN]{2}`)
 )
 
-// greetable returns name where it can stand in a greeting, or "". Anybody can register
-// somebody else's address: were any text welcome as a name, strangers could send theirs,
-// with a link in it, from this site.
+// greetable returns name if it can stand in a greeting, else "". Anybody can register somebody
+// else's address: if any text were accepted as a name, strangers could send texts and links of
+// their own from this site.
 func greetable(name string) string {
 	if !utf8.ValidString(name) || utf8.RuneCountInString(name) > nameLimit || hasControl(name) || notAName.MatchString(name) {
 		return ""
@@ -242,15 +245,15 @@ func greetable(name string) string {
 	return oneLine(name)
 }
 
-// hasControl says whether s has a character that ends a line, reorders text or is not shown.
+// hasControl reports whether s has a character that ends a line, reorders text or is invisible.
 func hasControl(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool {
 		return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
 	})
 }
 
-// checkAddress takes an address alone, as it stands in an envelope and in a header. It is
-// strict because what comes through can't break either.
+// checkAddress accepts an address alone, in its form in an envelope and in a header. It is strict,
+// so that no accepted address can break either.
 func checkAddress(address string) error {
 	parsed, err := mail.ParseAddress(address)
 	if err != nil || len(address) > addressLimit || !utf8.ValidString(address) || hasControl(address) ||

@@ -1,5 +1,8 @@
 package mail
 
+// Messages: every kind beside its golden file in testdata, refused addresses and names, and a fuzz
+// test of their headers and HTML.
+
 import (
 	"context"
 	"errors"
@@ -25,7 +28,7 @@ var links = Links{
 	EmailChange: "{site}/address#token={token}",
 }
 
-// message returns a message of a kind that lacks nothing and doesn't end.
+// message returns a complete message of a kind, with a token that doesn't end.
 func message(k Kind) Message {
 	return Message{
 		Kind: k, To: "ada@example.com", Name: "Ada Lovelace", Token: "Zm9v-YmFy_QmF6",
@@ -226,8 +229,8 @@ func TestNowhere(t *testing.T) {
 	}
 }
 
-// What a person can write into a message leaves its headers as they are and adds no element
-// to its HTML.
+// Text that a person can write into a message changes none of its headers and adds no element to
+// its HTML.
 func FuzzMessage(f *testing.F) {
 	f.Add("ada@example.com", "Ada", "token", "countess@example.net")
 	f.Add("ada@example.com\r\nBcc: eve@example.com", "Ada\r\nBcc: eve@example.com", "a\r\nb", "b@c\nd")
@@ -291,7 +294,7 @@ func FuzzMessage(f *testing.F) {
 	})
 }
 
-// tags returns how many tags there are in a document.
+// tags returns the number of tags in a document.
 func tags(t testing.TB, document string) int {
 	t.Helper()
 	n := 0

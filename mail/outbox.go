@@ -1,5 +1,8 @@
 package mail
 
+// The outbox of development: it stores the last messages in memory instead of sending them. Entry
+// point: Outbox, its page.
+
 import (
 	"bytes"
 	_ "embed"
@@ -12,17 +15,17 @@ import (
 	"sync"
 )
 
-// outboxSize is how many messages are kept; one takes some 5 KiB.
+// outboxSize is the number of messages stored. One takes some 5 KiB.
 const outboxSize = 100
 
-// outboxPolicy lets the page load nothing at all, run nothing, and be framed by nobody. Styles
-// may be inline, as mails need them to be: the frames that show the messages inherit this.
+// outboxPolicy lets the page load nothing, run nothing, and be framed by nobody. Inline styles are
+// allowed, because mails have them: the frames with the messages inherit this policy.
 const outboxPolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 //go:embed outbox.html
 var outboxSource string
 
-// outbox keeps the last messages.
+// outbox stores the last messages.
 type outbox struct {
 	mu       sync.Mutex
 	messages []rendered // oldest first
@@ -37,7 +40,7 @@ func (o *outbox) add(r rendered) {
 	o.messages = append(o.messages, r)
 }
 
-// newest returns what is kept, newest first; never nil.
+// newest returns the stored messages, newest first; never nil.
 func (o *outbox) newest() []rendered {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -46,10 +49,10 @@ func (o *outbox) newest() []rendered {
 	return messages
 }
 
-// Outbox returns the page that shows the messages kept, newest first: as HTML, or as JSON
-// with ?format=json or Accept: application/json. It answers requests for a loopback host
-// only, so that no page elsewhere reads it by a name that it points here. It is for
-// development: who can read it can take over any account.
+// Outbox returns the page of stored messages, newest first: as HTML, or as JSON with ?format=json
+// or Accept: application/json. It answers requests for a loopback host only, so that no other site
+// can read it under a name of its own that leads here. It is for development: a reader of the
+// outbox can take over any account.
 func (m *Mailer) Outbox() http.Handler {
 	page := template.Must(template.New("outbox.html").Parse(outboxSource))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -89,7 +92,7 @@ func (m *Mailer) Outbox() http.Handler {
 			http.Error(w, "the outbox can't be shown; the log says why", http.StatusInternalServerError)
 			return
 		}
-		_, _ = w.Write(b.Bytes()) // whoever hangs up doesn't want it
+		_, _ = w.Write(b.Bytes()) // a client that hangs up doesn't want it
 	})
 }
 

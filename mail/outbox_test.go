@@ -1,5 +1,7 @@
 package mail
 
+// The outbox: its page, its bounds, and the hosts that it answers.
+
 import (
 	"bytes"
 	"context"

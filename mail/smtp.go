@@ -1,5 +1,8 @@
 package mail
 
+// Sessions with an SMTP server. CheckURL and parseURL read the configuration, send delivers one
+// message in a session of its own.
+
 import (
 	"bytes"
 	"context"
@@ -22,22 +25,22 @@ import (
 )
 
 const (
-	// sendLimit bounds a whole session, name lookup included. RFC 5321 (4.5.3.2) would wait
-	// minutes for each answer; a message that took too long is tried again instead.
+	// sendLimit bounds a whole session, name lookup included. RFC 5321 (4.5.3.2) would wait minutes
+	// for each answer; here a message that took too long is sent again later.
 	sendLimit = 15 * time.Second
 
 	// quitLimit is for the good-bye to a server that has taken the message already.
 	quitLimit = time.Second
 
-	// answerLimit is how many bytes a server may send in a session. A greeting, the list of
-	// extensions, certificates and a dozen answers take some 10 KiB.
+	// answerLimit is the number of bytes that a server may send in a session. A greeting, the list
+	// of extensions, certificates and a dozen answers take some 10 KiB.
 	answerLimit = 256 << 10
 )
 
-// server is an SMTP server and how to speak to it.
+// server is an SMTP server with everything needed to reach it.
 type server struct {
 	address   string // host:port
-	name      string // that its certificate has to have
+	name      string // that its certificate must have
 	user      string // "" for none
 	password  string
 	implicit  bool // TLS from the first byte
@@ -49,10 +52,10 @@ type server struct {
 	roots     *x509.CertPool // nil for the system's
 }
 
-// CheckURL says what is wrong with the URL of an SMTP server; nil where nothing is. It
-// takes smtp://USER:PASSWORD@HOST:PORT, where STARTTLS is mandatory (port 587 by default),
-// and smtps://…, which is TLS from the start (465). On a loopback host smtp:// uses STARTTLS
-// if the server offers it, never with ?starttls=off. No error repeats any of the URL.
+// CheckURL returns an error unless raw is the URL of an SMTP server. It accepts
+// smtp://USER:PASSWORD@HOST:PORT, with mandatory STARTTLS (port 587 by default), and smtps://…,
+// with TLS from the start (465). For a loopback host smtp:// uses STARTTLS if the server offers it,
+// and never with ?starttls=off. No error repeats any part of the URL.
 func CheckURL(raw string) error {
 	_, err := parseURL(raw)
 	return err
@@ -96,7 +99,7 @@ func parseURL(raw string) (*server, error) {
 	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return nil, errors.New("what follows its ? can't be read")
+		return nil, errors.New("the options after its ? can't be read")
 	}
 	for key, values := range query {
 		if key != "starttls" || len(values) != 1 || values[0] != "off" || s.implicit {
@@ -111,7 +114,7 @@ func parseURL(raw string) (*server, error) {
 	return s, nil
 }
 
-// loopback says whether host is this one, whatever the network says.
+// loopback reports whether host is always this machine, independently of the network.
 func loopback(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") { // RFC 6761, 6.3
@@ -139,12 +142,12 @@ func (s *server) send(ctx context.Context, from mail.Address, r rendered) error 
 	return nil
 }
 
-// session is greeting, TLS, AUTH, one message, good-bye. The connection is closed when it
-// returns, and when ctx ends, which ends whatever it waits for.
+// session is greeting, TLS, AUTH, one message, good-bye. The connection is closed on return, and at
+// the end of ctx, so that no read or write outlasts ctx.
 //
-// It drives go-mail's sessions itself because its Client, in v0.8.1, leaves the connection
-// open when a session fails early, heeds ctx only while it dials, and reports a message that
-// was taken as failed when the good-bye after it is.
+// It drives go-mail's sessions itself, because its Client in v0.8.1 leaves the connection open if a
+// session fails early, obeys ctx only during the dial, and reports a message as failed if the
+// server took it but the good-bye failed.
 func (s *server) session(ctx context.Context, from, to string, message []byte) error {
 	var dialer net.Dialer
 	dialed, err := dialer.DialContext(ctx, "tcp", s.address)
@@ -177,7 +180,7 @@ func (s *server) session(ctx context.Context, from, to string, message []byte) e
 			return fmt.Errorf("STARTTLS: %w", err)
 		}
 	case s.mandatory:
-		return errors.New("it offers no STARTTLS, without which no mail goes to another host")
+		return errors.New("it offers no STARTTLS, and no mail goes to another host without it")
 	}
 	if s.user != "" {
 		if err := s.authenticate(c); err != nil {
@@ -188,7 +191,7 @@ func (s *server) session(ctx context.Context, from, to string, message []byte) e
 	if can, _ := c.Extension("SMTPUTF8"); utf8 && !can {
 		return refused{errors.New("it takes no addresses beyond ASCII")}
 	}
-	c.SkipSMTPUTF8(!utf8) // asked for without need, it keeps a message from servers that lack it
+	c.SkipSMTPUTF8(!utf8) // requested without need, it keeps a message from servers that lack it
 	if err := c.Mail("<" + from + ">"); err != nil {
 		return verdict("sender", err)
 	}
@@ -205,15 +208,15 @@ func (s *server) session(ctx context.Context, from, to string, message []byte) e
 	if err := data.Close(); err != nil {
 		return verdict("message", err)
 	}
-	// It is the server's now, whatever happens to the connection.
+	// The message is the server's now, even if the connection fails.
 	if dialed.SetDeadline(time.Now().Add(quitLimit)) == nil {
 		_ = c.Quit()
 	}
 	return nil
 }
 
-// authenticate signs in. PLAIN and LOGIN send the password as it is, which is safe here:
-// without TLS the session has come so far on a loopback host only.
+// authenticate signs in. PLAIN and LOGIN send the password in the clear. That is safe here: without
+// TLS only a session with a loopback host comes this far.
 func (s *server) authenticate(c *smtp.Client) error {
 	_, mechanisms := c.Extension("AUTH")
 	var auth smtp.Auth
@@ -235,8 +238,8 @@ func (s *server) authenticate(c *smtp.Client) error {
 	return nil
 }
 
-// verdict is what the server said of what: for good where it is 5xx. 530 is not about the
-// message, though: it asks for AUTH (RFC 4954, 6) or STARTTLS (RFC 3207, 4).
+// verdict turns the server's answer to a step into an error: permanent for 5xx. The exception is
+// 530, since it isn't about the message but asks for AUTH (RFC 4954, 6) or STARTTLS (RFC 3207, 4).
 func verdict(what string, err error) error {
 	var said *textproto.Error
 	if errors.As(err, &said) && said.Code/100 == 5 && said.Code != 530 {
@@ -245,8 +248,8 @@ func verdict(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// compose writes r as a message. Nothing in its headers comes from people but the address,
-// which render has checked.
+// compose writes r as a message. The only text in its headers that people chose is the address, and
+// render has checked it.
 func compose(from mail.Address, r rendered) ([]byte, error) {
 	to, err := mail.ParseAddress(r.To)
 	if err != nil {
@@ -272,8 +275,8 @@ func ascii(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r > '~' })
 }
 
-// bounded ends a connection on which more came in than a session takes: answers are
-// collected in memory.
+// bounded closes a connection after more bytes than a session needs: go-mail collects answers in
+// memory.
 type bounded struct {
 	net.Conn
 	left int

@@ -1,5 +1,7 @@
 package mail
 
+// Sessions with a real SMTP server, with TLS in all its forms, refusals and broken connections.
+
 import (
 	"context"
 	"crypto/ecdsa"
@@ -25,7 +27,7 @@ import (
 	gosmtp "github.com/emersion/go-smtp"
 )
 
-// post is a real SMTP server that keeps what it is sent.
+// post is a real SMTP server that stores the messages it receives.
 type post struct {
 	address string
 	roots   *x509.CertPool
@@ -33,16 +35,16 @@ type post struct {
 
 	mu      sync.Mutex
 	letters []delivered
-	users   []string // who signed in
+	users   []string // that signed in
 }
 
 type delivered struct {
 	from, to, text string
 	encrypted      bool
-	utf8           bool // SMTPUTF8 was asked for
+	utf8           bool // the client asked for SMTPUTF8
 }
 
-// got returns the letters taken and who signed in so far.
+// got returns the messages taken and the users signed in so far.
 func (p *post) got() ([]delivered, []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -109,7 +111,7 @@ func (v *visit) Auth(string) (sasl.Server, error) {
 	}), nil
 }
 
-// certificate is one for 127.0.0.1 and mail.example.org, and who trusts it.
+// certificate is one for 127.0.0.1 and mail.example.org, and the pool that trusts it.
 func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -175,8 +177,8 @@ func open(t *testing.T, starttls, implicit bool, change func(*gosmtp.Server)) *p
 	return p
 }
 
-// mailer returns one that sends to p by url, in which HOST is p's address. For a URL of
-// another host, that host's name leads to p.
+// mailer returns a Mailer that sends to p by url, with p's address for HOST. For a URL of another
+// host, that host's name leads to p.
 func (p *post) mailer(t *testing.T, url string) *Mailer {
 	t.Helper()
 	m := newMailer(t, Options{SMTP: strings.Replace(url, "HOST", p.address, 1), From: "Stoa é <stoa@example.org>"})
@@ -279,7 +281,7 @@ func TestNothingCrossesTheNetworkInTheClear(t *testing.T) {
 		"NoTLS":           {"the server speaks none", without, "smtps://stoa:pass%2Fword%231@mail.example.org"},
 		"OtherName":       {"the certificate is for another host", open(t, true, false, nil), "smtp://other.example.org"},
 		"Untrusted":       {"nobody vouches for the certificate", strangers, "smtp://mail.example.org"},
-		"UntrustedOnThis": {"not even here: what is encrypted is checked", strangers, "smtp://HOST"},
+		"UntrustedOnThis": {"not even here: a certificate is always checked", strangers, "smtp://HOST"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -360,13 +362,13 @@ func TestRefusalsForGoodAndForNow(t *testing.T) {
 			t.Errorf("it went elsewhere: %v", letters)
 		}
 		if letters[1].utf8 {
-			t.Error("SMTPUTF8 was asked for without need, which not every server on the way has")
+			t.Error("SMTPUTF8 was asked for without need, and not every server on the way has it")
 		}
 	})
 }
 
-// script is a server that says what it is told, whatever it hears, and then hangs until the
-// client goes, or hangs up.
+// script is a server that sends its text without reading anything. Then it hangs up, or hangs until
+// the client goes.
 func script(t testing.TB, says string, hangs bool) *post {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -440,8 +442,8 @@ func TestAServerThatHangsIsLeft(t *testing.T) {
 	})
 }
 
-// A letter that the server has taken is sent, although the server doesn't say good-bye: to
-// send it again would put two into the mailbox.
+// A message that the server has taken counts as sent, even if the server sends no good-bye: a
+// second attempt would put two messages into the mailbox.
 func TestTakenIsTaken(t *testing.T) {
 	for name, hangs := range map[string]bool{"Hangs": true, "HangsUp": false} {
 		p := script(t, polite+"250 ok\r\n250 ok\r\n354 go\r\n250 taken\r\n", hangs)
@@ -459,7 +461,7 @@ func TestAServerThatSaysTooMuchIsLeft(t *testing.T) {
 	}
 }
 
-// Whatever a server says, Send returns.
+// Send returns for any text from the server.
 func FuzzServer(f *testing.F) {
 	f.Add(polite+"334 VXNlcm5hbWU6\r\n334 UGFzc3dvcmQ6\r\n235 in\r\n250 ok\r\n250 ok\r\n354 go\r\n250 taken\r\n221 bye\r\n", true)
 	f.Add(polite+"250 ok\r\n250 ok\r\n354 go\r\n554 no\r\n", false)
