@@ -1,5 +1,8 @@
 package feed
 
+// Atom feeds as XML. describe writes a feed without texts, for the fingerprint; fill adds the texts
+// of its articles.
+
 import (
 	"encoding/binary"
 	"encoding/xml"
@@ -16,14 +19,14 @@ import (
 	"stoa/store"
 )
 
-// The elements of RFC 4287 that are used.
+// The elements of RFC 4287 in use.
 type (
 	atomFeed struct {
 		XMLName xml.Name    `xml:"http://www.w3.org/2005/Atom feed"`
 		ID      string      `xml:"id"`
 		Title   string      `xml:"title"`
 		Updated string      `xml:"updated"`
-		Author  atomPerson  `xml:"author"` // of entries that name none (4.1.1)
+		Author  atomPerson  `xml:"author"` // of entries without an author of their own (4.1.1)
 		Links   []atomLink  `xml:"link"`
 		Entries []atomEntry `xml:"entry"`
 	}
@@ -59,7 +62,7 @@ type (
 
 const atomType = "application/atom+xml"
 
-// describe says everything about a feed but the texts in it.
+// describe writes everything of a feed but the texts of its articles.
 func (f *Feeds) describe(path string, from *blog.Feed) atomFeed {
 	out := atomFeed{
 		ID: f.links.home(), Title: text(f.name), Author: atomPerson{Name: text(f.name), URI: f.links.home()},
@@ -92,7 +95,7 @@ func (f *Feeds) describe(path string, from *blog.Feed) atomFeed {
 	return out
 }
 
-// fill adds the texts of articles, which are those that the entries were made of.
+// fill adds the texts of articles: those of the entries, in the same order.
 func (f *Feeds) fill(into *atomFeed, articles []*store.Article, texts map[id.ID]*store.Revision) {
 	for i, a := range articles {
 		if r := texts[a.RevisionID]; r != nil {
@@ -101,7 +104,7 @@ func (f *Feeds) fill(into *atomFeed, articles []*store.Article, texts map[id.ID]
 	}
 }
 
-// modified is when the newest of articles was changed; the zero Time where there is none.
+// modified is the time of the newest change among articles; the zero Time without articles.
 func modified(articles []*store.Article) time.Time {
 	var newest time.Time
 	for _, a := range articles {
@@ -112,8 +115,8 @@ func modified(articles []*store.Article) time.Time {
 	return newest
 }
 
-// moment writes t as RFC 3339 has it. Atom needs one where there is none: of a feed without
-// entries it is the beginning of time.
+// moment writes t in the form of RFC 3339. Atom needs a time even in a feed without entries, and
+// there it is the beginning of time.
 func moment(t time.Time) string {
 	if t.IsZero() {
 		t = time.Unix(0, 0)
@@ -121,7 +124,7 @@ func moment(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// urn is an id as the UUID that it is, which stays the same when the site moves.
+// urn is an id in its form as a UUID, so that it stays the same when the site moves.
 func urn(i id.ID) string {
 	const alphabet = "0123456789abcdefghjkmnpqrstvwxyz" // as in package id
 	_, suffix, _ := strings.Cut(string(i), "_")
@@ -133,8 +136,8 @@ func urn(i id.ID) string {
 	return fmt.Sprintf("urn:uuid:%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// text drops what can't be in XML 1.0 at all (section 2.2), not even escaped. The encoder
-// would put U+FFFD in its place.
+// text drops the characters that XML 1.0 can't have (section 2.2), not even escaped. The encoder
+// would put U+FFFD in their places.
 func text(s string) string {
 	clean := func(c rune) rune {
 		switch {
@@ -149,8 +152,8 @@ func text(s string) string {
 	return strings.Map(clean, s)
 }
 
-// absolute makes the addresses in a page's HTML lead where they lead on that page: a reader
-// shows the text elsewhere. What isn't an address is copied as it is.
+// absolute resolves the addresses in a page's HTML against the page: a feed reader shows the text
+// elsewhere. Text that isn't an address is copied unchanged.
 func absolute(page, address string) string {
 	base, err := url.Parse(address)
 	if err != nil {
@@ -174,7 +177,7 @@ func absolute(page, address string) string {
 	}
 }
 
-// lead makes the addresses among attributes absolute, and says whether any wasn't.
+// lead makes the addresses among attributes absolute, and reports whether it changed any.
 func lead(attributes []html.Attribute, base *url.URL) (changed bool) {
 	for i, a := range attributes {
 		if a.Key != "href" && a.Key != "src" && a.Key != "cite" {

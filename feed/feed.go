@@ -1,10 +1,9 @@
-// Package feed writes down what has been published for programs that read it: Atom feeds
-// (RFC 4287), sitemaps (sitemaps.org) and robots.txt (RFC 9309). It holds what everyone may
-// read and nothing else: there is no viewer here.
+// Package feed writes published content for programs that read it: Atom feeds (RFC 4287), sitemaps
+// (sitemaps.org) and robots.txt (RFC 9309). It contains only content that everyone may read: there
+// is no viewer here.
 //
-// It may import blog, store (for its documents), id and problem; it knows nothing of HTTP.
-// Entry points: New, Feeds.Document; CheckBase, CheckTemplate and Links.Check for
-// configuration.
+// It may import blog, store (for its documents), id and problem; it knows nothing of HTTP. Entry
+// points: New, Feeds.Document; CheckBase, CheckTemplate and Links.Check for configuration.
 package feed
 
 import (
@@ -22,28 +21,28 @@ import (
 	"stoa/store"
 )
 
-// Where things are.
+// The paths of documents.
 const (
 	feedPath    = "/feed.atom"
-	tagsPath    = "/tags/" // and a slug, and feedPath
+	tagsPath    = "/tags/" // followed by a slug and feedPath
 	authorsPath = "/authors/"
 	sitemapPath = "/sitemap.xml"
-	partPrefix  = "/sitemap-" // and a number from 1, and partSuffix
+	partPrefix  = "/sitemap-" // followed by a number from 1 and partSuffix
 	partSuffix  = ".xml"
 	robotsPath  = "/robots.txt"
 )
 
-// Document is what is at a path. Its bytes are shared and never changed.
+// Document is the content of a path. Its bytes are shared and never changed.
 type Document struct {
 	Type     string // media type
 	Body     []byte
 	Gzip     bool      // Body is compressed
-	Size     int       // of what Body is uncompressed, in bytes
+	Size     int       // of the uncompressed body, in bytes
 	ETag     string    // follows from the uncompressed bytes, without quotes
-	Modified time.Time // when the newest in it was changed; zero for not known
+	Modified time.Time // time of the newest change in it; zero if unknown
 }
 
-// Options say what the feeds are of and where.
+// Options configure the content of the feeds and its URLs.
 type Options struct {
 	Blog  *blog.Blog
 	Links Links
@@ -51,7 +50,7 @@ type Options struct {
 	Hide  bool   // ask robots to stay away
 }
 
-// Feeds makes documents and keeps the last ones. It is safe for concurrent use.
+// Feeds makes documents and caches the last ones. It is safe for concurrent use.
 type Feeds struct {
 	blog   *blog.Blog
 	links  Links
@@ -62,12 +61,12 @@ type Feeds struct {
 	cache map[string]rendered // feeds by path
 	bytes int                 // of the documents in cache
 
-	building chan struct{} // has an element while somebody makes or looks at the two below
-	stamp    string        // what sitemaps were made at
+	building chan struct{} // has an element while a request makes or reads the two fields below
+	stamp    string        // version of the articles in the sitemaps
 	sitemaps map[string]Document
 }
 
-// rendered is a feed as it was written last, with the fingerprint of its sources.
+// rendered is a finished feed with the fingerprint of its sources.
 type rendered struct {
 	from     [sha256.Size]byte
 	document Document
@@ -78,13 +77,13 @@ const (
 	// of 6 KB are compressed to less than half.
 	cacheBytes = 16 << 20
 
-	// buildLimit is how long making a sitemap may take, whoever still waits for it: what was
-	// begun is worth finishing, since who asked will ask again. Of 10,000 articles it takes
-	// two seconds on the embedded database.
+	// buildLimit bounds the making of a sitemap. The work goes on after its clients have left,
+	// because they will ask again. A sitemap of 10,000 articles takes two seconds on the embedded
+	// database.
 	buildLimit = time.Minute
 )
 
-// New returns the feeds that o describes, or says which option is wrong.
+// New returns the feeds that o describes, or an error that names the wrong option.
 func New(o Options) (*Feeds, error) {
 	if err := o.Links.Check(); err != nil {
 		return nil, fmt.Errorf("feeds: %w", err)
@@ -94,7 +93,7 @@ func New(o Options) (*Feeds, error) {
 	return f, nil
 }
 
-// Document returns what is at a path; NotFound where there is nothing.
+// Document returns the document of a path, or NotFound.
 func (f *Feeds) Document(ctx context.Context, path string) (Document, error) {
 	switch {
 	case path == robotsPath:
@@ -119,9 +118,9 @@ func missing(path string) error {
 	return problem.New(problem.NotFound, "there is no feed at %.100q", path)
 }
 
-// feed returns the feed of a part of what is published. What it would be written from is
-// looked at each time, which costs no database command while the caches have it; it is
-// written again when that has changed.
+// feed returns the feed of a part of the published articles. Its sources are read each time,
+// without a database command while the caches have them; the feed is written again when they have
+// changed.
 func (f *Feeds) feed(ctx context.Context, path string, of blog.FeedOf) (Document, error) {
 	found, err := f.blog.Feed(ctx, of)
 	if err != nil {
@@ -156,8 +155,7 @@ func (f *Feeds) feed(ctx context.Context, path string, of blog.FeedOf) (Document
 	return d, nil
 }
 
-// fingerprint follows from all that a feed is written from. A text never changes: its id
-// stands for it.
+// fingerprint is a digest of the sources of a feed. A text never changes, so its id stands for it.
 func fingerprint(described atomFeed, articles []*store.Article) ([sha256.Size]byte, error) {
 	sum := sha256.New()
 	if err := xml.NewEncoder(sum).Encode(described); err != nil {
@@ -169,8 +167,7 @@ func fingerprint(described atomFeed, articles []*store.Article) ([sha256.Size]by
 	return [sha256.Size]byte(sum.Sum(nil)), nil
 }
 
-// insert caches a feed. A full cache is emptied first: feeds that are in use come back at
-// once.
+// insert caches a feed. A full cache is emptied first: the feeds in use come back at once.
 func (f *Feeds) insert(path string, r rendered) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -183,8 +180,8 @@ func (f *Feeds) insert(path string, r rendered) {
 	f.bytes += len(r.document.Body)
 }
 
-// sitemap returns the sitemap or a part of it. It is made when it is asked for and something
-// in it has changed, by one request, while others wait.
+// sitemap returns the sitemap or a part of it. A request makes it if something in it has changed,
+// and other requests wait.
 func (f *Feeds) sitemap(ctx context.Context, path string) (Document, error) {
 	select {
 	case f.building <- struct{}{}:

@@ -1,5 +1,7 @@
 package feed
 
+// Feeds and sitemaps: golden files in testdata, parsers by others, and the rules of the RFCs.
+
 import (
 	"bytes"
 	"compress/gzip"
@@ -35,7 +37,7 @@ func newFeeds(t testing.TB, hide bool) *Feeds {
 
 func at(hour int) time.Time { return time.Date(2026, 3, 1, hour, 0, 0, 0, time.UTC) }
 
-// sample is two articles, the second with all that is awkward.
+// sample is two articles, the second with all awkward characters.
 func sample() (*blog.Feed, map[id.ID]*store.Revision) {
 	ada := &store.Author{ID: "aut_01k9v6v0mvf5ts2c5zr0h4m8qa", Slug: "ada", Name: "Ada <the first>"}
 	ink := &store.Tag{ID: "tag_01k9v6v0mvf5ts2c5zr0h4m8qb", Slug: "ink&paper", Name: "Ink & Paper"}
@@ -144,7 +146,7 @@ func TestGoldenDocuments(t *testing.T) {
 	}
 }
 
-// What programs of others make of the feed is what was meant.
+// A feed parser by others reads the same articles that went into the feed.
 func TestAReaderOfOthersUnderstandsTheFeed(t *testing.T) {
 	f := newFeeds(t, false)
 	from, texts := sample()
@@ -181,7 +183,7 @@ func TestAFeedSaysWhatAtomAsksFor(t *testing.T) {
 	checkAtom(t, f.written(t, feedPath, &blog.Feed{}, nil))
 }
 
-// checkAtom holds a feed against what RFC 4287 asks for in sections 4.1.1 and 4.1.2.
+// checkAtom checks a feed against the rules of RFC 4287, sections 4.1.1 and 4.1.2.
 func checkAtom(t testing.TB, document []byte) {
 	t.Helper()
 	type element struct {
@@ -244,8 +246,8 @@ func checkAtom(t testing.TB, document []byte) {
 	}
 }
 
-// TestExpatReadsEveryGoldenDocument has a parser that isn't Go's read them: Expat, as Python
-// brings it.
+// TestExpatReadsEveryGoldenDocument reads the documents by a parser other than Go's: Expat, in
+// Python.
 func TestExpatReadsEveryGoldenDocument(t *testing.T) {
 	python, err := exec.LookPath("python3")
 	if err != nil {
@@ -346,7 +348,7 @@ func FuzzFeed(f *testing.F) {
 	})
 }
 
-// BenchmarkFeed writes a feed of 50 articles of 6 KB, which is the median of real ones.
+// BenchmarkFeed writes a feed of 50 articles of 6 KB, the median size of real ones.
 func BenchmarkFeed(b *testing.B) {
 	f := newFeeds(b, false)
 	from, texts := &blog.Feed{}, map[id.ID]*store.Revision{}

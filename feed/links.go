@@ -1,5 +1,7 @@
 package feed
 
+// Addresses in documents: Links, their checks, and put, which fills a template.
+
 import (
 	"errors"
 	"fmt"
@@ -9,19 +11,19 @@ import (
 	"unicode/utf8"
 )
 
-// Links say where things are: SiteURL is the front end and Public the API, as base URLs to
-// which a path can be added; a final slash doesn't count. The others are templates of pages
-// of the front end, such as {site}/articles/{slug}.
+// Links are the URLs of the site: SiteURL is the front end and Public the API, as base URLs for
+// paths to be added; a final slash doesn't count. The others are templates of pages of the front
+// end, such as {site}/articles/{slug}.
 type Links struct {
 	SiteURL, Public      string
 	Article, Author, Tag string
 }
 
-// linkLimit is the longest template, in bytes: with a slug of store.MaxSlug bytes, each of
-// them escaped, a URL stays below what maxURL lets through, but for the oddest of sites.
+// linkLimit is the longest template, in bytes: with a slug of store.MaxSlug bytes, each of them
+// escaped, a URL stays below maxURL, but for the oddest of sites.
 const linkLimit = 400
 
-// Check says what is wrong with l; nil where nothing is.
+// Check returns an error that names the invalid link of l, if there is one.
 func (l Links) Check() error {
 	for _, base := range []struct{ what, url string }{{"the site's address", l.SiteURL}, {"the API's address", l.Public}} {
 		if err := CheckBase(base.url); err != nil {
@@ -38,19 +40,19 @@ func (l Links) Check() error {
 	return nil
 }
 
-// CheckBase says what is wrong with a URL that paths are to be added to.
+// CheckBase returns an error unless a path can be added to the URL.
 func CheckBase(base string) error {
 	u, err := parseLink(base)
 	switch {
 	case err != nil:
 		return err
 	case u.RawQuery != "" || u.ForceQuery || strings.Contains(base, "#"):
-		return errors.New("it has a query or a fragment, to which no path can be added")
+		return errors.New("it has a query or a fragment, and no path can be added to these")
 	}
 	return nil
 }
 
-// CheckTemplate says what is wrong with the template of a page's URL, whatever the site is.
+// CheckTemplate returns an error unless template can be a page's URL, on any site.
 func CheckTemplate(template string) error { return checkTemplate(template, "https://example.org") }
 
 func checkTemplate(template, site string) error {
@@ -68,8 +70,8 @@ func checkTemplate(template, site string) error {
 	return nil
 }
 
-// parseLink parses an absolute http or https URL, as mail.Links does. What it refuses
-// besides would be changed on its way through readers and HTML.
+// parseLink parses an absolute http or https URL, as mail.Links does. It also refuses characters
+// that feed readers and HTML would change.
 func parseLink(link string) (*url.URL, error) {
 	u, err := url.Parse(link)
 	switch {
@@ -98,7 +100,7 @@ func (l Links) author(slug string) string  { return put(l.Author, l.SiteURL, slu
 func (l Links) tag(slug string) string     { return put(l.Tag, l.SiteURL, slug) }
 func (l Links) home() string               { return strings.TrimRight(l.SiteURL, "/") + "/" }
 
-// public is where the API has a path, which is given unescaped.
+// public is the URL of a path of the API. The path is given unescaped.
 func (l Links) public(path string) string {
 	return strings.TrimRight(l.Public, "/") + (&url.URL{Path: path}).EscapedPath()
 }

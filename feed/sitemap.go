@@ -1,5 +1,7 @@
 package feed
 
+// Sitemaps: add collects URLs into parts of bounded size, finish returns the documents.
+
 import (
 	"bytes"
 	"compress/gzip"
@@ -28,20 +30,19 @@ const (
 	indexEnd   = "</sitemapindex>\n"
 )
 
-// sitemap is made by adding one URL after the other; no more of it is in memory than its
-// compressed bytes.
+// sitemap takes one URL after the other. Memory has only the compressed bytes.
 type sitemap struct {
-	urls, bytes int // that a part may have
+	urls, bytes int // limits of a part
 	parts       []Document
-	now         *packer // the part that is being written; nil where none is
+	now         *packer // the part under way; nil for none
 	count       int     // of URLs in it
 	newest      time.Time
 }
 
 func newSitemap() *sitemap { return &sitemap{urls: maxURLs, bytes: maxSitemap} }
 
-// add adds a URL that changed at a time; the zero Time for not known. One that is too long
-// for the protocol is left out.
+// add adds a URL with the time of its last change; the zero Time if unknown. It leaves out a URL
+// that is too long for the protocol.
 func (s *sitemap) add(url string, changed time.Time) {
 	if len(url) > maxURL {
 		return
@@ -67,8 +68,8 @@ func (s *sitemap) end() {
 	s.now, s.count, s.newest = nil, 0, time.Time{}
 }
 
-// finish returns the whole by path: one sitemap, or an index with its parts. They all lie
-// at the top, since a sitemap counts for what is beside it and below.
+// finish returns the documents by path: one sitemap, or an index with its parts. They all lie at
+// the top, because a sitemap counts only for URLs beside it and below.
 func (s *sitemap) finish(public func(path string) string) map[string]Document {
 	if s.now != nil {
 		s.end()
@@ -104,7 +105,7 @@ func entry(element, url string, changed time.Time) string {
 	return b.String()
 }
 
-// packer makes a Document of what is written to it.
+// packer makes a Document of the text written to it.
 type packer struct {
 	packed bytes.Buffer
 	zip    *gzip.Writer
