@@ -1,5 +1,7 @@
 package background
 
+// Rounds of tasks, and Quiesce, in a bubble of fake time.
+
 import (
 	"context"
 	"errors"
