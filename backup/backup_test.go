@@ -2,6 +2,8 @@
 
 package backup
 
+// Backups written, restored, refused and interrupted, of a data folder with a server.
+
 import (
 	"archive/tar"
 	"bytes"
