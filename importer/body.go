@@ -1,5 +1,8 @@
 package importer
 
+// Templates in a body replaced by Markdown. Entry point: reader.convert, which drives a converter
+// over the tags that tag.go has found; shortcode.go writes each one.
+
 import (
 	"cmp"
 	"regexp"
@@ -7,57 +10,57 @@ import (
 	"strings"
 )
 
-// The notes on what became of the templates in a body.
+// The notes about the templates in a body. The report shows them as they stand here.
 const (
 	noteDropped   = "shortcode that Stoa doesn't know, with nothing inside: left out"
-	noteUnwrapped = "shortcode that Stoa doesn't know: what is inside was kept"
+	noteUnwrapped = "shortcode that Stoa doesn't know: its content was kept"
 	noteOrphan    = "end of a shortcode that doesn't begin: left out"
 	noteUnclosed  = "shortcode without an end of its tag: left as it is"
 	noteTemplate  = "looks like a template, but this file's system has none: left as it is"
 	noteComment   = "template comment: left out"
 	noteOutside   = "link to a page that isn't in the folder: kept as a path"
-	noteFrame     = "frame, film or sound of another site, which Stoa doesn't show within a page: made a link to it"
+	noteFrame     = "frame, film or sound of another site, and Stoa shows none within a page: made a link to it"
 	noteElement   = "element that Stoa takes off the page"
 	noteNoAddress = "picture named by a key of the other site, not by an address: kept as it is"
 )
 
-// maxTag is the longest tag that is looked for (a blank line ends it too), and maxNesting how deep tags are taken
-// for pairs; both bound the work that a hostile file can ask for. The longest tag in the
-// blogs this was tried on has 500 bytes.
+// maxTag is the length, in bytes, at which the search for a tag's end stops (it also stops at a
+// blank line). maxNesting is the depth to which tags are paired. Both bound the work that a hostile
+// file can cause. The longest tag in the blogs of the tests has 500 bytes.
 const (
 	maxTag     = 4 << 10
 	maxNesting = 32
 )
 
-// conversion is what a body's templates depend on beside the body.
+// conversion holds the facts about a file, beside the body, that its templates depend on.
 type conversion struct {
-	line                   int // of the file, on which the body begins
+	line                   int // the line of the file that the body begins on
 	jekyll, zola, hashnode bool
 }
 
 // region is a range of bytes.
 type region struct{ start, end int }
 
-// converter turns a body written for another system into plain Markdown.
+// converter turns a body for another system into plain Markdown.
 type converter struct {
 	conversion
 	links *links
 	body  string
-	code  []region // fenced or in backticks: nothing is touched
-	lines []region // code by its indentation: only Hugo's shortcodes are touched
+	code  []region // fenced or in backticks: never changed
+	lines []region // code by its indentation: only Hugo's shortcodes are replaced
 	fixed []region // both
-	html  []region // where Markdown isn't read, so that tags become HTML
+	html  []region // a parser reads no Markdown in it, so tags become HTML
 	tags  []tag
 	notes []note
-	noRaw bool // no {% endraw %} comes any more
+	noRaw bool // no {% endraw %} follows
 
-	counted, countedLine int // the line of the file on which body[counted] is
+	counted, countedLine int // the line of the file that has body[counted]
 }
 
-// convert replaces shortcodes (Hugo's, Zola's), Liquid (Jekyll's) and frames by Markdown
-// that says the same, or by HTML within a block of HTML. Code that is fenced or in backticks
-// stays as it is; in code that is indented, which often is so by mistake, only Hugo's
-// shortcodes are replaced.
+// convert replaces shortcodes (Hugo's, Zola's), Liquid (Jekyll's) and frames by Markdown with the
+// same meaning, or by HTML within a block of HTML. Code that is fenced or in backticks is
+// unchanged. In indented code, which is often indented by mistake, only Hugo's shortcodes are
+// replaced.
 func (r *reader) convert(body string, c conversion) (string, []note) {
 	if !c.hashnode && !c.jekyll && !c.zola && !strings.ContainsAny(body, "{<") {
 		return body, nil
@@ -74,7 +77,7 @@ func (r *reader) convert(body string, c conversion) (string, []note) {
 	return out.String(), v.notes
 }
 
-// emit writes body[from:to], whose tags are tags[first:last].
+// emit writes body[from:to] with its tags, tags[first:last].
 func (c *converter) emit(out *strings.Builder, from, to, first, last, depth int) {
 	for i := first; i < last; i++ {
 		t := &c.tags[i]
@@ -105,9 +108,9 @@ var (
 	kramdownMark  = regexp.MustCompile(`\{:[^{}\n]*\}`)
 )
 
-// writeText writes text between tags, with what isn't Markdown in the file's own system
-// put right: Hashnode's ![](url align="center") and %[url], Zola's links by file, and
-// kramdown's {: attributes}, which Jekyll reads.
+// writeText writes text between tags. It corrects text that isn't Markdown outside the file's own
+// system: Hashnode's ![](url align="center") and %[url], Zola's links by file, and the {:
+// attributes} of kramdown, Jekyll's parser.
 func (c *converter) writeText(out *strings.Builder, from, to int) {
 	if !c.hashnode && !c.zola && !c.jekyll {
 		out.WriteString(c.body[from:to])
@@ -140,7 +143,7 @@ func (c *converter) dialect(from, to int) string {
 	return written
 }
 
-// zolaLinks resolves the links by file in written, which begins at from.
+// zolaLinks resolves the links by file in written. The text of written begins at from in the body.
 func (c *converter) zolaLinks(written string, from int) string {
 	var out strings.Builder
 	done := 0
@@ -153,7 +156,7 @@ func (c *converter) zolaLinks(written string, from int) string {
 	return out.String()
 }
 
-// lineAt returns the line of the file on which pos is. Between calls pos only grows.
+// lineAt returns the line of the file at pos. No call has a smaller pos than the call before.
 func (c *converter) lineAt(pos int) int {
 	c.countedLine += strings.Count(c.body[c.counted:pos], "\n")
 	c.counted = pos
@@ -164,8 +167,8 @@ func (c *converter) note(t *tag, rule, detail string) {
 	c.notes = append(c.notes, note{line: t.line, rule: rule, detail: detail})
 }
 
-// before and after are what stands on the tag's line around it, as far as maxTag bytes
-// away: whether that is blank is all that matters.
+// before and after return the text around a tag on its line, maxTag bytes at most: callers only ask
+// whether it is blank.
 func (c *converter) before(start int) string {
 	near := c.body[max(0, start-maxTag):start]
 	return near[strings.LastIndexByte(near, '\n')+1:]
@@ -176,11 +179,11 @@ func (c *converter) after(end int) string {
 	return near
 }
 
-// maxIndent is how far a block is indented with its tag; lists don't go deeper.
+// maxIndent bounds the indentation of a block, in columns; lists don't go deeper.
 const maxIndent = 40
 
-// block sets text apart as a block of its own, in the place of what begins at t and ends
-// at end: on its own lines, indented as t is, with blank lines around it.
+// block makes text a block of its own, in place of the body from t to end: on its own lines, with
+// the indentation of t, and blank lines around it.
 func (c *converter) block(t *tag, end int, written string) string {
 	before, after := c.before(t.start), c.after(end)
 	lead, trail, indent := "\n\n", "", ""
@@ -200,7 +203,7 @@ func (c *converter) block(t *tag, end int, written string) string {
 	return lead + strings.ReplaceAll(written, "\n", "\n"+indent) + trail
 }
 
-// alone says whether nothing else stands on the lines from t to end.
+// alone reports whether the lines from t to end have no other text.
 func (c *converter) alone(t *tag, end int) bool {
 	return strings.TrimSpace(c.before(t.start)) == "" && strings.TrimSpace(c.after(end)) == ""
 }

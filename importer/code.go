@@ -1,15 +1,16 @@
 package importer
 
+// Code and HTML in Markdown, so that templates in them stay unchanged. Entry point:
+// codeFinder.find.
+
 import (
 	"regexp"
 	"strings"
 )
 
-// codeFinder finds the code and the HTML in a Markdown text, so that templates in code
-// are left alone. It takes time in proportion to the text, whatever the text is, which a
-// Markdown parser does not: hostile files take some of those hours. What it costs is
-// precision where lists and indentation meet; a test holds it against a parser on real
-// posts.
+// codeFinder finds the code and the HTML in a Markdown text. Its time is proportional to the length
+// of any text. A Markdown parser's is not: some need hours for a hostile file. The price is
+// precision in indented text within lists; a test compares it with a parser on real posts.
 type codeFinder struct {
 	body string
 
@@ -17,13 +18,13 @@ type codeFinder struct {
 	lines []region // by its indentation
 	html  []region // blocks of HTML
 
-	paragraph region // under way; empty when there is none
-	fence     string // that opened the code under way, "" when there is none
+	paragraph region // under way; empty for none
+	fence     string // the opening fence of the code under way, "" for none
 	fenceFrom int
 	quotes    int    // how deep the fence is in quotations
-	htmlEnd   string // that ends the HTML under way: a tag, or "\n" for a blank line; "" when there is none
+	htmlEnd   string // the end of the HTML under way: a tag, or "\n" for a blank line; "" for none
 	htmlFrom  int
-	list      bool // a list may go on, so indentation says nothing
+	list      bool // a list may go on, so indentation need not mean code
 }
 
 var (
@@ -34,8 +35,7 @@ var (
 	loneTag    = regexp.MustCompile(`^</?[a-zA-Z][a-zA-Z0-9-]*(?:\s[^<>]*)?/?>\s*$`)
 )
 
-// find goes through the lines. The rules are those of CommonMark 0.31, sections 4.4 to
-// 4.6 and 6.1.
+// find reads the text line by line, by the rules of CommonMark 0.31, sections 4.4 to 4.6 and 6.1.
 func (f *codeFinder) find() {
 	for start := 0; start < len(f.body); {
 		end := len(f.body)
@@ -106,8 +106,8 @@ func (f *codeFinder) line(start, end int) {
 	}
 }
 
-// container takes the quotation marks off a line, and says how deep what follows is
-// indented (a tab counting as four) and quoted.
+// container removes the quotation marks from a line, and returns the indentation of the rest (a tab
+// counts as four) and the depth of quotation.
 func container(line string) (content string, indent, quotes int) {
 	for line != "" {
 		switch line[0] {
@@ -139,8 +139,8 @@ func (f *codeFinder) endFence(end int) {
 	}
 }
 
-// startHTML begins a block of HTML if item, the rest of the line, does. Within a
-// paragraph a tag of any other name begins none.
+// startHTML begins a block of HTML if item, the rest of the line, is a beginning. Within a
+// paragraph only certain names of tags begin a block.
 func (f *codeFinder) startHTML(item string, start, end int, inParagraph bool) bool {
 	switch found := verbatim.FindStringSubmatch(item); {
 	case found != nil:
@@ -167,8 +167,8 @@ func (f *codeFinder) endHTML(end int) {
 	}
 }
 
-// endParagraph finds the code between backticks in the paragraph under way: from one run
-// of them to the next that is as long.
+// endParagraph finds the code between backticks in the paragraph under way: from one run of
+// backticks to the next run of the same length.
 func (f *codeFinder) endParagraph() {
 	within := f.paragraph
 	f.paragraph = region{}
@@ -210,7 +210,7 @@ func (f *codeFinder) backticks(within region) []region {
 	return runs
 }
 
-// escaped says whether a backslash takes what is at pos for itself.
+// escaped reports whether a backslash escapes the character at pos.
 func (f *codeFinder) escaped(pos, from int) bool {
 	before := f.body[from:pos]
 	return (len(before)-len(strings.TrimRight(before, `\`)))%2 == 1

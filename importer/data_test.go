@@ -1,5 +1,7 @@
 package importer
 
+// Imports of real blogs in the data folder beside the repository; skipped without it.
+
 import (
 	"maps"
 	"os"
@@ -12,7 +14,7 @@ import (
 	"stoa/blog"
 )
 
-// realBlog returns the folder of a blog that somebody else wrote, or skips the test.
+// realBlog returns the folder of a real blog by other people, or skips the test.
 func realBlog(t *testing.T, name string) string {
 	t.Helper()
 	dir := filepath.Join(os.Getenv("STOA_TEST_DATA"), name)
@@ -25,8 +27,8 @@ func realBlog(t *testing.T, name string) string {
 	return dir
 }
 
-// TestRealBlogs imports whole blogs of each system. Every file is accounted for, none
-// fails, and nothing of the system's own templates is left outside of code.
+// TestRealBlogs imports whole blogs of each system. The report accounts for every file, none fails,
+// and no template of the system is left outside of code.
 func TestRealBlogs(t *testing.T) {
 	cases := map[string]struct {
 		reason                  string
@@ -100,7 +102,7 @@ func TestRealBlogs(t *testing.T) {
 	}
 }
 
-// checkArticles holds what is true of every article that leaves this package.
+// checkArticles checks the rules for every article of this package.
 func checkArticles(t *testing.T, articles map[string]blog.Import) {
 	t.Helper()
 	for source, a := range articles {
@@ -128,8 +130,8 @@ func checkArticles(t *testing.T, articles map[string]blog.Import) {
 	}
 }
 
-// TestRealPostsThatWereChosenForBeingAwkward names some of them, so that a change that
-// loses one of their peculiarities is seen.
+// TestRealPostsThatWereChosenForBeingAwkward names some awkward posts, so that a change can't lose
+// one of their peculiarities unseen.
 func TestRealPostsThatWereChosenForBeingAwkward(t *testing.T) {
 	var a, b, c shelf
 	importAll(t, &a, os.DirFS(realBlog(t, "blog-a")), "blog-a")
@@ -198,8 +200,8 @@ func TestRealPostsThatWereChosenForBeingAwkward(t *testing.T) {
 	}
 }
 
-// TestRealPostsAreReadAsAParserReadsThem holds our notion of code against goldmark's. The
-// definitions of links are left out, in whose labels backticks mean nothing.
+// TestRealPostsAreReadAsAParserReadsThem compares our notion of code with goldmark's, link
+// definitions excepted: backticks in their labels mean nothing.
 func TestRealPostsAreReadAsAParserReadsThem(t *testing.T) {
 	for _, name := range []string{"blog-a", "blog-b-toml", "blog-c-hashnode"} {
 		var s shelf

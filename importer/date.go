@@ -1,5 +1,8 @@
 package importer
 
+// Dates in front matter, file names and paths, read in the forms that other systems write. Entry
+// points: parseDate, cutDay, dayInPath.
+
 import (
 	"fmt"
 	"regexp"
@@ -19,21 +22,21 @@ var (
 	unixPattern    = regexp.MustCompile(`^\d{10}(\d{3})?$`)
 )
 
-// dayLayouts are the ways to write a day that mean one day everywhere. 03/04/2020 isn't
-// among them: it is March in America and April elsewhere.
+// dayLayouts are the forms of a day that mean one day everywhere. 03/04/2020 isn't among them: it
+// is March in America and April elsewhere.
 var dayLayouts = []string{
 	"2006-1-2", "2006/1/2", "2006.1.2", "20060102",
 	"2 Jan 2006", "2 January 2006", "2-Jan-2006", "Jan 2 2006", "January 2 2006", "2006 Jan 2", "2006 January 2",
 }
 
-// americanZones are the names that RFC 5322 section 4.3 gives a meaning to. Every other
-// name stands for more than one offset somewhere, so it is refused.
+// americanZones are the zone names with a meaning in RFC 5322, section 4.3. Every other name stands
+// for several offsets in different countries, so it is refused.
 var americanZones = map[string]int{"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7}
 
-// parseDate reads a date as people and programs write it in front matter: ISO 8601 and
-// YAML timestamps, what Go, Ruby, Python and JavaScript print, English dates, Unix time
-// in seconds or milliseconds. Without an offset it is UTC, as in Hugo and Zola; without a
-// time of day it is midnight. The result is in UTC.
+// parseDate reads a date in the forms that people and programs write: ISO 8601 and YAML timestamps,
+// dates as Go, Ruby, Python and JavaScript print them, English dates, Unix time in seconds or
+// milliseconds. Without an offset it is UTC, as in Hugo and Zola; without a time of day it is
+// midnight. The result is in UTC.
 func parseDate(text string) (time.Time, error) {
 	s := strings.Join(strings.Fields(text), " ")
 	if i := strings.IndexByte(s, '('); i > 0 { // JavaScript repeats the zone's name in words
@@ -87,7 +90,7 @@ func parseDay(text string, zone *time.Location) (time.Time, error) {
 		}
 	}
 	if slashPattern.MatchString(s) {
-		return time.Time{}, fmt.Errorf("it doesn't say which number is the day and which the month: write year-month-day")
+		return time.Time{}, fmt.Errorf("day and month can't be told apart: write year-month-day")
 	}
 	return time.Time{}, fmt.Errorf("no date that is understood: write year-month-day, such as 2024-07-09 or 2024-07-09T15:04:05Z")
 }
@@ -139,7 +142,7 @@ var (
 	folderDay = regexp.MustCompile(`(?:^|/)(\d{4})/(\d{2})/(\d{2})(?:/|$)`)
 )
 
-// cutDay takes the day off a name such as 2024-07-09-hello, as Jekyll and Zola do.
+// cutDay removes the day from a name such as 2024-07-09-hello, as Jekyll and Zola do.
 func cutDay(name string) (day time.Time, rest string, found bool) {
 	parts := namedDay.FindStringSubmatch(name)
 	if parts == nil {

@@ -1,5 +1,7 @@
 package importer
 
+// Front matter in YAML, TOML and JSON, read into one form, value. Entry points: decode, split.
+
 import (
 	"bytes"
 	"encoding/json"
@@ -15,9 +17,9 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// failure is why a file can't be imported. The reader of it can put it right.
+// failure is the reason why a file can't be imported, in words for its author.
 type failure struct {
-	line   int // 1-based; 0 where it is the whole file
+	line   int // 1-based; 0 for the whole file
 	reason string
 }
 
@@ -27,13 +29,13 @@ func failAt(line int, format string, args ...any) *failure {
 	return &failure{line: line, reason: fmt.Sprintf(format, args...)}
 }
 
-// note is something that the person who imports should know of a file that was imported.
+// note tells the person at the terminal about a change in an imported file.
 type note struct {
 	line         int
 	rule, detail string
 }
 
-// format is how the front matter of a file is written.
+// format is the language of a file's front matter.
 type format string
 
 const (
@@ -48,13 +50,13 @@ type matter struct {
 	format   format
 	fields   map[string]value // by key in lower case: Hugo takes Title and title for one
 	body     string
-	bodyLine int // 1-based line of the file on which body begins
+	bodyLine int // 1-based line of the file that body begins on
 	notes    []note
 }
 
-// value is what a key holds: text, a list, a map, or nothing (null, or the empty text).
-// Numbers, dates and truth values stay the text that they are in the file, so that the
-// slug 0123 isn't 83 and the title 1984 isn't a number.
+// value is the value of a key: text, a list, a map, or nothing (null, or the empty text). Numbers,
+// dates and truth values keep their text from the file, so that the slug 0123 isn't 83 and the
+// title 1984 isn't a number.
 type value struct {
 	line   int // 1-based line of the file; in TOML and JSON, of the outermost key
 	text   string
@@ -66,19 +68,19 @@ func (v value) empty() bool { return v.text == "" && len(v.list) == 0 && len(v.f
 
 const (
 	noteDuplicate = "the same key twice: the last one counts"
-	noteTabs      = "front matter is indented with tabs, which YAML forbids: each was read as two spaces"
+	noteTabs      = "front matter is indented with tabs, and YAML forbids these: each was read as two spaces"
 )
 
-// maxValues bounds what a few bytes of YAML with references to references can become.
-// maxDepth is how deep anything that an article is made of lies.
+// maxValues bounds the values of one file, because a few bytes of YAML with references to
+// references can become very many. maxDepth is the depth of the deepest value that an article uses.
 const (
 	maxValues = 10_000
 	maxDepth  = 5
 )
 
-// split takes the front matter off a text whose lines end in \n. Blank lines in front of
-// the opening fence don't count. YAML stands between --- and --- or ..., TOML between
-// +++ and +++, JSON between the braces of one object.
+// split separates the front matter from a text with lines that end in \n. Blank lines before the
+// opening fence are ignored. YAML stands between --- and --- or ..., TOML between +++ and +++, JSON
+// between the braces of one object.
 func split(text string) (matter, error) {
 	line := 1
 	for {
@@ -101,7 +103,7 @@ func split(text string) (matter, error) {
 	return matter{body: text, bodyLine: line}, nil
 }
 
-// fenced reads what follows the opening fence on line.
+// fenced reads the text after the opening fence, from line on.
 func fenced(text string, line int, f format, ends ...string) (matter, error) {
 	var inside strings.Builder
 	for n, rest := line+1, text; rest != ""; n++ {
@@ -124,7 +126,7 @@ func fenced(text string, line int, f format, ends ...string) (matter, error) {
 	return matter{}, failAt(line, "front matter begins here and doesn't end: no line with only %s follows", strings.Join(ends, " or "))
 }
 
-// startsObject tells JSON from a text that begins with a brace, such as a shortcode.
+// startsObject tells JSON from other text that begins with a brace, such as a shortcode.
 func startsObject(text string) bool {
 	after, found := strings.CutPrefix(text, "{")
 	after = strings.TrimLeft(after, " \t\n")
@@ -159,7 +161,7 @@ func readYAML(text string, line int) (map[string]value, []note, error) {
 	return top.fields, y.notes, nil
 }
 
-// untab replaces the tabs that YAML takes for an error: those that indent a line.
+// untab replaces the tabs at the beginning of lines, an error in YAML.
 func untab(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, l := range lines {
@@ -169,9 +171,9 @@ func untab(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// yamlFailure finds the line that a person has to look at. It is where the thing began
-// that didn't parse (a quotation without an end), except within a map, whose beginning
-// says nothing.
+// yamlFailure finds the line for a person to look at: the beginning of the thing that didn't parse,
+// such as a quotation without an end. Within a map it is the parser's own line, because the
+// beginning of the map says nothing.
 func yamlFailure(err error, line int) *failure {
 	var at *yaml.LoadError
 	if !errors.As(err, &at) {
@@ -188,9 +190,9 @@ func yamlFailure(err error, line int) *failure {
 }
 
 type yamlReader struct {
-	line  int // of the file, on which the YAML begins
+	line  int // the line of the file that the YAML begins on
 	notes []note
-	left  int // values that may still be made
+	left  int // number of values still allowed
 }
 
 func (y *yamlReader) value(n *yaml.Node, depth int) value {
@@ -242,8 +244,8 @@ func readTOML(text string, line int) (map[string]value, error) {
 	return top, nil
 }
 
-// lineOfKey returns the index of the line that begins with key, as a value or a table; 0
-// when it is written in some rarer way.
+// lineOfKey returns the index of the line that begins with key, as a value or a table; 0 for rarer
+// spellings.
 func lineOfKey(lines []string, key string) int {
 	for i, l := range lines {
 		rest, found := strings.CutPrefix(strings.TrimLeft(l, " \t["), key)
@@ -254,7 +256,7 @@ func lineOfKey(lines []string, key string) int {
 	return 0
 }
 
-// braced reads a JSON object that begins on line and ends the front matter.
+// braced reads a JSON object that begins on line and is the whole front matter.
 func braced(text string, line int) (matter, error) {
 	in := json.NewDecoder(strings.NewReader(text))
 	in.UseNumber()
@@ -297,7 +299,7 @@ func braced(text string, line int) (matter, error) {
 	return m, nil
 }
 
-// valueOf turns what the TOML and JSON decoders make into text, lists and maps.
+// valueOf turns results of the TOML and JSON decoders into text, lists and maps.
 func valueOf(raw any, line, depth int) value {
 	v := value{line: line}
 	if depth > maxDepth {
@@ -324,8 +326,8 @@ func valueOf(raw any, line, depth int) value {
 	return v
 }
 
-// decode makes a file's bytes a text of UTF-8 whose lines end in \n. A byte order mark is
-// dropped. Bytes that aren't UTF-8 are a failure rather than a guess at what they were.
+// decode turns a file's bytes into UTF-8 text with lines that end in \n. It drops a byte order
+// mark. Bytes that aren't UTF-8 are a failure: a guess at their encoding could be wrong.
 func decode(data []byte) (string, error) {
 	if bytes.HasPrefix(data, []byte{0xFE, 0xFF}) || bytes.HasPrefix(data, []byte{0xFF, 0xFE}) {
 		return "", failAt(1, "the file is UTF-16: save it as UTF-8")

@@ -1,5 +1,7 @@
 package importer
 
+// Fuzz tests of reading a file, and the rules that each resulting article obeys.
+
 import (
 	"errors"
 	"io/fs"
@@ -18,7 +20,7 @@ import (
 
 var slugPattern = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 
-// checkArticle holds what the blog relies on.
+// checkArticle checks the rules that the blog relies on.
 func checkArticle(t *testing.T, a blog.Import) {
 	t.Helper()
 	slugs := []string{a.Slug}
@@ -61,8 +63,8 @@ func checkArticle(t *testing.T, a blog.Import) {
 	}
 }
 
-// FuzzParse reads any file: it becomes an article that the blog can rely on, a skip with
-// a rule, or a failure with a reason and a line within the file; and the same each time.
+// FuzzParse reads any file. The result is an article that obeys the rules, a skip with a rule, or a
+// failure with a reason and a line within the file; and a second reading gives the same.
 func FuzzParse(f *testing.F) {
 	fixtures, err := filepath.Glob("testdata/site/*.md")
 	if err != nil {

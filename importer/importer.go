@@ -1,38 +1,38 @@
-// Package importer brings what other systems wrote into Stoa: a folder of Markdown
-// with front matter, as Hugo, Jekyll, Zola and Hashnode keep it, becomes articles.
+// Package importer imports the content of other systems: a folder of Markdown with front
+// matter, as Hugo, Jekyll, Zola and Hashnode have it, becomes articles.
 //
 // It has two layers. Reading walks a folder and turns one file into one article, a skip
 // by a stated rule, or a failure with its line and reason; it touches nothing but the
-// folder. Running hands what was read to the blog in batches and counts what came of each
-// file. Entry points: Markdown, Identity and the methods of Report.
+// folder. Running hands the articles to the blog in batches and counts the outcomes of the
+// files. Entry points: Markdown, Identity and the methods of Report.
 //
 // It may import blog, store, id and problem.
 //
-// # Which files
+// # Files
 //
 // Files that end in .md, .markdown, .mdown or .mkd are read. Skipped, and counted as such:
-// every other file, section pages (_index.md), index.md at the top, files whose name
-// begins with a dot, symbolic links, empty files, and without front matter README,
-// LICENSE and their like, and what lies beside an index.md. Folders whose name begins
-// with a dot, and node_modules, aren't entered. A file over 4 MiB, one that isn't UTF-8,
-// and one whose front matter doesn't end or can't be read, fail.
+// every other file, section pages (_index.md), index.md at the top, files with a name
+// that begins with a dot, symbolic links, empty files, README, LICENSE and their like
+// without front matter, and all files beside an index.md. Folders with a name that begins
+// with a dot, and node_modules, aren't entered. A file fails if it is over 4 MiB, isn't
+// UTF-8, or has front matter that doesn't end or can't be read.
 //
 // # Front matter
 //
-// YAML between --- and --- or ..., TOML between +++ and +++, or one JSON object; blank
-// lines and a byte order mark in front of it, CRLF, and tabs that indent YAML are put up
-// with. A file without front matter is a post all the same. Keys are the same in any
-// case. Of a YAML or JSON key that stands twice the last value counts; in TOML it is a
-// failure, as it is to every program that reads TOML. What counts for an article, the
-// first that has a value:
+// YAML between --- and --- or ..., TOML between +++ and +++, or one JSON object. Accepted
+// without complaint: blank lines and a byte order mark in front of it, CRLF, and tabs that
+// indent YAML. A file without front matter is a post all the same. The case of keys is
+// ignored. Of a YAML or JSON key that stands twice the last value counts; in TOML it is a
+// failure, as in every program that reads TOML. An article has these fields, each from the
+// first source with a value:
 //
 //   - Title: title; the first heading, which then leaves the text; seoTitle; the slug or
 //     the file's name.
 //   - Slug: slug; the end of path, permalink or url; the file's name without its day (of
 //     a page bundle, the folder's); the title. Lower-case, accents folded, at most 100
 //     characters. It isn't made unique here: the blog does that.
-//   - Aliases: the ends of aliases, alias and redirect_from, and whatever of the above was
-//     not taken or had to be changed, as it was written.
+//   - Aliases: the ends of aliases, alias and redirect_from, and every source of the slug
+//     that wasn't taken or had to be changed, in its original spelling.
 //   - PublishedAt: datePublished, publishDate, published_at, pubdate, published, date; the
 //     day in the file's name; in path, permalink or url; in the folders. Without an offset
 //     it is UTC. Without any date the article is a draft.
@@ -47,18 +47,18 @@
 //   - Cover: cover, image, featured_image, feature_image, primary_image, banner, thumbnail,
 //     header, images, [extra] cover or image; only a URL or a path.
 //
-// Keys that go nowhere are counted in the report.
+// The report counts keys without a use.
 //
 // # Text
 //
-// Shortcodes (Hugo's and Zola's) and Liquid (Jekyll's) become Markdown that says the
-// same: pictures, links to videos and posts elsewhere, quotations, buttons, files, and
-// links to other pages, which for a post of the same folder are its slug alone. Boxes,
-// and pairs that aren't known, leave what is inside. Single ones that aren't known are
-// left out, with a note. Frames, films and sounds become links, because Stoa's pages load
-// nothing of other sites but pictures. Code that is fenced or in backticks is never touched. A file
-// without text that says where its text is (source_url, redirectto, canonical) becomes a
-// link to there.
+// Shortcodes (Hugo's and Zola's) and Liquid (Jekyll's) become Markdown with the same
+// meaning: pictures, links to videos and posts elsewhere, quotations, buttons, files, and
+// links to other pages; a link to a post of the same folder is its slug alone. Boxes and
+// unknown pairs are replaced by their content. Unknown single ones are left out, with a
+// note. Frames, films and sounds become links, because Stoa's pages load nothing of other
+// sites but pictures. Code that is fenced or in backticks is never touched. A file without
+// text that names the address of its text (source_url, redirectto, canonical) becomes a
+// link to that address.
 package importer
 
 import (
@@ -74,42 +74,42 @@ import (
 	"stoa/blog"
 )
 
-// Options say what is imported, and where to.
+// Options are the source, the destination and the output of an import.
 type Options struct {
-	// FS is the folder. os.OpenRoot(dir) and its FS method give one that no symbolic
-	// link leads out of.
+	// FS is the folder. os.OpenRoot(dir) and its FS method return one that symbolic links can't
+	// lead out of.
 	FS fs.FS
 
-	// Name is the folder's identity: the first part of every Source, by which an
-	// article is found again when the folder is imported again. Identity makes one.
+	// Name is the folder's identity: the first part of every Source, so that a second import of the
+	// folder finds the articles of the first. Identity makes one.
 	Name string
 
-	// DryRun says that Import writes nothing, so that the report can say so.
+	// DryRun says that Import writes nothing. Only the report uses it.
 	DryRun bool
 
 	// Import takes articles in order: the method Add of a blog.Importing.
 	Import func(context.Context, []blog.Import) ([]blog.Outcome, error)
 
-	// Out is where progress goes: a bar when it is a terminal, a line now and then when
-	// it isn't, nothing when it is nil. The report isn't written to it.
+	// Out gets the progress: a bar if it is a terminal, a line now and then otherwise; nil for
+	// none. The report isn't written to it.
 	Out io.Writer
 }
 
-// batchFiles and batchBytes bound one call of Options.Import. Twenty keep the bar moving
-// on a database that takes 40 ms per write (the embedded one at 1,000 articles); the
-// bytes keep a batch below what one MongoDB message may hold (48 MB).
+// batchFiles and batchBytes bound one call of Options.Import. Twenty files keep the bar moving on a
+// database that takes 40 ms per write (the embedded one at 1,000 articles); the bytes keep a batch
+// below the limit of one MongoDB message (48 MB).
 const (
 	batchFiles = 20
 	batchBytes = 8 << 20
 )
 
-// Markdown imports a folder and reports what came of every file in it. Files are taken
-// in the order of their paths, so a repeated run asks for the same slugs in the same
-// order; a run that was killed can simply be repeated.
+// Markdown imports a folder and reports the outcome of every file in it. Files are taken in the
+// order of their paths, so a second run asks for the same slugs in the same order; a run that was
+// killed can simply be repeated.
 //
-// A file that can't be read is a failure in the report, not an error. The error is for
-// what ends the run early: the context, or the blog refusing a whole batch. The report
-// then still says what was done, and how many files weren't reached.
+// A file that can't be read is a failure in the report, not an error. The error is the reason why
+// the run ended early: the context, or a batch that the blog refused as a whole. The report then
+// still has the outcomes so far, and the number of files that weren't reached.
 func Markdown(ctx context.Context, o Options) (Report, error) {
 	return markdown(ctx, o, time.Now)
 }
@@ -139,12 +139,12 @@ type run struct {
 	batch      []blog.Import
 	batchPaths []string
 	batchSize  int
-	wanted     map[string]string // slug → the first path that wants it
+	wanted     map[string]string // slug → the path of the first file with that slug
 }
 
-// all goes through the files twice: once for the slugs, so that a link from one post to
-// another can be written whatever their order, and once for the articles. Only slugs are
-// kept from the first time, so memory doesn't grow with the size of the posts.
+// all reads the files twice: first for the slugs, so that a link between two posts can be written
+// in any order of the files, then for the articles. The first pass stores only slugs, so memory
+// doesn't grow with the size of the posts.
 func (r *run) all(ctx context.Context) error {
 	for _, f := range r.files {
 		if err := ctx.Err(); err != nil {
@@ -168,7 +168,7 @@ func (r *run) all(ctx context.Context) error {
 	return r.flush(ctx)
 }
 
-// one reads a file and counts it, or adds it to the batch, which counts it later.
+// one reads a file and counts it, or adds it to the batch, to be counted later.
 func (r *run) one(ctx context.Context, f file) error {
 	switch {
 	case f.err != nil:
@@ -213,7 +213,7 @@ func (r *run) one(ctx context.Context, f file) error {
 	return nil
 }
 
-// flush hands the batch over and counts what came of it.
+// flush hands the batch over and counts the outcomes.
 func (r *run) flush(ctx context.Context) error {
 	if len(r.batch) == 0 {
 		return nil
@@ -232,10 +232,10 @@ func (r *run) flush(ctx context.Context) error {
 	return nil
 }
 
-// Identity returns the name under which the articles of a folder are remembered: the
-// folder's own name, with the names above it while it is one that every blog has
-// (content, posts), so that two blogs aren't taken for one. It is the same wherever the
-// folder's parent is moved to. Two folders with one name need names of their own.
+// Identity returns the name that identifies the articles of a folder: the folder's own name,
+// preceded by the names above it as long as every blog has such a name (content, posts), so that
+// two blogs differ. It doesn't change if the folder's parent is moved. Two folders with one name
+// need a Name each.
 func Identity(dir string) (string, error) {
 	absolute, err := filepath.Abs(dir)
 	if err != nil {
@@ -252,6 +252,6 @@ func Identity(dir string) (string, error) {
 	return strings.ToValidUTF8(strings.Join(parts[from:], "/"), "-"), nil
 }
 
-// everyBlogs are the folder names that Hugo, Jekyll, Zola, Astro and Eleventy give to
-// posts, or that their users do by habit.
+// everyBlogs are the folder names for posts in Hugo, Jekyll, Zola, Astro and Eleventy, or customary
+// among their users.
 var everyBlogs = []string{"content", "contents", "posts", "post", "_posts", "blog", "blogs", "articles", "news", "pages", "docs", "src", "data"}

@@ -1,5 +1,8 @@
 package importer
 
+// Whole imports: a folder of awkward files beside its golden file, repeated and interrupted runs,
+// unreadable files.
+
 import (
 	"bytes"
 	"cmp"
@@ -20,18 +23,19 @@ import (
 	"stoa/blog"
 )
 
-// today is when the tests import, so that what has expired doesn't depend on the day.
+// today is the time of the imports in tests, so that the expiry of a post doesn't depend on the
+// day.
 var today = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
 func clock() time.Time { return today }
 
-// shelf stands where the blog stands: it remembers what it was handed, by source.
+// shelf takes the blog's place: it stores the articles it is given, by source.
 type shelf struct {
 	articles map[string]blog.Import
 	batches  []int
 	order    []string
 	refuse   map[string]error // by source
-	breakAt  int              // the batch, from 1, at which the database goes away after the first article
+	breakAt  int              // the number of the batch, from 1, that loses the database after its first article
 }
 
 var errGone = errors.New("the database went away")
@@ -81,8 +85,8 @@ func checkSum(t *testing.T, r Report) {
 	}
 }
 
-// TestSite imports testdata/site, one awkward thing a file, and compares the report and
-// every article with testdata/site.golden. UPDATE=1 rewrites it.
+// TestSite imports testdata/site, with one awkward thing a file, and compares the report and every
+// article with testdata/site.golden. UPDATE=1 rewrites it.
 func TestSite(t *testing.T) {
 	var s shelf
 	report := importAll(t, &s, os.DirFS("testdata/site"), "site")
@@ -131,7 +135,7 @@ func countFiles(t *testing.T, dir string) int {
 	return n
 }
 
-// write shows an article. Times have their zone, so that one that isn't UTC is seen.
+// write prints an article. Times have their zone, to show one that isn't UTC.
 func write(out *bytes.Buffer, a blog.Import) {
 	fmt.Fprintf(out, "\n---------- %s\n", a.Source)
 	when := func(t time.Time) string {
@@ -163,7 +167,7 @@ func write(out *bytes.Buffer, a blog.Import) {
 	fmt.Fprintf(out, "\n%s", a.Markdown)
 }
 
-// post is a file with front matter that is right, and body.
+// post is a file with valid front matter, and body.
 func post(body string) *fstest.MapFile {
 	return &fstest.MapFile{Data: []byte("---\ntitle: Post\ndate: 2024-01-01\nauthor: ada\n---\n" + body)}
 }
@@ -214,7 +218,7 @@ func TestSymbolicLinksAreNotFollowed(t *testing.T) {
 	}
 }
 
-// brokenFS fails to open one path, as a disk or a permission does.
+// brokenFS fails to open one path, as a broken disk or a missing permission would.
 type brokenFS struct {
 	fstest.MapFS
 	path string

@@ -1,5 +1,8 @@
 package importer
 
+// One file turned into one article: front matter into fields, the body by body.go. Entry points:
+// reader.learn for the links between posts, then reader.parse.
+
 import (
 	"cmp"
 	"crypto/sha256"
@@ -23,8 +26,7 @@ import (
 	"stoa/blog"
 )
 
-// The notes on what a file's front matter was turned into. The report shows them as they
-// stand here.
+// The notes about changes to a file's front matter. The report shows them as they stand here.
 const (
 	noteNoDate      = "no date, neither in the front matter nor in the path: imported as a draft"
 	noteExpired     = "expirydate has passed, and Hugo would not show it: imported as a draft"
@@ -36,12 +38,12 @@ const (
 	noteHeading     = "no title: taken from the first heading, which is no longer in the text"
 	noteNoAuthor    = "no author"
 	noteNoBody      = "nothing follows the front matter: an article without text"
-	noteLinkPost    = "nothing follows the front matter, which says where the text is: the article is a link to it"
+	noteLinkPost    = "the front matter gives the address of the text, and no text follows: the article is a link to it"
 	noteSlugChanged = "the slug isn't made of a-z, 0-9 and dashes only, or is too long: changed, the old one kept as an alias"
 	noteSlugMade    = "nothing to make a slug from: made from a hash of the path"
 	noteNameHashed  = "an author or a tag has no letter that a slug can hold: its slug is a hash of the name"
 	noteSlugTaken   = "an earlier file of the folder wants the same slug: the blog adds a number"
-	noteCanonical   = "the front matter names another address of the same text, which isn't kept"
+	noteCanonical   = "the front matter names another address of the same text: not kept"
 	noteAlias       = "alias for the top of a site: left out"
 	noteAliasTaken  = "alias that is the slug of another file of the folder: left out"
 	noteCover       = "cover is a bare name, neither URL nor path: left out"
@@ -51,13 +53,13 @@ const (
 	noteNotText     = "the value isn't text: left out"
 )
 
-// reader turns files into articles. It holds all that a file's meaning depends on
-// beside the file.
+// reader turns files into articles. It holds everything beside the file that the article depends
+// on.
 type reader struct {
 	name     string    // first part of every Source
-	now      time.Time // decides what has expired
+	now      time.Time // decides whether a post has expired
 	links    links
-	wanted   map[string]string // slug → the path of the first file that wants it
+	wanted   map[string]string // slug → the path of the first file with that slug
 	markdown parser.Parser
 }
 
@@ -65,17 +67,17 @@ func newReader(name string, now time.Time) *reader {
 	return &reader{name: name, now: now, links: links{name: name, posts: map[string][]linked{}}, wanted: map[string]string{}, markdown: goldmark.DefaultParser()}
 }
 
-// parsed is what a file is: an article, or skipped by a rule.
+// parsed is the result for a file: an article, or the rule it is skipped by.
 type parsed struct {
 	article  blog.Import
 	skip     string
 	slugLine int
 	notes    []note
-	unused   []string // front-matter keys with a value that went nowhere
+	unused   []string // front-matter keys with a value that nothing used
 }
 
-// learn remembers under which slug the file will be found. What is wrong with the file
-// comes to light when it is parsed.
+// learn records the slug that the file will have. It ignores errors in the file, since parse
+// reports them.
 func (r *reader) learn(f file, fsys fs.FS) {
 	data, err := f.read(fsys)
 	if err != nil {
@@ -125,7 +127,7 @@ func (r *reader) parse(f file, data []byte) (parsed, error) {
 	return p, nil
 }
 
-// open takes a file's front matter off, or says by which rule the file is skipped.
+// open separates a file's front matter, or returns the rule that the file is skipped by.
 func (r *reader) open(f file, data []byte) (*document, parsed, error) {
 	content, err := decode(data)
 	if err != nil {
@@ -151,8 +153,8 @@ func (r *reader) open(f file, data []byte) (*document, parsed, error) {
 
 var projectFile = regexp.MustCompile(`(?i)^(readme|licen[cs]e|contributing|code_of_conduct|changelog|security|authors|support)([._-].*)?\.\w+$`)
 
-// digest covers everything that the file decides, as the article has it: a comment in
-// the front matter changes nothing, a better reading of the same bytes does.
+// digest covers every field of the article that the file decides: a comment in the front matter
+// changes nothing, a better reading of the same bytes does.
 func digest(a blog.Import) string {
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%q %q %q %q %q %q %t %q %q %s %s", a.Slug, a.Title, a.Summary, a.Markdown, a.Authors, a.Tags, a.Draft,
@@ -160,7 +162,7 @@ func digest(a blog.Import) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// document is a file on the way to an article. Keys are marked as they are consulted.
+// document is a file on the way to an article. A key that is looked up is marked as used.
 type document struct {
 	matter
 	reader *reader
@@ -168,7 +170,7 @@ type document struct {
 	used   map[string]bool
 }
 
-// get returns the first of keys that has a value, and marks those it looked at.
+// get returns the first of keys with a value, and marks the keys it looked at.
 func (d *document) get(keys ...string) (value, bool) {
 	for _, key := range keys {
 		d.used[key] = true
@@ -179,7 +181,7 @@ func (d *document) get(keys ...string) (value, bool) {
 	return value{}, false
 }
 
-// text is get for keys that hold text. Lists and maps are passed over, with a note.
+// text is get for keys with text. It skips lists and maps, with a note.
 func (d *document) text(keys ...string) (string, value) {
 	for _, key := range keys {
 		before := d.used[key]
@@ -212,19 +214,19 @@ func (d *document) unused() []string {
 	return keys
 }
 
-// jekyll says whether the file is one of Jekyll's, which reads a text without commas as
-// a list of words, and templates as Liquid.
+// jekyll reports whether the file is one of Jekyll's: there a text without commas is a list of
+// words, and templates are Liquid.
 func (d *document) jekyll() bool {
 	_, layout := d.fields["layout"]
 	return layout || d.within("_posts") || d.within("_drafts")
 }
 
-// within says whether the file lies in a folder of that name, the imported one included.
+// within reports whether the file lies in a folder of that name, the imported one included.
 func (d *document) within(folder string) bool {
 	return strings.Contains("/"+d.reader.name+"/"+d.path, "/"+folder+"/")
 }
 
-// hashnode says whether the file is a backup of Hashnode's, which writes Markdown of its own.
+// hashnode reports whether the file is a backup of Hashnode's, with its dialect of Markdown.
 func (d *document) hashnode() bool {
 	return d.fields["cuid"].text != "" || d.fields["datepublished"].text != ""
 }
@@ -248,8 +250,8 @@ func stemOf(name string) string {
 	return folder
 }
 
-// title takes the front matter's, else the first heading's, else the file name's. Titles
-// are plain text: references to characters (&amp;) are resolved.
+// title is the front matter's, else the first heading's, else the file name's. Titles are plain
+// text: references to characters (&amp;) are resolved.
 func (d *document) title(p *parsed) {
 	if written, _ := d.text("title"); written != "" {
 		p.article.Title = oneLine(html.UnescapeString(written))
@@ -280,7 +282,7 @@ func (d *document) title(p *parsed) {
 	d.note(noteNoTitle, value{}, p.article.Title)
 }
 
-// cutHeading takes a heading of the first level off the beginning of a text.
+// cutHeading cuts a heading of the first level off the beginning of a text.
 func cutHeading(body string) (heading, rest string, found bool) {
 	body = strings.TrimLeft(body, "\n")
 	first, rest, _ := strings.Cut(body, "\n")
@@ -297,9 +299,9 @@ func cutHeading(body string) (heading, rest string, found bool) {
 
 var anchorPattern = regexp.MustCompile(`\s*\{#[^}\n]*\}\s*$`)
 
-// slug takes slug, else the end of path, permalink or url, else the file's name without
-// its day (of a page bundle, the folder's), else the title. What the front matter says
-// beside it, or says in other letters, is an alias.
+// slug is slug, else the end of path, permalink or url, else the file's name without its day (of a
+// page bundle, the folder's), else the title. Other slugs in the front matter, and other spellings
+// of this one, become aliases.
 func (d *document) slug(p *parsed) {
 	for _, key := range []string{"slug", "path", "permalink", "url"} {
 		written, v := d.text(key)
@@ -332,14 +334,14 @@ func (d *document) slug(p *parsed) {
 	d.note(noteSlugMade, value{}, p.article.Slug)
 }
 
-// hashed makes a slug for what has no letter that a slug can hold.
+// hashed makes a slug for a text without any letter that a slug can have.
 func hashed(kind, text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return kind + "-" + hex.EncodeToString(sum[:4])
 }
 
-// dates takes the day of publication from the front matter, else from the file's name,
-// else from path, permalink or url, else from the folders.
+// dates reads the day of publication from the front matter, else from the file's name, else from
+// path, permalink or url, else from the folders.
 func (d *document) dates(p *parsed) error {
 	for _, key := range []string{"datepublished", "publishdate", "published_at", "pubdate", "published", "date"} {
 		written, v := d.text(key)
@@ -386,7 +388,7 @@ func (d *document) dayFromPath() time.Time {
 	return day
 }
 
-// lesserDate reads a date without which the article can be imported all the same.
+// lesserDate reads a date that the article can be imported without.
 func (d *document) lesserDate(keys ...string) (time.Time, value, bool) {
 	written, v := d.text(keys...)
 	if written == "" {
@@ -400,8 +402,8 @@ func (d *document) lesserDate(keys ...string) (time.Time, value, bool) {
 	return at, v, at.Year() > 1
 }
 
-// visibility makes drafts of what the other system doesn't show. Publishing what its
-// author took down is worse than an editor having to publish a draft.
+// visibility makes a draft of a post that the other system doesn't show. To publish a post that its
+// author took down would be worse than an editor having to publish a draft.
 func (d *document) visibility(p *parsed) {
 	hide := func(rule string, v value) {
 		p.article.Draft = true
@@ -442,19 +444,19 @@ func isTruth(text string) bool {
 	return isTrue(text) || slices.Contains([]string{"false", "no", "off", "0"}, strings.ToLower(text))
 }
 
-// summary is plain text: Markdown and tags in it are taken off.
+// summary is plain text, without Markdown and tags.
 func (d *document) summary(p *parsed) {
 	written, _ := d.text("summary", "description", "deck", "excerpt", "seodescription", "subtitle")
 	p.article.Summary = d.reader.plain(written)
 }
 
-// maxPlain bounds what is parsed for its words, because parsing can take time quadratic
-// in the length. The longest summary in the blogs this was tried on has 1 KB.
+// maxPlain bounds the text that is parsed for its words, in bytes, because parsing can take time
+// quadratic in the length. The longest summary in the blogs of the tests has 1 KB.
 const maxPlain = 4 << 10
 
-// plain returns the words of a text that may be Markdown or HTML. What Markdown takes for
-// more than paragraphs (a list, from "2020. It was a year") only loses its tags, and so
-// does what is longer than maxPlain.
+// plain returns the words of a text that may be Markdown or HTML. A text that Markdown reads as
+// more than paragraphs (a list, from "2020. It was a year") only loses its tags, and so does a text
+// longer than maxPlain.
 func (r *reader) plain(source string) string {
 	raw := []byte(strings.Join(strings.Fields(source), " "))
 	if len(raw) > maxPlain {
@@ -579,7 +581,8 @@ func firstText(fields map[string]value, keys ...string) string {
 	return ""
 }
 
-// addName adds a name unless it is nobody's or one with its slug is there.
+// addName adds a name, except a placeholder for nobody, and except one with a slug that is there
+// already.
 func (d *document) addName(names []blog.ImportName, kind, slug, name string) []blog.ImportName {
 	if name == "" {
 		return names
@@ -600,7 +603,7 @@ var (
 	mailAddress   = regexp.MustCompile(`\s*<[^>]*>`)
 )
 
-// splitPeople takes "Ada Lovelace, Charles Babbage Jr., and Mary Somerville" apart.
+// splitPeople separates the names in "Ada Lovelace, Charles Babbage Jr., and Mary Somerville".
 func splitPeople(text string) []string {
 	var people []string
 	for _, name := range betweenPeople.Split(mailAddress.ReplaceAllString(text, ""), -1) {
@@ -616,8 +619,8 @@ func splitPeople(text string) []string {
 	return people
 }
 
-// cover takes the first key that names a picture by URL or path. A bare name is a key to
-// data that the other system keeps elsewhere.
+// cover takes the first key with a URL or path of a picture. A bare name is a key to data that the
+// other system stores elsewhere.
 func (d *document) cover(p *parsed) {
 	var bare value
 	found := func(v value) bool {
@@ -650,8 +653,8 @@ func (d *document) cover(p *parsed) {
 	d.note(noteCover, bare, bare.text)
 }
 
-// isAddress says whether text can be the address of something: a URL of the web, or a
-// path, which has a slash or an extension.
+// isAddress reports whether text can be an address: a URL of the web, or a path with a slash or an
+// extension.
 func isAddress(text string) bool {
 	at, err := url.Parse(text)
 	if err != nil || text == "" || strings.ContainsAny(text, " \t\n\"<>") {
@@ -660,9 +663,9 @@ func isAddress(text string) bool {
 	return at.Scheme == "http" || at.Scheme == "https" || at.Scheme == "" && (strings.Contains(text, "/") || path.Ext(text) != "")
 }
 
-// aliases keeps the last elements of old addresses, as they were written: what a front
-// end sees in an old link. What is another file's slug is that file's, whichever comes
-// first.
+// aliases stores the last elements of old addresses in their original spelling: a front end sees
+// that spelling in an old link. The slug of another file is never an alias, in any order of the
+// files.
 func (d *document) aliases(p *parsed) {
 	for _, key := range []string{"aliases", "alias", "redirect_from"} {
 		v, found := d.get(key)
@@ -693,8 +696,8 @@ func (d *document) aliases(p *parsed) {
 	})
 }
 
-// elsewhere takes the address at which the article said that it really is. An article
-// without text becomes a link to it; beside a text it is only noted.
+// elsewhere reads the address that the article names as its original one. An article without text
+// becomes a link to it; for one with a text it is only noted.
 func (d *document) elsewhere(p *parsed) {
 	for _, key := range []string{"redirectto", "redirect_to", "redirect", "source_url", "external_url", "externalurl", "canonical", "canonicalurl", "canonical_url"} {
 		written, v := d.text(key)
@@ -713,7 +716,7 @@ func (d *document) elsewhere(p *parsed) {
 	}
 }
 
-// links knows the posts of the folder by the names that other posts call them by.
+// links knows the posts of the folder by the names that other posts use in links.
 type links struct {
 	name  string
 	posts map[string][]linked // by stem
@@ -733,8 +736,8 @@ func (l *links) add(name, slug string) {
 	l.posts[last] = append(l.posts[last], linked{path: elements, slug: slug})
 }
 
-// find returns the slug of the post that target names: a file name, or a path that ends
-// as the post's path does or that the post's path ends as.
+// find returns the slug of the post that target names: a file name, or a path. The shorter one of
+// the path and the post's path must be the end of the other one.
 func (l *links) find(target string) (string, bool) {
 	elements := pathElements(target)
 	if len(elements) == 0 {

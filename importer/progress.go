@@ -1,5 +1,7 @@
 package importer
 
+// The progress of an import on a terminal or in a log. Entry points: newProgress, step, clear.
+
 import (
 	"fmt"
 	"io"
@@ -13,15 +15,15 @@ import (
 // progress tells a person that an import is under way.
 type progress struct {
 	out      io.Writer
-	width    func() int // columns of the terminal; nil where out is none
+	width    func() int // columns of the terminal; nil if out is none
 	clock    func() time.Time
 	total    int
 	lastTime time.Time
 	drawn    int // columns that the bar takes up now
 }
 
-// redrawEvery is as often as an eye can use; reportEvery keeps a log readable, and says
-// nothing at all about an import that is over sooner.
+// redrawEvery is as often as an eye can use. reportEvery keeps a log readable: a shorter import
+// logs nothing.
 const (
 	redrawEvery = 100 * time.Millisecond
 	reportEvery = 5 * time.Second
@@ -48,7 +50,7 @@ func (p *progress) start(total int) {
 	p.total, p.lastTime = total, p.clock()
 }
 
-// step says that done of the files are dealt with.
+// step shows that done of the files are finished.
 func (p *progress) step(done int) {
 	now := p.clock()
 	wait := reportEvery
@@ -68,7 +70,7 @@ func (p *progress) step(done int) {
 	p.drawn = len(line)
 }
 
-// clear takes the bar away, so that the report begins on an empty line.
+// clear removes the bar, so that the report begins on an empty line.
 func (p *progress) clear() {
 	if p.drawn > 0 {
 		fmt.Fprintf(p.out, "\r%s\r", strings.Repeat(" ", p.drawn))

@@ -1,5 +1,7 @@
 package importer
 
+// The bar and the lines of progress, with a clock moved by hand.
+
 import (
 	"bytes"
 	"strings"
@@ -29,7 +31,7 @@ func TestProgressOnATerminal(t *testing.T) {
 		t.Errorf("got %q, want %q", &out, want)
 	}
 	out.Reset()
-	columns = 12 // somebody made the window small: what was drawn is wiped
+	columns = 12 // somebody made the window narrower: the old bar is wiped
 	clock.now = clock.now.Add(redrawEvery)
 	p.step(150)
 	if want := "\r150/200" + strings.Repeat(" ", 32); out.String() != want {
@@ -75,5 +77,5 @@ func TestProgressElsewhereIsALineNowAndThen(t *testing.T) {
 	if quick.Len() > 0 {
 		t.Errorf("an import that is over at once says nothing: %q", &quick)
 	}
-	newProgress(nil, clock.read).step(1) // nowhere to write to is no fault
+	newProgress(nil, clock.read).step(1) // no output is no error
 }

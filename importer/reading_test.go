@@ -1,5 +1,8 @@
 package importer
 
+// Single parts of reading a file, in tables: dates, front matter, templates, code, and time on
+// hostile files.
+
 import (
 	"slices"
 	"strings"
@@ -199,7 +202,7 @@ func TestLinksFindThePostThatIsMeant(t *testing.T) {
 	}
 }
 
-// TestCodeFinder compares with what goldmark takes for code.
+// TestCodeFinder compares its code with goldmark's.
 func TestCodeFinder(t *testing.T) {
 	cases := map[string]string{
 		"Fence":           "a\n```go\nx\n```\nb `y` c\n",
@@ -237,7 +240,7 @@ func TestCodeFinder(t *testing.T) {
 	}
 }
 
-// mask shows the letters of body that lie in regions, and a dot for each that doesn't.
+// mask shows the letters of body within regions, and a dot for each other letter.
 func mask(body string, regions []region) string {
 	out := []byte(body)
 	for i, c := range out {
@@ -245,7 +248,7 @@ func mask(body string, regions []region) string {
 		if !in && c != '\n' {
 			out[i] = '.'
 		}
-		if in && !('a' <= c && c <= 'z') && c != '\n' { // fences and prefixes count differently
+		if in && !('a' <= c && c <= 'z') && c != '\n' { // the two count fences and prefixes differently
 			out[i] = '.'
 		}
 	}
@@ -279,8 +282,8 @@ func goldmarkCode(body string) string {
 	return mask(body, regions)
 }
 
-// TestHostileFilesTakeTimeInProportion reads texts of 1 MiB that are made of what takes
-// some parsers time quadratic in the length. Quadratic would be minutes.
+// TestHostileFilesTakeTimeInProportion reads texts of 1 MiB that repeat the beginnings of things, a
+// case of quadratic time for some parsers. Quadratic time would be minutes.
 func TestHostileFilesTakeTimeInProportion(t *testing.T) {
 	if testing.Short() {
 		t.Skip("20 MB of hostile text")

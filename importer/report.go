@@ -1,5 +1,8 @@
 package importer
 
+// The report of an import, as data and as a table for a terminal. Entry points: Report.Table,
+// Report.List.
+
 import (
 	"bufio"
 	"cmp"
@@ -14,8 +17,8 @@ import (
 	"stoa/blog"
 )
 
-// Report says what came of an import. Every file that was seen is in exactly one of the
-// counts, so they add up to Files.
+// Report is the outcome of an import. Every file is in exactly one of the counts, so they add up to
+// Files.
 type Report struct {
 	Name   string // of the folder, as in Options
 	DryRun bool   // nothing was written: the counts are what an import would do
@@ -26,26 +29,26 @@ type Report struct {
 	Failed                      int // for a reason that Entries gives; the exit code is 1 when it isn't 0
 	Unreached                   int // not looked at, because the run ended early
 
-	Drafts int // of those created, updated or unchanged: not to be seen until somebody publishes them
+	Drafts int // among the files created, updated or unchanged: invisible until somebody publishes them
 
 	Entries []Entry        // in the order of the paths, within a path in the order of the lines
-	Unused  map[string]int // front-matter keys that Stoa has no place for, and in how many files each has a value
+	Unused  map[string]int // unused front-matter keys, and the number of files with a value for each
 }
 
-// Entry is what there is to say of one file. A file may have several notes, and at most
-// one of the other two.
+// Entry is one remark about a file. A file may have several notes, and at most one entry of another
+// kind.
 type Entry struct {
 	Kind   EntryKind
 	Path   string // relative to the folder
-	Line   int    // 1-based; 0 where it is the whole file
-	Rule   string // the same words for every file that the same happened to
-	Detail string // what is special to this one, "" when nothing is
+	Line   int    // 1-based; 0 for the whole file
+	Rule   string // the same words for every file with this remark
+	Detail string // the part that is special to this file, "" for none
 }
 
 // EntryKind says whether the file was imported.
 type EntryKind string
 
-// The kinds there are.
+// The kinds of entries.
 const (
 	EntryFailed  EntryKind = "failed"  // not imported, and somebody should look at it
 	EntrySkipped EntryKind = "skipped" // not imported, by a rule
@@ -120,8 +123,8 @@ func (r *Report) count(path string, draft bool, o blog.Outcome) {
 	}
 }
 
-// finish brings the entries into the order of the paths (outcomes come a batch later
-// than the rest) and counts what wasn't reached.
+// finish sorts the entries by path (outcomes come a batch later than the rest) and counts the
+// unreached files.
 func (r *Report) finish(files int) {
 	r.Files = files
 	r.Unreached = files - r.Created - r.Updated - r.Unchanged - r.Skipped - r.Failed
@@ -144,11 +147,11 @@ func (r *Report) List(w io.Writer) error {
 	return out.Flush()
 }
 
-// examples is how many places the table gives for one rule. List gives all.
+// examples is the number of files that the table names for one rule. List names all.
 const examples = 3
 
-// Table writes the counts, every failure, and under them each rule by which something
-// was skipped or changed, with how often and where.
+// Table writes the counts, every failure, and the rules by which files were skipped or changed,
+// each with its number of files and some examples.
 func (r *Report) Table(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, "%s: %s", r.Name, plural(r.Files, "file"))
@@ -229,7 +232,8 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// oneLine makes every run of white space one space, and leaves out what a terminal would obey.
+// oneLine makes every run of white space one space, and drops the characters that control a
+// terminal.
 func oneLine(s string) string {
 	words := strings.Fields(s)
 	for i, word := range words {

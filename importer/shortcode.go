@@ -1,5 +1,8 @@
 package importer
 
+// Shortcodes and Liquid written as Markdown, one at a time. Entry points: converter.write for those
+// known by name, output for {{ … }}, resolve for links.
+
 import (
 	"cmp"
 	"html"
@@ -11,9 +14,8 @@ import (
 	"stoa/blog"
 )
 
-// The shortcodes that have a meaning here, by what becomes of them: those of Hugo, Zola and
-// Jekyll themselves, those that many themes have, and those of digital.gov, whose posts
-// are the largest blog that this is tested on.
+// The shortcodes with a meaning here, grouped by their result: those of Hugo, Zola and Jekyll
+// themselves, those of many themes, and those of digital.gov, the largest blog in the tests.
 var (
 	refNames   = []string{"ref", "relref", "post_url", "link", "tmp"}
 	fileNames  = []string{"legacy-file", "asset-static", "asset", "static", "file", "download"}
@@ -27,8 +29,8 @@ var (
 	imageNames = []string{"figure", "img", "image", "picture", "photo"}
 )
 
-// embeds are the services whose shortcodes name a thing by its id: where the thing is,
-// and what to call it without a title.
+// embeds are the services with shortcodes that name a thing by its id: the address of the thing,
+// and its link text without a title.
 var embeds = map[string]struct{ address, title string }{
 	"youtube":   {"https://www.youtube.com/watch?v=", "Video on YouTube"},
 	"vimeo":     {"https://vimeo.com/", "Video on Vimeo"},
@@ -39,7 +41,7 @@ var embeds = map[string]struct{ address, title string }{
 	"x":         {"https://x.com/", "Post on X"},
 }
 
-// known says whether a shortcode of that name has a meaning here.
+// known reports whether a shortcode of that name has a meaning here.
 func known(name string) bool {
 	_, embedded := embeds[name]
 	return embedded || isImage(name) ||
@@ -50,7 +52,7 @@ func isImage(name string) bool {
 	return slices.Contains(imageNames, name) || slices.Contains(strings.Split(name, "-"), "img")
 }
 
-// single writes what becomes of a tag with nothing inside.
+// single writes the replacement of a tag with nothing inside.
 func (c *converter) single(t *tag) string {
 	switch {
 	case t.verbatim:
@@ -82,8 +84,8 @@ func (c *converter) single(t *tag) string {
 	return ""
 }
 
-// templated says whether the system that the file is of would take t for a tag: {% … %}
-// means nothing to Hugo.
+// templated reports whether the system of the file would read t as a tag: {% … %} means nothing to
+// Hugo.
 func (c *converter) templated(t *tag) bool {
 	return t.form == formHugo || c.zola || c.jekyll
 }
@@ -93,7 +95,7 @@ func (c *converter) untouched(t *tag) string {
 	return c.body[t.start:t.end]
 }
 
-// paired writes what becomes of the tags t and end with inner between them.
+// paired writes the replacement of the tags t and end, with inner between them.
 func (c *converter) paired(t, end *tag, inner string) string {
 	if t.name == "comment" && t.form == formBlock {
 		c.note(t, noteComment, shorten(oneLine(inner), 60))
@@ -109,7 +111,7 @@ func (c *converter) paired(t, end *tag, inner string) string {
 	return c.box(t, inner)
 }
 
-// write writes the shortcodes that have a meaning here. What t stands for ends at end.
+// write writes the shortcodes with a meaning here. The text replaced reaches from t to end.
 func (c *converter) write(t *tag, end int, inner string) (written string, done bool) {
 	name := path.Base(t.name) // themes keep theirs in folders: media/youtube
 	text := strings.TrimSpace(inner)
@@ -144,8 +146,8 @@ func (c *converter) write(t *tag, end int, inner string) (written string, done b
 	return "", false
 }
 
-// isCode says whether what is between t and its end is code: highlight with a language,
-// since some themes call a box so.
+// isCode reports whether the text between t and its end is code: highlight needs a language for
+// that, since some themes call a box highlight.
 func (t *tag) isCode() bool {
 	return slices.Contains(codeNames, path.Base(t.name)) && t.at(0) != ""
 }
@@ -168,7 +170,7 @@ func fence(language, code string) string {
 
 var backtickRuns = regexp.MustCompile("`+")
 
-// embed writes a link to what another service would show in the page.
+// embed writes a link to the page, in place of another service's frame.
 func (c *converter) embed(t *tag, name, service, title string) (string, bool) {
 	id := cmp.Or(t.named("id", "url", "src"), t.at(0))
 	user := t.named("user", "username")
@@ -196,8 +198,8 @@ var (
 	startSeconds = regexp.MustCompile(`[?&]start=(\d+)`)
 )
 
-// frame writes a link to what an element would show. Scripts and styles stay where they
-// are: the blog takes them off the page.
+// frame writes a link to the page of an element. Scripts and styles stay in the text: the blog
+// removes them when it renders.
 func (c *converter) frame(t *tag) string {
 	address := html.UnescapeString(t.named("src"))
 	if strings.HasPrefix(address, "//") {
@@ -218,8 +220,8 @@ func (c *converter) frame(t *tag) string {
 	return c.anchor(t, cmp.Or(html.UnescapeString(t.named("title")), address), address)
 }
 
-// image writes a picture. Its caption goes on the line below when the picture has a line
-// of its own; within a text it becomes the picture's title.
+// image writes a picture. The caption of a picture on its own line goes on the line below; within a
+// text it becomes the picture's title.
 func (c *converter) image(t *tag, end int, inner string) (string, bool) {
 	src := cmp.Or(t.named("src", "image", "file", "path", "url", "uid", "name"), t.at(0))
 	if src == "" {
@@ -279,7 +281,7 @@ func (c *converter) anchor(t *tag, label, address string) string {
 	return "[" + linkText(label) + "](" + address + ")"
 }
 
-// quote writes a quotation and who said it.
+// quote writes a quotation and its source.
 func (c *converter) quote(t *tag, end int, quoted, cite string) string {
 	cite = oneLine(cite)
 	if t.html {
@@ -298,8 +300,8 @@ func (c *converter) quote(t *tag, end int, quoted, cite string) string {
 	return c.block(t, end, strings.Join(lines, "\n"))
 }
 
-// box writes what a box on the page holds, without the box. A heading and a button that
-// the tag names as parameters go above and below.
+// box writes the content of a box, without the box. A heading and a button among the parameters go
+// above and below.
 func (c *converter) box(t *tag, inner string) string {
 	heading := cmp.Or(t.named("title", "heading", "header", "summary", "label"), t.named("intro"))
 	button := t.named("button-url", "href", "url")
@@ -322,8 +324,8 @@ func (c *converter) box(t *tag, inner string) string {
 	return strings.Join(parts, "\n\n")
 }
 
-// output writes what {{ … }} stands for in Jekyll's files: a text that goes through
-// filters is kept, the site's own address is dropped so that links become relative to it.
+// output writes {{ … }} of Jekyll's files: a text with filters is kept, the site's own address is
+// dropped so that links become relative to it.
 func (c *converter) output(t *tag) string {
 	if t.text != "" && (t.text[0] == '"' || t.text[0] == '\'') {
 		if literal, length := unquote(t.text, t.text[0]); length > 0 {
@@ -337,9 +339,9 @@ func (c *converter) output(t *tag) string {
 	return ""
 }
 
-// resolve returns the address of the page that target names. A post of this folder is
-// addressed by its slug alone, which is right wherever articles lie side by side. So is
-// one that by its name is a post with a day. Every other page keeps its path.
+// resolve returns the address of the page that target names. A post of this folder has its slug
+// alone for an address, so that the link works if the front end serves all articles from one path.
+// The same holds for a post known only by a name with a day. Every other page keeps its path.
 func (c *converter) resolve(target string, line int) string {
 	target, fragment, anchored := strings.Cut(target, "#")
 	if anchored {
@@ -361,7 +363,7 @@ func (c *converter) resolve(target string, line int) string {
 	return urlText("/" + strings.Join(elements, "/") + fragment)
 }
 
-// source is the tag as the file has it, for a note.
+// source is the tag in its original spelling, for a note.
 func (c *converter) source(t *tag) string {
 	return shorten(oneLine(c.body[t.start:t.end]), 80)
 }

@@ -1,5 +1,8 @@
 package importer
 
+// Slugs and names from addresses and from each other. Entry points: lastElement, personName,
+// topicName, topicSlug.
+
 import (
 	"net/url"
 	"path"
@@ -10,7 +13,7 @@ import (
 	"stoa/blog"
 )
 
-// lastElement returns what addresses a page in a path or URL: its last element, without
+// lastElement returns the part of a path or URL that identifies a page: its last element, without
 // index.html, an extension of a page, a query or a fragment; "" for the top of a site.
 func lastElement(address string) string {
 	address, _, _ = strings.Cut(address, "#")
@@ -38,9 +41,9 @@ func lastElement(address string) string {
 	return last
 }
 
-// personName returns what people read for an author. Blogs name authors by slug as often
-// as by name: ada-lovelace becomes Ada Lovelace, but jeremyzilar stays, since where the
-// words begin isn't known. What has a capital or a space is a name already.
+// personName returns the display name of an author. Blogs name authors by slug as often as by name:
+// ada-lovelace becomes Ada Lovelace, but jeremyzilar stays, since nothing marks the beginnings of
+// its words. A text with a capital or a space is a name already.
 func personName(text string) string {
 	text = strings.TrimPrefix(text, "@")
 	if !dashed.MatchString(text) {
@@ -53,8 +56,8 @@ func personName(text string) string {
 	return strings.Join(words, " ")
 }
 
-// topicName returns what people read for a tag: open-data becomes open data. Capitals
-// stay as they are, because nobody knows those of ux, nasa or github from the slug.
+// topicName returns the display name of a tag: open-data becomes open data. Lower case stays,
+// because a slug doesn't tell the capitals of ux, nasa or github.
 func topicName(text string) string {
 	if !dashed.MatchString(text) {
 		return text
@@ -62,7 +65,7 @@ func topicName(text string) string {
 	return strings.Join(strings.FieldsFunc(text, isDash), " ")
 }
 
-// topicSlug is blog.Slug, but keeps C, C++ and C# apart, and .NET from net.
+// topicSlug is blog.Slug, but tells C, C++ and C# apart, and .NET from net.
 func topicSlug(name string) string {
 	trimmed := strings.TrimRight(name, "+#")
 	signs := name[len(trimmed):]

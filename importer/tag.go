@@ -1,18 +1,21 @@
 package importer
 
+// Tags of templates found and read. Entry points: converter.scan, then converter.pair; a tagParser
+// reads the parameters.
+
 import (
 	"regexp"
 	"strings"
 )
 
-// form is how a tag is written.
+// form is the syntax of a tag.
 type form int
 
 const (
 	formHugo   form = iota // {{< name … >}} or {{% name … %}}
 	formBlock              // {% name … %} or {% name(…) %}
 	formOutput             // {{ … }} or {{ name(…) }}
-	formFrame              // <iframe …></iframe> and its like, whose address is text
+	formFrame              // <iframe …></iframe> and its like, with the address as text
 )
 
 // tag is one tag of a template.
@@ -22,7 +25,7 @@ type tag struct {
 	line     int // of the file
 	name     string
 	args     []arg
-	call     bool // Zola's name(…), which {% end %} closes
+	call     bool // Zola's name(…), closed by {% end %}
 	closing  bool // name is that of the tag it closes
 	closed   bool // {{< name />}}: it has nothing inside
 	html     bool // stands within a block of HTML
@@ -34,7 +37,7 @@ type tag struct {
 // arg is a parameter: key="value", or only a value.
 type arg struct{ key, value string }
 
-// named returns the first of keys that has a value.
+// named returns the first of keys with a value.
 func (t *tag) named(keys ...string) string {
 	for _, key := range keys {
 		for _, a := range t.args {
@@ -46,7 +49,7 @@ func (t *tag) named(keys ...string) string {
 	return ""
 }
 
-// at returns the parameter without a key at index n, counted among those.
+// at returns the parameter at index n among those without a key.
 func (t *tag) at(n int) string {
 	for _, a := range t.args {
 		if a.key != "" {
@@ -100,10 +103,10 @@ func (c *converter) scan() {
 	}
 }
 
-// cursor goes through regions, in step with a position that only grows.
+// cursor is an index into regions that follows a growing position.
 type cursor int
 
-// in says whether pos lies in one of them, at which the cursor then stands.
+// in reports whether pos lies in a region, and leaves the cursor at that region.
 func (c *cursor) in(regions []region, pos int) bool {
 	for int(*c) < len(regions) && regions[*c].end <= pos {
 		*c++
@@ -111,7 +114,7 @@ func (c *cursor) in(regions []region, pos int) bool {
 	return int(*c) < len(regions) && regions[*c].start <= pos
 }
 
-// closers are the ends that each beginning of a tag may have, the one that is part of all first.
+// closers are the possible ends of each beginning of a tag; the first one is part of all others.
 var closers = map[string][]string{
 	"{{<": {">}}"},
 	"{{%": {"%}}"},
@@ -131,7 +134,7 @@ func (c *converter) opening(pos int) string {
 	return ""
 }
 
-// parseTag reads the tag that begins at t.start, and says whether there is one.
+// parseTag reads the tag that begins at t.start, and reports whether there is one.
 func (c *converter) parseTag(t *tag, opening string) bool {
 	if opening[0] == '<' {
 		return c.parseFrame(t, opening)
@@ -189,8 +192,8 @@ var (
 	frameTitle  = regexp.MustCompile(`(?i)\stitle\s*=\s*(?:"([^"]*)"|'([^']*)')`)
 )
 
-// parseFrame reads an element that shows another page or a film, with all that it holds,
-// or the beginning of one that does something else.
+// parseFrame reads an element that shows another page or a film, with all its content. Of other
+// elements it reads the beginning only.
 func (c *converter) parseFrame(t *tag, opening string) bool {
 	t.form, t.name = formFrame, opening[1:]
 	element := c.body[t.start:min(t.start+maxTag, len(c.body))]
@@ -222,8 +225,8 @@ func captured(pattern *regexp.Regexp, text string) string {
 	return ""
 }
 
-// parseOutput reads {{ … }}: a call in Zola's files, or of a name that every file may
-// use; anything in Jekyll's. Elsewhere it is text.
+// parseOutput reads {{ … }}: a call in Zola's files, or of a name that every file may use; anything
+// in Jekyll's. In other files it is text.
 func (c *converter) parseOutput(t *tag, p *tagParser) bool {
 	p.space()
 	if strings.HasPrefix(p.text[p.pos:], "(") && t.name != "" && (c.zola || known(t.name)) {
@@ -244,8 +247,7 @@ func (c *converter) parseOutput(t *tag, p *tagParser) bool {
 	return true
 }
 
-// finishBlock tells {% endname %} and {% end %} from tags that begin something, and takes
-// {% raw %} with all that it holds.
+// finishBlock tells {% endname %} and {% end %} from opening tags, and reads {% raw %} to its end.
 func (c *converter) finishBlock(t *tag) {
 	if t.name == "raw" {
 		if c.noRaw {
@@ -264,7 +266,7 @@ func (c *converter) finishBlock(t *tag) {
 	}
 }
 
-// pair finds the tag that closes each.
+// pair finds the closing tag of each tag.
 func (c *converter) pair() {
 	type key struct {
 		form form
@@ -299,7 +301,7 @@ func (c *converter) pair() {
 	}
 }
 
-// tagParser reads what stands in a tag.
+// tagParser reads the inside of a tag.
 type tagParser struct {
 	text string
 	pos  int
@@ -326,7 +328,7 @@ func isWord(b byte) bool {
 	return 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9' || b == '_' || b == '-'
 }
 
-// end returns the length of the tag's end at the parser's place, 0 when it isn't there.
+// end returns the length of the tag's end at the parser's position, 0 if there is none.
 func (p *tagParser) end() int {
 	for _, end := range p.ends {
 		if strings.HasPrefix(p.text[p.pos:], end) {
@@ -336,7 +338,7 @@ func (p *tagParser) end() int {
 	return 0
 }
 
-// args reads the parameters and the tag's end, and says whether it found the end.
+// args reads the parameters and the tag's end, and reports whether it found the end.
 func (p *tagParser) args(t *tag) bool {
 	for {
 		p.space()
@@ -373,7 +375,7 @@ func (p *tagParser) args(t *tag) bool {
 	}
 }
 
-// closes says whether the tag's end follows the slash at the parser's place.
+// closes reports whether the tag's end follows the slash at the parser's position.
 func (p *tagParser) closes() bool {
 	after := tagParser{text: p.text, pos: p.pos + 1, ends: p.ends}
 	return after.end() > 0
@@ -402,8 +404,8 @@ func (p *tagParser) value(call bool) string {
 	return p.text[start:p.pos]
 }
 
-// unquote reads a text in quotation marks, in which a backslash takes the next character
-// as it is, but between backticks stands for itself. The length is 0 without an end.
+// unquote reads a text in quotation marks. A backslash in it escapes the next character, but
+// between backticks it stands for itself. The length is 0 without an end.
 func unquote(text string, quote byte) (string, int) {
 	var s strings.Builder
 	for i := 1; i < len(text); i++ {

@@ -1,5 +1,7 @@
 package importer
 
+// The files of a folder, and the rules by which a file is skipped unread. Entry point: walk.
+
 import (
 	"context"
 	"errors"
@@ -12,9 +14,8 @@ import (
 	"unicode/utf8"
 )
 
-// maxFile is the largest Markdown file that is read. The longest post in the blogs that
-// this was tried on has 66 KB; a document of MongoDB, which must also hold the rendered
-// page, has 16 MiB.
+// maxFile is the size limit of a Markdown file, in bytes. The longest post in the blogs of the
+// tests has 66 KB; a document of MongoDB, with the rendered page in it, may have 16 MiB.
 const maxFile = 4 << 20
 
 // The rules by which a file is skipped. The report shows them as they stand here.
@@ -32,16 +33,16 @@ const (
 	noteFolder = "folder not entered (its name begins with a dot, or is node_modules)"
 )
 
-// file is one thing that walk saw. It is skipped by rule, or failed with err, or to be read.
+// file is one file or folder from walk: skipped by rule, failed with err, or to be read.
 type file struct {
 	path    string // slash-separated, relative to the folder; always UTF-8
 	rule    string
 	err     error
-	folder  bool // a folder that rule kept from being entered: noted, not counted
+	folder  bool // a folder that wasn't entered because of rule: noted, not counted
 	bundled bool // lies beside an index.md, so Hugo takes it for a part of that page
 }
 
-// markdown says whether the file is one to parse.
+// markdown reports whether the file is one to parse.
 func (f file) markdown() bool { return f.rule == "" && f.err == nil }
 
 // read returns the file's bytes, or an error when they are more than maxFile.
@@ -61,8 +62,8 @@ func (f file) read(fsys fs.FS) ([]byte, error) {
 	return data, nil
 }
 
-// walk lists what is in the folder, in the order of the paths, element by element. A
-// folder that can't be listed is a failure among the files; only the top one is an error.
+// walk lists the content of the folder, sorted by path, element by element. A folder that can't be
+// listed is a failure among the files; only the top one is an error.
 func walk(ctx context.Context, fsys fs.FS) ([]file, error) {
 	var files []file
 	bundles := map[string]bool{}
@@ -123,12 +124,12 @@ func skipRule(name string, mode fs.FileMode) string {
 	return ""
 }
 
-// isIndex says whether base names the page of the folder it lies in: index.md, or index.fr.md.
+// isIndex reports whether base names the page of its folder: index.md, or index.fr.md.
 func isIndex(base string) bool {
 	return strings.HasPrefix(strings.ToLower(base), "index.") && !strings.Contains(base, "/")
 }
 
-// readable returns err without the path that the report names anyway.
+// readable returns err without the path: the report names that anyway.
 func readable(err error) error {
 	var at *fs.PathError
 	if errors.As(err, &at) {
