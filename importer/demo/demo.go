@@ -1,8 +1,8 @@
-// Package demo holds the articles that an empty embedded database is filled with at its
-// first start, so that the playground has something to show: a small magazine about making
-// and selling things. The people in it are invented; what it says of the world is true.
+// Package demo holds the articles of a new embedded database, so that the playground shows
+// something at the first start: a small magazine about making and selling things. Its people are
+// invented; its statements about the world are true.
 //
-// It is data and imports embed only. What loads it is the importer.
+// It is data and imports embed only. The importer loads it.
 package demo
 
 import "embed"

@@ -1,5 +1,7 @@
 package demo_test
 
+// Rules for the content of the demo: complete, consistent, readable, and in the past.
+
 import (
 	"bytes"
 	"io/fs"
@@ -55,7 +57,7 @@ type comment struct {
 	Replies []comment `yaml:"replies"`
 }
 
-// The demo is fixed in time: whenever it is loaded, everything in it has happened.
+// The demo is fixed in time: on any day of loading, everything in it has happened.
 var (
 	oldest = time.Date(2025, time.May, 1, 0, 0, 0, 0, time.UTC)
 	newest = time.Date(2026, time.November, 1, 0, 0, 0, 0, time.UTC)
@@ -110,7 +112,7 @@ func TestArticlesAreCompleteAndPast(t *testing.T) {
 	}
 }
 
-// refers checks that names are known and marks those that a published article uses.
+// refers checks that names are known, and records the names that a published article uses.
 func refers(t *testing.T, a article, kind string, names []string, known map[string]bool) {
 	t.Helper()
 	for i, name := range names {
@@ -163,7 +165,7 @@ func TestCommentsFollowTheirArticles(t *testing.T) {
 	}
 }
 
-// follows checks c, which is at depth and has to be later than date, and counts it and its replies.
+// follows checks that c, a comment at depth, is later than date, and counts it and its replies.
 func follows(t *testing.T, on string, c comment, date time.Time, depth int) int {
 	t.Helper()
 	if c.Name == "" || strings.TrimSpace(c.Body) == "" || depth > 3 {
@@ -208,7 +210,7 @@ func TestArticlesRenderWithoutLoss(t *testing.T) {
 	}
 }
 
-// words is what is left of Markdown without its marks, of which the demo uses few.
+// words is the text of Markdown without its marks. The demo uses few of these.
 func words(source string) []string {
 	for _, mark := range []string{
 		"(?m)^```.*$",                     // fences
