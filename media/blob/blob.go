@@ -1,5 +1,5 @@
-// Package blob keeps files that are written once under a name and never changed: in a
-// folder, or in a bucket of S3 and of what speaks as it does.
+// Package blob stores files that are written once under a name and never changed: in a folder, or
+// in a bucket of S3 or of a server with S3's protocol.
 //
 // It imports nothing of ours. Entry points: Open, the methods of Store.
 package blob
@@ -15,22 +15,22 @@ import (
 	"time"
 )
 
-// ErrNotFound says that nothing has the name.
+// ErrNotFound is the error for a name without a blob.
 var ErrNotFound = errors.New("there is no such blob")
 
-// Store is a place for blobs: a Folder or a Bucket. A name is what checkName takes.
+// Store is a place for blobs: a Folder or a Bucket. A name must pass checkName.
 //
-// After Put has returned, the whole of the blob is there, also after a crash; before that,
-// nothing of it is. Putting what is there already is no error: blobs of one name are equal.
+// After Put has returned, the blob is complete, also after a crash; before that, no part of it can
+// be seen. Putting a blob that exists is no error: blobs of one name are equal.
 type Store interface {
 	Put(ctx context.Context, name, contentType string, content []byte) error
 	// Open returns the blob in one round trip, for the caller to close; ErrNotFound.
 	Open(ctx context.Context, name string) (*Blob, error)
-	// Has says whether the blob is there.
+	// Has reports whether the blob exists.
 	Has(ctx context.Context, name string) (bool, error)
 }
 
-// Blob is an open blob. Its content can seek where the store's is a file.
+// Blob is an open blob. Its content can seek if the store is a folder.
 type Blob struct {
 	io.ReadCloser
 	Size   int64 // bytes
@@ -38,8 +38,8 @@ type Blob struct {
 }
 
 // Open returns the store that a URL names: file:///path for a folder, or
-// s3://BUCKET/PREFIX?endpoint=HOST:PORT&region=REGION for a bucket. It doesn't look whether
-// that is there.
+// s3://BUCKET/PREFIX?endpoint=HOST:PORT&region=REGION for a bucket. It doesn't check that the
+// folder or bucket exists.
 func Open(location string) (Store, error) {
 	u, err := url.Parse(location)
 	if err != nil {
@@ -60,7 +60,7 @@ func Open(location string) (Store, error) {
 // maxName is the length of a name in bytes.
 const maxName = 128
 
-// checkName refuses a name that isn't plain: anything else could lead out of the store.
+// checkName refuses a name that isn't plain: any other name could lead out of the store.
 func checkName(name string) error {
 	if name == "" || len(name) > maxName || name[0] == '.' || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") != "" {
 		return fmt.Errorf("%.140q is no name of a blob", name)

@@ -1,5 +1,8 @@
 package blob
 
+// One suite for both stores, over a real folder and a real S3 server; then crashes, names and the
+// staging of a folder.
+
 import (
 	"bytes"
 	"context"
@@ -17,7 +20,7 @@ import (
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 )
 
-// bucket is a server that speaks as S3 does, with one bucket.
+// bucket is a server with S3's protocol and one bucket.
 func bucket(t *testing.T) string {
 	t.Helper()
 	t.Setenv("AWS_ACCESS_KEY_ID", "key")
@@ -40,14 +43,14 @@ func TestEveryStoreKeepsWhatItWasGiven(t *testing.T) {
 			}
 			ctx := t.Context()
 			if _, err := s.Open(ctx, "absent.jpg"); !errors.Is(err, ErrNotFound) {
-				t.Errorf("what isn't there is %v", err)
+				t.Errorf("a missing blob gives %v", err)
 			}
 			if there, err := s.Has(ctx, "absent.jpg"); there || err != nil {
-				t.Errorf("what isn't there is %t, %v", there, err)
+				t.Errorf("a missing blob is %t, %v", there, err)
 			}
 			content := bytes.Repeat([]byte("picture"), 1000)
 			var all sync.WaitGroup
-			for range 8 { // the same at once
+			for range 8 { // eight equal ones at once
 				all.Go(func() {
 					if err := s.Put(ctx, "ab-320.jpg", "image/jpeg", content); err != nil {
 						t.Error(err)
@@ -67,7 +70,7 @@ func TestEveryStoreKeepsWhatItWasGiven(t *testing.T) {
 				t.Error(err)
 			}
 			if there, err := s.Has(ctx, "ab-320.jpg"); !there || err != nil {
-				t.Errorf("what is there is %t, %v", there, err)
+				t.Errorf("a stored blob is %t, %v", there, err)
 			}
 			for _, name := range []string{"", "..", "../secret", "a/b", ".hidden", "A.jpg", "a\x00b", strings.Repeat("a", 200)} {
 				_, open := s.Open(ctx, name)
@@ -81,7 +84,7 @@ func TestEveryStoreKeepsWhatItWasGiven(t *testing.T) {
 	}
 }
 
-// What was cut off by a crash is never seen, and goes when it is old.
+// A file that a crash left incomplete is never seen, and is removed when it is old.
 func TestHalfAFileIsNeverSeen(t *testing.T) {
 	dir := t.TempDir()
 	s, err := Open("file://" + dir)
@@ -142,7 +145,7 @@ func TestStagedBlobsComeTogether(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{"cd-1.png", "ab-1.png"} { // one of them is there already
+		for _, name := range []string{"cd-1.png", "ab-1.png"} { // one of them exists already
 			if err := s.Put(name, madeAt, strings.NewReader("there")); err != nil {
 				t.Fatal(err)
 			}
@@ -190,7 +193,7 @@ func TestLocations(t *testing.T) {
 	for name, c := range cases {
 		_, err := Open(c.location)
 		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s: %v, where it should say %q", name, err, c.says)
+			t.Errorf("%s: %v, and it should say %q", name, err, c.says)
 		}
 	}
 }

@@ -1,5 +1,7 @@
 package blob
 
+// Blobs as objects of a bucket. Entry point: newBucket.
+
 import (
 	"bytes"
 	"context"
@@ -13,26 +15,26 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// Bucket keeps blobs as objects of a bucket, which it doesn't make.
+// Bucket stores blobs as objects of a bucket. It doesn't create the bucket.
 type Bucket struct {
 	client *minio.Core
 	bucket string
 	prefix string // "" or with a slash at its end
 }
 
-// defaultEndpoint is Amazon's, which has those of its regions behind it.
+// defaultEndpoint is Amazon's for all of its regions.
 const defaultEndpoint = "s3.amazonaws.com"
 
-// forever is what a CDN before the bucket may know.
+// forever tells a CDN before the bucket that blobs never change.
 const forever = "public, max-age=31536000, immutable"
 
-// newBucket reads s3://BUCKET/PREFIX?endpoint=HOST:PORT&region=REGION&tls=off. Who may use
-// the bucket is in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
-// AWS_SESSION_TOKEN), in ~/.aws/credentials, or known to the machine's own role.
+// newBucket reads s3://BUCKET/PREFIX?endpoint=HOST:PORT&region=REGION&tls=off. Credentials come
+// from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN), from
+// ~/.aws/credentials, or from the role of the machine.
 func newBucket(u *url.URL) (*Bucket, error) {
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return nil, errors.New("what follows the question mark can't be read")
+		return nil, errors.New("the options after the question mark can't be read")
 	}
 	for name := range query {
 		if !slices.Contains([]string{"endpoint", "region", "tls"}, name) {
@@ -46,7 +48,7 @@ func newBucket(u *url.URL) (*Bucket, error) {
 		return nil, errors.New("tls is on or off")
 	}
 	if u.Host == "" || strings.Contains(u.Host, ":") {
-		return nil, errors.New("a bucket is written s3://BUCKET, where its server goes into ?endpoint=")
+		return nil, errors.New("a bucket is written s3://BUCKET, and its server goes into ?endpoint=")
 	}
 	endpoint := query.Get("endpoint")
 	if endpoint == "" {
@@ -58,7 +60,7 @@ func newBucket(u *url.URL) (*Bucket, error) {
 		}),
 		Secure: query.Get("tls") != "off",
 		Region: query.Get("region"),
-		// Of the default ten the last would come after the request has ended.
+		// The last of the default ten retries would come after the request has ended.
 		MaxRetries: 3,
 	})
 	if err != nil {
@@ -71,7 +73,7 @@ func newBucket(u *url.URL) (*Bucket, error) {
 	return &Bucket{client: client, bucket: u.Host, prefix: prefix}, nil
 }
 
-// Put writes an object, which S3 shows when it is whole.
+// Put writes an object. S3 shows it only when it is complete.
 func (b *Bucket) Put(ctx context.Context, name, contentType string, content []byte) error {
 	err := checkName(name)
 	if err == nil {
@@ -84,7 +86,7 @@ func (b *Bucket) Put(ctx context.Context, name, contentType string, content []by
 	return nil
 }
 
-// Open asks for an object.
+// Open requests an object.
 func (b *Bucket) Open(ctx context.Context, name string) (*Blob, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
@@ -99,7 +101,7 @@ func (b *Bucket) Open(ctx context.Context, name string) (*Blob, error) {
 	return &Blob{content, info.Size, info.LastModified}, nil
 }
 
-// Has asks whether an object is there.
+// Has asks whether an object exists.
 func (b *Bucket) Has(ctx context.Context, name string) (bool, error) {
 	if err := checkName(name); err != nil {
 		return false, err

@@ -1,5 +1,8 @@
 package blob
 
+// Blobs as files in a folder, and Staged, which adds many of them at once when a backup is
+// restored.
+
 import (
 	"context"
 	"errors"
@@ -11,20 +14,20 @@ import (
 	"time"
 )
 
-// Folder keeps blobs as files below it, by the first two letters of their names. It is made
-// when the first is put.
+// Folder stores blobs as files, in subfolders by the first two letters of their names. The first
+// Put creates it.
 type Folder string
 
-// halves is where files are until they are whole: no blob's name has its first letter.
+// halves is the subfolder for incomplete files. No blob's name has its first letter.
 const halves = "_halves"
 
-// abandoned is after how long half a file belongs to nobody who still runs.
+// abandoned is the age at which an incomplete file can't belong to a running process any more.
 const abandoned = time.Hour
 
-// newFolder removes what a crash has left.
+// newFolder removes the incomplete files that a crash has left.
 func newFolder(path string) Folder {
 	f := Folder(filepath.Clean(path))
-	left, _ := os.ReadDir(filepath.Join(string(f), halves)) // there may be none
+	left, _ := os.ReadDir(filepath.Join(string(f), halves)) // it may be missing
 	for _, half := range left {
 		if info, err := half.Info(); err == nil && time.Since(info.ModTime()) > abandoned {
 			_ = os.RemoveAll(filepath.Join(string(f), halves, half.Name()))
@@ -37,7 +40,7 @@ func (f Folder) path(name string) string {
 	return filepath.Join(string(f), name[:min(2, len(name))], name)
 }
 
-// Put writes a file apart, and moves it to its place when all of it is on the disk.
+// Put writes a file into halves, and moves it to its place when all of it is on the disk.
 func (f Folder) Put(ctx context.Context, name, _ string, content []byte) error {
 	if err := f.put(ctx, name, content); err != nil {
 		return fmt.Errorf("keep %s: %w", name, err)
@@ -66,7 +69,7 @@ func (f Folder) put(ctx context.Context, name string, content []byte) (err error
 	if _, err := half.Write(content); err != nil {
 		return err
 	}
-	// Readable to a web server that serves the folder itself.
+	// Readable for a web server that serves the folder itself.
 	if err := errors.Join(half.Chmod(0o644), half.Sync(), half.Close()); err != nil {
 		return err
 	}
@@ -76,7 +79,7 @@ func (f Folder) put(ctx context.Context, name string, content []byte) (err error
 	return syncDir(dir)
 }
 
-// syncDir makes sure that what was moved into dir is there after a crash.
+// syncDir makes a move into dir survive a crash.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -117,7 +120,7 @@ func (f Folder) Has(_ context.Context, name string) (bool, error) {
 	return err == nil, err
 }
 
-// Each calls visit with each blob, by their names. It closes them.
+// Each calls visit with each blob, in the order of names, and closes it.
 func (f Folder) Each(ctx context.Context, visit func(name string, b *Blob) error) error {
 	dirs, err := os.ReadDir(string(f))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -133,7 +136,7 @@ func (f Folder) Each(ctx context.Context, visit func(name string, b *Blob) error
 		}
 		for _, file := range files {
 			if checkName(file.Name()) != nil || f.path(file.Name()) != filepath.Join(string(f), dir.Name(), file.Name()) {
-				continue // somebody else's
+				continue // not one of ours
 			}
 			if err := f.visit(ctx, file.Name(), visit); err != nil {
 				return err
@@ -152,15 +155,15 @@ func (f Folder) visit(ctx context.Context, name string, visit func(string, *Blob
 	return visit(name, b)
 }
 
-// Staged holds blobs apart, on the disk of their folder, until all of them are moved there.
+// Staged holds blobs apart, on the disk of their folder, until all of them can be moved.
 type Staged struct {
 	folder Folder
 	dir    string
 	names  []string
 }
 
-// Stage begins to hold blobs apart. What is staged by a process that is killed goes when it
-// is old.
+// Stage begins to hold blobs apart. If the process is killed, its staged blobs are removed when
+// they are old.
 func (f Folder) Stage() (*Staged, error) {
 	if err := os.MkdirAll(filepath.Join(string(f), halves), 0o755); err != nil {
 		return nil, err
@@ -169,7 +172,7 @@ func (f Folder) Stage() (*Staged, error) {
 	return &Staged{folder: f, dir: dir}, err
 }
 
-// Put holds a blob apart that was made at a time.
+// Put stages a blob with the time at which it was made.
 func (s *Staged) Put(name string, madeAt time.Time, content io.Reader) (err error) {
 	if err := checkName(name); err != nil {
 		return err
@@ -186,8 +189,8 @@ func (s *Staged) Put(name string, madeAt time.Time, content io.Reader) (err erro
 	return errors.Join(err, file.Close(), os.Chtimes(file.Name(), madeAt, madeAt))
 }
 
-// Commit moves the blobs into their folder. Where it fails, some of them are there; all may
-// be staged again.
+// Commit moves the blobs into their folder. After an error some of them are there; all may be
+// staged again.
 func (s *Staged) Commit() error {
 	dirs := map[string]bool{string(s.folder): true}
 	for _, name := range s.names {
@@ -208,5 +211,5 @@ func (s *Staged) Commit() error {
 	return s.Remove()
 }
 
-// Remove removes what wasn't moved.
+// Remove removes the blobs that weren't moved.
 func (s *Staged) Remove() error { return os.RemoveAll(s.dir) }
