@@ -1,7 +1,7 @@
 package picture
 
-// What a file says of itself before it is decoded (inspect): its format by its first bytes,
-// its size, what it will take to decode, and which way up it is.
+// The header of a file, read before anything is decoded (inspect): the format by its first bytes,
+// the size, the memory that decoding takes, and the orientation.
 
 import (
 	"bytes"
@@ -13,15 +13,15 @@ import (
 	"stoa/problem"
 )
 
-// header is what is known of a file before it is decoded.
+// header is everything known of a file before it is decoded.
 type header struct {
 	format        format
 	width, height int   // as stored
-	turn          int   // Exif's orientation, 1 to 8; 1 is upright
+	turn          int   // Exif orientation, 1 to 8; 1 is upright
 	perPixel      int64 // bytes that decoding takes
 }
 
-// inspect reads the header of file, and refuses what won't be decoded.
+// inspect reads the header of file, and refuses a file that won't be decoded.
 func inspect(file io.ReadSeeker) (header, error) {
 	h := header{turn: 1}
 	start := make([]byte, 32)
@@ -42,7 +42,7 @@ func inspect(file io.ReadSeeker) (header, error) {
 			return h, problem.New(problem.Invalid, "the WebP moves: save one picture of it as a file")
 		}
 	default:
-		return h, problem.New(problem.Invalid, "the file is no JPEG, PNG, GIF or WebP, by what is in it: save it as one of these")
+		return h, problem.New(problem.Invalid, "the content of the file is no JPEG, PNG, GIF or WebP: save it as one of these")
 	}
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return h, fmt.Errorf("read a picture: %w", err)
@@ -63,16 +63,16 @@ func inspect(file io.ReadSeeker) (header, error) {
 		h.perPixel = costOfPNG(start)
 		h.walkChunks(file, 8, binary.BigEndian, 4, "eXIf")
 	case gifFormat.name:
-		h.perPixel = 1 + 4 // the second where it covers only a part of its canvas
+		h.perPixel = 1 + 4 // 4 for the copy of a picture that covers only a part of its canvas
 	case webpFormat.name:
-		h.perPixel = 4 + 4 // the second for what can be seen through, which comes in planes
+		h.perPixel = 4 + 4 // 4 for the copy of a transparent picture, since it is decoded into planes
 		h.walkChunks(file, 12, binary.LittleEndian, 0, "EXIF")
 	}
 	return h, nil
 }
 
-// cost is about what decoding and scaling take, in bytes: what is decoded, as much again
-// where it is turned or written in one piece, and all widths at once.
+// cost estimates the memory of decoding and scaling, in bytes: the decoded picture, a copy of it if
+// it is turned, a byte a pixel for the written file, and all widths at once.
 func (h header) cost() int64 {
 	pixels := int64(h.width) * int64(h.height)
 	width, height := int64(h.width), int64(h.height)
@@ -92,8 +92,8 @@ func (h header) cost() int64 {
 	return pixels*(h.perPixel+turned+1) + 4*scaled + 1<<20
 }
 
-// costOfPNG is how many bytes a pixel of a PNG takes to decode, by its first chunk: as it is
-// kept, and what plain makes of that.
+// costOfPNG is the memory that a pixel of a PNG takes, in bytes, by its first chunk: its size after
+// decoding, and its size after plain.
 func costOfPNG(start []byte) int64 {
 	const deep = 8 + 4
 	if len(start) < 29 || start[24] == 16 {
@@ -101,22 +101,22 @@ func costOfPNG(start []byte) int64 {
 	}
 	cost := int64(4)
 	switch start[25] {
-	case 0: // gray, which has four channels where one gray is clear
+	case 0: // gray, decoded into four channels if one gray is transparent
 		cost = 4 + 4
 	case 3: // of a palette
 		cost = 1
 	}
-	if start[28] != 0 { // interlaced: the last pass is kept apart, half of the picture
+	if start[28] != 0 { // interlaced: the last pass is stored apart, half of the picture
 		cost += (cost + 1) / 2
 	}
 	return cost
 }
 
-// maxSegments is how many parts of a file are looked at for its orientation. Cameras write
-// it into one of the first few.
+// maxSegments is the number of segments that are searched for the orientation. Cameras write it
+// into one of the first few.
 const maxSegments = 1000
 
-// walkJPEG looks at the segments before a JPEG's first scan: how it is encoded, and Exif.
+// walkJPEG reads the segments before a JPEG's first scan: its encoding, and Exif.
 func (h *header) walkJPEG(file io.ReadSeeker) {
 	at, frameCost, madeRGB := int64(2), int64(costliestJPEG), int64(0)
 	for range maxSegments {
@@ -137,7 +137,7 @@ func (h *header) walkJPEG(file io.ReadSeeker) {
 			n, _ := readAt(file, at+4, frame)
 			frameCost = costOfFrame(frame[:n], code == 0xc2)
 			h.perPixel = frameCost + madeRGB
-		case code == 0xee: // Adobe's, by which the three components may be RGB
+		case code == 0xee: // Adobe's segment: the three components may be RGB
 			adobe := make([]byte, min(length, 12))
 			if n, _ := readAt(file, at+4, adobe); n == 12 && string(adobe[:5]) == "Adobe" && adobe[11] == 0 {
 				madeRGB = 4
@@ -154,12 +154,12 @@ func (h *header) walkJPEG(file io.ReadSeeker) {
 	}
 }
 
-// costliestJPEG is for one that can't be told: four progressive components.
+// costliestJPEG is for a JPEG of unknown encoding: four progressive components.
 const costliestJPEG = 4*5 + 8
 
-// costOfFrame is how many bytes a pixel of a JPEG takes to decode, rounded up: one for each
-// of its samples, and five where it is progressive, since image/jpeg then keeps coefficients
-// of 32 bits. CMYK is made RGB on top of that.
+// costOfFrame is the memory that a pixel of a JPEG takes to decode, in bytes, rounded up: one for
+// each sample, and five if it is progressive, since image/jpeg then stores coefficients of 32 bits.
+// CMYK needs a copy in RGB besides.
 func costOfFrame(frame []byte, progressive bool) int64 {
 	if len(frame) < 6 {
 		return costliestJPEG
@@ -188,9 +188,9 @@ func costOfFrame(frame []byte, progressive bool) int64 {
 	return cost
 }
 
-// walkChunks looks for the chunk of Exif in a PNG or a WebP, whose chunks begin at start. A
-// PNG's have a checksum of four bytes behind them and their length before their name, a
-// WebP's the other way round and an even length.
+// walkChunks searches a PNG or a WebP for its Exif chunk. Chunks begin at start. In a PNG the
+// length comes before the name, and a checksum of four bytes after the content; in a WebP the name
+// comes first, and the content is padded to an even length.
 func (h *header) walkChunks(file io.ReadSeeker, start int64, order binary.ByteOrder, behind int64, name string) {
 	at := start
 	for range maxSegments {
@@ -216,12 +216,12 @@ func (h *header) walkChunks(file io.ReadSeeker, start int64, order binary.ByteOr
 	}
 }
 
-// maxExif is how much of Exif is looked at. The orientation is in its first directory, which
-// cameras put in front.
+// maxExif is the number of bytes of Exif that are read. The orientation is in its first directory,
+// and cameras write that to the front.
 const maxExif = 64 << 10
 
-// orientation reads the orientation out of Exif, which is a TIFF (CIPA DC-008, tag 0x0112 of
-// the 0th IFD); 1 where there is none.
+// orientation reads the orientation out of Exif, a TIFF (CIPA DC-008, tag 0x0112 of the 0th IFD); 1
+// if there is none.
 func orientation(tiff []byte) int {
 	var order binary.ByteOrder
 	switch {
@@ -254,7 +254,7 @@ func orientation(tiff []byte) int {
 	return 1
 }
 
-// readAt reads at a place until into is full or the file ends.
+// readAt reads from a position until into is full or the file ends.
 func readAt(file io.ReadSeeker, at int64, into []byte) (int, error) {
 	if _, err := file.Seek(at, io.SeekStart); err != nil {
 		return 0, fmt.Errorf("read a picture: %w", err)

@@ -1,8 +1,8 @@
-// Package picture makes of an uploaded file a picture that can be shown to everyone: known
-// by what is in it, upright, without metadata, in several widths.
+// Package picture turns an uploaded file into a picture fit for everyone: its format found from its
+// content, upright, without metadata, in several widths.
 //
-// What a file says of itself is held against bounds before anything is decoded. Decoding
-// takes memory that is estimated beforehand and shared by all, and ends with its context.
+// The header of a file is checked against bounds before anything is decoded. The memory of decoding
+// is estimated first and shared by all pictures, and decoding ends with its context.
 //
 // It may import problem. Entry points: New, Maker.Open.
 package picture
@@ -29,31 +29,31 @@ import (
 // MaxSide is the longest side of a picture, in pixels.
 const MaxSide = 16_384
 
-// Bounds of what is decoded. Phones make pictures of 12 megapixels, the largest that are
-// common 50 (8160 × 6120), which is what the first is for.
+// Bounds of a picture. The phones of most people make pictures of 12 megapixels; the largest common
+// ones have 50 (8160 × 6120), and the first bound admits these.
 const (
 	maxPixels = 52_000_000
 
-	// memory is what all pictures that are being made may take together, in bytes. The
-	// costliest common one, 50 megapixels as progressive JPEG, takes 480 MB.
+	// memory is the limit for all pictures in progress together, in bytes. The costliest common
+	// picture, 50 megapixels as progressive JPEG, takes 480 MB.
 	memory = 512 << 20
 
-	// longest is for how long one may be made once it is its turn. 50 megapixels take some 5 s
-	// (BenchmarkMake); a file made to be slow takes as long as it is given.
+	// longest bounds the time for one picture, from the beginning of its turn. 50 megapixels take
+	// some 5 s (BenchmarkMake); a file made to be slow takes all the time it gets.
 	longest = 20 * time.Second
 
-	// maxWaiting is how many may wait for their turn. At a second each so many take 25 s on two
-	// cores.
+	// maxWaiting is the number of pictures that may wait for a turn. At a second each so many take
+	// 25 s on two cores.
 	maxWaiting = 50
 
 	retryAfter = 10 * time.Second
 )
 
-// Options bound a Maker. The zero Options are good ones.
+// Options bound a Maker. The zero Options are good defaults.
 type Options struct {
 	Memory     int64         // bytes; 0 for 512 MiB
 	AtOnce     int           // 0 for GOMAXPROCS
-	MaxWaiting int           // who may wait for a turn; 0 for 50
+	MaxWaiting int           // pictures that may wait for a turn; 0 for 50
 	Longest    time.Duration // 0 for 20 s
 }
 
@@ -87,29 +87,29 @@ func New(o Options) *Maker {
 	}
 }
 
-// Kind is how a picture is stored.
+// Kind is the format of a stored picture.
 type Kind string
 
-// The kinds there are: also what their names end with.
+// The kinds, also the endings of file names.
 const (
-	JPEG Kind = "jpg" // for what was photographed
-	PNG  Kind = "png" // for what one can see through, and what has few colours
+	JPEG Kind = "jpg" // for photographs
+	PNG  Kind = "png" // for pictures with transparency or few colours
 )
 
-// Picture is one that was decoded. It isn't changed after that.
+// Picture is a decoded picture. It isn't changed after that.
 type Picture struct {
 	Kind          Kind
 	Width, Height int // pixels, upright
 	image         image.Image
-	ctx           context.Context // that it is made under
+	ctx           context.Context // of the call that makes it
 }
 
-// Open decodes what is in file, from its start, and calls use with it: the picture is use's
-// until it returns. It waits for its turn.
+// Open decodes file, from its start, and calls use with the picture; it is valid until use returns.
+// Open waits for its turn.
 //
-// Invalid when the file is no JPEG, PNG, GIF or WebP, when it is broken, or would take more
-// pixels, memory or time than there is; Throttled when too many wait already; ctx's error
-// when that ends. Of a GIF that moves it is the first picture.
+// Invalid if the file is no JPEG, PNG, GIF or WebP, is broken, or would exceed the limits of
+// pixels, memory or time; Throttled if too many wait already; ctx's error if that ends. An animated
+// GIF gives its first picture.
 func (m *Maker) Open(ctx context.Context, file io.ReadSeeker, use func(*Picture) error) error {
 	h, err := inspect(file)
 	if err != nil {
@@ -117,7 +117,7 @@ func (m *Maker) Open(ctx context.Context, file io.ReadSeeker, use func(*Picture)
 	}
 	cost := h.cost()
 	if cost > m.limit {
-		return problem.New(problem.Invalid, "the picture of %d × %d pixels would take %d MB to read, which may be %d at most: make it smaller, or save it as baseline JPEG", h.width, h.height, cost>>20, m.limit>>20)
+		return problem.New(problem.Invalid, "the picture of %d × %d pixels would take %d MB to read, and the limit is %d: make it smaller, or save it as baseline JPEG", h.width, h.height, cost>>20, m.limit>>20)
 	}
 	leave, err := m.enter(ctx, cost)
 	if err != nil {
@@ -130,7 +130,7 @@ func (m *Maker) Open(ctx context.Context, file io.ReadSeeker, use func(*Picture)
 	if err == nil {
 		err = use(p)
 	}
-	if err != nil && ctx.Err() == nil && context.Cause(limited) == errTooSlow { // it is never wrapped
+	if err != nil && ctx.Err() == nil && context.Cause(limited) == errTooSlow { // errTooSlow itself: no one wraps it
 		return problem.New(problem.Invalid, "the picture took longer than %s to read: save it anew, in fewer pixels", m.longest)
 	}
 	return err
@@ -154,7 +154,7 @@ func (m *Maker) enter(ctx context.Context, cost int64) (leave func(), err error)
 	return func() { m.memory.Release(cost); m.turns.Release(1) }, nil
 }
 
-// decode reads the picture that h was read from.
+// decode reads the picture of the header h.
 func decode(ctx context.Context, file io.ReadSeeker, h header) (*Picture, error) {
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return nil, fmt.Errorf("read a picture: %w", err)
@@ -169,7 +169,7 @@ func decode(ctx context.Context, file io.ReadSeeker, h header) (*Picture, error)
 	case err != nil:
 		return nil, problem.New(problem.Invalid, "the file is no whole %s: %.100s", h.format.name, err)
 	}
-	if h.format.name == gifFormat.name { // whose first picture may cover only a part
+	if h.format.name == gifFormat.name { // its first picture may cover only a part of the canvas
 		if whole := image.Rect(0, 0, h.width, h.height); decoded.Bounds() != whole {
 			decoded = nrgba(decoded, whole)
 		}
@@ -186,8 +186,8 @@ func decode(ctx context.Context, file io.ReadSeeker, h header) (*Picture, error)
 	return p, nil
 }
 
-// lasting reads while a context lasts, a little at a time: a decoder that does much for each
-// byte looks at the time as often. A progressive JPEG can name a whole picture to pass over
+// lasting reads while a context lasts, in small pieces: a decoder that does much work for each byte
+// then checks the context often enough. A progressive JPEG can have a scan over the whole picture
 // in fifty bytes.
 type lasting struct {
 	ctx    context.Context
@@ -208,11 +208,11 @@ func (l *lasting) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// quality is where JPEG's artefacts can hardly be seen: the 85 that Lighthouse holds
-// pictures against (developer.chrome.com, "Efficiently encode images").
+// quality is the JPEG quality at which artefacts can hardly be seen: the 85 that Lighthouse
+// compares pictures with (developer.chrome.com, "Efficiently encode images").
 const quality = 85
 
-// Write writes p as its Kind has it, without any metadata.
+// Write writes p in the format of its Kind, without any metadata.
 func (p *Picture) Write(to io.Writer) error {
 	w := &lastingWriter{ctx: p.ctx, writer: to}
 	var err error
@@ -239,7 +239,7 @@ func (l *lastingWriter) Write(p []byte) (int, error) {
 	return l.writer.Write(p)
 }
 
-// format is one that is taken.
+// format is a file format that is accepted.
 type format struct {
 	name   string
 	config func(io.Reader) (image.Config, error)

@@ -1,5 +1,8 @@
 package picture
 
+// Pictures of every layout and orientation, refused and hostile files, limits, and the quality of
+// scaling. It has the benchmark of making pictures, too.
+
 import (
 	"bytes"
 	"context"
@@ -27,8 +30,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// photo is a picture of many colours, with four corners that can be told apart: red, green,
-// blue, white, clockwise from the top left.
+// photo is a picture of many colours, with four different corners: red, green, blue, white,
+// clockwise from the top left.
 func photo(w, h int) *image.RGBA {
 	m := image.NewRGBA(image.Rect(0, 0, w, h))
 	noise := rand.New(rand.NewPCG(1, 2))
@@ -80,10 +83,10 @@ func asGIF(t testing.TB, m *gif.GIF) []byte {
 	return b.Bytes()
 }
 
-// exifSecrets are what Exif has that nobody wants shown.
+// exifSecrets are private facts in Exif that a picture must not show.
 var exifSecrets = []string{"GPS-52.5163N-13.3777E", "Owner Name", "Serial 12345"}
 
-// exif is a TIFF with an orientation, and with secrets behind it.
+// exif is a TIFF with an orientation, and with secrets after it.
 func exif(order binary.ByteOrder, orientation int) []byte {
 	b := []byte("II*\x00")
 	if order == binary.BigEndian {
@@ -119,7 +122,7 @@ func withExif(file, tiff []byte) []byte {
 	return append(b, file[2:]...)
 }
 
-// withChunk puts a chunk into a PNG, behind its first.
+// withChunk puts a chunk into a PNG, after its first.
 func withChunk(file []byte, name string, content []byte) []byte {
 	const at = 8 + 25
 	chunk := binary.BigEndian.AppendUint32(nil, uint32(len(content)))
@@ -131,7 +134,7 @@ func withChunk(file []byte, name string, content []byte) []byte {
 // The smallest WebP there is: one pixel, lossless (developers.google.com/speed/webp).
 var webpFile = []byte("RIFF\x1a\x00\x00\x00WEBPVP8L\x0d\x00\x00\x00\x2f\x00\x00\x00\x10\x07\x10\x11\x11\x88\x88\xfe\x07\x00")
 
-// made is what came of a file.
+// made is the result for a file.
 type made struct {
 	kind          Kind
 	width, height int
@@ -206,13 +209,13 @@ func TestEveryFormatBecomesWhatCanBeShown(t *testing.T) {
 		"JPEG":        {"a photograph stays one", asJPEG(t, photo(700, 350)), JPEG},
 		"JPEGGray":    {"without colours too", asJPEG(t, gray), JPEG},
 		"PNGPhoto":    {"a photograph is smaller as JPEG", asPNG(t, photo(700, 350)), JPEG},
-		"PNGFlat":     {"what has few colours stays sharp", asPNG(t, flat), PNG},
-		"PNGClear":    {"what can be seen through stays so", asPNG(t, glass), PNG},
+		"PNGFlat":     {"few colours stay sharp", asPNG(t, flat), PNG},
+		"PNGClear":    {"transparency stays", asPNG(t, glass), PNG},
 		"PNGDeep":     {"sixteen bits become eight", asPNG(t, deep), JPEG},
 		"PNGGray":     {"a drawing", asPNG(t, gray), PNG},
 		"GIF":         {"few colours", asGIF(t, &gif.GIF{Image: []*image.Paletted{flat}, Delay: []int{0}}), PNG},
 		"GIFMoving":   {"its first picture, and the part of the canvas that it leaves free; 3,000 others cost nothing", asGIF(t, moving), PNG},
-		"JPEGAndMore": {"what follows the picture is dropped: a polyglot is one no more", append(asJPEG(t, photo(700, 350)), "PK\x03\x04<script>alert(1)</script>"...), JPEG},
+		"JPEGAndMore": {"bytes after the picture are dropped: a polyglot is one no more", append(asJPEG(t, photo(700, 350)), "PK\x03\x04<script>alert(1)</script>"...), JPEG},
 	}
 	m := New(Options{})
 	for name, c := range cases {
@@ -234,7 +237,7 @@ func TestEveryFormatBecomesWhatCanBeShown(t *testing.T) {
 					t.Errorf("%d wide is %s", w, format)
 				}
 				if bytes.Contains(file, []byte("script")) {
-					t.Errorf("%d wide has what isn't of the picture", w)
+					t.Errorf("%d wide has bytes that aren't the picture's", w)
 				}
 			}
 			if strings.HasPrefix(name, "JPEG") || name == "PNGPhoto" {
@@ -258,7 +261,7 @@ func TestEveryFormatBecomesWhatCanBeShown(t *testing.T) {
 }
 
 func TestPicturesAreUprightAndTellNothing(t *testing.T) {
-	// What has been turned so that an orientation turns it back: w and h as they are shown.
+	// A picture turned so that the orientation turns it back: w and h are its upright size.
 	const w, h = 330, 700
 	upright := photo(w, h)
 	back := []int{0, 1, 2, 3, 4, 5, 8, 7, 6}
@@ -289,7 +292,7 @@ func TestPicturesAreUprightAndTellNothing(t *testing.T) {
 						t.Fatal("the test's own file has nothing to hide")
 					}
 					if bytes.Contains(made, []byte(secret)) {
-						t.Errorf("%s: what is shown has %q", name, secret)
+						t.Errorf("%s: the result has %q", name, secret)
 					}
 				}
 			}
@@ -297,7 +300,7 @@ func TestPicturesAreUprightAndTellNothing(t *testing.T) {
 	}
 }
 
-// Every way of storing a JPEG is turned as its pixels are.
+// A JPEG of every layout is turned as its pixels are.
 func TestTurningKeepsEveryLayout(t *testing.T) {
 	for name, ratio := range map[string]image.YCbCrSubsampleRatio{
 		"444": image.YCbCrSubsampleRatio444, "422": image.YCbCrSubsampleRatio422, "420": image.YCbCrSubsampleRatio420,
@@ -327,7 +330,7 @@ func TestTurningKeepsEveryLayout(t *testing.T) {
 	}
 }
 
-// pngOf is a PNG that says it has so many pixels, and has the data given.
+// pngOf is a PNG with a given size in its header, and with the data given.
 func pngOf(w, h uint32, idat []byte) []byte {
 	b := []byte("\x89PNG\r\n\x1a\n")
 	chunk := func(name string, content []byte) {
@@ -343,8 +346,8 @@ func pngOf(w, h uint32, idat []byte) []byte {
 	return b
 }
 
-// scans is a progressive JPEG of w × h pixels which passes over all of them n times, each
-// time in some sixty bytes.
+// scans is a progressive JPEG of w × h pixels with n scans over all of them, each scan in some
+// sixty bytes.
 func scans(w, h, n int) []byte {
 	b := []byte("\xff\xd8\xff\xc2\x00\x0b\x08")
 	b = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(b, uint16(h)), uint16(w))
@@ -390,7 +393,7 @@ func TestWhatIsNoPictureIsRefused(t *testing.T) {
 	}{
 		"Empty":        {"nothing is no picture", nil, "no JPEG, PNG, GIF or WebP"},
 		"SVG":          {"it can run scripts", []byte(`<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>`), "no JPEG, PNG, GIF or WebP"},
-		"HTML":         {"whatever it is called", []byte("<!doctype html>"), "no JPEG, PNG, GIF or WebP"},
+		"HTML":         {"a page, under the name of a picture", []byte("<!doctype html>"), "no JPEG, PNG, GIF or WebP"},
 		"HEIC":         {"browsers can't show it", []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"), "no JPEG, PNG, GIF or WebP"},
 		"Cut":          {"half a picture", whole[:len(whole)/2], "no whole JPEG"},
 		"CutPNG":       {"half a picture", png8[:len(png8)/2], "no whole PNG"},
@@ -413,7 +416,7 @@ func TestWhatIsNoPictureIsRefused(t *testing.T) {
 			_, err := m.made(t.Context(), c.file)
 			var refused *problem.Error
 			if !errors.As(err, &refused) || refused.Code != problem.Invalid || !strings.Contains(refused.Message, c.says) {
-				t.Errorf("%s: %v, where it should say %q", c.reason, err, c.says)
+				t.Errorf("%s: %v, and it should say %q", c.reason, err, c.says)
 			}
 			t.Logf("%d bytes, %s: %v", len(c.file), time.Since(started).Round(time.Millisecond), err)
 		})
@@ -431,7 +434,8 @@ func cmyk(w, h int) []byte {
 	return append(b, 0xff, 0xda, 0, 14, 4, 1, 0, 2, 0, 3, 0, 4, 0, 0, 63, 0, 0xff, 0xd9)
 }
 
-// Fifty megapixels of zeros are 200 KB: they are within the bounds, and cost what they may.
+// Fifty megapixels of zeros are 200 KB. They are within the bounds, and may cost as much as any
+// picture.
 func TestABombWithinTheBoundsIsAPicture(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -464,18 +468,18 @@ func TestOnlySoManyWait(t *testing.T) {
 	}
 	cancel()
 	if err := <-results; !errors.Is(err, context.Canceled) {
-		t.Errorf("who gave up got %v", err)
+		t.Errorf("the upload that gave up got %v", err)
 	}
 	close(leave)
 	if err := <-results; err != nil {
-		t.Errorf("who was there got %v", err)
+		t.Errorf("the upload before it got %v", err)
 	}
 	if !m.memory.TryAcquire(m.limit) {
 		t.Error("memory wasn't given back")
 	}
 }
 
-// A fault of the disk is no fault of the picture.
+// An error of the disk is no fault of the picture.
 func TestAReaderThatFailsIsOurFault(t *testing.T) {
 	file := asJPEG(t, photo(400, 300))
 	broken := errors.New("the disk is broken")
@@ -497,8 +501,7 @@ func (f *failing) Read(p []byte) (int, error) {
 	return f.Reader.Read(p)
 }
 
-// What smaller pictures are made of is what larger ones show: the mean of every width is the
-// picture's.
+// A smaller picture shows the same as the larger one: the mean of every width is the picture's.
 func TestScalingKeepsTheMean(t *testing.T) {
 	for _, size := range []image.Point{{321, 1}, {2561, 3}, {641, 479}, {1000, 1333}, {4032, 30}, {1281, 5000}, {320, 100}} {
 		m := image.NewRGBA(image.Rectangle{Max: size})
@@ -552,13 +555,14 @@ func FuzzOpen(f *testing.F) {
 		if err == nil {
 			again, err := m.made(t.Context(), out.whole)
 			if err != nil || again.width != out.width || again.height != out.height {
-				t.Fatalf("what was made can't be read: %v, %d × %d", err, again.width, again.height)
+				t.Fatalf("the result can't be read: %v, %d × %d", err, again.width, again.height)
 			}
 		}
 	})
 }
 
-// Memory is what an upload takes above what was there, the larger of several looks.
+// Memory is the heap that an upload needs beyond the heap before it, the largest of several
+// samples.
 func BenchmarkMake(b *testing.B) {
 	for _, size := range []image.Point{{1600, 1200}, {4032, 3024}, {8160, 6120}} {
 		file := asJPEG(b, photo(size.X, size.Y))

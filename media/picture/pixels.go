@@ -1,7 +1,7 @@
 package picture
 
-// Pixels: the four layouts that decoded pictures are brought into (plain), turning them
-// upright, and what they are stored as (kindOf).
+// Pixels: the four layouts that decoded pictures are converted to (plain), turning them upright,
+// and the choice of the format to store (kindOf).
 
 import (
 	"image"
@@ -9,14 +9,14 @@ import (
 	"image/draw"
 )
 
-// plain returns m as one of *image.YCbCr, *image.Gray, *image.Paletted, *image.RGBA where it
-// is opaque, and *image.NRGBA where it isn't, all of 8 bits a channel.
+// plain returns m as one of *image.YCbCr, *image.Gray, *image.Paletted, *image.RGBA if it is
+// opaque, and *image.NRGBA if it isn't, all of 8 bits a channel.
 func plain(m image.Image) image.Image {
 	switch m := m.(type) {
 	case *image.YCbCr, *image.Gray, *image.Paletted:
 		return m
 	case *image.NRGBA:
-		if m.Opaque() { // then the two are the same, and JPEG's encoder is fast with this one
+		if m.Opaque() { // then both layouts have the same bytes, and JPEG's encoder is fast with this one
 			return &image.RGBA{Pix: m.Pix, Stride: m.Stride, Rect: m.Rect}
 		}
 		return m
@@ -28,7 +28,7 @@ func plain(m image.Image) image.Image {
 	return nrgba(m, m.Bounds())
 }
 
-// nrgba returns the part of m, and what is around it, that lies in r.
+// nrgba returns the part of m within r, transparent outside of m.
 func nrgba(m image.Image, r image.Rectangle) *image.NRGBA {
 	to := image.NewNRGBA(r)
 	draw.Draw(to, m.Bounds(), m, m.Bounds().Min, draw.Src)
@@ -45,8 +45,8 @@ func rgba(m image.Image) *image.RGBA {
 	return to
 }
 
-// turn returns m upright, of which it takes the samples as they are: an orientation of Exif
-// is a mirroring, a quarter turn, or both.
+// turn returns m upright, with samples unchanged: an orientation of Exif is a mirroring, a quarter
+// turn, or both.
 func turn(m image.Image, orientation int) image.Image {
 	if orientation <= 1 || orientation > 8 {
 		return m
@@ -67,7 +67,7 @@ func turn(m image.Image, orientation int) image.Image {
 		chroma := chromaSize(ratio, r)
 		if quarter {
 			swapped, ok := swappedRatios[ratio]
-			if !ok { // sampled as no camera does
+			if !ok { // sampled as by no camera
 				return turn(rgba(m), orientation)
 			}
 			ratio = swapped
@@ -98,7 +98,7 @@ func turn(m image.Image, orientation int) image.Image {
 	return m
 }
 
-// swappedRatios are those of a picture that was turned by a quarter.
+// swappedRatios are the ratios of a picture after a quarter turn.
 var swappedRatios = map[image.YCbCrSubsampleRatio]image.YCbCrSubsampleRatio{
 	image.YCbCrSubsampleRatio444: image.YCbCrSubsampleRatio444,
 	image.YCbCrSubsampleRatio420: image.YCbCrSubsampleRatio420,
@@ -106,7 +106,7 @@ var swappedRatios = map[image.YCbCrSubsampleRatio]image.YCbCrSubsampleRatio{
 	image.YCbCrSubsampleRatio440: image.YCbCrSubsampleRatio422,
 }
 
-// chromaSize is how many samples of colour r has.
+// chromaSize is the number of colour samples in r.
 func chromaSize(ratio image.YCbCrSubsampleRatio, r image.Rectangle) image.Point {
 	x, y := 1, 1
 	switch ratio {
@@ -126,7 +126,7 @@ func chromaSize(ratio image.YCbCrSubsampleRatio, r image.Rectangle) image.Point 
 
 // turnPlane turns w × h samples of n bytes upright.
 func turnPlane(from []byte, stride, w, h, n, orientation int) (to []byte, toStride int) {
-	// Where the sample at x, y goes: to start + x·dx + y·dy.
+	// The sample at x, y moves to start + x·dx + y·dy.
 	tw := w
 	if orientation > 4 {
 		tw = h
@@ -167,11 +167,11 @@ func turnPlane(from []byte, stride, w, h, n, orientation int) (to []byte, toStri
 	return to, n * tw
 }
 
-// fewColours is up to how many colours a picture is drawn, not photographed: PNG then is
-// sharper, and often smaller. Screenshots have some hundreds, photographs tens of thousands.
+// fewColours is the number of colours up to which a picture counts as drawn: PNG then is sharper,
+// and often smaller. Screenshots have some hundreds, photographs tens of thousands.
 const fewColours = 1024
 
-// kindOf says as what m is stored, which isn't out of a JPEG.
+// kindOf chooses the format in which m is stored. It isn't called for a JPEG.
 func kindOf(m image.Image) Kind {
 	switch m := m.(type) {
 	case *image.YCbCr:
@@ -184,7 +184,7 @@ func kindOf(m image.Image) Kind {
 	return PNG
 }
 
-// few says whether the pixels of four bytes have few colours.
+// few reports whether pixels, of four bytes each, have few colours.
 func few(pixels []byte) bool {
 	seen := map[[4]byte]struct{}{}
 	var last [4]byte
@@ -220,7 +220,7 @@ func rows(m image.Image) func(y int, into []byte) {
 			}
 		}
 	case *image.Paletted:
-		var colours [256][4]byte // an index beyond the palette is of no colour
+		var colours [256][4]byte // an index beyond the palette has no colour
 		for i, c := range m.Palette {
 			r, g, b, a := c.RGBA()
 			colours[i] = [4]byte{byte(r >> 8), byte(g >> 8), byte(b >> 8), byte(a >> 8)}

@@ -1,28 +1,26 @@
 package picture
 
-// Scaling: every pixel of a smaller picture is the mean of what it covers in the larger one,
-// parts of pixels counted as parts. All widths are made in one walk down the rows, so that
-// beside the results it takes memory for a few rows. x/image/draw's CatmullRom keeps 32
-// bytes for each pixel of the new width times the old height: 490 MB for one width of a 50
-// megapixel picture.
+// Scaling: every pixel of a smaller picture is the mean of the pixels that it covers in the larger
+// one, in proportion to the parts covered. All widths are made in one walk down the rows, so beside
+// the results it takes memory for a few rows only. CatmullRom in x/image/draw stores 32 bytes for
+// each pixel of the new width times the old height: 490 MB for one width of a 50 megapixel picture.
 
 import (
 	"fmt"
 	"image"
 )
 
-// Widths are those that pictures are made in where they are wider, in pixels: phones of 320
-// to 430 points with two or three pixels a point, and pages of up to 1,280 points with one
-// or two.
+// Widths are the widths, in pixels, in which a wider picture is made: for phones of 320 to 430
+// points with two or three pixels a point, and pages of up to 1,280 points with one or two.
 var Widths = []int{320, 640, 960, 1280, 1920, 2560}
 
-// Smaller returns p in every one of Widths that is less than its own, the smallest first.
+// Smaller returns p in each of Widths below its own, the smallest first.
 func (p *Picture) Smaller() ([]*Picture, error) {
 	var all []*scaler
 	from := &scaler{width: p.Width, height: p.Height}
 	for i := len(Widths) - 1; i >= 0; i-- {
 		if w := Widths[i]; w < p.Width {
-			// One that is twice as wide makes the same of less.
+			// A picture of twice the width gives the same mean from fewer pixels.
 			source := from
 			for _, larger := range all {
 				if larger.width == 2*w {
@@ -59,20 +57,20 @@ func (p *Picture) Smaller() ([]*Picture, error) {
 // scaler makes one smaller picture out of the rows of a larger one.
 type scaler struct {
 	width, height int
-	into          []*scaler // that are made of this one
+	into          []*scaler // scalers that take their rows from this one
 	kind          Kind
 
 	columns []span    // by column of the source
 	rows    int       // of the source
-	taken   int       // of them so far
+	taken   int       // read so far
 	ratio   float64   // rows for each row of the source
-	sum     []float32 // of the row that is being made
+	sum     []float32 // of the row under way
 	pixels  []byte    // RGBA, multiplied by opacity
-	done    int       // rows
+	done    int       // rows finished
 }
 
-// span is where a column of the source goes: the column it begins in, and how much of it is
-// there and in the next.
+// span is the target of a source column: the first column, and the parts that go there and into the
+// next.
 type span struct {
 	column    int32
 	here, ext float32
@@ -91,13 +89,13 @@ func newScaler(width, height int, source *scaler, kind Kind) *scaler {
 	return s
 }
 
-// split says where the i-th of the source's rows or columns goes.
+// split returns the target of the i-th row or column of the source.
 func split(i int, ratio float64, most int) (to int, here, ext float64) {
 	begin, end := float64(i)*ratio, float64(i+1)*ratio
 	to = min(int(begin), most-1)
 	here = min(end, float64(to+1)) - begin
 	ext = end - begin - here
-	if to == most-1 { // what rounding leaves over
+	if to == most-1 { // the remainder of rounding
 		here, ext = here+ext, 0
 	}
 	return to, here, ext
@@ -120,7 +118,7 @@ func (s *scaler) add(row []byte) {
 	}
 }
 
-// weigh adds part of a row to the one that is being made.
+// weigh adds part of a row to the row under way.
 func (s *scaler) weigh(row []byte, part float32) {
 	if part <= 0 {
 		return

@@ -12,8 +12,7 @@ import (
 	"stoa/problem"
 )
 
-// What another program has written as WebP, in each of the ways there are: see
-// testdata/README.md.
+// WebP files that another program wrote, of every kind: see testdata/README.md.
 func TestWebPOfEachKindIsTakenInOrRefused(t *testing.T) {
 	file := func(name string) []byte {
 		t.Helper()
@@ -24,7 +23,7 @@ func TestWebPOfEachKindIsTakenInOrRefused(t *testing.T) {
 		return b
 	}
 	type seen struct {
-		x, y, r, g, b, a, off int // off is by how much a channel may differ
+		x, y, r, g, b, a, off int // off: the largest difference of a channel
 	}
 	cases := map[string]struct {
 		reason        string
@@ -33,9 +32,9 @@ func TestWebPOfEachKindIsTakenInOrRefused(t *testing.T) {
 		seen          []seen
 	}{
 		"lossy":          {"as cameras and programs for pages write it", 24, 16, JPEG, []seen{{12, 8, 120, 120, 96, 255, 40}}},
-		"lossless":       {"every pixel is what it was, as one of few colours", 24, 16, PNG, []seen{{12, 8, 120, 120, 96, 255, 0}}},
-		"lossy-alpha":    {"what can be seen through stays so", 24, 16, PNG, []seen{{4, 8, 40, 120, 128, 255, 40}, {20, 8, 0, 0, 0, 0, 0}}},
-		"lossless-alpha": {"what can be seen through stays so", 24, 16, PNG, []seen{{4, 8, 40, 120, 128, 255, 0}, {20, 8, 0, 0, 0, 0, 0}}},
+		"lossless":       {"every pixel is unchanged, as one of few colours", 24, 16, PNG, []seen{{12, 8, 120, 120, 96, 255, 0}}},
+		"lossy-alpha":    {"transparency stays", 24, 16, PNG, []seen{{4, 8, 40, 120, 128, 255, 40}, {20, 8, 0, 0, 0, 0, 0}}},
+		"lossless-alpha": {"transparency stays", 24, 16, PNG, []seen{{4, 8, 40, 120, 128, 255, 0}, {20, 8, 0, 0, 0, 0, 0}}},
 		"turned":         {"it is turned upright, and tells no place", 16, 24, PNG, []seen{{7, 12, 120, 120, 96, 255, 0}}},
 	}
 	for name, c := range cases {
@@ -48,7 +47,7 @@ func TestWebPOfEachKindIsTakenInOrRefused(t *testing.T) {
 				t.Errorf("%s: it becomes %v of %d × %d", c.reason, out.kind, out.width, out.height)
 			}
 			if bytes.Contains(out.whole, []byte("52.5163N")) {
-				t.Error("where it was taken is in it")
+				t.Error("the place of the photograph is in it")
 			}
 			m := read(t, out.whole)
 			for _, s := range c.seen {
@@ -69,7 +68,7 @@ func TestWebPOfEachKindIsTakenInOrRefused(t *testing.T) {
 		file   []byte
 		says   string
 	}{
-		"Animated":  {"what moves isn't taken", file("animated"), "moves"},
+		"Animated":  {"animations aren't accepted", file("animated"), "moves"},
 		"CutLossy":  {"half a picture", file("lossy")[:90], "no whole WebP"},
 		"CutAlpha":  {"half a picture", file("lossy-alpha")[:90], "no whole WebP"},
 		"CutBefore": {"the transparency alone", file("lossy-alpha")[:58], "no whole WebP"},
@@ -79,7 +78,7 @@ func TestWebPOfEachKindIsTakenInOrRefused(t *testing.T) {
 			_, err := New(Options{}).made(t.Context(), c.file)
 			var r *problem.Error
 			if !errors.As(err, &r) || r.Code != problem.Invalid || !strings.Contains(r.Message, c.says) {
-				t.Errorf("%s: %v, where it should say %q", c.reason, err, c.says)
+				t.Errorf("%s: %v, and it should say %q", c.reason, err, c.says)
 			}
 		})
 	}
