@@ -1,9 +1,9 @@
-// Package media is the pictures that people upload: taken in, made fit to be shown to
-// everyone, kept, and found again by the addresses under which they are served.
+// Package media has the pictures that people upload: it makes them fit for everyone, stores them,
+// and finds them again by their addresses.
 //
-// A picture's blobs are written before its document, the whole picture last of them, and
-// their names follow from what is in them: whatever ends in between, nothing that is named
-// is missing or half there, and doing it again writes the same.
+// A picture's blobs are written before its document, the widest blob last, and their names follow
+// from their content. So an upload that is interrupted leaves no name without a whole blob, and a
+// repeated one writes the same.
 //
 // It may import access, id, problem, store and its own sub-packages. Entry points: Open, and
 // Upload, Cover, URL and Serve of Pictures.
@@ -31,7 +31,7 @@ import (
 )
 
 const (
-	// MaxBytes is the largest file that is taken: a photograph of 50 megapixels as JPEG has
+	// MaxBytes is the size of the largest file accepted: a photograph of 50 megapixels as JPEG has
 	// 10 to 20 MB.
 	MaxBytes = 20 << 20
 
@@ -39,23 +39,23 @@ const (
 	// let people skip within it; guides ask for 150 at most.
 	MaxAlt = 500
 
-	// Path is what addresses of pictures begin with.
+	// Path begins the addresses of pictures.
 	Path = "/media/"
 )
 
-// Options says where pictures are kept and served.
+// Options are the place of the pictures, their addresses, and the limits of making them.
 type Options struct {
 	Store *store.Store
-	// Location is where the blobs are: see blob.Open.
+	// Location is the place of the blobs: see blob.Open.
 	Location string
-	// Base is put before Path in addresses: a CDN or the API's own origin, without a final
-	// slash; "" for paths.
+	// Base precedes Path in addresses: a CDN or the API's own origin, without a final slash; "" for
+	// paths.
 	Base string
-	// Picture bounds what making pictures takes.
+	// Picture bounds the memory and time for making pictures.
 	Picture picture.Options
 }
 
-// Pictures is everything that was uploaded. It is safe for concurrent use.
+// Pictures are all uploaded pictures. It is safe for concurrent use.
 type Pictures struct {
 	store *store.Store
 	blobs blob.Store
@@ -63,7 +63,7 @@ type Pictures struct {
 	base  string
 }
 
-// Open returns the pictures at o.Location, or says what is wrong with that.
+// Open returns the pictures at o.Location, or an error about the location.
 func Open(o Options) (*Pictures, error) {
 	blobs, err := blob.Open(o.Location)
 	if err != nil {
@@ -72,15 +72,15 @@ func Open(o Options) (*Pictures, error) {
 	return &Pictures{store: o.Store, blobs: blobs, maker: picture.New(o.Picture), base: o.Base}, nil
 }
 
-// CheckLocation says what is wrong with a location, as far as that can be told without
-// going there.
+// CheckLocation returns an error unless the location is a valid one. It doesn't go there, so the
+// place may still be missing.
 func CheckLocation(location string) error {
 	_, err := blob.Open(location)
 	return err
 }
 
-// Upload takes a picture in, for authors: once for an idempotency key, where there is one.
-// Invalid when it is none, is too large, or its text is too long.
+// Upload stores a picture, for authors: once for an idempotency key, if there is one. Invalid if
+// the file is no picture, is too large, or the text is too long.
 func (p *Pictures) Upload(ctx context.Context, file io.ReadSeeker, alt string, key *string) (*store.Image, error) {
 	v, err := access.Require(ctx, access.Author)
 	if err != nil {
@@ -133,8 +133,8 @@ func (p *Pictures) find(ctx context.Context, picture id.ID) (*store.Image, error
 	return found[0].Image(), nil
 }
 
-// Cover returns an uploaded picture as what an article keeps of it: for who uploaded it, and
-// for editors. The text is the picture's own where alt is nil. NotFound where the viewer may
+// Cover returns an uploaded picture in the form that an article stores. It is for the author that
+// uploaded it, and for editors. A nil alt means the picture's own text. NotFound if the viewer may
 // use no such picture.
 func (p *Pictures) Cover(ctx context.Context, picture id.ID, alt *string) (*store.Image, error) {
 	cover, err := p.find(ctx, picture)
@@ -149,7 +149,7 @@ func (p *Pictures) Cover(ctx context.Context, picture id.ID, alt *string) (*stor
 	return cover, nil
 }
 
-// checkAlt returns a text as it is kept.
+// checkAlt returns a text in the form in which it is stored.
 func checkAlt(alt string) (string, error) {
 	alt = strings.Join(strings.Fields(alt), " ")
 	if n := utf8.RuneCountInString(alt); n > MaxAlt {
@@ -174,7 +174,7 @@ func fingerprint(file io.ReadSeeker) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// keep makes the picture in file and writes its blobs, those that aren't there yet.
+// keep makes the pictures of a file and writes the blobs that are missing.
 func (p *Pictures) keep(ctx context.Context, file io.ReadSeeker) (*store.Picture, error) {
 	var kept *store.Picture
 	err := p.maker.Open(ctx, file, func(whole *picture.Picture) error {
@@ -192,7 +192,7 @@ func (p *Pictures) keep(ctx context.Context, file io.ReadSeeker) (*store.Picture
 			}
 		}
 		kept.Widths = append(kept.Widths, whole.Width)
-		// The whole picture is written last: where it is, the rest is.
+		// The whole picture is written last: if it is there, all are.
 		there, err := p.blobs.Has(ctx, nameOf(kept.Name, whole.Width, whole.Kind))
 		if err != nil || there {
 			return err
@@ -232,9 +232,8 @@ func nameOf(name string, width int, kind picture.Kind) string {
 	return name + "-" + strconv.Itoa(width) + "." + string(kind)
 }
 
-// URL returns where a picture is: of one that was uploaded the narrowest that is at least as
-// wide as asked, or else the widest; all of it without a width. Invalid for less than one
-// pixel.
+// URL returns the address of a picture: of an uploaded one the narrowest that is at least as wide
+// as asked, or else the widest; the whole picture without a width. Invalid for less than one pixel.
 func (p *Pictures) URL(i *store.Image, width *int) (string, error) {
 	if width != nil && *width < 1 {
 		return "", problem.New(problem.Invalid, "width takes 1 or more pixels, not %d", *width).At("width")
@@ -254,8 +253,8 @@ func (p *Pictures) URL(i *store.Image, width *int) (string, error) {
 	return p.base + Path + nameOf(i.Name, is, picture.Kind(i.Format)), nil
 }
 
-// Serve opens what has a name in an address, after Path, for the caller to close. NotFound
-// where there is nothing; what can't be a name doesn't get to the blobs.
+// Serve opens the picture of a name, the part of an address after Path; the caller closes it.
+// NotFound for an unknown name. An invalid name is refused before the blobs are asked.
 func (p *Pictures) Serve(ctx context.Context, name string) (content *blob.Blob, contentType string, err error) {
 	kind, ok := parseName(name)
 	if !ok {
@@ -268,7 +267,7 @@ func (p *Pictures) Serve(ctx context.Context, name string) (content *blob.Blob, 
 	return content, types[kind], err
 }
 
-// parseName says whether nameOf makes such a name, and of what kind.
+// parseName reports whether nameOf makes such a name, and of which kind.
 func parseName(name string) (picture.Kind, bool) {
 	sum, rest, _ := strings.Cut(name, "-")
 	width, kind, _ := strings.Cut(rest, ".")
@@ -282,5 +281,5 @@ func parseName(name string) (picture.Kind, bool) {
 	return picture.Kind(kind), ok
 }
 
-// maxWidth is the width of the widest picture there may be.
+// maxWidth is the width of the widest possible picture.
 const maxWidth = picture.MaxSide

@@ -1,5 +1,7 @@
 package media
 
+// Uploads, addresses and access, over a real folder, a bucket and a database.
+
 import (
 	"bytes"
 	"context"
@@ -35,7 +37,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// open opens pictures in a folder of their own, over a database of their own.
+// open opens pictures in a new folder, over a new database.
 func open(t testing.TB, o Options) (p *Pictures, dir string) {
 	t.Helper()
 	ctx := context.Background()
@@ -68,13 +70,13 @@ var (
 	rick = access.Viewer{Account: id.New(id.Account), Role: access.Customer}
 )
 
-// as is an answer to somebody.
+// as is a request by a viewer.
 func as(ctx context.Context, v access.Viewer) context.Context {
 	ctx, _ = access.Begin(ctx, access.Request{Token: "x", Authenticate: func(context.Context, string) (access.Viewer, error) { return v, nil }})
 	return ctx
 }
 
-// photo is a photograph of its own.
+// photo is a photograph, another one for each seed.
 func photo(t testing.TB, w, h int, seed uint64) []byte {
 	t.Helper()
 	m := image.NewRGBA(image.Rect(0, 0, w, h))
@@ -89,7 +91,7 @@ func photo(t testing.TB, w, h int, seed uint64) []byte {
 	return b.Bytes()
 }
 
-// files are the names of the blobs that there are.
+// files are the names of all blobs.
 func files(t testing.TB, dir string) []string {
 	t.Helper()
 	var names []string
@@ -156,7 +158,7 @@ func TestUploadKeepsAPictureOnceInItsWidths(t *testing.T) {
 	}
 }
 
-// In a bucket it is as in a folder.
+// A bucket works like a folder.
 func TestUploadKeepsAPictureInABucket(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "key")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
@@ -184,7 +186,7 @@ func TestUploadKeepsAPictureInABucket(t *testing.T) {
 		}
 	}
 	if _, _, err := p.Serve(t.Context(), nameOf(strings.Repeat("0", 64), 320, picture.JPEG)); !problem.Is(err, problem.NotFound) {
-		t.Errorf("what isn't there is %v", err)
+		t.Errorf("a name without a blob gives %v", err)
 	}
 	if there, err := backend.ListBucket("pictures", nil, gofakes3.ListBucketPage{}); err != nil || len(there.Contents) != 4 || len(files(t, dir)) != 0 {
 		t.Errorf("%d objects, %v", len(there.Contents), err)
@@ -203,11 +205,11 @@ func TestUploadRefuses(t *testing.T) {
 		code   problem.Code
 		path   string
 	}{
-		"Nobody":    {"who hasn't signed in", access.Viewer{}, file, "", nil, problem.Unauthenticated, "[]"},
-		"Customer":  {"who only reads", rick, file, "", nil, problem.Forbidden, "[]"},
+		"Nobody":    {"nobody has signed in", access.Viewer{}, file, "", nil, problem.Unauthenticated, "[]"},
+		"Customer":  {"a reader may not upload", rick, file, "", nil, problem.Forbidden, "[]"},
 		"LongAlt":   {"a text that is too long", ada, file, strings.Repeat("é", MaxAlt+1), nil, problem.Invalid, "[alt]"},
-		"NoPicture": {"what isn't a picture", ada, []byte("<svg/>"), "", nil, problem.Invalid, "[file]"},
-		"TooLarge":  {"what is too large, whatever it is", ada, make([]byte, MaxBytes+1), "", nil, problem.Invalid, "[file]"},
+		"NoPicture": {"SVG is no picture here", ada, []byte("<svg/>"), "", nil, problem.Invalid, "[file]"},
+		"TooLarge":  {"the size is checked before the content", ada, make([]byte, MaxBytes+1), "", nil, problem.Invalid, "[file]"},
 		"BadKey":    {"a key that could be guessed", ada, file, "", pointer("1"), problem.Invalid, "[idempotencyKey]"},
 	}
 	for name, c := range cases {
@@ -238,7 +240,7 @@ func TestCoversAreForTheirOwnersAndEditors(t *testing.T) {
 		}
 	}
 	if _, err := p.Cover(as(t.Context(), ada), id.New(id.Image), nil); !problem.Is(err, problem.NotFound) {
-		t.Errorf("what isn't there is %v", err)
+		t.Errorf("a name without a blob gives %v", err)
 	}
 	if again, err := p.Cover(as(t.Context(), ada), made.ID, nil); err != nil || again.Alt != "a press" {
 		t.Errorf("a cover changed the picture: %+v, %v", again, err)
@@ -274,7 +276,7 @@ func TestAKeyMakesOnePicture(t *testing.T) {
 	}
 }
 
-// breaking is a store of blobs that breaks before the n-th is put.
+// breaking is a store of blobs that fails from the n-th Put on.
 type breaking struct {
 	blob.Store
 	n int
@@ -289,7 +291,7 @@ func (b *breaking) Put(ctx context.Context, name, contentType string, content []
 	return b.Store.Put(ctx, name, contentType, content)
 }
 
-// Wherever it ends, nothing that is broken can be seen, and the next upload makes it whole.
+// After a failure at any Put no broken picture can be seen, and the next upload completes it.
 func TestAnUploadThatEndsAnywhereLeavesNothingBroken(t *testing.T) {
 	file := photo(t, 1000, 500, 1)
 	for n := range 4 {
@@ -327,7 +329,7 @@ func TestAnUploadThatEndsAnywhereLeavesNothingBroken(t *testing.T) {
 	}
 }
 
-// counting counts how often a store of blobs is asked.
+// counting counts the calls of a store of blobs.
 type counting struct {
 	blob.Store
 	opened int
@@ -356,7 +358,7 @@ func TestUnknownNamesAreNotFound(t *testing.T) {
 	}
 }
 
-// Two hundred at once take no more memory than a few.
+// Two hundred uploads at once take no more memory than a few.
 func TestManyUploadsAtOnceAreBounded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -403,7 +405,7 @@ func TestManyUploadsAtOnceAreBounded(t *testing.T) {
 	<-stopped
 	grew := peak - min(peak, before)
 	t.Logf("%d uploads of 3 megapixels at once: %s, at most %d MB above the %d MB before", uploads, took.Round(time.Millisecond), grew>>20, before>>20)
-	// By GOGC the heap grows to twice what lives before it is collected.
+	// With GOGC at its default the heap grows to twice its live part before a collection.
 	if most := 2 * (before + limit); peak > most {
 		t.Errorf("the heap had %d MB, which may be %d", peak>>20, most>>20)
 	}
