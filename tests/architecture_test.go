@@ -1,4 +1,5 @@
-// Package tests holds Stoa as a whole to its promises, through the same doors as its users.
+// Package tests holds the source to its architecture: what imports what, and where what may be said.
+// The folders beside it run what is built, through the same doors as its users.
 package tests
 
 import (
@@ -10,17 +11,13 @@ import (
 	"go/token"
 	"io"
 	"maps"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	gql "github.com/vektah/gqlparser/v2/ast"
-	"github.com/vektah/gqlparser/v2/gqlerror"
-
-	"github.com/vektah/gqlparser/v2"
+	"stoa/tests/stoatest"
 )
 
 // mayImport is which packages of Stoa's each package may import, tests excepted. It is the
@@ -250,22 +247,8 @@ func TestResolversAreOneCall(t *testing.T) {
 	}
 }
 
-func schema(t *testing.T) *gql.Schema {
-	t.Helper()
-	text, err := os.ReadFile("../schema.graphqls")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := gqlparser.LoadSchema(&gql.Source{Name: "schema.graphqls", Input: string(text)})
-	var broken *gqlerror.Error
-	if errors.As(err, &broken) {
-		t.Fatal(err)
-	}
-	return s
-}
-
 func TestEverySchemaElementIsDescribed(t *testing.T) {
-	for _, d := range schema(t).Types {
+	for _, d := range stoatest.Schema(t).Types {
 		if d.BuiltIn {
 			continue
 		}

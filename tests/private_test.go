@@ -1,34 +1,23 @@
 package tests
 
 import (
-	"bytes"
-	"encoding/json"
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"log/slog"
 	"maps"
 	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 
-	"github.com/99designs/gqlgen/graphql"
-	"github.com/99designs/gqlgen/graphql/executor"
-	"github.com/vektah/gqlparser/v2"
-	gql "github.com/vektah/gqlparser/v2/ast"
-	"github.com/vektah/gqlparser/v2/validator/rules"
-
-	"stoa/access"
-	"stoa/graph"
+	"stoa/tests/stoatest"
 )
 
 // Private by construction: an answer can't depend on who asks without being marked private,
 // so that a cache of whole answers needs nobody's care to be safe. Access tells who asks,
-// and marks; the first tests here show that nothing else tells, the last one that it holds
-// for every query there is.
+// and marks; the tests here show that nothing else tells, the one in guard that it holds for
+// every query there is.
 
 // mayLook is which files, or whole packages, call what in package access knows an answer.
 // It is the source of truth: what isn't here goes through what is.
@@ -87,7 +76,7 @@ func parseAll(t *testing.T) []parsed {
 	for name, p := range packages(t) {
 		for _, file := range p.GoFiles {
 			f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, 0)
-			check(t, err)
+			stoatest.Check(t, err)
 			all = append(all, parsed{name, path.Join(name, file), f})
 		}
 	}
@@ -99,7 +88,7 @@ func (p parsed) imports(t *testing.T, what string) string {
 	t.Helper()
 	for _, spec := range p.Imports {
 		imported, err := strconv.Unquote(spec.Path.Value)
-		check(t, err)
+		stoatest.Check(t, err)
 		if imported != what {
 			continue
 		}
@@ -304,123 +293,5 @@ func TestNothingElseTellsWhoAsks(t *testing.T) {
 		if len(by) > 0 && !said[what] {
 			t.Errorf("nobody says %s any more: take it out of knows", what)
 		}
-	}
-}
-
-// direct executes queries as the gateway does, and keeps what the gateway doesn't show:
-// whether the answer was private. Between the two lies nothing that knows who asks.
-type direct struct {
-	executor *executor.Executor
-	m        *matrix
-}
-
-func openDirect(t *testing.T, m *matrix, ahead graph.LookAhead) direct {
-	t.Helper()
-	d := direct{executor.New(graph.New(graph.Resolver{Blog: m.s.Blog, AccountService: m.s.AccountService, Pictures: m.s.Pictures})), m}
-	d.executor.Use(ahead)
-	shown := graph.Errors{Log: slog.New(slog.DiscardHandler)}
-	d.executor.SetErrorPresenter(shown.Present)
-	d.executor.SetRecoverFunc(shown.Recover)
-	return d
-}
-
-// ask returns the bytes of an answer, its errors in the order of their text, since fields
-// are resolved side by side.
-func (d direct) ask(t *testing.T, caller string, params graphql.RawParams) (answer string, private bool) {
-	t.Helper()
-	ctx, made := access.Begin(t.Context(), access.Request{
-		Token: d.m.people[caller].Token, Authenticate: d.m.s.AccountService.Authenticate, Cookies: true,
-		Client: access.Client{Device: caller},
-	})
-	ctx = graphql.StartOperationTrace(ctx)
-	operation, refused := d.executor.CreateOperationContext(ctx, &params)
-	if refused != nil {
-		text, err := json.Marshal(refused)
-		check(t, err)
-		return string(text), made.Private()
-	}
-	operation.DisableIntrospection = false
-	handler, ctx := d.executor.DispatchOperation(ctx, operation)
-	response := handler(ctx)
-	var errs []string
-	for _, e := range response.Errors {
-		text, err := json.Marshal(e)
-		check(t, err)
-		errs = append(errs, string(text))
-	}
-	slices.Sort(errs)
-	return string(response.Data) + strings.Join(errs, "\n"), made.Private()
-}
-
-// Every query of the API files and of the access matrix is asked as everybody: if any of
-// the answers is public, all of them are the same to the byte. And what has nothing to do
-// with people is public, or there would be nothing to share.
-func TestWhatIsPublicIsTheSameForAll(t *testing.T) {
-	m := openMatrix(t)
-	d := openDirect(t, m, graph.NewLookAhead(m.s.Store, 4<<20))
-	var aliases []string // the cast of the files is other people
-	for who, p := range map[string]string{"ada": "owner", "bela": "customer", "chloe": "author", "edgar": "editor", "stan": "staff", "agnes": "admin"} {
-		aliases = append(aliases, "<account "+who+">", "<account "+p+">", "<session "+who+">", "<session "+p+">")
-	}
-	aliases = append(aliases, "<session ada's other>", "<session spare>")
-	name := func(query string) string {
-		return m.known.request(t, m.s, strings.NewReplacer(aliases...).Replace(query))
-	}
-	public, private := 0, 0
-	try := func(what string, params graphql.RawParams) {
-		first, allSame, allPrivate, allPublic := "", true, true, true
-		for i, caller := range askers {
-			answer, isPrivate := d.ask(t, caller, params)
-			if strings.Contains(answer, "INTERNAL") {
-				t.Errorf("%s\n%s\nfails as %s: %s", what, params.Query, caller, answer)
-				return
-			}
-			if i == 0 {
-				first = answer
-			}
-			allSame = allSame && answer == first
-			allPrivate = allPrivate && isPrivate
-			allPublic = allPublic && !isPrivate
-		}
-		people := strings.Contains(params.Query, "acc_") || strings.Contains(params.Query, "ses_") || strings.Contains(params.Query, "viewer") || strings.Contains(params.Query, "account") || strings.Contains(params.Query, "preview")
-		// What isn't there could be a draft: only who asks decides.
-		people = people || strings.Contains(first, ":null") || strings.Contains(first, "[null") || strings.Contains(first, ",null")
-		switch {
-		case !allSame && !allPrivate:
-			t.Errorf("%s\n%s\nis answered otherwise to some, but isn't private for all", what, params.Query)
-		case allSame && !allPublic && !people:
-			t.Errorf("%s\n%s\nhas nothing to do with people, but is private", what, params.Query)
-		}
-		if allPublic {
-			public++
-		} else {
-			private++
-		}
-	}
-	m.try = func(_ *testing.T, what string, query func(string) string) {
-		if text := query("admin"); !strings.HasPrefix(text, "mutation") {
-			try(what, graphql.RawParams{Query: name(text)})
-		}
-	}
-	m.queries(t)
-	for _, file := range apiFiles(t) {
-		for _, e := range readExchanges(t, file) {
-			document, errs := gqlparser.LoadQueryWithRules(m.schema, e.request, rules.NewDefaultRules())
-			if len(errs) > 0 || slices.ContainsFunc(document.Operations, func(o *gql.OperationDefinition) bool { return o.Operation != gql.Query }) {
-				continue // it is never executed, or it changes something
-			}
-			request := requestOf(t, name(e.request))
-			variables, err := json.Marshal(request.Variables)
-			check(t, err)
-			params := graphql.RawParams{Query: request.Query, OperationName: request.Operation}
-			decoder := json.NewDecoder(bytes.NewReader(variables))
-			decoder.UseNumber() // as the gateway does
-			check(t, decoder.Decode(&params.Variables))
-			try(file+" "+strconv.Itoa(e.line), params)
-		}
-	}
-	t.Logf("%d queries are public, %d private", public, private)
-	if public < 100 || private < 50 {
-		t.Errorf("%d queries are public and %d private: is everything asked for?", public, private)
 	}
 }

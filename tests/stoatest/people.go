@@ -17,6 +17,9 @@ import (
 	"stoa/account/password"
 	"stoa/id"
 	"stoa/store"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 )
 
 // Password is that of everybody whom Join makes.
@@ -137,4 +140,65 @@ func (s *Stoa) Mail(t testing.TB, kind, to string) Letter {
 			t.Fatalf("no mail %q has come to %s; there are %d others", kind, to, len(mails))
 		}
 	}
+}
+
+// SentMail is a mail that was sent.
+type SentMail struct{ Kind, To, Code string }
+
+// Mails returns what replicas have sent, each the last hundred.
+func Mails(t testing.TB, replicas ...*Stoa) []SentMail {
+	t.Helper()
+	var all []SentMail
+	for _, s := range replicas {
+		response, err := crowd.Get(s.URL + "/outbox?format=json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var some []SentMail
+		err = json.NewDecoder(response.Body).Decode(&some)
+		response.Body.Close()
+		if err != nil {
+			t.Fatalf("/outbox: %v", err)
+		}
+		all = append(all, some...)
+	}
+	return all
+}
+
+// lettersTo is those of mails that went to an address.
+func MailsTo(all []SentMail, address string) []SentMail {
+	var some []SentMail
+	for _, l := range all {
+		if l.To == address {
+			some = append(some, l)
+		}
+	}
+	return some
+}
+
+// AwaitCode waits for a mail of a kind and returns its code.
+func AwaitCode(t *testing.T, address, kind string, replicas ...*Stoa) string {
+	t.Helper()
+	code := ""
+	Await(t, 20*time.Second, kind+" mail to "+address, func() bool {
+		for _, l := range MailsTo(Mails(t, replicas...), address) {
+			if l.Kind == kind {
+				code = l.Code
+			}
+		}
+		return code != ""
+	})
+	return code
+}
+
+// AwaitSent waits until no mail is left to be sent.
+func AwaitSent(t *testing.T, db *mongo.Database) {
+	t.Helper()
+	Await(t, time.Minute, "all mails to be sent", func() bool {
+		n, err := db.Collection("letters").CountDocuments(t.Context(), bson.D{{Key: "nextAt", Value: bson.D{{Key: "$exists", Value: true}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n == 0
+	})
 }

@@ -1,7 +1,9 @@
 // Package stoatest starts Stoa for tests as it runs for its users: the same app.Open, a
 // real MongoDB-protocol server, a real Redis where a test wants one.
 //
-// It may import everything but packages of tests.
+// Entry points: Start and StartAll for replicas, Database and redistest for what they share,
+// Query and Caller for requests, Await for what takes a while. It may import everything but
+// packages of tests other than contention.
 package stoatest
 
 import (

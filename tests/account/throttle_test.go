@@ -1,0 +1,133 @@
+package account
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	"stoa/access"
+	"stoa/tests/redistest"
+	"stoa/tests/stoatest"
+)
+
+// refusals counts what comes of n equal tries, spread over replicas, by code.
+func refusals(t *testing.T, replicas []*stoatest.Stoa, c stoatest.Caller, n int, mutation string, in stoatest.Input) map[string]int {
+	t.Helper()
+	counts := map[string]int{}
+	for i := range n {
+		p, err := c.Try(replicas[i%len(replicas)], mutation, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		counts[p.Reason()]++
+	}
+	return counts
+}
+
+// From one client an account's password can be tried ten times at once, whichever replicas
+// are asked, and whether or not there is such an account. Others aren't kept out by that,
+// and who knows the password in the end begins anew.
+func TestTriesOfAPasswordAreThrottled(t *testing.T) {
+	t.Parallel()
+	replicas := stoatest.StartAll(t, stoatest.ThreeOver(stoatest.Database(t), redistest.Start(t).URL())...)
+	owner := stoatest.AddMembers(t, replicas[0], 1, access.Customer)[0]
+	guesser, elsewhere := stoatest.NewCaller(), stoatest.NewCaller()
+	for _, address := range []string{owner.Email, stoatest.NewAddress()} {
+		got := refusals(t, replicas, guesser, 14, "sessionCreate", stoatest.Input{"email": address, "password": "not the one"})
+		if got["CREDENTIALS_INVALID"] != 10 || got["THROTTLED"] != 4 {
+			t.Errorf("of fourteen guesses for one account came %v", got)
+		}
+	}
+	p, err := guesser.Try(replicas[1], "sessionCreate", stoatest.Input{"email": owner.Email, "password": owner.Password})
+	if err != nil || p.Reason() != "THROTTLED" {
+		t.Errorf("the right password, too late, is answered %+v, %v", p, err)
+	}
+	for range 8 {
+		if got := refusals(t, replicas, elsewhere, 4, "sessionCreate", stoatest.Input{"email": owner.Email, "password": "not the one"}); got["CREDENTIALS_INVALID"] != 4 {
+			t.Fatalf("from elsewhere came %v", got)
+		}
+		elsewhere.Do(t, replicas[2], "sessionCreate", stoatest.Input{"email": owner.Email, "password": owner.Password})
+	}
+}
+
+// Many clients together can't guess either: an account has a limit of its own, which is far
+// above that of one client.
+func TestManyClientsTogetherAreThrottled(t *testing.T) {
+	t.Parallel()
+	s := stoatest.StartAll(t, stoatest.Settings{})
+	address := stoatest.NewAddress()
+	total := map[string]int{}
+	for range 13 {
+		for code, n := range refusals(t, s, stoatest.NewCaller(), 10, "sessionCreate", stoatest.Input{"email": address, "password": "not the one"}) {
+			total[code] += n
+		}
+	}
+	if total["CREDENTIALS_INVALID"] < 100 || total["CREDENTIALS_INVALID"] > 103 || total["THROTTLED"] < 20 {
+		t.Errorf("of 130 guesses by 13 clients came %v", total)
+	}
+}
+
+// The answer says how long to wait, and a client without a right answer doesn't get around
+// the limit by a header of its own.
+func TestWhoIsThrottledIsToldForHowLong(t *testing.T) {
+	t.Parallel()
+	s := stoatest.Start(t, stoatest.Settings{"STOA_PROXIES": "192.0.2.1"}) // which isn't where the test calls from
+	document := `mutation { sessionCreate(input: {email: "ada@example.org", password: "not the one"}) { userErrors { code retryAfter path } } }`
+	throttled := 0
+	for i := range 14 {
+		a, err := s.Send(stoatest.Request{Query: document, Header: map[string]string{"X-Forwarded-For": fmt.Sprintf("198.18.0.%d", i)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out struct {
+			SessionCreate struct {
+				UserErrors []struct {
+					Code       string
+					RetryAfter *int
+				}
+			}
+		}
+		if err := json.Unmarshal(a.Data, &out); err != nil || len(out.SessionCreate.UserErrors) != 1 {
+			t.Fatalf("answered %s, %v", a.Raw, err)
+		}
+		refused := out.SessionCreate.UserErrors[0]
+		if is := refused.Code == "THROTTLED"; is != (refused.RetryAfter != nil) {
+			t.Errorf("answered %s", a.Raw)
+		} else if is {
+			throttled++
+			if *refused.RetryAfter < 1 || *refused.RetryAfter > 180 {
+				t.Errorf("after %d s one may try again", *refused.RetryAfter)
+			}
+		}
+	}
+	if throttled != 4 {
+		t.Errorf("%d of fourteen tries were throttled", throttled)
+	}
+}
+
+// An address gets six mails at once, whoever asks for them and for whatever.
+func TestMailsAreThrottled(t *testing.T) {
+	t.Parallel()
+	s := stoatest.StartAll(t, stoatest.Settings{})
+	owner := stoatest.AddMembers(t, s[0], 1, access.Customer)[0]
+	for _, address := range []string{owner.Email, stoatest.NewAddress()} {
+		first := refusals(t, s, stoatest.NewCaller(), 3, "passwordResetRequest", stoatest.Input{"email": address})
+		second := refusals(t, s, stoatest.NewCaller(), 5, "accountRegister", stoatest.Input{"email": address, "password": stoatest.Password, "name": "Ada"})
+		if first[""] != 3 || second[""] != 3 || second["THROTTLED"] != 2 {
+			t.Errorf("to one address: %v, then %v", first, second)
+		}
+	}
+	if got := refusals(t, s, stoatest.NewCaller(), 1, "passwordResetRequest", stoatest.Input{"email": stoatest.NewAddress()}); got[""] != 1 {
+		t.Errorf("to another address: %v", got)
+	}
+	flood := stoatest.NewCaller()
+	total := map[string]int{}
+	for range 25 {
+		for code, n := range refusals(t, s, flood, 1, "passwordResetRequest", stoatest.Input{"email": stoatest.NewAddress()}) {
+			total[code] += n
+		}
+	}
+	if total[""] != 20 || total["THROTTLED"] != 5 {
+		t.Errorf("one client asks for mails to 25 addresses: %v", total)
+	}
+}

@@ -1,0 +1,227 @@
+package guard
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"stoa/dataloader"
+	"stoa/id"
+	"stoa/store"
+	"stoa/tests/stoatest"
+)
+
+// shelves is a store with articles, and what is asked of its loaders.
+type shelves struct {
+	s *stoatest.Stoa
+	t *testing.T
+}
+
+func openShelves(t *testing.T) shelves {
+	s := stoatest.Start(t, nil)
+	s.Import(t, stoatest.Articles(3))
+	return shelves{s, t}
+}
+
+func (x shelves) loaders() *dataloader.Loaders { return dataloader.New(x.s.Store) }
+
+// ask asks loaders for an article, its author and who else has written what the author has, and
+// returns its title.
+func (x shelves) ask(ctx context.Context, l *dataloader.Loaders, slug string) string {
+	x.t.Helper()
+	a, err := x.s.Store.ArticleBySlug(dataloader.Tracing(ctx, nil), slug)
+	stoatest.Check(x.t, err)
+	found, err := l.Articles.All(ctx, []id.ID{a.ID})
+	stoatest.Check(x.t, err)
+	_, err = l.Authors.All(ctx, found[0].AuthorIDs)
+	stoatest.Check(x.t, err)
+	_, err = l.Children.All(ctx, []store.ChildrenKey{store.ChildrenKey(found[0].AuthorIDs[0])})
+	stoatest.Check(x.t, err)
+	return found[0].Title
+}
+
+// basis is what a part would be made of that shows an article.
+func (x shelves) basis(slug string) *dataloader.Basis {
+	x.t.Helper()
+	var trace dataloader.Trace
+	ctx, l := dataloader.Tracing(x.t.Context(), &trace), x.loaders()
+	x.ask(ctx, l, slug)
+	b, ok := trace.End()
+	if !ok {
+		x.t.Fatal("it is made of more than the loaders have said")
+	}
+	l.Stand(x.t.Context(), b)
+	return b
+}
+
+// holds says whether loaders take a basis, as it stands and after asking.
+func (x shelves) holds(l *dataloader.Loaders, b *dataloader.Basis) (stands, holds bool) {
+	stands = l.Takes(x.t.Context(), b)
+	return stands, len(l.Rest(x.t.Context(), []*dataloader.Basis{b})) == 0
+}
+
+func (x shelves) rename(slug, title string) {
+	x.t.Helper()
+	before, err := x.s.Store.ArticleBySlug(x.t.Context(), slug)
+	stoatest.Check(x.t, err)
+	after := *before
+	after.Title, after.TitleKey = title, store.SortKey(title)
+	stoatest.Check(x.t, x.s.Store.ChangeArticle(x.t.Context(), before, &after))
+}
+
+// What something was made of holds until any of it changes, and not a moment longer.
+func TestABasisHoldsUntilSomethingInItChanges(t *testing.T) {
+	x := openShelves(t)
+	b := x.basis("article-0")
+	if stands, holds := x.holds(x.loaders(), b); !stands || !holds {
+		t.Fatalf("at once it stands: %t, and holds: %t", stands, holds)
+	}
+	x.rename("article-1", "Another")
+	if stands, _ := x.holds(x.loaders(), b); !stands {
+		t.Error("it doesn't stand after a change of something else")
+	}
+	x.rename("article-0", "Renamed")
+	if stands, holds := x.holds(x.loaders(), b); stands || holds {
+		t.Errorf("after a change it stands: %t, and holds: %t", stands, holds)
+	}
+	b = x.basis("article-0")
+	x.s.Store.Flush()
+	if stands, holds := x.holds(x.loaders(), b); stands || holds {
+		t.Errorf("after all was forgotten it stands: %t, and holds: %t", stands, holds)
+	}
+}
+
+// Who takes what was remembered has read just what he would have read by asking.
+func TestABasisIsNotedAsWhatItIsMadeOf(t *testing.T) {
+	x := openShelves(t)
+	b := x.basis("article-0")
+	names := func(do func(context.Context)) []string {
+		ctx, reading := x.s.Store.Cache().Record(t.Context())
+		do(ctx)
+		_, names, ok := reading.End()
+		if !ok {
+			t.Error("it can't be kept")
+		}
+		return names
+	}
+	asked := names(func(ctx context.Context) { x.ask(ctx, x.loaders(), "article-0") })
+	asked = slices.DeleteFunc(asked, func(name string) bool { return name == "slug/articles/article-0" }) // by which the test asks
+	taken := names(func(ctx context.Context) {
+		if !x.loaders().Takes(ctx, b) {
+			t.Error("it isn't taken")
+		}
+	})
+	if len(taken) < 3 || !slices.Equal(asked, taken) {
+		t.Errorf("asked it reads %q, remembered %q", asked, taken)
+	}
+	shown := names(func(ctx context.Context) { x.loaders().Rest(ctx, []*dataloader.Basis{b}) })
+	if !slices.Equal(asked, shown) {
+		t.Errorf("asked it reads %q, among others remembered %q", asked, shown)
+	}
+}
+
+// A response that has taken what was remembered goes on to know just that, and takes nothing
+// that says otherwise: an answer agrees with itself, whatever changes while it is made.
+func TestAResponseTakesWhatAgreesWithIt(t *testing.T) {
+	x := openShelves(t)
+	before := x.basis("article-0")
+	was := x.ask(t.Context(), x.loaders(), "article-0")
+	taking, knowing, both := x.loaders(), x.loaders(), x.loaders()
+	if !taking.Takes(t.Context(), before) || !both.Takes(t.Context(), before) {
+		t.Fatal("it isn't taken")
+	}
+	x.ask(t.Context(), knowing, "article-0")
+
+	x.rename("article-0", "Renamed")
+	after := x.basis("article-0")
+	if is := x.ask(t.Context(), x.loaders(), "article-0"); is != "Renamed" {
+		t.Errorf("another response knows %q", is)
+	}
+	if is := x.ask(t.Context(), taking, "article-0"); is != was {
+		t.Errorf("a response that has taken %q knows %q", was, is)
+	}
+	for what, l := range map[string]*dataloader.Loaders{"knows": knowing, "has taken": both} {
+		if stands, holds := x.holds(l, after); stands || holds {
+			t.Errorf("a response that %s what was before takes what is now: %t, or finds that it holds: %t", what, stands, holds)
+		}
+	}
+}
+
+// What a response refuses to take it hasn't read; what it asks for afterwards, it has. So an
+// answer depends on all that is in it, whatever another root field is loading meanwhile.
+func TestAResponseReadsNothingUnnoted(t *testing.T) {
+	x := openShelves(t)
+	b := x.basis("article-0")
+	a, err := x.s.Store.ArticleBySlug(t.Context(), "article-0")
+	stoatest.Check(t, err)
+	refused := 0
+	for trial := range 200 {
+		ctx, reading := x.s.Store.Cache().Record(t.Context())
+		l := x.loaders()
+		var other sync.WaitGroup
+		other.Go(func() { // waits for the database, and holds the author up
+			if _, err := l.Authors.All(ctx, []id.ID{a.AuthorIDs[0], id.New(id.Author)}); err != nil {
+				t.Error(err)
+			}
+		})
+		time.Sleep(time.Duration(trial) * 5 * time.Microsecond) // each trial meets it at another point of its way
+		if len(l.Rest(ctx, []*dataloader.Basis{b})) > 0 {
+			refused++
+		}
+		_, err := l.Articles.All(ctx, []id.ID{a.ID})
+		stoatest.Check(t, err)
+		other.Wait()
+		if _, names, ok := reading.End(); ok && !slices.Contains(names, string(a.ID)) {
+			t.Fatalf("it has asked for the article, and depends on %q", names)
+		}
+	}
+	if refused == 0 {
+		t.Error("nothing was refused")
+	}
+}
+
+// An answer that is kept falls with everything in it, also where it is made of what was
+// remembered while another of its fields was loading.
+func TestAKeptAnswerFallsWithEverythingInIt(t *testing.T) {
+	x := openShelves(t)
+	a, err := x.s.Store.ArticleBySlug(t.Context(), "article-1")
+	stoatest.Check(t, err)
+	author := a.AuthorIDs[0]
+	next := func(ids ...id.ID) (slug, title string) {
+		var out struct {
+			Article struct{ Next struct{ Slug, Title string } }
+		}
+		stoatest.Check(t, stoatest.Decode(x.s, &out, `query ($ids: [ID!]!) { nodes(ids: $ids) { id } article(slug: "article-1") { next { slug title } author { name } } }`, map[string]any{"ids": ids}))
+		return out.Article.Next.Slug, out.Article.Next.Title
+	}
+	for trial := range 100 {
+		for n := range asks { // so that the article is a part
+			next(slices.Repeat([]id.ID{author}, n+1)...)
+		}
+		ids := []id.ID{author, id.New(id.Author)} // the second isn't in memory, so that the first waits with it
+		slug, _ := next(ids...)
+		title := fmt.Sprint("Title ", trial)
+		x.rename(slug, title)
+		if _, is := next(ids...); is != title {
+			t.Fatalf("after it was renamed to %q, an article is %q", title, is)
+		}
+	}
+}
+
+// What has seen two states of one thing is no basis for anything.
+func TestTwoStatesAreNoBasis(t *testing.T) {
+	x := openShelves(t)
+	before := x.basis("article-0")
+	x.rename("article-0", "Renamed")
+	var trace dataloader.Trace
+	x.ask(dataloader.Tracing(t.Context(), &trace), x.loaders(), "article-0")
+	if trace.Uses(before); trace.Spoiled() {
+		t.Error("it depends on something besides the loaders")
+	}
+	if _, ok := trace.End(); ok {
+		t.Error("it is a basis")
+	}
+}
