@@ -18,20 +18,19 @@ import (
 	"stoa/store/cache"
 )
 
-// Accounts returns the accounts with ids that the viewer may see, in their order: nil where
-// there is none.
+// Accounts is Accounts.For.
 func (s *Store) Accounts(ctx context.Context, ids []id.ID) ([]*Account, error) {
+	return Accounts.For(ctx, s, ids)
+}
+
+// accountsFor returns the accounts with ids that the viewer may see, in their order: nil where
+// there is none. For nobody it looks nothing up.
+func accountsFor(ctx context.Context, s *Store, k *Kind[Account], ids []id.ID) ([]*Account, error) {
 	v, err := access.ViewerFrom(ctx)
 	if err != nil || !v.SignedIn() {
 		return make([]*Account, len(ids)), err
 	}
-	found, err := s.tables.accounts.Get(ctx, s.cache, ids)
-	for i, a := range found {
-		if a != nil && !a.VisibleTo(v) {
-			found[i] = nil
-		}
-	}
-	return found, err
+	return k.that(ctx, s, ids, func(a *Account) bool { return a.VisibleTo(v) })
 }
 
 // AccountFilter says which accounts a list has; every condition set must be met.
@@ -64,7 +63,7 @@ func (s *Store) ListAccounts(ctx context.Context, f AccountFilter, w Window) (*L
 func (s *Store) Identify(ctx context.Context, ids []id.ID) ([]*Session, []*Account, error) {
 	access.MarkPrivate(ctx)
 	ctx = cache.Waiting(ctx)
-	found, err := s.tables.sessions.Get(ctx, s.cache, ids)
+	found, err := Sessions.any(ctx, s, ids)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -75,7 +74,7 @@ func (s *Store) Identify(ctx context.Context, ids []id.ID) ([]*Session, []*Accou
 		}
 	}
 	owners := make([]*Account, len(ids))
-	known, err := s.tables.accounts.Get(ctx, s.cache, of)
+	known, err := Accounts.any(ctx, s, of)
 	for i, a := range known {
 		owners[at[i]] = a
 	}
@@ -177,18 +176,23 @@ func (s *Store) ForgetAccount(ctx context.Context, account id.ID, address string
 	return nil
 }
 
-// Sessions returns the sessions with ids that stand and that the viewer may see, in their
-// order: nil where there is none.
+// Sessions is Sessions.For.
 func (s *Store) Sessions(ctx context.Context, ids []id.ID) ([]*Session, error) {
+	return Sessions.For(ctx, s, ids)
+}
+
+// sessionsFor returns the sessions with ids that stand and that the viewer may see, in their
+// order: nil where there is none.
+func sessionsFor(ctx context.Context, s *Store, k *Kind[Session], ids []id.ID) ([]*Session, error) {
 	v, err := access.ViewerFrom(ctx)
 	if err != nil || !v.SignedIn() {
 		return make([]*Session, len(ids)), err
 	}
-	found, err := s.tables.sessions.Get(ctx, s.cache, ids)
+	found, err := k.any(ctx, s, ids)
 	if err != nil {
 		return nil, err
 	}
-	owner, err := s.tables.accounts.Get(ctx, s.cache, []id.ID{v.Account})
+	owner, err := Accounts.any(ctx, s, []id.ID{v.Account})
 	if err != nil {
 		return nil, err
 	}

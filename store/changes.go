@@ -21,75 +21,6 @@ const (
 	outgoingKey = "letters" // the next outgoing mail; a stored name, which only a migration changes
 )
 
-// articleKeys is everything that becomes stale when before turns into after; nil for an
-// article that isn't there yet, or no longer.
-func articleKeys(before, after *Article) []string {
-	keys := []string{}
-	for _, a := range []*Article{before, after} {
-		if a == nil {
-			continue
-		}
-		keys = append(keys, string(a.ID), slug{articles, a.Slug}.key())
-		for _, old := range a.OldSlugs {
-			keys = append(keys, slug{articles, old}.key())
-		}
-		if a.Status == Scheduled {
-			keys = append(keys, dueKey)
-		}
-	}
-	for _, a := range []*Article{before, after} {
-		if a != nil && deskPosition(before) != deskPosition(after) {
-			keys = append(keys, queueTag, draftsTag(a.OwnerID))
-		}
-	}
-	was, is := before != nil && before.Public(), after != nil && after.Public()
-	if !was && !is {
-		return compact(keys)
-	}
-	keys = append(keys, editionsKey(id.Article))
-	keys = append(keys, addressesTag)
-	if !was {
-		keys = append(keys, AllPublished.key())
-	}
-	moved := was != is || !before.PublishedAt.Equal(after.PublishedAt)
-	if moved {
-		keys = append(keys, listTag(AllArticles))
-	}
-	var old, now []id.ID
-	if was {
-		old = slices.Concat(before.AuthorIDs, before.TagIDs)
-	}
-	if is {
-		now = slices.Concat(after.AuthorIDs, after.TagIDs)
-	}
-	for _, parent := range slices.Concat(old, now) {
-		if moved || slices.Contains(old, parent) != slices.Contains(now, parent) {
-			keys = append(keys, listKeys(parent)...)
-		}
-	}
-	if was != is || before.TitleKey != after.TitleKey {
-		keys = append(keys, orderTag(ByTitle))
-	}
-	if was != is || !before.UpdatedAt.Equal(after.UpdatedAt) {
-		keys = append(keys, orderTag(ByUpdated))
-	}
-	return compact(keys)
-}
-
-// position is an article's position in the lists of its editors; zero for none.
-type position struct {
-	owner            id.ID
-	status           Status
-	updated, deleted int64 // Unix milliseconds
-}
-
-func deskPosition(a *Article) position {
-	if a == nil || a.Public() || a.Status == purging {
-		return position{}
-	}
-	return position{a.OwnerID, a.Status, a.UpdatedAt.UnixMilli(), a.DeletedAt.UnixMilli()}
-}
-
 // queueTag is what lists of everybody's drafts depend on, draftsTag those of one account.
 const queueTag = "list/queue"
 
@@ -123,7 +54,7 @@ var errInterrupted = errors.New("a write was interrupted")
 // writeArticle is write for a change that turns before into after, one of them public: then
 // what is known of the editions needn't be forgotten.
 func (s *Store) writeArticle(ctx context.Context, before, after *Article, change func(context.Context) error) error {
-	return s.cache.Write(ctx, withFormerKeys(articleKeys(before, after)), func(ctx context.Context) error {
+	return s.cache.Write(ctx, withFormerKeys(Articles.stale(before, after)), func(ctx context.Context) error {
 		err := errInterrupted
 		defer func() { s.known.note(after, err) }()
 		err = change(ctx)

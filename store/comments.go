@@ -304,7 +304,7 @@ func (s *Store) Submissions(ctx context.Context, ids []id.ID) ([]*Submission, er
 	if err != nil || !v.SignedIn() {
 		return out, err
 	}
-	found, err := s.tables.comments.Get(ctx, s.cache, ids)
+	found, err := Comments.any(ctx, s, ids)
 	for i, c := range found {
 		if x := (*Submission)(c); c != nil && x.VisibleTo(v) {
 			out[i] = x

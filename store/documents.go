@@ -351,3 +351,6 @@ func (a *Account) NodeID() id.ID { return a.ID }
 
 // NodeID returns the session's id.
 func (x *Session) NodeID() id.ID { return x.ID }
+
+// NodeID returns the picture's id. Clients don't fetch pictures by it.
+func (p *Picture) NodeID() id.ID { return p.ID }

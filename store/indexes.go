@@ -17,62 +17,33 @@ type index struct {
 	collection string
 	fields     []string
 	unique     bool
+	sparse     bool // without documents that lack the field: else MongoDB takes the second of them for a duplicate
 }
 
-// indexes is every index there is but those on _id. The test of the query shapes holds
-// every query of the API against it. publishedAt ends those by title and by change, so that a
-// list bounded by it passes over the keys of other articles without reading them.
-var indexes = []index{
-	{articles, []string{"slug"}, true},
-	{articles, []string{"oldSlugs"}, false},
-	{articles, []string{"status", "-publishedAt", "-_id"}, false},
-	{articles, []string{"status", "titleKey", "_id", "publishedAt"}, false},
-	{articles, []string{"status", "-updatedAt", "-_id", "publishedAt"}, false},
-	{articles, []string{"status", "version", "_id"}, false},
-	{articles, []string{"tagIds", "status", "-publishedAt", "-_id"}, false},
-	{articles, []string{"tagIds", "status", "titleKey", "_id", "publishedAt"}, false},
-	{articles, []string{"tagIds", "status", "-updatedAt", "-_id", "publishedAt"}, false},
-	{articles, []string{"authorIds", "status", "-publishedAt", "-_id"}, false},
-	{articles, []string{"authorIds", "status", "titleKey", "_id", "publishedAt"}, false},
-	{articles, []string{"authorIds", "status", "-updatedAt", "-_id", "publishedAt"}, false},
-	{articles, []string{"source"}, false},
-	{articles, []string{"status", "-deletedAt", "-_id"}, false},
-	{articles, []string{"ownerId", "status", "-updatedAt", "-_id"}, false},
-	{articles, []string{"ownerId", "status", "-deletedAt", "-_id"}, false},
-	{revisions, []string{"articleId", "createdAt", "_id"}, false},
-	{revisions, []string{"articleId", "-version", "-_id"}, false},
-	{authors, []string{"oldSlugs"}, false},
-	{authors, []string{"accountId"}, false},
-	{tags, []string{"oldSlugs"}, false},
-	{authors, []string{"slug"}, true},
-	{authors, []string{"nameKey", "_id"}, false},
-	{tags, []string{"slug"}, true},
-	{tags, []string{"nameKey", "_id"}, false},
-	{accounts, []string{"email"}, true},
-	{accounts, []string{"createdAt", "_id"}, false},
-	{accounts, []string{"role", "createdAt", "_id"}, false},
-	{sessions, []string{"accountId", "ended", "createdAt", "_id"}, false},
-	{sessions, []string{"endsAt"}, false},
-	{sessions, []string{"ended", "createdAt"}, false},
-	{lastUses, []string{"at"}, false},
-	{mailCodes, []string{"accountId"}, false},
-	{mailCodes, []string{"email"}, false},
-	{mailCodes, []string{"endsAt"}, false},
-	{outgoingMail, []string{"nextAt"}, false},
-	{outgoingMail, []string{"createdAt"}, false},
-	{outgoingMail, []string{"accountId"}, false},
-	{outgoingMail, []string{"to"}, false},
-	{idempotency, []string{"at"}, false},
-	{comments, []string{"articleId", "visible", "createdAt", "_id", "parentId", "status"}, false},
-	{comments, []string{"status", "-createdAt", "-_id"}, false},
-	{comments, []string{"accountId", "-createdAt", "-_id"}, false},
-	{articles, []string{"event"}, true},
-	{comments, []string{"event"}, true},
+// uncached are the indexes of collections that no Kind declares.
+func uncached() []index {
+	return []index{
+		{collection: lastUses, fields: []string{"at"}},
+		{collection: mailCodes, fields: []string{"accountId"}},
+		{collection: mailCodes, fields: []string{"email"}},
+		{collection: mailCodes, fields: []string{"endsAt"}},
+		{collection: outgoingMail, fields: []string{"nextAt"}},
+		{collection: outgoingMail, fields: []string{"createdAt"}},
+		{collection: outgoingMail, fields: []string{"accountId"}},
+		{collection: outgoingMail, fields: []string{"to"}},
+		{collection: idempotency, fields: []string{"at"}},
+	}
 }
 
-// sparse says whether documents that lack i's field aren't in it: else MongoDB would take
-// the second of them for a duplicate.
-func (i index) sparse() bool { return i.name() == eventIndex }
+// indexes is every index there is but those on _id. The test of the query shapes holds every
+// query of the API against it.
+func indexes() []index {
+	all := uncached()
+	for _, k := range kinds() {
+		all = append(all, k.kind().indexes...)
+	}
+	return all
+}
 
 // name is what MongoDB would call i.
 func (i index) name() string {
@@ -98,7 +69,7 @@ func (i index) keys() bson.D {
 // missingIndexes returns the indexes that the database lacks, by collection.
 func (s *Store) missingIndexes(ctx context.Context) (map[string][]index, error) {
 	byCollection := map[string][]index{}
-	for _, i := range indexes {
+	for _, i := range indexes() {
 		byCollection[i.collection] = append(byCollection[i.collection], i)
 	}
 	for collection, wanted := range byCollection {
@@ -127,7 +98,7 @@ func (s *Store) makeIndexes(ctx context.Context) error {
 		}
 		models := make([]mongo.IndexModel, len(missing))
 		for n, i := range missing {
-			models[n] = mongo.IndexModel{Keys: i.keys(), Options: options.Index().SetUnique(i.unique).SetSparse(i.sparse()).SetName(i.name())}
+			models[n] = mongo.IndexModel{Keys: i.keys(), Options: options.Index().SetUnique(i.unique).SetSparse(i.sparse).SetName(i.name())}
 		}
 		if _, err := s.db.Collection(collection).Indexes().CreateMany(ctx, models); err != nil {
 			return fmt.Errorf("make the indexes of %s: %w", collection, err)

@@ -74,7 +74,7 @@ func TestADatabaseOfBeforeFormatsIsMigrated(t *testing.T) {
 	s := connected(t, uri)
 	_, err := s.db.Collection(meta).InsertOne(t.Context(), bson.D{{Key: "_id", Value: siteKey}, {Key: "name", Value: "site"}})
 	check(t, err)
-	for _, i := range append(slices.Clone(indexesBefore), index{articles, []string{"mine"}, false}) {
+	for _, i := range append(slices.Clone(indexesBefore), index{articles, []string{"mine"}, false, false}) {
 		_, err := s.db.Collection(articles).Indexes().CreateOne(t.Context(), mongo.IndexModel{Keys: i.keys(), Options: options.Index().SetName(i.name())})
 		check(t, err)
 	}
@@ -125,12 +125,12 @@ func TestADatabaseOfBeforeFormatsIsMigrated(t *testing.T) {
 
 // indexesBefore are those of the versions before formats that have other names now.
 var indexesBefore = []index{
-	{articles, []string{"status", "titleKey", "_id"}, false},
-	{articles, []string{"status", "-updatedAt", "-_id"}, false},
-	{articles, []string{"tagIds", "status", "titleKey", "_id"}, false},
-	{articles, []string{"tagIds", "status", "-updatedAt", "-_id"}, false},
-	{articles, []string{"authorIds", "status", "titleKey", "_id"}, false},
-	{articles, []string{"authorIds", "status", "-updatedAt", "-_id"}, false},
+	{articles, []string{"status", "titleKey", "_id"}, false, false},
+	{articles, []string{"status", "-updatedAt", "-_id"}, false, false},
+	{articles, []string{"tagIds", "status", "titleKey", "_id"}, false, false},
+	{articles, []string{"tagIds", "status", "-updatedAt", "-_id"}, false, false},
+	{articles, []string{"authorIds", "status", "titleKey", "_id"}, false, false},
+	{articles, []string{"authorIds", "status", "-updatedAt", "-_id"}, false, false},
 }
 
 func TestADatabaseThatNeedsANewerProgramIsRefused(t *testing.T) {

@@ -3,24 +3,13 @@ package store
 import (
 	"context"
 
-	"stoa/access"
 	"stoa/id"
 )
 
 // Pictures returns the uploaded pictures with ids that the viewer may show, in their order:
 // nil where there is none.
 func (s *Store) Pictures(ctx context.Context, ids []id.ID) ([]*Picture, error) {
-	v, err := access.ViewerFrom(ctx)
-	if err != nil {
-		return nil, err
-	}
-	found, err := s.tables.pictures.Get(ctx, s.cache, ids)
-	for i, p := range found {
-		if p != nil && !p.VisibleTo(v) {
-			found[i] = nil
-		}
-	}
-	return found, err
+	return Pictures.For(ctx, s, ids)
 }
 
 // AddPicture stores a new picture; Conflict when it was added before.

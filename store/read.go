@@ -64,85 +64,42 @@ func Gather[T any, P interface {
 	return err
 }
 
-// Articles returns the published articles with ids, in their order: nil where there is none.
+// Articles is Articles.All.
 func (s *Store) Articles(ctx context.Context, ids []id.ID) ([]*Article, error) {
-	found, err := s.tables.articles.Get(ctx, s.cache, ids)
-	for i, a := range found {
-		if a != nil && !a.Public() {
-			found[i] = nil
-		}
-	}
-	return found, err
+	return Articles.All(ctx, s, ids)
 }
 
-// Revisions returns the texts with ids, in their order: nil where there is none.
+// Revisions is Revisions.All.
 func (s *Store) Revisions(ctx context.Context, ids []id.ID) ([]*Revision, error) {
-	return s.tables.revisions.Get(ctx, s.cache, ids)
+	return Revisions.All(ctx, s, ids)
 }
 
-// Authors returns the authors with ids, in their order: nil where there is none.
+// Authors is Authors.All.
 func (s *Store) Authors(ctx context.Context, ids []id.ID) ([]*Author, error) {
-	return s.tables.authors.Get(ctx, s.cache, ids)
+	return Authors.All(ctx, s, ids)
 }
 
-// Tags returns the tags with ids, in their order: nil where there is none.
-func (s *Store) Tags(ctx context.Context, ids []id.ID) ([]*Tag, error) {
-	return s.tables.tags.Get(ctx, s.cache, ids)
-}
+// Tags is Tags.All.
+func (s *Store) Tags(ctx context.Context, ids []id.ID) ([]*Tag, error) { return Tags.All(ctx, s, ids) }
 
-// Comments returns the visible comments with ids, in their order: nil where there is none.
-// Whether a comment's article is public is for the caller to ask.
+// Comments is Comments.All: whether a comment's article is public is for the caller to ask.
 func (s *Store) Comments(ctx context.Context, ids []id.ID) ([]*Comment, error) {
-	found, err := s.tables.comments.Get(ctx, s.cache, ids)
-	for i, c := range found {
-		if c != nil && !c.Public() {
-			found[i] = nil
-		}
-	}
-	return found, err
+	return Comments.All(ctx, s, ids)
 }
 
-// ArticleBySlug returns the published article that has this slug, or had it; NotFound
-// where there is none.
+// ArticleBySlug is Articles.BySlug.
 func (s *Store) ArticleBySlug(ctx context.Context, slug string) (*Article, error) {
-	return oneBySlug(ctx, s, articles, "article", slug, s.Articles)
+	return Articles.BySlug(ctx, s, slug)
 }
 
-// AuthorBySlug returns the author with this slug; NotFound where there is none.
+// AuthorBySlug is Authors.BySlug.
 func (s *Store) AuthorBySlug(ctx context.Context, slug string) (*Author, error) {
-	return oneBySlug(ctx, s, authors, "author", slug, s.Authors)
+	return Authors.BySlug(ctx, s, slug)
 }
 
-// TagBySlug returns the tag with this slug; NotFound where there is none.
+// TagBySlug is Tags.BySlug.
 func (s *Store) TagBySlug(ctx context.Context, slug string) (*Tag, error) {
-	return oneBySlug(ctx, s, tags, "tag", slug, s.Tags)
-}
-
-func oneBySlug[T any](ctx context.Context, s *Store, collection, what, text string, get func(context.Context, []id.ID) ([]*T, error)) (*T, error) {
-	missing := problem.New(problem.NotFound, "there is no %s with the slug %.80q", what, text)
-	i, ok, err := s.bySlug(ctx, collection, text)
-	if err != nil {
-		return nil, err
-	}
-	if !ok {
-		return nil, missing
-	}
-	found, err := get(ctx, []id.ID{i})
-	if err == nil && found[0] == nil && collection != articles {
-		// It has become part of another, which has its slug now, since the slug was looked up; an
-		// article that isn't found is hidden, as a rule.
-		s.cache.Drop(slug{collection, text}.key())
-		if i, ok, err = s.bySlug(ctx, collection, text); ok {
-			found, err = get(ctx, []id.ID{i})
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	if found[0] == nil {
-		return nil, missing
-	}
-	return found[0], nil
+	return Tags.BySlug(ctx, s, slug)
 }
 
 // ArticleOrder is what a list of articles can be ordered by.

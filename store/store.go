@@ -24,6 +24,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
 
+	"stoa/id"
 	"stoa/problem"
 	"stoa/store/bus"
 	"stoa/store/cache"
@@ -64,7 +65,8 @@ type Store struct {
 	db        *mongo.Database
 	cache     *cache.Cache
 	tables    tables
-	namespace string // see Namespace
+	kinds     map[id.Kind]any // the tables of documents; see Kind.open
+	namespace string          // see Namespace
 
 	format  int    // of the database, when it was opened
 	program string // Options.Program
@@ -172,7 +174,7 @@ func (s *Store) open(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	s.tables = s.makeTables()
+	s.openTables()
 	s.live = newLive(s)
 	return nil
 }

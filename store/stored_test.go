@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"stoa/id"
+	"stoa/store/cache"
 )
 
 // The names of what is stored are in testdata/stored.txt, so that a change of one is seen:
@@ -52,13 +54,13 @@ func storedNames() []string {
 				out = append(out, "\tfield "+f)
 			}
 		}
-		for _, i := range indexes {
+		for _, i := range indexes() {
 			if i.collection == c.name {
 				line := "\tindex " + i.name()
 				if i.unique {
 					line += " unique"
 				}
-				if i.sparse() {
+				if i.sparse {
 					line += " sparse"
 				}
 				out = append(out, line)
@@ -69,31 +71,47 @@ func storedNames() []string {
 		out = append(out, "document of meta "+name)
 	}
 	list := &List{query: query{tags: []string{"tag"}}, key: "page", named: "list"}
-	tables := (&Store{}).makeTables()
+	s := &Store{}
+	s.openTables()
+	tables := s.tables
 	article := Article{ID: "art_1", Slug: "new", OldSlugs: []string{"old"}, Status: Published, AuthorIDs: []id.ID{"aut_1"}, TagIDs: []id.ID{"tag_1"}, OwnerID: "acc_1"}
 	draft := article
-	draft.Status = Scheduled
+	draft.Status, draft.Version = Scheduled, -1
 	out = append(out,
-		fmt.Sprintf("key of a table %s %s %s %s %s %s", tables.slugs.Key(slug{articles, "slug"}), tables.children.Key("tag_1"), tables.children.Key(RevisionsOf("art_1")), tables.counts.Key(counting{list, 10}), tables.editions.Key(id.Article), tables.articles.Key("tag_1")),
-		"keys of an article that is published "+strings.Join(withFormerKeys(articleKeys(&draft, &article)), " "),
-		"keys of an author "+strings.Join(versionedKeys((&Author{ID: "aut_1", Slug: "a"}).versioned()), " "),
+		fmt.Sprintf("key of a table %s %s %s %s %s %s", tables.slugs.Key(slug{articles, "slug"}), tables.children.Key("tag_1"), tables.children.Key(RevisionsOf("art_1")), tables.counts.Key(counting{list, 10}), tables.editions.Key(id.Article), s.kinds[id.Article].(*cache.Table[id.ID, Article]).Key("tag_1")),
+		"keys of an article that is published "+strings.Join(withFormerKeys(Articles.stale(&draft, &article)), " "),
+		"keys of an author "+strings.Join(Authors.stale(&Author{ID: "aut_1", Slug: "a"}, &Author{ID: "aut_1", Slug: "a", Name: "A", NameKey: "a"}), " "),
 		"keys of a comment "+strings.Join(commentKeys(nil, &Comment{ID: "com_1", ArticleID: "art_1", AccountID: "acc_1", Status: CommentVisible, Visible: true}), " "),
 		"keys of an account "+strings.Join(accountKeys(&Account{ID: "acc_1"}), " "),
 		"keys of a session "+strings.Join(sessionKeys(&Session{ID: "ses_1", AccountID: "acc_1"}), " "),
 		"keys of others "+strings.Join([]string{dueKey, outgoingKey, addressesKey, addressesTag, queueTag}, " "),
 	)
-	all := reflect.ValueOf(tables)
+	formats := cachedFormats()
+	for _, name := range slices.Sorted(maps.Keys(formats)) {
+		out = append(out, fmt.Sprintf("format of cached %s %08x", name, formats[name]))
+	}
+	return out
+}
+
+// cachedFormats are the formats of all tables, by the names of collections and of fields.
+func cachedFormats() map[string]uint64 {
+	s := &Store{}
+	s.openTables()
+	out := map[string]uint64{}
+	all := reflect.ValueOf(s.tables)
 	for i := range all.NumField() {
-		out = append(out, fmt.Sprintf("format of cached %s %08x", all.Type().Field(i).Name, all.Field(i).FieldByName("Format").Uint()))
+		out[all.Type().Field(i).Name] = all.Field(i).FieldByName("Format").Uint()
+	}
+	for _, k := range kinds() {
+		out[k.kind().collection] = reflect.ValueOf(s.kinds[k.kind().id]).Elem().FieldByName("Format").Uint()
 	}
 	return out
 }
 
 func TestEachCachedKindHasAFormat(t *testing.T) {
-	all := reflect.ValueOf((&Store{}).makeTables())
-	for i := range all.NumField() {
-		if all.Field(i).FieldByName("Format").Uint() == 0 {
-			t.Errorf("the table %s has no format: Redis would give it what another version wrote", all.Type().Field(i).Name)
+	for name, format := range cachedFormats() {
+		if format == 0 {
+			t.Errorf("the table %s has no format: Redis would give it what another version wrote", name)
 		}
 	}
 }

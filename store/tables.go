@@ -12,13 +12,9 @@ import (
 	"stoa/store/cache"
 )
 
-// tables is everything that is cached. What a write makes stale is in changes.go.
+// tables is everything that is cached besides the documents of kinds. What a write makes stale
+// is in kind.go and changes.go.
 type tables struct {
-	articles       cache.Table[id.ID, Article]
-	revisions      cache.Table[id.ID, Revision]
-	authors        cache.Table[id.ID, Author]
-	tags           cache.Table[id.ID, Tag]
-	comments       cache.Table[id.ID, Comment]
 	slugs          cache.Table[slug, named]
 	children       cache.Table[ChildrenKey, Children]
 	ends           cache.Table[ChildrenKey, Children]
@@ -26,40 +22,21 @@ type tables struct {
 	pages          cache.Table[*List, pageOfIDs]
 	neighbours     cache.Table[Position, Neighbours]
 	counts         cache.Table[counting, count]
-	accounts       cache.Table[id.ID, Account]
-	sessions       cache.Table[id.ID, Session]
 	due            cache.Table[string, due]
-	pictures       cache.Table[id.ID, Picture]
 	editions       cache.Table[id.Kind, Editions]
 	stamps         cache.Table[string, stamp]
 }
 
+// openTables makes the tables, empty.
+func (s *Store) openTables() {
+	s.tables, s.kinds = s.makeTables(), map[id.Kind]any{}
+	for _, k := range kinds() {
+		s.kinds[k.kind().id] = k.open(s)
+	}
+}
+
 func (s *Store) makeTables() tables {
 	return tables{
-		articles: byID(s, articles, id.Article, func(a *Article) id.ID { return a.ID }, func(a *Article) int64 {
-			return int64(600 + len(a.Slug) + 2*len(a.Title) + len(a.Summary) + len(a.Lead) + 45*(len(a.AuthorIDs)+len(a.TagIDs)+len(a.RelatedIDs)))
-		}),
-		revisions: byID(s, revisions, id.Revision, func(r *Revision) id.ID { return r.ID }, func(r *Revision) int64 {
-			return int64(200 + len(r.Markdown) + len(r.HTML) + 100*len(r.Headings))
-		}),
-		authors: byID(s, authors, id.Author, func(a *Author) id.ID { return a.ID }, func(a *Author) int64 {
-			return int64(200 + len(a.Slug) + 2*len(a.Name) + len(a.BioHTML))
-		}),
-		tags: byID(s, tags, id.Tag, func(t *Tag) id.ID { return t.ID }, func(t *Tag) int64 {
-			return int64(200 + len(t.Slug) + 2*len(t.Name) + len(t.Description))
-		}),
-		comments: byID(s, comments, id.Comment, func(c *Comment) id.ID { return c.ID }, func(c *Comment) int64 {
-			return int64(400 + len(c.AuthorName) + len(c.BodyHTML) + len(c.BodyMarkdown))
-		}),
-		accounts: byID(s, accounts, id.Account, func(a *Account) id.ID { return a.ID }, func(a *Account) int64 {
-			return int64(250 + len(a.Email) + len(a.Name))
-		}),
-		sessions: byID(s, sessions, id.Session, func(x *Session) id.ID { return x.ID }, func(x *Session) int64 {
-			return int64(300 + len(x.Device) + len(x.Address))
-		}),
-		pictures: byID(s, pictures, id.Image, func(p *Picture) id.ID { return p.ID }, func(p *Picture) int64 {
-			return int64(400 + len(p.Alt) + 8*len(p.Widths))
-		}),
 		slugs: cache.Table[slug, named]{
 			Key: slug.key, Load: s.readSlugs, Encode: encode[named], Decode: decode[named],
 			Size:   func(*named) int64 { return 50 },
@@ -119,31 +96,6 @@ func (s *Store) makeTables() tables {
 			Size:   func(*stamp) int64 { return 40 },
 			Format: formatOf[stamp](),
 		},
-	}
-}
-
-// byID is a table of whole documents of a kind, read by their ids. An id of another kind,
-// which a client may give, has a name apart: its own is the name of something else.
-func byID[T any](s *Store, collection string, kind id.Kind, idOf func(*T) id.ID, size func(*T) int64) cache.Table[id.ID, T] {
-	return cache.Table[id.ID, T]{
-		Key: func(i id.ID) string {
-			if i.Kind() != kind {
-				return collection + "/" + string(i)
-			}
-			return string(i)
-		},
-		Load: func(ctx context.Context, ids []id.ID) (map[id.ID]*T, error) {
-			found, err := find[T](ctx, s.db.Collection(collection), in("_id", ids), nil)
-			if err != nil {
-				return nil, err
-			}
-			out := make(map[id.ID]*T, len(found))
-			for _, d := range found {
-				out[idOf(d)] = d
-			}
-			return out, nil
-		},
-		Encode: encode[T], Decode: decode[T], Size: size, Format: formatOf[T](),
 	}
 }
 

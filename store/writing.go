@@ -22,93 +22,47 @@ import (
 type Versioned interface {
 	*Author | *Tag
 	Node
-	versioned() *versionedState
 }
 
-// versionedState has the fields that authors and tags have in common.
-type versionedState struct {
-	collection, what string
-	id               id.ID
-	slugs            []string // the present one first
-	version          *int64
-}
-
-func (a *Author) versioned() *versionedState {
-	return &versionedState{authors, "author", a.ID, append([]string{a.Slug}, a.OldSlugs...), &a.Version}
-}
-
-func (t *Tag) versioned() *versionedState {
-	return &versionedState{tags, "tag", t.ID, append([]string{t.Slug}, t.OldSlugs...), &t.Version}
-}
-
-// versionedKeys returns the keys that become stale when one of states turns into the other.
-func versionedKeys(states ...*versionedState) []string {
-	keys := []string{}
-	for _, k := range states {
-		keys = append(keys, string(k.id), listTag(id.ID(k.collection)), editionsKey(k.id.Kind()))
-		for _, text := range k.slugs {
-			keys = append(keys, slug{k.collection, text}.key())
-		}
-	}
-	return compact(keys)
-}
-
-// Add stores a new author or tag; Conflict when another one has the slug, or when it was
-// added before.
+// Add is Kind.Add of an author or a tag.
 func Add[K Versioned](ctx context.Context, s *Store, what K) error {
-	k := what.versioned()
-	*k.version = 1
-	keys := append(versionedKeys(k), listKeys(k.id)...) // of what isn't there, nothing is under it
-	return s.write(ctx, keys, func(ctx context.Context) error {
-		if _, err := s.db.Collection(k.collection).InsertOne(ctx, what); err != nil {
-			return conflict(err, fmt.Sprintf("the slug %q", k.slugs[0]))
-		}
-		return nil
-	})
+	switch d := any(what).(type) {
+	case *Author:
+		return Authors.Add(ctx, s, d)
+	default:
+		return Tags.Add(ctx, s, d.(*Tag))
+	}
 }
 
-// Change turns an author or a tag, as it was read, into after, whose version it raises;
-// Conflict when somebody else was faster, or when another one has the slug.
+// Change is Kind.Change of an author or a tag.
 func Change[K Versioned](ctx context.Context, s *Store, before, after K) error {
-	was, is := before.versioned(), after.versioned()
-	*is.version = *was.version + 1
-	return s.write(ctx, versionedKeys(was, is), func(ctx context.Context) error {
-		update, err := difference(before, after)
-		if err != nil {
-			return err
-		}
-		result, err := s.db.Collection(is.collection).UpdateOne(ctx,
-			bson.D{{Key: "_id", Value: was.id}, {Key: "version", Value: *was.version}}, update)
-		if err != nil {
-			return conflict(err, fmt.Sprintf("the slug %q", is.slugs[0]))
-		}
-		return changed(result.MatchedCount, nil, "the "+is.what)
-	})
+	switch d := any(before).(type) {
+	case *Author:
+		return Authors.Change(ctx, s, d, any(after).(*Author))
+	default:
+		return Tags.Change(ctx, s, d.(*Tag), any(after).(*Tag))
+	}
 }
 
-// Delete deletes an author or a tag that nobody has changed since it was read; Conflict
-// when somebody has. No article may have it any more.
+// Delete is Kind.Delete of an author or a tag.
 func Delete[K Versioned](ctx context.Context, s *Store, what K) error {
-	k := what.versioned()
-	keys := append(versionedKeys(k), listKeys(k.id)...)
-	return s.write(ctx, keys, func(ctx context.Context) error {
-		result, err := s.db.Collection(k.collection).DeleteOne(ctx, bson.D{{Key: "_id", Value: k.id}, {Key: "version", Value: *k.version}})
-		if err != nil {
-			return fmt.Errorf("delete %s: %w", k.id, err)
-		}
-		return changed(result.DeletedCount, nil, "the "+k.what)
-	})
+	switch d := any(what).(type) {
+	case *Author:
+		return Authors.Delete(ctx, s, d)
+	default:
+		return Tags.Delete(ctx, s, d.(*Tag))
+	}
 }
 
 // AuthorsNow returns the authors with ids as they are in the database now, in any order,
 // without those that there aren't.
 func (s *Store) AuthorsNow(ctx context.Context, ids []id.ID) ([]*Author, error) {
-	return find[Author](ctx, s.db.Collection(authors), in("_id", ids), nil)
+	return Authors.Now(ctx, s, ids)
 }
 
 // TagsNow is AuthorsNow for tags.
 func (s *Store) TagsNow(ctx context.Context, ids []id.ID) ([]*Tag, error) {
-	return find[Tag](ctx, s.db.Collection(tags), in("_id", ids), nil)
+	return Tags.Now(ctx, s, ids)
 }
 
 // AuthorsOf returns the pages of an account, as they are in the database now.
@@ -119,9 +73,13 @@ func (s *Store) AuthorsOf(ctx context.Context, account id.ID) ([]*Author, error)
 // SlugsTaken returns whose those of slugs are that something of a kind (articles, authors
 // or tags) has, or had, as it is in the database now.
 func (s *Store) SlugsTaken(ctx context.Context, kind id.Kind, slugs []string) (map[string]id.ID, error) {
+	return s.slugsTaken(ctx, map[id.Kind]string{id.Article: articles, id.Author: authors, id.Tag: tags}[kind], slugs)
+}
+
+func (s *Store) slugsTaken(ctx context.Context, collection string, slugs []string) (map[string]id.ID, error) {
 	wanted := make([]slug, len(slugs))
 	for i, text := range slugs {
-		wanted[i] = slug{map[id.Kind]string{id.Article: articles, id.Author: authors, id.Tag: tags}[kind], text}
+		wanted[i] = slug{collection, text}
 	}
 	found, err := s.readSlugs(ctx, wanted)
 	out := make(map[string]id.ID, len(found))
@@ -145,44 +103,32 @@ func (s *Store) ArticleNow(ctx context.Context, article id.ID) (*Article, error)
 	return found[0], nil
 }
 
-// VisibleArticles returns the articles with ids that the viewer may see, in their order:
-// nil where there is none. Public fields take Articles instead, which doesn't look who asks.
+// VisibleArticles is Articles.For. Public fields take Articles.All instead, which doesn't look
+// who asks.
 func (s *Store) VisibleArticles(ctx context.Context, ids []id.ID) ([]*Article, error) {
-	return s.articlesThat(ctx, ids, (*Article).VisibleTo)
+	return Articles.For(ctx, s, ids)
 }
 
 // Desk returns the articles with ids that are the viewer's business, deleted ones included,
 // in their order: nil where there is none.
 func (s *Store) Desk(ctx context.Context, ids []id.ID) ([]*Article, error) {
-	return s.articlesThat(ctx, ids, (*Article).EditableBy)
-}
-
-func (s *Store) articlesThat(ctx context.Context, ids []id.ID, may func(*Article, access.Viewer) bool) ([]*Article, error) {
 	v, err := access.ViewerFrom(ctx)
 	if err != nil {
 		return nil, err
 	}
-	found, err := s.tables.articles.Get(ctx, s.cache, ids)
-	for i, a := range found {
-		if a != nil && !may(a, v) {
-			found[i] = nil
-		}
-	}
-	return found, err
+	return Articles.that(ctx, s, ids, func(a *Article) bool { return a.EditableBy(v) })
 }
 
-// VisibleBySlug returns the article that has this slug, or had it, if the viewer may see
-// it; NotFound otherwise. The answer is private whether there is one or not.
+// VisibleBySlug is Articles.BySlugFor.
 func (s *Store) VisibleBySlug(ctx context.Context, slug string) (*Article, error) {
-	access.MarkPrivate(ctx)
-	return oneBySlug(ctx, s, articles, "article", slug, s.VisibleArticles)
+	return Articles.BySlugFor(ctx, s, slug)
 }
 
 // ArticleFor returns an article to whoever was let in to it by its id alone: not a deleted
 // one, NotFound where there is none. It makes the answer private.
 func (s *Store) ArticleFor(ctx context.Context, article id.ID) (*Article, error) {
 	access.MarkPrivate(ctx)
-	found, err := s.tables.articles.Get(ctx, s.cache, []id.ID{article})
+	found, err := Articles.any(ctx, s, []id.ID{article})
 	if err != nil {
 		return nil, err
 	}
@@ -211,11 +157,16 @@ func (s *Store) ListDesk(ctx context.Context, statuses []Status, own bool, w Win
 	return s.list(q, w)
 }
 
-// VisibleRevisions returns the revisions with ids of articles that are the viewer's
-// business, in their order: nil where there is none.
+// VisibleRevisions is Revisions.For.
 func (s *Store) VisibleRevisions(ctx context.Context, ids []id.ID) ([]*Revision, error) {
+	return Revisions.For(ctx, s, ids)
+}
+
+// revisionsFor returns the revisions with ids of articles that are the viewer's business, in
+// their order: nil where there is none.
+func revisionsFor(ctx context.Context, s *Store, k *Kind[Revision], ids []id.ID) ([]*Revision, error) {
 	access.MarkPrivate(ctx)
-	found, err := s.Revisions(ctx, ids)
+	found, err := k.All(ctx, s, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -335,7 +286,7 @@ func (s *Store) purge(ctx context.Context, a *Article) error {
 	if err != nil {
 		return err
 	}
-	keys := append(articleKeys(a, nil), childrenKey(ChildrenKey(a.ID)))
+	keys := append(Articles.stale(a, nil), childrenKey(ChildrenKey(a.ID)))
 	for _, r := range texts {
 		keys = append(keys, revisionKeys(r)...)
 	}

@@ -1,0 +1,411 @@
+package store
+
+// A kind of document, declared once. From the declaration follow its cached table, its reads by
+// id and by slug, its visibility, and the keys that a write of it makes stale.
+// Entry points: Kind and its methods, ListOf, Visible; the declarations are in kinds.go.
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"stoa/access"
+	"stoa/id"
+	"stoa/problem"
+	"stoa/store/cache"
+)
+
+// Kind declares a kind of document: *T has a NodeID. Declarations are never changed.
+type Kind[T any] struct {
+	ID         id.Kind
+	Name       string // in messages: "article"
+	Collection string
+	Size       func(*T) int64 // about how many bytes one takes in the caches, its id aside
+	Indexes    []index        // besides the one on _id
+
+	// Public says which ones everybody may see. Without a predicate that is all of them.
+	Public Visible[T]
+	// VisibleTo says whether a viewer may see one that isn't public; nil where nobody may.
+	VisibleTo func(*T, access.Viewer) bool
+	// ReadFor replaces the read by ids for the viewer, where more than the document decides. It
+	// gets the declaration, which it can't name: that would make a circle.
+	ReadFor func(ctx context.Context, s *Store, k *Kind[T], ids []id.ID) ([]*T, error)
+	// Private says that everything about this kind depends on the viewer: there is no read for
+	// everybody.
+	Private bool
+
+	// Slugs are a document's slugs, the present one first; nil for a kind without slugs.
+	Slugs func(*T) []string
+	// Version points to a document's version, for compare-and-set; nil for a kind that is
+	// changed otherwise.
+	Version func(*T) *int64
+	Lists   []ListOf[T]
+	// Keys adds the keys in the caches that depend on a document besides its id, slugs and lists,
+	// each with the document's place under it.
+	Keys func(d *T, put func(key, place string))
+}
+
+// Visible is a rule of visibility twice: as a predicate, for what was read by id, and as a
+// filter, for what lists are read by.
+type Visible[T any] struct {
+	Is     func(*T) bool
+	Filter bson.D
+}
+
+// ListOf declares a list of things of a kind, or with Field the lists of those under each
+// parent that they name. Only public things are in it.
+type ListOf[T any] struct {
+	// Tag is what the list depends on in the caches; for lists under parents, it follows the
+	// parent's id. "" names the parent's only list.
+	Tag string
+	// Sort is the field by which the list is ordered, and At the value of that: a time, a text or
+	// an int64.
+	Sort string
+	At   func(*T) any
+
+	Under   id.Kind          // the kind of the parents
+	Field   string           // the field that names them
+	Parents func(*T) []id.ID // its value
+}
+
+// declared is a Kind of any type.
+type declared interface {
+	kind() *facts
+	open(*Store) any // a *cache.Table[id.ID, T]
+	findFor(ctx context.Context, s *Store, ids []id.ID, found map[id.ID]Node) error
+}
+
+// facts are what is known of a kind without its type.
+type facts struct {
+	id         id.Kind
+	collection string
+	indexes    []index
+	lists      []listFacts
+}
+
+// listFacts are what is known of a ListOf without its type.
+type listFacts struct {
+	tag   string
+	under id.Kind
+}
+
+func (k *Kind[T]) kind() *facts {
+	f := &facts{id: k.ID, collection: k.Collection}
+	for _, i := range k.Indexes {
+		i.collection = k.Collection
+		f.indexes = append(f.indexes, i)
+	}
+	for _, l := range k.Lists {
+		f.lists = append(f.lists, listFacts{l.Tag, l.Under})
+	}
+	return f
+}
+
+// open makes the table of whole documents, read by their ids. An id of another kind, which a
+// client may send, has a name apart: its own is the name of something else.
+func (k *Kind[T]) open(s *Store) any {
+	return &cache.Table[id.ID, T]{
+		Key: func(i id.ID) string {
+			if i.Kind() != k.ID {
+				return k.Collection + "/" + string(i)
+			}
+			return string(i)
+		},
+		Load: func(ctx context.Context, ids []id.ID) (map[id.ID]*T, error) {
+			found, err := find[T](ctx, s.db.Collection(k.Collection), in("_id", ids), nil)
+			out := make(map[id.ID]*T, len(found))
+			for _, d := range found {
+				out[idOf(d)] = d
+			}
+			return out, err
+		},
+		Encode: encode[T], Decode: decode[T], Size: k.Size, Format: formatOf[T](),
+	}
+}
+
+func idOf[T any](d *T) id.ID { return any(d).(Node).NodeID() }
+
+// any returns the documents with ids, whoever may see them, in their order: nil where there is
+// none.
+func (k *Kind[T]) any(ctx context.Context, s *Store, ids []id.ID) ([]*T, error) {
+	return s.kinds[k.ID].(*cache.Table[id.ID, T]).Get(ctx, s.cache, ids)
+}
+
+// that returns those of the documents with ids for which may is true, in the order of ids: nil
+// for the others.
+func (k *Kind[T]) that(ctx context.Context, s *Store, ids []id.ID, may func(*T) bool) ([]*T, error) {
+	found, err := k.any(ctx, s, ids)
+	if may == nil {
+		return found, err
+	}
+	for i, d := range found {
+		if d != nil && !may(d) {
+			found[i] = nil
+		}
+	}
+	return found, err
+}
+
+// All returns the public documents with ids, in their order: nil where there is none. For a
+// private kind it is For.
+func (k *Kind[T]) All(ctx context.Context, s *Store, ids []id.ID) ([]*T, error) {
+	if k.Private {
+		return k.For(ctx, s, ids)
+	}
+	return k.that(ctx, s, ids, k.Public.Is)
+}
+
+// For returns the documents with ids that the viewer may see, in their order: nil where there
+// is none. It looks who asks.
+func (k *Kind[T]) For(ctx context.Context, s *Store, ids []id.ID) ([]*T, error) {
+	if k.ReadFor != nil {
+		return k.ReadFor(ctx, s, k, ids)
+	}
+	v, err := access.ViewerFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return k.that(ctx, s, ids, func(d *T) bool {
+		return k.VisibleTo != nil && k.VisibleTo(d, v) || k.Public.Is != nil && k.Public.Is(d)
+	})
+}
+
+// Now returns the documents with ids as they are in the database now, whoever may see them, in
+// any order, without those that there aren't.
+func (k *Kind[T]) Now(ctx context.Context, s *Store, ids []id.ID) ([]*T, error) {
+	return find[T](ctx, s.db.Collection(k.Collection), in("_id", ids), nil)
+}
+
+// BySlug returns the public document that has a slug, or had it; NotFound where there is none.
+func (k *Kind[T]) BySlug(ctx context.Context, s *Store, slug string) (*T, error) {
+	return k.bySlug(ctx, s, slug, func(ids []id.ID) ([]*T, error) { return k.All(ctx, s, ids) })
+}
+
+// BySlugFor is BySlug for what the viewer may see. The answer is private whether there is one
+// or not.
+func (k *Kind[T]) BySlugFor(ctx context.Context, s *Store, slug string) (*T, error) {
+	access.MarkPrivate(ctx)
+	return k.bySlug(ctx, s, slug, func(ids []id.ID) ([]*T, error) { return k.For(ctx, s, ids) })
+}
+
+func (k *Kind[T]) bySlug(ctx context.Context, s *Store, text string, read func([]id.ID) ([]*T, error)) (*T, error) {
+	missing := problem.New(problem.NotFound, "there is no %s with the slug %.80q", k.Name, text)
+	for again := false; ; again = true {
+		i, ok, err := s.bySlug(ctx, k.Collection, text)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, missing
+		}
+		found, err := read([]id.ID{i})
+		if err != nil {
+			return nil, err
+		}
+		if found[0] != nil {
+			return found[0], nil
+		}
+		there, err := k.any(ctx, s, []id.ID{i})
+		if err != nil {
+			return nil, err
+		}
+		if there[0] != nil || again { // hidden
+			return nil, missing
+		}
+		// It has become part of another, which has its slug now, since the slug was looked up.
+		s.cache.Drop(slug{k.Collection, text}.key())
+	}
+}
+
+// SlugsTaken returns which of slugs documents have, or had, and the ids of those, as they are in
+// the database now.
+func (k *Kind[T]) SlugsTaken(ctx context.Context, s *Store, slugs []string) (map[string]id.ID, error) {
+	return s.slugsTaken(ctx, k.Collection, slugs)
+}
+
+// Add stores a new document at version 1; Conflict when another one has its slug, or when it was
+// added before.
+func (k *Kind[T]) Add(ctx context.Context, s *Store, d *T) error {
+	*k.Version(d) = 1
+	return k.write(ctx, s, nil, d, func(ctx context.Context) error {
+		_, err := s.db.Collection(k.Collection).InsertOne(ctx, d)
+		return conflict(err, k.taken(d))
+	})
+}
+
+// Change turns a document, as it was read, into after, whose version it raises; Conflict when
+// somebody else was faster, or when another document has the slug.
+func (k *Kind[T]) Change(ctx context.Context, s *Store, before, after *T) error {
+	*k.Version(after) = *k.Version(before) + 1
+	return k.write(ctx, s, before, after, func(ctx context.Context) error {
+		update, err := difference(before, after)
+		if err != nil {
+			return err
+		}
+		result, err := s.db.Collection(k.Collection).UpdateOne(ctx, k.atVersion(before), update)
+		if err != nil {
+			return conflict(err, k.taken(after))
+		}
+		return changed(result.MatchedCount, nil, "the "+k.Name)
+	})
+}
+
+// Delete deletes a document that nobody has changed since it was read; Conflict when somebody
+// has. No other document may name it any more.
+func (k *Kind[T]) Delete(ctx context.Context, s *Store, d *T) error {
+	return k.write(ctx, s, d, nil, func(ctx context.Context) error {
+		result, err := s.db.Collection(k.Collection).DeleteOne(ctx, k.atVersion(d))
+		if err != nil {
+			return fmt.Errorf("delete %s: %w", idOf(d), err)
+		}
+		return changed(result.DeletedCount, nil, "the "+k.Name)
+	})
+}
+
+func (k *Kind[T]) atVersion(d *T) bson.D {
+	return bson.D{{Key: "_id", Value: idOf(d)}, {Key: "version", Value: *k.Version(d)}}
+}
+
+// taken is what a unique index refuses.
+func (k *Kind[T]) taken(d *T) string {
+	if k.Slugs == nil {
+		return "the " + k.Name
+	}
+	return fmt.Sprintf("the slug %q", k.Slugs(d)[0])
+}
+
+func (k *Kind[T]) write(ctx context.Context, s *Store, before, after *T, change func(context.Context) error) error {
+	return s.write(ctx, k.stale(before, after), change)
+}
+
+// stale is every key in the caches that is stale when before turns into after: those of the
+// document itself, and those under which its place differs. One of the two may be nil, for a
+// document that isn't there: then the lists under it are stale, too.
+func (k *Kind[T]) stale(before, after *T) []string {
+	was, is := k.places(before), k.places(after)
+	keys := []string{}
+	for key, place := range was {
+		if is[key] != place {
+			keys = append(keys, key)
+		}
+	}
+	for key := range is {
+		if was[key] == "" {
+			keys = append(keys, key)
+		}
+	}
+	for _, d := range []*T{before, after} {
+		if d == nil {
+			continue
+		}
+		keys = append(keys, string(idOf(d)))
+		if before == nil || after == nil {
+			for _, l := range listsUnder(k.ID) {
+				keys = append(keys, l.keys(idOf(d))...)
+			}
+		}
+	}
+	return compact(keys)
+}
+
+// places returns the keys that depend on a document, each with its place under it; none for nil.
+func (k *Kind[T]) places(d *T) map[string]string {
+	places := map[string]string{}
+	if d == nil {
+		return places
+	}
+	put := func(key, place string) { places[key] += " " + place }
+	if k.Slugs != nil {
+		for _, text := range k.Slugs(d) {
+			put(slug{k.Collection, text}.key(), string(idOf(d)))
+		}
+	}
+	if k.Public.Is == nil || k.Public.Is(d) {
+		for _, l := range k.Lists {
+			place := placeText(l.At(d))
+			if l.Parents == nil {
+				put(l.Tag, place)
+				continue
+			}
+			for _, parent := range l.Parents(d) {
+				for _, key := range (listFacts{l.Tag, l.Under}).keys(parent) {
+					put(key, place)
+				}
+			}
+		}
+	}
+	if k.Keys != nil {
+		k.Keys(d, put)
+	}
+	return places
+}
+
+// placeText writes down a sort value.
+func placeText(at any) string {
+	switch at := at.(type) {
+	case time.Time:
+		return strconv.FormatInt(at.UnixMilli(), 36)
+	case string:
+		return strconv.Quote(at)
+	default:
+		return fmt.Sprint(at)
+	}
+}
+
+// keys are the keys of the list under a parent.
+func (l listFacts) keys(parent id.ID) []string {
+	return listKeys(id.ID(string(parent) + l.tag))
+}
+
+// listsUnder are the lists that are under each thing of a kind.
+func listsUnder(kind id.Kind) []listFacts {
+	var out []listFacts
+	for _, k := range kinds() {
+		for _, l := range k.kind().lists {
+			if l.under == kind && !slices.Contains(out, l) {
+				out = append(out, l)
+			}
+		}
+	}
+	return out
+}
+
+// findFor adds to found those of ids that are of the kind, that the viewer may see, and that
+// aren't found yet. It looks who asks only where there are such ids.
+func (k *Kind[T]) findFor(ctx context.Context, s *Store, ids []id.ID, found map[id.ID]Node) error {
+	if !k.Private && k.VisibleTo == nil && k.ReadFor == nil {
+		return nil
+	}
+	var of []id.ID
+	for _, i := range ids {
+		if i.Kind() == k.ID && found[i] == nil {
+			of = append(of, i)
+		}
+	}
+	if len(of) == 0 {
+		return nil
+	}
+	values, err := k.For(ctx, s, of)
+	for _, v := range values {
+		if v != nil {
+			found[idOf(v)] = any(v).(Node)
+		}
+	}
+	return err
+}
+
+// FindFor adds to found what ids name that the viewer may see, and that isn't found yet: in one
+// batch for each kind. It looks who asks only where an id of something that isn't public to all
+// is left.
+func (s *Store) FindFor(ctx context.Context, ids []id.ID, found map[id.ID]Node) error {
+	for _, k := range kinds() {
+		if err := k.findFor(ctx, s, ids, found); err != nil {
+			return err
+		}
+	}
+	return nil
+}
