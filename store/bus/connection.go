@@ -1,5 +1,8 @@
 package bus
 
+// The connection to Redis and the runs of its server. Entry points: Connect, Connection.Run,
+// Connection.IsCurrent.
+
 import (
 	"context"
 	"errors"
@@ -15,8 +18,8 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// patience is how long one command to Redis may take, connecting included. A cache that
-// is slower than the database it spares is worth less than none.
+// patience bounds one command to Redis, connecting included. A cache slower than the database that
+// it spares is worse than none.
 const patience = 250 * time.Millisecond
 
 // Connection is the one Redis client of a process, together with the current run of the
@@ -27,21 +30,21 @@ type Connection struct {
 	run atomic.Pointer[Run]
 }
 
-// Run is one incarnation of one Redis server. A restarted server, with its data or without,
-// and a promoted replica are other runs: nothing that an earlier run stored is read in a
-// later one. Runs are compared by pointer.
+// Run is one incarnation of one Redis server. A restarted server, with its data or without, and a
+// promoted replica are other runs: values stored in one run are never read in a later one. Runs are
+// compared by pointer.
 type Run struct {
 	runID      string
 	usableFrom time.Time
 }
 
-// Connect makes the client for a URL: redis://, rediss:// or unix:// as
-// https://redis.io/docs/latest/develop/clients/ has them, or, for Sentinel, the same with
-// ?master_name=NAME and one addr=HOST:PORT for each further sentinel. It doesn't wait
-// for the server: one that can't be reached is a state that lasts, not a failure.
+// Connect makes the client for a URL: redis://, rediss:// or unix:// in the form of
+// https://redis.io/docs/latest/develop/clients/, or, for Sentinel, the same with ?master_name=NAME
+// and one addr=HOST:PORT for each further sentinel. It doesn't wait for the server: an unreachable
+// server is a state to live with, not a failure.
 func Connect(address string) (*Connection, error) {
-	// go-redis prints a line to the standard error for each connection that fails. All of
-	// it comes back as errors, too, and an outage is to be told once.
+	// For each failed connection go-redis prints a line to the standard error. The same failures
+	// are returned as errors, too, and an outage is to be logged once.
 	logging.Disable()
 	c := &Connection{}
 	client, err := c.open(address)
@@ -79,13 +82,14 @@ func (c *Connection) open(address string) (redis.UniversalClient, error) {
 	return redis.NewClient(o), nil
 }
 
-// clean strips go-redis's prefix; the message may not repeat the URL, which can hold a password.
+// clean strips go-redis's prefix. The message must not repeat the URL, since that can hold a
+// password.
 func clean(err error) error {
 	return errors.New(strings.TrimPrefix(err.Error(), "redis: "))
 }
 
-// observe runs on each new connection before any command does, so a command that was
-// made for an earlier run can see, once it has its reply, that the run has changed.
+// observe runs on each new connection before any command does. So a command made for an earlier run
+// can see, once it has its reply, that the run has changed.
 func (c *Connection) observe(ctx context.Context, conn *redis.Conn) error {
 	info, err := conn.Info(ctx, "server").Result()
 	if err != nil {
@@ -93,7 +97,7 @@ func (c *Connection) observe(ctx context.Context, conn *redis.Conn) error {
 	}
 	runID := field(info, "run_id")
 	if runID == "" {
-		return errors.New("this Redis doesn't tell its run_id, by which Stoa knows a restarted server: use Redis 2.8 or later, or Valkey")
+		return errors.New("this Redis doesn't tell its run_id, and Stoa needs it to notice a restart: use Redis 2.8 or later, or Valkey")
 	}
 	for {
 		old := c.run.Load()
@@ -110,7 +114,7 @@ func (c *Connection) observe(ctx context.Context, conn *redis.Conn) error {
 	}
 }
 
-// field is the value of one line of what INFO answers; "" where it has none of that name.
+// field is the value of a line in the reply of INFO; "" without such a line.
 func field(info, name string) string {
 	for line := range strings.Lines(info) {
 		if value, ok := strings.CutPrefix(line, name+":"); ok {
@@ -120,8 +124,7 @@ func field(info, name string) string {
 	return ""
 }
 
-// Run returns the current run of the server, and connects to learn it when there was none
-// yet.
+// Run returns the current run of the server. If no run is known yet, it connects to learn one.
 func (c *Connection) Run(ctx context.Context) (*Run, error) {
 	if run := c.run.Load(); run != nil {
 		return run, nil
@@ -136,9 +139,9 @@ func (c *Connection) Run(ctx context.Context) (*Run, error) {
 // keys of that run: when it returns false, the command spoke to another server.
 func (c *Connection) IsCurrent(run *Run) bool { return c.run.Load() == run }
 
-// Usable reports whether every write that blocked keys in an earlier run has ended by now.
-// Until then a reader may still see a value from before such a write, whose block is gone,
-// so nothing that it reads may be stored in this run.
+// Usable reports whether every write that blocked keys in an earlier run has ended by now. Until
+// then a reader may still see a value from before such a write, and the block of that write is
+// gone, so no value may be stored in this run.
 func (l *Run) Usable() bool { return time.Now().After(l.usableFrom) }
 
 // Key is the Redis key of a name in a namespace, in this run.

@@ -1,5 +1,8 @@
 package bus
 
+// Messages and ticks handled one at a time, in a table: their effect on FreshUntil, drops and
+// flushes.
+
 import (
 	"fmt"
 	"log/slog"
@@ -8,7 +11,7 @@ import (
 	"time"
 )
 
-// event is a message, or its absence, at a moment after the start.
+// event is a message, or a moment without one, at a time after the start.
 type event struct {
 	at      time.Duration
 	message string // "SENDER NUMBER KIND REST"; "own" for a tick of its own, sent at this moment
@@ -29,17 +32,17 @@ func TestWhatAReplicaMakesOfMessages(t *testing.T) {
 		"Nothing":        {"it hasn't heard itself", nil, 0, 0, -1},
 		"OthersOnly":     {"that others are heard doesn't say that it is", []event{{0, "peer 1 t "}}, 0, 0, -1},
 		"Own":            {"from its own tick on", []event{{0, "own"}}, 0, 0, silence},
-		"OwnLate":        {"a tick says only what was known when it was sent", []event{{5 * time.Second, "me 0 t " + sent(0)}}, 0, 0, silence},
+		"OwnLate":        {"a tick vouches only for messages from before it was sent", []event{{5 * time.Second, "me 0 t " + sent(0)}}, 0, 0, silence},
 		"OwnDrop":        {"its own drops it knows", []event{{0, "own"}, {1, "me 1 d key"}}, 0, 0, silence},
 		"Peer":           {"nothing is missing", []event{{0, "own"}, {0, "peer 7 t "}, {1, "peer 8 d key"}, {2, "peer 9 d key"}, {3, "peer 9 t "}, {4, "own"}}, 2, 0, 3 + silence},
-		"Newcomer":       {"what came before it was known can't have been lost after", []event{{0, "own"}, {0, "peer 7 d key"}}, 1, 0, silence},
+		"Newcomer":       {"messages from before its first one can't have been lost since", []event{{0, "own"}, {0, "peer 7 d key"}}, 1, 0, silence},
 		"GapBeforeDrop":  {"8 was lost", []event{{0, "own"}, {0, "peer 7 t "}, {1, "peer 9 d key"}}, 1, 1, silence},
 		"GapBeforeTick":  {"8 was lost", []event{{0, "own"}, {0, "peer 7 t "}, {1, "peer 8 t "}}, 0, 1, silence},
 		"GapBeforeBye":   {"8 was lost, and nobody will tell again", []event{{0, "own"}, {0, "peer 7 t "}, {1, "peer 8 bye "}}, 0, 1, silence},
 		"OutOfOrder":     {"9 came before 8", []event{{0, "own"}, {0, "peer 7 t "}, {1, "peer 9 d key"}, {2, "peer 8 d key"}, {3, "peer 9 t "}}, 2, 2, silence},
 		"OneFlushOneGap": {"a gap is told once", []event{{0, "own"}, {0, "peer 7 t "}, {1, "peer 9 d key"}, {2, "peer a d key"}, {3, "peer a t "}}, 2, 1, silence},
 		"SilentPeer":     {"its messages may be lost", []event{{0, "peer 7 t "}, {0, "own"}, {4000 * ms, "own"}}, 0, 0, silence},
-		"GonePeer":       {"nobody waits for it any more; what it could have told is forgotten", []event{{0, "peer 7 t "}, {5001 * ms, "own"}, {6000 * ms, "own"}}, 0, 1, 6*time.Second + silence},
+		"GonePeer":       {"nobody waits for it any more; its last messages may be lost, so all is forgotten", []event{{0, "peer 7 t "}, {5001 * ms, "own"}, {6000 * ms, "own"}}, 0, 1, 6*time.Second + silence},
 		"PeerThatLeft":   {"it said good-bye", []event{{0, "peer 7 t "}, {1, "peer 7 bye "}, {6000 * ms, "own"}}, 0, 0, 6*time.Second + silence},
 		"GoneAndBack":    {"it has lost nothing meanwhile", []event{{0, "peer 7 t "}, {6000 * ms, "own"}, {6001 * ms, "peer 7 t "}}, 0, 1, 6*time.Second + silence},
 		"GoneWithAGap":   {"it has lost something meanwhile", []event{{0, "peer 7 t "}, {6000 * ms, "own"}, {6001 * ms, "peer 8 t "}}, 0, 2, 6*time.Second + silence},

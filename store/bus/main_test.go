@@ -9,7 +9,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain sees to it that what is closed leaves nothing running.
+// TestMain checks that closed connections and buses leave nothing running.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if err := flag.Set("test.parallel", "32"); err != nil { // they wait more than they work

@@ -1,5 +1,8 @@
 package bus
 
+// The bus over Redis pub/sub: numbered messages, ticks, and blocks of keys. Entry point: OpenRedis;
+// send and receive are its two goroutines.
+
 import (
 	"context"
 	"crypto/rand"
@@ -14,29 +17,29 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// The numbers of the protocol; DESIGN of the cache in docs/architecture.md says why.
+// The numbers of the protocol. The section on the cache in docs/architecture.md gives the reasons.
 const (
-	// BlockFor is how long a dropped key is blocked in Redis: longer than a write to the
-	// database may take (cache.WriteLimit) with a second to spare, so that nobody can fill
-	// a key from before a write whose writer has died.
+	// BlockFor is the time for which a dropped key is blocked in Redis: longer than a write to the
+	// database may take (cache.WriteLimit), with a second to spare. So if a writer dies in
+	// mid-write, nobody can fill its keys with values from before the write.
 	BlockFor = 3 * time.Second
 
 	tickEvery   = 250 * time.Millisecond
 	silence     = 750 * time.Millisecond // three ticks: a live peer is never silent for so long
-	goneAfter   = 5 * time.Second        // a peer silent for so long is gone; one that only lost Redis has said so in the database by then
-	forgetAfter = 15 * time.Minute       // longer than anything lives in a process, so no gap before it matters
+	goneAfter   = 5 * time.Second        // a peer silent for so long is gone; a peer that only lost Redis has announced that in the database by then
+	forgetAfter = 15 * time.Minute       // longer than the life of any entry in a process, so no gap before it matters
 )
 
-// Blocked is what Redis holds in place of a value while a key is blocked.
+// Blocked is the value in Redis of a blocked key.
 const Blocked = "B"
 
-// announce blocks one key and publishes its drop, both or neither. It touches one key, so
-// that it also runs on a cluster. A block is never shortened: each write renews it.
+// announce blocks one key and publishes its drop, both or neither. It touches one key, so that it
+// also runs on a cluster. A block is never shortened: each write renews it.
 const announce = `redis.call('SET', KEYS[1], 'B', 'PX', ARGV[1]) return redis.call('PUBLISH', ARGV[2], ARGV[3])`
 
-// Redis is the bus over Redis pub/sub. Every message carries its sender and a number that
-// goes up by one, and a tick repeats the last number every 250 ms, so that a message that
-// was lost without a disconnect is noticed by the next.
+// Redis is the bus over Redis pub/sub. Every message carries its sender and a number that goes up
+// by one. A tick repeats the last number every 250 ms: it reveals a message that was lost without a
+// disconnect.
 type Redis struct {
 	conn      *Connection
 	namespace string
@@ -48,19 +51,19 @@ type Redis struct {
 	outbox chan *parcel
 	stop   context.CancelFunc
 	ctx    context.Context
-	sent   chan struct{} // closed when nothing is taken out of outbox any more
+	sent   chan struct{} // closed when outbox has no reader any more
 	done   sync.WaitGroup
 
 	seq   uint64          // of the last message sent; owned by send
 	peers map[string]peer // owned by receive
 	fresh atomic.Int64    // Unix nanoseconds
-	own   atomic.Int64    // Unix nanoseconds at which the last tick of this replica's own that came back was sent
+	own   atomic.Int64    // Unix nanoseconds of the sending of this replica's own last tick that came back
 }
 
 type peer struct {
 	seq  uint64
-	seen time.Time // when it was last heard; for this replica itself, when what was last heard was sent
-	gone bool      // silent for so long that nobody waits for it
+	seen time.Time // time of its last message; for this replica itself, the sending time of that message
+	gone bool      // silent for so long that FreshUntil doesn't wait for it
 }
 
 type parcel struct {
@@ -68,11 +71,11 @@ type parcel struct {
 	result chan error
 }
 
-// Heard is what the bus tells its owner. Both are called from one goroutine, in order,
+// Heard is the callbacks for messages from the bus. Both are called from one goroutine, in order,
 // and must not block.
 type Heard struct {
-	Drop  func(key string) // key has changed elsewhere
-	Flush func()           // anything may have changed: messages may have been lost
+	Drop  func(key string) // key has changed on another replica
+	Flush func()           // messages may have been lost: any key may have changed
 }
 
 // OpenRedis joins the bus of a namespace. It returns at once; until the first tick has come
@@ -89,12 +92,12 @@ func OpenRedis(conn *Connection, namespace string, heard Heard, log *slog.Logger
 	return b
 }
 
-// FreshUntil is 750 ms after the longest silent live peer was heard, or after the last of
-// this replica's own ticks that came back was sent, whichever is earlier: Redis delivers
-// in order, so whatever it was told before that tick has been heard, however slow the way.
+// FreshUntil is 750 ms after the earlier of two moments: the last message of the longest silent
+// live peer, and the sending of this replica's own last tick that came back. Redis delivers in
+// order, so every message before that tick has been heard, on a slow line too.
 func (b *Redis) FreshUntil() int64 { return b.fresh.Load() }
 
-// Reached says whether what this replica publishes comes back to it.
+// Reached reports whether this replica's own messages come back to it.
 func (b *Redis) Reached(now time.Time) bool {
 	return now.UnixNano()-b.own.Load() < int64(silence)
 }
@@ -162,8 +165,8 @@ func (b *Redis) send() {
 	}
 }
 
-// publish sends a message without a key, and when it was sent. That it fails is seen by
-// its absence.
+// publish sends a message without a key, and the time of sending. A failure shows itself by the
+// missing message.
 func (b *Redis) publish(kind string) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -173,8 +176,8 @@ func (b *Redis) publish(kind string) {
 	}
 }
 
-// deliver makes the drops of parcels in one round trip. Where the server turned out to be
-// another than the keys were made for, it does so again for the new one.
+// deliver makes the drops of parcels in one round trip. If the server turns out to be another run
+// than the keys were made for, it repeats them for the new run.
 func (b *Redis) deliver(parcels []*parcel) error {
 	for range 3 {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
@@ -205,7 +208,8 @@ func (b *Redis) message(seq uint64, kind, rest string) string {
 	return b.self + " " + strconv.FormatUint(seq, 36) + " " + kind + " " + rest
 }
 
-// receive keeps a subscription. Whenever one begins, messages may have been lost before.
+// receive keeps a subscription open. At the beginning of each one, earlier messages may have been
+// lost.
 func (b *Redis) receive() {
 	defer b.done.Done()
 	for b.ctx.Err() == nil {
@@ -218,12 +222,12 @@ func (b *Redis) receive() {
 	}
 }
 
-// listen subscribes and handles what comes, until anything goes wrong: go-redis would
-// reconnect by itself, and what was sent meanwhile would be lost unnoticed.
+// listen subscribes and handles messages until the first error: go-redis would reconnect by itself,
+// and the messages lost in between would go unnoticed.
 func (b *Redis) listen() {
 	sub := b.conn.Client.Subscribe(b.ctx, b.channel)
 	defer sub.Close()
-	defer context.AfterFunc(b.ctx, func() { _ = sub.Close() })() // messages of others could go on for ever
+	defer context.AfterFunc(b.ctx, func() { _ = sub.Close() })() // the messages of others could go on for ever
 	for {
 		in, err := sub.ReceiveTimeout(b.ctx, silence)
 		if err != nil {
@@ -233,7 +237,7 @@ func (b *Redis) listen() {
 		switch m := in.(type) {
 		case *redis.Subscription:
 			clear(b.peers)
-			b.peers[b.self] = peer{} // FreshUntil waits for a tick of our own to come back
+			b.peers[b.self] = peer{} // FreshUntil waits for one of our own ticks to come back
 			b.fresh.Store(0)
 			b.heard.Flush()
 		case *redis.Message:
@@ -272,14 +276,14 @@ func (b *Redis) handle(payload string, now time.Time) {
 		delete(b.peers, from)
 		b.refresh(now)
 		return
-	default: // a later version may tell of any change by it
+	default: // a later version may announce any change with it
 		b.heard.Flush()
 	}
 	b.peers[from] = peer{seq: max(seq, last.seq), seen: now}
 	b.refresh(now)
 }
 
-// handleOwn takes note of a tick that has come back.
+// handleOwn records a tick that has come back.
 func (b *Redis) handleOwn(kind, sent string, now time.Time) {
 	nanoseconds, err := strconv.ParseInt(sent, 36, 64)
 	if kind != "t" || err != nil {
@@ -290,8 +294,8 @@ func (b *Redis) handleOwn(kind, sent string, now time.Time) {
 	b.refresh(now)
 }
 
-// refresh moves FreshUntil on. Of a peer that is given up nobody will tell whether its
-// last messages were lost, so whatever it could have told is forgotten.
+// refresh advances FreshUntil. If a peer is given up, its last messages may have been lost without
+// a trace, so everything is flushed.
 func (b *Redis) refresh(now time.Time) {
 	oldest := b.peers[b.self].seen
 	if oldest.IsZero() {

@@ -1,5 +1,7 @@
 package bus
 
+// Buses over a real Redis: order, losses, restarts, broken lines and clusters.
+
 import (
 	"context"
 	"crypto/rand"
@@ -17,10 +19,10 @@ import (
 	"stoa/tests/redistest"
 )
 
-// slack is by how much a promise of time may be exceeded before a test fails.
+// slack is the factor by which a test may exceed a promised time before it fails.
 const slack = 3
 
-// ears remember what a bus tells its owner.
+// ears record the callbacks of a bus.
 type ears struct {
 	mu    sync.Mutex
 	drops []string
@@ -64,7 +66,7 @@ func connect(t *testing.T, url string) *Connection {
 	return c
 }
 
-// join adds a replica to the bus of a site, and waits until it hears.
+// join adds a replica to the bus of a site, and waits until it hears its own ticks.
 func join(t *testing.T, url, site string) (*Redis, *Connection, *ears) {
 	t.Helper()
 	c, e := connect(t, url), &ears{}
@@ -81,7 +83,7 @@ func eventually(t *testing.T, what string, cond func() bool) {
 	within(t, 30*time.Second, what, cond)
 }
 
-// within waits until cond holds, and fails the test when it doesn't in time: limit, which is
+// within waits until cond holds, and fails the test if it doesn't within limit. The limit is
 // stretched while others use the machine.
 func within(t *testing.T, limit time.Duration, what string, cond func() bool) {
 	t.Helper()
@@ -126,7 +128,7 @@ func TestADropBlocksAndTellsTheOthers(t *testing.T) {
 		t.Errorf("another site hears %q", got)
 	}
 	if got := heardByB.flushes(); got != flushes {
-		t.Errorf("%d flushes where no message was lost", got-flushes)
+		t.Errorf("%d flushes, and no message was lost", got-flushes)
 	}
 }
 
@@ -167,7 +169,7 @@ func TestManyDropsAtOnceAreHeardInOrder(t *testing.T) {
 		last[w]++
 	}
 	if got := heard.flushes(); got != flushes {
-		t.Errorf("%d flushes where no message was lost", got-flushes)
+		t.Errorf("%d flushes, and no message was lost", got-flushes)
 	}
 }
 
@@ -222,7 +224,7 @@ func TestADropIsMadeAgainForANewRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A bus that sends nothing by itself: the drop is the first to meet the new server.
+	// A bus that sends nothing by itself: the drop is the first command to meet the new server.
 	b := &Redis{conn: c, namespace: "site", self: "me", channel: "channel"}
 	s.Restart(t, false)
 	eventually(t, "a drop succeeds", func() bool { return b.deliver([]*parcel{{keys: []string{"key"}}}) == nil })
