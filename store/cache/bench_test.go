@@ -1,5 +1,7 @@
 package cache
 
+// Benchmarks of reads from the process and of drops, alone and with many keys.
+
 import (
 	"context"
 	"fmt"

@@ -1,11 +1,10 @@
-// Package cache remembers what the database said, in two tiers: in the process and in
-// Redis. It promises that what was changed through it is never answered as it was before:
-// not at all on the replica that made the change, and for at most 100 ms (p99) on others.
-// docs/architecture.md tells the protocol; model_test.go holds it against every
-// interleaving of a small world.
+// Package cache stores results of the database in two tiers: in the process and in Redis. After a
+// change made through it, the old value is never returned on the replica that made the change, and
+// on others for at most 100 ms (p99). docs/architecture.md has the protocol; model_test.go checks
+// it in every interleaving of a small world.
 //
-// It knows nothing of documents. It may import store/bus and problem, nothing else of ours.
-// Entry points: New, Table (what is read), Write (what changes), Watch.
+// It knows nothing of documents. It may import store/bus and problem, nothing else of ours. Entry
+// points: New, Table for reads, Write for changes, Watch.
 package cache
 
 import (
@@ -27,43 +26,42 @@ import (
 )
 
 const (
-	// lifetime is how long an entry lives at most, and so the bound on staleness when
-	// somebody changes the database behind Stoa's back. Up to a tenth less, at random, so
-	// that what was filled together doesn't expire together.
+	// lifetime bounds the life of an entry, and so the staleness after somebody changes the
+	// database behind Stoa's back. It is up to a tenth shorter, at random, so that entries filled
+	// together don't expire together.
 	lifetime = 10 * time.Minute
 
-	// shortLife is how long an entry lives in the process while this replica can't be
-	// sure to hear of every change.
+	// shortLife is the life of an entry in the process while this replica may miss changes.
 	shortLife = time.Second
 
-	// WriteLimit is how long a write to the database may take. bus.BlockFor is longer.
+	// WriteLimit bounds a write to the database. bus.BlockFor is longer.
 	WriteLimit = 2 * time.Second
 
-	// loadLimit is how long a read that fills may take, whoever still waits for it.
+	// loadLimit bounds a load, which goes on without the request that began it.
 	loadLimit = 5 * time.Second
 
-	// stripes is the size of the table of drops, 8 bytes each. Two keys on one stripe cost
-	// a needless miss now and then, never a wrong hit.
+	// stripes is the size of the table of drops, 8 bytes each. Two keys on one stripe cost a
+	// needless miss now and then, never a wrong hit.
 	stripes = 1 << 16
 
-	// remembered is how many drops are known by their own keys, 4 bytes each: what is looked
-	// at again before so many others happened is dropped for its own keys only.
+	// remembered is the number of latest drops known by their own keys, 4 bytes each: a validity
+	// token that is checked again before so many other drops fails for its own keys only.
 	remembered = 1 << 14
 )
 
-// ErrNotInMemory is what a read under MemoryOnly returns when it would have to wait.
+// ErrNotInMemory is the error of a read under MemoryOnly that would have to wait.
 var ErrNotInMemory = errors.New("not in the process's memory")
 
 type memoryOnly struct{}
 
-// MemoryOnly returns a context under which reads answer out of the process's memory or
-// return ErrNotInMemory, without waiting for anything.
+// MemoryOnly returns a context under which reads return results from the process's memory, or
+// ErrNotInMemory, without waiting for anything.
 func MemoryOnly(ctx context.Context) context.Context {
 	return context.WithValue(ctx, memoryOnly{}, true)
 }
 
-// Waiting returns a context under which reads wait, whatever MemoryOnly has said: for what
-// is remembered for longer than the look into memory.
+// Waiting returns a context under which reads wait, in spite of MemoryOnly: for results that live
+// longer than the look into memory.
 func Waiting(ctx context.Context) context.Context {
 	if ctx.Value(memoryOnly{}) == nil {
 		return ctx
@@ -71,17 +69,17 @@ func Waiting(ctx context.Context) context.Context {
 	return context.WithValue(ctx, memoryOnly{}, nil)
 }
 
-// Options says what a cache is made over.
+// Options configure a cache.
 type Options struct {
 	// Bytes bounds the tier in the process.
 	Bytes int64
-	// Redis is the second tier and the way to other replicas; nil without Redis.
+	// Redis is the second tier and carries messages to other replicas; nil without Redis.
 	Redis *bus.Connection
 	// Namespace separates the keys of several databases in one Redis.
 	Namespace string
-	// Exclusive says that this process makes every write to the database, itself or
-	// through the embedded server, which tells of others. Entries then live until they
-	// are dropped, and Redis isn't used.
+	// Exclusive says that this process makes every write to the database, itself or through the
+	// embedded server, which reports writes of other clients. Entries then live until they are
+	// dropped, and Redis isn't used.
 	Exclusive bool
 	// Registry lists the degraded replicas in the database; nil when Exclusive.
 	Registry *DegradedRegistry
@@ -91,7 +89,7 @@ type Options struct {
 // Cache is the two tiers of one replica.
 type Cache struct {
 	seed  maphash.Seed
-	seq   atomic.Uint64             // goes up with every drop, when what is below says so
+	seq   atomic.Uint64             // goes up with every drop, after the fields below have it
 	floor atomic.Uint64             // seq of the last flush
 	drops [stripes]atomic.Uint64    // seq of the last drop on each stripe
 	last  [remembered]atomic.Uint32 // of the drop with each seq, modulo: the hash of its key
@@ -109,14 +107,14 @@ type Cache struct {
 
 	watches watches
 
-	closing sync.RWMutex // held to read by whoever uses tier1, which must not be used while it is being closed
+	closing sync.RWMutex // read-locked by users of tier1, so that nobody uses it while it is being closed
 
 	counts counts
 }
 
-// entry is one thing in the process. Nothing in it changes.
+// entry is one value in the process. Nothing in it changes.
 type entry struct {
-	value   any    // *T, nil for what is absent
+	value   any    // *T, nil for an absent thing
 	start   uint64 // seq before the first read that made it
 	loaded  int64  // Unix nanoseconds before that read
 	expires int64  // Unix nanoseconds
@@ -134,20 +132,20 @@ type flight struct {
 	replaced bool // another load has taken its place; under Cache.mu
 }
 
-// counts says which tier answered, in keys.
+// counts are the numbers of keys found, by tier.
 type counts struct{ tier1, tier2, loaded, waited atomic.Int64 }
 
-// Counts is how many keys were answered since the start: by the process, by Redis, by the
+// Counts are the numbers of keys answered since the start: by the process, by Redis, by the
 // database, and by waiting for another request's load.
 type Counts struct{ Process, Redis, Database, Waited int64 }
 
-// New makes a cache and, where replicas share the database, joins them.
+// New makes a cache and, if replicas share the database, joins them.
 func New(o Options) (*Cache, error) {
 	c := &Cache{seed: maphash.MakeSeed(), flights: map[string]*flight{}, bus: bus.Process{}}
 	var err error
 	c.tier1, err = ristretto.NewCache(&ristretto.Config[string, *entry]{
-		// Ten counters for each entry the cache can hold, as its documentation advises;
-		// entries are taken to be 1 KB.
+		// Ten counters for each entry that fits, as ristretto's documentation advises; the average
+		// entry is taken to have 1 KB.
 		NumCounters: max(o.Bytes/1024*10, 1000), MaxCost: o.Bytes, BufferItems: 64,
 	})
 	if err != nil {
@@ -165,8 +163,8 @@ func New(o Options) (*Cache, error) {
 	return c, nil
 }
 
-// Close leaves the other replicas and frees the memory. What is still read afterwards
-// comes from Redis or the database.
+// Close leaves the other replicas and frees the memory. Later reads are answered by Redis or the
+// database.
 func (c *Cache) Close() {
 	if c.trust != nil {
 		c.trust.close()
@@ -177,13 +175,13 @@ func (c *Cache) Close() {
 	c.tier1.Close()
 }
 
-// Counts tells which tier answered so far.
+// Counts returns the counts so far.
 func (c *Cache) Counts() Counts {
 	return Counts{c.counts.tier1.Load(), c.counts.tier2.Load(), c.counts.loaded.Load(), c.counts.waited.Load()}
 }
 
-// Drop makes every entry in the process that depends on key, and every load of it that
-// has begun, worthless. What is read afterwards is read anew.
+// Drop makes every entry in the process that depends on key stale, and every load of it that has
+// begun. Later reads are loaded anew.
 func (c *Cache) Drop(key string) {
 	hash := c.hash(key)
 	defer c.wake(key)
@@ -210,7 +208,7 @@ func (c *Cache) hash(key string) uint32 { return uint32(maphash.String(c.seed, k
 
 func (c *Cache) stripe(key string) uint32 { return c.hash(key) % stripes }
 
-// current says whether nothing in deps was dropped after start.
+// current reports whether nothing in deps was dropped after start.
 func (c *Cache) current(start uint64, deps []uint32) bool {
 	if c.seq.Load() == start {
 		return true
@@ -226,23 +224,23 @@ func (c *Cache) current(start uint64, deps []uint32) bool {
 	return true
 }
 
-// joinable says whether a load that is under way answers whoever begins to read now: it
-// may be no older than an entry in the process could be.
+// joinable reports whether a read that begins now may join a load under way: the load must be as
+// recent as a valid entry in the process.
 func (c *Cache) joinable(f *flight, deps []uint32, now int64) bool {
 	return c.current(f.start, deps) && (now-f.loaded <= int64(shortLife) || c.trusted(now))
 }
 
-// wait returns when the process has taken or refused each entry offered to it. The next load
-// of the same keys may begin only then: of two offers that wait, ristretto takes the first.
+// wait returns when the process has taken or refused each entry offered to it. The next load of the
+// same keys may begin only then: of two waiting offers ristretto takes the first.
 func (c *Cache) wait() {
 	c.closing.RLock()
 	defer c.closing.RUnlock()
 	c.tier1.Wait()
 }
 
-// await returns what f found, once it has. Where a younger load has taken its place, that
-// one may have read earlier all the same, and left what it read for others; so what it
-// left, or finds, is the answer: otherwise somebody could be answered older than this.
+// await returns the result of f when it is there. If a younger load has replaced f, the result is
+// that of the younger load. The younger one may have read before f did, and stored an older value
+// for other readers; returning f's value now and that value later would go back in time.
 func (c *Cache) await(ctx context.Context, key string, f *flight) (*entry, error) {
 	for {
 		select {
@@ -269,7 +267,7 @@ func (c *Cache) await(ctx context.Context, key string, f *flight) (*entry, error
 	}
 }
 
-// get returns the entry for key if it still holds. The caller holds closing.
+// get returns the entry for key if it is still valid. The caller holds closing.
 func (c *Cache) get(key string, now int64) (*entry, bool) {
 	e, ok := c.tier1.Get(key)
 	if !ok || now >= e.expires || !c.current(e.start, e.deps) {
@@ -281,19 +279,19 @@ func (c *Cache) get(key string, now int64) (*entry, bool) {
 	return e, true
 }
 
-// trusted says whether this replica is sure to hear of every change in good time.
+// trusted reports whether this replica is sure to hear of every change in good time.
 func (c *Cache) trusted(now int64) bool {
 	return now >= c.uncertainUntil.Load() && (c.trust == nil || now < min(c.bus.FreshUntil(), c.trust.until.Load()))
 }
 
-// shared says whether what Redis holds can be relied on: whether no replica writes
-// without blocking it there.
+// shared reports whether values in Redis can be relied on: no replica may be writing without
+// blocking keys there.
 func (c *Cache) shared(now int64) bool {
 	return c.tier2.awake(now) && now < c.trust.until.Load()
 }
 
-// expiry is when an entry loaded at a moment ends: soon where the key was blocked or
-// where this replica may have missed a change.
+// expiry is the end of an entry that was loaded at a given time: soon if the key was blocked, or if
+// this replica may have missed a change.
 func (c *Cache) expiry(loaded int64, short bool) int64 {
 	switch {
 	case short || !c.trusted(loaded) || !c.trusted(time.Now().UnixNano()):
@@ -308,14 +306,14 @@ func (c *Cache) expiry(loaded int64, short bool) int64 {
 // jittered is lifetime, or up to a tenth less.
 func jittered() time.Duration { return lifetime - rand.N(lifetime/10) }
 
-// Write changes the database through write, and everything that its change makes stale:
-// keys names it all, as it was before and as it will be. Other replicas hear of it before
-// and after, so that whatever they read in between isn't kept. Once Write has returned,
-// with or without an error, this replica answers nothing older than the write.
+// Write changes the database through write, and makes keys stale: all keys of the change, those
+// from before it and those from after it. Other replicas hear of it before and after, so that
+// values that they read in between are not stored. After Write has returned, with or without an
+// error, this replica returns nothing older than the write.
 //
-// write gets at most WriteLimit and doesn't end with ctx: a client that goes away in
-// mid-write leaves nothing half done. Its error is returned as it is. Where it isn't a
-// problem, the write may still happen; for a while nothing that was read is kept long.
+// write gets at most WriteLimit and doesn't end with ctx: a client that goes away in mid-write
+// leaves nothing half done. Its error is returned unchanged. If the error isn't a problem, the
+// write may still happen; for a while all values read have a short life.
 func (c *Cache) Write(ctx context.Context, keys []string, write func(context.Context) error) error {
 	finish := func(context.Context) {}
 	if c.trust != nil {
@@ -326,8 +324,8 @@ func (c *Cache) Write(ctx context.Context, keys []string, write func(context.Con
 		finish = announced
 	}
 	ctx = context.WithoutCancel(ctx)
-	known := false // whether it happened
-	defer func() { // also when write panics
+	known := false // the outcome of the write is known
+	defer func() { // also if write panics
 		if !known {
 			raiseTime(&c.uncertainUntil, time.Now().Add(bus.BlockFor))
 		}

@@ -1,5 +1,8 @@
 package cache
 
+// The cache of one replica or two, a rule at a time: loads that overtake each other, batches, lists
+// under tags, and writes.
+
 import (
 	"context"
 	"errors"
@@ -44,18 +47,18 @@ func TestAReadThatBeginsAfterAWriteDoesNotJoinAnEarlierLoad(t *testing.T) {
 	var group sync.WaitGroup
 	group.Go(func() {
 		if v, err := r.get("a"); err != nil || v != 2 {
-			t.Errorf("the read that was overtaken answers %d, %v; want 2, which the younger one left", v, err)
+			t.Errorf("the overtaken read answers %d, %v; want 2, the younger one's value", v, err)
 		}
 	})
 	<-reached
 	r.mustWrite(t, "a")
-	r.must(t, "a", 2, "what this replica wrote, it reads")
+	r.must(t, "a", 2, "a replica reads its own writes")
 	release()
 	group.Wait()
 	r.must(t, "a", 2, "a load from before the write leaves nothing behind")
 }
 
-// The shortest bad way that the model finds without its rule newestFlight.
+// The shortest violation that the model finds without its rule newestFlight.
 func TestAnOvertakenReadAnswersAsItsSuccessorDoes(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -84,7 +87,7 @@ func TestAnOvertakenReadAnswersAsItsSuccessorDoes(t *testing.T) {
 				answers <- v
 			})
 			<-begun
-			r.Drop("a") // the announcement of a write elsewhere, which has yet to be made
+			r.Drop("a") // the announcement of a write on another replica, before the write
 			read, end := hold(&r.afterLoad)
 			defer end()
 			group.Go(func() {
@@ -162,7 +165,7 @@ func TestAPanicInALoadReachesItsCallerAndHoldsUpNobody(t *testing.T) {
 	for range 10 {
 		group.Go(func() {
 			if _, err := r.get("a"); !errors.Is(err, errInterrupted) {
-				t.Errorf("who waited for a load that panicked gets %v", err)
+				t.Errorf("a read that waited for a load that panicked gets %v", err)
 			}
 		})
 	}
@@ -231,10 +234,10 @@ func TestMemoryOnlyWaitsForNothing(t *testing.T) {
 	}
 	r.must(t, "a", 1, "")
 	if found, err := r.items.Get(ctx, r.Cache, []string{"a"}); err != nil || *found[0] != 1 {
-		t.Errorf("of what is in memory: %v, %v", found, err)
+		t.Errorf("of a list in memory: %v, %v", found, err)
 	}
 	if _, err := r.items.Get(ctx, r.Cache, []string{"a", "b"}); !errors.Is(err, ErrNotInMemory) {
-		t.Errorf("where one of two is missing: %v, want ErrNotInMemory", err)
+		t.Errorf("if one of two is missing: %v, want ErrNotInMemory", err)
 	}
 	if n := r.loads.Load(); n != 1 {
 		t.Errorf("%d loads, want the one without MemoryOnly", n)
@@ -307,7 +310,7 @@ func dropMissesExactlyWhatDependsOnIt(t testing.TB, w *world, url string) {
 	r.mustWrite(t, "sql")
 	get("after a change of sql, its one", 7, "1", "0", "1,0", "0,1")
 	r.mustWrite(t, "else")
-	get("after a change of what no list depends on, none", 7, "1", "0", "1,0", "0,1")
+	get("after a change that no list depends on, none", 7, "1", "0", "1,0", "0,1")
 	if url == "" {
 		return
 	}
@@ -315,7 +318,7 @@ func dropMissesExactlyWhatDependsOnIt(t testing.TB, w *world, url string) {
 		return r.inRedis(t, "go") == "" && r.inRedis(t, "sql") == ""
 	})
 	r.flush()
-	get("what Redis kept of before isn't of the tags' generations now", 10, "1", "0", "1,0", "0,1")
+	get("the lists in Redis from before have older generations of the tags", 10, "1", "0", "1,0", "0,1")
 	r.flush()
 	get("now it has them all", 10, "1", "0", "1,0", "0,1")
 }
@@ -343,11 +346,11 @@ func TestWriteDropsWhateverBecomesOfIt(t *testing.T) {
 		reason string
 		err    error
 		panics bool
-		short  bool // what is read thereafter lives for a second
+		short  bool // later reads live for a second
 	}{
 		"Made":      {"the plain case", nil, false, false},
 		"Refused":   {"a refusal may come with a change to something else", refused, false, false},
-		"Wrapped":   {"a refusal is one under whatever wraps it", fmt.Errorf("save: %w", refused), false, false},
+		"Wrapped":   {"a wrapped refusal is a refusal", fmt.Errorf("save: %w", refused), false, false},
 		"Failed":    {"a write that failed may yet happen", errFault, false, true},
 		"Panicking": {"so may one that panicked", nil, true, true},
 	} {
@@ -367,7 +370,7 @@ func TestWriteDropsWhateverBecomesOfIt(t *testing.T) {
 					return c.err
 				})
 				if err != c.err {
-					t.Errorf("Write returns %v, want what its function returned", err)
+					t.Errorf("Write returns %v, want the error of its function", err)
 				}
 			}()
 			r.must(t, "a", 2, c.reason)
@@ -375,7 +378,7 @@ func TestWriteDropsWhateverBecomesOfIt(t *testing.T) {
 			if c.short {
 				r.readUntil(t, slack*shortLife, "a", 3)
 			} else {
-				r.must(t, "a", 2, "a write whose outcome is known leaves no doubt")
+				r.must(t, "a", 2, "a write with a known outcome leaves no doubt")
 			}
 		})
 	}

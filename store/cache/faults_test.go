@@ -1,5 +1,8 @@
 package cache
 
+// Faults on purpose: evictions, dead writers, lost messages, restarts of Redis, outages, and
+// replicas without Redis.
+
 import (
 	"context"
 	"errors"
@@ -21,7 +24,8 @@ func TestALateFillIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		reason string
-		// meanwhile happens between what the reader reads and what it fills; other fills anew.
+		// meanwhile happens between the reader's load and its fill; other is another read that
+		// fills the key.
 		meanwhile func(t testing.TB, writer *replica, other func())
 		want      string // in Redis, at the end
 	}{
@@ -29,7 +33,7 @@ func TestALateFillIsRefused(t *testing.T) {
 			writer.removeFromRedis(t, "a")
 			other()
 		}, "V1"},
-		"EvictionAndWrite": {"its lease was evicted before a write, whose block has run out, and another reader has filled the key", func(t testing.TB, writer *replica, other func()) {
+		"EvictionAndWrite": {"its lease was evicted before a write, the block of the write has run out, and another reader has filled the key", func(t testing.TB, writer *replica, other func()) {
 			writer.removeFromRedis(t, "a")
 			writer.mustWrite(t, "a")
 			writer.removeFromRedis(t, "a")
@@ -83,7 +87,7 @@ func TestALateFillIsRefused(t *testing.T) {
 	}
 }
 
-// A fill whose lease is gone is refused also when nothing has taken its place.
+// A fill without its lease is refused even if the key is empty.
 func TestAFillIsOnlyTakenInPlaceOfItsLease(t *testing.T) {
 	t.Parallel()
 	calmly(t, func(t testing.TB, w *world) {
@@ -104,9 +108,8 @@ func TestAFillIsOnlyTakenInPlaceOfItsLease(t *testing.T) {
 	})
 }
 
-// dying announces, writes and so on, as far as phases goes, and then does nothing more: no
-// marker in the registry either. What it does is what Cache.Write does. Others read between the
-// announcement and the write.
+// dying makes a write up to a phase, and then stops like a dead process: it sets no marker either.
+// The steps are those of Cache.Write. Others read between the announcement and the write.
 func (r *replica) dying(t testing.TB, keys []string, phases int, others func()) {
 	t.Helper()
 	finish, err := r.trust.announce(t.Context(), keys)
@@ -146,7 +149,7 @@ func TestAWriterThatDiesLeavesNothingOldForLong(t *testing.T) {
 				c.must(t, "a", 1, "")
 				list()
 				dead.dying(t, []string{"a", "tag"}, phases, func() {
-					// What they read now is of before the write, and so to be kept for a second.
+					// Reads at this moment are from before the write, and live for a second.
 					b.hears(t, "tag", 0) // the last of the two
 					c.hears(t, "tag", 0)
 					b.must(t, "a", 1, "nothing is written yet")
@@ -160,14 +163,14 @@ func TestAWriterThatDiesLeavesNothingOldForLong(t *testing.T) {
 				want := w.db.get("a")
 				b.readUntil(t, slack*time.Second, "a", want)
 				c.readUntil(t, slack*time.Second, "a", want)
-				within(t, slack*time.Second, "the list says what was written", func() bool { return list() == fmt.Sprint(want-1, ",0") })
+				within(t, slack*time.Second, "the list has the written value", func() bool { return list() == fmt.Sprint(want-1, ",0") })
 				stop()
 				eventually(t, "it is in Redis again, and the list is right", func() bool {
 					b.flush()
 					v, _, err := b.read("a")
 					return err == nil && v == want && list() == fmt.Sprint(want-1, ",0") && b.inRedis(t, "a") == fmt.Sprint("V", want)
 				})
-				w.replicas = []*replica{b, c} // the dead are beyond calm
+				w.replicas = []*replica{b, c} // calm doesn't ask the dead
 			})
 		})
 	}
@@ -243,11 +246,11 @@ func TestAWriteThatFailsMayHappenLater(t *testing.T) {
 	})
 }
 
-// fills waits until what r reads of a key is in Redis.
+// fills waits until r's read of a key is in Redis.
 func (r *replica) fills(t testing.TB, key string, v int) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("Redis holds %s=%d", key, v), func() bool {
-		r.Flush() // so that it gets as far as Redis
+		r.Flush() // so that the read gets as far as Redis
 		got, _, err := r.read(key)
 		return err == nil && got == v && r.inRedis(t, key) == fmt.Sprint("V", v)
 	})
@@ -338,7 +341,7 @@ func TestAKeyThatComesAndGoes(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got, err := writer.get("a"); err != nil || got != v {
-				t.Errorf("who wrote %d reads %d, %v", v, got, err)
+				t.Errorf("the writer of %d reads %d, %v", v, got, err)
 			}
 			eventuallyAnswers(other, v)
 			eventuallyAnswers(writer, v)
@@ -362,7 +365,7 @@ func (p *peer) publish(kind, rest string) {
 	}
 }
 
-// lose blocks key as a writer does, and doesn't get the message through.
+// lose blocks key as a writer does, and loses its message.
 func (p *peer) lose(key string) {
 	p.t.Helper()
 	p.seq++
@@ -377,7 +380,7 @@ func TestAMessageLostWithoutADisconnectIsNoticed(t *testing.T) {
 		"ByTheNextTick":    func(p *peer) { p.publish("t", "") },
 		"ByTheNextDrop":    func(p *peer) { p.seq++; p.publish("d", "else") },
 		"ByTheGoodBye":     func(p *peer) { p.publish("bye", "") },
-		"ByItsEndlessWait": func(*peer) {}, // nothing is heard of it any more
+		"ByItsEndlessWait": func(*peer) {}, // it goes silent
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -404,16 +407,16 @@ func TestAMessageLostWithoutADisconnectIsNoticed(t *testing.T) {
 	}
 }
 
-// restarts says in how many ways Redis can come back as another.
+// restarts are the ways in which Redis can come back as another run.
 var restarts = map[string]struct {
 	reason string
 	save   func(t *testing.T, s *redistest.Server) // while it holds v1
 	back   func(t *testing.T, s *redistest.Server)
 }{
-	"WithOldData": {"what it saved is older than what it was told since",
+	"WithOldData": {"its saved data are older than the last writes",
 		func(t *testing.T, s *redistest.Server) { s.Save(t) },
 		func(t *testing.T, s *redistest.Server) { s.Start(t) }},
-	"WithItsData": {"even what it knows may have been changed meanwhile",
+	"WithItsData": {"its data may have been changed meanwhile",
 		func(*testing.T, *redistest.Server) {},
 		func(t *testing.T, s *redistest.Server) { s.Start(t) }},
 	"Empty": {"the plain case",
@@ -447,8 +450,8 @@ func TestARestartedRedisIsAnotherRun(t *testing.T) {
 			c.back(t, s)
 			a.mustWrite(t, "a")
 			ready(t, a, b)
-			a.must(t, "quiet", 2, "whatever the server has kept is of an earlier run")
-			b.must(t, "quiet", 2, "whatever the server has kept is of an earlier run")
+			a.must(t, "quiet", 2, "the server's data are of an earlier run")
+			b.must(t, "quiet", 2, "the server's data are of an earlier run")
 			a.mustWrite(t, "a")
 			want := w.db.get("a")
 			b.readUntil(t, slack*time.Second, "a", want)
@@ -491,8 +494,7 @@ func anAnswerOfAnotherLifeIsNone(t testing.TB, _ *world) {
 	}
 	s.Restart(t, true)
 	eventually(t, "it answers again", func() bool {
-		// The first command is named for the earlier run, and a server is there that
-		// knows the name.
+		// The first command is named for the earlier run, and a server answers that has the name.
 		h, now, err := ask()
 		if err == nil && (now == run || h.value != nil) {
 			t.Errorf("%q is answered out of an earlier run", h.value)
@@ -514,7 +516,7 @@ func TestAnotherServerAtTheSameAddress(t *testing.T) {
 	line.To(second)
 	a.mustWrite(t, "a")
 	ready(t, a, b)
-	line.To(first) // which holds v1, and no block
+	line.To(first) // it holds v1, and no block
 	a.mustWrite(t, "a")
 	ready(t, a, b)
 	b.readUntil(t, slack*time.Second, "a", 3)
@@ -612,8 +614,8 @@ type outage struct {
 	before   []int
 }
 
-// outageOf is to be called before it begins. A machine that is busy may have made other
-// outages before.
+// outageOf is to be called before the outage begins. On a busy machine other outages may have come
+// before.
 func outageOf(replicas ...*replica) *outage {
 	o := &outage{replicas: replicas}
 	for _, r := range replicas {
@@ -622,7 +624,7 @@ func outageOf(replicas ...*replica) *outage {
 	return o
 }
 
-// wasToldOnce is to be called before it ends, and isOver once it has.
+// wasToldOnce is to be called before the outage ends, isOver afterwards.
 func (o *outage) wasToldOnce(t testing.TB) {
 	t.Helper()
 	for i, r := range o.replicas {
@@ -726,7 +728,7 @@ func TestARedisThatTakesNoBlocksIsAnOutage(t *testing.T) {
 	}
 	stop := observe(t, "a", a, b)
 	outage := outageOf(a)
-	config("1") // its messages still pass
+	config("1") // messages still pass
 	for range 3 {
 		a.mustWrite(t, "a")
 	}
@@ -763,11 +765,11 @@ func aReplicaWithoutRedisJoinsReplicasWithIt(t testing.TB, w *world) {
 		b.readUntil(t, slack*time.Second, "a", v)
 	}
 	v := a.mustWrite(t, "a")
-	within(t, slack*time.Second, "C sees what A wrote", func() bool { got, err := c.get("a"); return err == nil && got == v })
+	within(t, slack*time.Second, "C sees the write of A", func() bool { got, err := c.get("a"); return err == nil && got == v })
 	if b.shared(time.Now().UnixNano()) {
 		t.Error("B relies on Redis while somebody writes past it")
 	}
-	c.mustWrite(t, "quiet") // which nobody reads until C has gone
+	c.mustWrite(t, "quiet") // nobody reads it until C has gone
 	c.Close()
 	if markers := w.db.marked(); len(markers) != 1 {
 		t.Errorf("markers %q: the one of the replica without Redis outlives it, so that Redis is cleared", markers)
@@ -777,8 +779,8 @@ func aReplicaWithoutRedisJoinsReplicasWithIt(t testing.TB, w *world) {
 	if markers := w.db.marked(); len(markers) != 0 {
 		t.Errorf("markers %q: nobody has cleared them", markers)
 	}
-	a.must(t, "quiet", 2, "Redis was cleared of what C couldn't announce")
-	b.must(t, "quiet", 2, "Redis was cleared of what C couldn't announce")
+	a.must(t, "quiet", 2, "Redis has no value from before C's unannounced writes")
+	b.must(t, "quiet", 2, "Redis has no value from before C's unannounced writes")
 	a.mustWrite(t, "a")
 	b.readUntil(t, slack*time.Second, "a", w.db.get("a"))
 	stop()
@@ -791,7 +793,7 @@ func TestANoteThatIsRenewedStands(t *testing.T) {
 	w.db.markers["other"] = now.Add(-markerFor - clockSkew)
 	looks := 0
 	w.db.listed = func() {
-		// Whoever left it isn't dead: it is heard of between one look and the next.
+		// The replica of this marker isn't dead: it renews the marker between the two looks.
 		if looks++; looks == 1 {
 			w.db.markers["other"] = now.Add(time.Hour)
 		}
@@ -843,7 +845,7 @@ func aReplicaPartedFromRedisWrites(t testing.TB, w *world) {
 		b.readUntil(t, slack*time.Second, "a", v)
 		c.readUntil(t, slack*time.Second, "a", v)
 	}
-	a.mustWrite(t, "quiet") // which nobody reads until A has returned
+	a.mustWrite(t, "quiet") // nobody reads it until A has returned
 	if markers := w.db.marked(); len(markers) != 1 {
 		t.Errorf("markers %q, want the one of A", markers)
 	}
@@ -853,7 +855,7 @@ func aReplicaPartedFromRedisWrites(t testing.TB, w *world) {
 	line.Mend()
 	ready(t, a, b, c)
 	for _, r := range []*replica{a, b, c} {
-		r.must(t, "a", 4, "Redis was cleared of what A couldn't announce")
+		r.must(t, "a", 4, "Redis has no value from before A's unannounced writes")
 		r.must(t, "quiet", 2, "so was the memory of each replica")
 	}
 	v := c.mustWrite(t, "a")
@@ -937,7 +939,7 @@ func TestNobodyWaitsForALoadThatIsOlderThanAnEntryMayBe(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.db.set("a", 1)
-	r := w.replica("A", "") // which can't be told of changes
+	r := w.replica("A", "") // no change can be announced to it
 	reached, release := hold(&r.afterLoad)
 	defer release()
 	var group sync.WaitGroup

@@ -1,20 +1,22 @@
 package cache
 
+// Entries in Redis of other versions of the program.
+
 import (
 	"strings"
 	"testing"
 	"time"
 )
 
-// What another version of the program has put into Redis is a miss: it isn't decoded, and what
-// is read instead takes its place.
+// An entry by another version of the program is a miss: it isn't decoded, and the entry of this
+// version replaces it.
 func TestAnEntryOfAnotherFormatIsAMiss(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		reason string
 		there  string
 	}{
-		"Newer":       {"a newer version's, which this one's Decode would take", header(itemFormat+1) + "V41"},
+		"Newer":       {"a newer version's, and this one's Decode would accept it", header(itemFormat+1) + "V41"},
 		"NewerAbsent": {"absent in a newer version's eyes", header(itemFormat+1) + "A"},
 		"Before":      {"of the versions before formats", "V41"},
 		"BeforeNone":  {"absent, of the versions before formats", "A"},
@@ -39,7 +41,7 @@ func TestAnEntryOfAnotherFormatIsAMiss(t *testing.T) {
 	}
 }
 
-// Replicas of two versions keep each its own, and neither misses a write of the other.
+// Replicas of two versions have entries of their own, and neither misses a write of the other.
 func TestReplicasOfTwoFormatsAgree(t *testing.T) {
 	t.Parallel()
 	calmly(t, func(t testing.TB, w *world) {
@@ -62,7 +64,7 @@ func TestReplicasOfTwoFormatsAgree(t *testing.T) {
 	})
 }
 
-// A value that looks like one of the present format, but can't be decoded, is a miss too.
+// A value with the present format that can't be decoded is a miss, too.
 func TestAnEntryThatCannotBeDecodedIsAMiss(t *testing.T) {
 	t.Parallel()
 	calmly(t, func(t testing.TB, w *world) {
@@ -76,7 +78,7 @@ func TestAnEntryThatCannotBeDecodedIsAMiss(t *testing.T) {
 	})
 }
 
-// putIntoRedis puts under a key what another version might have.
+// putIntoRedis puts another version's value under a key.
 func (r *replica) putIntoRedis(t testing.TB, key, value string) {
 	t.Helper()
 	run, err := r.conn.Run(t.Context())

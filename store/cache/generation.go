@@ -1,20 +1,23 @@
 package cache
 
+// Generations: the random numbers of tags in Redis that make up the names of lists. Entry point:
+// Cache.generations.
+
 import (
 	"context"
 	"crypto/rand"
 )
 
-// generationFormat is the format of generations: one for all versions of the program, so that
-// replicas of several name their lists by the same ones.
+// generationFormat is the format of generations, the same in all versions of the program, so that
+// replicas of several versions name their lists alike.
 const generationFormat = 1
 
-// generations returns the generation of each tag as Redis has it, and whether the tag is
-// changing. A tag that has none gets one, under the same lease rule as everything else;
-// "" means that there is none to be had now.
+// generations returns the generation of each tag in Redis, and whether the tag is changing. A tag
+// without a generation gets one, under the same lease rule as entries; "" means that none is
+// available now.
 //
-// They are asked of Redis each time that a list isn't in the process: a generation out of
-// the process's memory would be one more thing to be stale.
+// Redis is asked each time that a list isn't in the process: a generation in the process's memory
+// would be one more thing to become stale.
 func (c *Cache) generations(ctx context.Context, tags []string) (generations []string, blocked []bool, err error) {
 	generations, blocked = make([]string, len(tags)), make([]bool, len(tags))
 	found, run, err := c.tier2.acquire(ctx, generationFormat, tags)

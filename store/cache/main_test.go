@@ -1,5 +1,7 @@
 package cache
 
+// The Redis server that the tests of this package share.
+
 import (
 	"flag"
 	"fmt"
@@ -11,11 +13,11 @@ import (
 	"stoa/tests/redistest"
 )
 
-// shared is a Redis for all tests that don't harm it; each has a site of its own there.
-// One that has just been started isn't used for three seconds (bus.Run.Usable).
+// shared is a Redis for all tests that don't harm it; each test uses a site of its own there. A
+// server that has just been started isn't used for three seconds (bus.Run.Usable).
 var shared *redistest.Server
 
-// TestMain also sees to it that closed caches, connections and servers leave nothing running.
+// TestMain also checks that closed caches, connections and servers leave nothing running.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(withRedis{m}) }
 
 type withRedis struct{ m *testing.M }

@@ -7,45 +7,45 @@ import (
 	"testing"
 )
 
-// A model of the protocol, small enough that every interleaving of its steps is looked at:
+// A model of the protocol, small enough to look at every interleaving of its steps:
 // one key, its versions in a database, Redis, two replicas with a tier in the process each,
-// two writers, two or three readers, and whatever can go wrong between any two steps. It
-// shares no code with the implementation; its steps carry the names of what they stand for:
+// two writers, two or three readers, and a fault between any two steps. It shares no code
+// with the implementation; its steps have the names of the code that they model:
 //
-//	get            Table.Get up to the end of Table.load's lock: Cache.get, the notes of
+//	get            Table.Get up to the end of Table.load's lock: Cache.get, the records of
 //	               start and loaded, Cache.joinable, the flight
 //	acquire        tier2.acquire, as Table.fromRedis calls it
-//	Load           Table.Load, between which and acquire a reader can be paused for long
+//	Load           Table.Load; a reader can be paused for long between acquire and Load
 //	insert         Table.insert: the offer to the tier in the process
 //	fill           tier2.fill
 //	leave          the deferred end of Table.lead: Cache.wait, the flight's end; and
-//	               Cache.await, in which whoever waits for a flight takes its answer, or a
+//	               Cache.await, which gives those that wait for a flight its answer, or a
 //	               newer one
-//	announce       trust.announce, which is bus.Redis.Drop: the block and the message
+//	announce       trust.announce, that is bus.Redis.Drop: the block and the message
 //	write          the function that Cache.Write is given
 //	announceAgain  trust.announceAgain
 //	Drop           Cache.Drop for the keys of Cache.Write, and its return: the acknowledgement
 //	hear           bus.Redis.handle: Heard.Drop
 //	resubscribe    bus.Redis.listen: Heard.Flush
 //
-// What goes wrong: evict (Redis drops a value or a lease for want of memory, or it expires),
+// The faults: evict (Redis drops a value or a lease for want of memory, or it expires),
 // forget (ristretto drops an entry, or it expires), unblock (a block runs out), crash (a
 // replica dies, and with it its writer, its readers and its memory), restart (Redis starts
-// again, and every message under way is lost). Messages take as long as they like; those of
-// one publisher stay in order, and since all name the same key, counting them is enough.
+// again, and every message under way is lost). Messages take any time; those of one
+// publisher stay in order, and since all name the same key, counting them is enough.
 //
 // Time is in it only as order: a block outlives the write that it was made for, since
 // bus.BlockFor is longer than WriteLimit; so it doesn't run out, nor is a new run of Redis
-// usable, while a writer that lives stands between announce and write. Nor is a block
-// evicted before: where maxmemory-policy is allkeys-lru or volatile-lru, eviction takes what
-// has longest been unused, and where it is noeviction, nothing. Others take blocks first
-// (volatile-ttl), early (lfu) or by chance (random), and what happens then is seen when the
+// usable, while a live writer stands between announce and write. Nor is a block evicted
+// before. With the maxmemory-policy allkeys-lru or volatile-lru, eviction takes the keys
+// unused for the longest time; with noeviction, nothing. Other policies take blocks first
+// (volatile-ttl), early (lfu) or by chance (random). The consequences show when the
 // assumption blockLasts is taken out.
 //
-// A sequence number is modelled by what it is compared for: each entry, load and offer
-// says whether a drop came after its start.
+// A sequence number is modelled by the result of its comparisons: each entry, load and
+// offer says whether a drop came after its start.
 //
-// What is checked, in every state:
+// Checked in every state:
 //
 //	(a) a read that begins on a replica after a write was acknowledged there answers
 //	    nothing older;
@@ -54,13 +54,13 @@ import (
 //	(c) in every state of rest (no messages, no blocks, nobody at work) no tier holds
 //	    anything older than the database, short-lived entries excepted;
 //	(d) a read that begins on any replica after a write was acknowledged and that replica
-//	    has heard everything answers nothing older: what bounds staleness to the delay of
+//	    has heard everything answers nothing older: this bounds staleness to the delay of
 //	    messages rather than to a second.
 //
 // Writes unannounced for want of Redis are not in it: trust_model_test.go has them.
 
-// rule is a rule of the protocol, or an assumption that it rests on. The model runs with
-// all of them, and with all but one.
+// rule is a rule of the protocol, or an assumption behind it. The model runs with all of them, and
+// with all but one.
 type rule uint
 
 const (
@@ -69,12 +69,12 @@ const (
 	blockBefore                     // announce comes before write
 	dropAfter                       // announceAgain comes after write
 	dropHere                        // the writer's own replica drops before it acknowledges
-	startFirst                      // start is noted before the first read
+	startFirst                      // start is recorded before the first read
 	checkOnRead                     // an entry dropped since its start isn't a hit
-	shortIfBlocked                  // what is read while blocked is kept for a second
+	shortIfBlocked                  // a value read while blocked lives for a second
 	oneFlight                       // one load of a key at a time
 	joinCheck                       // a load dropped since its start isn't joined
-	newestFlight                    // a load that another has taken the place of gives the other's answer
+	newestFlight                    // a replaced load gives the answer of the load that replaced it
 	waitFirst                       // ristretto has taken an offer before the flight ends
 	runID                           // keys carry the run_id
 	flushOnListen                   // a new subscription flushes
@@ -90,12 +90,12 @@ var ruleNames = [rules]string{
 	"oneFlight", "joinCheck", "newestFlight", "waitFirst", "runID", "flushOnListen", "usableRun", "blockLasts",
 }
 
-// scenario is what the model is run with.
+// scenario is the input of the model.
 type scenario struct {
 	rules   rule
-	writers []int8 // which replica each is on, 0 or 1; two at most, each writes once
+	writers []int8 // the replica of each, 0 or 1; two at most, each writes once
 	readers []int8 // likewise; three at most
-	gets    []int8 // how often each reader reads; three times at most
+	gets    []int8 // the number of reads of each reader; three at most
 	crash   bool   // a replica may die
 	restart bool   // Redis may be restarted
 }
@@ -132,7 +132,7 @@ const (
 	lease
 )
 
-// cell is Redis's key: a block on top of what is under it.
+// cell is Redis's key: a block on top of the cell's other content.
 type cell struct {
 	blocked bool
 	content content
@@ -147,28 +147,28 @@ type cached struct {
 
 type reader struct {
 	phase    readerPhase
-	gets     int8 // that remain
+	gets     int8 // reads left
 	dropped  bool // since its start
 	lease    bool
-	run      bool // that its lease is of
+	run      bool // the run of its lease
 	short    bool
 	v        int8
-	floor    int8 // what it may not be older than
-	leader   int8 // whom it follows
+	floor    int8 // it must not be older than this
+	leader   int8 // the reader that leads its flight
 	replaced bool // another load has taken the place of its own
 }
 
 type writer struct {
 	phase writerPhase
-	v     int8 // the version that it made
-	run   bool // that it announced in
+	v     int8 // the version that it wrote
+	run   bool // the run of its announcement
 }
 
 type replica struct {
 	entry  cached
 	offers [2]cached // to ristretto, not yet taken
 	flight int8      // its leader; none
-	known  int8      // what a read that begins now may not be older than
+	known  int8      // a read that begins now must not be older than this
 	deaf   bool      // its subscription has ended
 	dead   bool
 }
@@ -177,9 +177,9 @@ type replica struct {
 type state struct {
 	db       int8
 	redis    cell
-	saved    cell // with which it would be restarted
+	saved    cell // Redis restarts with it
 	hasSaved bool
-	run      bool // whether it is Redis's second
+	run      bool // it is Redis's second run
 	usable   bool
 	crashed  bool
 	writers  [2]writer
@@ -204,21 +204,21 @@ func (s scenario) start() state {
 	return w
 }
 
-// step is one way on from a state.
+// step is one transition from a state.
 type step struct {
 	who  string
-	i    int // which of them
+	i    int // the index of the actor
 	what string
-	v    int8 // the version in question, or whom
+	v    int8 // the version in question, or the other actor
 	to   state
-	bad  string // how the step itself breaks a promise
+	bad  string // the promise that the step itself breaks
 }
 
 func (s step) String() string {
 	return strings.ReplaceAll(fmt.Sprintf("%s %d: %s", s.who, s.i, s.what), "#", fmt.Sprint(s.v))
 }
 
-// steps appends every way on from w to out.
+// steps appends every transition from w to out.
 func (s scenario) steps(w *state, out []step) []step {
 	for i, r := range s.readers {
 		if !w.replicas[r].dead {
@@ -341,7 +341,7 @@ func (s scenario) read(w *state, i, r int, out []step) []step {
 		}
 		switch {
 		case me.replaced && s.on(newestFlight) && s.hit(home.entry):
-			next.what = "leave with v#, but answer what is there"
+			next.what = "leave with v#, but answer the newer load's value"
 			next.bad += s.answer(to, i, r, home.entry.v)
 		case me.replaced && s.on(newestFlight) && home.flight != none:
 			next.what = "leave with v#, but wait for the flight in its place"
@@ -355,14 +355,14 @@ func (s scenario) read(w *state, i, r int, out []step) []step {
 	return append(out, next)
 }
 
-// hit says whether e would be.
+// hit reports whether e would be a hit.
 func (s scenario) hit(e cached) bool { return e.there && !(s.on(checkOnRead) && e.dropped) }
 
-// answer ends a read, and says what promise it breaks.
+// answer ends a read, and returns the promise that it breaks.
 func (s scenario) answer(to *state, i, r int, v int8) (bad string) {
 	me := &to.readers[i]
 	if v < me.floor {
-		bad = fmt.Sprintf("reader %d answers v%d where v%d was known on its replica before it began", i, v, me.floor)
+		bad = fmt.Sprintf("reader %d answers v%d, and v%d was known on its replica before it began", i, v, me.floor)
 	}
 	*me = reader{gets: me.gets}
 	to.replicas[r].known = max(to.replicas[r].known, v)
@@ -418,7 +418,7 @@ func (s scenario) announce(to *state, i, r int) {
 	}
 }
 
-// drop marks whatever a replica has, or is about to have, of the key.
+// drop marks everything that a replica has, or is about to have, of the key.
 func (s scenario) drop(to *state, r int) {
 	home := &to.replicas[r]
 	home.entry.dropped = home.entry.there
@@ -432,7 +432,7 @@ func (s scenario) drop(to *state, r int) {
 	}
 }
 
-// learn raises what is known to replicas that have heard everything, for promise (d).
+// learn raises the version known to replicas that have heard everything, for promise (d).
 func (s scenario) learn(to *state) {
 	for r := range to.replicas {
 		if to.replicas[r].deaf {
@@ -479,8 +479,8 @@ func (s scenario) listen(w *state, r int, out []step) []step {
 	return out
 }
 
-// pending says whether a writer has announced and not yet written; if early, before Redis
-// was restarted.
+// pending reports whether a writer has announced and not yet written; if early, before Redis was
+// restarted.
 func (s scenario) pending(w *state, early bool) bool {
 	for i := range s.writers {
 		if w.writers[i].phase == announced && (!early || w.writers[i].run != w.run) {
@@ -529,7 +529,7 @@ func (s scenario) misfortune(w *state, out []step) []step {
 	}
 	next := step{who: "Redis", what: "restart", to: *w}
 	next.to.run, next.to.usable = true, !s.on(usableRun)
-	next.to.redis = w.saved // under names that nobody asks for, but for want of runID
+	next.to.redis = w.saved // under names that nobody asks for, except without runID
 	next.to.saved, next.to.hasSaved = cell{}, false
 	next.to.messages = [2][2]int8{}
 	for r := range next.to.replicas {
@@ -538,8 +538,8 @@ func (s scenario) misfortune(w *state, out []step) []step {
 	return append(out, next)
 }
 
-// busy says whether a writer on replica r is in the middle of something: a crash at any
-// other moment does nothing that forget doesn't.
+// busy reports whether a writer on replica r is in mid-write: a crash at any other moment does the
+// same as forget.
 func (s scenario) busy(w *state, r int) bool {
 	for i, at := range s.writers {
 		if p := w.writers[i].phase; at == int8(r) && p != waiting && p != done {
@@ -564,7 +564,7 @@ func (s scenario) kill(w *state, r int) {
 	}
 }
 
-// stale says what w holds that is too old, if it is a state of rest.
+// stale returns the outdated part of w, if it is a state of rest.
 func (s scenario) stale(w *state) string {
 	if w.redis.blocked || !w.usable || w.messages != [2][2]int8{} {
 		return ""
@@ -595,7 +595,7 @@ func (s scenario) stale(w *state) string {
 	return ""
 }
 
-// tidy makes states equal that nothing that follows can tell apart.
+// tidy makes two states equal if no later step can tell them apart.
 func (s scenario) tidy(w *state) {
 	for r := range w.replicas {
 		home := &w.replicas[r]
@@ -630,13 +630,13 @@ func (s scenario) tidy(w *state) {
 	}
 }
 
-// search looks at every state that can be reached, nearest first. It returns how many
-// there are, and the shortest way to one that breaks a promise, if there is one.
+// search looks at every state that can be reached, nearest first. It returns their number, and the
+// shortest path to a state that breaks a promise, if there is one.
 func (s scenario) search() (states int, trace []string) {
 	type node struct {
 		w    state
 		from int32
-		by   int16 // which step led here
+		by   int16 // the step that led here
 	}
 	first := s.start()
 	seen := map[state]struct{}{first: {}}
@@ -671,8 +671,8 @@ func (s scenario) search() (states int, trace []string) {
 	return len(nodes), nil
 }
 
-// The scenarios that the model is run with. None has everything: each step more in one
-// multiplies the states of all the others.
+// The scenarios for the model. None has everything: each further step multiplies the states of all
+// the others.
 var (
 	// crossing has two writers of one key, each beside a reader.
 	crossing = scenario{writers: []int8{0, 1}, readers: []int8{0, 1}, gets: []int8{2, 1}, crash: true}
@@ -716,7 +716,7 @@ func TestModelMissesEachRule(t *testing.T) {
 					return
 				}
 			}
-			t.Error("nothing breaks without it: it is no rule, or the model doesn't see what it is for")
+			t.Error("nothing breaks without it: it is no rule, or the model doesn't see its purpose")
 		})
 	}
 }

@@ -1,5 +1,8 @@
 package cache
 
+// Dependencies of a response: Record collects them, Recorder.End turns them into a validity token,
+// and Validity.Valid checks it.
+
 import (
 	"context"
 	"slices"
@@ -8,16 +11,16 @@ import (
 	"time"
 )
 
-// Recorder is a dependency recorder: it collects each key and tag that one response asks the
-// caches for, those of absent things included. Every Get under its context adds to it, without
-// help of the response's maker. It is safe for concurrent use.
+// Recorder is a dependency recorder: it collects each key and tag that one response asks the caches
+// for, absent things included. Every Get under its context adds to it by itself. It is safe for
+// concurrent use.
 type Recorder struct {
 	cache *Cache
 	start uint64 // seq before the first read
 	began int64  // Unix nanoseconds, likewise
 
 	mu              sync.Mutex
-	loaded, expires int64 // Unix nanoseconds: of the oldest of what was read, of what ends first
+	loaded, expires int64 // Unix nanoseconds: loaded of the oldest entry, expires of the first to expire
 	names           []string
 	uncacheable     bool
 }
@@ -37,14 +40,14 @@ func recorderOf(ctx context.Context) *Recorder {
 	return r
 }
 
-// WithoutTracking returns a context without a recorder: for reading what the caller has asked
-// a Table for, or is about to.
+// WithoutTracking returns a context without a recorder, for reads of a thing that the caller has
+// asked a Table for, or is about to.
 func WithoutTracking(ctx context.Context) context.Context {
 	return context.WithValue(ctx, recorderKey{}, (*Recorder)(nil))
 }
 
-// MarkUncacheable marks the response of ctx as uncacheable: it reads something without a key
-// or a tag, so no drop would tell when that changes.
+// MarkUncacheable marks the response of ctx as uncacheable: it reads something without a key or a
+// tag, so no drop would announce a change of that.
 func MarkUncacheable(ctx context.Context) {
 	if r := recorderOf(ctx); r != nil {
 		r.mu.Lock()
@@ -60,7 +63,7 @@ func (r *Recorder) add(names ...string) {
 	r.names = append(r.names, names...)
 }
 
-// bound lets the response live no longer than e; on a nil Recorder it does nothing.
+// bound ends the response's life no later than e's; on a nil Recorder it does nothing.
 func (r *Recorder) bound(e *entry) {
 	if r == nil {
 		return
@@ -70,9 +73,9 @@ func (r *Recorder) bound(e *entry) {
 	r.loaded, r.expires = min(r.loaded, e.loaded), min(r.expires, e.expires)
 }
 
-// End returns a validity token for the recorded reads, and their names: sorted, each once. ok
-// is false for a response that can't be cached: it was marked uncacheable, or something in it
-// has changed already.
+// End returns a validity token for the recorded reads, and their names: sorted, each once. ok is
+// false for a response that can't be cached: it was marked uncacheable, or something in it has
+// changed already.
 func (r *Recorder) End() (s *Validity, names []string, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -90,11 +93,11 @@ func (r *Recorder) End() (s *Validity, names []string, ok bool) {
 	return s, r.names, s.Valid(time.Now().UnixNano())
 }
 
-// Began is when the first thing may have been read, in Unix nanoseconds.
+// Began is the time before the first read, in Unix nanoseconds.
 func (r *Recorder) Began() int64 { return r.began }
 
-// Validity is a validity token: it tells whether recorded reads would return the same now, for
-// as long as an entry in the process would be valid. It is safe for concurrent use.
+// Validity is a validity token: it tells whether recorded reads would return the same now, for as
+// long as an entry in the process would be valid. It is safe for concurrent use.
 type Validity struct {
 	cache           *Cache
 	checked         atomic.Uint64 // seq up to which no drop was of deps
@@ -102,9 +105,9 @@ type Validity struct {
 	deps            []uint32      // hashes of names, sorted
 }
 
-// Valid reports whether the recorded reads are valid at a time, in Unix nanoseconds: nothing of it
-// was dropped, nor is it too old. Each drop is looked at once, whoever asks how often; it
-// makes worthless what depends on its key and nothing else.
+// Valid reports whether the recorded reads are valid at a time, in Unix nanoseconds: none of them
+// was dropped or is too old. Each drop is compared once, however often Valid is called, and makes
+// only the tokens stale that depend on its key.
 func (s *Validity) Valid(now int64) bool {
 	if now >= s.expires || s.cache.seq.Load() != s.checked.Load() && !s.check() {
 		return false
@@ -115,7 +118,7 @@ func (s *Validity) Valid(now int64) bool {
 // ValidNow is Valid for the present.
 func (s *Validity) ValidNow() bool { return s.Valid(time.Now().UnixNano()) }
 
-// check looks at the drops since the last time.
+// check compares the drops since the last check.
 func (s *Validity) check() bool {
 	c := s.cache
 	from, to := s.checked.Load(), c.seq.Load()
@@ -134,8 +137,8 @@ func (s *Validity) check() bool {
 			return false
 		}
 	}
-	// A drop overwrites what was remembered of another before seq tells of it: so what was
-	// read above was right if seq hasn't gone round until now.
+	// A drop overwrites the hash of an older drop before seq counts it. So the hashes read above
+	// were right if seq hasn't gone round since.
 	if c.seq.Load()-from >= remembered {
 		return false
 	}
@@ -143,10 +146,11 @@ func (s *Validity) check() bool {
 	return true
 }
 
-// few is as many drops as are sooner looked at each than by the stripes of all deps.
+// few is the number of drops up to which comparing each is faster than reading the stripes of all
+// deps.
 const few = 4
 
-// dropped says whether any stripe of deps was dropped after from, be it for another key.
+// dropped reports whether any stripe of deps was dropped after from, be it for another key.
 func (s *Validity) dropped(from uint64) bool {
 	for _, d := range s.deps {
 		if s.cache.drops[d%stripes].Load() > from {
@@ -156,7 +160,7 @@ func (s *Validity) dropped(from uint64) bool {
 	return false
 }
 
-// AddTo adds the recorded reads to the recorder of ctx: names as End has returned them with s.
+// AddTo adds the recorded reads to the recorder of ctx. names are those that End returned with s.
 func (s *Validity) AddTo(ctx context.Context, names []string) {
 	r := recorderOf(ctx)
 	if r == nil {
@@ -168,5 +172,5 @@ func (s *Validity) AddTo(ctx context.Context, names []string) {
 	r.loaded, r.expires = min(r.loaded, s.loaded), min(r.expires, s.expires)
 }
 
-// Deps is how many keys and tags were read.
+// Deps is the number of keys and tags read.
 func (s *Validity) Deps() int { return len(s.deps) }

@@ -1,5 +1,7 @@
 package cache
 
+// Validity tokens: the reads recorded, drops that end them, and the time that they last.
+
 import (
 	"context"
 	"fmt"
@@ -10,7 +12,7 @@ import (
 	"time"
 )
 
-// reading reads items and lists as one answer, and returns what it is made of.
+// reading reads items and lists as one response, and returns its token.
 func (r *replica) reading(t testing.TB, items, lists []string) (s *Validity, names []string, ok bool) {
 	t.Helper()
 	ctx, noted := r.Record(t.Context())
@@ -97,7 +99,8 @@ func TestAStandingThatWasNotLookedAtForLongFallsAllTheSame(t *testing.T) {
 	}
 }
 
-// What was dropped between an answer's first read and its end may be in it as it was before.
+// A thing dropped between a response's first read and its end may be in the response in its old
+// state.
 func TestAReadingThatWasOvertakenDoesNotEndWell(t *testing.T) {
 	t.Parallel()
 	r := newWorld(t).alone()
@@ -118,13 +121,13 @@ func TestWhatIsReadUndeclaredIsNotKept(t *testing.T) {
 	MarkUncacheable(WithoutTracking(ctx))
 	MarkUncacheable(context.WithoutCancel(context.Background()))
 	if _, _, ok := noted.End(); !ok {
-		t.Error("what was declared elsewhere forbids keeping")
+		t.Error("reads recorded for another response make this one uncacheable")
 	}
 	MarkUncacheable(context.WithoutCancel(ctx))
 	if _, _, ok := noted.End(); ok {
-		t.Error("what was marked uncacheable is kept")
+		t.Error("an uncacheable response gets a token")
 	}
-	// What a Load reads is declared by its Get.
+	// The reads of a Load are declared by its Get.
 	r.items.Load = func(ctx context.Context, _ []string) (map[string]*int, error) {
 		MarkUncacheable(ctx)
 		return nil, nil
@@ -134,13 +137,13 @@ func TestWhatIsReadUndeclaredIsNotKept(t *testing.T) {
 	}
 }
 
-// An answer lives no longer than the shortest lived of what is in it.
+// A response lives no longer than the first of its parts to expire.
 func TestAStandingLivesAsLongAsItsParts(t *testing.T) {
 	t.Parallel()
-	r := newWorld(t).replica("without Redis", "") // so that nobody is sure to hear of changes
+	r := newWorld(t).replica("without Redis", "") // so that it is never sure to hear of changes
 	var s *Validity
 	var old int64
-	for ok := false; !ok; { // on a machine that is slow the old part may be too old already
+	for ok := false; !ok; { // on a slow machine the old part may be too old already
 		if _, err := r.get("old"); err != nil {
 			t.Fatal(err)
 		}
@@ -156,7 +159,7 @@ func TestAStandingLivesAsLongAsItsParts(t *testing.T) {
 	r = newWorld(t).alone()
 	s, _, _ = r.reading(t, []string{"a"}, nil)
 	if !s.Valid(now() + int64(24*time.Hour)) {
-		t.Error("where this process makes every write, it ends")
+		t.Error("the token ends, though this process makes every write")
 	}
 	raiseTime(&r.uncertainUntil, time.Now().Add(time.Hour))
 	if s.Valid(now() + int64(2*shortLife)) {
@@ -164,8 +167,8 @@ func TestAStandingLivesAsLongAsItsParts(t *testing.T) {
 	}
 }
 
-// Readers, drops of what they read and of much else, all at once: once Drop has returned
-// nothing stands that was begun before it, and nothing falls for another's drop.
+// Readers, drops of their keys and of many others, all at once: after Drop has returned, no token
+// from before it is valid, and none is ended by another's drop.
 func TestStandingsAmidDrops(t *testing.T) {
 	t.Parallel()
 	r := newWorld(t).alone()
@@ -197,7 +200,7 @@ func TestStandingsAmidDrops(t *testing.T) {
 					t.Errorf("%s stands after its drop", mine)
 					return
 				}
-				// Where it wasn't looked at for too many drops, it may fall for its stripe.
+				// A token not checked for too many drops may be ended by a drop on its stripe.
 				if !b.Valid(now()) && r.drops[r.stripe(other)].Load() == 0 {
 					t.Errorf("%s fell, and nothing on its stripe was dropped", other)
 					return

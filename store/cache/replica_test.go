@@ -1,5 +1,8 @@
 package cache
 
+// Replicas for tests, over a register in place of the database: reads that check the promises, and
+// scenarios that are repeated on a busy machine.
+
 import (
 	"context"
 	"crypto/rand"
@@ -20,19 +23,19 @@ import (
 	"stoa/tests/contention"
 )
 
-// slack is by how much a promise of time may be exceeded before a test fails: the machine
-// that runs it may have other things to do.
+// slack is the factor by which a test may exceed a promised time before it fails: the machine may
+// have other work.
 const slack = 3
 
-// register stands for the database: whole numbers under keys, each write one higher than
-// the last; 0 is absent. It also keeps the registry of degraded replicas, and remembers when each number was
-// acknowledged, by which the age of an answer is told.
+// register takes the place of the database: whole numbers under keys, each write one higher than
+// the last; 0 is absent. It also has the registry of degraded replicas, and records the time at
+// which each number was acknowledged, to tell the age of an answer.
 type register struct {
 	mu          sync.Mutex
 	value       map[string]int
 	acked       map[string][]ack // of each key, in the order of their times
 	markers     map[string]time.Time
-	markedSince time.Time // since when there has been a marker
+	markedSince time.Time // start of the time with a marker
 
 	listed func() // runs after each look at the markers
 }
@@ -71,7 +74,7 @@ func (d *register) ack(key string, v int) {
 	d.acked[key] = append(d.acked[key], ack{v, time.Now()})
 }
 
-// age is for how long, at a moment, something newer than v had been acknowledged.
+// age is the time, at a given moment, since something newer than v was acknowledged.
 func (d *register) age(key string, v int, at time.Time) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -121,7 +124,7 @@ func (d *register) marked() []string {
 	return slices.Sorted(maps.Keys(d.markers))
 }
 
-// oldestMarker is since when there has been one; zero when there is none.
+// oldestMarker is the start of the time with a marker; zero without one.
 func (d *register) oldestMarker() time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -140,7 +143,7 @@ func (d *register) ageMarkers(by time.Duration) {
 	}
 }
 
-// itemFormat is the format of what replicas keep, unless a test says otherwise.
+// itemFormat is the format of the replicas' entries, unless a test chooses another.
 const itemFormat = 0xabc
 
 // replica is one cache over a register.
@@ -154,14 +157,14 @@ type replica struct {
 	lists Table[string, string]
 	log   *records
 
-	// beforeLoad and afterLoad run on either side of what a load reads, with its keys.
+	// beforeLoad and afterLoad run around the read of a load, with its keys.
 	beforeLoad, afterLoad atomic.Pointer[func(keys []string)]
 	loads                 atomic.Int64
 
 	mu    sync.Mutex
-	known map[string]int // what a read that begins now may not be older than
+	known map[string]int // a read that begins now must not be older than this
 
-	calm atomic.Uint64 // the last flush that was looked for
+	calm atomic.Uint64 // the last intended flush
 }
 
 // world is some replicas over one register and one site.
@@ -176,7 +179,7 @@ func newWorld(t testing.TB) *world {
 	return &world{t: t, db: newRegister(), site: rand.Text()[:10]}
 }
 
-// replica adds one, over the Redis at url; without Redis where url is "".
+// replica adds one, over the Redis at url; without Redis if url is "".
 func (w *world) replica(name, url string) *replica { return w.open(name, url, false) }
 
 // alone adds one that makes every write.
@@ -219,8 +222,8 @@ func (w *world) open(name, url string, exclusive bool) *replica {
 		Size:   func(*int) int64 { return 8 },
 		Format: itemFormat,
 	}
-	// A list is named by the keys that it depends on, with commas between, and says what
-	// each was.
+	// A list is named by the keys that it depends on, with commas between, and contains their
+	// values.
 	r.lists = Table[string, string]{
 		Key:  func(k string) string { return "list/" + k },
 		Deps: func(k string) []string { return strings.Split(k, ",") },
@@ -254,8 +257,8 @@ func (r *replica) hook(h *atomic.Pointer[func([]string)], ks []string) {
 	}
 }
 
-// hold makes the next load at a hook wait; reached is closed when it does, and release
-// lets it go. Loads after the next one aren't held up.
+// hold stops the next load at a hook; reached is closed when it has stopped, and release lets it go
+// on. Later loads aren't stopped.
 func hold(h *atomic.Pointer[func([]string)]) (reached <-chan struct{}, release func()) {
 	at, on := make(chan struct{}), make(chan struct{})
 	var first atomic.Bool
@@ -280,9 +283,9 @@ func (r *replica) get(key string) (int, error) {
 	return *found[0], nil
 }
 
-// read is a read that holds the cache to its promises: nothing older than was known on
-// this replica before, by its writes or by its answers; and on whatever replica, nothing
-// older than a second. It returns how old the answer was.
+// read is a read that checks the promises: no value older than this replica knew before, by its
+// writes or its answers; and on any replica, none older than a second. It returns the age of the
+// answer.
 func (r *replica) read(key string) (v int, age time.Duration, err error) {
 	r.mu.Lock()
 	floor := r.known[key]
@@ -297,7 +300,7 @@ func (r *replica) read(key string) (v int, age time.Duration, err error) {
 	case v < floor:
 		err = fmt.Errorf("replica %s answers %s=%d after it knew of %d", r.name, key, v, floor)
 	case age > slack*time.Second:
-		err = fmt.Errorf("replica %s answers %s=%d, which was out of date for %v", r.name, key, v, age)
+		err = fmt.Errorf("replica %s answers %s=%d, out of date for %v", r.name, key, v, age)
 	}
 	return v, age, err
 }
@@ -321,7 +324,7 @@ func (r *replica) learn(key string, v int) {
 	r.known[key] = max(r.known[key], v)
 }
 
-// must fails the test where a read isn't want.
+// must fails the test unless a read returns want.
 func (r *replica) must(t testing.TB, key string, want int, reason string) {
 	t.Helper()
 	if v, _, err := r.read(key); err != nil || v != want {
@@ -338,7 +341,7 @@ func (r *replica) mustWrite(t testing.TB, key string) int {
 	return v
 }
 
-// ready says whether r uses both tiers to the full.
+// ready reports whether r uses both tiers without restriction.
 func (r *replica) ready() bool {
 	now := time.Now().UnixNano()
 	if r.conn == nil {
@@ -356,21 +359,21 @@ func ready(t testing.TB, replicas ...*replica) {
 	}
 }
 
-// flush is a Flush that was looked for.
+// flush is an intended Flush.
 func (r *replica) flush() {
 	r.Flush()
 	r.calm.Store(r.floor.Load())
 }
 
-// disturbed says whether r had doubts about Redis since it was ready.
+// disturbed reports whether r has doubted Redis since it was ready.
 func (r *replica) disturbed() bool {
 	return r.floor.Load() != r.calm.Load() || r.log.count(unreachable) > 0 ||
 		r.tier2 != nil && r.tier2.rest.Load() != 0 || r.trust != nil && !r.ready()
 }
 
-// calmly runs a scenario in which Redis is as it should be. A machine that is so busy that
-// Redis takes 250 ms to answer makes a cache do without, as it should, and the scenario
-// something else; then it is run again.
+// calmly runs a scenario with a healthy Redis. On a very busy machine Redis may take 250 ms to
+// answer. A cache rightly works without it then, and the scenario tests something else; so it is
+// run again.
 func calmly(t *testing.T, scenario func(t testing.TB, w *world)) {
 	t.Helper()
 	repeat(t, func(w *world, _ *contention.Allowance) bool {
@@ -378,9 +381,8 @@ func calmly(t *testing.T, scenario func(t testing.TB, w *world)) {
 	}, scenario)
 }
 
-// patiently runs a scenario in which Redis fails on purpose, so that the replicas can't tell
-// whether it also failed for want of time. Where others used the machine, a scenario that fails
-// is run again.
+// patiently runs a scenario with failures of Redis on purpose, so the replicas can't tell whether
+// Redis was also too slow. If others used the machine, a failed scenario is run again.
 func patiently(t *testing.T, scenario func(t testing.TB, w *world)) {
 	t.Helper()
 	repeat(t, func(_ *world, a *contention.Allowance) bool { return a.Shared() }, scenario)
@@ -441,13 +443,13 @@ func (t *trial) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// eventually waits until cond holds, for as long as nothing here should ever take.
+// eventually waits until cond holds, for longer than anything here may ever take.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	within(t, 30*time.Second, what, cond)
 }
 
-// within waits until cond holds, and fails the test when it doesn't in time: limit, which is
+// within waits until cond holds, and fails the test if it doesn't within limit. The limit is
 // stretched while others use the machine.
 func within(t testing.TB, limit time.Duration, what string, cond func() bool) {
 	t.Helper()
@@ -474,8 +476,8 @@ func (r *replica) readUntil(t testing.TB, limit time.Duration, key string, want 
 	})
 }
 
-// observe reads key on each replica, under the promises, until stop is called. Errors end
-// it and fail the test.
+// observe reads key on each replica, under the promises, until stop is called. Errors end it and
+// fail the test.
 func observe(t testing.TB, key string, replicas ...*replica) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var group sync.WaitGroup
@@ -501,8 +503,8 @@ func observe(t testing.TB, key string, replicas ...*replica) (stop func()) {
 	return stop
 }
 
-// inRedis is what the current run of Redis holds of a key, without the header of an entry
-// that the present version can read; "" for nothing, and where r can't reach it.
+// inRedis is the value of a key in the current run of Redis, without the header of an entry of the
+// present version; "" for nothing, and if r can't reach Redis.
 func (r *replica) inRedis(t testing.TB, key string) string {
 	t.Helper()
 	run, err := r.conn.Run(t.Context())
@@ -513,7 +515,7 @@ func (r *replica) inRedis(t testing.TB, key string) string {
 	return strings.TrimPrefix(v, header(itemFormat))
 }
 
-// removeFromRedis takes a key out of Redis, as an eviction does.
+// removeFromRedis removes a key from Redis, as an eviction does.
 func (r *replica) removeFromRedis(t testing.TB, key string) {
 	t.Helper()
 	run, err := r.conn.Run(t.Context())
@@ -525,7 +527,7 @@ func (r *replica) removeFromRedis(t testing.TB, key string) {
 	}
 }
 
-// records is a log that remembers what it was told at level Info and above.
+// records is a log that stores its records at level Info and above.
 type records struct {
 	mu   sync.Mutex
 	seen []slog.Record
@@ -543,7 +545,7 @@ func (l *records) Handle(_ context.Context, r slog.Record) error {
 func (l *records) WithAttrs([]slog.Attr) slog.Handler { return l }
 func (l *records) WithGroup(string) slog.Handler      { return l }
 
-// count is how many records begin with text.
+// count is the number of records that begin with text.
 func (l *records) count(text string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

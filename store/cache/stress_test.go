@@ -1,5 +1,7 @@
 package cache
 
+// Random reads and writes on three replicas, with the promises checked on each read.
+
 import (
 	"context"
 	"fmt"
@@ -12,7 +14,7 @@ import (
 	"stoa/tests/redistest"
 )
 
-// ages is how old answers were.
+// ages are the ages of answers.
 type ages struct {
 	mu    sync.Mutex
 	reads int
@@ -28,7 +30,7 @@ func (a *ages) add(age time.Duration) {
 	}
 }
 
-// String says how old the answers were of which all but a given share were younger.
+// String lists percentiles of the ages.
 func (a *ages) String() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -43,8 +45,8 @@ func (a *ages) String() string {
 		a.reads, len(a.stale), at(0.5), at(0.99), at(0.999), at(1))
 }
 
-// Three replicas read and write at random, first in peace, then while their lines to Redis
-// break and Redis loses keys. Every read is held to the promises, in replica.read.
+// Three replicas read and write at random, first in peace, then while their lines to Redis break
+// and Redis loses keys. Every read checks the promises, in replica.read.
 func TestPromisesUnderLoad(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -130,8 +132,8 @@ func TestPromisesUnderLoad(t *testing.T) {
 	}
 }
 
-// removeAnyValue evicts a value or a lease, as Redis does for want of memory; a block it
-// would not. Where Redis doesn't answer, there is none.
+// removeAnyValue evicts a value or a lease, as Redis does for want of memory, but no block. It does
+// nothing if Redis doesn't answer.
 func (r *replica) removeAnyValue(t testing.TB, key string) {
 	if run, err := r.conn.Run(t.Context()); err == nil {
 		_ = r.conn.Client.Eval(t.Context(), scrub, []string{run.Key(r.site, key)}).Err()

@@ -1,5 +1,8 @@
 package cache
 
+// Typed caches. Table.Get reads through the process, Redis and the database; lead makes one load
+// for all requests that wait for the same keys.
+
 import (
 	"context"
 	"errors"
@@ -9,53 +12,52 @@ import (
 	"stoa/store/bus"
 )
 
-// Table is one kind of thing that is cached: how it is named, read and written down. K
-// names it for its readers, T is what it is. What a table returns is shared between
-// requests and never changed.
+// Table is a typed cache, with everything to name, read and encode one kind of thing. K is the key
+// of its readers, T the thing. Values of a table are shared between requests and never changed.
 type Table[K comparable, T any] struct {
 	// Key names k in both tiers. Names of different tables differ by their prefix.
 	Key func(k K) string
-	// Deps names what k depends on: a drop of any of them makes it stale. Nil where it
-	// depends on its own key alone. Where set, they are tags: each has a random generation,
-	// which is part of k's name in Redis. No tag is the Key of anything: Redis keeps its
-	// generation under that name.
+	// Deps names the dependencies of k: a drop of any of them makes it stale. Nil if it depends on
+	// its own key alone. Otherwise they are tags: each has a random generation, and the generations
+	// are part of k's name in Redis. No tag is the Key of anything: Redis stores its generation
+	// under that name.
 	Deps func(k K) []string
-	// Load reads ks from the database, in as many commands whatever their number. What is
-	// missing in the answer is absent.
+	// Load reads ks from the database, with a number of commands that doesn't depend on the number
+	// of ks. A key missing in the result is absent.
 	Load func(ctx context.Context, ks []K) (map[K]*T, error)
-	// Format tells what Encode writes from what other versions of the program write: what
-	// Redis has of another format is a miss, and is never given to Decode.
+	// Format distinguishes the output of Encode from that of other versions of the program: a value
+	// of another format in Redis is a miss, and never reaches Decode.
 	Format uint32
-	// Encode and Decode write it down for Redis.
+	// Encode and Decode convert values for Redis.
 	Encode func(*T) ([]byte, error)
 	Decode func([]byte) (*T, error)
-	// Size is what it takes in the process, in bytes, roughly.
+	// Size is the memory that a value takes in the process, roughly, in bytes.
 	Size func(*T) int64
 }
 
 var errInterrupted = errors.New("a load was interrupted")
 
-// overhead is what an entry takes beside its value: its own fields, its key, and the 56
-// bytes that ristretto counts itself are not in it.
+// overhead is the memory of an entry beside its value, in bytes: its fields and its key. The 56
+// bytes that ristretto adds itself are not included.
 const overhead = 200
 
 // want is one key on its way through the tiers.
 type want[K comparable] struct {
 	k      K
-	at     []int // where in the answer it goes
+	at     []int // positions in the result
 	key    string
 	deps   []uint32
 	tags   []string
 	flight *flight // ours to fill, or another's to wait for
-	name   string  // in Redis; "" where it isn't kept there
+	name   string  // in Redis; "" if it isn't stored there
 	lease  string
-	short  bool // it is changing: to be kept for a second at most
+	short  bool // it is changing, so the entry lives for a second at most
 	entry  *entry
 }
 
-// Get returns what is known of each of ks, in their order: nil for what is absent. Keys
-// that the process lacks are asked of Redis in one round trip and of the database in one
-// Load, and nothing that another request is loading already is loaded again.
+// Get returns the values of ks, in their order: nil for an absent thing. Keys missing in the
+// process are read from Redis in one round trip and from the database in one Load. A key that
+// another request is loading already isn't loaded again.
 func (t *Table[K, T]) Get(ctx context.Context, c *Cache, ks []K) ([]*T, error) {
 	out := make([]*T, len(ks))
 	r := recorderOf(ctx)
@@ -78,8 +80,8 @@ func (t *Table[K, T]) Get(ctx context.Context, c *Cache, ks []K) ([]*T, error) {
 	return out, nil
 }
 
-// fromProcess puts into out what the process has of ks, and returns what it lacks. All of
-// ks are noted in r.
+// fromProcess puts the values in the process into out, and returns the missing keys. It records all
+// of ks in r.
 func (t *Table[K, T]) fromProcess(c *Cache, ks []K, out []*T, r *Recorder) (missing []*want[K]) {
 	c.closing.RLock()
 	defer c.closing.RUnlock()
@@ -110,7 +112,7 @@ func (t *Table[K, T]) fromProcess(c *Cache, ks []K, out []*T, r *Recorder) (miss
 	return missing
 }
 
-// dependsOn names what k, whose key is key, depends on.
+// dependsOn returns the dependencies of k. Its own key is key.
 func (t *Table[K, T]) dependsOn(k K, key string) []string {
 	if t.Deps == nil {
 		return []string{key}
@@ -118,7 +120,7 @@ func (t *Table[K, T]) dependsOn(k K, key string) []string {
 	return t.Deps(k)
 }
 
-// load makes the entry of each of missing, its own or by waiting for another's.
+// load fills each of missing, by a load of its own or by waiting for another's.
 func (t *Table[K, T]) load(ctx context.Context, c *Cache, missing []*want[K]) error {
 	for _, w := range missing {
 		if t.Deps == nil {
@@ -160,13 +162,13 @@ func (t *Table[K, T]) load(ctx context.Context, c *Cache, missing []*want[K]) er
 	return nil
 }
 
-// lead loads wants for this request and all that wait for them. It doesn't end with the
-// request that happened to come first.
+// lead loads wants for this request and all others that wait for them. It goes on after this
+// request has ended.
 func (t *Table[K, T]) lead(ctx context.Context, c *Cache, wants []*want[K], start uint64, loaded int64) {
 	ctx, cancel := context.WithTimeout(WithoutTracking(context.WithoutCancel(ctx)), loadLimit)
 	defer cancel()
 	err := errInterrupted
-	defer func() { // also when Load panics: nobody may wait for ever
+	defer func() { // also if Load panics: nobody may wait for ever
 		c.wait()
 		c.mu.Lock()
 		for _, w := range wants {
@@ -218,8 +220,8 @@ func (t *Table[K, T]) lead(ctx context.Context, c *Cache, wants []*want[K], star
 	}
 }
 
-// insert makes w's entry, with v nil for an absent thing, and offers it to the process. An
-// entry that was dropped in the meantime isn't offered: it would only replace a younger one.
+// insert makes w's entry, with v nil for an absent thing, and offers it to the process. An entry
+// that was dropped meanwhile isn't offered: it could only replace a younger one.
 func (t *Table[K, T]) insert(c *Cache, w *want[K], v *T, start uint64, loaded int64) {
 	e := &entry{value: v, start: start, loaded: loaded, expires: c.expiry(loaded, w.short), deps: w.deps}
 	w.flight.entry = e
@@ -234,7 +236,8 @@ func (t *Table[K, T]) insert(c *Cache, w *want[K], v *T, start uint64, loaded in
 	}
 }
 
-// fromRedis inserts the values in Redis and returns the rest, with the leases that Redis gave.
+// fromRedis inserts the values in Redis and returns the other wants, with the leases that Redis
+// gave.
 func (t *Table[K, T]) fromRedis(ctx context.Context, c *Cache, wants []*want[K], start uint64, loaded int64) ([]*want[K], *bus.Run) {
 	if c.tier2 == nil {
 		return wants, nil
@@ -274,7 +277,7 @@ func (t *Table[K, T]) fromRedis(ctx context.Context, c *Cache, wants []*want[K],
 		var v *T
 		if h.value[0] == isValue {
 			if v, err = t.Decode(h.value[1:]); err != nil {
-				continue // it isn't as it was written; the database knows
+				continue // it is damaged: the database has the value
 			}
 		}
 		t.insert(c, w, v, start, loaded)
@@ -289,8 +292,8 @@ func (t *Table[K, T]) fromRedis(ctx context.Context, c *Cache, wants []*want[K],
 	return rest, run
 }
 
-// nameByTags gives each want its name in Redis, out of its tags' generations, and returns
-// those that have one. A tag that is changing has no generation.
+// nameByTags gives each want its name in Redis, made of its tags' generations, and returns those
+// with a name. A tag that is changing has no generation.
 func nameByTags[K comparable](ctx context.Context, c *Cache, wants []*want[K]) []*want[K] {
 	var tags []string
 	index := map[string]int{}

@@ -1,5 +1,8 @@
 package cache
 
+// The tier in Redis: entries, leases and blocks under one key each. Entry points: tier2.acquire,
+// fill, scrubAll.
+
 import (
 	"context"
 	"crypto/rand"
@@ -12,32 +15,32 @@ import (
 	"stoa/store/bus"
 )
 
-// What Redis holds under a key is told by the first byte. Leases and blocks are the same in
-// every version of the program; an entry has a format (see Table.Format), and one of another
-// format is a miss. The versions before formats wrote V or A first; both are misses, too.
+// The first byte tells the kinds of values in Redis. Leases and blocks are the same in every
+// version of the program; an entry has a format (see Table.Format), and an entry of another format
+// is a miss. The versions before formats wrote V or A first; both are misses, too.
 const (
 	isEntry   = 'E' // followed by the format, eight hexadecimal digits, and isValue or isAbsent
-	isLease   = 'L' // followed by the lease of whoever is filling it
+	isLease   = 'L' // followed by the lease of the reader that is filling it
 	isBlocked = 'B' // bus.Blocked: it is changing, or has just changed
 )
 
-// What an entry says after its format.
+// The byte after the format of an entry.
 const (
 	isValue  = 'V' // followed by the value
 	isAbsent = 'A' // the database has nothing
 )
 
-// header is what an entry of a format begins with.
+// header is the beginning of an entry of a format.
 func header(format uint32) string { return fmt.Sprintf("%c%08x", isEntry, format) }
 
-// leaseFor is how long a lease stands: longer than any load may take.
+// leaseFor is the life of a lease: longer than any load may take.
 const leaseFor = 2 * loadLimit
 
-// pause is how long Redis is left alone after it has failed to answer in time.
+// pause is the time without commands to Redis after one that wasn't answered in time.
 const pause = time.Second
 
-// acquire returns what is under a key, or leaves a lease there for whoever asked; also in the
-// place of an entry of another format, as if that had expired.
+// acquire returns the value of a key, or leaves a lease there for its caller. An entry of another
+// format is replaced by a lease, like an expired one.
 var acquire = `local v = redis.call('GET', KEYS[1])
 if v then
 	local first = string.byte(v)
@@ -46,32 +49,32 @@ end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return ARGV[1]`
 
-// fill puts a value in the place of a lease, if that very lease still stands.
+// fill replaces a lease by a value, if that very lease is still there.
 var fill = `if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) return 1 end return 0`
 
 // scrub removes a key unless it is blocked.
 var scrub = `local v = redis.call('GET', KEYS[1]) if v and string.byte(v) ~= 66 then redis.call('DEL', KEYS[1]) return 1 end return 0`
 
-// tier2 is what replicas share in Redis. Every script touches one key, so a batch is one
+// tier2 is the tier that replicas share in Redis. Every script touches one key, so a batch is one
 // pipeline, on a cluster too.
 type tier2 struct {
 	conn      *bus.Connection
 	namespace string
-	rest      atomic.Int64 // Unix nanoseconds until which Redis is left alone
+	rest      atomic.Int64 // Unix nanoseconds until which no command goes to Redis
 }
 
-// held is what acquire found under a key.
+// held is the result of acquire for a key.
 type held struct {
-	value   []byte // from isValue or isAbsent on; nil when there is none
-	lease   string // ours to fill with; "" when there is a value, a block or another's lease
+	value   []byte // from isValue or isAbsent on; nil for none
+	lease   string // ours, to fill with; "" if there is a value, a block or another's lease
 	blocked bool
 }
 
-// awake says whether Redis is to be asked at all.
+// awake reports whether Redis may be asked at all.
 func (t *tier2) awake(now int64) bool { return t != nil && now >= t.rest.Load() }
 
-// acquire asks for all keys in one round trip, for entries of a format. fill takes
-// the run that it returns.
+// acquire asks for all keys in one round trip, for entries of a format. The run that it returns is
+// for fill.
 func (t *tier2) acquire(ctx context.Context, format uint32, keys []string) (_ []held, _ *bus.Run, err error) {
 	defer func() {
 		if err != nil {
@@ -126,8 +129,8 @@ type filling struct {
 	expires    time.Duration
 }
 
-// fill offers values of a format in one round trip; those whose lease is gone are refused. That it
-// failed costs a later miss and nothing else.
+// fill offers values of a format in one round trip; values without their lease are refused. A
+// failure costs a later miss and nothing else.
 func (t *tier2) fill(ctx context.Context, run *bus.Run, format uint32, values []filling) {
 	prefix := header(format)
 	_, err := t.conn.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -141,8 +144,8 @@ func (t *tier2) fill(ctx context.Context, run *bus.Run, format uint32, values []
 	}
 }
 
-// scrubAll removes every value and every lease of this run, blocks excepted: they may be
-// older than a change that nobody could announce.
+// scrubAll removes every value and every lease of this run, blocks excepted: they may be older than
+// a change that couldn't be announced.
 func (t *tier2) scrubAll(ctx context.Context) error {
 	run, err := t.conn.Run(ctx)
 	if err != nil {

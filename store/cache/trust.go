@@ -1,5 +1,8 @@
 package cache
 
+// Trust between replicas while Redis fails: markers of degraded replicas in the database. Entry
+// points: trust.announce and announceAgain around writes; watch runs the rest.
+
 import (
 	"context"
 	"crypto/rand"
@@ -17,29 +20,29 @@ import (
 var errNoTick = errors.New("no message of this replica's own has come back for 750 ms")
 
 const (
-	// pollEvery is how often a replica looks whether another has lost Redis.
+	// pollEvery is the time between two polls for degraded replicas.
 	pollEvery = time.Second
-	// pollGood is how long one such look is trusted.
+	// pollGood is the time for which the result of a poll is trusted.
 	pollGood = 1400 * time.Millisecond
-	// notice is how long a degraded replica waits between its marker and its first write:
+	// notice is the time that a degraded replica waits between its marker and its first write:
 	// longer than pollGood, so that every replica has seen the marker.
 	notice = 1500 * time.Millisecond
-	// markerFor is how long a marker counts without being renewed; markerRenew is the
-	// interval between renewals. Both allow for clocks that differ by some seconds.
+	// markerFor is the life of a marker that isn't renewed; markerRenew is the interval between
+	// renewals. Both allow for clocks that differ by some seconds.
 	markerFor   = 15 * time.Second
 	markerRenew = 5 * time.Second
 	clockSkew   = 5 * time.Second
-	// reapLimit is how long clearing up after a dead replica may take.
+	// reapLimit bounds the clean-up after a dead replica.
 	reapLimit = 30 * time.Second
-	// watchEvery is how often a replica looks after its own standing.
+	// watchEvery is the time between two checks of a replica's own state.
 	watchEvery = 250 * time.Millisecond
-	// patience is how long a write waits in all for a way to announce itself.
+	// patience bounds the time that a write waits in all to be announced.
 	patience = 5 * time.Second
 )
 
-// DegradedRegistry lists the degraded replicas, those that can't announce their writes over
-// Redis, in the database, which every replica reads. An expired marker was left by a replica
-// that died or that runs without Redis.
+// DegradedRegistry lists the degraded replicas, those that can't announce their writes over Redis,
+// in the database, which every replica reads. An expired marker was left by a replica that died or
+// that runs without Redis.
 type DegradedRegistry struct {
 	Set   func(ctx context.Context, replica string, until time.Time) error
 	Clear func(ctx context.Context, replica string) error
@@ -52,12 +55,12 @@ type DegradedMarker struct {
 	Until   time.Time
 }
 
-// withoutRedis is the name in the marker of every replica that runs without Redis: they
-// share one marker, which outlives each of them.
+// withoutRedis is the name in the marker of every replica that runs without Redis: they share one
+// marker, and it outlives each of them.
 const withoutRedis = "without-redis"
 
-// trust decides whether this replica can rely on hearing of every change, and makes sure
-// that the others hear of its own.
+// trust decides whether this replica can rely on hearing of every change, and makes sure that the
+// others hear of its own changes.
 type trust struct {
 	cache    *Cache
 	registry *DegradedRegistry
@@ -70,12 +73,12 @@ type trust struct {
 	mu           sync.Mutex
 	degraded     bool      // this replica can't announce over Redis
 	returning    bool      // it soon can again, so that no unannounced write may begin
-	markedSince  time.Time // since when its marker is certain to be in the database; zero when it isn't
+	markedSince  time.Time // the time from which its marker is certain to be in the database; zero without a marker
 	renewed      time.Time
 	unannounced  int       // unannounced writes under way
-	dirty        bool      // something was written that Redis may still hold as it was before
+	dirty        bool      // Redis may still hold an old value of something written
 	polled       time.Time // start of the last successful look at the others' markers
-	otherMarkers bool      // that look found some
+	otherMarkers bool      // that poll found some
 
 	markerLeft bool // this replica's own marker may be in the database; owned by watch
 
@@ -96,15 +99,15 @@ func newTrust(c *Cache, o Options, redis *bus.Redis) *trust {
 	return t
 }
 
-// close stops watching. This replica's own marker is left to expire: a replica with Redis
-// then clears the values that its writes made stale there.
+// close stops watching. This replica's own marker is left to expire: a replica with Redis then
+// clears the values in Redis that its writes made stale.
 func (t *trust) close() {
 	t.stop()
 	<-t.done
 }
 
-// announce makes sure that every replica knows, or will not rely on knowing, that keys
-// change. It waits for that at most patience. finish is to be called after the write.
+// announce makes sure that every replica hears that keys change, or knows that it may miss such
+// changes. It waits for that at most patience. Call finish after the write.
 func (t *trust) announce(ctx context.Context, keys []string) (finish func(context.Context), err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -137,8 +140,8 @@ func (t *trust) announce(ctx context.Context, keys []string) (finish func(contex
 	}
 }
 
-// announceAgain tells the others after the write. Where that fails, what they read since
-// the first time isn't kept longer than a second.
+// announceAgain tells the others after the write. If that fails, the values that they have read
+// since the first announcement live for a second at most.
 func (t *trust) announceAgain(ctx context.Context, keys []string) {
 	if err := t.redis.Drop(ctx, keys); err != nil {
 		t.mu.Lock()
@@ -154,13 +157,13 @@ func (t *trust) endUnannounced(context.Context) {
 	t.unannounced--
 }
 
-// markerSeen reports whether every replica has had the time to see this replica's marker,
-// which hasn't expired.
+// markerSeen reports whether every replica has had the time to see this replica's marker, and it
+// hasn't expired.
 func (t *trust) markerSeen(now time.Time) bool {
 	return !t.markedSince.IsZero() && now.Sub(t.markedSince) >= notice && now.Sub(t.renewed) < markerFor
 }
 
-// degrade turns from announcing over Redis to announcing through the database.
+// degrade changes from announcing over Redis to announcing through the database.
 func (t *trust) degrade(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -173,7 +176,7 @@ func (t *trust) degrade(err error) {
 	t.log.Warn("Redis can't be reached: answers come from the database until it is back", "error", err)
 }
 
-// watch looks after all this four times a second.
+// watch runs the checks of this file four times a second.
 func (t *trust) watch(ctx context.Context) {
 	defer close(t.done)
 	tick := time.NewTicker(watchEvery)
@@ -222,8 +225,8 @@ func (t *trust) look(ctx context.Context) {
 	}
 }
 
-// writable says whether Redis also takes blocks: one that is full, or can't save, or is
-// but a copy of another, passes messages on all the same.
+// writable reports whether Redis also accepts blocks: a server that is full, can't save, or is only
+// a copy of another still passes messages on.
 func (t *trust) writable(ctx context.Context) bool {
 	err := t.redis.Drop(ctx, []string{"probe"})
 	if err != nil {
@@ -250,9 +253,9 @@ func (t *trust) mark(ctx context.Context) {
 	t.renewed = asked
 }
 
-// recover begins to announce over Redis again, once the last unannounced write has ended.
-// Redis may still hold older values of what was written meanwhile, so it is emptied before
-// the marker is removed.
+// recover begins to announce over Redis again, once the last unannounced write has ended. Redis may
+// still hold older values of the things written meanwhile, so it is scrubbed before the marker is
+// removed.
 func (t *trust) recover(ctx context.Context) {
 	t.mu.Lock()
 	t.returning = t.unannounced > 0
@@ -267,7 +270,7 @@ func (t *trust) recover(ctx context.Context) {
 			t.mu.Lock()
 			t.degraded = true
 			t.mu.Unlock()
-			t.log.Debug("clear what Redis kept while it was out of reach", "error", err)
+			t.log.Debug("clear the values in Redis from before it was out of reach", "error", err)
 			return
 		}
 	}
@@ -294,8 +297,8 @@ func (t *trust) clear(ctx context.Context) {
 	t.markerLeft = false
 }
 
-// poll reads the markers of other replicas. While there is one, and after a gap between two
-// polls, this replica may have missed changes.
+// poll reads the markers of other replicas. While there is one, and after a gap between two polls,
+// this replica may have missed changes.
 func (t *trust) poll(ctx context.Context) {
 	start := time.Now()
 	markers, err := t.markers(ctx)
@@ -335,8 +338,8 @@ func (t *trust) markers(ctx context.Context) ([]DegradedMarker, error) {
 	return slices.DeleteFunc(all, func(marker DegradedMarker) bool { return marker.Replica == t.self }), err
 }
 
-// reap empties Redis and clears the marker for a replica that died, as that replica would
-// have done on its return. It does nothing when a second look finds the marker renewed.
+// reap scrubs Redis and clears the marker for a replica that died, as that replica would have done
+// on its return. It does nothing if a second look finds the marker renewed.
 func (t *trust) reap(ctx context.Context, marker DegradedMarker) bool {
 	ctx, cancel := context.WithTimeout(ctx, reapLimit)
 	defer cancel()

@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-// A second model, of what trust.go does when a replica can't reach Redis: one that writes,
-// whose line to Redis breaks, and one that reads, and has Redis all the time. Its steps:
+// A second model, of trust.go while a replica can't reach Redis: one replica writes, and its
+// line to Redis breaks; the other one reads, and has Redis all the time. The steps:
 //
 //	degrade   trust.degrade
 //	mark      trust.mark, the marker in the registry
-//	noticed   trust.markerSeen, once every look at the registry from before mark has lost its worth
-//	begin, write, end    Cache.Write where trust.announce found the marker seen
+//	noticed   trust.markerSeen, once every poll of the registry from before mark has expired
+//	begin, write, end    Cache.Write after trust.announce found the marker seen
 //	announce, write, announceAgain, Drop    Cache.Write over Redis
 //	return    trust.recover up to degraded = false
 //	scrub     tier2.scrubAll, called by trust.recover
@@ -27,22 +27,22 @@ import (
 // A write may fail and yet happen later, while Cache.uncertainUntil lasts. The writer may degrade
 // at any time, for no reason, and die at any time.
 //
-// What is checked: nothing goes back in time for the reader; while it trusts its tiers and
-// has heard everything, it answers nothing older than what was acknowledged; and in every
-// state of rest neither Redis nor its own memory holds anything that is too old.
+// Checked: nothing goes back in time for the reader; while it trusts its tiers and has heard
+// everything, it answers nothing older than the last acknowledged write; and in every state of
+// rest neither Redis nor its own memory holds anything outdated.
 
 type trustRule uint
 
 const (
 	noticeFirst     trustRule = 1 << iota // an unannounced write waits until the marker was noticed
-	drainFirst                            // nobody returns while an unannounced write is under way
-	uncertainFirst                        // nor while one that failed may still happen
-	scrubOnReturn                         // who returns scrubs Redis first
+	drainFirst                            // the writer doesn't return while an unannounced write is under way
+	uncertainFirst                        // nor while a failed one may still happen
+	scrubOnReturn                         // a returning writer scrubs Redis first
 	unmarkFirst                           // a marker that is about to be cleared doesn't count any more
 	scrubForTheDead                       // the marker of a dead replica is cleared after Redis is scrubbed
-	flushOnTrust                          // whose trust had lapsed flushes before it trusts again
-	untrustedSkips                        // who doesn't trust doesn't use Redis
-	untrustedShort                        // nor keeps anything for longer than a second
+	flushOnTrust                          // a reader flushes before it trusts again after a lapse
+	untrustedSkips                        // a reader without trust doesn't use Redis
+	untrustedShort                        // nor stores anything for longer than a second
 
 	trustRules = 9
 )
@@ -83,17 +83,17 @@ type part struct {
 	degraded, marked, noticed, markerLeft, returning, scrubbed bool // the writer's
 	dead                                                       bool
 	write                                                      trustWrite
-	writes                                                     int8 // that remain
+	writes                                                     int8 // left to do
 	acked                                                      int8
 	messages                                                   int8
 
-	trusts, old  bool // the reader's: whether it trusts, and whether for a look from before the marker
-	listed       bool // it looks
-	listedOld    bool // and began to before the marker
-	listedLate   bool // and so long ago that what it saw is worth nothing any more
+	trusts, old  bool // the reader's: whether it trusts, and whether because of a poll from before the marker
+	listed       bool // a poll is under way
+	listedOld    bool // and began before the marker
+	listedLate   bool // and so long ago that its result has expired
 	sawMarker    bool
 	missed       bool
-	others       bool // its last look saw a marker
+	others       bool // its last poll found a marker
 	entry        cached
 	read         trustRead
 	gets         int8
@@ -302,7 +302,7 @@ func (p *part) steps(rules trustRule, out []partStep) []partStep {
 			break
 		}
 		to.read, to.dropped = decided, false
-		to.floor = max(to.floor, p.acked) // whatever is read past the process's memory
+		to.floor = max(to.floor, p.acked) // every value from beyond the process's memory
 		to.usesRedisNow = p.trusts || !on(untrustedSkips)
 		to.short = !p.trusts && on(untrustedShort)
 		add("reader: get: a miss", to)
@@ -338,7 +338,7 @@ func (p *part) steps(rules trustRule, out []partStep) []partStep {
 		answer("reader: fill, leave with v#", to, p.v)
 	}
 
-	// What happens by itself.
+	// Steps without an actor.
 	if p.redis.blocked && p.write != heard {
 		to := *p
 		to.redis = cell{}
@@ -366,7 +366,7 @@ type partStep struct {
 
 func (s partStep) String() string { return strings.ReplaceAll(s.name, "#", fmt.Sprint(s.v)) }
 
-// tidy makes equal what nothing that follows can tell apart.
+// tidy makes two states equal if no later step can tell them apart.
 func (p *part) tidy() {
 	if p.entry.dropped {
 		p.entry = cached{}
@@ -405,7 +405,7 @@ func searchTrust(rules trustRule) (states int, trace []string) {
 	type node struct {
 		p    part
 		from int32
-		by   int16 // which step led here
+		by   int16 // the step that led here
 	}
 	nodes := []node{{p: part{writes: 1, gets: 2}, from: -1}}
 	seen := map[part]struct{}{nodes[0].p: {}}
@@ -460,7 +460,7 @@ func TestTrustModelMissesEachRule(t *testing.T) {
 			t.Parallel()
 			n, trace := searchTrust((1<<trustRules - 1) &^ (1 << i))
 			if trace == nil {
-				t.Fatal("nothing breaks without it: it is no rule, or the model doesn't see what it is for")
+				t.Fatal("nothing breaks without it: it is no rule, or the model doesn't see its purpose")
 			}
 			t.Logf("%d states to a bad one:\n\t%s", n, strings.Join(trace, "\n\t"))
 		})

@@ -1,23 +1,24 @@
 package cache
 
+// Watching single keys, for subscriptions. Entry points: Cache.Watch, Cache.Sure.
+
 import (
 	"sync"
 	"time"
 )
 
-// watches are those who want to hear when a key is dropped.
+// watches are the channels that hear of drops, by key.
 type watches struct {
 	mu    sync.RWMutex
 	byKey map[string]map[chan struct{}]struct{}
 }
 
-// Watch returns a channel that gets a value soon after key was dropped, here or by another
-// replica, and after a flush; several drops may be one value. What is read from the database
-// after the last of a write's drops is as it was written; one drop comes before that. It
-// lasts until stop is called.
+// Watch returns a channel that gets a value soon after key was dropped, here or by another replica,
+// and after a flush; several drops may be one value. A read from the database after the last drop
+// of a write sees the write; one drop comes before that. It lasts until stop is called.
 //
-// A drop that can't reach this replica is seen by nobody: while Sure is false, who watches
-// has to look for himself.
+// Nobody sees a drop that can't reach this replica: while Sure is false, callers have to look for
+// changes themselves.
 func (c *Cache) Watch(key string) (dropped <-chan struct{}, stop func()) {
 	w := make(chan struct{}, 1)
 	c.watches.mu.Lock()
@@ -39,10 +40,10 @@ func (c *Cache) Watch(key string) (dropped <-chan struct{}, stop func()) {
 	}
 }
 
-// Sure says whether this replica hears of every change in good time.
+// Sure reports whether this replica hears of every change in good time.
 func (c *Cache) Sure() bool { return c.trusted(time.Now().UnixNano()) }
 
-// wake tells who watches key.
+// wake tells the watchers of key.
 func (c *Cache) wake(key string) {
 	c.watches.mu.RLock()
 	defer c.watches.mu.RUnlock()
@@ -51,7 +52,7 @@ func (c *Cache) wake(key string) {
 	}
 }
 
-// wakeAll tells everybody.
+// wakeAll tells all watchers.
 func (c *Cache) wakeAll() {
 	c.watches.mu.RLock()
 	defer c.watches.mu.RUnlock()

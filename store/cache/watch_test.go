@@ -1,5 +1,7 @@
 package cache
 
+// Watches: drops here and on other replicas, flushes, and stop.
+
 import (
 	"log/slog"
 	"testing"
