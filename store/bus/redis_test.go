@@ -1,6 +1,6 @@
 package bus
 
-// Buses over a real Redis: order, losses, restarts, broken lines and clusters.
+// Buses over a real Redis: drops and their order, losses of Redis, new runs, and closing.
 
 import (
 	"context"

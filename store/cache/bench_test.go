@@ -1,6 +1,6 @@
 package cache
 
-// Benchmarks of reads from the process and of drops, alone and with many keys.
+// Benchmarks of reads from each tier and from the database, and of a write.
 
 import (
 	"context"

@@ -1,6 +1,6 @@
 package cache
 
-// Watches: drops here and on other replicas, flushes, and stop.
+// Watches: drops of their own key and of others, flushes, and stop.
 
 import (
 	"log/slog"
