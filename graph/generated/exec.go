@@ -3212,317 +3212,316 @@ var sources = []*ast.Source{
 
 # ── Scalars and shared types ──────────────────────────────
 
-"A moment, as RFC 3339 in UTC to the millisecond: ` + "`" + `2026-03-01T09:30:00Z` + "`" + `. Any offset is accepted as input."
+"A point in time, as RFC 3339 in UTC with milliseconds: ` + "`" + `2026-03-01T09:30:00Z` + "`" + `. As input, any offset is accepted."
 scalar DateTime
 
-"The address of a page or picture: absolute with http or https, or a path on the site that begins with ` + "`" + `/` + "`" + `. Example: ` + "`" + `/img/press.jpg` + "`" + `."
+"The address of a page or image: an absolute URL with http or https, or a path on the site that begins with ` + "`" + `/` + "`" + `. Example: ` + "`" + `/img/press.jpg` + "`" + `."
 scalar URL
 
-"Sanitised HTML: it can be put into a page as it is. It holds no script, no event handler and no style."
+"Sanitised HTML, safe to put into a page. It has no scripts, no event handlers and no styles."
 scalar HTML @cost(weight: "25")
 
-"Markdown as its author wrote it (CommonMark with tables, strikethrough, task lists and footnotes)."
+"Markdown as its author wrote it: CommonMark with tables, strikethrough, task lists and footnotes."
 scalar Markdown @cost(weight: "25")
 
-"A file, sent by a multipart request (github.com/jaydenseric/graphql-multipart-request-spec) with a header such as ` + "`" + `Apollo-Require-Preflight: 1` + "`" + `: null in the variables, which its map fills. At most 20 MiB."
+"A file of at most 20 MiB, sent by a multipart request (github.com/jaydenseric/graphql-multipart-request-spec) with a header such as ` + "`" + `Apollo-Require-Preflight: 1` + "`" + `. Its variable is null in the ` + "`" + `operations` + "`" + ` field; the ` + "`" + `map` + "`" + ` field assigns the file to it."
 scalar Upload
 
-"Anything with an id of its own. Refetch it with ` + "`" + `node(id:)` + "`" + `."
+"An object with a global id. It can be fetched again with ` + "`" + `node(id:)` + "`" + `."
 interface Node {
-  "Names this thing everywhere: a prefix that says what it is, an underscore and 26 characters. Example: ` + "`" + `art_01k9v6v0mvf5ts2c5zr0h4m8qd` + "`" + `."
+  "The id of the object: a prefix for its type, an underscore and 26 characters. It is unique across all types. Example: ` + "`" + `art_01k9v6v0mvf5ts2c5zr0h4m8qd` + "`" + `."
   id: ID!
 }
 
-"Where a page lies in its list."
+"The position of a page in its list."
 type PageInfo @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
-  "Whether more follows the last element of this page."
+  "True if the list has elements after this page."
   hasNextPage: Boolean!
-  "Whether anything precedes the first element of this page."
+  "True if the list has elements before this page."
   hasPreviousPage: Boolean!
-  "Cursor of the first element, for ` + "`" + `before:` + "`" + `; null when the page is empty."
+  "The cursor of the first element, for ` + "`" + `before:` + "`" + `; null for an empty page."
   startCursor: String
-  "Cursor of the last element, for ` + "`" + `after:` + "`" + `; null when the page is empty."
+  "The cursor of the last element, for ` + "`" + `after:` + "`" + `; null for an empty page."
   endCursor: String
 }
 
-"How many elements a list has, counted no further than asked."
+"The number of elements in a list, counted up to a limit."
 type Count @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
-  "The number of elements, at most the ` + "`" + `max` + "`" + ` that was asked for."
+  "The number of elements, at most ` + "`" + `max` + "`" + `."
   value: Int!
-  "Whether ` + "`" + `value` + "`" + ` is all of them; false when there are more than ` + "`" + `max` + "`" + `."
+  "True if ` + "`" + `value` + "`" + ` is the whole number; false if there are more than ` + "`" + `max` + "`" + `."
   isExact: Boolean!
 }
 
-"The direction of an order."
+"The direction of a list's order."
 enum OrderDirection {
-  "Smallest, oldest or first in the alphabet first."
+  "Smallest, oldest or alphabetically first comes first."
   ASC
-  "Largest, newest or last in the alphabet first."
+  "Largest, newest or alphabetically last comes first."
   DESC
 }
 
 """
-Who may use a field: those who have signed in and whose role includes ` + "`" + `requires` + "`" + `. Others get the error
-` + "`" + `UNAUTHENTICATED` + "`" + ` when they haven't signed in, ` + "`" + `FORBIDDEN` + "`" + ` when they have.
+Restricts a field to viewers with a role that includes ` + "`" + `requires` + "`" + `. Other viewers get the error ` + "`" + `FORBIDDEN` + "`" + `,
+or ` + "`" + `UNAUTHENTICATED` + "`" + ` if they are not signed in.
 """
-directive @auth("The role it takes." requires: Role!) on FIELD_DEFINITION
+directive @auth("The role that is needed." requires: Role!) on FIELD_DEFINITION
 
 """
-What a field costs, by the GraphQL Cost Directives (ibm.github.io/graphql-specs): about how many objects it
-takes to answer it. Without it an object costs 1, a scalar nothing and a field of ` + "`" + `Mutation` + "`" + ` 10. A field's
-comes before that of its type. What a request costs is in ` + "`" + `extensions.cost` + "`" + ` of its answer.
+The cost of a field, by the GraphQL Cost Directives (ibm.github.io/graphql-specs). A unit is about the work for
+one object. The defaults are 1 for an object, 0 for a scalar and 10 for a field of ` + "`" + `Mutation` + "`" + `. The weight of
+a field takes precedence over that of its type. The cost of a request is in ` + "`" + `extensions.cost` + "`" + ` of the response.
 """
-directive @cost("A whole number." weight: String!) on ARGUMENT_DEFINITION | ENUM | FIELD_DEFINITION | INPUT_FIELD_DEFINITION | OBJECT | SCALAR
+directive @cost("A whole number of units." weight: String!) on ARGUMENT_DEFINITION | ENUM | FIELD_DEFINITION | INPUT_FIELD_DEFINITION | OBJECT | SCALAR
 
-"How many elements a list has, for what it costs; no more than 100 are counted, as many as a page has at most."
+"The size of a list, for computing its cost; at most 100, the maximum of a page, is counted."
 directive @listSize(
-  "How many there are when no argument says so."
+  "The size if no argument gives one."
   assumedSize: Int
-  "The arguments that say how many: a number, or a list that is as long. Where several do, the largest counts."
+  "The arguments that give the size: a number, or a list by its length. With several of them the largest counts."
   slicingArguments: [String!]
-  "The fields below that have this size, such as those of a connection; the field itself when left out."
+  "The fields below with this size, such as those of a connection; if left out, the field itself."
   sizedFields: [String!]
-  "Whether exactly one of the arguments must be given."
+  "True if exactly one of the arguments must be given."
   requireOneSlicingArgument: Boolean = true
 ) on FIELD_DEFINITION
 
 """
-How an answer may be kept. It is by the strictest of everything that was asked for; what says nothing is
-` + "`" + `PRIVATE` + "`" + `. On a type it holds for every field that returns it and for the plain values in it, on a field it
-goes before that of the type. An answer that depends on who asks is never kept, whatever is said here.
+The cache policy of a response: the strictest policy of all selected fields. A field without a policy is
+` + "`" + `PRIVATE` + "`" + `. A policy on a type holds for the fields that return the type and for its scalar fields; a policy on a
+field takes precedence over that of its type. A response that depends on the viewer is never cached.
 """
 directive @cacheControl(
-  "For how many seconds it is new; 0 keeps it from being kept."
+  "The time in seconds for which a cached response is fresh; 0 forbids caching."
   maxAge: Int
-  "Who may be given the same."
+  "The audience that may share a cached response."
   scope: CacheControlScope
-  "For how many seconds after that it may be given, once more, while a newer one is made."
+  "The time in seconds after ` + "`" + `maxAge` + "`" + ` for which a stale response may be sent while a new one is made."
   staleWhileRevalidate: Int
 ) on FIELD_DEFINITION | OBJECT | INTERFACE | UNION
 
-"Who may be given the same answer."
+"The audience of a response."
 enum CacheControlScope {
-  "Everybody: caches on the way may keep it."
+  "Everybody: shared caches may store it."
   PUBLIC
-  "Who asked, and nobody else."
+  "Only the client that asked for it."
   PRIVATE
 }
 
-"Why something that was asked for wasn't done: what the caller can put right."
+"The reason why a mutation was not done, for the caller to put right."
 interface UserError {
-  "What is wrong and what would be right, in English, for people."
+  "The error and how to put it right, in English, for people."
   message: String!
-  "The field of ` + "`" + `input` + "`" + ` at fault, outermost first; null when it is the whole request."
+  "The path of the field of ` + "`" + `input` + "`" + ` at fault, outermost first; null if the error is about the whole request."
   path: [String!]
 }
 
-"What was done otherwise than it was asked for, because it couldn't be done so."
+"Something that was done otherwise than asked, because it couldn't be done as asked."
 type Warning {
   "What was done instead, in English, for people."
   message: String!
-  "The field of ` + "`" + `input` + "`" + ` that it is about, outermost first; null when it is the whole request."
+  "The path of the field of ` + "`" + `input` + "`" + ` concerned, outermost first; null if the warning is about the whole request."
   path: [String!]
 }
 
-"A picture: one that was uploaded, or one at an address of its own."
+"An image: an uploaded one, or one with a URL of its own."
 type Image @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
-  "Names an uploaded picture, for an article's cover; begins with ` + "`" + `img_` + "`" + `. Null for one at an address of its own."
+  "The id of an uploaded image, for an article's cover; begins with ` + "`" + `img_` + "`" + `. Null for an image with a URL of its own."
   id: ID
-  "Where the picture is. Uploaded ones are kept in several widths: it is the narrowest that is at least as wide as asked, or the widest. What is there never changes. Example: ` + "`" + `url(width: 640)` + "`" + `."
-  url("How wide it will be shown, in pixels of the device, at least 1; all of the picture when left out." width: Int): URL!
-  "How wide the whole picture is, in pixels; null when that isn't known, as for one at an address of its own."
+  "The URL of the image. An uploaded image exists in several widths: the URL is that of the narrowest one at least as wide as ` + "`" + `width` + "`" + `, or else of the widest. The file at a URL never changes. Example: ` + "`" + `url(width: 640)` + "`" + `."
+  url("The width at which the image will be shown, in device pixels, at least 1; if left out, the full image." width: Int): URL!
+  "The width of the full image in pixels; null if it is unknown, as for one with a URL of its own."
   width: Int
-  "How high the whole picture is, in pixels; null when that isn't known, as for one at an address of its own."
+  "The height of the full image in pixels; null if it is unknown, as for one with a URL of its own."
   height: Int
-  "What the picture shows, for those who can't see it; empty when it only decorates, or when nobody has said."
+  "A description of the image for people who can't see it; empty for a decoration, and if nobody has written one."
   alt: String!
 }
 
 """
-Everything that can be read. Lists are connections: ` + "`" + `first` + "`" + `/` + "`" + `after` + "`" + ` page forwards, ` + "`" + `last` + "`" + `/` + "`" + `before` + "`" + `
-backwards, 20 elements unless told, at most 100. A cursor belongs to the filter and order it came from.
+The queries. Lists are connections: ` + "`" + `first` + "`" + ` and ` + "`" + `after` + "`" + ` page forwards, ` + "`" + `last` + "`" + ` and ` + "`" + `before` + "`" + ` backwards. A page has
+20 elements by default and at most 100. A cursor is valid only with the filter and order that it came from.
 """
 type Query {
-  "Whatever has this id; null when there is no such thing or the viewer may not see it. Example: ` + "`" + `node(id: \"art_…\") { ... on Article { title } }` + "`" + `."
-  node("The id of the thing." id: ID!): Node @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300)
-  "The things with these ids, in the order asked, null where there is none; at most 100."
-  nodes("The ids of the things, at most 100." ids: [ID!]!): [Node]! @listSize(assumedSize: 100, slicingArguments: ["ids"], requireOneSlicingArgument: false) @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300)
+  "The object with this id; null if there is none or the viewer may not see it. Example: ` + "`" + `node(id: \"art_…\") { ... on Article { title } }` + "`" + `."
+  node("The id of the object." id: ID!): Node @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300)
+  "The objects with these ids, in the order of the ids, with null for a missing one; at most 100."
+  nodes("The ids of the objects, at most 100." ids: [ID!]!): [Node]! @listSize(assumedSize: 100, slicingArguments: ["ids"], requireOneSlicingArgument: false) @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300)
 }
 
 """
-Everything that can be changed. Each takes one ` + "`" + `input` + "`" + ` and answers with what has come of it, and with
-` + "`" + `userErrors` + "`" + `: it was done if and only if that list is empty. What creates something takes an
-` + "`" + `idempotencyKey` + "`" + `: repeating a mutation with the same key and input, at once or within a day, does it once
-and answers the same again.
+The mutations. Each takes one ` + "`" + `input` + "`" + ` and returns the result and ` + "`" + `userErrors` + "`" + `: the mutation was done if and only
+if that list is empty. A mutation that creates something takes an ` + "`" + `idempotencyKey` + "`" + `: if it is repeated with the
+same key and input, at the same time or within a day, it is done once and returns the same result again.
 """
 type Mutation
 
 """
-What is told as it happens, over a WebSocket (` + "`" + `graphql-transport-ws` + "`" + `) or as server-sent events
-(` + "`" + `graphql-sse` + "`" + `, distinct connections). Whoever comes back after a disconnect gives the ` + "`" + `id` + "`" + ` of the last
-event in ` + "`" + `after` + "`" + `, on whichever server, and gets what came in between, in order and each event once. Who
-doesn't read for 30 seconds is left with the error ` + "`" + `TOO_SLOW` + "`" + `, and may come back likewise.
+The subscriptions, over a WebSocket (` + "`" + `graphql-transport-ws` + "`" + `) or as server-sent events (` + "`" + `graphql-sse` + "`" + `, distinct
+connections). After a disconnect, a client passes the ` + "`" + `id` + "`" + ` of its last event in ` + "`" + `after` + "`" + `, to any replica, and gets
+the events in between, in order and each once. A client that doesn't read for 30 seconds gets the error
+` + "`" + `TOO_SLOW` + "`" + `, and may connect again in the same way.
 """
 type Subscription
 
 # ── Articles ──────────────────────────────────────────────
 
 extend type Query {
-  "The article with this slug, or with this slug in the past: a published one, or else one that the viewer may see; null when there is none. Example: ` + "`" + `article(slug: \"the-painted-porch\")` + "`" + `."
-  article("The last part of the article's address." slug: String!): Article
-  "Published articles, newest first unless ` + "`" + `orderBy` + "`" + ` says otherwise."
+  "The article with this slug or former slug. A published article comes first, then one that the viewer may see; null if there is none. Example: ` + "`" + `article(slug: \"the-painted-porch\")` + "`" + `."
+  article("The last part of the article's URL." slug: String!): Article
+  "The published articles, newest first unless ` + "`" + `orderBy` + "`" + ` says otherwise."
   articles(
-    "How many from the start, 1 to 100; 20 when neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    "The number of elements from the start, 1 to 100; 20 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
     first: Int
-    "Only what follows this cursor."
+    "Only elements after this cursor."
     after: String
-    "How many from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
+    "The number of elements from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
     last: Int
-    "Only what precedes this cursor."
+    "Only elements before this cursor."
     before: String
-    "Which articles; all published ones when left out."
+    "The conditions for articles; if left out, all published ones."
     where: ArticleWhere
-    "In which order; newest first when left out."
+    "The order; if left out, newest first."
     orderBy: ArticleOrder
   ): ArticleConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
 }
 
 extend type Subscription {
-  "Articles, as each becomes public: published, on schedule, by an import, or again after it was taken back."
-  articlePublished("The ` + "`" + `id` + "`" + ` of the last event that the client has had; only what comes from now on when left out." after: ID): ArticlePublishedEvent!
+  "Articles as they become public: published by an editor, on schedule or by an import, or published again."
+  articlePublished("The ` + "`" + `id` + "`" + ` of the last event that the client has received. If left out, only new events are sent." after: ID): ArticlePublishedEvent!
 }
 
 "An article has become public."
 type ArticlePublishedEvent {
-  "Names this event, for ` + "`" + `after` + "`" + `, and is the same for everybody; begins with ` + "`" + `evt_` + "`" + `."
+  "The id of the event, for ` + "`" + `after` + "`" + `; the same for every client; begins with ` + "`" + `evt_` + "`" + `."
   id: ID!
-  "The article, as it is now; null when it has been taken back in the meantime."
+  "The article in its current version; null if it is no longer public."
   article: Article
 }
 
-"Which articles: those that meet every condition given."
+"Conditions for articles; an article must meet all that are given."
 input ArticleWhere {
-  "Has the tag with this slug. Example: ` + "`" + `\"history\"` + "`" + `."
+  "The article has the tag with this slug. Example: ` + "`" + `\"history\"` + "`" + `."
   tag: String
-  "Is by the author with this slug, alone or with others. Example: ` + "`" + `\"ruth-casey\"` + "`" + `."
+  "The article is by the author with this slug, alone or with others. Example: ` + "`" + `\"ruth-casey\"` + "`" + `."
   author: String
-  "Was published at this moment or later."
+  "The article was published at this time or later."
   publishedAfter: DateTime
-  "Was published before this moment."
+  "The article was published before this time."
   publishedBefore: DateTime
-  "Is one of these, at most 100."
+  "The article's id is one of these, at most 100."
   ids: [ID!]
-  "Has these words, as ` + "`" + `search` + "`" + ` finds them. The list is in the order of ` + "`" + `orderBy` + "`" + ` still, not the best first. Example: ` + "`" + `\"painted porch\"` + "`" + `."
+  "The article has these words, as ` + "`" + `search` + "`" + ` finds them. The list stays in the order of ` + "`" + `orderBy` + "`" + `, not by relevance. Example: ` + "`" + `\"painted porch\"` + "`" + `."
   query: String @cost(weight: "10")
 }
 
-"The order of a list of articles; those that are equal are in the order of their ids."
+"The order of a list of articles; articles with equal values are in the order of their ids."
 input ArticleOrder {
-  "What to order by."
+  "The value to sort by."
   field: ArticleOrderField! = PUBLISHED_AT
-  "Which way."
+  "The direction."
   direction: OrderDirection! = DESC
 }
 
-"What articles can be ordered by."
+"The values that articles can be sorted by."
 enum ArticleOrderField {
-  "When the article was published."
+  "The time of publication."
   PUBLISHED_AT
-  "The title, letter case and accents ignored."
+  "The title, ignoring letter case and accents."
   TITLE
-  "When the article was last changed."
+  "The time of the last change."
   UPDATED_AT
 }
 
-"A piece of writing. Lists and edges hold published ones only, whoever asks."
+"An article. Lists and edges have published articles only, for every viewer."
 type Article implements Node @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
-  "Names this article; begins with ` + "`" + `art_` + "`" + `."
+  "The id of the article; begins with ` + "`" + `art_` + "`" + `."
   id: ID!
-  "The last part of its address: lower-case letters, digits and hyphens, unique among articles. Example: ` + "`" + `the-painted-porch` + "`" + `."
+  "The last part of the article's URL: lower-case letters, digits and hyphens, unique among articles. Example: ` + "`" + `the-painted-porch` + "`" + `."
   slug: String!
-  "Its title, as plain text."
+  "The title, as plain text."
   title: String!
-  "What it is about in a sentence or two, as plain text; empty when its author wrote none."
+  "A summary in a sentence or two, as plain text; empty if there is none."
   summary: String!
-  "The text as its author wrote it."
+  "The text as its author wrote it, in Markdown."
   bodyMarkdown: Markdown!
-  "The text rendered and sanitised; headings carry the anchors of ` + "`" + `tableOfContents` + "`" + `."
+  "The text as sanitised HTML; its headings have the anchors of ` + "`" + `tableOfContents` + "`" + `."
   bodyHtml: HTML!
-  "The first words of the text, without markup, with an ellipsis where it was cut."
-  excerpt("How many words, 1 to 100." words: Int! = 40): String! @cost(weight: "1")
-  "How long reading takes, in whole minutes, at least 1."
+  "The first words of the text, without markup, with an ellipsis if the text goes on."
+  excerpt("The number of words, 1 to 100." words: Int! = 40): String! @cost(weight: "1")
+  "The time that reading takes, in whole minutes, at least 1."
   readingMinutes: Int!
-  "Its headings, in the order of the text; empty when it has none."
+  "The headings, in the order of the text; empty if there are none."
   tableOfContents: [Heading!]! @listSize(assumedSize: 10)
-  "Who may see it."
+  "The publication status; it decides who may see the article."
   status: ArticleStatus!
-  "Goes up with every change: for ` + "`" + `expectedVersion` + "`" + `."
+  "The version, which rises with every change; for ` + "`" + `expectedVersion` + "`" + `."
   version: Int!
-  "When it was begun; null when it was imported."
+  "The time of creation; null for an imported article."
   createdAt: DateTime
-  "When it was published; when it is due, for ` + "`" + `SCHEDULED` + "`" + `; null when it never was."
+  "The time of publication; for ` + "`" + `SCHEDULED` + "`" + ` the planned one; null if it was never published."
   publishedAt: DateTime
-  "When it was last changed; of a published article never before it was published."
+  "The time of the last change; for a published article never before ` + "`" + `publishedAt` + "`" + `."
   updatedAt: DateTime!
-  "Who wrote it; the first where there are several, null when nobody is named."
+  "The first author of the byline; null if there is no author."
   author: Author
-  "All who wrote it, in the order of the byline."
+  "All authors, in the order of the byline."
   authors: [Author!]! @listSize(assumedSize: 5)
-  "Its tags, in the order its author gave them."
+  "The tags, in the order given by the author."
   tags: [Tag!]! @listSize(assumedSize: 5)
-  "The picture that goes with it; null when it has none."
+  "The cover image; null if there is none."
   cover: Image
-  "What readers said about it: the comments that answer the article itself, oldest first."
+  "The comments on the article itself, without replies, oldest first."
   comments(
-    "How many from the start, 1 to 100; 20 when neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    "The number of elements from the start, 1 to 100; 20 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
     first: Int
-    "Only what follows this cursor."
+    "Only elements after this cursor."
     after: String
-    "How many from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
+    "The number of elements from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
     last: Int
-    "Only what precedes this cursor."
+    "Only elements before this cursor."
     before: String
   ): CommentConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
-  "How many comments its threads show, replies included, and those that keep their place after they have been deleted."
+  "The number of comments in all threads of the article, including replies and the placeholders of deleted comments."
   commentCount: Int! @cost(weight: "1") @cacheControl(maxAge: 10, scope: PUBLIC, staleWhileRevalidate: 60)
-  "Other articles on the same matters, the closest first."
-  related("How many, 1 to 10." first: Int! = 3): [Article!]! @listSize(slicingArguments: ["first"], requireOneSlicingArgument: false)
-  "The article published after it; null for the newest."
+  "Other articles on the same subjects, the closest first."
+  related("The number of articles, 1 to 10." first: Int! = 3): [Article!]! @listSize(slicingArguments: ["first"], requireOneSlicingArgument: false)
+  "The article published next after it; null for the newest."
   next: Article
-  "The article published before it; null for the oldest."
+  "The article published last before it; null for the oldest."
   previous: Article
-  "What it said at each of its versions, newest first; null for those who may not change it."
+  "The article's content at each of its versions, newest first; null if the viewer may not change the article."
   revisions(
-    "How many from the start, 1 to 100; 20 when neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    "The number of elements from the start, 1 to 100; 20 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
     first: Int
-    "Only what follows this cursor."
+    "Only elements after this cursor."
     after: String
-    "How many from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
+    "The number of elements from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
     last: Int
-    "Only what precedes this cursor."
+    "Only elements before this cursor."
     before: String
   ): RevisionConnection @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
 }
 
-"Who may see an article."
+"The publication status of an article."
 enum ArticleStatus {
-  "Its owner and editors."
+  "Visible to its owner and editors."
   DRAFT
-  "Its owner and editors, until ` + "`" + `publishedAt` + "`" + ` has come."
+  "Visible to its owner and editors until ` + "`" + `publishedAt` + "`" + `, then published."
   SCHEDULED
-  "Everyone."
+  "Visible to everyone."
   PUBLISHED
-  "Its owner and editors, in ` + "`" + `viewer { deletedArticles }` + "`" + `: for 30 days it can be restored."
+  "Visible to its owner and editors in ` + "`" + `viewer { deletedArticles }` + "`" + `, and restorable for 30 days."
   DELETED
 }
 
 "A heading in an article's text."
 type Heading @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
-  "Its rank, 1 to 6, as in HTML."
+  "The level, 1 to 6, as in HTML."
   level: Int!
-  "Its words, without markup."
+  "The text of the heading, without markup."
   text: String!
-  "The ` + "`" + `id` + "`" + ` of its element in ` + "`" + `bodyHtml` + "`" + `: link to it with ` + "`" + `#` + "`" + ` and this."
+  "The ` + "`" + `id` + "`" + ` of its element in ` + "`" + `bodyHtml` + "`" + `: a link to it is ` + "`" + `#` + "`" + ` and this value."
   anchor: String!
 }
 
@@ -3532,61 +3531,61 @@ type ArticleConnection @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevali
   edges: [ArticleEdge!]!
   "The articles of the page."
   nodes: [Article!]!
-  "Where the page lies in the list."
+  "The position of the page in the list."
   pageInfo: PageInfo!
-  "How many articles the whole list has; counted only when asked for."
-  count("Where to stop counting, 1 to 10000." max: Int! = 1000): Count!
+  "The number of articles in the whole list; counted only when asked for."
+  count("The number that ends the count, 1 to 10000." max: Int! = 1000): Count!
 }
 
 "An article in a list."
 type ArticleEdge @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "The article."
   node: Article!
-  "Marks its place in the list, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
+  "The cursor of this element, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
   cursor: String!
 }
 
 # ── Authors ───────────────────────────────────────────────
 
 extend type Query {
-  "The author with this slug; null when there is none. Example: ` + "`" + `author(slug: \"ruth-casey\")` + "`" + `."
-  author("The last part of the author's address." slug: String!): Author
-  "All authors, by name, those who have published nothing yet included."
+  "The author with this slug or former slug; null if there is none. Example: ` + "`" + `author(slug: \"ruth-casey\")` + "`" + `."
+  author("The last part of the author's URL." slug: String!): Author
+  "All authors by name, including those without a published article."
   authors(
-    "How many from the start, 1 to 100; 20 when neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    "The number of elements from the start, 1 to 100; 20 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
     first: Int
-    "Only what follows this cursor."
+    "Only elements after this cursor."
     after: String
-    "How many from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
+    "The number of elements from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
     last: Int
-    "Only what precedes this cursor."
+    "Only elements before this cursor."
     before: String
   ): AuthorConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
 }
 
-"Somebody who writes."
+"A person who writes articles."
 type Author implements Node @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
-  "Names this author; begins with ` + "`" + `aut_` + "`" + `."
+  "The id of the author; begins with ` + "`" + `aut_` + "`" + `."
   id: ID!
-  "The last part of the author's address: lower-case letters, digits and hyphens, unique among authors. Example: ` + "`" + `ruth-casey` + "`" + `."
+  "The last part of the author's URL: lower-case letters, digits and hyphens, unique among authors. Example: ` + "`" + `ruth-casey` + "`" + `."
   slug: String!
-  "The name as it is shown."
+  "The name to show."
   name: String!
-  "About the author, rendered and sanitised; empty when nothing was written."
+  "A text about the author, as sanitised HTML; empty if there is none."
   bioHtml: HTML!
-  "The author's own page; null when there is none."
+  "The author's own web page; null if there is none."
   url: URL
-  "How many articles the author has published, alone or with others."
+  "The number of articles that the author has published, alone or with others."
   articleCount: Int! @cost(weight: "1")
-  "What the author has published, newest first."
+  "The articles that the author has published, newest first."
   articles(
-    "How many from the start, 1 to 100; 20 when neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    "The number of elements from the start, 1 to 100; 20 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
     first: Int
-    "Only what follows this cursor."
+    "Only elements after this cursor."
     after: String
-    "How many from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
+    "The number of elements from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
     last: Int
-    "Only what precedes this cursor."
+    "Only elements before this cursor."
     before: String
   ): ArticleConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
 }
@@ -3597,59 +3596,59 @@ type AuthorConnection @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalid
   edges: [AuthorEdge!]!
   "The authors of the page."
   nodes: [Author!]!
-  "Where the page lies in the list."
+  "The position of the page in the list."
   pageInfo: PageInfo!
-  "How many authors the whole list has; counted only when asked for."
-  count("Where to stop counting, 1 to 10000." max: Int! = 1000): Count!
+  "The number of authors in the whole list; counted only when asked for."
+  count("The number that ends the count, 1 to 10000." max: Int! = 1000): Count!
 }
 
 "An author in a list."
 type AuthorEdge @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "The author."
   node: Author!
-  "Marks the author's place in the list, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
+  "The cursor of this element, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
   cursor: String!
 }
 
 # ── Tags ──────────────────────────────────────────────────
 
 extend type Query {
-  "The tag with this slug; null when there is none. Example: ` + "`" + `tag(slug: \"history\")` + "`" + `."
-  tag("The last part of the tag's address." slug: String!): Tag
-  "All tags, by name, those that no published article has included."
+  "The tag with this slug or former slug; null if there is none. Example: ` + "`" + `tag(slug: \"history\")` + "`" + `."
+  tag("The last part of the tag's URL." slug: String!): Tag
+  "All tags by name, including those without a published article."
   tags(
-    "How many from the start, 1 to 100; 20 when neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    "The number of elements from the start, 1 to 100; 20 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
     first: Int
-    "Only what follows this cursor."
+    "Only elements after this cursor."
     after: String
-    "How many from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
+    "The number of elements from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
     last: Int
-    "Only what precedes this cursor."
+    "Only elements before this cursor."
     before: String
   ): TagConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
 }
 
-"What an article is about."
+"A subject of articles."
 type Tag implements Node @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
-  "Names this tag; begins with ` + "`" + `tag_` + "`" + `."
+  "The id of the tag; begins with ` + "`" + `tag_` + "`" + `."
   id: ID!
-  "The last part of the tag's address: lower-case letters, digits and hyphens, unique among tags. Example: ` + "`" + `history` + "`" + `."
+  "The last part of the tag's URL: lower-case letters, digits and hyphens, unique among tags. Example: ` + "`" + `history` + "`" + `."
   slug: String!
-  "The name as it is shown."
+  "The name to show."
   name: String!
-  "What belongs under it, as plain text; empty when nothing was written."
+  "A description of the subject, as plain text; empty if there is none."
   description: String!
-  "How many published articles have it."
+  "The number of published articles with this tag."
   articleCount: Int! @cost(weight: "1")
-  "The published articles that have it, newest first."
+  "The published articles with this tag, newest first."
   articles(
-    "How many from the start, 1 to 100; 20 when neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    "The number of elements from the start, 1 to 100; 20 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
     first: Int
-    "Only what follows this cursor."
+    "Only elements after this cursor."
     after: String
-    "How many from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
+    "The number of elements from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
     last: Int
-    "Only what precedes this cursor."
+    "Only elements before this cursor."
     before: String
   ): ArticleConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
 }
@@ -3660,117 +3659,117 @@ type TagConnection @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate
   edges: [TagEdge!]!
   "The tags of the page."
   nodes: [Tag!]!
-  "Where the page lies in the list."
+  "The position of the page in the list."
   pageInfo: PageInfo!
-  "How many tags the whole list has; counted only when asked for."
-  count("Where to stop counting, 1 to 10000." max: Int! = 1000): Count!
+  "The number of tags in the whole list; counted only when asked for."
+  count("The number that ends the count, 1 to 10000." max: Int! = 1000): Count!
 }
 
 "A tag in a list."
 type TagEdge @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300) {
   "The tag."
   node: Tag!
-  "Marks the tag's place in the list, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
+  "The cursor of this element, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
   cursor: String!
 }
 
 # ── Writing ───────────────────────────────────────────────
 
 extend type Query {
-  "What has become of one revision in another of the same article; null where either isn't there for the viewer."
+  "The difference between two revisions of one article; null if the viewer may not see either of them."
   revisionDiff("The id of the one that came first." from: ID!, "The id of the other." to: ID!): RevisionDiff @cost(weight: "50")
-  "The article that a link of ` + "`" + `articlePreviewCreate` + "`" + ` shows, published or not; null when the link is too old or was never made."
-  preview("What the link carries." token: String!): Article @cacheControl(maxAge: 0, scope: PRIVATE)
+  "The article of a preview link from ` + "`" + `articlePreviewCreate` + "`" + `, published or not; null if the link has expired or never existed."
+  preview("The token of the link." token: String!): Article @cacheControl(maxAge: 0, scope: PRIVATE)
 }
 
 extend type Mutation {
-  "Begins an article: a draft that its author and editors see. Without ` + "`" + `authorIds` + "`" + ` it is by the viewer's own author page, which is made where there is none."
-  articleCreate("What it begins with." input: ArticleCreateInput!): ArticleCreatePayload! @auth(requires: AUTHOR)
-  "Changes what an article says. Its owner may while it isn't published, editors at any time. An old slug goes on leading to it."
-  articleUpdate("What is to change." input: ArticleUpdateInput!): ArticleUpdatePayload! @auth(requires: AUTHOR)
-  "Publishes an article now. When it was first published stays."
-  articlePublish("Which one." input: ArticlePublishInput!): ArticlePublishPayload! @auth(requires: EDITOR)
-  "Has an article published at a time to come."
-  articleSchedule("Which one, and when." input: ArticleScheduleInput!): ArticleSchedulePayload! @auth(requires: EDITOR)
-  "Makes a draft of what is published or scheduled."
-  articleUnpublish("Which one." input: ArticleUnpublishInput!): ArticleUnpublishPayload! @auth(requires: EDITOR)
-  "Deletes an article so that it can be restored for 30 days. Its owner may while it isn't published, editors at any time."
-  articleDelete("Which one." input: ArticleDeleteInput!): ArticleDeletePayload! @auth(requires: AUTHOR)
-  "Makes a draft of a deleted article."
-  articleRestore("Which one." input: ArticleRestoreInput!): ArticleRestorePayload! @auth(requires: AUTHOR)
-  "Makes an article say again what it said at one of its versions, as a new revision."
-  articleRevisionRestore("Which revision." input: ArticleRevisionRestoreInput!): ArticleRevisionRestorePayload! @auth(requires: AUTHOR)
-  "Makes a link that shows an article to whoever has it, published or not, for a while."
-  articlePreviewCreate("Which article, and for how long." input: ArticlePreviewCreateInput!): ArticlePreviewCreatePayload! @auth(requires: AUTHOR)
-  "Makes an author's page."
-  authorCreate("Who it is." input: AuthorCreateInput!): AuthorCreatePayload! @auth(requires: EDITOR)
-  "Changes an author's page. An old slug goes on leading to it."
-  authorUpdate("What is to change." input: AuthorUpdateInput!): AuthorUpdatePayload! @auth(requires: EDITOR)
-  "Makes one author of two: all articles by the one are by the other, which is found under both slugs. Where that is cut short, it is finished within a minute."
-  authorMerge("Who becomes part of whom." input: AuthorMergeInput!): AuthorMergePayload! @auth(requires: EDITOR)
-  "Makes a tag."
-  tagCreate("What it is." input: TagCreateInput!): TagCreatePayload! @auth(requires: EDITOR)
-  "Changes a tag. An old slug goes on leading to it."
-  tagUpdate("What is to change." input: TagUpdateInput!): TagUpdatePayload! @auth(requires: EDITOR)
-  "Makes one tag of two: all articles with the one have the other, which is found under both slugs. Where that is cut short, it is finished within a minute."
-  tagMerge("What becomes part of what." input: TagMergeInput!): TagMergePayload! @auth(requires: EDITOR)
+  "Creates an article as a draft, visible to its author and editors. Without ` + "`" + `authorIds` + "`" + `, its author is the viewer's own author page; a missing page is created."
+  articleCreate("The content of the article." input: ArticleCreateInput!): ArticleCreatePayload! @auth(requires: AUTHOR)
+  "Changes the content of an article. Its owner may do so while it isn't published, editors always. The old slug still finds it."
+  articleUpdate("The changes." input: ArticleUpdateInput!): ArticleUpdatePayload! @auth(requires: AUTHOR)
+  "Publishes an article now. If it was published before, it keeps the time of its first publication."
+  articlePublish("The article to publish." input: ArticlePublishInput!): ArticlePublishPayload! @auth(requires: EDITOR)
+  "Schedules the publication of an article."
+  articleSchedule("The article, and the time." input: ArticleScheduleInput!): ArticleSchedulePayload! @auth(requires: EDITOR)
+  "Turns a published or scheduled article into a draft."
+  articleUnpublish("The article to unpublish." input: ArticleUnpublishInput!): ArticleUnpublishPayload! @auth(requires: EDITOR)
+  "Deletes an article; it can be restored for 30 days. Its owner may do so while it isn't published, editors always."
+  articleDelete("The article to delete." input: ArticleDeleteInput!): ArticleDeletePayload! @auth(requires: AUTHOR)
+  "Restores a deleted article as a draft."
+  articleRestore("The article to restore." input: ArticleRestoreInput!): ArticleRestorePayload! @auth(requires: AUTHOR)
+  "Restores the content of an article from one of its revisions, as a new revision."
+  articleRevisionRestore("The revision to restore." input: ArticleRevisionRestoreInput!): ArticleRevisionRestorePayload! @auth(requires: AUTHOR)
+  "Creates a link that shows an article, published or not, to everybody with the link, for a limited time."
+  articlePreviewCreate("The article, and the lifetime of the link." input: ArticlePreviewCreateInput!): ArticlePreviewCreatePayload! @auth(requires: AUTHOR)
+  "Creates an author."
+  authorCreate("The author's name and page." input: AuthorCreateInput!): AuthorCreatePayload! @auth(requires: EDITOR)
+  "Changes an author. The old slug still finds it."
+  authorUpdate("The changes." input: AuthorUpdateInput!): AuthorUpdatePayload! @auth(requires: EDITOR)
+  "Merges one author into another: the articles of the first become articles of the second, and the slugs of both find the second. If the merge is interrupted, it is completed within a minute."
+  authorMerge("The two authors." input: AuthorMergeInput!): AuthorMergePayload! @auth(requires: EDITOR)
+  "Creates a tag."
+  tagCreate("The tag's name and description." input: TagCreateInput!): TagCreatePayload! @auth(requires: EDITOR)
+  "Changes a tag. The old slug still finds it."
+  tagUpdate("The changes." input: TagUpdateInput!): TagUpdatePayload! @auth(requires: EDITOR)
+  "Merges one tag into another: the articles with the first get the second, and the slugs of both find the second. If the merge is interrupted, it is completed within a minute."
+  tagMerge("The two tags." input: TagMergeInput!): TagMergePayload! @auth(requires: EDITOR)
 }
 
 extend type Viewer {
-  "The viewer's own drafts and scheduled articles, the last changed first; empty for those who don't write."
+  "The viewer's own drafts and scheduled articles, last changed first; empty for viewers who don't write."
   drafts(
-    "How many from the start, 1 to 100; 20 when neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    "The number of elements from the start, 1 to 100; 20 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
     first: Int
-    "Only what follows this cursor."
+    "Only elements after this cursor."
     after: String
-    "How many from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
+    "The number of elements from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
     last: Int
-    "Only what precedes this cursor."
+    "Only elements before this cursor."
     before: String
   ): ArticleConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
-  "Everybody's drafts and scheduled articles, the last changed first, for editors."
+  "The drafts and scheduled articles of all accounts, last changed first, for editors."
   queue(
-    "Which ones: ` + "`" + `DRAFT` + "`" + `, ` + "`" + `SCHEDULED` + "`" + ` or both."
+    "The statuses to include: ` + "`" + `DRAFT` + "`" + `, ` + "`" + `SCHEDULED` + "`" + ` or both."
     status: [ArticleStatus!]! = [DRAFT, SCHEDULED]
-    "How many from the start, 1 to 100; 20 when neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    "The number of elements from the start, 1 to 100; 20 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
     first: Int
-    "Only what follows this cursor."
+    "Only elements after this cursor."
     after: String
-    "How many from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
+    "The number of elements from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
     last: Int
-    "Only what precedes this cursor."
+    "Only elements before this cursor."
     before: String
   ): ArticleConnection @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false) @auth(requires: EDITOR)
-  "What can be restored, the last deleted first: the viewer's own articles, for editors everybody's."
+  "The deleted articles that can be restored, last deleted first: the viewer's own, for editors everybody's."
   deletedArticles(
-    "How many from the start, 1 to 100; 20 when neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    "The number of elements from the start, 1 to 100; 20 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
     first: Int
-    "Only what follows this cursor."
+    "Only elements after this cursor."
     after: String
-    "How many from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
+    "The number of elements from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
     last: Int
-    "Only what precedes this cursor."
+    "Only elements before this cursor."
     before: String
   ): ArticleConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
 }
 
-"What an article said at one of its versions. Seen by those who may change the article."
+"The content of an article at one of its versions, visible to viewers who may change the article."
 type Revision implements Node {
-  "Names this revision; begins with ` + "`" + `rev_` + "`" + `."
+  "The id of the revision; begins with ` + "`" + `rev_` + "`" + `."
   id: ID!
-  "The version of the article that it made."
+  "The version of the article that has this content."
   version: Int!
-  "The id of the account that wrote it; null when it was imported."
+  "The id of the account that wrote it; null for an import."
   accountId: ID
   "The title."
   title: String!
-  "The summary; empty when there was none."
+  "The summary; empty if there is none."
   summary: String!
-  "The text as its author wrote it."
+  "The text as its author wrote it, in Markdown."
   bodyMarkdown: Markdown!
-  "The text rendered and sanitised."
+  "The text as sanitised HTML."
   bodyHtml: HTML!
-  "When it was written."
+  "The time of writing."
   createdAt: DateTime!
 }
 
@@ -3780,495 +3779,495 @@ type RevisionConnection {
   edges: [RevisionEdge!]!
   "The revisions of the page."
   nodes: [Revision!]!
-  "Where the page lies in the list."
+  "The position of the page in the list."
   pageInfo: PageInfo!
-  "How many revisions the whole list has; counted only when asked for."
-  count("Where to stop counting, 1 to 10000." max: Int! = 1000): Count!
+  "The number of revisions in the whole list; counted only when asked for."
+  count("The number that ends the count, 1 to 10000." max: Int! = 1000): Count!
 }
 
 "A revision in a list."
 type RevisionEdge {
   "The revision."
   node: Revision!
-  "Marks its place in the list, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
+  "The cursor of this element, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
   cursor: String!
 }
 
-"What has become of one revision in another."
+"The difference between two revisions."
 type RevisionDiff {
-  "The lines that differ, with three around them, as ` + "`" + `diff -u` + "`" + ` writes them; empty when none do. The first two lines of a revision are its title after ` + "`" + `# ` + "`" + ` and its summary after ` + "`" + `> ` + "`" + `."
+  "The lines that differ, with three lines around them, in the format of ` + "`" + `diff -u` + "`" + `; empty if none do. Before the text, a revision has its title after ` + "`" + `# ` + "`" + ` and its summary after ` + "`" + `> ` + "`" + `."
   unified: String!
-  "How many lines the other has that the first one hasn't."
+  "The number of lines that only the second revision has."
   added: Int!
-  "How many lines the first one has that the other hasn't."
+  "The number of lines that only the first revision has."
   removed: Int!
 }
 
-"Why something about an article, an author or a tag wasn't done."
+"The reason why a mutation of an article, an author or a tag was not done."
 type ArticleError implements UserError {
-  "What is wrong and what would be right, in English, for people."
+  "The error and how to put it right, in English, for people."
   message: String!
-  "The field of ` + "`" + `input` + "`" + ` at fault, outermost first; null when it is the whole request."
+  "The path of the field of ` + "`" + `input` + "`" + ` at fault, outermost first; null if the error is about the whole request."
   path: [String!]
-  "What kind of reason it is, for programs."
+  "The kind of error, for programs."
   code: ArticleErrorCode!
 }
 
-"The kinds of reasons for which something about an article, an author or a tag isn't done."
+"The kinds of errors in mutations of articles, authors and tags."
 enum ArticleErrorCode {
-  "The input breaks a rule; the message says which."
+  "The input breaks a rule; the message says how to put it right."
   INVALID
-  "There is no such thing, or the viewer may not know of it."
+  "There is no such thing, or the viewer may not see it."
   NOT_FOUND
-  "It was right, but something has changed in the meantime, or somebody else has it."
+  "Something has changed in the meantime, or the value is taken by somebody else."
   CONFLICT
   "The viewer may not do this."
   FORBIDDEN
-  "The idempotency key came with another input before."
+  "The idempotency key was used with another input before."
   KEY_REUSED
 }
 
-"A picture that goes with an article: at an address, or uploaded; one without either takes away the one that is there."
+"A cover image, by URL or by id. With neither, the article's cover is removed."
 input CoverInput {
-  "Where the picture is, for one at an address of its own."
+  "The URL of the image."
   url: URL
-  "An uploaded picture, instead of ` + "`" + `url` + "`" + `: the viewer's own, or any for editors. Example: ` + "`" + `img_01k9v6v0mvf5ts2c5zr0h4m8qd` + "`" + `."
+  "The id of an uploaded image, in place of ` + "`" + `url` + "`" + `: one of the viewer's own, for editors any. Example: ` + "`" + `img_01k9v6v0mvf5ts2c5zr0h4m8qd` + "`" + `."
   imageId: ID
-  "What the picture shows, for those who can't see it, at most 500 characters; when left out, what was said of it when it was uploaded."
+  "A description of the image for people who can't see it, at most 500 characters; if left out, the description from the upload."
   alt: String
 }
 
-"What an article begins with."
+"The content of a new article."
 input ArticleCreateInput {
-  "Its title, plain text of 1 to 300 characters."
+  "The title, plain text of 1 to 300 characters."
   title: String!
-  "The last part of its address: 1 to 100 lower-case letters, digits and single hyphens; made from the title when left out. Where another article has or had it, it gets a number, and a warning says so."
+  "The last part of the article's URL: 1 to 100 lower-case letters, digits and single hyphens; if left out, it is made from the title. If another article has or had this slug, a number is added, and a warning says so."
   slug: String
-  "What it is about, plain text of at most 2000 characters."
+  "A summary, plain text of at most 2000 characters."
   summary: String
-  "Its text, at most 500,000 bytes."
+  "The text, at most 500,000 bytes of Markdown."
   bodyMarkdown: Markdown
-  "The picture that goes with it."
+  "The cover image."
   cover: CoverInput
-  "Who wrote it, in the order of the byline, at most 20; the viewer when left out or empty."
+  "The authors in the order of the byline, at most 20; if left out or empty, the viewer."
   authorIds: [ID!]
-  "Its tags, at most 50."
+  "The tags, at most 50."
   tagIds: [ID!]
-  "22 to 128 random characters, such as a UUID: makes repeating safe."
+  "22 to 128 random characters, such as a UUID, that make it safe to repeat the mutation."
   idempotencyKey: String
 }
 
-"What has come of beginning an article."
+"The result of creating an article."
 type ArticleCreatePayload {
-  "The article as it is now; null when there are errors."
+  "The article after the change; null if there are errors."
   article: Article
-  "What was done otherwise than it was asked for."
+  "The things that were done otherwise than asked, such as a slug with a number added; usually empty."
   warnings: [Warning!]!
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [ArticleError!]!
 }
 
-"What is to change of an article; what is left out stays."
+"The changes to an article; fields that are left out stay as they are."
 input ArticleUpdateInput {
   "The id of the article."
   id: ID!
-  "The ` + "`" + `version` + "`" + ` that the caller knows: another one is a ` + "`" + `CONFLICT` + "`" + `."
+  "The ` + "`" + `version` + "`" + ` that the change is based on: if the article has another one now, the change is refused with ` + "`" + `CONFLICT` + "`" + `."
   expectedVersion: Int!
-  "Its title, plain text of 1 to 300 characters."
+  "The title, plain text of 1 to 300 characters."
   title: String
-  "The last part of its address: 1 to 100 lower-case letters, digits and single hyphens. Where another article has or had it, it gets a number, and a warning says so."
+  "The last part of the article's URL: 1 to 100 lower-case letters, digits and single hyphens. If another article has or had this slug, a number is added, and a warning says so."
   slug: String
-  "What it is about, plain text of at most 2000 characters."
+  "A summary, plain text of at most 2000 characters."
   summary: String
-  "Its text, at most 500,000 bytes."
+  "The text, at most 500,000 bytes of Markdown."
   bodyMarkdown: Markdown
-  "The picture that goes with it."
+  "The cover image."
   cover: CoverInput
-  "Who wrote it, in the order of the byline, at most 20."
+  "The authors in the order of the byline, at most 20."
   authorIds: [ID!]
-  "Its tags, at most 50."
+  "The tags, at most 50."
   tagIds: [ID!]
 }
 
-"What has come of changing an article."
+"The result of changing an article."
 type ArticleUpdatePayload {
-  "The article as it is now; null when there are errors."
+  "The article after the change; null if there are errors."
   article: Article
-  "What was done otherwise than it was asked for."
+  "The things that were done otherwise than asked, such as a slug with a number added; usually empty."
   warnings: [Warning!]!
-  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: the article as it is now; null otherwise."
+  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: the article in its current version; null otherwise."
   current: Article
-  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: what the article said at the version that was expected; null otherwise, and where nothing is known of it."
+  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: the content of the article at the expected version; null otherwise, and if that version is not stored."
   expected: Revision
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [ArticleError!]!
 }
 
-"Which article is to be published."
+"The article to publish."
 input ArticlePublishInput {
   "The id of the article."
   id: ID!
-  "The ` + "`" + `version` + "`" + ` that the caller knows: another one is a ` + "`" + `CONFLICT` + "`" + `. Any when left out."
+  "The ` + "`" + `version` + "`" + ` that the change is based on: if the article has another one now, the change is refused with ` + "`" + `CONFLICT` + "`" + `. If left out, any version will do."
   expectedVersion: Int
 }
 
-"What has come of publishing an article."
+"The result of publishing an article."
 type ArticlePublishPayload {
-  "The article as it is now; null when there are errors."
+  "The article after the change; null if there are errors."
   article: Article
-  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: the article as it is now; null otherwise."
+  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: the article in its current version; null otherwise."
   current: Article
-  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: what the article said at the version that was expected; null otherwise, and where nothing is known of it."
+  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: the content of the article at the expected version; null otherwise, and if that version is not stored."
   expected: Revision
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [ArticleError!]!
 }
 
-"Which article is to be a draft."
+"The article to unpublish."
 input ArticleUnpublishInput {
   "The id of the article."
   id: ID!
-  "The ` + "`" + `version` + "`" + ` that the caller knows: another one is a ` + "`" + `CONFLICT` + "`" + `. Any when left out."
+  "The ` + "`" + `version` + "`" + ` that the change is based on: if the article has another one now, the change is refused with ` + "`" + `CONFLICT` + "`" + `. If left out, any version will do."
   expectedVersion: Int
 }
 
-"What has come of unpublishing an article."
+"The result of unpublishing an article."
 type ArticleUnpublishPayload {
-  "The article as it is now; null when there are errors."
+  "The article after the change; null if there are errors."
   article: Article
-  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: the article as it is now; null otherwise."
+  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: the article in its current version; null otherwise."
   current: Article
-  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: what the article said at the version that was expected; null otherwise, and where nothing is known of it."
+  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: the content of the article at the expected version; null otherwise, and if that version is not stored."
   expected: Revision
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [ArticleError!]!
 }
 
-"Which article is to be deleted."
+"The article to delete."
 input ArticleDeleteInput {
   "The id of the article."
   id: ID!
-  "The ` + "`" + `version` + "`" + ` that the caller knows: another one is a ` + "`" + `CONFLICT` + "`" + `. Any when left out."
+  "The ` + "`" + `version` + "`" + ` that the change is based on: if the article has another one now, the change is refused with ` + "`" + `CONFLICT` + "`" + `. If left out, any version will do."
   expectedVersion: Int
 }
 
-"What has come of deleting an article."
+"The result of deleting an article."
 type ArticleDeletePayload {
-  "The article as it is now; null when there are errors."
+  "The article after the change; null if there are errors."
   article: Article
-  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: the article as it is now; null otherwise."
+  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: the article in its current version; null otherwise."
   current: Article
-  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: what the article said at the version that was expected; null otherwise, and where nothing is known of it."
+  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: the content of the article at the expected version; null otherwise, and if that version is not stored."
   expected: Revision
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [ArticleError!]!
 }
 
-"Which article is to be restored."
+"The article to restore."
 input ArticleRestoreInput {
   "The id of the article."
   id: ID!
-  "The ` + "`" + `version` + "`" + ` that the caller knows: another one is a ` + "`" + `CONFLICT` + "`" + `. Any when left out."
+  "The ` + "`" + `version` + "`" + ` that the change is based on: if the article has another one now, the change is refused with ` + "`" + `CONFLICT` + "`" + `. If left out, any version will do."
   expectedVersion: Int
 }
 
-"What has come of restoring an article."
+"The result of restoring an article."
 type ArticleRestorePayload {
-  "The article as it is now; null when there are errors."
+  "The article after the change; null if there are errors."
   article: Article
-  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: the article as it is now; null otherwise."
+  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: the article in its current version; null otherwise."
   current: Article
-  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: what the article said at the version that was expected; null otherwise, and where nothing is known of it."
+  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: the content of the article at the expected version; null otherwise, and if that version is not stored."
   expected: Revision
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [ArticleError!]!
 }
 
-"Which article is to be published, and when."
+"The article to publish, and the time."
 input ArticleScheduleInput {
   "The id of the article."
   id: ID!
-  "When, in the future."
+  "The time of publication, in the future. Example: ` + "`" + `2026-03-01T09:30:00Z` + "`" + `."
   at: DateTime!
-  "The ` + "`" + `version` + "`" + ` that the caller knows: another one is a ` + "`" + `CONFLICT` + "`" + `. Any when left out."
+  "The ` + "`" + `version` + "`" + ` that the change is based on: if the article has another one now, the change is refused with ` + "`" + `CONFLICT` + "`" + `. If left out, any version will do."
   expectedVersion: Int
 }
 
-"What has come of scheduling an article."
+"The result of scheduling an article."
 type ArticleSchedulePayload {
-  "The article as it is now; null when there are errors."
+  "The article after the change; null if there are errors."
   article: Article
-  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: the article as it is now; null otherwise."
+  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: the article in its current version; null otherwise."
   current: Article
-  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: what the article said at the version that was expected; null otherwise, and where nothing is known of it."
+  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: the content of the article at the expected version; null otherwise, and if that version is not stored."
   expected: Revision
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [ArticleError!]!
 }
 
-"What an article is to say again."
+"The revision to restore."
 input ArticleRevisionRestoreInput {
   "The id of the revision."
   id: ID!
-  "The ` + "`" + `version` + "`" + ` of the article that the caller knows: another one is a ` + "`" + `CONFLICT` + "`" + `. Any when left out."
+  "The ` + "`" + `version` + "`" + ` of the article that the change is based on: if the article has another one now, the change is refused with ` + "`" + `CONFLICT` + "`" + `. If left out, any version will do."
   expectedVersion: Int
 }
 
-"What has come of restoring a revision."
+"The result of restoring a revision."
 type ArticleRevisionRestorePayload {
-  "The article as it is now; null when there are errors."
+  "The article after the change; null if there are errors."
   article: Article
-  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: the article as it is now; null otherwise."
+  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: the article in its current version; null otherwise."
   current: Article
-  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: what the article said at the version that was expected; null otherwise, and where nothing is known of it."
+  "With ` + "`" + `CONFLICT` + "`" + ` at ` + "`" + `expectedVersion` + "`" + `: the content of the article at the expected version; null otherwise, and if that version is not stored."
   expected: Revision
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [ArticleError!]!
 }
 
-"Which preview to make."
+"The article of the preview, and its lifetime."
 input ArticlePreviewCreateInput {
   "The id of the article."
   id: ID!
-  "How many seconds the link shows it, 1 to 2592000 (30 days); 604800 (a week) when left out."
+  "The lifetime of the link in seconds, 1 to 2592000 (30 days); if left out, 604800 (a week)."
   expiresIn: Int
 }
 
-"A link to an article that needn't be published."
+"A link to an article that may be unpublished."
 type ArticlePreview {
-  "What ` + "`" + `preview` + "`" + ` takes. Whoever has it sees the article."
+  "The argument of ` + "`" + `preview` + "`" + `. It shows the article to everybody, so it is a secret."
   token: String!
-  "The page of the front end that shows it."
+  "The front end's page for the preview."
   url: URL!
-  "When it ends."
+  "The time at which the link expires."
   expiresAt: DateTime!
 }
 
-"What has come of making a preview."
+"The result of creating a preview."
 type ArticlePreviewCreatePayload {
-  "The link; null when there are errors."
+  "The link; null if there are errors."
   preview: ArticlePreview
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [ArticleError!]!
 }
 
-"Who an author is."
+"The name and page of a new author."
 input AuthorCreateInput {
-  "The name as it is to be shown, 1 to 100 characters."
+  "The name to show, 1 to 100 characters."
   name: String!
-  "The last part of the author's address; made from the name when left out. Where another author has or had it, it gets a number, and a warning says so."
+  "The last part of the author's URL: 1 to 100 lower-case letters, digits and single hyphens; if left out, it is made from the name. If another author has or had this slug, a number is added, and a warning says so."
   slug: String
-  "About the author."
+  "A text about the author."
   bioMarkdown: Markdown
-  "The author's own page."
+  "The author's own web page."
   url: URL
-  "The account whose page this is: what it writes is by this author. An account has one page at most."
+  "The account of the author: articles written with it are by this author by default. An account has at most one author."
   accountId: ID
-  "22 to 128 random characters, such as a UUID: makes repeating safe."
+  "22 to 128 random characters, such as a UUID, that make it safe to repeat the mutation."
   idempotencyKey: String
 }
 
-"What is to change of an author; what is left out stays."
+"The changes to an author; fields that are left out stay as they are."
 input AuthorUpdateInput {
   "The id of the author."
   id: ID!
-  "The name as it is to be shown, 1 to 100 characters."
+  "The name to show, 1 to 100 characters."
   name: String
-  "The last part of the author's address. Where another author has or had it, it gets a number, and a warning says so."
+  "The last part of the author's URL: 1 to 100 lower-case letters, digits and single hyphens. If another author has or had this slug, a number is added, and a warning says so."
   slug: String
-  "About the author."
+  "A text about the author."
   bioMarkdown: Markdown
-  "The author's own page; empty for none."
+  "The author's own web page; empty to remove it."
   url: URL
-  "The account whose page this is. An account has one page at most."
+  "The account of the author. An account has at most one author."
   accountId: ID
 }
 
-"Which author is to become part of which."
+"The author to merge, and the author that it becomes part of."
 input AuthorMergeInput {
-  "The one that goes."
+  "The id of the one that ends."
   id: ID!
-  "The one that stays."
+  "The id of the one that stays."
   intoId: ID!
 }
 
-"What has come of making an author."
+"The result of creating an author."
 type AuthorCreatePayload {
-  "The author as it is now; null when there are errors."
+  "The author after the change; null if there are errors."
   author: Author
-  "What was done otherwise than it was asked for."
+  "The things that were done otherwise than asked, such as a slug with a number added; usually empty."
   warnings: [Warning!]!
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [ArticleError!]!
 }
 
-"What has come of changing an author."
+"The result of changing an author."
 type AuthorUpdatePayload {
-  "The author as it is now; null when there are errors."
+  "The author after the change; null if there are errors."
   author: Author
-  "What was done otherwise than it was asked for."
+  "The things that were done otherwise than asked, such as a slug with a number added; usually empty."
   warnings: [Warning!]!
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [ArticleError!]!
 }
 
-"What has come of merging an author."
+"The result of merging an author."
 type AuthorMergePayload {
-  "The author as it is now; null when there are errors."
+  "The author after the change; null if there are errors."
   author: Author
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [ArticleError!]!
 }
 
-"What a tag is."
+"The name and description of a new tag."
 input TagCreateInput {
-  "The name as it is to be shown, 1 to 100 characters."
+  "The name to show, 1 to 100 characters."
   name: String!
-  "The last part of the tag's address; made from the name when left out. Where another tag has or had it, it gets a number, and a warning says so."
+  "The last part of the tag's URL: 1 to 100 lower-case letters, digits and single hyphens; if left out, it is made from the name. If another tag has or had this slug, a number is added, and a warning says so."
   slug: String
-  "What belongs under it, plain text of at most 2000 characters."
+  "A description of its subject, plain text of at most 2000 characters."
   description: String
-  "22 to 128 random characters, such as a UUID: makes repeating safe."
+  "22 to 128 random characters, such as a UUID, that make it safe to repeat the mutation."
   idempotencyKey: String
 }
 
-"What is to change of a tag; what is left out stays."
+"The changes to a tag; fields that are left out stay as they are."
 input TagUpdateInput {
   "The id of the tag."
   id: ID!
-  "The name as it is to be shown, 1 to 100 characters."
+  "The name to show, 1 to 100 characters."
   name: String
-  "The last part of the tag's address. Where another tag has or had it, it gets a number, and a warning says so."
+  "The last part of the tag's URL: 1 to 100 lower-case letters, digits and single hyphens. If another tag has or had this slug, a number is added, and a warning says so."
   slug: String
-  "What belongs under it, plain text of at most 2000 characters."
+  "A description of its subject, plain text of at most 2000 characters."
   description: String
 }
 
-"Which tag is to become part of which."
+"The tag to merge, and the tag that it becomes part of."
 input TagMergeInput {
-  "The one that goes."
+  "The id of the one that ends."
   id: ID!
-  "The one that stays."
+  "The id of the one that stays."
   intoId: ID!
 }
 
-"What has come of making a tag."
+"The result of creating a tag."
 type TagCreatePayload {
-  "The tag as it is now; null when there are errors."
+  "The tag after the change; null if there are errors."
   tag: Tag
-  "What was done otherwise than it was asked for."
+  "The things that were done otherwise than asked, such as a slug with a number added; usually empty."
   warnings: [Warning!]!
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [ArticleError!]!
 }
 
-"What has come of changing a tag."
+"The result of changing a tag."
 type TagUpdatePayload {
-  "The tag as it is now; null when there are errors."
+  "The tag after the change; null if there are errors."
   tag: Tag
-  "What was done otherwise than it was asked for."
+  "The things that were done otherwise than asked, such as a slug with a number added; usually empty."
   warnings: [Warning!]!
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [ArticleError!]!
 }
 
-"What has come of merging a tag."
+"The result of merging a tag."
 type TagMergePayload {
-  "The tag as it is now; null when there are errors."
+  "The tag after the change; null if there are errors."
   tag: Tag
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [ArticleError!]!
 }
 
 # ── Comments ──────────────────────────────────────────────
 
 extend type Mutation {
-  "Says something about a published article, or in answer to a comment on it. Where the site has it so, it waits for an editor first. 5 at once, then one more each 30 seconds."
-  commentAdd("What is said, and about what." input: CommentAddInput!): CommentAddPayload! @auth(requires: CUSTOMER)
-  "Changes the words of a comment: for who wrote it, within 15 minutes. Where comments wait for an editor, it waits once more."
-  commentUpdate("Which comment, and its new words." input: CommentUpdateInput!): CommentUpdatePayload! @auth(requires: CUSTOMER)
-  "Deletes a comment for good: for who wrote it, and for editors. Its words and name are gone; its place in the thread stays while answers to it are shown."
-  commentDelete("Which comment." input: CommentDeleteInput!): CommentDeletePayload! @auth(requires: CUSTOMER)
-  "Shows a comment, or takes it down with all that answers it."
-  commentModerate("Which comment, and what becomes of it." input: CommentModerateInput!): CommentModeratePayload! @auth(requires: EDITOR)
+  "Adds a comment to a published article, or a reply to a comment on it. On a moderated site it first waits for an editor. An account can add 5 at once, then one more each 30 seconds."
+  commentAdd("The text, and the article or comment that it is about." input: CommentAddInput!): CommentAddPayload! @auth(requires: CUSTOMER)
+  "Changes the text of a comment. Only its writer can, within 15 minutes of writing. On a moderated site it waits for an editor again."
+  commentUpdate("The comment, and its new text." input: CommentUpdateInput!): CommentUpdatePayload! @auth(requires: CUSTOMER)
+  "Deletes a comment permanently. Its writer can, and editors. Its text and name are removed; a placeholder stays in the thread while replies to it are shown."
+  commentDelete("The comment to delete." input: CommentDeleteInput!): CommentDeletePayload! @auth(requires: CUSTOMER)
+  "Shows a comment, or hides it with all replies to it."
+  commentModerate("The comment, and the decision about it." input: CommentModerateInput!): CommentModeratePayload! @auth(requires: EDITOR)
 }
 
 extend type Viewer {
-  "What the viewer has written, the newest first, whether or not it is shown."
+  "The viewer's own comments, newest first, shown or not."
   comments(
-    "How many from the start, 1 to 100; 20 when neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    "The number of elements from the start, 1 to 100; 20 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
     first: Int
-    "Only what follows this cursor."
+    "Only elements after this cursor."
     after: String
-    "How many from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
+    "The number of elements from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
     last: Int
-    "Only what precedes this cursor."
+    "Only elements before this cursor."
     before: String
   ): SubmissionConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
-  "What readers have written, the newest first, for editors to look through."
+  "The comments for editors to moderate, newest first."
   commentQueue(
-    "How many from the start, 1 to 100; 20 when neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    "The number of elements from the start, 1 to 100; 20 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
     first: Int
-    "Only what follows this cursor."
+    "Only elements after this cursor."
     after: String
-    "How many from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
+    "The number of elements from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
     last: Int
-    "Only what precedes this cursor."
+    "Only elements before this cursor."
     before: String
-    "Which comments, by what has become of them; those that wait when left out."
+    "The statuses to include; if left out, only comments that wait for an editor."
     status: [CommentStatus!]! = [PENDING]
   ): SubmissionConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false) @auth(requires: EDITOR)
 }
 
 extend type Subscription {
-  "Comments on an article, answers to others included, as each is shown: when it is written or, where it waits for an editor, when that has approved it. The error ` + "`" + `NOT_FOUND` + "`" + ` where there is no such published article."
+  "Comments on an article, including replies, as they are shown: when they are written or, on a moderated site, when an editor approves them. Without such a published article, the error is ` + "`" + `NOT_FOUND` + "`" + `."
   commentAdded(
-    "The article."
+    "The id of the article."
     articleId: ID!
-    "The ` + "`" + `id` + "`" + ` of the last event that the client has had; only what comes from now on when left out."
+    "The ` + "`" + `id` + "`" + ` of the last event that the client has received. If left out, only new events are sent."
     after: ID
   ): CommentAddedEvent!
 }
 
-"A comment is shown that wasn't."
+"A comment has been shown that was not shown before."
 type CommentAddedEvent {
-  "Names this event, for ` + "`" + `after` + "`" + `, and is the same for everybody; begins with ` + "`" + `evt_` + "`" + `."
+  "The id of the event, for ` + "`" + `after` + "`" + `; the same for every client; begins with ` + "`" + `evt_` + "`" + `."
   id: ID!
-  "The comment, as it is now; null when it, or its article, has been taken back in the meantime."
+  "The comment in its current version; null if it or its article is no longer shown."
   comment: Comment
 }
 
-"What a reader said about an article, or in answer to another reader."
+"A reader's comment on an article, or a reply to another comment."
 type Comment implements Node @cacheControl(maxAge: 10, scope: PUBLIC, staleWhileRevalidate: 60) {
-  "Names this comment; begins with ` + "`" + `com_` + "`" + `."
+  "The id of the comment; begins with ` + "`" + `com_` + "`" + `."
   id: ID!
-  "The article it is about; null when that is no longer public."
+  "The article commented on; null if it is no longer public."
   article: Article
-  "The comment it answers; null when it answers the article itself."
+  "The comment that it replies to; null for a comment on the article itself."
   parent: Comment
-  "How deep in its thread it is: 1 when it answers the article itself, at most 5 unless it came from elsewhere."
+  "The depth in its thread: 1 for a comment on the article itself, at most 5 except for imported comments."
   depth: Int!
-  "The name of who wrote it, as it was then; empty when that account, or the comment, has been deleted."
+  "The name of its writer at the time of writing; empty if that account, or the comment, has been deleted."
   authorName: String!
-  "What the reader said, rendered and sanitised: paragraphs, emphasis, links, code, quotes and lists; empty when it has been deleted."
+  "The text as sanitised HTML: paragraphs, emphasis, links, code, quotes and lists; empty if it has been deleted."
   bodyHtml: HTML! @cost(weight: "5")
-  "Whether it has been deleted: its place stays while comments that answer it are shown."
+  "True if it has been deleted; the placeholder stays while replies to it are shown."
   isDeleted: Boolean!
-  "When it was written."
+  "The time of writing."
   createdAt: DateTime!
-  "When its words were last changed; null when they never were."
+  "The time of the last change of its text; null if it never changed."
   editedAt: DateTime
-  "How many comments answer it directly, those that keep their place after they have been deleted included."
+  "The number of direct replies, including the placeholders of deleted ones."
   replyCount: Int! @cost(weight: "1")
-  "The comments that answer it directly, oldest first."
+  "The direct replies, oldest first."
   replies(
-    "How many from the start, 1 to 100; 20 when neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    "The number of elements from the start, 1 to 100; 20 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
     first: Int
-    "Only what follows this cursor."
+    "Only elements after this cursor."
     after: String
-    "How many from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
+    "The number of elements from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
     last: Int
-    "Only what precedes this cursor."
+    "Only elements before this cursor."
     before: String
   ): CommentConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
 }
@@ -4279,185 +4278,185 @@ type CommentConnection @cacheControl(maxAge: 10, scope: PUBLIC, staleWhileRevali
   edges: [CommentEdge!]!
   "The comments of the page."
   nodes: [Comment!]!
-  "Where the page lies in the list."
+  "The position of the page in the list."
   pageInfo: PageInfo!
-  "How many comments the list has, replies to them not included; counted only when asked for."
-  count("Where to stop counting, 1 to 10000." max: Int! = 1000): Count!
+  "The number of comments in the list, without the replies to them; counted only when asked for."
+  count("The number that ends the count, 1 to 10000." max: Int! = 1000): Count!
 }
 
 "A comment in a list."
 type CommentEdge @cacheControl(maxAge: 10, scope: PUBLIC, staleWhileRevalidate: 60) {
   "The comment."
   node: Comment!
-  "Marks its place in the list, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
+  "The cursor of this element, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
   cursor: String!
 }
 
-"What has become of a comment."
+"The state of a comment."
 enum CommentStatus {
-  "It is shown, while what it answers is."
+  "It is shown, as long as the comment that it replies to is shown."
   VISIBLE
-  "It waits until an editor has looked at it."
+  "It waits for an editor's approval."
   PENDING
-  "An editor has taken it down."
+  "An editor has hidden it."
   HIDDEN
-  "An editor has taken it down as spam."
+  "An editor has hidden it as spam."
   SPAM
-  "It has been deleted, for good."
+  "It has been deleted permanently."
   DELETED
 }
 
-"A comment as who wrote it and editors see it, whether or not it is shown."
+"A comment with its status, visible to its writer and editors, shown or not."
 type Submission {
-  "Names this submission; begins with ` + "`" + `sub_` + "`" + `. Mutations take it for the id of its comment."
+  "The id of the submission; begins with ` + "`" + `sub_` + "`" + `. Mutations accept it in place of the comment's id."
   id: ID!
-  "The comment as everyone sees it; null when it isn't shown."
+  "The comment as everyone sees it; null if it isn't shown."
   comment: Comment
-  "The article it is about; null when that is no longer public."
+  "The article commented on; null if it is no longer public."
   article: Article
-  "The name of who wrote it, as it was then; empty when that account, or the comment, has been deleted."
+  "The name of its writer at the time of writing; empty if that account, or the comment, has been deleted."
   authorName: String!
-  "What was said, as it was written; empty when it has been deleted, or came from elsewhere."
+  "The text as it was written; empty if it has been deleted or was imported."
   bodyMarkdown: Markdown! @cost(weight: "5")
-  "What was said, rendered and sanitised; empty when it has been deleted."
+  "The text as sanitised HTML; empty if it has been deleted."
   bodyHtml: HTML! @cost(weight: "5")
-  "What has become of it."
+  "The state of the comment."
   status: CommentStatus!
-  "When it was written."
+  "The time of writing."
   createdAt: DateTime!
-  "When its words were last changed; null when they never were."
+  "The time of the last change of its text; null if it never changed."
   editedAt: DateTime
-  "Until when who wrote it can change its words, while it is shown or waits."
+  "The time until which its writer can change the text, if it is shown or waits."
   editableUntil: DateTime!
-  "Goes up by one with every change; for ` + "`" + `expectedVersion` + "`" + `."
+  "The version, which rises with every change; for ` + "`" + `expectedVersion` + "`" + `."
   version: Int!
 }
 
-"A page of a list of comments as who wrote them and editors see them."
+"A page of a list of comments with their statuses."
 type SubmissionConnection {
   "The comments of the page, each with its cursor."
   edges: [SubmissionEdge!]!
   "The comments of the page."
   nodes: [Submission!]!
-  "Where the page lies in the list."
+  "The position of the page in the list."
   pageInfo: PageInfo!
-  "How many comments the whole list has; counted only when asked for."
-  count("Where to stop counting, 1 to 10000." max: Int! = 1000): Count!
+  "The number of comments in the whole list; counted only when asked for."
+  count("The number that ends the count, 1 to 10000." max: Int! = 1000): Count!
 }
 
-"A comment in a list of those that aren't all shown."
+"A comment in such a list."
 type SubmissionEdge {
   "The comment."
   node: Submission!
-  "Marks its place in the list, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
+  "The cursor of this element, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
   cursor: String!
 }
 
-"Why something about a comment wasn't done."
+"The reason why a mutation of a comment was not done."
 type CommentError implements UserError {
-  "What is wrong and what would be right, in English, for people."
+  "The error and how to put it right, in English, for people."
   message: String!
-  "The field of ` + "`" + `input` + "`" + ` at fault, outermost first; null when it is the whole request."
+  "The path of the field of ` + "`" + `input` + "`" + ` at fault, outermost first; null if the error is about the whole request."
   path: [String!]
-  "What kind of reason it is, for programs."
+  "The kind of error, for programs."
   code: CommentErrorCode!
-  "For ` + "`" + `THROTTLED` + "`" + `: after how many seconds to try again; null otherwise."
+  "For ` + "`" + `THROTTLED` + "`" + `: the number of seconds after which a new attempt can succeed; null otherwise."
   retryAfter: Int
 }
 
-"The kinds of reasons for which something about a comment isn't done."
+"The kinds of errors in mutations of comments."
 enum CommentErrorCode {
-  "The input breaks a rule; the message says which."
+  "The input breaks a rule; the message says how to put it right."
   INVALID
-  "There is no such article or comment, or the viewer can't see it."
+  "There is no such article or comment, or the viewer may not see it."
   NOT_FOUND
-  "It was right, but something has changed in the meantime."
+  "Something has changed in the meantime."
   CONFLICT
-  "The viewer may not do this, or no longer."
+  "The viewer may not do this, or may no longer do it."
   FORBIDDEN
-  "It was too often; ` + "`" + `retryAfter` + "`" + ` says how long to wait."
+  "There were too many comments; ` + "`" + `retryAfter` + "`" + ` says how long to wait."
   THROTTLED
-  "The idempotency key came with another input before."
+  "The idempotency key was used with another input before."
   KEY_REUSED
 }
 
-"What somebody says, and about what."
+"A new comment: its text, and the article or comment that it is about."
 input CommentAddInput {
   "The id of the article."
   articleId: ID!
-  "The id of the comment on it that is answered; left out where the article itself is."
+  "The id of the comment on this article to reply to; if left out, the comment is on the article itself."
   parentId: ID
-  "The words, 1 to 5,000 characters of Markdown: paragraphs, emphasis, links, code, quotes and lists. Anything else is text."
+  "The text, 1 to 5,000 characters of Markdown: paragraphs, emphasis, links, code, quotes and lists. Other markup is shown as text."
   bodyMarkdown: Markdown!
-  "22 to 128 random characters, such as a UUID: makes repeating safe."
+  "22 to 128 random characters, such as a UUID, that make it safe to repeat the mutation."
   idempotencyKey: String
 }
 
-"What has come of saying something."
+"The result of adding a comment."
 type CommentAddPayload {
-  "What was written; null when there are errors."
+  "The comment with its status; null if there are errors."
   submission: Submission
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [CommentError!]!
 }
 
-"Other words for a comment."
+"A new text for a comment."
 input CommentUpdateInput {
   "The id of the comment."
   id: ID!
-  "The words; by the rules of ` + "`" + `commentAdd` + "`" + `."
+  "The text, by the rules of ` + "`" + `commentAdd` + "`" + `."
   bodyMarkdown: Markdown!
-  "The version that is to be changed; another one is a ` + "`" + `CONFLICT` + "`" + `. Left out, any."
+  "The ` + "`" + `version` + "`" + ` that the change is based on: if the comment has another one now, the change is refused with ` + "`" + `CONFLICT` + "`" + `. If left out, any version will do."
   expectedVersion: Int
 }
 
-"What has come of changing a comment."
+"The result of changing a comment."
 type CommentUpdatePayload {
-  "The comment as it is now; null when there are errors."
+  "The comment after the change; null if there are errors."
   submission: Submission
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [CommentError!]!
 }
 
-"Which comment is to be deleted."
+"The comment to delete."
 input CommentDeleteInput {
   "The id of the comment."
   id: ID!
 }
 
-"What has come of deleting a comment."
+"The result of deleting a comment."
 type CommentDeletePayload {
-  "What is left of the comment; null when there are errors."
+  "The remains of the comment; null if there are errors."
   submission: Submission
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [CommentError!]!
 }
 
-"What becomes of a comment."
+"A decision about a comment."
 enum CommentAction {
-  "It is shown, while what it answers is."
+  "Show it, as long as the comment that it replies to is shown."
   APPROVE
-  "It is taken down."
+  "Hide it."
   HIDE
-  "It is taken down as spam."
+  "Hide it as spam."
   SPAM
 }
 
-"What becomes of which comment."
+"The comment, and the decision about it."
 input CommentModerateInput {
   "The id of the comment."
   id: ID!
-  "What becomes of it."
+  "The decision."
   action: CommentAction!
-  "The version that was looked at; another one is a ` + "`" + `CONFLICT` + "`" + `. Left out, any."
+  "The ` + "`" + `version` + "`" + ` that the decision is based on: if the comment has another one now, the change is refused with ` + "`" + `CONFLICT` + "`" + `. If left out, any version will do."
   expectedVersion: Int
 }
 
-"What has come of moderating a comment."
+"The result of moderating a comment."
 type CommentModeratePayload {
-  "The comment as it is now; null when there are errors."
+  "The comment after the change; null if there are errors."
   submission: Submission
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [CommentError!]!
 }
 
@@ -4465,137 +4464,138 @@ type CommentModeratePayload {
 
 extend type Query {
   """
-  What has these words, the best first: those in a title count more than those in a summary, and these more
-  than those in a text. Letter case, accents and endings don't count; the last word may go on, ` + "`" + `feder` + "`" + ` finds
-  ` + "`" + `federal` + "`" + `, unless a space follows it; words in double quotes must be in a row as they stand. All words must be
-  there but small ones (` + "`" + `how` + "`" + `, ` + "`" + `the` + "`" + `) and those that most things have; where nothing has them all, what has the most of them is found. At most
-  200 characters and 16 words. The list ends at the best 1,000. Example: ` + "`" + `search(query: "\"painted porch\" athens")` + "`" + `.
+  The articles, authors and tags that match a query, best match first: a match in a title counts more than one in a
+  summary, and that more than one in a text. Letter case, accents and endings of words are ignored. The last word
+  also matches longer words (` + "`" + `feder` + "`" + ` finds ` + "`" + `federal` + "`" + `), unless a space follows it. Words in double quotes match as
+  a phrase. All words must match, except small ones (` + "`" + `how` + "`" + `, ` + "`" + `the` + "`" + `) and very frequent ones; if nothing matches
+  them all, the results match as many as possible. A query has at most 200 characters and 16 words. The list ends
+  at the best 1,000. Example: ` + "`" + `search(query: "\"painted porch\" athens")` + "`" + `.
   """
   search(
-    "What to look for."
+    "The words to search for, at most 200 characters."
     query: String!
-    "Which kinds of things; all when left out or empty."
+    "The types to search; if left out or empty, all."
     types: [SearchType!]
-    "How many from the start, 1 to 100; 20 when left out."
+    "The number of elements from the start, 1 to 100; 20 if left out."
     first: Int
-    "Only what follows this cursor, which belongs to the same ` + "`" + `query` + "`" + ` and ` + "`" + `types` + "`" + `."
+    "Only elements after this cursor, which must be from the same ` + "`" + `query` + "`" + ` and ` + "`" + `types` + "`" + `."
     after: String
   ): SearchConnection! @cost(weight: "10") @listSize(assumedSize: 20, slicingArguments: ["first"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
 }
 
-"The kinds of things that can be found."
+"The types that can be searched."
 enum SearchType {
-  "Articles, by their title, summary and text."
+  "Articles, by title, summary and text."
   ARTICLE
-  "Authors, by their name and what is said about them."
+  "Authors, by name and the text about them."
   AUTHOR
-  "Tags, by their name and description."
+  "Tags, by name and description."
   TAG
 }
 
-"Something that was found."
+"Something that a search found."
 union SearchResult @cacheControl(maxAge: 10, scope: PUBLIC, staleWhileRevalidate: 60) = Article | Author | Tag
 
-"A page of what was found."
+"A page of search results."
 type SearchConnection @cacheControl(maxAge: 10, scope: PUBLIC, staleWhileRevalidate: 60) {
-  "What is on the page, each with its cursor and the places where it has the words."
+  "The results on the page, each with its cursor and the matching passages."
   edges: [SearchEdge!]!
-  "What is on the page."
+  "The results on the page."
   nodes: [SearchResult!]!
-  "Where the page lies in the list."
+  "The position of the page in the list."
   pageInfo: PageInfo!
-  "How many things the list has; ` + "`" + `isExact` + "`" + ` is false where more than the best 1,000 have the words."
-  count("Where to stop counting, 1 to 10000." max: Int! = 1000): Count!
+  "The number of results in the list; ` + "`" + `isExact` + "`" + ` is false if there are more than the best 1,000."
+  count("The number that ends the count, 1 to 10000." max: Int! = 1000): Count!
 }
 
-"Something that was found, and where it has the words."
+"A search result with its matching passages."
 type SearchEdge @cacheControl(maxAge: 10, scope: PUBLIC, staleWhileRevalidate: 60) {
-  "What was found."
+  "The article, author or tag."
   node: SearchResult!
-  "Marks its place in the list, for ` + "`" + `after:` + "`" + `."
+  "The cursor of this element, for ` + "`" + `after:` + "`" + `."
   cursor: String!
-  "Its title or name, with what was found in ` + "`" + `<mark>` + "`" + ` elements; no other element is in it. Example: ` + "`" + `The <mark>painted</mark> <mark>porch</mark>` + "`" + `."
+  "The title or name, with the matching words in ` + "`" + `<mark>` + "`" + ` elements and no other markup. Example: ` + "`" + `The <mark>painted</mark> <mark>porch</mark>` + "`" + `."
   titleHtml: HTML! @cost(weight: "2")
-  "The piece of its text, some 240 characters, that has the most of the words, with what was found in ` + "`" + `<mark>` + "`" + ` elements, and an ellipsis where the text goes on; of its summary, or its beginning, where the text has none of them."
+  "The passage of the text with the most matching words, some 240 characters, with the words in ` + "`" + `<mark>` + "`" + ` elements and an ellipsis if the text goes on. If the text has none of the words, it is a passage of the summary, or the beginning of the text."
   snippetHtml: HTML! @cost(weight: "2")
 }
 
 # ── Accounts ──────────────────────────────────────────────
 
 extend type Query {
-  "The account with this id, for administrators; null when there is none."
+  "The account with this id, for administrators; null if there is none."
   account("The id of the account." id: ID!): Account @auth(requires: ADMIN)
-  "All accounts, the oldest first, for administrators."
+  "All accounts, oldest first, for administrators."
   accounts(
-    "How many from the start, 1 to 100; 20 when neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    "The number of elements from the start, 1 to 100; 20 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
     first: Int
-    "Only what follows this cursor."
+    "Only elements after this cursor."
     after: String
-    "How many from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
+    "The number of elements from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
     last: Int
-    "Only what precedes this cursor."
+    "Only elements before this cursor."
     before: String
-    "Which accounts; all when left out."
+    "The conditions for accounts; if left out, all."
     where: AccountWhere
   ): AccountConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false) @auth(requires: ADMIN)
 }
 
 extend type Mutation {
-  "Sends a mail to the address. Where it has no account yet, the mail brings the code for ` + "`" + `accountVerify` + "`" + `; where it has one, the mail says so. The answer is the same."
-  accountRegister("Who registers." input: AccountRegisterInput!): AccountRegisterPayload! @cost(weight: "50")
-  "Makes the account that was registered. Takes the code of the mail, within 24 hours. Then ` + "`" + `sessionCreate` + "`" + ` signs in."
-  accountVerify("The code of the mail." input: AccountVerifyInput!): AccountVerifyPayload! @cost(weight: "50")
+  "Sends a mail to the address. If the address has no account, the mail has a code for ` + "`" + `accountVerify` + "`" + `; if it has one, the mail says so. The response is the same in both cases."
+  accountRegister("The address, password and name." input: AccountRegisterInput!): AccountRegisterPayload! @cost(weight: "50")
+  "Creates the registered account, with the code from the mail, within 24 hours. Then ` + "`" + `sessionCreate` + "`" + ` signs in."
+  accountVerify("The code from the mail." input: AccountVerifyInput!): AccountVerifyPayload! @cost(weight: "50")
   "Changes the viewer's account."
-  accountUpdate("What is to change." input: AccountUpdateInput!): AccountUpdatePayload! @auth(requires: CUSTOMER)
-  "Deletes the viewer's account for good and ends its sessions. What was written under it stays, without the name."
+  accountUpdate("The changes." input: AccountUpdateInput!): AccountUpdatePayload! @auth(requires: CUSTOMER)
+  "Deletes the viewer's account permanently and ends its sessions. Articles and comments written with it stay, without the name."
   accountDelete("The password, once more." input: AccountDeleteInput!): AccountDeletePayload! @cost(weight: "50") @auth(requires: CUSTOMER)
-  "Gives an account a role and, where that changes it, ends its sessions. Nobody can change their own."
-  accountRoleSet("Who gets which role." input: AccountRoleSetInput!): AccountRoleSetPayload! @auth(requires: ADMIN)
-  "Sends a mail to the new address. Where that has no account, the mail brings the code for ` + "`" + `emailChangeConfirm` + "`" + `; where it has one, the mail says so. The answer is the same."
+  "Gives an account a role and, if the role changes, ends its sessions. Administrators can't change their own role."
+  accountRoleSet("The account, and its new role." input: AccountRoleSetInput!): AccountRoleSetPayload! @auth(requires: ADMIN)
+  "Sends a mail to the new address. If the address has no account, the mail has a code for ` + "`" + `emailChangeConfirm` + "`" + `; if it has one, the mail says so. The response is the same in both cases."
   emailChangeRequest("The new address." input: EmailChangeRequestInput!): EmailChangeRequestPayload! @cost(weight: "50") @auth(requires: CUSTOMER)
-  "Gives the viewer's account the address that the code was sent to, and tells the old address. Takes the code of the mail, within an hour."
-  emailChangeConfirm("The code of the mail." input: EmailChangeConfirmInput!): EmailChangeConfirmPayload! @auth(requires: CUSTOMER)
-  "Changes the viewer's password. All sessions of the account end; the viewer's goes on under a new token, in the cookie where the old one was in a cookie."
+  "Gives the viewer's account the address that the code was sent to, with the code from the mail, within an hour. A mail tells the old address."
+  emailChangeConfirm("The code from the mail." input: EmailChangeConfirmInput!): EmailChangeConfirmPayload! @auth(requires: CUSTOMER)
+  "Changes the viewer's password. All sessions of the account end. The viewer gets a new session with a new token, in a cookie if the old one was in a cookie."
   passwordChange("The old and the new password." input: PasswordChangeInput!): PasswordChangePayload! @cost(weight: "50") @auth(requires: CUSTOMER)
-  "Sends a mail to the address. Where it has an account, the mail brings the code for ` + "`" + `passwordReset` + "`" + `; where it has none, the mail says so. The answer is the same."
-  passwordResetRequest("Whose password." input: PasswordResetRequestInput!): PasswordResetRequestPayload!
-  "Sets the password of the account that the code was sent for, and ends all its sessions. Takes the code of the mail, within an hour. Then ` + "`" + `sessionCreate` + "`" + ` signs in."
-  passwordReset("The code of the mail and the new password." input: PasswordResetInput!): PasswordResetPayload! @cost(weight: "50")
+  "Sends a mail to the address. If the address has an account, the mail has a code for ` + "`" + `passwordReset` + "`" + `; if it has none, the mail says so. The response is the same in both cases."
+  passwordResetRequest("The address of the account." input: PasswordResetRequestInput!): PasswordResetRequestPayload!
+  "Sets the password of an account and ends all its sessions, with the code from the mail, within an hour. Then ` + "`" + `sessionCreate` + "`" + ` signs in."
+  passwordReset("The code from the mail and the new password." input: PasswordResetInput!): PasswordResetPayload! @cost(weight: "50")
 }
 
-"What an account may do."
+"The rights of an account."
 enum Role {
-  "Reads, comments and buys."
+  "May read, comment and buy."
   CUSTOMER
-  "A customer who writes articles."
+  "May also write articles."
   AUTHOR
-  "An author who publishes, and looks after what others write."
+  "May also publish, and change the articles and comments of others."
   EDITOR
-  "A customer who looks after products and orders."
+  "A customer who may also change products and orders."
   STAFF
   "May do everything."
   ADMIN
 }
 
-"Somebody who can sign in. Seen by its owner and by administrators."
+"A user account. Visible to its owner and to administrators."
 type Account implements Node {
-  "Names this account; begins with ` + "`" + `acc_` + "`" + `."
+  "The id of the account; begins with ` + "`" + `acc_` + "`" + `."
   id: ID!
-  "The address it signs in with, in the form by which addresses are compared: lower case. Example: ` + "`" + `ruth@example.org` + "`" + `."
+  "The e-mail address for signing in, in its canonical form: lower case. Example: ` + "`" + `ruth@example.org` + "`" + `."
   email: String!
-  "The name as it is shown, 1 to 100 characters; empty where an administrator made the account and nobody has set one."
+  "The name to show, 1 to 100 characters; empty if an administrator created the account and no name has been set."
   name: String!
-  "What it may do."
+  "The role."
   role: Role!
-  "When it was made."
+  "The time of creation."
   createdAt: DateTime!
 }
 
-"Which accounts: those that meet every condition given."
+"Conditions for accounts; an account must meet all that are given."
 input AccountWhere {
-  "Has this address, in any form."
+  "The account has this address; letter case is ignored."
   email: String
-  "Has this role, not one that includes it."
+  "The account has exactly this role."
   role: Role
 }
 
@@ -4605,250 +4605,250 @@ type AccountConnection {
   edges: [AccountEdge!]!
   "The accounts of the page."
   nodes: [Account!]!
-  "Where the page lies in the list."
+  "The position of the page in the list."
   pageInfo: PageInfo!
-  "How many accounts the whole list has; counted only when asked for."
-  count("Where to stop counting, 1 to 10000." max: Int! = 1000): Count!
+  "The number of accounts in the whole list; counted only when asked for."
+  count("The number that ends the count, 1 to 10000." max: Int! = 1000): Count!
 }
 
 "An account in a list."
 type AccountEdge {
   "The account."
   node: Account!
-  "Marks its place in the list, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
+  "The cursor of this element, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
   cursor: String!
 }
 
-"Why something about an account or a session wasn't done."
+"The reason why a mutation of an account or a session was not done."
 type AccountError implements UserError {
-  "What is wrong and what would be right, in English, for people."
+  "The error and how to put it right, in English, for people."
   message: String!
-  "The field of ` + "`" + `input` + "`" + ` at fault, outermost first; null when it is the whole request."
+  "The path of the field of ` + "`" + `input` + "`" + ` at fault, outermost first; null if the error is about the whole request."
   path: [String!]
-  "What kind of reason it is, for programs."
+  "The kind of error, for programs."
   code: AccountErrorCode!
-  "For ` + "`" + `THROTTLED` + "`" + `: after how many seconds to try again; null otherwise."
+  "For ` + "`" + `THROTTLED` + "`" + `: the number of seconds after which a new attempt can succeed; null otherwise."
   retryAfter: Int
 }
 
-"The kinds of reasons for which something about an account or a session isn't done."
+"The kinds of errors in mutations of accounts and sessions."
 enum AccountErrorCode {
-  "The input breaks a rule; the message says which."
+  "The input breaks a rule; the message says how to put it right."
   INVALID
   "There is no such account or session, or it isn't the viewer's."
   NOT_FOUND
-  "It was right, but something has changed in the meantime, or somebody else has it."
+  "Something has changed in the meantime, or the value is taken by somebody else."
   CONFLICT
   "The viewer may not do this."
   FORBIDDEN
-  "It was tried too often; ` + "`" + `retryAfter` + "`" + ` says how long to wait."
+  "There were too many attempts; ` + "`" + `retryAfter` + "`" + ` says how long to wait."
   THROTTLED
-  "The idempotency key came with another input before."
+  "The idempotency key was used with another input before."
   KEY_REUSED
   "No account has this address and this password."
   CREDENTIALS_INVALID
-  "The code was used already, is too old, or was never sent."
+  "The code is used up, too old, or was never sent."
   TOKEN_INVALID
 }
 
-"Who registers."
+"The input of a registration."
 input AccountRegisterInput {
-  "The address; the mail goes there. Example: ` + "`" + `ruth@example.org` + "`" + `."
+  "The address that the mail is sent to. Example: ` + "`" + `ruth@example.org` + "`" + `."
   email: String!
-  "The password: any characters, spaces included, at least 8 unless the site says otherwise, at most 256; none that is easily guessed."
+  "The password: at least 8 characters (the site may ask for more), at most 256, spaces included. Passwords that are easy to guess are refused."
   password: String!
-  "The name as it is to be shown, 1 to 100 characters."
+  "The name to show, 1 to 100 characters."
   name: String!
-  "22 to 128 random characters, such as a UUID: makes repeating safe."
+  "22 to 128 random characters, such as a UUID, that make it safe to repeat the mutation."
   idempotencyKey: String
 }
 
-"What has come of a registration; the rest is in the mail."
+"The result of a registration; the rest is in the mail."
 type AccountRegisterPayload {
-  "Why nothing was done; empty when the mail is on its way."
+  "The reasons why no mail is sent; empty if the mail is on its way."
   userErrors: [AccountError!]!
 }
 
-"The code of a mail."
+"The code from a mail."
 input AccountVerifyInput {
-  "The code, as the mail has it."
+  "The code from the mail."
   token: String!
 }
 
-"What has come of a verification."
+"The result of a verification."
 type AccountVerifyPayload {
-  "The new account; null when there are errors."
+  "The new account; null if there are errors."
   account: Account
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [AccountError!]!
 }
 
-"What is to change of an account; what is left out stays."
+"The changes to an account; fields that are left out stay as they are."
 input AccountUpdateInput {
-  "The name as it is to be shown, 1 to 100 characters."
+  "The name to show, 1 to 100 characters."
   name: String
 }
 
-"What has come of a change."
+"The result of changing an account."
 type AccountUpdatePayload {
-  "The account as it is now; null when there are errors."
+  "The account after the change; null if there are errors."
   account: Account
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [AccountError!]!
 }
 
-"What it takes to delete an account."
+"The confirmation for deleting an account."
 input AccountDeleteInput {
   "The account's password."
   password: String!
 }
 
-"What has come of a deletion."
+"The result of deleting an account."
 type AccountDeletePayload {
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [AccountError!]!
 }
 
-"Who gets which role."
+"An account, and its new role."
 input AccountRoleSetInput {
   "The id of the account."
   accountId: ID!
-  "What it may do from now on."
+  "The new role."
   role: Role!
 }
 
-"What has come of giving a role."
+"The result of setting a role."
 type AccountRoleSetPayload {
-  "The account as it is now; null when there are errors."
+  "The account after the change; null if there are errors."
   account: Account
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [AccountError!]!
 }
 
-"Another address for the viewer's account."
+"A new address for the viewer's account."
 input EmailChangeRequestInput {
-  "The new address; the mail goes there."
+  "The new address; the mail is sent there."
   email: String!
   "The account's password."
   password: String!
-  "22 to 128 random characters, such as a UUID: makes repeating safe."
+  "22 to 128 random characters, such as a UUID, that make it safe to repeat the mutation."
   idempotencyKey: String
 }
 
-"What has come of asking for another address; the rest is in the mail."
+"The result of asking for a new address; the rest is in the mail."
 type EmailChangeRequestPayload {
-  "Why nothing was done; empty when the mail is on its way."
+  "The reasons why no mail is sent; empty if the mail is on its way."
   userErrors: [AccountError!]!
 }
 
-"The code of a mail."
+"The code from a mail."
 input EmailChangeConfirmInput {
-  "The code, as the mail has it."
+  "The code from the mail."
   token: String!
 }
 
-"What has come of confirming an address."
+"The result of confirming an address."
 type EmailChangeConfirmPayload {
-  "The account with its new address; null when there are errors."
+  "The account with its new address; null if there are errors."
   account: Account
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [AccountError!]!
 }
 
 "The old and the new password."
 input PasswordChangeInput {
-  "The password so far."
+  "The current password."
   currentPassword: String!
-  "The password from now on; by the rules of ` + "`" + `accountRegister` + "`" + `."
+  "The new password, by the rules of ` + "`" + `accountRegister` + "`" + `."
   newPassword: String!
 }
 
-"What has come of changing a password."
+"The result of changing a password."
 type PasswordChangePayload {
-  "The session that goes on in the place of the old one; null when there are errors."
+  "The new session in place of the old one; null if there are errors."
   session: Session
-  "Its token; null when it is in a cookie, or when there are errors."
+  "The token of the new session, a secret; null if it is in a cookie, or if there are errors."
   token: String
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [AccountError!]!
 }
 
-"Whose password is to be set anew."
+"The address of an account with a forgotten password."
 input PasswordResetRequestInput {
-  "The address of the account; the mail goes there."
+  "The address of the account; the mail is sent there."
   email: String!
-  "22 to 128 random characters, such as a UUID: makes repeating safe."
+  "22 to 128 random characters, such as a UUID, that make it safe to repeat the mutation."
   idempotencyKey: String
 }
 
-"What has come of asking for a new password; the rest is in the mail."
+"The result of asking for a new password; the rest is in the mail."
 type PasswordResetRequestPayload {
-  "Why nothing was done; empty when the mail is on its way."
+  "The reasons why no mail is sent; empty if the mail is on its way."
   userErrors: [AccountError!]!
 }
 
-"The code of a mail and the new password."
+"The code from a mail and the new password."
 input PasswordResetInput {
-  "The code, as the mail has it."
+  "The code from the mail."
   token: String!
-  "The password from now on; by the rules of ` + "`" + `accountRegister` + "`" + `."
+  "The new password, by the rules of ` + "`" + `accountRegister` + "`" + `."
   password: String!
 }
 
-"What has come of setting a password."
+"The result of setting a password."
 type PasswordResetPayload {
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [AccountError!]!
 }
 
 # ── Sessions ──────────────────────────────────────────────
 
 extend type Query {
-  "Who asks; null when nobody has signed in. A token that has ended is nobody's."
+  "The viewer: the account signed in; null if nobody is signed in, or if the token has expired."
   viewer: Viewer
 }
 
 extend type Mutation {
-  "Signs in. The answer, and how long it takes, is the same whether or not the address has an account."
-  sessionCreate("Who signs in, and how the token is to be kept." input: SessionCreateInput!): SessionCreatePayload! @cost(weight: "50")
-  "Ends a session of the viewer's, everywhere within a second."
-  sessionRevoke("Which one." input: SessionRevokeInput!): SessionRevokePayload! @auth(requires: CUSTOMER)
-  "Ends all sessions of the viewer's but the one that asks, everywhere within a second."
+  "Signs in. The response and its duration are the same for an address without an account."
+  sessionCreate("The credentials, and the delivery of the token." input: SessionCreateInput!): SessionCreatePayload! @cost(weight: "50")
+  "Ends one of the viewer's sessions, on every replica within a second."
+  sessionRevoke("The session to end." input: SessionRevokeInput!): SessionRevokePayload! @auth(requires: CUSTOMER)
+  "Ends all of the viewer's sessions except the current one, on every replica within a second."
   sessionsRevokeOthers: SessionsRevokeOthersPayload! @auth(requires: CUSTOMER)
 }
 
-"Who asks: an account, and the session that it has signed in with."
+"The account that sends the request, and its session."
 type Viewer {
-  "The account that has signed in."
+  "The account that is signed in."
   account: Account
-  "The session that asks."
+  "The current session."
   session: Session
-  "The sessions of the account, the newest first: 100 at most, another one ends the oldest."
+  "The sessions of the account, newest first; at most 100, since one more ends the oldest."
   sessions(
-    "How many from the start, 1 to 100; 20 when neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
+    "The number of elements from the start, 1 to 100; 20 if neither ` + "`" + `first` + "`" + ` nor ` + "`" + `last` + "`" + ` is given."
     first: Int
-    "Only what follows this cursor."
+    "Only elements after this cursor."
     after: String
-    "How many from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
+    "The number of elements from the end, 1 to 100; not together with ` + "`" + `first` + "`" + `."
     last: Int
-    "Only what precedes this cursor."
+    "Only elements before this cursor."
     before: String
   ): SessionConnection! @listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges", "nodes"], requireOneSlicingArgument: false)
 }
 
-"A device that has signed in. Seen by its owner."
+"A sign-in on a device. Visible to its owner."
 type Session implements Node {
-  "Names this session; begins with ` + "`" + `ses_` + "`" + `. It isn't its token."
+  "The id of the session; begins with ` + "`" + `ses_` + "`" + `. It is not the token."
   id: ID!
-  "What the device said it is (its User-Agent), at most 200 bytes; empty when it said nothing."
+  "The User-Agent of the device, at most 200 bytes; empty if it sent none."
   device: String!
-  "The network address that it signed in from; empty when that isn't known. Example: ` + "`" + `192.0.2.7` + "`" + `."
+  "The network address of the sign-in; empty if it is unknown. Example: ` + "`" + `192.0.2.7` + "`" + `."
   address: String!
-  "When it signed in."
+  "The time of the sign-in."
   createdAt: DateTime!
-  "When it was used last, to the minute; null when it wasn't since it signed in."
+  "The time of the last use, to the minute; null if the session was not used since the sign-in."
   lastUsedAt: DateTime
-  "When it ends at the latest; sooner when it isn't used for long."
+  "The time at which the session ends at the latest; it ends earlier if it is unused for long."
   expiresAt: DateTime!
 }
 
@@ -4858,157 +4858,157 @@ type SessionConnection {
   edges: [SessionEdge!]!
   "The sessions of the page."
   nodes: [Session!]!
-  "Where the page lies in the list."
+  "The position of the page in the list."
   pageInfo: PageInfo!
-  "How many sessions the whole list has; counted only when asked for."
-  count("Where to stop counting, 1 to 10000." max: Int! = 1000): Count!
+  "The number of sessions in the whole list; counted only when asked for."
+  count("The number that ends the count, 1 to 10000." max: Int! = 1000): Count!
 }
 
 "A session in a list."
 type SessionEdge {
   "The session."
   node: Session!
-  "Marks its place in the list, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
+  "The cursor of this element, for ` + "`" + `after:` + "`" + ` and ` + "`" + `before:` + "`" + `."
   cursor: String!
 }
 
-"How a client keeps its token."
+"The way in which a client gets and stores its token."
 enum SessionDelivery {
-  "In the answer: for phones and servers, which send it as ` + "`" + `Authorization: Bearer TOKEN` + "`" + `."
+  "In the response, for apps and servers; they send it as ` + "`" + `Authorization: Bearer TOKEN` + "`" + `."
   TOKEN
-  "In a cookie that scripts can't read: for browsers, from the API's own origin or one that it is configured for. A cookie that was there is replaced, and its session ends."
+  "In a cookie that scripts can't read, for browsers, from the API's own origin or a configured one. An earlier cookie is replaced, and its session ends."
   COOKIE
 }
 
-"Who signs in."
+"The credentials of a sign-in."
 input SessionCreateInput {
   "The address of the account."
   email: String!
-  "Its password."
+  "The account's password."
   password: String!
-  "How the token is to be kept."
+  "The delivery of the token."
   delivery: SessionDelivery! = TOKEN
-  "22 to 128 random characters, such as a UUID: makes repeating safe."
+  "22 to 128 random characters, such as a UUID, that make it safe to repeat the mutation."
   idempotencyKey: String
 }
 
-"What has come of signing in."
+"The result of signing in."
 type SessionCreatePayload {
-  "The session that has begun; null when there are errors."
+  "The new session; null if there are errors."
   session: Session
-  "The account that has signed in; null when there are errors."
+  "The account that is signed in; null if there are errors."
   account: Account
-  "The session's token, a secret; null when it is in a cookie, or when there are errors."
+  "The session's token, a secret; null if it is in a cookie, or if there are errors."
   token: String
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [AccountError!]!
 }
 
-"Which session is to end."
+"The session to end."
 input SessionRevokeInput {
-  "The id of the session; the one that asks when left out."
+  "The id of the session; if left out, the current one."
   id: ID
 }
 
-"What has come of ending a session."
+"The result of ending a session."
 type SessionRevokePayload {
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [AccountError!]!
 }
 
-"What has come of ending sessions."
+"The result of ending sessions."
 type SessionsRevokeOthersPayload {
-  "How many have ended."
+  "The number of sessions that ended."
   count: Int!
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [AccountError!]!
 }
 
 # ── Pictures ──────────────────────────────────────────────
 
 extend type Mutation {
-  "Takes in a picture, and makes it fit for pages: upright, without metadata, in the widths that phones and desktops want. A picture that is there already isn't kept twice."
-  imageUpload("The picture." input: ImageUploadInput!): ImageUploadPayload! @cost(weight: "200") @auth(requires: AUTHOR)
+  "Stores an image in the widths that phones and desktops need, upright and without metadata. An image that exists already is not stored twice."
+  imageUpload("The image." input: ImageUploadInput!): ImageUploadPayload! @cost(weight: "200") @auth(requires: AUTHOR)
 }
 
-"A picture that is to be taken in."
+"An image to upload."
 input ImageUploadInput {
-  "The picture: JPEG, PNG, WebP, or the first one of a GIF (a WebP that moves isn't taken), known by what is in the file; at most 20 MiB, 52 megapixels and 16384 pixels a side."
+  "The file: JPEG, PNG, WebP without animation, or GIF, of which the first image is stored. The type is found from the content. At most 20 MiB, 52 megapixels and 16384 pixels a side."
   file: Upload!
-  "What the picture shows, for those who can't see it: at most 500 characters; empty when it only decorates."
+  "A description of the image for people who can't see it, at most 500 characters; empty for a decoration."
   alt: String!
-  "22 to 128 random characters, such as a UUID: makes repeating safe."
+  "22 to 128 random characters, such as a UUID, that make it safe to repeat the mutation."
   idempotencyKey: String
 }
 
-"What has come of an upload."
+"The result of an upload."
 type ImageUploadPayload {
-  "The picture as it is kept; null when there are errors."
+  "The stored image; null if there are errors."
   image: Image
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [MediaError!]!
 }
 
-"Why a picture wasn't taken in."
+"The reason why an image was not stored."
 type MediaError implements UserError {
-  "What is wrong and what would be right, in English, for people."
+  "The error and how to put it right, in English, for people."
   message: String!
-  "The field of ` + "`" + `input` + "`" + ` at fault, outermost first; null when it is the whole request."
+  "The path of the field of ` + "`" + `input` + "`" + ` at fault, outermost first; null if the error is about the whole request."
   path: [String!]
-  "What kind of refusal it is, for programs."
+  "The kind of error, for programs."
   code: MediaErrorCode!
-  "For ` + "`" + `THROTTLED` + "`" + `: after how many seconds it is worth trying again."
+  "For ` + "`" + `THROTTLED` + "`" + `: the number of seconds after which a new attempt can succeed; null otherwise."
   retryAfter: Int
 }
 
-"What kind of refusal it is."
+"The kinds of errors in uploads."
 enum MediaErrorCode {
-  "The file is no picture that is taken, is too large, or a text is too long."
+  "The file isn't an image of a supported type, or is too large, or the description is too long."
   INVALID
-  "There is no such picture, or it isn't the viewer's to use."
+  "There is no such image, or the viewer may not use it."
   NOT_FOUND
-  "It has changed in the meantime."
+  "Something has changed in the meantime."
   CONFLICT
   "The viewer may not do this."
   FORBIDDEN
-  "Too many at this moment; ` + "`" + `retryAfter` + "`" + ` says how long to wait."
+  "There are too many uploads at the moment; ` + "`" + `retryAfter` + "`" + ` says how long to wait."
   THROTTLED
-  "The idempotency key came with another picture or text before."
+  "The idempotency key was used with another image or description before."
   KEY_REUSED
 }
 
 # ── Caches ────────────────────────────────────────────────
 
 extend type Mutation {
-  "Makes every replica forget what depends on tags, as if it had changed: for when the database was changed by something else. What CDNs keep isn't reached."
-  cachePurge("Which tags." input: CachePurgeInput!): CachePurgePayload! @auth(requires: ADMIN)
+  "Drops the cached entries that depend on tags on every replica, as if these objects had changed. It is for changes made to the database by other programs. Caches of CDNs are not reached."
+  cachePurge("The tags to purge." input: CachePurgeInput!): CachePurgePayload! @auth(requires: ADMIN)
 }
 
-"What is to be forgotten."
+"The tags to purge."
 input CachePurgeInput {
-  "Ids, and names of lists, as answers to a GET tell them in ` + "`" + `Cache-Tag` + "`" + `; 1 to 100. Example: ` + "`" + `[\"art_01k9v6v0mvf5ts2c5zr0h4m8qd\", \"list/all\"]` + "`" + `."
+  "Ids, and names of lists from the ` + "`" + `Cache-Tag` + "`" + ` headers of responses to GET requests; 1 to 100. Example: ` + "`" + `[\"art_01k9v6v0mvf5ts2c5zr0h4m8qd\", \"list/all\"]` + "`" + `."
   tags: [String!]!
 }
 
-"What has come of forgetting."
+"The result of a purge."
 type CachePurgePayload {
-  "Why nothing was done; empty when it was."
+  "The reasons why nothing was done; empty on success."
   userErrors: [CacheError!]!
 }
 
-"Why nothing was forgotten."
+"The reason why nothing was purged."
 type CacheError implements UserError {
-  "What is wrong and what would be right, in English, for people."
+  "The error and how to put it right, in English, for people."
   message: String!
-  "The field of ` + "`" + `input` + "`" + ` at fault, outermost first; null when it is the whole request."
+  "The path of the field of ` + "`" + `input` + "`" + ` at fault, outermost first; null if the error is about the whole request."
   path: [String!]
-  "What kind of reason it is, for programs."
+  "The kind of error, for programs."
   code: CacheErrorCode!
 }
 
-"The kinds of reasons for which nothing is forgotten."
+"The kinds of errors in purges."
 enum CacheErrorCode {
-  "There are too many tags, none, or one that can't be one."
+  "There are no tags or too many, or one of them is not a valid tag."
   INVALID
 }
 `, BuiltIn: false},

@@ -14,39 +14,39 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 )
 
-// Why something that was asked for wasn't done: what the caller can put right.
+// The reason why a mutation was not done, for the caller to put right.
 type UserError interface {
 	IsUserError()
-	// What is wrong and what would be right, in English, for people.
+	// The error and how to put it right, in English, for people.
 	GetMessage() string
-	// The field of `input` at fault, outermost first; null when it is the whole request.
+	// The path of the field of `input` at fault, outermost first; null if the error is about the whole request.
 	GetPath() []string
 }
 
-// What has come of a deletion.
+// The result of deleting an account.
 type AccountDeletePayload struct {
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*AccountError `json:"userErrors"`
 }
 
-// Why something about an account or a session wasn't done.
+// The reason why a mutation of an account or a session was not done.
 type AccountError struct {
-	// What is wrong and what would be right, in English, for people.
+	// The error and how to put it right, in English, for people.
 	Message string `json:"message"`
-	// The field of `input` at fault, outermost first; null when it is the whole request.
+	// The path of the field of `input` at fault, outermost first; null if the error is about the whole request.
 	Path []string `json:"path,omitempty"`
-	// What kind of reason it is, for programs.
+	// The kind of error, for programs.
 	Code AccountErrorCode `json:"code"`
-	// For `THROTTLED`: after how many seconds to try again; null otherwise.
+	// For `THROTTLED`: the number of seconds after which a new attempt can succeed; null otherwise.
 	RetryAfter *int `json:"retryAfter,omitempty"`
 }
 
 func (AccountError) IsUserError() {}
 
-// What is wrong and what would be right, in English, for people.
+// The error and how to put it right, in English, for people.
 func (this AccountError) GetMessage() string { return this.Message }
 
-// The field of `input` at fault, outermost first; null when it is the whole request.
+// The path of the field of `input` at fault, outermost first; null if the error is about the whole request.
 func (this AccountError) GetPath() []string {
 	if this.Path == nil {
 		return nil
@@ -58,74 +58,74 @@ func (this AccountError) GetPath() []string {
 	return interfaceSlice
 }
 
-// What has come of a registration; the rest is in the mail.
+// The result of a registration; the rest is in the mail.
 type AccountRegisterPayload struct {
-	// Why nothing was done; empty when the mail is on its way.
+	// The reasons why no mail is sent; empty if the mail is on its way.
 	UserErrors []*AccountError `json:"userErrors"`
 }
 
-// What has come of giving a role.
+// The result of setting a role.
 type AccountRoleSetPayload struct {
-	// The account as it is now; null when there are errors.
+	// The account after the change; null if there are errors.
 	Account *store.Account `json:"account,omitempty"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*AccountError `json:"userErrors"`
 }
 
-// What has come of a change.
+// The result of changing an account.
 type AccountUpdatePayload struct {
-	// The account as it is now; null when there are errors.
+	// The account after the change; null if there are errors.
 	Account *store.Account `json:"account,omitempty"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*AccountError `json:"userErrors"`
 }
 
-// What has come of a verification.
+// The result of a verification.
 type AccountVerifyPayload struct {
-	// The new account; null when there are errors.
+	// The new account; null if there are errors.
 	Account *store.Account `json:"account,omitempty"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*AccountError `json:"userErrors"`
 }
 
-// What has come of beginning an article.
+// The result of creating an article.
 type ArticleCreatePayload struct {
-	// The article as it is now; null when there are errors.
+	// The article after the change; null if there are errors.
 	Article *store.Article `json:"article,omitempty"`
-	// What was done otherwise than it was asked for.
+	// The things that were done otherwise than asked, such as a slug with a number added; usually empty.
 	Warnings []*problem.Warning `json:"warnings"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*ArticleError `json:"userErrors"`
 }
 
-// What has come of deleting an article.
+// The result of deleting an article.
 type ArticleDeletePayload struct {
-	// The article as it is now; null when there are errors.
+	// The article after the change; null if there are errors.
 	Article *store.Article `json:"article,omitempty"`
-	// With `CONFLICT` at `expectedVersion`: the article as it is now; null otherwise.
+	// With `CONFLICT` at `expectedVersion`: the article in its current version; null otherwise.
 	Current *store.Article `json:"current,omitempty"`
-	// With `CONFLICT` at `expectedVersion`: what the article said at the version that was expected; null otherwise, and where nothing is known of it.
+	// With `CONFLICT` at `expectedVersion`: the content of the article at the expected version; null otherwise, and if that version is not stored.
 	Expected *store.Revision `json:"expected,omitempty"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*ArticleError `json:"userErrors"`
 }
 
-// Why something about an article, an author or a tag wasn't done.
+// The reason why a mutation of an article, an author or a tag was not done.
 type ArticleError struct {
-	// What is wrong and what would be right, in English, for people.
+	// The error and how to put it right, in English, for people.
 	Message string `json:"message"`
-	// The field of `input` at fault, outermost first; null when it is the whole request.
+	// The path of the field of `input` at fault, outermost first; null if the error is about the whole request.
 	Path []string `json:"path,omitempty"`
-	// What kind of reason it is, for programs.
+	// The kind of error, for programs.
 	Code ArticleErrorCode `json:"code"`
 }
 
 func (ArticleError) IsUserError() {}
 
-// What is wrong and what would be right, in English, for people.
+// The error and how to put it right, in English, for people.
 func (this ArticleError) GetMessage() string { return this.Message }
 
-// The field of `input` at fault, outermost first; null when it is the whole request.
+// The path of the field of `input` at fault, outermost first; null if the error is about the whole request.
 func (this ArticleError) GetPath() []string {
 	if this.Path == nil {
 		return nil
@@ -137,132 +137,132 @@ func (this ArticleError) GetPath() []string {
 	return interfaceSlice
 }
 
-// What has come of making a preview.
+// The result of creating a preview.
 type ArticlePreviewCreatePayload struct {
-	// The link; null when there are errors.
+	// The link; null if there are errors.
 	Preview *blog.Preview `json:"preview,omitempty"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*ArticleError `json:"userErrors"`
 }
 
-// What has come of publishing an article.
+// The result of publishing an article.
 type ArticlePublishPayload struct {
-	// The article as it is now; null when there are errors.
+	// The article after the change; null if there are errors.
 	Article *store.Article `json:"article,omitempty"`
-	// With `CONFLICT` at `expectedVersion`: the article as it is now; null otherwise.
+	// With `CONFLICT` at `expectedVersion`: the article in its current version; null otherwise.
 	Current *store.Article `json:"current,omitempty"`
-	// With `CONFLICT` at `expectedVersion`: what the article said at the version that was expected; null otherwise, and where nothing is known of it.
+	// With `CONFLICT` at `expectedVersion`: the content of the article at the expected version; null otherwise, and if that version is not stored.
 	Expected *store.Revision `json:"expected,omitempty"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*ArticleError `json:"userErrors"`
 }
 
-// What has come of restoring an article.
+// The result of restoring an article.
 type ArticleRestorePayload struct {
-	// The article as it is now; null when there are errors.
+	// The article after the change; null if there are errors.
 	Article *store.Article `json:"article,omitempty"`
-	// With `CONFLICT` at `expectedVersion`: the article as it is now; null otherwise.
+	// With `CONFLICT` at `expectedVersion`: the article in its current version; null otherwise.
 	Current *store.Article `json:"current,omitempty"`
-	// With `CONFLICT` at `expectedVersion`: what the article said at the version that was expected; null otherwise, and where nothing is known of it.
+	// With `CONFLICT` at `expectedVersion`: the content of the article at the expected version; null otherwise, and if that version is not stored.
 	Expected *store.Revision `json:"expected,omitempty"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*ArticleError `json:"userErrors"`
 }
 
-// What has come of restoring a revision.
+// The result of restoring a revision.
 type ArticleRevisionRestorePayload struct {
-	// The article as it is now; null when there are errors.
+	// The article after the change; null if there are errors.
 	Article *store.Article `json:"article,omitempty"`
-	// With `CONFLICT` at `expectedVersion`: the article as it is now; null otherwise.
+	// With `CONFLICT` at `expectedVersion`: the article in its current version; null otherwise.
 	Current *store.Article `json:"current,omitempty"`
-	// With `CONFLICT` at `expectedVersion`: what the article said at the version that was expected; null otherwise, and where nothing is known of it.
+	// With `CONFLICT` at `expectedVersion`: the content of the article at the expected version; null otherwise, and if that version is not stored.
 	Expected *store.Revision `json:"expected,omitempty"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*ArticleError `json:"userErrors"`
 }
 
-// What has come of scheduling an article.
+// The result of scheduling an article.
 type ArticleSchedulePayload struct {
-	// The article as it is now; null when there are errors.
+	// The article after the change; null if there are errors.
 	Article *store.Article `json:"article,omitempty"`
-	// With `CONFLICT` at `expectedVersion`: the article as it is now; null otherwise.
+	// With `CONFLICT` at `expectedVersion`: the article in its current version; null otherwise.
 	Current *store.Article `json:"current,omitempty"`
-	// With `CONFLICT` at `expectedVersion`: what the article said at the version that was expected; null otherwise, and where nothing is known of it.
+	// With `CONFLICT` at `expectedVersion`: the content of the article at the expected version; null otherwise, and if that version is not stored.
 	Expected *store.Revision `json:"expected,omitempty"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*ArticleError `json:"userErrors"`
 }
 
-// What has come of unpublishing an article.
+// The result of unpublishing an article.
 type ArticleUnpublishPayload struct {
-	// The article as it is now; null when there are errors.
+	// The article after the change; null if there are errors.
 	Article *store.Article `json:"article,omitempty"`
-	// With `CONFLICT` at `expectedVersion`: the article as it is now; null otherwise.
+	// With `CONFLICT` at `expectedVersion`: the article in its current version; null otherwise.
 	Current *store.Article `json:"current,omitempty"`
-	// With `CONFLICT` at `expectedVersion`: what the article said at the version that was expected; null otherwise, and where nothing is known of it.
+	// With `CONFLICT` at `expectedVersion`: the content of the article at the expected version; null otherwise, and if that version is not stored.
 	Expected *store.Revision `json:"expected,omitempty"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*ArticleError `json:"userErrors"`
 }
 
-// What has come of changing an article.
+// The result of changing an article.
 type ArticleUpdatePayload struct {
-	// The article as it is now; null when there are errors.
+	// The article after the change; null if there are errors.
 	Article *store.Article `json:"article,omitempty"`
-	// What was done otherwise than it was asked for.
+	// The things that were done otherwise than asked, such as a slug with a number added; usually empty.
 	Warnings []*problem.Warning `json:"warnings"`
-	// With `CONFLICT` at `expectedVersion`: the article as it is now; null otherwise.
+	// With `CONFLICT` at `expectedVersion`: the article in its current version; null otherwise.
 	Current *store.Article `json:"current,omitempty"`
-	// With `CONFLICT` at `expectedVersion`: what the article said at the version that was expected; null otherwise, and where nothing is known of it.
+	// With `CONFLICT` at `expectedVersion`: the content of the article at the expected version; null otherwise, and if that version is not stored.
 	Expected *store.Revision `json:"expected,omitempty"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*ArticleError `json:"userErrors"`
 }
 
-// What has come of making an author.
+// The result of creating an author.
 type AuthorCreatePayload struct {
-	// The author as it is now; null when there are errors.
+	// The author after the change; null if there are errors.
 	Author *store.Author `json:"author,omitempty"`
-	// What was done otherwise than it was asked for.
+	// The things that were done otherwise than asked, such as a slug with a number added; usually empty.
 	Warnings []*problem.Warning `json:"warnings"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*ArticleError `json:"userErrors"`
 }
 
-// What has come of merging an author.
+// The result of merging an author.
 type AuthorMergePayload struct {
-	// The author as it is now; null when there are errors.
+	// The author after the change; null if there are errors.
 	Author *store.Author `json:"author,omitempty"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*ArticleError `json:"userErrors"`
 }
 
-// What has come of changing an author.
+// The result of changing an author.
 type AuthorUpdatePayload struct {
-	// The author as it is now; null when there are errors.
+	// The author after the change; null if there are errors.
 	Author *store.Author `json:"author,omitempty"`
-	// What was done otherwise than it was asked for.
+	// The things that were done otherwise than asked, such as a slug with a number added; usually empty.
 	Warnings []*problem.Warning `json:"warnings"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*ArticleError `json:"userErrors"`
 }
 
-// Why nothing was forgotten.
+// The reason why nothing was purged.
 type CacheError struct {
-	// What is wrong and what would be right, in English, for people.
+	// The error and how to put it right, in English, for people.
 	Message string `json:"message"`
-	// The field of `input` at fault, outermost first; null when it is the whole request.
+	// The path of the field of `input` at fault, outermost first; null if the error is about the whole request.
 	Path []string `json:"path,omitempty"`
-	// What kind of reason it is, for programs.
+	// The kind of error, for programs.
 	Code CacheErrorCode `json:"code"`
 }
 
 func (CacheError) IsUserError() {}
 
-// What is wrong and what would be right, in English, for people.
+// The error and how to put it right, in English, for people.
 func (this CacheError) GetMessage() string { return this.Message }
 
-// The field of `input` at fault, outermost first; null when it is the whole request.
+// The path of the field of `input` at fault, outermost first; null if the error is about the whole request.
 func (this CacheError) GetPath() []string {
 	if this.Path == nil {
 		return nil
@@ -274,52 +274,52 @@ func (this CacheError) GetPath() []string {
 	return interfaceSlice
 }
 
-// What is to be forgotten.
+// The tags to purge.
 type CachePurgeInput struct {
-	// Ids, and names of lists, as answers to a GET tell them in `Cache-Tag`; 1 to 100. Example: `["art_01k9v6v0mvf5ts2c5zr0h4m8qd", "list/all"]`.
+	// Ids, and names of lists from the `Cache-Tag` headers of responses to GET requests; 1 to 100. Example: `["art_01k9v6v0mvf5ts2c5zr0h4m8qd", "list/all"]`.
 	Tags []string `json:"tags"`
 }
 
-// What has come of forgetting.
+// The result of a purge.
 type CachePurgePayload struct {
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*CacheError `json:"userErrors"`
 }
 
-// What has come of saying something.
+// The result of adding a comment.
 type CommentAddPayload struct {
-	// What was written; null when there are errors.
+	// The comment with its status; null if there are errors.
 	Submission *store.Submission `json:"submission,omitempty"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*CommentError `json:"userErrors"`
 }
 
-// What has come of deleting a comment.
+// The result of deleting a comment.
 type CommentDeletePayload struct {
-	// What is left of the comment; null when there are errors.
+	// The remains of the comment; null if there are errors.
 	Submission *store.Submission `json:"submission,omitempty"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*CommentError `json:"userErrors"`
 }
 
-// Why something about a comment wasn't done.
+// The reason why a mutation of a comment was not done.
 type CommentError struct {
-	// What is wrong and what would be right, in English, for people.
+	// The error and how to put it right, in English, for people.
 	Message string `json:"message"`
-	// The field of `input` at fault, outermost first; null when it is the whole request.
+	// The path of the field of `input` at fault, outermost first; null if the error is about the whole request.
 	Path []string `json:"path,omitempty"`
-	// What kind of reason it is, for programs.
+	// The kind of error, for programs.
 	Code CommentErrorCode `json:"code"`
-	// For `THROTTLED`: after how many seconds to try again; null otherwise.
+	// For `THROTTLED`: the number of seconds after which a new attempt can succeed; null otherwise.
 	RetryAfter *int `json:"retryAfter,omitempty"`
 }
 
 func (CommentError) IsUserError() {}
 
-// What is wrong and what would be right, in English, for people.
+// The error and how to put it right, in English, for people.
 func (this CommentError) GetMessage() string { return this.Message }
 
-// The field of `input` at fault, outermost first; null when it is the whole request.
+// The path of the field of `input` at fault, outermost first; null if the error is about the whole request.
 func (this CommentError) GetPath() []string {
 	if this.Path == nil {
 		return nil
@@ -331,72 +331,72 @@ func (this CommentError) GetPath() []string {
 	return interfaceSlice
 }
 
-// What has come of moderating a comment.
+// The result of moderating a comment.
 type CommentModeratePayload struct {
-	// The comment as it is now; null when there are errors.
+	// The comment after the change; null if there are errors.
 	Submission *store.Submission `json:"submission,omitempty"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*CommentError `json:"userErrors"`
 }
 
-// What has come of changing a comment.
+// The result of changing a comment.
 type CommentUpdatePayload struct {
-	// The comment as it is now; null when there are errors.
+	// The comment after the change; null if there are errors.
 	Submission *store.Submission `json:"submission,omitempty"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*CommentError `json:"userErrors"`
 }
 
-// What has come of confirming an address.
+// The result of confirming an address.
 type EmailChangeConfirmPayload struct {
-	// The account with its new address; null when there are errors.
+	// The account with its new address; null if there are errors.
 	Account *store.Account `json:"account,omitempty"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*AccountError `json:"userErrors"`
 }
 
-// What has come of asking for another address; the rest is in the mail.
+// The result of asking for a new address; the rest is in the mail.
 type EmailChangeRequestPayload struct {
-	// Why nothing was done; empty when the mail is on its way.
+	// The reasons why no mail is sent; empty if the mail is on its way.
 	UserErrors []*AccountError `json:"userErrors"`
 }
 
-// A picture that is to be taken in.
+// An image to upload.
 type ImageUploadInput struct {
-	// The picture: JPEG, PNG, WebP, or the first one of a GIF (a WebP that moves isn't taken), known by what is in the file; at most 20 MiB, 52 megapixels and 16384 pixels a side.
+	// The file: JPEG, PNG, WebP without animation, or GIF, of which the first image is stored. The type is found from the content. At most 20 MiB, 52 megapixels and 16384 pixels a side.
 	File graphql.Upload `json:"file"`
-	// What the picture shows, for those who can't see it: at most 500 characters; empty when it only decorates.
+	// A description of the image for people who can't see it, at most 500 characters; empty for a decoration.
 	Alt string `json:"alt"`
-	// 22 to 128 random characters, such as a UUID: makes repeating safe.
+	// 22 to 128 random characters, such as a UUID, that make it safe to repeat the mutation.
 	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
 }
 
-// What has come of an upload.
+// The result of an upload.
 type ImageUploadPayload struct {
-	// The picture as it is kept; null when there are errors.
+	// The stored image; null if there are errors.
 	Image *store.Image `json:"image,omitempty"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*MediaError `json:"userErrors"`
 }
 
-// Why a picture wasn't taken in.
+// The reason why an image was not stored.
 type MediaError struct {
-	// What is wrong and what would be right, in English, for people.
+	// The error and how to put it right, in English, for people.
 	Message string `json:"message"`
-	// The field of `input` at fault, outermost first; null when it is the whole request.
+	// The path of the field of `input` at fault, outermost first; null if the error is about the whole request.
 	Path []string `json:"path,omitempty"`
-	// What kind of refusal it is, for programs.
+	// The kind of error, for programs.
 	Code MediaErrorCode `json:"code"`
-	// For `THROTTLED`: after how many seconds it is worth trying again.
+	// For `THROTTLED`: the number of seconds after which a new attempt can succeed; null otherwise.
 	RetryAfter *int `json:"retryAfter,omitempty"`
 }
 
 func (MediaError) IsUserError() {}
 
-// What is wrong and what would be right, in English, for people.
+// The error and how to put it right, in English, for people.
 func (this MediaError) GetMessage() string { return this.Message }
 
-// The field of `input` at fault, outermost first; null when it is the whole request.
+// The path of the field of `input` at fault, outermost first; null if the error is about the whole request.
 func (this MediaError) GetPath() []string {
 	if this.Path == nil {
 		return nil
@@ -408,120 +408,119 @@ func (this MediaError) GetPath() []string {
 	return interfaceSlice
 }
 
-// Everything that can be changed. Each takes one `input` and answers with what has come of it, and with
-// `userErrors`: it was done if and only if that list is empty. What creates something takes an
-// `idempotencyKey`: repeating a mutation with the same key and input, at once or within a day, does it once
-// and answers the same again.
+// The mutations. Each takes one `input` and returns the result and `userErrors`: the mutation was done if and only
+// if that list is empty. A mutation that creates something takes an `idempotencyKey`: if it is repeated with the
+// same key and input, at the same time or within a day, it is done once and returns the same result again.
 type Mutation struct {
 }
 
-// What has come of changing a password.
+// The result of changing a password.
 type PasswordChangePayload struct {
-	// The session that goes on in the place of the old one; null when there are errors.
+	// The new session in place of the old one; null if there are errors.
 	Session *store.Session `json:"session,omitempty"`
-	// Its token; null when it is in a cookie, or when there are errors.
+	// The token of the new session, a secret; null if it is in a cookie, or if there are errors.
 	Token *string `json:"token,omitempty"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*AccountError `json:"userErrors"`
 }
 
-// What has come of setting a password.
+// The result of setting a password.
 type PasswordResetPayload struct {
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*AccountError `json:"userErrors"`
 }
 
-// What has come of asking for a new password; the rest is in the mail.
+// The result of asking for a new password; the rest is in the mail.
 type PasswordResetRequestPayload struct {
-	// Why nothing was done; empty when the mail is on its way.
+	// The reasons why no mail is sent; empty if the mail is on its way.
 	UserErrors []*AccountError `json:"userErrors"`
 }
 
-// Everything that can be read. Lists are connections: `first`/`after` page forwards, `last`/`before`
-// backwards, 20 elements unless told, at most 100. A cursor belongs to the filter and order it came from.
+// The queries. Lists are connections: `first` and `after` page forwards, `last` and `before` backwards. A page has
+// 20 elements by default and at most 100. A cursor is valid only with the filter and order that it came from.
 type Query struct {
 }
 
-// What has come of signing in.
+// The result of signing in.
 type SessionCreatePayload struct {
-	// The session that has begun; null when there are errors.
+	// The new session; null if there are errors.
 	Session *store.Session `json:"session,omitempty"`
-	// The account that has signed in; null when there are errors.
+	// The account that is signed in; null if there are errors.
 	Account *store.Account `json:"account,omitempty"`
-	// The session's token, a secret; null when it is in a cookie, or when there are errors.
+	// The session's token, a secret; null if it is in a cookie, or if there are errors.
 	Token *string `json:"token,omitempty"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*AccountError `json:"userErrors"`
 }
 
-// What has come of ending a session.
+// The result of ending a session.
 type SessionRevokePayload struct {
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*AccountError `json:"userErrors"`
 }
 
-// What has come of ending sessions.
+// The result of ending sessions.
 type SessionsRevokeOthersPayload struct {
-	// How many have ended.
+	// The number of sessions that ended.
 	Count int `json:"count"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*AccountError `json:"userErrors"`
 }
 
-// What is told as it happens, over a WebSocket (`graphql-transport-ws`) or as server-sent events
-// (`graphql-sse`, distinct connections). Whoever comes back after a disconnect gives the `id` of the last
-// event in `after`, on whichever server, and gets what came in between, in order and each event once. Who
-// doesn't read for 30 seconds is left with the error `TOO_SLOW`, and may come back likewise.
+// The subscriptions, over a WebSocket (`graphql-transport-ws`) or as server-sent events (`graphql-sse`, distinct
+// connections). After a disconnect, a client passes the `id` of its last event in `after`, to any replica, and gets
+// the events in between, in order and each once. A client that doesn't read for 30 seconds gets the error
+// `TOO_SLOW`, and may connect again in the same way.
 type Subscription struct {
 }
 
-// What has come of making a tag.
+// The result of creating a tag.
 type TagCreatePayload struct {
-	// The tag as it is now; null when there are errors.
+	// The tag after the change; null if there are errors.
 	Tag *store.Tag `json:"tag,omitempty"`
-	// What was done otherwise than it was asked for.
+	// The things that were done otherwise than asked, such as a slug with a number added; usually empty.
 	Warnings []*problem.Warning `json:"warnings"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*ArticleError `json:"userErrors"`
 }
 
-// What has come of merging a tag.
+// The result of merging a tag.
 type TagMergePayload struct {
-	// The tag as it is now; null when there are errors.
+	// The tag after the change; null if there are errors.
 	Tag *store.Tag `json:"tag,omitempty"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*ArticleError `json:"userErrors"`
 }
 
-// What has come of changing a tag.
+// The result of changing a tag.
 type TagUpdatePayload struct {
-	// The tag as it is now; null when there are errors.
+	// The tag after the change; null if there are errors.
 	Tag *store.Tag `json:"tag,omitempty"`
-	// What was done otherwise than it was asked for.
+	// The things that were done otherwise than asked, such as a slug with a number added; usually empty.
 	Warnings []*problem.Warning `json:"warnings"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []*ArticleError `json:"userErrors"`
 }
 
-// The kinds of reasons for which something about an account or a session isn't done.
+// The kinds of errors in mutations of accounts and sessions.
 type AccountErrorCode string
 
 const (
-	// The input breaks a rule; the message says which.
+	// The input breaks a rule; the message says how to put it right.
 	AccountErrorCodeInvalid AccountErrorCode = "INVALID"
 	// There is no such account or session, or it isn't the viewer's.
 	AccountErrorCodeNotFound AccountErrorCode = "NOT_FOUND"
-	// It was right, but something has changed in the meantime, or somebody else has it.
+	// Something has changed in the meantime, or the value is taken by somebody else.
 	AccountErrorCodeConflict AccountErrorCode = "CONFLICT"
 	// The viewer may not do this.
 	AccountErrorCodeForbidden AccountErrorCode = "FORBIDDEN"
-	// It was tried too often; `retryAfter` says how long to wait.
+	// There were too many attempts; `retryAfter` says how long to wait.
 	AccountErrorCodeThrottled AccountErrorCode = "THROTTLED"
-	// The idempotency key came with another input before.
+	// The idempotency key was used with another input before.
 	AccountErrorCodeKeyReused AccountErrorCode = "KEY_REUSED"
 	// No account has this address and this password.
 	AccountErrorCodeCredentialsInvalid AccountErrorCode = "CREDENTIALS_INVALID"
-	// The code was used already, is too old, or was never sent.
+	// The code is used up, too old, or was never sent.
 	AccountErrorCodeTokenInvalid AccountErrorCode = "TOKEN_INVALID"
 )
 
@@ -579,19 +578,19 @@ func (e AccountErrorCode) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// The kinds of reasons for which something about an article, an author or a tag isn't done.
+// The kinds of errors in mutations of articles, authors and tags.
 type ArticleErrorCode string
 
 const (
-	// The input breaks a rule; the message says which.
+	// The input breaks a rule; the message says how to put it right.
 	ArticleErrorCodeInvalid ArticleErrorCode = "INVALID"
-	// There is no such thing, or the viewer may not know of it.
+	// There is no such thing, or the viewer may not see it.
 	ArticleErrorCodeNotFound ArticleErrorCode = "NOT_FOUND"
-	// It was right, but something has changed in the meantime, or somebody else has it.
+	// Something has changed in the meantime, or the value is taken by somebody else.
 	ArticleErrorCodeConflict ArticleErrorCode = "CONFLICT"
 	// The viewer may not do this.
 	ArticleErrorCodeForbidden ArticleErrorCode = "FORBIDDEN"
-	// The idempotency key came with another input before.
+	// The idempotency key was used with another input before.
 	ArticleErrorCodeKeyReused ArticleErrorCode = "KEY_REUSED"
 )
 
@@ -646,13 +645,13 @@ func (e ArticleErrorCode) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// Who may be given the same answer.
+// The audience of a response.
 type CacheControlScope string
 
 const (
-	// Everybody: caches on the way may keep it.
+	// Everybody: shared caches may store it.
 	CacheControlScopePublic CacheControlScope = "PUBLIC"
-	// Who asked, and nobody else.
+	// Only the client that asked for it.
 	CacheControlScopePrivate CacheControlScope = "PRIVATE"
 )
 
@@ -704,11 +703,11 @@ func (e CacheControlScope) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// The kinds of reasons for which nothing is forgotten.
+// The kinds of errors in purges.
 type CacheErrorCode string
 
 const (
-	// There are too many tags, none, or one that can't be one.
+	// There are no tags or too many, or one of them is not a valid tag.
 	CacheErrorCodeInvalid CacheErrorCode = "INVALID"
 )
 
@@ -759,21 +758,21 @@ func (e CacheErrorCode) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// The kinds of reasons for which something about a comment isn't done.
+// The kinds of errors in mutations of comments.
 type CommentErrorCode string
 
 const (
-	// The input breaks a rule; the message says which.
+	// The input breaks a rule; the message says how to put it right.
 	CommentErrorCodeInvalid CommentErrorCode = "INVALID"
-	// There is no such article or comment, or the viewer can't see it.
+	// There is no such article or comment, or the viewer may not see it.
 	CommentErrorCodeNotFound CommentErrorCode = "NOT_FOUND"
-	// It was right, but something has changed in the meantime.
+	// Something has changed in the meantime.
 	CommentErrorCodeConflict CommentErrorCode = "CONFLICT"
-	// The viewer may not do this, or no longer.
+	// The viewer may not do this, or may no longer do it.
 	CommentErrorCodeForbidden CommentErrorCode = "FORBIDDEN"
-	// It was too often; `retryAfter` says how long to wait.
+	// There were too many comments; `retryAfter` says how long to wait.
 	CommentErrorCodeThrottled CommentErrorCode = "THROTTLED"
-	// The idempotency key came with another input before.
+	// The idempotency key was used with another input before.
 	CommentErrorCodeKeyReused CommentErrorCode = "KEY_REUSED"
 )
 
@@ -829,21 +828,21 @@ func (e CommentErrorCode) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// What kind of refusal it is.
+// The kinds of errors in uploads.
 type MediaErrorCode string
 
 const (
-	// The file is no picture that is taken, is too large, or a text is too long.
+	// The file isn't an image of a supported type, or is too large, or the description is too long.
 	MediaErrorCodeInvalid MediaErrorCode = "INVALID"
-	// There is no such picture, or it isn't the viewer's to use.
+	// There is no such image, or the viewer may not use it.
 	MediaErrorCodeNotFound MediaErrorCode = "NOT_FOUND"
-	// It has changed in the meantime.
+	// Something has changed in the meantime.
 	MediaErrorCodeConflict MediaErrorCode = "CONFLICT"
 	// The viewer may not do this.
 	MediaErrorCodeForbidden MediaErrorCode = "FORBIDDEN"
-	// Too many at this moment; `retryAfter` says how long to wait.
+	// There are too many uploads at the moment; `retryAfter` says how long to wait.
 	MediaErrorCodeThrottled MediaErrorCode = "THROTTLED"
-	// The idempotency key came with another picture or text before.
+	// The idempotency key was used with another image or description before.
 	MediaErrorCodeKeyReused MediaErrorCode = "KEY_REUSED"
 )
 

@@ -15,9 +15,9 @@ import (
 // AccountRegisterAccountRegisterAccountRegisterPayload includes the requested fields of the GraphQL type AccountRegisterPayload.
 // The GraphQL type's documentation follows.
 //
-// What has come of a registration; the rest is in the mail.
+// The result of a registration; the rest is in the mail.
 type AccountRegisterAccountRegisterAccountRegisterPayload struct {
-	// Why nothing was done; empty when the mail is on its way.
+	// The reasons why no mail is sent; empty if the mail is on its way.
 	UserErrors []AccountRegisterAccountRegisterAccountRegisterPayloadUserErrorsAccountError `json:"userErrors"`
 }
 
@@ -29,9 +29,9 @@ func (v *AccountRegisterAccountRegisterAccountRegisterPayload) GetUserErrors() [
 // AccountRegisterAccountRegisterAccountRegisterPayloadUserErrorsAccountError includes the requested fields of the GraphQL type AccountError.
 // The GraphQL type's documentation follows.
 //
-// Why something about an account or a session wasn't done.
+// The reason why a mutation of an account or a session was not done.
 type AccountRegisterAccountRegisterAccountRegisterPayloadUserErrorsAccountError struct {
-	// What is wrong and what would be right, in English, for people.
+	// The error and how to put it right, in English, for people.
 	Message string `json:"message"`
 }
 
@@ -40,15 +40,15 @@ func (v *AccountRegisterAccountRegisterAccountRegisterPayloadUserErrorsAccountEr
 	return v.Message
 }
 
-// Who registers.
+// The input of a registration.
 type AccountRegisterInput struct {
-	// The address; the mail goes there. Example: `ruth@example.org`.
+	// The address that the mail is sent to. Example: `ruth@example.org`.
 	Email string `json:"email"`
-	// The password: any characters, spaces included, at least 8 unless the site says otherwise, at most 256; none that is easily guessed.
+	// The password: at least 8 characters (the site may ask for more), at most 256, spaces included. Passwords that are easy to guess are refused.
 	Password string `json:"password"`
-	// The name as it is to be shown, 1 to 100 characters.
+	// The name to show, 1 to 100 characters.
 	Name string `json:"name"`
-	// 22 to 128 random characters, such as a UUID: makes repeating safe.
+	// 22 to 128 random characters, such as a UUID, that make it safe to repeat the mutation.
 	IdempotencyKey *string `json:"idempotencyKey"`
 }
 
@@ -66,7 +66,7 @@ func (v *AccountRegisterInput) GetIdempotencyKey() *string { return v.Idempotenc
 
 // AccountRegisterResponse is returned by AccountRegister on success.
 type AccountRegisterResponse struct {
-	// Sends a mail to the address. Where it has no account yet, the mail brings the code for `accountVerify`; where it has one, the mail says so. The answer is the same.
+	// Sends a mail to the address. If the address has no account, the mail has a code for `accountVerify`; if it has one, the mail says so. The response is the same in both cases.
 	AccountRegister AccountRegisterAccountRegisterAccountRegisterPayload `json:"accountRegister"`
 }
 
@@ -78,9 +78,9 @@ func (v *AccountRegisterResponse) GetAccountRegister() AccountRegisterAccountReg
 // AccountVerifyAccountVerifyAccountVerifyPayload includes the requested fields of the GraphQL type AccountVerifyPayload.
 // The GraphQL type's documentation follows.
 //
-// What has come of a verification.
+// The result of a verification.
 type AccountVerifyAccountVerifyAccountVerifyPayload struct {
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []AccountVerifyAccountVerifyAccountVerifyPayloadUserErrorsAccountError `json:"userErrors"`
 }
 
@@ -92,9 +92,9 @@ func (v *AccountVerifyAccountVerifyAccountVerifyPayload) GetUserErrors() []Accou
 // AccountVerifyAccountVerifyAccountVerifyPayloadUserErrorsAccountError includes the requested fields of the GraphQL type AccountError.
 // The GraphQL type's documentation follows.
 //
-// Why something about an account or a session wasn't done.
+// The reason why a mutation of an account or a session was not done.
 type AccountVerifyAccountVerifyAccountVerifyPayloadUserErrorsAccountError struct {
-	// What is wrong and what would be right, in English, for people.
+	// The error and how to put it right, in English, for people.
 	Message string `json:"message"`
 }
 
@@ -103,9 +103,9 @@ func (v *AccountVerifyAccountVerifyAccountVerifyPayloadUserErrorsAccountError) G
 	return v.Message
 }
 
-// The code of a mail.
+// The code from a mail.
 type AccountVerifyInput struct {
-	// The code, as the mail has it.
+	// The code from the mail.
 	Token string `json:"token"`
 }
 
@@ -114,7 +114,7 @@ func (v *AccountVerifyInput) GetToken() string { return v.Token }
 
 // AccountVerifyResponse is returned by AccountVerify on success.
 type AccountVerifyResponse struct {
-	// Makes the account that was registered. Takes the code of the mail, within 24 hours. Then `sessionCreate` signs in.
+	// Creates the registered account, with the code from the mail, within 24 hours. Then `sessionCreate` signs in.
 	AccountVerify AccountVerifyAccountVerifyAccountVerifyPayload `json:"accountVerify"`
 }
 
@@ -126,17 +126,17 @@ func (v *AccountVerifyResponse) GetAccountVerify() AccountVerifyAccountVerifyAcc
 // ArticleArticle includes the requested fields of the GraphQL type Article.
 // The GraphQL type's documentation follows.
 //
-// A piece of writing. Lists and edges hold published ones only, whoever asks.
+// An article. Lists and edges have published articles only, for every viewer.
 type ArticleArticle struct {
-	// Names this article; begins with `art_`.
+	// The id of the article; begins with `art_`.
 	Id string `json:"id"`
-	// Its title, as plain text.
+	// The title, as plain text.
 	Title string `json:"title"`
-	// When it was published; when it is due, for `SCHEDULED`; null when it never was.
+	// The time of publication; for `SCHEDULED` the planned one; null if it was never published.
 	PublishedAt *time.Time `json:"publishedAt"`
-	// Who wrote it; the first where there are several, null when nobody is named.
+	// The first author of the byline; null if there is no author.
 	Author *ArticleArticleAuthor `json:"author"`
-	// Its tags, in the order its author gave them.
+	// The tags, in the order given by the author.
 	Tags []ArticleArticleTagsTag `json:"tags"`
 }
 
@@ -158,9 +158,9 @@ func (v *ArticleArticle) GetTags() []ArticleArticleTagsTag { return v.Tags }
 // ArticleArticleAuthor includes the requested fields of the GraphQL type Author.
 // The GraphQL type's documentation follows.
 //
-// Somebody who writes.
+// A person who writes articles.
 type ArticleArticleAuthor struct {
-	// The name as it is shown.
+	// The name to show.
 	Name string `json:"name"`
 }
 
@@ -170,9 +170,9 @@ func (v *ArticleArticleAuthor) GetName() string { return v.Name }
 // ArticleArticleTagsTag includes the requested fields of the GraphQL type Tag.
 // The GraphQL type's documentation follows.
 //
-// What an article is about.
+// A subject of articles.
 type ArticleArticleTagsTag struct {
-	// The name as it is shown.
+	// The name to show.
 	Name string `json:"name"`
 }
 
@@ -181,7 +181,7 @@ func (v *ArticleArticleTagsTag) GetName() string { return v.Name }
 
 // ArticleResponse is returned by Article on success.
 type ArticleResponse struct {
-	// The article with this slug, or with this slug in the past: a published one, or else one that the viewer may see; null when there is none. Example: `article(slug: "the-painted-porch")`.
+	// The article with this slug or former slug. A published article comes first, then one that the viewer may see; null if there is none. Example: `article(slug: "the-painted-porch")`.
 	Article *ArticleArticle `json:"article"`
 }
 
@@ -191,11 +191,11 @@ func (v *ArticleResponse) GetArticle() *ArticleArticle { return v.Article }
 // CommentAddCommentAddCommentAddPayload includes the requested fields of the GraphQL type CommentAddPayload.
 // The GraphQL type's documentation follows.
 //
-// What has come of saying something.
+// The result of adding a comment.
 type CommentAddCommentAddCommentAddPayload struct {
-	// What was written; null when there are errors.
+	// The comment with its status; null if there are errors.
 	Submission *CommentAddCommentAddCommentAddPayloadSubmission `json:"submission"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []CommentAddCommentAddCommentAddPayloadUserErrorsCommentError `json:"userErrors"`
 }
 
@@ -212,11 +212,11 @@ func (v *CommentAddCommentAddCommentAddPayload) GetUserErrors() []CommentAddComm
 // CommentAddCommentAddCommentAddPayloadSubmission includes the requested fields of the GraphQL type Submission.
 // The GraphQL type's documentation follows.
 //
-// A comment as who wrote it and editors see it, whether or not it is shown.
+// A comment with its status, visible to its writer and editors, shown or not.
 type CommentAddCommentAddCommentAddPayloadSubmission struct {
-	// What has become of it.
+	// The state of the comment.
 	Status CommentStatus `json:"status"`
-	// The comment as everyone sees it; null when it isn't shown.
+	// The comment as everyone sees it; null if it isn't shown.
 	Comment *CommentAddCommentAddCommentAddPayloadSubmissionComment `json:"comment"`
 }
 
@@ -231,11 +231,11 @@ func (v *CommentAddCommentAddCommentAddPayloadSubmission) GetComment() *CommentA
 // CommentAddCommentAddCommentAddPayloadSubmissionComment includes the requested fields of the GraphQL type Comment.
 // The GraphQL type's documentation follows.
 //
-// What a reader said about an article, or in answer to another reader.
+// A reader's comment on an article, or a reply to another comment.
 type CommentAddCommentAddCommentAddPayloadSubmissionComment struct {
-	// Names this comment; begins with `com_`.
+	// The id of the comment; begins with `com_`.
 	Id string `json:"id"`
-	// What the reader said, rendered and sanitised: paragraphs, emphasis, links, code, quotes and lists; empty when it has been deleted.
+	// The text as sanitised HTML: paragraphs, emphasis, links, code, quotes and lists; empty if it has been deleted.
 	BodyHtml string `json:"bodyHtml"`
 }
 
@@ -250,13 +250,13 @@ func (v *CommentAddCommentAddCommentAddPayloadSubmissionComment) GetBodyHtml() s
 // CommentAddCommentAddCommentAddPayloadUserErrorsCommentError includes the requested fields of the GraphQL type CommentError.
 // The GraphQL type's documentation follows.
 //
-// Why something about a comment wasn't done.
+// The reason why a mutation of a comment was not done.
 type CommentAddCommentAddCommentAddPayloadUserErrorsCommentError struct {
-	// What is wrong and what would be right, in English, for people.
+	// The error and how to put it right, in English, for people.
 	Message string `json:"message"`
-	// The field of `input` at fault, outermost first; null when it is the whole request.
+	// The path of the field of `input` at fault, outermost first; null if the error is about the whole request.
 	Path []string `json:"path"`
-	// What kind of reason it is, for programs.
+	// The kind of error, for programs.
 	Code CommentErrorCode `json:"code"`
 }
 
@@ -275,15 +275,15 @@ func (v *CommentAddCommentAddCommentAddPayloadUserErrorsCommentError) GetCode() 
 	return v.Code
 }
 
-// What somebody says, and about what.
+// A new comment: its text, and the article or comment that it is about.
 type CommentAddInput struct {
 	// The id of the article.
 	ArticleId string `json:"articleId"`
-	// The id of the comment on it that is answered; left out where the article itself is.
+	// The id of the comment on this article to reply to; if left out, the comment is on the article itself.
 	ParentId *string `json:"parentId"`
-	// The words, 1 to 5,000 characters of Markdown: paragraphs, emphasis, links, code, quotes and lists. Anything else is text.
+	// The text, 1 to 5,000 characters of Markdown: paragraphs, emphasis, links, code, quotes and lists. Other markup is shown as text.
 	BodyMarkdown string `json:"bodyMarkdown"`
-	// 22 to 128 random characters, such as a UUID: makes repeating safe.
+	// 22 to 128 random characters, such as a UUID, that make it safe to repeat the mutation.
 	IdempotencyKey *string `json:"idempotencyKey"`
 }
 
@@ -301,7 +301,7 @@ func (v *CommentAddInput) GetIdempotencyKey() *string { return v.IdempotencyKey 
 
 // CommentAddResponse is returned by CommentAdd on success.
 type CommentAddResponse struct {
-	// Says something about a published article, or in answer to a comment on it. Where the site has it so, it waits for an editor first. 5 at once, then one more each 30 seconds.
+	// Adds a comment to a published article, or a reply to a comment on it. On a moderated site it first waits for an editor. An account can add 5 at once, then one more each 30 seconds.
 	CommentAdd CommentAddCommentAddCommentAddPayload `json:"commentAdd"`
 }
 
@@ -313,11 +313,11 @@ func (v *CommentAddResponse) GetCommentAdd() CommentAddCommentAddCommentAddPaylo
 // CommentAddedCommentAddedCommentAddedEvent includes the requested fields of the GraphQL type CommentAddedEvent.
 // The GraphQL type's documentation follows.
 //
-// A comment is shown that wasn't.
+// A comment has been shown that was not shown before.
 type CommentAddedCommentAddedCommentAddedEvent struct {
-	// Names this event, for `after`, and is the same for everybody; begins with `evt_`.
+	// The id of the event, for `after`; the same for every client; begins with `evt_`.
 	Id string `json:"id"`
-	// The comment, as it is now; null when it, or its article, has been taken back in the meantime.
+	// The comment in its current version; null if it or its article is no longer shown.
 	Comment *CommentAddedCommentAddedCommentAddedEventComment `json:"comment"`
 }
 
@@ -332,11 +332,11 @@ func (v *CommentAddedCommentAddedCommentAddedEvent) GetComment() *CommentAddedCo
 // CommentAddedCommentAddedCommentAddedEventComment includes the requested fields of the GraphQL type Comment.
 // The GraphQL type's documentation follows.
 //
-// What a reader said about an article, or in answer to another reader.
+// A reader's comment on an article, or a reply to another comment.
 type CommentAddedCommentAddedCommentAddedEventComment struct {
-	// Names this comment; begins with `com_`.
+	// The id of the comment; begins with `com_`.
 	Id string `json:"id"`
-	// What the reader said, rendered and sanitised: paragraphs, emphasis, links, code, quotes and lists; empty when it has been deleted.
+	// The text as sanitised HTML: paragraphs, emphasis, links, code, quotes and lists; empty if it has been deleted.
 	BodyHtml string `json:"bodyHtml"`
 }
 
@@ -348,7 +348,7 @@ func (v *CommentAddedCommentAddedCommentAddedEventComment) GetBodyHtml() string 
 
 // CommentAddedResponse is returned by CommentAdded on success.
 type CommentAddedResponse struct {
-	// Comments on an article, answers to others included, as each is shown: when it is written or, where it waits for an editor, when that has approved it. The error `NOT_FOUND` where there is no such published article.
+	// Comments on an article, including replies, as they are shown: when they are written or, on a moderated site, when an editor approves them. Without such a published article, the error is `NOT_FOUND`.
 	CommentAdded CommentAddedCommentAddedCommentAddedEvent `json:"commentAdded"`
 }
 
@@ -357,21 +357,21 @@ func (v *CommentAddedResponse) GetCommentAdded() CommentAddedCommentAddedComment
 	return v.CommentAdded
 }
 
-// The kinds of reasons for which something about a comment isn't done.
+// The kinds of errors in mutations of comments.
 type CommentErrorCode string
 
 const (
-	// The input breaks a rule; the message says which.
+	// The input breaks a rule; the message says how to put it right.
 	CommentErrorCodeInvalid CommentErrorCode = "INVALID"
-	// There is no such article or comment, or the viewer can't see it.
+	// There is no such article or comment, or the viewer may not see it.
 	CommentErrorCodeNotFound CommentErrorCode = "NOT_FOUND"
-	// It was right, but something has changed in the meantime.
+	// Something has changed in the meantime.
 	CommentErrorCodeConflict CommentErrorCode = "CONFLICT"
-	// The viewer may not do this, or no longer.
+	// The viewer may not do this, or may no longer do it.
 	CommentErrorCodeForbidden CommentErrorCode = "FORBIDDEN"
-	// It was too often; `retryAfter` says how long to wait.
+	// There were too many comments; `retryAfter` says how long to wait.
 	CommentErrorCodeThrottled CommentErrorCode = "THROTTLED"
-	// The idempotency key came with another input before.
+	// The idempotency key was used with another input before.
 	CommentErrorCodeKeyReused CommentErrorCode = "KEY_REUSED"
 )
 
@@ -384,19 +384,19 @@ var AllCommentErrorCode = []CommentErrorCode{
 	CommentErrorCodeKeyReused,
 }
 
-// What has become of a comment.
+// The state of a comment.
 type CommentStatus string
 
 const (
-	// It is shown, while what it answers is.
+	// It is shown, as long as the comment that it replies to is shown.
 	CommentStatusVisible CommentStatus = "VISIBLE"
-	// It waits until an editor has looked at it.
+	// It waits for an editor's approval.
 	CommentStatusPending CommentStatus = "PENDING"
-	// An editor has taken it down.
+	// An editor has hidden it.
 	CommentStatusHidden CommentStatus = "HIDDEN"
-	// An editor has taken it down as spam.
+	// An editor has hidden it as spam.
 	CommentStatusSpam CommentStatus = "SPAM"
-	// It has been deleted, for good.
+	// It has been deleted permanently.
 	CommentStatusDeleted CommentStatus = "DELETED"
 )
 
@@ -411,10 +411,10 @@ var AllCommentStatus = []CommentStatus{
 // NodesNodesAccount includes the requested fields of the GraphQL type Account.
 // The GraphQL type's documentation follows.
 //
-// Somebody who can sign in. Seen by its owner and by administrators.
+// A user account. Visible to its owner and to administrators.
 type NodesNodesAccount struct {
 	Typename *string `json:"__typename"`
-	// Names this thing everywhere: a prefix that says what it is, an underscore and 26 characters. Example: `art_01k9v6v0mvf5ts2c5zr0h4m8qd`.
+	// The id of the object: a prefix for its type, an underscore and 26 characters. It is unique across all types. Example: `art_01k9v6v0mvf5ts2c5zr0h4m8qd`.
 	Id string `json:"id"`
 }
 
@@ -427,12 +427,12 @@ func (v *NodesNodesAccount) GetId() string { return v.Id }
 // NodesNodesArticle includes the requested fields of the GraphQL type Article.
 // The GraphQL type's documentation follows.
 //
-// A piece of writing. Lists and edges hold published ones only, whoever asks.
+// An article. Lists and edges have published articles only, for every viewer.
 type NodesNodesArticle struct {
 	Typename *string `json:"__typename"`
-	// Names this thing everywhere: a prefix that says what it is, an underscore and 26 characters. Example: `art_01k9v6v0mvf5ts2c5zr0h4m8qd`.
+	// The id of the object: a prefix for its type, an underscore and 26 characters. It is unique across all types. Example: `art_01k9v6v0mvf5ts2c5zr0h4m8qd`.
 	Id string `json:"id"`
-	// Its title, as plain text.
+	// The title, as plain text.
 	Title string `json:"title"`
 }
 
@@ -448,12 +448,12 @@ func (v *NodesNodesArticle) GetTitle() string { return v.Title }
 // NodesNodesAuthor includes the requested fields of the GraphQL type Author.
 // The GraphQL type's documentation follows.
 //
-// Somebody who writes.
+// A person who writes articles.
 type NodesNodesAuthor struct {
 	Typename *string `json:"__typename"`
-	// Names this thing everywhere: a prefix that says what it is, an underscore and 26 characters. Example: `art_01k9v6v0mvf5ts2c5zr0h4m8qd`.
+	// The id of the object: a prefix for its type, an underscore and 26 characters. It is unique across all types. Example: `art_01k9v6v0mvf5ts2c5zr0h4m8qd`.
 	Id string `json:"id"`
-	// The name as it is shown.
+	// The name to show.
 	Name string `json:"name"`
 }
 
@@ -469,10 +469,10 @@ func (v *NodesNodesAuthor) GetName() string { return v.Name }
 // NodesNodesComment includes the requested fields of the GraphQL type Comment.
 // The GraphQL type's documentation follows.
 //
-// What a reader said about an article, or in answer to another reader.
+// A reader's comment on an article, or a reply to another comment.
 type NodesNodesComment struct {
 	Typename *string `json:"__typename"`
-	// Names this thing everywhere: a prefix that says what it is, an underscore and 26 characters. Example: `art_01k9v6v0mvf5ts2c5zr0h4m8qd`.
+	// The id of the object: a prefix for its type, an underscore and 26 characters. It is unique across all types. Example: `art_01k9v6v0mvf5ts2c5zr0h4m8qd`.
 	Id string `json:"id"`
 }
 
@@ -494,7 +494,7 @@ func (v *NodesNodesComment) GetId() string { return v.Id }
 // NodesNodesTag
 // The GraphQL type's documentation follows.
 //
-// Anything with an id of its own. Refetch it with `node(id:)`.
+// An object with a global id. It can be fetched again with `node(id:)`.
 type NodesNodesNode interface {
 	implementsGraphQLInterfaceNodesNodesNode()
 	// GetTypename returns the receiver's concrete GraphQL type-name (see interface doc for possible values).
@@ -502,7 +502,7 @@ type NodesNodesNode interface {
 	// GetId returns the interface-field "id" from its implementation.
 	// The GraphQL interface field's documentation follows.
 	//
-	// Names this thing everywhere: a prefix that says what it is, an underscore and 26 characters. Example: `art_01k9v6v0mvf5ts2c5zr0h4m8qd`.
+	// The id of the object: a prefix for its type, an underscore and 26 characters. It is unique across all types. Example: `art_01k9v6v0mvf5ts2c5zr0h4m8qd`.
 	GetId() string
 }
 
@@ -629,10 +629,10 @@ func __marshalNodesNodesNode(v *NodesNodesNode) ([]byte, error) {
 // NodesNodesRevision includes the requested fields of the GraphQL type Revision.
 // The GraphQL type's documentation follows.
 //
-// What an article said at one of its versions. Seen by those who may change the article.
+// The content of an article at one of its versions, visible to viewers who may change the article.
 type NodesNodesRevision struct {
 	Typename *string `json:"__typename"`
-	// Names this thing everywhere: a prefix that says what it is, an underscore and 26 characters. Example: `art_01k9v6v0mvf5ts2c5zr0h4m8qd`.
+	// The id of the object: a prefix for its type, an underscore and 26 characters. It is unique across all types. Example: `art_01k9v6v0mvf5ts2c5zr0h4m8qd`.
 	Id string `json:"id"`
 }
 
@@ -645,10 +645,10 @@ func (v *NodesNodesRevision) GetId() string { return v.Id }
 // NodesNodesSession includes the requested fields of the GraphQL type Session.
 // The GraphQL type's documentation follows.
 //
-// A device that has signed in. Seen by its owner.
+// A sign-in on a device. Visible to its owner.
 type NodesNodesSession struct {
 	Typename *string `json:"__typename"`
-	// Names this thing everywhere: a prefix that says what it is, an underscore and 26 characters. Example: `art_01k9v6v0mvf5ts2c5zr0h4m8qd`.
+	// The id of the object: a prefix for its type, an underscore and 26 characters. It is unique across all types. Example: `art_01k9v6v0mvf5ts2c5zr0h4m8qd`.
 	Id string `json:"id"`
 }
 
@@ -661,10 +661,10 @@ func (v *NodesNodesSession) GetId() string { return v.Id }
 // NodesNodesTag includes the requested fields of the GraphQL type Tag.
 // The GraphQL type's documentation follows.
 //
-// What an article is about.
+// A subject of articles.
 type NodesNodesTag struct {
 	Typename *string `json:"__typename"`
-	// Names this thing everywhere: a prefix that says what it is, an underscore and 26 characters. Example: `art_01k9v6v0mvf5ts2c5zr0h4m8qd`.
+	// The id of the object: a prefix for its type, an underscore and 26 characters. It is unique across all types. Example: `art_01k9v6v0mvf5ts2c5zr0h4m8qd`.
 	Id string `json:"id"`
 }
 
@@ -676,7 +676,7 @@ func (v *NodesNodesTag) GetId() string { return v.Id }
 
 // NodesResponse is returned by Nodes on success.
 type NodesResponse struct {
-	// The things with these ids, in the order asked, null where there is none; at most 100.
+	// The objects with these ids, in the order of the ids, with null for a missing one; at most 100.
 	Nodes []*NodesNodesNode `json:"-"`
 }
 
@@ -768,9 +768,9 @@ func (v *NodesResponse) __premarshalJSON() (*__premarshalNodesResponse, error) {
 type PageArticlesArticleConnection struct {
 	// The articles of the page.
 	Nodes []PageArticlesArticleConnectionNodesArticle `json:"nodes"`
-	// Where the page lies in the list.
+	// The position of the page in the list.
 	PageInfo PageArticlesArticleConnectionPageInfo `json:"pageInfo"`
-	// How many articles the whole list has; counted only when asked for.
+	// The number of articles in the whole list; counted only when asked for.
 	Count PageArticlesArticleConnectionCount `json:"count"`
 }
 
@@ -790,11 +790,11 @@ func (v *PageArticlesArticleConnection) GetCount() PageArticlesArticleConnection
 // PageArticlesArticleConnectionCount includes the requested fields of the GraphQL type Count.
 // The GraphQL type's documentation follows.
 //
-// How many elements a list has, counted no further than asked.
+// The number of elements in a list, counted up to a limit.
 type PageArticlesArticleConnectionCount struct {
-	// The number of elements, at most the `max` that was asked for.
+	// The number of elements, at most `max`.
 	Value int `json:"value"`
-	// Whether `value` is all of them; false when there are more than `max`.
+	// True if `value` is the whole number; false if there are more than `max`.
 	IsExact bool `json:"isExact"`
 }
 
@@ -807,11 +807,11 @@ func (v *PageArticlesArticleConnectionCount) GetIsExact() bool { return v.IsExac
 // PageArticlesArticleConnectionNodesArticle includes the requested fields of the GraphQL type Article.
 // The GraphQL type's documentation follows.
 //
-// A piece of writing. Lists and edges hold published ones only, whoever asks.
+// An article. Lists and edges have published articles only, for every viewer.
 type PageArticlesArticleConnectionNodesArticle struct {
-	// Names this article; begins with `art_`.
+	// The id of the article; begins with `art_`.
 	Id string `json:"id"`
-	// The last part of its address: lower-case letters, digits and hyphens, unique among articles. Example: `the-painted-porch`.
+	// The last part of the article's URL: lower-case letters, digits and hyphens, unique among articles. Example: `the-painted-porch`.
 	Slug string `json:"slug"`
 }
 
@@ -824,11 +824,11 @@ func (v *PageArticlesArticleConnectionNodesArticle) GetSlug() string { return v.
 // PageArticlesArticleConnectionPageInfo includes the requested fields of the GraphQL type PageInfo.
 // The GraphQL type's documentation follows.
 //
-// Where a page lies in its list.
+// The position of a page in its list.
 type PageArticlesArticleConnectionPageInfo struct {
-	// Whether more follows the last element of this page.
+	// True if the list has elements after this page.
 	HasNextPage bool `json:"hasNextPage"`
-	// Cursor of the last element, for `after:`; null when the page is empty.
+	// The cursor of the last element, for `after:`; null for an empty page.
 	EndCursor *string `json:"endCursor"`
 }
 
@@ -840,7 +840,7 @@ func (v *PageArticlesArticleConnectionPageInfo) GetEndCursor() *string { return 
 
 // PageResponse is returned by Page on success.
 type PageResponse struct {
-	// Published articles, newest first unless `orderBy` says otherwise.
+	// The published articles, newest first unless `orderBy` says otherwise.
 	Articles PageArticlesArticleConnection `json:"articles"`
 }
 
@@ -850,9 +850,9 @@ func (v *PageResponse) GetArticles() PageArticlesArticleConnection { return v.Ar
 // PartlyArticle includes the requested fields of the GraphQL type Article.
 // The GraphQL type's documentation follows.
 //
-// A piece of writing. Lists and edges hold published ones only, whoever asks.
+// An article. Lists and edges have published articles only, for every viewer.
 type PartlyArticle struct {
-	// The last part of its address: lower-case letters, digits and hyphens, unique among articles. Example: `the-painted-porch`.
+	// The last part of the article's URL: lower-case letters, digits and hyphens, unique among articles. Example: `the-painted-porch`.
 	Slug string `json:"slug"`
 }
 
@@ -861,9 +861,9 @@ func (v *PartlyArticle) GetSlug() string { return v.Slug }
 
 // PartlyResponse is returned by Partly on success.
 type PartlyResponse struct {
-	// The article with this slug, or with this slug in the past: a published one, or else one that the viewer may see; null when there is none. Example: `article(slug: "the-painted-porch")`.
+	// The article with this slug or former slug. A published article comes first, then one that the viewer may see; null if there is none. Example: `article(slug: "the-painted-porch")`.
 	Article *PartlyArticle `json:"article"`
-	// Who asks; null when nobody has signed in. A token that has ended is nobody's.
+	// The viewer: the account signed in; null if nobody is signed in, or if the token has expired.
 	Viewer *PartlyViewer `json:"viewer"`
 }
 
@@ -876,9 +876,9 @@ func (v *PartlyResponse) GetViewer() *PartlyViewer { return v.Viewer }
 // PartlyViewer includes the requested fields of the GraphQL type Viewer.
 // The GraphQL type's documentation follows.
 //
-// Who asks: an account, and the session that it has signed in with.
+// The account that sends the request, and its session.
 type PartlyViewer struct {
-	// Everybody's drafts and scheduled articles, the last changed first, for editors.
+	// The drafts and scheduled articles of all accounts, last changed first, for editors.
 	Queue *PartlyViewerQueueArticleConnection `json:"queue"`
 }
 
@@ -902,24 +902,24 @@ func (v *PartlyViewerQueueArticleConnection) GetNodes() []PartlyViewerQueueArtic
 // PartlyViewerQueueArticleConnectionNodesArticle includes the requested fields of the GraphQL type Article.
 // The GraphQL type's documentation follows.
 //
-// A piece of writing. Lists and edges hold published ones only, whoever asks.
+// An article. Lists and edges have published articles only, for every viewer.
 type PartlyViewerQueueArticleConnectionNodesArticle struct {
-	// Names this article; begins with `art_`.
+	// The id of the article; begins with `art_`.
 	Id string `json:"id"`
 }
 
 // GetId returns PartlyViewerQueueArticleConnectionNodesArticle.Id, and is useful for accessing the field via an interface.
 func (v *PartlyViewerQueueArticleConnectionNodesArticle) GetId() string { return v.Id }
 
-// Who signs in.
+// The credentials of a sign-in.
 type SessionCreateInput struct {
 	// The address of the account.
 	Email string `json:"email"`
-	// Its password.
+	// The account's password.
 	Password string `json:"password"`
-	// How the token is to be kept.
+	// The delivery of the token.
 	Delivery SessionDelivery `json:"delivery"`
-	// 22 to 128 random characters, such as a UUID: makes repeating safe.
+	// 22 to 128 random characters, such as a UUID, that make it safe to repeat the mutation.
 	IdempotencyKey *string `json:"idempotencyKey"`
 }
 
@@ -937,7 +937,7 @@ func (v *SessionCreateInput) GetIdempotencyKey() *string { return v.IdempotencyK
 
 // SessionCreateResponse is returned by SessionCreate on success.
 type SessionCreateResponse struct {
-	// Signs in. The answer, and how long it takes, is the same whether or not the address has an account.
+	// Signs in. The response and its duration are the same for an address without an account.
 	SessionCreate SessionCreateSessionCreateSessionCreatePayload `json:"sessionCreate"`
 }
 
@@ -949,11 +949,11 @@ func (v *SessionCreateResponse) GetSessionCreate() SessionCreateSessionCreateSes
 // SessionCreateSessionCreateSessionCreatePayload includes the requested fields of the GraphQL type SessionCreatePayload.
 // The GraphQL type's documentation follows.
 //
-// What has come of signing in.
+// The result of signing in.
 type SessionCreateSessionCreateSessionCreatePayload struct {
-	// The session's token, a secret; null when it is in a cookie, or when there are errors.
+	// The session's token, a secret; null if it is in a cookie, or if there are errors.
 	Token *string `json:"token"`
-	// Why nothing was done; empty when it was.
+	// The reasons why nothing was done; empty on success.
 	UserErrors []SessionCreateSessionCreateSessionCreatePayloadUserErrorsAccountError `json:"userErrors"`
 }
 
@@ -968,9 +968,9 @@ func (v *SessionCreateSessionCreateSessionCreatePayload) GetUserErrors() []Sessi
 // SessionCreateSessionCreateSessionCreatePayloadUserErrorsAccountError includes the requested fields of the GraphQL type AccountError.
 // The GraphQL type's documentation follows.
 //
-// Why something about an account or a session wasn't done.
+// The reason why a mutation of an account or a session was not done.
 type SessionCreateSessionCreateSessionCreatePayloadUserErrorsAccountError struct {
-	// What is wrong and what would be right, in English, for people.
+	// The error and how to put it right, in English, for people.
 	Message string `json:"message"`
 }
 
@@ -979,13 +979,13 @@ func (v *SessionCreateSessionCreateSessionCreatePayloadUserErrorsAccountError) G
 	return v.Message
 }
 
-// How a client keeps its token.
+// The way in which a client gets and stores its token.
 type SessionDelivery string
 
 const (
-	// In the answer: for phones and servers, which send it as `Authorization: Bearer TOKEN`.
+	// In the response, for apps and servers; they send it as `Authorization: Bearer TOKEN`.
 	SessionDeliveryToken SessionDelivery = "TOKEN"
-	// In a cookie that scripts can't read: for browsers, from the API's own origin or one that it is configured for. A cookie that was there is replaced, and its session ends.
+	// In a cookie that scripts can't read, for browsers, from the API's own origin or a configured one. An earlier cookie is replaced, and its session ends.
 	SessionDeliveryCookie SessionDelivery = "COOKIE"
 )
 
