@@ -1,7 +1,7 @@
-// Package contention tells whether others use the machine that a test runs on, so that a test of
+// Package contention detects that other processes use the test's machine, so that a test of
 // time can be strict on an idle machine and patient on a busy one.
 //
-// Entry points: Monitor, Allow. It may import nothing of Stoa's.
+// Entry points: Monitor, Allow. It may import none of our packages.
 package contention
 
 import (
@@ -10,24 +10,23 @@ import (
 	"time"
 )
 
-// Monitor tells when a machine had no time for what a test does because others used it:
-// then a write that wasn't made within its limit says nothing of the program. What the test
-// and its servers use themselves doesn't count, so nothing is excused on an idle machine,
-// nor where the system doesn't tell. Of other processes of the test's, those count as its own
-// that have ended.
+// Monitor watches if other processes leave a test too little of the machine. If they do, a
+// write that missed its limit proves nothing about the program. The use by the test itself and
+// its servers doesn't count, so on an idle machine nothing is excused, nor on systems without
+// these numbers. Child processes of the test count as its own only after they have ended.
 type Monitor struct {
 	mu   sync.Mutex
-	last time.Time // when others had more than a third of the processors
+	last time.Time // the last time that others had more than a third of the processors
 }
 
-// Excuses says whether others have used the machine in the last so and so long.
+// Excuses says if others have used the machine within the last limit.
 func (c *Monitor) Excuses(limit time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return !c.last.IsZero() && time.Since(c.last) < limit
 }
 
-// Watch looks until done is closed.
+// Watch samples the use of the machine until done is closed.
 func (c *Monitor) Watch(done <-chan struct{}) {
 	const pause = 250 * time.Millisecond
 	tick := time.NewTicker(pause)
@@ -52,31 +51,32 @@ func (c *Monitor) Watch(done <-chan struct{}) {
 	}
 }
 
-// Allowance is a time within which something is to happen on a machine that others leave alone.
-// Where others use it meanwhile, the allowance is longer, at most stretched times its length.
+// Allowance is a deadline for a machine that others leave alone. If others use the machine
+// meanwhile, the allowance grows, at most to stretched times its length.
 type Allowance struct {
 	began, ends time.Time
 	all, own    time.Duration
 	ok          bool
 }
 
-// stretched is by how much, at most.
+// stretched bounds the growth of an allowance, as a factor.
 const stretched = 10
 
-// Allow begins an allowance that ends at a moment.
+// Allow begins an allowance that ends at a given time.
 func Allow(ends time.Time) *Allowance {
 	a := &Allowance{began: time.Now(), ends: ends}
 	a.all, a.own, a.ok = used()
 	return a
 }
 
-// Over says whether the allowance has been used up.
+// Over says if the allowance has been used up.
 func (a *Allowance) Over() bool {
 	now := time.Now()
 	return now.After(a.ends) && (!a.Shared() || now.Sub(a.began) > stretched*max(a.ends.Sub(a.began), time.Second))
 }
 
-// Shared says whether others have used more than a third of the processors since the allowance began.
+// Shared says if others have used more than a third of the processors since the allowance
+// began.
 func (a *Allowance) Shared() bool {
 	all, own, ok := used()
 	others := (all - a.all) - (own - a.own)

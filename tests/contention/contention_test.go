@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// What a test uses itself stretches nothing; what others use does, up to a limit. Whether others
-// use this machine now isn't the test's to say, so the system's numbers are made up.
+// The test's own use of the machine stretches nothing; the use by others does, up to a limit.
+// The system's numbers are made up, since the test can't control the use of this machine.
 func TestOthersAloneStretchAnAllowance(t *testing.T) {
 	if _, _, ok := used(); !ok {
 		t.Skip("this system doesn't tell who uses it")
@@ -16,7 +16,7 @@ func TestOthersAloneStretchAnAllowance(t *testing.T) {
 	second := time.Duration(runtime.NumCPU()) * time.Second
 	cases := map[string]struct {
 		reason      string
-		lasts, all  time.Duration // until now, and what all use meanwhile
+		lasts, all  time.Duration // until now, and the use by all meanwhile
 		own         time.Duration
 		ends        time.Duration // before now
 		shared, end bool
@@ -41,7 +41,7 @@ func TestOthersAloneStretchAnAllowance(t *testing.T) {
 	}
 }
 
-// A process that has ended was the test's own.
+// The use by an ended child process counts as the test's own.
 func TestChildrenAreNoOthers(t *testing.T) {
 	_, before, ok := used()
 	if !ok {

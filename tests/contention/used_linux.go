@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// used is how long all processes of the machine have used its processors, and this one with
-// its children that have ended.
+// used returns the time that all processes of the machine have used its processors, and the
+// time of this process with its ended children.
 func used() (all, own time.Duration, ok bool) {
-	const jiffy = 10 * time.Millisecond // USER_HZ is 100 wherever Linux runs Go: see proc(5), /proc/stat
+	const jiffy = 10 * time.Millisecond // USER_HZ is 100 on every Linux that runs Go: see proc(5), /proc/stat
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {
 		return 0, 0, false

@@ -4,5 +4,5 @@ package contention
 
 import "time"
 
-// used is not known here.
+// used is unknown on this system.
 func used() (all, own time.Duration, ok bool) { return 0, 0, false }

@@ -15,8 +15,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// embedded is a miniredis in the process, behind a Unix socket like the real one. It is
-// taught the one section of INFO that Stoa asks for, and to hold its answers back.
+// embedded is a miniredis in the process, behind a Unix socket like the real one. It also
+// answers the one section of INFO that Stoa reads, and can delay its replies.
 type embedded struct {
 	mini    *miniredis.Miniredis
 	front   *Proxy
@@ -24,7 +24,7 @@ type embedded struct {
 	started time.Time
 
 	mu     sync.Mutex
-	saved  map[string]kept // what the next start begins with
+	saved  map[string]kept // the data for the next start
 	paused chan struct{}   // closed by resume; nil when not paused
 }
 

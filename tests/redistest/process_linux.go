@@ -2,6 +2,6 @@ package redistest
 
 import "syscall"
 
-// attributes make a server end with the tests that started it, also when those are killed
-// or run out of time, and so end without a clean-up.
+// attributes end a server together with its tests, also if the tests are killed or time out
+// and so skip the clean-up.
 func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

@@ -4,5 +4,5 @@ package redistest
 
 import "syscall"
 
-// attributes are none: a server outlives tests that end without a clean-up.
+// attributes is nil: a server outlives tests that end without a clean-up.
 func attributes() *syscall.SysProcAttr { return nil }

@@ -1,6 +1,6 @@
-// Package redistest gives tests a Redis of their own: the redis-server on the PATH, or an
-// embedded one (miniredis) where there is none. It is for tests alone, may be imported by
-// any of them, and imports nothing of ours. Entry points: Start, Open.
+// Package redistest starts a Redis for tests: the redis-server on the PATH, or else an
+// embedded one (miniredis). It is for tests only, may be imported by any of them, and imports
+// none of our packages. Entry points: Start, Open.
 package redistest
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// startLimit is how long a server may take until it answers. It usually takes 20 ms.
+// startLimit bounds the start of a server. It usually takes 20 ms.
 const startLimit = 10 * time.Second
 
 // Server is a Redis server of one test, or of one package's tests.
@@ -29,10 +29,10 @@ type Server struct {
 	server kind
 }
 
-// kind is what differs between a process and an embedded server.
+// kind is the part of a server that differs between a process and an embedded one.
 type kind interface {
 	start(folder, socket string) error
-	// save keeps what is there for the next start.
+	// save stores the current data for the next start.
 	save(ctx context.Context, client *redis.Client) error
 	// forget undoes save.
 	forget(folder string) error
@@ -43,7 +43,7 @@ type kind interface {
 	name() string
 }
 
-// Start starts a server and stops it when t ends. The log of t says which kind it is.
+// Start starts a server and stops it when t ends. The log of t has its kind.
 func Start(t testing.TB) *Server {
 	t.Helper()
 	s, err := Open()
@@ -55,7 +55,7 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
-// Open is Start for a TestMain: who calls it calls Stop.
+// Open is Start for a TestMain: the caller must call Stop.
 func Open() (*Server, error) {
 	// Not t.TempDir: the path of a socket can have no more than 107 bytes.
 	folder, err := os.MkdirTemp("", "redis")
@@ -73,17 +73,17 @@ func Open() (*Server, error) {
 	return s, nil
 }
 
-// Kind says which Redis it is.
+// Kind names the kind of server, for logs.
 func (s *Server) Kind() string { return s.server.name() }
 
-// Real says whether it is a redis-server; an embedded one has no memory limit, no CONFIG
-// and no CLIENT KILL.
+// Real says if it is a redis-server; an embedded one has no memory limit, no CONFIG and no
+// CLIENT KILL.
 func (s *Server) Real() bool { _, ok := s.server.(*process); return ok }
 
-// URL is where it is, also after a restart.
+// URL is the server's address, the same after a restart.
 func (s *Server) URL() string { return "unix://" + s.socket }
 
-// Socket is the path of the Unix socket that it listens on, for whoever stands between.
+// Socket is the path of the server's Unix socket, for a proxy in front of it.
 func (s *Server) Socket() string { return s.socket }
 
 // Client returns a plain client, closed when t ends.
@@ -97,13 +97,13 @@ func (s *Server) client() *redis.Client {
 	return redis.NewClient(&redis.Options{Network: "unix", Addr: s.socket, MaxRetries: -1, ContextTimeoutEnabled: true})
 }
 
-// Stop ends it for good. It may be called more than once.
+// Stop ends the server for good. It may be called more than once.
 func (s *Server) Stop() {
 	_ = s.server.kill()
 	_ = os.RemoveAll(s.folder)
 }
 
-// Kill ends it at once, as if its machine had lost power.
+// Kill ends the server at once, as a power failure would.
 func (s *Server) Kill(t testing.TB) {
 	t.Helper()
 	if err := s.server.kill(); err != nil {
@@ -111,7 +111,7 @@ func (s *Server) Kill(t testing.TB) {
 	}
 }
 
-// Start starts it again after Kill, with what it had at the last Save.
+// Start starts the server again after Kill, with the data of the last Save.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
 	if err := s.start(); err != nil {
@@ -119,8 +119,8 @@ func (s *Server) Start(t testing.TB) {
 	}
 }
 
-// Restart ends it at once and starts it again at the same address: with the data it has
-// now, or with none. Either way it is another run, with another run_id.
+// Restart kills the server and starts it again at the same address, with its present data or
+// with none. In both cases it gets a new run_id.
 func (s *Server) Restart(t testing.TB, keepData bool) {
 	t.Helper()
 	if keepData {
@@ -133,7 +133,7 @@ func (s *Server) Restart(t testing.TB, keepData bool) {
 	s.Start(t)
 }
 
-// Save keeps the data of this moment for the next start, whatever changes until then.
+// Save stores the present data for the next start; later changes are not in it.
 func (s *Server) Save(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
@@ -145,7 +145,7 @@ func (s *Server) Save(t testing.TB) {
 	}
 }
 
-// Forget lets the next start begin with nothing.
+// Forget makes the next start begin without data.
 func (s *Server) Forget(t testing.TB) {
 	t.Helper()
 	if err := s.server.forget(s.folder); err != nil {
@@ -153,7 +153,8 @@ func (s *Server) Forget(t testing.TB) {
 	}
 }
 
-// Pause makes it answer nobody, until Resume. Connections stay, and are still accepted.
+// Pause makes the server answer nothing until Resume. Connections stay open, and new ones are
+// accepted.
 func (s *Server) Pause(t testing.TB) {
 	t.Helper()
 	if err := s.server.pause(); err != nil {
@@ -233,7 +234,7 @@ func (p *process) kill() error {
 func (p *process) pause() error  { return p.cmd.Process.Signal(syscall.SIGSTOP) }
 func (p *process) resume() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
 
-// Proxy stands between a client and a server, so that a test can part the two.
+// Proxy stands between a client and a server, so that a test can separate them.
 type Proxy struct {
 	listener net.Listener
 	done     sync.WaitGroup
@@ -264,10 +265,10 @@ func (p *Proxy) stop() {
 	p.done.Wait()
 }
 
-// URL is where the proxy is.
+// URL is the address of the proxy.
 func (p *Proxy) URL() string { return "redis://" + p.listener.Addr().String() }
 
-// Cut closes every connection and admits no other, until Mend.
+// Cut closes every connection and refuses new ones, until Mend.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -282,14 +283,14 @@ func (p *Proxy) Mend() {
 	p.cut = false
 }
 
-// Kick closes every connection; new ones are welcome at once.
+// Kick closes every connection; new ones are accepted at once.
 func (p *Proxy) Kick() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.close()
 }
 
-// To closes every connection and leads new ones to another server.
+// To closes every connection and connects new ones to another server.
 func (p *Proxy) To(s *Server) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -341,7 +342,7 @@ func (p *Proxy) serve(client net.Conn) {
 	pipe(client, server)
 }
 
-// admit says whether conns, of which one leads to address, may stay.
+// admit says if conns may stay open; one of them leads to address.
 func (p *Proxy) admit(address string, conns ...net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

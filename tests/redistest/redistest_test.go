@@ -22,7 +22,7 @@ func runID(t *testing.T, c *redis.Client) string {
 	return id
 }
 
-// kinds runs test over what the machine has, and over what is used where it has nothing.
+// kinds runs test with the default server of this machine, and with the embedded one.
 func kinds(t *testing.T, test func(*testing.T)) {
 	t.Run("OnThePath", test)
 	t.Run("Embedded", func(t *testing.T) {

@@ -1,5 +1,7 @@
 package stoatest
 
+// Requests and mutations of tests, and feeds. Entry points: Create, Mutate, Decode, Fetch.
+
 import (
 	"encoding/json"
 	"fmt"
@@ -12,9 +14,9 @@ import (
 	"stoa/id"
 )
 
-// Cool makes s forget everything but when the next scheduled article and the next mail are
-// due, for which its clocks ask four times a second. No background work is left to be done: it
-// would read what was forgotten.
+// Cool empties the caches of s, except for the due times of the next scheduled article and the
+// next mail, since its background work reads them four times a second. It first waits for
+// other background work, which would fill the caches again.
 func Cool(t *testing.T, s *Stoa) {
 	t.Helper()
 	s.Quiesce(t)
@@ -32,7 +34,7 @@ func Cool(t *testing.T, s *Stoa) {
 	t.Fatal("the cache doesn't keep when the next article or mail is due")
 }
 
-// Create begins an article as who asks.
+// Create creates a draft as the default viewer of s.
 func Create(t *testing.T, s *Stoa, input map[string]any) id.ID {
 	t.Helper()
 	var made struct{ Article struct{ ID id.ID } }
@@ -40,7 +42,7 @@ func Create(t *testing.T, s *Stoa, input map[string]any) id.ID {
 	return made.Article.ID
 }
 
-// Mutate does a mutation that is to succeed; out, where it isn't nil, gets its payload.
+// Mutate runs a mutation that must succeed; its payload is decoded into out unless out is nil.
 func Mutate(t *testing.T, s *Stoa, mutation string, input map[string]any, selected string, out any) {
 	t.Helper()
 	var data struct{ Done json.RawMessage }
@@ -56,7 +58,7 @@ func Mutate(t *testing.T, s *Stoa, mutation string, input map[string]any, select
 	}
 }
 
-// Decode asks and decodes the answer; an error in it is an error.
+// Decode sends a query and decodes the response; an error in the response is an error.
 func Decode(s *Stoa, out any, query string, variables map[string]any) error {
 	a, err := s.Ask(query, variables)
 	if err != nil {
@@ -68,15 +70,15 @@ func Decode(s *Stoa, out any, query string, variables map[string]any) error {
 	return json.Unmarshal(a.Data, out)
 }
 
-// Fetched is what a path answered.
+// Fetched is the response to a request for a path.
 type Fetched struct {
 	Status int
 	Header http.Header
 	Body   string
 }
 
-// Fetch asks as a feed reader does, with headers given as "Name: value". Nothing is
-// uncompressed on the way.
+// Fetch requests a path as a feed reader does, with headers given as "Name: value". The body
+// is not decompressed.
 func Fetch(s *Stoa, method, path string, headers ...string) (Fetched, error) {
 	r, err := http.NewRequest(method, s.URL+path, nil)
 	if err != nil {
@@ -99,7 +101,7 @@ func Fetch(s *Stoa, method, path string, headers ...string) (Fetched, error) {
 	return Fetched{response.StatusCode, response.Header, string(body)}, err
 }
 
-// MustFetch is Fetch for a path that answers, with whatever status.
+// MustFetch is Fetch for a path that must respond, with any status.
 func MustFetch(t testing.TB, s *Stoa, method, path string, headers ...string) Fetched {
 	t.Helper()
 	f, err := Fetch(s, method, path, headers...)
@@ -109,21 +111,21 @@ func MustFetch(t testing.TB, s *Stoa, method, path string, headers ...string) Fe
 	return f
 }
 
-// FeedSite is the settings of a site that has feeds.
+// FeedSite returns the settings of a site with feeds.
 func FeedSite() Settings {
 	return Settings{"STOA_SITE_URL": "https://lamp.example", "STOA_SITE_NAME": "Lamp", "STOA_PUBLIC_URL": "https://api.lamp.example"}
 }
 
-// Slugged is what has a slug, decoded.
+// Slugged is a decoded object with a slug.
 type Slugged struct{ Slug string }
 
 // Listed is a decoded list.
 type Listed struct{ Nodes []Slugged }
 
-// Has says whether slug is in the list.
+// Has says if slug is in the list.
 func (l Listed) Has(slug string) bool { return slices.Contains(l.Nodes, Slugged{slug}) }
 
-// HasArticle says whether a replica answers an article by its slug.
+// HasArticle says if a replica finds an article by its slug.
 func HasArticle(t *testing.T, s *Stoa, slug string) bool {
 	t.Helper()
 	var out struct{ Article *Slugged }

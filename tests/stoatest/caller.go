@@ -20,39 +20,39 @@ import (
 	"stoa/store"
 )
 
-// ThreeOver is the settings of three replicas over one database and one Redis.
+// ThreeOver returns the settings of three replicas with one database and one Redis.
 func ThreeOver(uri, redis string) []Settings {
 	s := Settings{"STOA_MONGODB_URI": uri, "STOA_REDIS_URL": redis}
 	return []Settings{s, s, s}
 }
 
-// NewKey is an idempotency key.
+// NewKey returns an idempotency key.
 func NewKey() string { return rand.Text() }
 
-// What the tests of accounts and sessions have in common: people, where they call from,
-// and the mails that they get.
+// Helpers for tests of accounts and sessions: members, the clients that they use, and their
+// mails.
 
-// Member is somebody who has an account.
+// Member is a person with an account.
 type Member struct{ ID, Email, Name, Password string }
 
-// Caller is who sends requests: from one network address, maybe with a session.
+// Caller is a client: one network address, and a session if it is signed in.
 type Caller struct {
-	Address string // of the client, as the proxy in front of the replica has it
+	Address string // of the client, as the proxy in front of the replica sends it
 	Device  string // its User-Agent
-	Token   string // "" for nobody's
-	Session string // the session's id, where that is known
+	Token   string // "" if it is not signed in
+	Session string // the session's id, if it is known
 }
 
 var callers atomic.Int64
 
-// NewCaller is somebody who hasn't called before, so that no rate counts it together with
-// others: one of the addresses that RFC 2544 keeps for tests.
+// NewCaller returns a client with a new address, so that it shares no rate limit with others.
+// The addresses are from the range that RFC 2544 reserves for tests.
 func NewCaller() Caller {
 	n := callers.Add(1)
 	return Caller{Address: fmt.Sprintf("198.18.%d.%d", n/250, n%250+1), Device: "Stoa's tests"}
 }
 
-// StartAll starts a replica for each of settings.
+// StartAll starts one replica with each of settings.
 func StartAll(t testing.TB, settings ...Settings) []*Stoa {
 	t.Helper()
 	var all []*Stoa
@@ -62,22 +62,22 @@ func StartAll(t testing.TB, settings ...Settings) []*Stoa {
 	return all
 }
 
-// StartThree starts three replicas over one database and one Redis; "" for none.
+// StartThree starts three replicas with one database and one Redis; "" for none.
 func StartThree(t testing.TB, uri, redis string) []*Stoa {
 	t.Helper()
 	return StartAll(t, ThreeOver(uri, redis)...)
 }
 
-// crowd is the client of many callers at once.
+// crowd is the HTTP client of all callers.
 var crowd = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 30 * time.Second}
 
-// Reply is an answer with its headers.
+// Reply is a response with its headers.
 type Reply struct {
 	Answer
 	Header http.Header
 }
 
-// Request makes what c sends.
+// Request makes the HTTP request for a query of c.
 func (c Caller) Request(ctx context.Context, url, query string, variables map[string]any) (*http.Request, error) {
 	body, err := json.Marshal(Request{Query: query, Variables: variables})
 	if err != nil {
@@ -96,7 +96,7 @@ func (c Caller) Request(ctx context.Context, url, query string, variables map[st
 	return r, nil
 }
 
-// Send asks a replica; errors in the answer are the caller's to judge.
+// Send sends a query to a replica. Errors in the response are not an error of Send.
 func (c Caller) Send(s *Stoa, query string, variables map[string]any) (Reply, error) {
 	request, err := c.Request(context.Background(), s.URL, query, variables)
 	if err != nil {
@@ -118,7 +118,7 @@ func (c Caller) Send(s *Stoa, query string, variables map[string]any) (Reply, er
 	return r, nil
 }
 
-// Ask is Send for answers without errors, decoded into out.
+// Ask is Send for responses without errors, decoded into out.
 func (c Caller) Ask(s *Stoa, out any, query string, variables map[string]any) error {
 	r, err := c.Send(s, query, variables)
 	if err != nil {
@@ -130,7 +130,7 @@ func (c Caller) Ask(s *Stoa, out any, query string, variables map[string]any) er
 	return json.Unmarshal(r.Data, out)
 }
 
-// Payload is what any mutation of accounts and sessions answers.
+// Payload is the payload of any mutation of accounts and sessions.
 type Payload struct {
 	Account    *struct{ ID string }
 	Session    *struct{ ID string }
@@ -141,7 +141,7 @@ type Payload struct {
 	}
 }
 
-// Reason is why nothing was done; "" where something was.
+// Reason is the first code of the user errors; "" if there are none.
 func (p Payload) Reason() string {
 	if len(p.UserErrors) == 0 {
 		return ""
@@ -149,13 +149,13 @@ func (p Payload) Reason() string {
 	return p.UserErrors[0].Code
 }
 
-// returns is what payloads have besides userErrors.
+// returns lists the fields of payloads besides userErrors.
 var returns = map[string]string{
 	"sessionCreate": "token session { id } account { id }", "passwordChange": "token session { id }",
 	"accountVerify": "account { id }", "emailChangeConfirm": "account { id }", "accountRoleSet": "account { id }",
 }
 
-// Mutation is the mutation with a name, as text.
+// Mutation returns the text of the mutation with a name.
 func Mutation(name string) string {
 	return fmt.Sprintf(`mutation ($input: %s%sInput!) { %s(input: $input) { %s userErrors { code message path } } }`, strings.ToUpper(name[:1]), name[1:], name, returns[name])
 }
@@ -163,14 +163,14 @@ func Mutation(name string) string {
 // Input is the input of a mutation.
 type Input map[string]any
 
-// Try calls a mutation of accounts and sessions. Its error is of the whole answer.
+// Try calls a mutation of accounts and sessions. Its error is about the whole response.
 func (c Caller) Try(s *Stoa, mutation string, in Input) (Payload, error) {
 	var out map[string]Payload
 	err := c.Ask(s, &out, Mutation(mutation), map[string]any{"input": in})
 	return out[mutation], err
 }
 
-// Do is Try for a mutation that nothing speaks against.
+// Do is Try for a mutation that must succeed.
 func (c Caller) Do(t testing.TB, s *Stoa, mutation string, in Input) Payload {
 	t.Helper()
 	p, err := c.Try(s, mutation, in)
@@ -183,7 +183,7 @@ func (c Caller) Do(t testing.TB, s *Stoa, mutation string, in Input) Payload {
 	return p
 }
 
-// Account is whose token a replica says that c's is; "" where it is nobody's.
+// Account returns the account of c's token according to a replica; "" if the token is invalid.
 func (c Caller) Account(s *Stoa) (string, error) {
 	var out struct {
 		Viewer *struct{ Account *struct{ ID string } }
@@ -200,10 +200,10 @@ func (c Caller) Account(s *Stoa) (string, error) {
 	return out.Viewer.Account.ID, nil
 }
 
-// NewAddress is an address that nobody has.
+// NewAddress returns an unused e-mail address.
 func NewAddress() string { return strings.ToLower(rand.Text()[:12]) + "@example.org" }
 
-// AddMembers stores n accounts without asking for mails.
+// AddMembers stores n accounts without sending mails.
 func AddMembers(t testing.TB, s *Stoa, n int, role access.Role) []Member {
 	t.Helper()
 	hash, err := hashed()
@@ -225,7 +225,7 @@ func AddMembers(t testing.TB, s *Stoa, n int, role access.Role) []Member {
 	return out
 }
 
-// LogIn begins a session of p's from a client of its own.
+// LogIn begins a session of p from a new client.
 func LogIn(t testing.TB, s *Stoa, p Member) Caller {
 	t.Helper()
 	c := NewCaller()
@@ -237,7 +237,7 @@ func LogIn(t testing.TB, s *Stoa, p Member) Caller {
 	return c
 }
 
-// AtOnce does something n times side by side.
+// AtOnce calls do n times in parallel.
 func AtOnce(n int, do func(i int)) {
 	var all sync.WaitGroup
 	start := make(chan struct{})

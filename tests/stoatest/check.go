@@ -12,7 +12,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
-// EachObject calls yield with each object in a decoded answer.
+// EachObject calls yield with each object in a decoded response.
 func EachObject(v any, yield func(map[string]any)) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -27,7 +27,7 @@ func EachObject(v any, yield func(map[string]any)) {
 	}
 }
 
-// Check ends the test when there is an error that it doesn't expect.
+// Check ends the test if err isn't nil.
 func Check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -35,11 +35,11 @@ func Check(t testing.TB, err error) {
 	}
 }
 
-// Day parses a time as RFC 3339 has it, and panics where it can't.
+// Day parses a time in RFC 3339, and panics if it can't.
 func Day(text string) time.Time {
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		panic(err) // it stands in a test
+		panic(err) // the text is a constant of a test
 	}
 	return at.UTC()
 }
@@ -76,13 +76,13 @@ func Schema(t *testing.T) *gql.Schema {
 	return s
 }
 
-// IsConnection says whether a type is a list that is read in pages.
+// IsConnection says if a type is a connection: a list read in pages.
 func IsConnection(schema *gql.Schema, t *gql.Type) bool {
 	d := schema.Types[t.Name()]
 	return t.Elem == nil && d.Fields.ForName("edges") != nil && d.Fields.ForName("pageInfo") != nil
 }
 
-// RealData returns a folder of real posts, or skips the test where there is none.
+// RealData returns a folder of real posts, or skips the test if there is none.
 func RealData(t testing.TB, name string) string {
 	t.Helper()
 	root := os.Getenv("STOA_TEST_DATA")

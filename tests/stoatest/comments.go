@@ -9,7 +9,7 @@ import (
 	"stoa/access"
 )
 
-// Said is what a mutation of comments answers.
+// Said is the payload of mutations of comments.
 type Said struct {
 	Submission *struct {
 		ID, Status, AuthorName string
@@ -19,7 +19,7 @@ type Said struct {
 	UserErrors []struct{ Code, Message string }
 }
 
-// Reason is why nothing was done; "" where something was.
+// Reason is the first code of the user errors; "" if there are none.
 func (x Said) Reason() string {
 	if len(x.UserErrors) == 0 {
 		return ""
@@ -36,7 +36,7 @@ func (c Caller) Say(s *Stoa, mutation string, in Input) (Said, error) {
 	return out[mutation], err
 }
 
-// Must is Say for what nothing speaks against.
+// Must is Say for a mutation that must succeed.
 func (c Caller) Must(t testing.TB, s *Stoa, mutation string, in Input) Said {
 	t.Helper()
 	x, err := c.Say(s, mutation, in)
@@ -46,7 +46,7 @@ func (c Caller) Must(t testing.TB, s *Stoa, mutation string, in Input) Said {
 	return x
 }
 
-// SignedIn is c signed in as somebody new.
+// SignedIn returns c signed in with a new account.
 func SignedIn(t testing.TB, s *Stoa, name string, role access.Role) (Caller, Person) {
 	t.Helper()
 	p := s.Join(t, NewAddress(), name, role, time.Time{})

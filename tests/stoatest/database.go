@@ -11,7 +11,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// Traces is where in a database, or in what a Redis keeps, there is one of words.
+// Traces returns the places in a database, or in the data of a Redis, that contain one of
+// words.
 func Traces(t *testing.T, db *mongo.Database, words ...string) []string {
 	t.Helper()
 	names, err := db.ListCollectionNames(t.Context(), bson.D{})
@@ -39,7 +40,7 @@ func Traces(t *testing.T, db *mongo.Database, words ...string) []string {
 	return found
 }
 
-// OpenDatabase opens the database of replicas behind their backs.
+// OpenDatabase opens the database of replicas without their knowledge.
 func OpenDatabase(t testing.TB, uri string) *mongo.Database {
 	t.Helper()
 	client, err := mongo.Connect(options.Client().ApplyURI(uri))
@@ -50,7 +51,7 @@ func OpenDatabase(t testing.TB, uri string) *mongo.Database {
 	return client.Database("stoa")
 }
 
-// Count is how many documents of a collection meet a condition.
+// Count returns the number of documents of a collection that meet a condition.
 func Count(t testing.TB, db *mongo.Database, collection string, where bson.D) int {
 	t.Helper()
 	n, err := db.Collection(collection).CountDocuments(context.Background(), where)

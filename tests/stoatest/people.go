@@ -22,22 +22,23 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 )
 
-// Password is that of everybody whom Join makes.
+// Password is the password of every account that Join makes.
 const Password = "a quiet harbour wall"
 
-// hashed is Password as it is stored. It is made once, since making it is slow on purpose.
+// hashed is Password in its stored form. It is computed once, since hashing is slow on
+// purpose.
 var hashed = sync.OnceValues(func() (string, error) {
 	return password.NewHasher(password.Options{}).Hash(context.Background(), Password)
 })
 
-// Person is somebody who has an account and is signed in.
+// Person is a signed-in member.
 type Person struct {
 	*store.Account
 	Session id.ID
 	Token   string
 }
 
-// Join makes an account as of a time, and signs it in. The zero Time is now.
+// Join makes an account created at a given time, and signs it in. The zero Time is now.
 func (s *Stoa) Join(t testing.TB, address, name string, role access.Role, at time.Time) Person {
 	t.Helper()
 	hash, err := hashed()
@@ -58,8 +59,8 @@ func (s *Stoa) Join(t testing.TB, address, name string, role access.Role, at tim
 	return p
 }
 
-// SignIn begins a session as sessionCreate does, without the time that a password takes.
-// Of two sessions, the one that began later is the younger.
+// SignIn begins a session as sessionCreate does, but without hashing a password. A later
+// session has a later time.
 func (s *Stoa) SignIn(t testing.TB, account *store.Account) (session id.ID, token string) {
 	t.Helper()
 	s.mu.Lock()
@@ -80,7 +81,7 @@ func (s *Stoa) SignIn(t testing.TB, account *store.Account) (session id.ID, toke
 	return x.ID, "stoa_" + strings.TrimPrefix(string(x.ID), "ses_") + "_" + secret
 }
 
-// MailCode stores c as if a mail had been sent with it, and returns the code in that mail.
+// MailCode stores c as if it had been sent by mail, and returns the code.
 func (s *Stoa) MailCode(t testing.TB, c store.MailCode) string {
 	t.Helper()
 	code, sum := newSecret()
@@ -97,17 +98,17 @@ func (s *Stoa) MailCode(t testing.TB, c store.MailCode) string {
 	return code
 }
 
-// newSecret returns a secret as tokens and codes have it, and what is stored of it.
+// newSecret returns a secret in the form of tokens and codes, and its stored hash.
 func newSecret() (text string, sum [sha256.Size]byte) {
 	var secret [32]byte
 	_, _ = rand.Read(secret[:]) // never fails
 	return base64.RawURLEncoding.EncodeToString(secret[:]), sha256.Sum256(secret[:])
 }
 
-// OutgoingMail is a mail in development's outbox.
+// Letter is a mail in the development outbox.
 type Letter struct{ Kind, To, Subject, Text, Link, Code string }
 
-// mailLimit is how long Mail waits: mails are looked for four times a second, and machines
+// mailLimit bounds the wait of Mail: mails are looked for four times a second, and the machine
 // may be busy.
 const mailLimit = 20 * time.Second
 
@@ -129,7 +130,7 @@ func (s *Stoa) Mail(t testing.TB, kind, to string) Letter {
 		if err != nil {
 			t.Fatalf("read the outbox: %v", err)
 		}
-		for _, l := range mails { // the newest first
+		for _, l := range mails { // newest first
 			if l.Kind == kind && l.To == to {
 				return l
 			}
@@ -145,7 +146,7 @@ func (s *Stoa) Mail(t testing.TB, kind, to string) Letter {
 // SentMail is a mail that was sent.
 type SentMail struct{ Kind, To, Code string }
 
-// Mails returns what replicas have sent, each the last hundred.
+// Mails returns the mails that replicas have sent, the last hundred of each.
 func Mails(t testing.TB, replicas ...*Stoa) []SentMail {
 	t.Helper()
 	var all []SentMail
@@ -165,7 +166,7 @@ func Mails(t testing.TB, replicas ...*Stoa) []SentMail {
 	return all
 }
 
-// lettersTo is those of mails that went to an address.
+// MailsTo returns the mails to an address.
 func MailsTo(all []SentMail, address string) []SentMail {
 	var some []SentMail
 	for _, l := range all {
@@ -191,7 +192,7 @@ func AwaitCode(t *testing.T, address, kind string, replicas ...*Stoa) string {
 	return code
 }
 
-// AwaitSent waits until no mail is left to be sent.
+// AwaitSent waits until every mail has been sent.
 func AwaitSent(t *testing.T, db *mongo.Database) {
 	t.Helper()
 	Await(t, time.Minute, "all mails to be sent", func() bool {

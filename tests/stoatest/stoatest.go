@@ -1,8 +1,8 @@
-// Package stoatest starts Stoa for tests as it runs for its users: the same app.Open, a
-// real MongoDB-protocol server, a real Redis where a test wants one.
+// Package stoatest starts Stoa for tests as it runs in production: the same app.Open, a real
+// MongoDB-protocol server, and a real Redis if a test needs one.
 //
-// Entry points: Start and StartAll for replicas, Database and redistest for what they share,
-// Query and Caller for requests, Await for what takes a while. It may import everything but
+// Entry points: Start and StartAll for replicas, Database and redistest for the servers that
+// they share, Query and Caller for requests, Await for waiting. It may import everything but
 // packages of tests other than contention.
 package stoatest
 
@@ -31,19 +31,19 @@ import (
 type Stoa struct {
 	*app.App
 	URL   string // http://127.0.0.1:PORT
-	Token string // goes with each request that brings none of its own
+	Token string // sent with each request that has no token of its own
 
 	commands atomic.Int64
 	logged   *tally
 	stop     func()
 
 	mu       sync.Mutex
-	signedIn time.Time // when the last session began
+	signedIn time.Time // the start of the last session
 }
 
-// Settings are environment variables, such as STOA_REDIS_URL, over those for a test: an
-// embedded database in a temporary folder, no demo, no rates, and whoever asks is believed where it
-// comes from (X-Forwarded-For), so that a test can be many clients.
+// Settings are environment variables, such as STOA_REDIS_URL, on top of defaults for tests: an
+// embedded database in a temporary folder, no demo, no rate limits, and trust in every
+// X-Forwarded-For, so that one test can be many clients.
 type Settings map[string]string
 
 // Start opens a replica and closes it when the test ends.
@@ -56,11 +56,13 @@ func Start(t testing.TB, settings Settings) *Stoa {
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
-	// The index is made beside requests, too. Who counts commands counts none of it.
+	// The index is built beside requests, too; a test that counts commands must not count
+	// these.
 	if err := a.Blog.Index(context.Background()); err != nil {
 		t.Fatalf("index: %v", err)
 	}
-	// So are the sweeps of the start, which could finish what a test leaves undone on purpose.
+	// So are the sweeps at the start, and they could finish work that a test interrupts on
+	// purpose.
 	if err := a.Blog.Quiesce(context.Background()); err != nil {
 		t.Fatalf("quiesce: %v", err)
 	}
@@ -86,7 +88,7 @@ func Start(t testing.TB, settings Settings) *Stoa {
 	return s
 }
 
-// Configure reads settings as the environment would be read.
+// Configure reads settings like the environment.
 func Configure(t testing.TB, settings Settings) app.Config {
 	t.Helper()
 	all := Settings{"STOA_LISTEN": "127.0.0.1:0", "STOA_DEMO": "off", "STOA_CACHE_MEMORY": "64", "STOA_PROXIES": "127.0.0.0/8", "STOA_RATE": "0"}
@@ -103,7 +105,7 @@ func Configure(t testing.TB, settings Settings) app.Config {
 	return c
 }
 
-// Stop ends the replica in order. It may be called more than once.
+// Stop shuts the replica down. It may be called more than once.
 func (s *Stoa) Stop() {
 	if s.stop != nil {
 		s.stop()
@@ -111,11 +113,11 @@ func (s *Stoa) Stop() {
 	}
 }
 
-// quiesceLimit is how long Quiesce waits, for machines that others use, too.
+// quiesceLimit bounds the wait of Quiesce, long enough for a busy machine.
 const quiesceLimit = 2 * time.Minute
 
-// Quiesce waits until the work that answers so far have left is done: see app.App. Two answers
-// are compared after it, as such work changes what there is to answer.
+// Quiesce waits until the work left by past requests is done: see app.App. Tests call it
+// before they compare two responses, as such work can change them.
 func (s *Stoa) Quiesce(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), quiesceLimit)
@@ -146,7 +148,8 @@ func Database(t testing.TB) string {
 	return uri
 }
 
-// Commands returns how many database commands the replica has sent since it was last asked.
+// Commands returns the number of database commands that the replica has sent since the last
+// call.
 func (s *Stoa) Commands() int { return int(s.commands.Swap(0)) }
 
 // Logged returns how often the replica has logged message, at level info or above.
@@ -168,8 +171,8 @@ type Answer struct {
 	Raw    []byte `json:"-"`
 }
 
-// Query asks over HTTP, with variables when they aren't nil. It fails the test when there
-// is no GraphQL answer; errors in it are the caller's to judge.
+// Query sends a query over HTTP; variables may be nil. It fails the test if there is no
+// GraphQL response; errors in the response are the caller's to judge.
 func (s *Stoa) Query(t testing.TB, query string, variables map[string]any) Answer {
 	t.Helper()
 	a, err := s.Ask(query, variables)
@@ -184,17 +187,17 @@ func (s *Stoa) Ask(query string, variables map[string]any) (Answer, error) {
 	return s.Send(Request{Query: query, Variables: variables})
 }
 
-// Request is what a client sends.
+// Request is a GraphQL request.
 type Request struct {
 	Query     string         `json:"query"`
 	Operation string         `json:"operationName,omitempty"`
 	Variables map[string]any `json:"variables,omitempty"`
 
 	Token  string            `json:"-"` // of a session
-	Header map[string]string `json:"-"` // besides those that every client sends
+	Header map[string]string `json:"-"` // in addition to the headers of every client
 }
 
-// Send is Ask with everything that a request may have.
+// Send is Ask with all parts of a request.
 func (s *Stoa) Send(r Request) (Answer, error) {
 	body, err := json.Marshal(r)
 	if err != nil {
@@ -229,7 +232,7 @@ func (s *Stoa) Send(r Request) (Answer, error) {
 	return answer, nil
 }
 
-// Data is Query for answers without errors, decoded into out.
+// Data is Query for responses without errors, decoded into out.
 func (s *Stoa) Data(t testing.TB, out any, query string, variables map[string]any) {
 	t.Helper()
 	a := s.Query(t, query, variables)
@@ -284,13 +287,13 @@ func Articles(n int) []blog.Import {
 	return batch
 }
 
-// tally is how often each message was logged.
+// tally counts the records of each message.
 type tally struct {
 	mu     sync.Mutex
 	counts map[string]int
 }
 
-// counted counts every record and passes those on that handler wants.
+// counted counts every record and passes on those that handler is enabled for.
 type counted struct {
 	slog.Handler
 	tally *tally
@@ -316,7 +319,7 @@ func (c counted) WithGroup(name string) slog.Handler {
 	return counted{c.Handler.WithGroup(name), c.tally}
 }
 
-// testLog writes log records to the test's log, up to its end.
+// testLog writes log records to the test's log until the test ends.
 type testLog struct{ t testing.TB }
 
 func (l testLog) Write(p []byte) (int, error) {

@@ -17,7 +17,7 @@ import (
 	"stoa/tests/contention"
 )
 
-// Event is one event as a subscription tells it.
+// Event is one event of a subscription.
 type Event struct {
 	ID      string
 	Article *struct {
@@ -30,7 +30,7 @@ type Event struct {
 	}
 }
 
-// Of is the id of what the event is about; "" where it has gone.
+// Of returns the id of the event's object; "" if the object is gone.
 func (e Event) Of() string {
 	switch {
 	case e.Article != nil:
@@ -41,17 +41,17 @@ func (e Event) Of() string {
 	return ""
 }
 
-// Subscriptions to what is published, and to what is said under an article.
+// The subscriptions to published articles, and to the comments of an article.
 const (
 	ArticlePublished = `subscription ($after: ID) { event: articlePublished(after: $after) { id article { id title author { name } } } }`
 	CommentAdded     = `subscription ($article: ID!, $after: ID) { event: commentAdded(articleId: $article, after: $after) { id comment { id bodyHtml article { id } } } }`
 )
 
-// Socket is a WebSocket that one subscription goes over.
+// Socket is a WebSocket with one subscription.
 type Socket struct{ connection *websocket.Conn }
 
-// Subscribe opens a WebSocket and subscribes over it. It returns when the subscription has
-// been asked for, which isn't yet that it stands.
+// Subscribe opens a WebSocket and sends a subscription over it. It returns when the
+// subscription has been sent; the server may not have begun it yet.
 func Subscribe(ctx context.Context, s *Stoa, query string, variables map[string]any) (*Socket, error) {
 	c, _, err := websocket.Dial(ctx, strings.Replace(s.URL, "http", "ws", 1)+"/graphql", &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}})
 	if err != nil {
@@ -95,7 +95,7 @@ func (k *Socket) Hear(ctx context.Context) (heard, error) {
 	return m, nil
 }
 
-// Event is the next event.
+// Event returns the next event.
 func (k *Socket) Event(ctx context.Context) (Event, error) {
 	m, err := k.Hear(ctx)
 	if err != nil {
@@ -114,10 +114,10 @@ func (k *Socket) Event(ctx context.Context) (Event, error) {
 	return answer.Data.Event, nil
 }
 
-// Cut breaks the connection off, as a network does.
+// Cut breaks the connection off, as a network failure does.
 func (k *Socket) Cut() { _ = k.connection.CloseNow() }
 
-// FirstEvent subscribes by an event stream, and returns what comes first.
+// FirstEvent subscribes by an event stream, and returns the first event.
 func FirstEvent(ctx context.Context, s *Stoa, r Request) (Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, InTime)
 	defer cancel()
@@ -151,7 +151,7 @@ func FirstEvent(ctx context.Context, s *Stoa, r Request) (Answer, error) {
 	return Answer{}, fmt.Errorf("status %d, and no event", response.StatusCode)
 }
 
-// AwaitFollowers waits until n subscriptions stand.
+// AwaitFollowers waits until n subscriptions have begun.
 func AwaitFollowers(t *testing.T, s *Stoa, n int) {
 	t.Helper()
 	for allowed := contention.Allow(time.Now().Add(InTime)); s.Store.Followers() != n; During(time.Millisecond) {

@@ -10,19 +10,19 @@ import (
 	"stoa/tests/contention"
 )
 
-// PromisedStale is how far a replica is behind another, at most, under faults.
+// PromisedStale bounds the delay of a replica behind another, under faults.
 const PromisedStale = time.Second
 
-// Slack is by how many times a promise of time may be exceeded in a test, since machines
-// have other things to do.
+// Slack is the factor by which a test may exceed a promise of time, since machines have other
+// work to do.
 const Slack = 3
 
-// During lets the load go on for a while.
+// During waits for d, while a load runs.
 func During(d time.Duration) {
 	<-time.After(d)
 }
 
-// Shorter is d, or a third of it with -short.
+// Shorter returns d, or a third of it with -short.
 func Shorter(d time.Duration) time.Duration {
 	if testing.Short() {
 		return d / 3
@@ -30,7 +30,7 @@ func Shorter(d time.Duration) time.Duration {
 	return d
 }
 
-// Distribution says how durations are distributed.
+// Distribution formats the distribution of durations.
 func Distribution(d []time.Duration) string {
 	if len(d) == 0 {
 		return "0"
@@ -42,8 +42,8 @@ func Distribution(d []time.Duration) string {
 	return fmt.Sprintf("%d, p50 %s, p90 %s, p99 %s, max %s", len(d), at(50), at(90), at(99), sorted[len(sorted)-1].Round(100*time.Microsecond))
 }
 
-// AwaitTrust waits until every replica answers from memory what it read two seconds ago:
-// it then believes that it hears of every change.
+// AwaitTrust waits until every replica serves a two-second-old read from memory: it then
+// trusts that it hears of every change.
 func AwaitTrust(t *testing.T, replicas ...*Stoa) {
 	t.Helper()
 	misses, since := make([]int64, len(replicas)), make([]time.Time, len(replicas))
@@ -63,13 +63,13 @@ func AwaitTrust(t *testing.T, replicas ...*Stoa) {
 	})
 }
 
-// Median is the one in the middle; there must be one.
+// Median returns the median of d, which must not be empty.
 func Median(d []time.Duration) time.Duration {
 	return slices.Sorted(slices.Values(d))[len(d)/2]
 }
 
-// Await polls until done, and fails the test when that takes longer than limit, which is
-// stretched while others use the machine.
+// Await polls until done, and fails the test if that takes longer than limit. The limit is
+// stretched while other processes use the machine.
 func Await(t *testing.T, limit time.Duration, what string, done func() bool) {
 	t.Helper()
 	began := time.Now()
@@ -84,8 +84,8 @@ func Await(t *testing.T, limit time.Duration, what string, done func() bool) {
 	}
 }
 
-// PromisedLate is how long after it is due a scheduled article is published at most.
+// PromisedLate bounds the delay of a scheduled article's publication.
 const PromisedLate = time.Second
 
-// InTime is how long something may take that takes milliseconds.
+// InTime bounds steps that normally take milliseconds.
 const InTime = 20 * time.Second

@@ -11,14 +11,14 @@ import (
 	"stoa/id"
 )
 
-// Writer is somebody who has signed in; nobody where token is "".
+// Writer is a signed-in account; nobody if token is "".
 type Writer struct {
 	Name  string
 	ID    id.ID
 	Token string
 }
 
-// Nobody is whoever has no account.
+// Nobody is a viewer without an account.
 var Nobody = Writer{Name: "nobody"}
 
 // NewWriter makes an account with a role and signs it in.
@@ -44,7 +44,7 @@ func (w Writer) Data(t testing.TB, s *Stoa, out any, query string, variables map
 	Check(t, json.Unmarshal(a.Data, out))
 }
 
-// Wrote is what mutations of articles answer.
+// Wrote is the payload of mutations of articles.
 type Wrote struct {
 	Article, Current *struct {
 		ID, Slug, Title, Status string
@@ -61,7 +61,7 @@ type Wrote struct {
 	}
 }
 
-// Reason is why nothing was done; "" where something was.
+// Reason is the first code of the user errors; "" if there are none.
 func (w Wrote) Reason() string {
 	if len(w.UserErrors) == 0 {
 		return ""
@@ -71,7 +71,7 @@ func (w Wrote) Reason() string {
 
 const articleSelection = `{ id slug title status version publishedAt author { id slug name } authors { id slug } tags { id slug } }`
 
-// Do sends one mutation of an article; "" in the input's values stays out of it.
+// Do sends one mutation of an article; empty strings in input are left out.
 func (w Writer) Do(t testing.TB, s *Stoa, mutation string, input map[string]any) Wrote {
 	t.Helper()
 	out, err := w.Try(s, mutation, input)
