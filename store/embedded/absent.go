@@ -10,7 +10,7 @@ import (
 	"stoa/problem"
 )
 
-// Server is what Open would return in a build that has the embedded database.
+// Server stands for the server in a build that has the embedded database.
 type Server struct{}
 
 // Open returns Invalid: this build has no embedded database.
@@ -44,7 +44,7 @@ func (s *Server) OnForeignWrite(func()) {}
 // Close does nothing: there is no Server in this build.
 func (s *Server) Close(context.Context) error { return nil }
 
-// Snapshot is what OpenSnapshot would return in a build that has the embedded database.
+// Snapshot stands for the snapshot in a build that has the embedded database.
 type Snapshot struct{}
 
 // Collection would be a collection of a Snapshot.
@@ -66,7 +66,7 @@ func (s *Snapshot) Write(Collection, io.Writer) error { return absent() }
 // Close does nothing: there is no Snapshot in this build.
 func (s *Snapshot) Close() error { return nil }
 
-// Restore is what BeginRestore would return in a build that has the embedded database.
+// Restore stands for the restore in a build that has the embedded database.
 type Restore struct{}
 
 // BeginRestore returns Invalid: this build has no embedded database.

@@ -2,6 +2,9 @@
 
 package embedded
 
+// This file reads the whole content of a data folder, and fills an empty folder with it, in the
+// layout of mongodump. Entry points: OpenSnapshot, BeginRestore.
+
 import (
 	"bufio"
 	"context"
@@ -18,16 +21,13 @@ import (
 	"stoa/problem"
 )
 
-// This file reads everything that a data folder holds, and fills an empty one with it, in
-// the layout of mongodump. Entry points: OpenSnapshot, BeginRestore.
-
-// Snapshot is everything that a data folder holds at one moment.
+// Snapshot is the whole content of a data folder at one moment.
 type Snapshot struct{ snapshot *snapshot }
 
 // Collection is a collection of a Snapshot.
 type Collection struct {
 	Database, Name string
-	// Documents is how many there are, Bytes what they take as BSON.
+	// Documents is their number, Bytes their size as BSON.
 	Documents, Bytes int64
 	// Metadata is its name and indexes in extended JSON, as mongodump writes them.
 	Metadata []byte
@@ -35,9 +35,9 @@ type Collection struct {
 	collection *collection
 }
 
-// OpenSnapshot opens the documents in the data folder dir, also while a server in another
-// process serves it. It returns Invalid where dir has none. While it is open, the server
-// can't make its write-ahead log any shorter.
+// OpenSnapshot opens the documents in the data folder dir, also while a server in another process
+// serves it. It returns Invalid for a folder without any. While the snapshot is open, the server
+// can't shorten its write-ahead log.
 func OpenSnapshot(ctx context.Context, dir string) (*Snapshot, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -49,7 +49,7 @@ func OpenSnapshot(ctx context.Context, dir string) (*Snapshot, error) {
 			return nil, fmt.Errorf("data folder: %w", err)
 		}
 		if old, err := ferretFiles(filepath.Join(dir, databaseName)); err == nil && len(old) > 0 {
-			return nil, problem.New(problem.Invalid, "the data folder %s is that of an earlier version: start the server once, which takes it over", dir)
+			return nil, problem.New(problem.Invalid, "the data folder %s is that of an earlier version: start the server once, and it takes the folder over", dir)
 		}
 		return nil, problem.New(problem.Invalid, "the data folder %s has no database in it", dir)
 	}
@@ -60,7 +60,7 @@ func OpenSnapshot(ctx context.Context, dir string) (*Snapshot, error) {
 	return &Snapshot{s}, nil
 }
 
-// metadata is what mongodump writes of a collection.
+// metadata is mongodump's description of a collection.
 type metadata struct {
 	Options        bson.D     `bson:"options"`
 	Indexes        []bson.Raw `bson:"indexes"`
@@ -100,15 +100,15 @@ func (s *Snapshot) Write(c Collection, w io.Writer) error {
 // Close ends the reading.
 func (s *Snapshot) Close() error { return s.snapshot.close() }
 
-// Restore fills a data folder that has no database in it. The folder is this process's until
-// Close, and has the database from Commit on.
+// Restore fills a data folder without a database. The folder belongs to this process until Close,
+// and has the database from Commit on.
 type Restore struct {
 	folder   *folder
 	building *building
 }
 
-// BeginRestore begins to fill the data folder dir, which is made where it is missing. It
-// returns Conflict where a server has the folder, or where there is a database in it.
+// BeginRestore begins to fill the data folder dir, made if it is missing. It returns Conflict if a
+// server has the folder, or if there is a database in it.
 func BeginRestore(ctx context.Context, dir string) (*Restore, error) {
 	f, err := hold(dir)
 	if err != nil {
@@ -133,8 +133,8 @@ func (r *Restore) begin(ctx context.Context) (*building, error) {
 	return build(ctx, r.folder.dir)
 }
 
-// Collection fills a collection of a database with documents, which stand one after another,
-// and returns how many those are.
+// Collection fills a collection of a database with documents, one after another in the reader, and
+// returns their number.
 func (r *Restore) Collection(ctx context.Context, database string, describing []byte, documents io.Reader) (n int, err error) {
 	var m metadata
 	if err := bson.UnmarshalExtJSON(describing, true, &m); err != nil {
@@ -164,7 +164,7 @@ func (r *Restore) Collection(ctx context.Context, database string, describing []
 	return n, err
 }
 
-// readBSON reads one document; io.EOF where there is none any more.
+// readBSON reads one document; io.EOF at the end.
 func readBSON(from io.Reader) ([]byte, error) {
 	var size [4]byte
 	if _, err := io.ReadFull(from, size[:]); err != nil {
@@ -183,13 +183,13 @@ func readBSON(from io.Reader) ([]byte, error) {
 	return document, err
 }
 
-// Check reads what was filled in again, and sees to it that it is on the disk. Nothing can
-// be filled in after it.
+// Check reads the filled documents again, and makes sure that they are on the disk. Nothing can be
+// filled in after it.
 func (r *Restore) Check(ctx context.Context) error {
 	return r.building.complete(ctx, func(string) {})
 }
 
-// Commit gives the folder the database, after Check.
+// Commit puts the database into the folder, after Check.
 func (r *Restore) Commit() error {
 	err := r.building.place()
 	if err == nil {

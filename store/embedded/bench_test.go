@@ -2,6 +2,9 @@
 
 package embedded
 
+// Benchmarks of a start and of each form of query, over many documents. fill makes the documents
+// for other tests, too.
+
 import (
 	"context"
 	"fmt"
@@ -13,7 +16,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// fill inserts n documents of about 1.2 kB, with indexes as a collection of articles has them.
+// fill inserts n documents of about 1.2 kB, with the indexes of a collection of articles.
 func fill(t testing.TB, c *mongo.Client, n int) {
 	t.Helper()
 	var models []mongo.IndexModel
@@ -41,7 +44,8 @@ func fill(t testing.TB, c *mongo.Client, n int) {
 
 func id(i int) string { return fmt.Sprintf("art_%06d", i) }
 
-// BenchmarkOpen measures a start on what the name says, the folder's making not included.
+// BenchmarkOpen measures a start on the folder that the name describes. Making the folder isn't
+// included.
 func BenchmarkOpen(b *testing.B) {
 	for _, n := range []int{0, 10_000} {
 		b.Run(fmt.Sprintf("documents=%d", n), func(b *testing.B) {

@@ -2,6 +2,9 @@
 
 package embedded
 
+// This file fills a new file of documents under another name, and puts it into its place when all
+// of it is on the disk. Entry points: build, and fill, complete and place of building.
+
 import (
 	"context"
 	"errors"
@@ -11,29 +14,25 @@ import (
 	"path/filepath"
 )
 
-// This file fills a new file of documents aside, and puts it into its place when everything
-// in it is on the disk. Entry points: build, and fill, complete and place
-// of building.
-
-// unfinished is added to the name of the file while it is being filled.
+// unfinished ends the name of the file until it is complete.
 const unfinished = ".new"
 
 const (
-	// batchCount and batchBytes bound how many documents are held in memory and committed
-	// together, in number and in bytes.
+	// batchCount and batchBytes bound the documents that are held in memory and committed together,
+	// in number and in bytes.
 	batchCount = 1000
 	batchBytes = 4 << 20
 )
 
-// building is a file of documents that is being filled. Its place is empty until place.
+// building is a file of documents under way. Its place is empty until place is called.
 type building struct {
 	file    string // its place
 	storage *storage
 	filled  []*contents
 }
 
-// build begins a file that will have its place in the data folder dir. What an earlier one
-// has left is removed.
+// build begins a file for the data folder dir. It removes the unfinished file of an earlier
+// attempt.
 func build(ctx context.Context, dir string) (*building, error) {
 	b := &building{file: filepath.Join(dir, documentsFile)}
 	if err := removeUnfinished(dir); err != nil {
@@ -44,7 +43,7 @@ func build(ctx context.Context, dir string) (*building, error) {
 	return b, err
 }
 
-// removeUnfinished removes a file that was being filled when its process was killed.
+// removeUnfinished removes the unfinished file of a killed process.
 func removeUnfinished(dir string) error {
 	var errs []error
 	for _, suffix := range []string{"", "-wal", "-shm"} {
@@ -55,8 +54,8 @@ func removeUnfinished(dir string) error {
 	return errors.Join(errs...)
 }
 
-// fill makes a collection with indexes, as listIndexes has them, and puts what documents
-// hands over into it. progress is called with each number of documents that was committed.
+// fill makes a collection with indexes in the form of listIndexes, and stores the documents that
+// documents adds. progress is called with each number of documents committed.
 func (b *building) fill(ctx context.Context, n namespace, indexes [][]byte, documents func(add func([]byte) error) error, progress func(int)) error {
 	err := b.storage.write(ctx, func(t *transaction) error {
 		c, err := t.createCollection(n)
@@ -116,8 +115,8 @@ func (b *building) fill(ctx context.Context, n namespace, indexes [][]byte, docu
 	return commit()
 }
 
-// complete ends the filling: it reads the file again, compares that with what it was filled
-// with, and sees to it that it is on the disk. reached is called between the steps.
+// complete ends the filling: it reads the file again, compares it with the documents filled in, and
+// makes sure that it is on the disk. reached is called between the steps.
 func (b *building) complete(ctx context.Context, reached func(step string)) error {
 	aside := b.file + unfinished
 	err := b.storage.close()
@@ -130,14 +129,13 @@ func (b *building) complete(ctx context.Context, reached func(step string)) erro
 	}
 	reached("filled")
 	if err := b.compare(ctx, aside); err != nil {
-		return fmt.Errorf("compare the new file with what was put into it: %w", err)
+		return fmt.Errorf("compare the new file with its sources: %w", err)
 	}
 	reached("compared")
 	return errors.Join(syncPath(aside), syncPath(filepath.Dir(aside)))
 }
 
-// place puts a complete file into its place, where it is whole or, where place returns an
-// error, not at all.
+// place moves a complete file into its place. If it returns an error, the place is empty.
 func (b *building) place() error {
 	if err := os.Rename(b.file+unfinished, b.file); err != nil {
 		return err
@@ -170,7 +168,7 @@ func (b *building) compare(ctx context.Context, file string) error {
 	return nil
 }
 
-// abandon removes what there is of the file.
+// abandon removes the unfinished file.
 func (b *building) abandon() error {
 	var err error
 	if b.storage != nil {
@@ -179,7 +177,7 @@ func (b *building) abandon() error {
 	return errors.Join(err, removeUnfinished(filepath.Dir(filepath.Dir(b.file))))
 }
 
-// syncPath makes sure that what a file holds, or which files a folder has, is on the disk.
+// syncPath makes sure that the content of a file, or the list of files of a folder, is on the disk.
 func syncPath(path string) error {
 	f, err := os.Open(path)
 	if err != nil {

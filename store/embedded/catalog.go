@@ -2,15 +2,15 @@
 
 package embedded
 
+// This file holds the catalog of collections and indexes, and changes it. Entry points: catalog,
+// and the methods of transaction that begin with create, drop and note.
+
 import (
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 )
-
-// This file knows which collections and indexes there are, and changes them. Entry points:
-// catalog, and the methods of transaction that begin with create, drop and note.
 
 // catalog is every collection of every database at one moment. It isn't changed: the writer
 // makes another one.
@@ -22,9 +22,9 @@ type namespace struct{ database, collection string }
 
 func (n namespace) String() string { return n.database + "." + n.collection }
 
-// collection is a collection as the catalog has it. Its documents are in a table of rows
-// with a number (rid), the encoded _id (id) and the BSON (doc); the keys of each index but
-// that on _id in a table of their own, each with the number of its document's row.
+// collection is a collection in the catalog. Its documents are in a table of rows with a number
+// (rid), the encoded _id (id) and the BSON (doc). The keys of each index but that on _id are in a
+// table of their own, each with the row number of its document.
 type collection struct {
 	namespace
 	id      int64
@@ -50,7 +50,7 @@ func (c *collection) index(name string) *index {
 	return nil
 }
 
-// with returns a copy of the catalog in which c stands for its namespace; nil for none.
+// with returns a copy of the catalog with c for its namespace; nil for none.
 func (old *catalog) with(n namespace, c *collection) *catalog {
 	collections := maps.Clone(old.collections)
 	if c == nil {
@@ -73,7 +73,7 @@ func (old *catalog) of(database string) []*collection {
 	return found
 }
 
-// schema makes the tables that say what the others are. Its version is in user_version.
+// schema makes the tables of the catalog. Their version is in user_version.
 const schema = `
 CREATE TABLE collections (
 	id INTEGER PRIMARY KEY,
@@ -115,7 +115,7 @@ func (s *session) loadCatalog() (*catalog, error) {
 		}
 		c := byID[of]
 		if c == nil {
-			return fmt.Errorf("index %d is of collection %d, which isn't there", id, of)
+			return fmt.Errorf("index %d is of collection %d, and there is no such collection", id, of)
 		}
 		ix, err := parseIndex(specification)
 		if err != nil {
@@ -128,7 +128,7 @@ func (s *session) loadCatalog() (*catalog, error) {
 	return out, err
 }
 
-// createCollection returns the collection n, which it makes where it isn't there.
+// createCollection returns the collection n, and makes it if it is missing.
 func (t *transaction) createCollection(n namespace) (*collection, error) {
 	if c := t.catalog.collections[n]; c != nil {
 		return c, nil
@@ -168,8 +168,8 @@ func (n namespace) check() error {
 	return nil
 }
 
-// createIndex makes an index on c, and returns c as it is then. It returns c itself where
-// that has the index already.
+// createIndex makes an index on c, and returns c with it. It returns c itself if that has the index
+// already.
 func (t *transaction) createIndex(c *collection, ix *index) (*collection, error) {
 	for _, there := range append([]*index{idIndex}, c.indexes...) {
 		same := there.sameFields(ix)
@@ -202,7 +202,7 @@ func (t *transaction) createIndex(c *collection, ix *index) (*collection, error)
 	return t.fillIndex(&changed, ix)
 }
 
-// fillIndex gives ix the keys of the documents that are there.
+// fillIndex gives ix the keys of the existing documents.
 func (t *transaction) fillIndex(c *collection, ix *index) (*collection, error) {
 	scan := newScan(t.session, c, nil)
 	for {
@@ -234,7 +234,7 @@ func (t *transaction) fillIndex(c *collection, ix *index) (*collection, error) {
 	}
 }
 
-// noteMany notes that fields of an index have held arrays, and returns c as it is then.
+// noteMany records that fields of an index have held arrays, and returns c as it is then.
 func (t *transaction) noteMany(c *collection, name string, many uint64) (*collection, error) {
 	at := slices.IndexFunc(c.indexes, func(ix *index) bool { return ix.name == name })
 	if old := c.indexes[at]; old.many|many != old.many {

@@ -2,11 +2,11 @@
 
 package embedded
 
+// This file reads the fields of commands. Entry points: eachField, and the readers of values.
+
 import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
-
-// This file reads the fields of commands. Entry points: eachField, and the readers of values.
 
 // eachField calls visit with the name and value of each element of document, and returns
 // the first error.

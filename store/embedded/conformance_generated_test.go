@@ -191,8 +191,8 @@ func (g generator) projection() bson.D {
 	return out
 }
 
-// change is an update of one document. $inc never meets NaN: the modified count of such an
-// update is documented nowhere.
+// change is an update of one document. $inc never meets NaN: the modified count of such an update
+// is documented nowhere.
 func (g generator) change() bson.D {
 	if g.chance(15) {
 		return g.document(0)[1:]
@@ -236,7 +236,7 @@ type world struct {
 	collections []string
 }
 
-// update changes the matching documents, all or only one that an _id names, everywhere.
+// update changes the matching documents in every collection: all, or one that an _id names.
 func (w *world) update(t *testing.T, filter, update bson.D, many bool) {
 	t.Helper()
 	matched, modified, codes := 0, 0, []int{0}

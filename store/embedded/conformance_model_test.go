@@ -394,9 +394,9 @@ func keep(v any, prefix string, paths map[string]bool, include bool) (any, bool)
 	return v, !include
 }
 
-// errRefused is the error of an update that a document doesn't allow, because a path goes
-// through a value that has no fields or a sum is of something else than numbers. A server's
-// code is one of refusedUpdate: PathNotViable or TypeMismatch.
+// errRefused is the error of an update that a document doesn't allow, because a path goes through a
+// value without fields or a sum is of something else than numbers. A server's code is one of
+// refusedUpdate: PathNotViable or TypeMismatch.
 var (
 	errRefused    = errors.New("the document doesn't allow the update")
 	refusedUpdate = []int{28, 14}

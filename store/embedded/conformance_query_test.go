@@ -227,8 +227,8 @@ func TestConformanceSorts(t *testing.T) {
 	})
 }
 
-// TestConformanceMerges has queries that an engine may answer from several indexes or parts of
-// one: the order must be that of the sort all the same, and each document come once.
+// TestConformanceMerges has queries that an engine may answer from several indexes or parts of one:
+// the order must be that of the sort all the same, and each document must come once.
 func TestConformanceMerges(t *testing.T) {
 	cases := map[string]struct{ reason, filter, sort, want string }{
 		"IDs":         {"by _id, in another order", `{_id: {$in: [3, 1, 2]}}`, `{b: 1}`, `[2, 3, 1]`},
@@ -433,7 +433,7 @@ func TestConformanceLookup(t *testing.T) {
 	})
 }
 
-// What lies beside each document in an order is found for all of them by one command.
+// One command finds the neighbours in an order for all of the documents.
 func TestConformanceLookupByVariables(t *testing.T) {
 	places := list(`[{_id: "a", s: 1, at: date(1)}, {_id: "b", s: 1, at: date(2)}, {_id: "c", s: 1, at: date(2)}, {_id: "d", s: 2, at: date(3)}, {_id: "e", s: 1, at: date(4)}]`)
 	beside := func(from, as, match string, direction int) bson.D {
@@ -507,7 +507,7 @@ func TestConformanceCursors(t *testing.T) {
 					}
 					command = more(id, size)
 				}
-				// A server may learn only from a further request that nothing is left.
+				// A server may need a further request to learn that nothing is left.
 				if len(got) > 1 && got[len(got)-1] == 0 {
 					got = got[:len(got)-1]
 				}

@@ -2,6 +2,10 @@
 
 package embedded
 
+// This file serves connections: it reads commands, runs them one after another, and writes their
+// replies. If the client closes the connection while a command runs, the command is cancelled.
+// Entry points: listeners.listen, listeners.serve, listeners.drain.
+
 import (
 	"bufio"
 	"context"
@@ -15,16 +19,11 @@ import (
 	"time"
 )
 
-// This file serves connections: it reads commands, has them carried out one after another,
-// and writes their replies. While a command runs it notices that its client closes the
-// connection, and cancels the command. Entry points: listeners.listen, listeners.serve,
-// listeners.drain.
-
-// listeners is every connection of a server.
+// listeners are all connections of a server.
 type listeners struct {
 	server *Server
 
-	// life ends when connections are cut: see cut.
+	// life ends when the connections are cut: see cut.
 	life context.Context
 	cut  context.CancelFunc // cuts all connections and cancels their commands
 
@@ -45,16 +44,16 @@ type conn struct {
 
 var errClosed = errors.New("the embedded database is closing")
 
-// acceptPause is how long the server waits after it couldn't accept a connection, which
-// happens when the process is out of file descriptors: time for some to be freed.
+// acceptPause is the wait after a connection couldn't be accepted because the process is out of
+// file descriptors: time for some to be freed.
 const acceptPause = 100 * time.Millisecond
 
 // bufferSize is the size of each connection's read buffer: most commands arrive in one read.
 // Longer ones bypass it.
 const bufferSize = 16 << 10
 
-// retainedMemory is how much memory, in bytes, a connection keeps for its next message.
-// After a longer one it starts anew, so that a hundred idle connections stay small.
+// retainedMemory bounds the memory, in bytes, that a connection keeps for its next message. After a
+// longer message the memory is allocated anew, so that a hundred idle connections stay small.
 const retainedMemory = 64 << 10
 
 func newListeners(s *Server) *listeners {
@@ -87,8 +86,8 @@ func (l *listeners) listen(socket net.Listener) {
 	})
 }
 
-// serve carries out client's commands until either side closes or the server drains. It
-// owns client from now on, and closes it also when it returns an error.
+// serve runs client's commands until either side closes or the server drains. It owns client from
+// now on, and closes it also if it returns an error.
 func (l *listeners) serve(client net.Conn, foreign bool) error {
 	c := &conn{all: l, client: client, foreign: foreign, id: l.server.nextConnection.Add(1)}
 	l.mu.Lock()
@@ -110,8 +109,8 @@ func (l *listeners) serve(client net.Conn, foreign bool) error {
 	return nil
 }
 
-// drain refuses new connections and new commands, and returns when the commands under way
-// have been answered, or cut has ended their connections.
+// drain refuses new connections and new commands. It returns when the commands under way have been
+// answered, or cut has ended their connections.
 func (l *listeners) drain() {
 	l.mu.Lock()
 	l.closing = true
@@ -119,7 +118,7 @@ func (l *listeners) drain() {
 		l.listener.Close()
 	}
 	for c := range l.conns {
-		// Only wakes those that wait for a command: replies are still written.
+		// It only wakes those that wait for a command: replies are still written.
 		_ = c.client.SetReadDeadline(time.Unix(1, 0))
 	}
 	l.mu.Unlock()
@@ -141,7 +140,7 @@ func (l *listeners) isClosing() bool {
 	return l.closing
 }
 
-// run carries out commands until the client or the server has had enough, which is no error.
+// run runs commands until the client or the server ends the connection. Such an end is no error.
 func (c *conn) run() error {
 	ctx, cancel := context.WithCancel(c.all.life)
 	defer cancel()
@@ -186,8 +185,8 @@ func (c *conn) run() error {
 	return failed
 }
 
-// read reads messages. After each it waits until the message was answered, and cancels if
-// the client closes the connection meanwhile.
+// read reads messages. After each it waits for the answer, and cancels the command if the client
+// closes the connection meanwhile.
 func (c *conn) read(ctx context.Context, cancel context.CancelFunc, messages chan<- []byte, answered <-chan struct{}) error {
 	buffered := bufio.NewReaderSize(c.client, bufferSize)
 	var message []byte
@@ -217,7 +216,7 @@ func (c *conn) read(ctx context.Context, cancel context.CancelFunc, messages cha
 	return nil
 }
 
-// carryOut carries out a command within its time limit and returns its reply.
+// carryOut runs a command within its time limit and returns its reply.
 func (c *conn) carryOut(ctx context.Context, req *request) ([]byte, error) {
 	if req.maxTime > 0 {
 		var cancel context.CancelFunc
@@ -232,7 +231,7 @@ func (c *conn) carryOut(ctx context.Context, req *request) ([]byte, error) {
 	return body, err
 }
 
-// unlessGone returns nil for what a peer that closed its connection causes, in whatever state.
+// unlessGone returns nil for an error that a peer causes by closing its connection.
 func unlessGone(doing string, err error) error {
 	for _, gone := range []error{io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, os.ErrDeadlineExceeded, syscall.ECONNRESET, syscall.EPIPE} {
 		if errors.Is(err, gone) {

@@ -2,6 +2,8 @@
 
 package embedded
 
+// Connections: clients that leave, wait or send garbage, groups of writes, and the end of a server.
+
 import (
 	"bytes"
 	"context"
@@ -20,10 +22,10 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// patience is how long a test waits for what has to happen.
+// patience bounds the time that a test waits for an event.
 const patience = time.Minute
 
-// holdTurn has a write keep its turn until release is called.
+// holdTurn makes a write keep its turn until release is called.
 func holdTurn(t *testing.T, s *Server) (release func()) {
 	t.Helper()
 	held, end := make(chan struct{}), make(chan struct{})
@@ -92,7 +94,7 @@ func (p peer) receive() bson.Raw {
 func (p peer) ended() {
 	p.t.Helper()
 	if b, err := io.ReadAll(p); len(b) > 0 || err != nil && !errors.Is(err, io.ErrClosedPipe) {
-		p.t.Errorf("the connection gave %d bytes and %v where it should have ended", len(b), err)
+		p.t.Errorf("the connection gave %d bytes and %v; it should have ended", len(b), err)
 	}
 }
 
@@ -138,8 +140,8 @@ func TestAClientThatNeverReadsItsReplyHoldsNothing(t *testing.T) {
 	insert(t, own(t, s), "articles", bson.D{{Key: "_id", Value: "2"}})
 }
 
-// A client that closes its connection is noticed while its command waits or runs, and the
-// command leaves nothing behind.
+// A client that closes its connection is noticed while its command waits or runs, and the command
+// leaves nothing behind.
 func TestTheWriteOfAClientThatWentAwayIsNotMade(t *testing.T) {
 	s := start(t, t.TempDir())
 	release := holdTurn(t, s)
@@ -173,8 +175,8 @@ func TestAScanEndsWhenItsTimeIsOverOrItsClientHasGone(t *testing.T) {
 	if !errors.As(err, &e) || e.Code != 50 || !mongo.IsTimeout(err) {
 		t.Errorf("a scan of 20,000 documents with 1 ms of time gave %v", err)
 	}
-	// Many clients that went away take nothing from those who stay: each scan takes some
-	// 100 ms, and there is room for a few at a time.
+	// Many clients that left take nothing from the others: each scan takes some 100 ms, and only a
+	// few can run at a time.
 	began := s.examined.Load()
 	for range 50 {
 		p := dial(t, s)
@@ -208,7 +210,7 @@ func TestForeignWritesAreToldBeforeTheirClientKnows(t *testing.T) {
 	if n := count(t, own, "articles"); n != 1 {
 		t.Errorf("told of %d documents, want 1: before the database had them", n)
 	}
-	// The turn is over by then: the owner may write while it is being told.
+	// The turn is over by then: the owner may write while it is told.
 	insert(t, own, "articles", bson.D{{Key: "_id", Value: "2"}})
 	select {
 	case err := <-answered:
@@ -261,7 +263,7 @@ func TestDrainAnswersWhatIsUnderWayAndRefusesTheRest(t *testing.T) {
 	release()
 	for _, p := range []peer{busy, waiting} {
 		if reply := p.receive(); reply.Lookup("n").Int32() != 1 {
-			t.Errorf("what was under way was answered with %v", reply)
+			t.Errorf("the command under way was answered with %v", reply)
 		}
 		p.ended()
 	}
@@ -329,7 +331,7 @@ func TestCursorsAreBoundedAndEndWithTheirSession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// As a driver does when it disconnects, unless it takes the session for expired.
+	// A driver sends this when it disconnects, unless it takes the session for expired.
 	if err := c.Database("admin").RunCommand(t.Context(), bson.D{{Key: "endSessions", Value: bson.A{session}}}).Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,8 @@
 
 package embedded
 
+// This file returns results in batches. Entry points: Server.reply, Server.getMore, cursors.
+
 import (
 	"bytes"
 	"context"
@@ -13,39 +15,36 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
-// This file gives results out in batches. Entry points: Server.reply, Server.getMore, cursors.
-
 const (
-	// defaultBatch is how many documents a first batch has unless its client says, as in
-	// MongoDB.
+	// defaultBatch is the number of documents in a first batch without a batchSize, as in MongoDB.
 	defaultBatch = 101
 
-	// maxBatchBytes bounds the documents of one reply: as MongoDB, 16 MiB.
+	// maxBatchBytes bounds the documents of one reply to 16 MiB, as MongoDB does.
 	maxBatchBytes = 16 << 20
 
-	// cursorIdle is how long a cursor waits for its client. MongoDB gives 10 minutes; here a
-	// cursor keeps its snapshot, and with it every older page of the file.
+	// cursorIdle bounds the time that a cursor waits for its client. MongoDB gives 10 minutes; here
+	// a cursor keeps its snapshot, and with it every older page of the file.
 	cursorIdle = time.Minute
 
-	// maxCursors is how many cursors wait at once: each has a connection to the file.
+	// maxCursors is the number of cursors that can wait at once: each has a connection to the file.
 	maxCursors = 32
 )
 
 // source gives documents one by one; ok is false at the end.
 type source func() (document []byte, ok bool, err error)
 
-// cursor is a result of which a part is still to be given out.
+// cursor is a result with a part still to be returned.
 type cursor struct {
 	id        int64
 	namespace namespace
-	owner     []byte   // the logical session that asked; nil for none
-	session   *session // its snapshot; nil for a result that is in memory
+	owner     []byte   // the logical session of the command; nil for none
+	session   *session // its snapshot; nil for a result in memory
 	next      source
-	waiting   []byte // a document that had no room in the last batch
+	waiting   []byte // a document without room in the last batch
 	used      time.Time
 }
 
-// cursors is every cursor that waits.
+// cursors are the cursors that wait.
 type cursors struct {
 	storage *storage
 	mu      sync.Mutex
@@ -56,7 +55,7 @@ type cursors struct {
 
 func newCursors(st *storage) *cursors { return &cursors{storage: st, all: map[int64]*cursor{}} }
 
-// add keeps a cursor until it is taken.
+// add stores a cursor until it is taken.
 func (c *cursors) add(k *cursor) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -74,7 +73,7 @@ func (c *cursors) add(k *cursor) error {
 	return nil
 }
 
-// take returns a cursor, which is the caller's from now on; nil where there is none.
+// take returns a cursor, which belongs to the caller from now on; nil if there is none.
 func (c *cursors) take(id int64, n namespace) *cursor {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,7 +85,7 @@ func (c *cursors) take(id int64, n namespace) *cursor {
 	return k
 }
 
-// sweep ends the cursors whose clients haven't asked for more in cursorIdle.
+// sweep ends the cursors whose clients haven't asked for more within cursorIdle.
 func (c *cursors) sweep() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,7 +96,7 @@ func (c *cursors) sweep() {
 	}
 }
 
-// end ends the cursors that which names. The caller holds mu.
+// end ends the cursors for which the function returns true. The caller holds mu.
 func (c *cursors) end(which func(*cursor) bool) {
 	for id, k := range c.all {
 		if which(k) {
@@ -129,8 +128,8 @@ func (c *cursors) close() {
 	c.end(func(*cursor) bool { return true })
 }
 
-// reply is the reply with the first batch of k's documents. more says that the rest is to be
-// kept; then the caller does so, and puts its number into the reply by setCursor.
+// batch makes a reply with the first batch of k's documents. more says that documents are left;
+// then the caller stores the cursor, and writes its number into the reply by setCursor.
 func (k *cursor) batch(name string, size int64, single bool) (body []byte, more bool, err error) {
 	at, b := bsoncore.AppendDocumentStart(make([]byte, 0, 4096))
 	inner, b := bsoncore.AppendDocumentElementStart(b, "cursor")
@@ -163,15 +162,15 @@ func (k *cursor) batch(name string, size int64, single bool) (body []byte, more 
 	return endDocument(b, at), more && !single, nil
 }
 
-// cursorAt is where batch puts the cursor's number: behind the length of the reply, the
-// header of cursor and its length, and the header of id.
+// cursorAt is the position of the cursor's number in a reply of batch: after the length of the
+// reply, the header of cursor and its length, and the header of id.
 const cursorAt = 4 + 1 + len("cursor\x00") + 4 + 1 + len("id\x00")
 
 func setCursor(body []byte, id int64) {
 	copy(body[cursorAt:], bsoncore.AppendInt64(nil, id))
 }
 
-// listed is the reply that gives out documents which are in memory.
+// listed is the reply with documents that are in memory.
 func (s *Server) listed(_ context.Context, req *request, n namespace, documents [][]byte, size int64) ([]byte, error) {
 	k := &cursor{namespace: n, owner: req.owner(), next: list(documents)}
 	body, more, err := k.batch("firstBatch", size, false)

@@ -2,6 +2,9 @@
 
 package embedded
 
+// Errors in the form of MongoDB's: a number, a name and a message. Entry points: commandError,
+// asCommandError.
+
 import (
 	"errors"
 	"fmt"
@@ -9,7 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
-// commandError is a failure that the client is told, by MongoDB's number and name for it.
+// commandError is an error for the client, with MongoDB's number and name for it.
 type commandError struct {
 	code   code
 	text   string
@@ -80,8 +83,8 @@ func fail(c code, format string, args ...any) *commandError {
 	return &commandError{code: c, text: fmt.Sprintf(format, args...)}
 }
 
-// asCommandError returns err as the client is told it. An error that isn't the client's
-// becomes InternalError.
+// asCommandError returns err in the form for the client. An error that isn't the client's becomes
+// InternalError.
 func asCommandError(err error) *commandError {
 	var known *commandError
 	if errors.As(err, &known) {
@@ -90,7 +93,7 @@ func asCommandError(err error) *commandError {
 	return fail(codeInternal, "%v", err)
 }
 
-// reply is the answer to a command that failed.
+// reply is the reply to a command that failed.
 func (e *commandError) reply() []byte {
 	at, b := bsoncore.AppendDocumentStart(nil)
 	b = bsoncore.AppendDoubleElement(b, "ok", 0)
@@ -111,8 +114,8 @@ func (e *commandError) writeError(index int) []byte {
 	return endDocument(b, at)
 }
 
-// endDocument ends the document that began at at. It can't fail: AppendDocumentEnd does for
-// an index outside of b only.
+// endDocument ends the document that begins at at. It can't fail: AppendDocumentEnd only fails for
+// an index outside of b.
 func endDocument(b []byte, at int32) []byte {
 	b, err := bsoncore.AppendDocumentEnd(b, at)
 	if err != nil {

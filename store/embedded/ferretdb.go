@@ -2,6 +2,11 @@
 
 package embedded
 
+// This file reads the SQLite files of FerretDB v1, the embedded database before
+// documents.v2.sqlite. Each MongoDB database is a file. In it each collection is a table with a
+// document as SJSON in each row, and one more table lists the collections. Entry points:
+// ferretFiles, openFerret.
+
 import (
 	"context"
 	"database/sql"
@@ -18,11 +23,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
-// This file reads the SQLite files of FerretDB v1, which was the embedded database until
-// documents.v2.sqlite: a file for each MongoDB database, in it a table for each collection
-// with a document as SJSON in each row, and a table that lists the collections. Entry points:
-// ferretFiles, openFerret.
-
 // FerretDB's names, from its packages internal/backends and internal/backends/sqlite/metadata.
 const (
 	ferretSuffix      = ".sqlite"
@@ -31,7 +31,7 @@ const (
 	ferretIDIndex     = "_id_"
 )
 
-// ferretFiles returns the databases of which FerretDB has files in dir. FerretDB's names of
+// ferretFiles returns the databases that have files of FerretDB in dir. FerretDB's names of
 // databases have no dot in them.
 func ferretFiles(dir string) (databases []string, err error) {
 	files, err := os.ReadDir(dir)
@@ -46,7 +46,7 @@ func ferretFiles(dir string) (databases []string, err error) {
 	return databases, nil
 }
 
-// ferretFile is a file of FerretDB, of which everything is read as it is at one moment.
+// ferretFile is a file of FerretDB, read as of one moment.
 type ferretFile struct {
 	db          *sql.DB
 	tx          *sql.Tx
@@ -55,12 +55,12 @@ type ferretFile struct {
 
 type ferretCollection struct {
 	name    string
-	table   string   // as SQLite has it
-	indexes [][]byte // as listIndexes has them, without that on _id
+	table   string   // its name in SQLite
+	indexes [][]byte // in the form of listIndexes, without that on _id
 }
 
-// openFerret opens the file of a database in dir. It changes nothing in it, and leaves out
-// what a killed process left half made.
+// openFerret opens the file of a database in dir. It changes nothing in it, and ignores collections
+// and indexes that a killed process left unfinished.
 func openFerret(ctx context.Context, dir, database string) (*ferretFile, error) {
 	path := filepath.Join(dir, database+ferretSuffix)
 	mode := "ro"
@@ -90,10 +90,10 @@ func (f *ferretFile) close() error {
 	return errors.Join(err, f.db.Close())
 }
 
-// list reads which collections there are.
+// list reads the list of collections.
 func (f *ferretFile) list(ctx context.Context) error {
 	names, err := f.column(ctx, `SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`)
-	if err != nil || len(names) == 0 { // without a table it was being made
+	if err != nil || len(names) == 0 { // a process was killed before it made the table
 		return err
 	}
 	if !slices.Contains(names, ferretCollections) {
@@ -121,8 +121,8 @@ func (f *ferretFile) list(ctx context.Context) error {
 	return rows.Err()
 }
 
-// collection reads a collection's record; ok is false where the collection was being made,
-// so that nothing was written to it.
+// collection reads a collection's record; ok is false for a collection that was being made, and so
+// was still empty.
 func (f *ferretFile) collection(ctx context.Context, name, table string, settings []byte) (c ferretCollection, ok bool, err error) {
 	var record struct {
 		Indexes []struct {
@@ -165,7 +165,7 @@ func (f *ferretFile) collection(ctx context.Context, name, table string, setting
 		}
 		index = bsoncore.AppendStringElement(index, "name", i.Name)
 		if i.Unique {
-			// FerretDB let any number of documents lack the field.
+			// FerretDB allowed any number of documents without the field.
 			index = bsoncore.AppendBooleanElement(index, "unique", true)
 			index = bsoncore.AppendBooleanElement(index, "sparse", true)
 		}
@@ -187,8 +187,7 @@ func (f *ferretFile) collection(ctx context.Context, name, table string, setting
 	return c, false, nil
 }
 
-// each calls visit with the BSON of each document of c, in the order in which they were
-// inserted.
+// each calls visit with the BSON of each document of c, in the order of insertion.
 func (f *ferretFile) each(ctx context.Context, c ferretCollection, visit func(document []byte) error) error {
 	rows, err := f.tx.QueryContext(ctx, `SELECT rowid, `+ferretDocument+` FROM `+sqlIdentifier(c.table)+` ORDER BY rowid`)
 	if err != nil {
@@ -212,7 +211,7 @@ func (f *ferretFile) each(ctx context.Context, c ferretCollection, visit func(do
 	return rows.Err()
 }
 
-// column returns the first column of what query finds, as text.
+// column returns the first column of the rows of a query, as text.
 func (f *ferretFile) column(ctx context.Context, query string, args ...any) ([]string, error) {
 	rows, err := f.tx.QueryContext(ctx, query, args...)
 	if err != nil {
@@ -230,14 +229,14 @@ func (f *ferretFile) column(ctx context.Context, query string, args ...any) ([]s
 	return values, rows.Err()
 }
 
-// ferretName returns the name that SQLite has for what FerretDB calls name. FerretDB quotes
-// names in SQL as Go does, not as SQL does: a backslash in a name is stored as two.
+// ferretName returns SQLite's name for FerretDB's. FerretDB quotes names in SQL as Go does, not as
+// SQL does: a backslash in a name is stored as two.
 func ferretName(name string) string {
 	q := strconv.Quote(name)
 	return q[1 : len(q)-1]
 }
 
-// sqlIdentifier returns a name as SQL has it.
+// sqlIdentifier returns a name quoted for SQL.
 func sqlIdentifier(name string) string {
 	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
 }

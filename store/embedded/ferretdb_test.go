@@ -2,6 +2,8 @@
 
 package embedded
 
+// Reading FerretDB's files, compared with FerretDB's own answers in testdata/ferretdb.
+
 import (
 	"compress/gzip"
 	"database/sql"
@@ -53,7 +55,7 @@ func unzipped(t *testing.T, path string) []byte {
 	return content
 }
 
-// ferretAnswer is a collection of testdata/ferretdb, as FerretDB answered it.
+// ferretAnswer is a collection of testdata/ferretdb in FerretDB's answer.
 type ferretAnswer struct {
 	Database, Collection string
 	Indexes, Documents   []json.RawMessage // canonical extended JSON
@@ -71,8 +73,8 @@ func ferretAnswers(t *testing.T, name string) (all []ferretAnswer) {
 	return all
 }
 
-// indexes returns the indexes that FerretDB answered as they are taken over, sorted: without
-// that on _id, and those that are unique sparse.
+// indexes returns the indexes of FerretDB's answer in the form after a takeover, sorted: without
+// that on _id, and unique ones sparse.
 func (c ferretAnswer) indexes() (indexes []string) {
 	for _, index := range c.Indexes {
 		if !strings.Contains(string(index), `"name":"_id_"`) {
@@ -150,8 +152,8 @@ func changeFerret(t *testing.T, dir, database string, statements ...string) {
 	}
 }
 
-// FerretDB made collections and indexes in several steps. What it was killed between is
-// undone here, the later steps of them.
+// FerretDB made collections and indexes in several steps. Each case undoes the later steps, as if
+// FerretDB had been killed before them.
 func TestWhatFerretDBLeftHalfMadeIsLeftOut(t *testing.T) {
 	const table = "tags_f416eba0"
 	cases := map[string]struct {

@@ -2,6 +2,9 @@
 
 package embedded
 
+// This file reads filters and matches documents. Entry points: parseFilter, filter.matches,
+// filter.branches.
+
 import (
 	"bytes"
 	"math"
@@ -9,9 +12,6 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
-
-// This file reads filters and holds documents against them. Entry points: parseFilter,
-// filter.matches, filter.branches.
 
 // filter is a condition on documents: all of tests and one of each of anyOf.
 type filter struct {
@@ -28,18 +28,18 @@ type test struct {
 	ranges []keyRange // a value lies in one of them
 	// points holds the operand of an equality, or those of $in, in the order of ranges.
 	points []bsoncore.Value
-	// arrays says that an operand is an array, which is compared with arrays as a whole: an
-	// index has their elements only.
+	// arrays says that an operand is an array. It is compared with whole arrays, and an index has
+	// only their elements.
 	arrays bool
 }
 
 // keyRange is the encoded values between two cuts.
 type keyRange struct{ low, high cut }
 
-// cut is a place between encoded values: before key, or after it. A key of one byte may
-// also be a class: before all of its values.
+// cut is a position between encoded values: before key, or after it. A key of one byte may also be
+// a class: then the cut is before all of its values.
 type cut struct {
-	bound []byte // compares with encoded values: key, and past where the cut is after it
+	bound []byte // compares with encoded values: key, or a key beyond it if the cut is after key
 	after bool
 }
 
@@ -47,8 +47,8 @@ func before(key []byte) cut { return cut{bound: key} }
 
 func after(key []byte) cut { return cut{append(slices.Clone(key), past), true} }
 
-// in returns the cut's place among keys of an index field, of which those of a descending
-// field are inverted.
+// in returns the cut's position among keys of an index field. Those of a descending field are
+// inverted.
 func (c cut) in(descending bool) []byte {
 	if !descending {
 		return c.bound
@@ -92,7 +92,7 @@ func (r keyRange) in(descending bool) (low, high []byte) {
 	return r.low.in(false), r.high.in(false)
 }
 
-// parseFilter reads a filter whose document has been checked.
+// parseFilter reads a filter from a checked document.
 func parseFilter(document []byte) (filter, error) {
 	var f filter
 	for rest := document[4:]; len(rest) > 1; {
@@ -177,7 +177,7 @@ func parseTests(key string, value bsoncore.Value) ([]test, error) {
 	return tests, nil
 }
 
-// hasOperators says whether the first name in document begins with $.
+// hasOperators reports whether the first name in document begins with $.
 func hasOperators(document []byte) bool {
 	element, _, ok := bsoncore.ReadElement(document[4:])
 	return ok && len(document) > 5 && bytes.HasPrefix(element.KeyBytes(), []byte{'$'})
@@ -224,7 +224,7 @@ func parseTest(p path, operator string, value bsoncore.Value) (test, error) {
 	return t, nil
 }
 
-// add has t's values be equal to v, too.
+// add makes t accept values equal to v, too.
 func (t *test) add(v bsoncore.Value) {
 	t.arrays = t.arrays || v.Type == bsoncore.TypeArray
 	t.points = append(t.points, v)
@@ -246,8 +246,8 @@ func (t *test) sort() {
 	t.ranges, t.points = ranges, points
 }
 
-// comparison is the values of v's type that stand in relation to v, as MongoDB compares: a
-// value of another type is neither greater nor less. Only MinKey and MaxKey compare with all.
+// comparison returns the ranges of values that are in a relation to v, in MongoDB's sense: a value
+// of another type is neither greater nor less. Only MinKey and MaxKey compare with all.
 func comparison(operator string, v bsoncore.Value) []keyRange {
 	key := appendKey(nil, v)
 	low, high := before(key[:1:1]), before([]byte{key[0] + 1})
@@ -279,7 +279,7 @@ func comparison(operator string, v bsoncore.Value) []keyRange {
 	return []keyRange{{low, high}}
 }
 
-// truth says whether MongoDB takes v for true: neither false, 0, null nor missing.
+// truth reports whether MongoDB counts v as true: neither false, 0, null nor missing.
 func truth(v bsoncore.Value) bool {
 	switch v.Type {
 	case bsoncore.TypeBoolean:
@@ -293,7 +293,7 @@ func truth(v bsoncore.Value) bool {
 	return true
 }
 
-// matches says whether document meets f. key is memory for it to work in.
+// matches reports whether document meets f. key is scratch memory.
 func (f *filter) matches(document []byte, key *[]byte) bool {
 	for i := range f.tests {
 		if !f.tests[i].matches(document, key) {
@@ -318,7 +318,7 @@ func (t *test) matches(document []byte, key *[]byte) bool {
 	})
 }
 
-// holds says whether an encoded value lies in one of t's ranges.
+// holds reports whether an encoded value lies in one of t's ranges.
 func (t *test) holds(key []byte) bool {
 	if len(t.points) > 8 {
 		_, found := slices.BinarySearchFunc(t.ranges, key, func(r keyRange, key []byte) int { return bytes.Compare(r.low.bound, key) })
@@ -327,12 +327,13 @@ func (t *test) holds(key []byte) bool {
 	return slices.ContainsFunc(t.ranges, func(r keyRange) bool { return r.holds(key) })
 }
 
-// maxBranches is how many ways a filter's $or conditions are multiplied out to: a page
-// between two cursors under an $or has eight. Beyond it they are only held against documents.
+// maxBranches bounds the branches that a filter's $or conditions are multiplied out to: a page
+// between two cursors under an $or has eight. Beyond it the conditions are only tested on
+// documents.
 const maxBranches = 64
 
-// branches returns filters without $or of which a document meets one if it meets f; each of
-// f's $or conditions is multiplied out while that makes at most maxBranches.
+// branches returns filters without $or: a document that meets f meets one of them. Each of f's $or
+// conditions is multiplied out as long as that makes at most maxBranches.
 func (f *filter) branches() [][]test {
 	out := [][]test{f.tests}
 	for _, anyOf := range f.anyOf {

@@ -2,6 +2,9 @@
 
 package embedded
 
+// The data folder: its lock, its socket, and the names in it. Entry points: hold, folder.listen,
+// folder.release, Find.
+
 import (
 	"bytes"
 	"context"
@@ -23,35 +26,35 @@ import (
 
 // The names in a data folder.
 const (
-	lockName     = "stoa.lock"                 // held with flock: the holder's process id, a line end, the path by which its socket is reached
+	lockName     = "stoa.lock"                 // held with flock: the holder's process id, a line end, the path of its socket
 	socketName   = "stoa.sock"                 // other processes' way to the server
-	databaseName = "db"                        // for its owner only, whatever the data folder allows
+	databaseName = "db"                        // for its owner only, with any permissions of the data folder
 	newSocket    = databaseName + "/stoa.sock" // stoa.sock before it is ready to be seen
 
-	// documentsFile is the SQLite file. Versions of Stoa that kept their documents otherwise
-	// refuse a folder with a .sqlite file that isn't theirs, so that none begins anew here.
+	// documentsFile is the SQLite file. Versions of Stoa with another database refuse a folder with
+	// a foreign .sqlite file, so that none of them begins anew here.
 	documentsFile = databaseName + "/documents.v2.sqlite"
 )
 
-// maxSocketPath is the longest path of a Unix socket, in bytes: sun_path has 104 on macOS
-// and FreeBSD (108 on Linux), the last of which is 0.
+// maxSocketPath is the longest path of a Unix socket, in bytes: sun_path has 104 on macOS and
+// FreeBSD (108 on Linux), and its last byte is 0.
 const maxSocketPath = 103
 
-// findTimeout bounds connecting to a server of this machine, to see whether it is there.
+// findTimeout bounds a connection to a server of this machine, made to see whether it is there.
 const findTimeout = 2 * time.Second
 
 // folder is a data folder that this process holds.
 type folder struct {
 	dir   string // absolute
 	lock  *os.File
-	short string // dir itself, or a stand-in for it: a symbolic link with a path that suits everybody
+	short string // dir itself, or a stand-in for it: a symbolic link with a path that is short and plain
 
-	standIn     string   // the temporary folder that has the link; "" where there is none
-	standInLock *os.File // keeps systemd-tmpfiles from tidying standIn away while it is used
+	standIn     string   // the temporary folder of the link; "" for none
+	standInLock *os.File // keeps systemd-tmpfiles from removing standIn while it is used
 }
 
-// hold makes dir where it is missing and takes it for this process, until release. It
-// returns Conflict when another server has it. What a killed process left there is removed.
+// hold makes dir if it is missing and takes it for this process, until release. It returns Conflict
+// if another server has it. It removes the files that a killed process left there.
 func hold(dir string) (*folder, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -71,7 +74,7 @@ func hold(dir string) (*folder, error) {
 	return f, nil
 }
 
-// lockFolder takes dir's lock file. The kernel lets go of it when the process ends, however.
+// lockFolder takes dir's lock file. The kernel releases it at the end of the process, in any case.
 func lockFolder(dir string) (*os.File, error) {
 	path := filepath.Join(dir, lockName)
 	for {
@@ -89,7 +92,7 @@ func lockFolder(dir string) (*os.File, error) {
 			f.Close()
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
-		// A holder removes the file before it lets go of it: what was locked may be gone.
+		// A holder removes the file before it releases the lock: the file locked here may be gone.
 		if same(f, path) {
 			return f, nil
 		}
@@ -114,7 +117,7 @@ func same(f *os.File, path string) bool {
 	return err == nil && os.SameFile(open, there)
 }
 
-// readLock returns what is in a lock file; "unknown" and "" before its holder has written it.
+// readLock returns the content of a lock file; "unknown" and "" before its holder has written it.
 func readLock(r io.Reader) (pid, socket string, err error) {
 	b, err := io.ReadAll(io.LimitReader(r, 4096))
 	first, rest, _ := bytes.Cut(b, []byte("\n"))
@@ -124,7 +127,7 @@ func readLock(r io.Reader) (pid, socket string, err error) {
 	return string(first), strings.TrimSuffix(string(rest), "\n"), err
 }
 
-// tidy removes a killed holder's files, and makes those that this one needs.
+// tidy removes a killed holder's files, and makes those of this process.
 func (f *folder) tidy() error {
 	_, socket, err := readLock(f.lock)
 	if err != nil {
@@ -160,7 +163,7 @@ func (f *folder) tidy() error {
 	return err
 }
 
-// shorten finds a path for the folder that is short enough for a socket.
+// shorten finds a path to the folder that is short enough for a socket.
 func (f *folder) shorten() error {
 	f.short = f.dir
 	if suits(f.dir) {
@@ -185,10 +188,10 @@ func (f *folder) shorten() error {
 
 func suits(dir string) bool { return len(dir)+len("/"+newSocket) <= maxSocketPath }
 
-// path returns the path of a thing in the folder, by the stand-in where there is one.
+// path returns the path of a file in the folder, through the stand-in if there is one.
 func (f *folder) path(name string) string { return filepath.Join(f.short, name) }
 
-// listen opens stoa.sock, for its owner only from the first moment that it can be seen.
+// listen opens stoa.sock. At no moment can anybody but its owner use it.
 func (f *folder) listen() (net.Listener, error) {
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: f.path(newSocket), Net: "unix"})
 	if err != nil {
@@ -206,7 +209,7 @@ func (f *folder) listen() (net.Listener, error) {
 	return l, nil
 }
 
-// release gives the folder back. The files in it have to be closed.
+// release gives the folder back. All its files must be closed.
 func (f *folder) release() {
 	os.Remove(filepath.Join(f.dir, socketName))
 	if f.standIn != "" {
@@ -220,9 +223,9 @@ func (f *folder) release() {
 	f.lock.Close()
 }
 
-// Find says whether a server in another process serves the data folder dir, and by which
-// URI the MongoDB driver reaches it. A folder that doesn't exist is served by nobody. One
-// whose server is just starting or closing counts as not served: Open tells.
+// Find reports whether a server in another process serves the data folder dir, and returns its URI
+// for the MongoDB driver. A folder that doesn't exist is served by nobody. A server that is just
+// starting or closing counts as none: Open returns the error then.
 func Find(dir string) (uri string, ok bool, err error) {
 	dir, err = filepath.Abs(dir)
 	if err != nil {
@@ -240,7 +243,7 @@ func Find(dir string) (uri string, ok bool, err error) {
 	if err != nil {
 		return "", false, fmt.Errorf("data folder: %w", err)
 	}
-	// The holder may see the folder under another name than we do: in a container, say.
+	// The holder may know the folder under another name: in a container, say.
 	if suits(dir) {
 		socket = filepath.Join(dir, socketName)
 	}
@@ -259,6 +262,6 @@ func Find(dir string) (uri string, ok bool, err error) {
 		return "", false, fmt.Errorf("reach the server of data folder %s: %w", dir, err)
 	}
 	c.Close()
-	host := strings.ReplaceAll(url.QueryEscape(socket), "+", "%20") // a space, to every reader
+	host := strings.ReplaceAll(url.QueryEscape(socket), "+", "%20") // every reader takes this for a space
 	return "mongodb://" + host + "/?directConnection=true", true, nil
 }

@@ -2,6 +2,9 @@
 
 package embedded
 
+// This file runs commands. Entry points: Server.carryOut, and the table of commands. A field or
+// value unknown to a command is refused, never ignored.
+
 import (
 	"bytes"
 	"context"
@@ -13,17 +16,14 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
-// This file carries out commands. Entry points: Server.carryOut, and the table of commands.
-// What a command doesn't know is refused, so that nothing is silently left out.
-
 // command is a command that the server knows.
 type command struct {
 	do     func(s *Server, ctx context.Context, req *request) (body []byte, err error)
 	writes bool // it changes data or schema
 }
 
-// commands returns the table of commands. It isn't a variable that the handlers, which look
-// a command up to explain it, would depend on in a circle.
+// commands returns the row of the table for a name. It is a function, since a variable would depend
+// on itself: a handler looks up the command that it explains.
 func commands(name string) (command, bool) {
 	switch name {
 	case "hello", "isMaster", "ismaster":
@@ -72,13 +72,13 @@ func commands(name string) (command, bool) {
 	return command{}, false
 }
 
-// writes says whether a command changes data or schema.
+// writes reports whether a command changes data or schema.
 func writes(name string) bool {
 	c, _ := commands(name)
 	return c.writes
 }
 
-// carryOut carries out a command and returns its reply.
+// carryOut runs a command and returns its reply.
 func (s *Server) carryOut(ctx context.Context, c *conn, req *request) (body []byte, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -111,8 +111,8 @@ func (s *Server) carryOut(ctx context.Context, c *conn, req *request) (body []by
 	return body, nil
 }
 
-// fields calls visit with each field of the command but those that every command may have.
-// Unknown ones are for visit to refuse by req.unknown.
+// fields calls visit with each field of the command, those excepted that every command may have.
+// visit refuses unknown ones by req.unknown.
 func (req *request) fields(visit func(name string, v bsoncore.Value) error) error {
 	first := true
 	return eachField(req.body, func(name string, v bsoncore.Value) error {
@@ -148,8 +148,8 @@ func (req *request) namespace() (namespace, error) {
 	return n, n.check()
 }
 
-// parseWrite reads a write command: its collection, and the documents of its list, which come
-// in its body or beside it. An ordered command ends at the first document that is refused.
+// parseWrite reads a write command: its collection, and the documents of its list, in its body or
+// in a section beside it. An ordered command ends at the first refused document.
 func (req *request) parseWrite(list string) (n namespace, documents [][]byte, ordered bool, err error) {
 	if n, err = req.namespace(); err != nil {
 		return n, nil, false, err
@@ -215,7 +215,7 @@ func (req *request) checkConcerns(writing bool) error {
 	return nil
 }
 
-// done is the reply to a command that succeeded: what add appends, and ok.
+// done is the reply to a command that succeeded: the elements that add appends, and ok.
 func done(add func(b []byte) []byte) []byte {
 	at, b := bsoncore.AppendDocumentStart(nil)
 	if add != nil {
@@ -230,7 +230,7 @@ const (
 	wireVersion = 21
 	version     = "7.0.0"
 
-	// maxWriteBatch is how many statements one command may have, as in MongoDB.
+	// maxWriteBatch is the number of statements that one command may have, as in MongoDB.
 	maxWriteBatch = 100_000
 )
 
@@ -270,7 +270,7 @@ func (s *Server) buildInfo(context.Context, *request) ([]byte, error) {
 	}), nil
 }
 
-// serverStatus tells what commands have read so far, under MongoDB's names for it.
+// serverStatus reports the numbers of keys and documents read so far, under MongoDB's names.
 func (s *Server) serverStatus(context.Context, *request) ([]byte, error) {
 	return done(func(b []byte) []byte {
 		b = bsoncore.AppendStringElement(b, "version", version)
@@ -300,7 +300,7 @@ func (s *Server) count(r *session) {
 	s.examined.Add(r.documents)
 }
 
-// read calls do on a snapshot, and counts what it examined.
+// read calls do on a snapshot, and counts the documents examined.
 func (s *Server) read(ctx context.Context, do func(*session) (keep bool, err error)) error {
 	return s.storage.read(ctx, func(r *session) (bool, error) {
 		defer s.count(r)
@@ -308,7 +308,7 @@ func (s *Server) read(ctx context.Context, do func(*session) (keep bool, err err
 	})
 }
 
-// write calls do in a write's turn, and counts what it examined.
+// write calls do in a write's turn, and counts the documents examined.
 func (s *Server) write(ctx context.Context, do func(*transaction) error) error {
 	return s.storage.write(ctx, func(t *transaction) error {
 		defer s.count(t.session)
@@ -339,7 +339,7 @@ func (s *Server) insert(ctx context.Context, req *request) ([]byte, error) {
 	})
 }
 
-// written is what a write command has done so far.
+// written is the result of a write command so far.
 type written struct {
 	n, modified int32
 	updates     bool
@@ -349,8 +349,8 @@ type written struct {
 	failed      int
 }
 
-// statements carries out a command of so many statements in one turn. A statement that is
-// refused has changed nothing; it ends an ordered command, and of the others the rest is done.
+// statements runs the statements of a command in one turn. A refused statement changes nothing; it
+// ends an ordered command, and an unordered one goes on.
 func (s *Server) statements(ctx context.Context, ordered bool, count int, do func(t *transaction, i int, r *written) error) ([]byte, error) {
 	if count == 0 || count > maxWriteBatch {
 		return nil, fail(codeInvalidLength, "write batch sizes must be between 1 and %d. Got %d operations.", maxWriteBatch, count)
@@ -368,7 +368,7 @@ func (s *Server) statements(ctx context.Context, ordered bool, count int, do fun
 			}
 			e := asCommandError(err)
 			if e.code == codeInternal || e.code == codeMaxTimeExpired || e.code == codeInterrupted {
-				return err // nothing of the command is done
+				return err // the whole command is undone
 			}
 			r.errors = bsoncore.AppendDocumentElement(r.errors, fmt.Sprint(r.failed), e.writeError(i))
 			r.failed++
@@ -421,7 +421,7 @@ type updateStatement struct {
 	filter        filter
 	update        *update
 	multi, upsert bool
-	refused       error // its update can't be carried out, which is an error of the statement
+	refused       error // its update can't be made: an error of this statement alone
 }
 
 func (u *updateStatement) parse(document []byte) error {
@@ -460,7 +460,7 @@ func (u *updateStatement) parse(document []byte) error {
 	return nil
 }
 
-// update carries out one statement of the update command.
+// update runs one statement of the update command.
 func (t *transaction) update(n namespace, u *updateStatement, at int, r *written) error {
 	if u.refused != nil {
 		return u.refused

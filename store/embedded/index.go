@@ -2,6 +2,8 @@
 
 package embedded
 
+// This file computes the keys of documents in an index. Entry points: parseIndex, index.keys.
+
 import (
 	"bytes"
 	"encoding/binary"
@@ -12,10 +14,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
-// This file says which keys an index has of a document. Entry points: parseIndex, index.keys.
-
-// index is an index of a collection as the catalog has it. It isn't changed: a change makes
-// another one.
+// index is an index in the catalog. It is immutable: a change makes another one.
 type index struct {
 	id     int64
 	name   string
@@ -23,7 +22,7 @@ type index struct {
 	unique bool
 	sparse bool // documents that lack all fields aren't in it
 
-	// many has a bit for each field of which some document has, or had, an array.
+	// many has a bit for each field that is, or was, an array in some document.
 	many uint64
 }
 
@@ -32,18 +31,18 @@ type indexField struct {
 	descending bool
 }
 
-// maxIndexFields is how many fields an index may have, as in MongoDB.
+// maxIndexFields is the number of fields that an index may have, as in MongoDB.
 const maxIndexFields = 32
 
-// idIndex is the index on _id, which every collection has: a column of its documents.
+// idIndex is the index on _id of every collection: a column of its documents.
 var idIndex = &index{name: "_id_", fields: []indexField{{path: path{"_id"}}}, unique: true}
 
 // appendRID appends a row's number, eight bytes, to a key.
 func appendRID(dst []byte, rid int64) []byte { return binary.BigEndian.AppendUint64(dst, uint64(rid)) }
 
-// keys returns the keys under which the document in row rid stands in ix, sorted and each
-// once, and the fields in which it has arrays. A key is the fields' values one after
-// another, those of descending fields inverted, and, unless ix is unique, the row's number.
+// keys returns the keys of the document in row rid, sorted and each once, and the fields with
+// arrays in it. A key is the fields' values one after another, those of descending fields inverted,
+// and, unless ix is unique, the row's number.
 func (ix *index) keys(document []byte, rid int64) (keys [][]byte, many uint64, err error) {
 	combinations, many, err := entries(document, ix.paths())
 	if err != nil {
@@ -84,7 +83,7 @@ func (ix *index) paths() []path {
 	return paths
 }
 
-// pattern is the index's fields as MongoDB writes them.
+// pattern is the index's fields in MongoDB's form.
 func (ix *index) pattern() []byte {
 	at, b := bsoncore.AppendDocumentStart(nil)
 	for _, f := range ix.fields {
@@ -97,7 +96,7 @@ func (ix *index) pattern() []byte {
 	return endDocument(b, at)
 }
 
-// specification is the document that listIndexes has of the index, and the catalog keeps.
+// specification is the document that describes the index in listIndexes and in the catalog.
 func (ix *index) specification() []byte {
 	at, b := bsoncore.AppendDocumentStart(nil)
 	b = bsoncore.AppendInt32Element(b, "v", 2)
@@ -112,10 +111,10 @@ func (ix *index) specification() []byte {
 	return endDocument(b, at)
 }
 
-// sameFields says whether ix and other have the same fields in the same order.
+// sameFields reports whether ix and other have the same fields in the same order.
 func (ix *index) sameFields(other *index) bool { return bytes.Equal(ix.pattern(), other.pattern()) }
 
-// parseIndex reads the specification of an index, as createIndexes takes it.
+// parseIndex reads the specification of an index in the form of createIndexes.
 func parseIndex(document []byte) (*index, error) {
 	ix := &index{}
 	err := eachField(document, func(name string, v bsoncore.Value) error {
@@ -172,7 +171,7 @@ func parseIndex(document []byte) (*index, error) {
 	return ix, nil
 }
 
-// duplicate is the error of a document whose key in ix another one has.
+// duplicate is the error of a document whose key in ix belongs to another document already.
 func (ix *index) duplicate(namespace string, document []byte) *commandError {
 	at, values := bsoncore.AppendDocumentStart(nil)
 	var shown []string

@@ -2,6 +2,8 @@
 
 package embedded
 
+// This file finds values in documents by dotted paths. Entry points: field, values, entries.
+
 import (
 	"strconv"
 	"strings"
@@ -9,9 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
-// This file finds values in documents by dotted paths. Entry points: field, values, entries.
-
-// path is a dotted path, taken apart.
+// path is a dotted path, split into its parts.
 type path []string
 
 func parsePath(text string) (path, error) {
@@ -29,7 +29,7 @@ func parsePath(text string) (path, error) {
 
 func (p path) String() string { return strings.Join(p, ".") }
 
-// overlaps says whether one of p and q lies in the other.
+// overlaps reports whether one of p and q contains the other.
 func (p path) overlaps(q path) bool {
 	for i := range min(len(p), len(q)) {
 		if p[i] != q[i] {
@@ -39,7 +39,7 @@ func (p path) overlaps(q path) bool {
 	return true
 }
 
-// field returns the value of a field of document; ok is false where there is none.
+// field returns the value of a field of document; ok is false without the field.
 func field(document []byte, name string) (v bsoncore.Value, ok bool) {
 	for rest := document[4:]; len(rest) > 1; {
 		element, after, good := bsoncore.ReadElement(rest)
@@ -54,10 +54,10 @@ func field(document []byte, name string) (v bsoncore.Value, ok bool) {
 	return missing, false
 }
 
-// values calls found with each value that a filter on p compares, until found returns true,
-// and returns what it returned last. Those are the field's value and, of an array, each
-// element before the array itself. Arrays on the way are gone into one level deep, by
-// element and by position. A document that lacks the field counts as one value, missing.
+// values calls found with each value that a filter on p compares, until found returns true, and
+// returns the last result of found. The values are the field's own and, if it is an array, each of
+// its elements first. Arrays on the path are entered one level deep, by element and by position. A
+// document without the field counts as one value, missing.
 func values(document []byte, p path, found func(bsoncore.Value) bool) bool {
 	v, ok := field(document, p[0])
 	if !ok {
@@ -96,7 +96,7 @@ func valueAt(e bsoncore.Value, rest path, found func(bsoncore.Value) bool) bool 
 	return valuesIn(e, rest, found)
 }
 
-// position returns the place in an array that a part of a path names.
+// position returns the array position that a part of a path names.
 func position(name string) (int, bool) {
 	if name == "" || name[0] < '0' || name[0] > '9' || len(name) > 1 && name[0] == '0' {
 		return 0, false
@@ -124,11 +124,11 @@ func eachElement(array []byte, visit func(int, bsoncore.Value) bool) bool {
 // emptyArray stands for the entry of an empty array in indexes and sorts.
 var emptyArray = bsoncore.Value{Type: bsoncore.TypeUndefined}
 
-// entries returns the combinations of values that an index on paths, or a sort by them, has
-// of document: one for each element of an array on a path. Paths through one array take
-// their values from the same element; an error says that paths lead into different arrays.
-// An empty array at a path's end has emptyArray as its value; what isn't there is missing.
-// many has a bit for each path with an array on it.
+// entries returns the combinations of values that an index on paths, or a sort by them, has for
+// document: one for each element of an array on a path. Paths through one array take their values
+// from the same element; paths into different arrays are an error. An empty array at a path's end
+// counts as emptyArray, an absent value as missing. many has a bit for each path with an array on
+// it.
 func entries(document []byte, paths []path) (combinations [][]bsoncore.Value, many uint64, err error) {
 	whole := bsoncore.Value{Type: bsoncore.TypeEmbeddedDocument, Data: document}
 	steps := make([]step, len(paths))
@@ -148,10 +148,10 @@ type step struct {
 
 var errParallel = fail(codeParallelArrays, "cannot index or sort by parallel arrays")
 
-// combine follows all steps to their ends, in each element of the array that they lead into,
-// and adds what they come to.
+// combine follows all steps to their ends, in each element of the array that they enter, and adds
+// the values at the ends.
 func combine(steps []step, combinations *[][]bsoncore.Value, many *uint64) error {
-	var array []byte // the one that steps lead into next
+	var array []byte // the array that the steps enter next
 	for i := range steps {
 		s := &steps[i]
 		if s.follow(); s.done {
@@ -198,7 +198,7 @@ func combine(steps []step, combinations *[][]bsoncore.Value, many *uint64) error
 	return err
 }
 
-// follow goes on to the path's value, or to the first array on the way.
+// follow goes on to the path's value, or to the first array before it.
 func (s *step) follow() {
 	for !s.done {
 		switch {
@@ -215,7 +215,7 @@ func (s *step) follow() {
 	}
 }
 
-// element is the step that leads on into element i of the array that s is at.
+// element is the step into element i of the array at s.
 func (s step) element(i int, e bsoncore.Value) step {
 	if len(s.rest) == 0 {
 		return step{at: e, done: true}
@@ -228,7 +228,7 @@ func (s step) element(i int, e bsoncore.Value) step {
 			return step{at: missing, done: true}
 		}
 	}
-	if e.Type == bsoncore.TypeArray { // arrays in arrays are gone into by position only
+	if e.Type == bsoncore.TypeArray { // arrays in arrays are entered by position only
 		return step{at: missing, done: true}
 	}
 	return step{at: e, rest: s.rest}

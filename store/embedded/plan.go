@@ -2,6 +2,8 @@
 
 package embedded
 
+// This file chooses the indexes for a query. Entry points: newPlan, plan.
+
 import (
 	"fmt"
 	"slices"
@@ -9,8 +11,6 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
-
-// This file chooses the indexes that a query is read from. Entry points: newPlan, plan.
 
 // sortField is one field of an order.
 type sortField struct {
@@ -38,28 +38,28 @@ func parseSort(document []byte) ([]sortField, error) {
 	return order, err
 }
 
-// plan says how the documents that meet a filter are found: by the ranges of indexes that
-// hold every one of them, or by reading the collection.
+// plan is the way to find the documents that meet a filter: in ranges of indexes that contain all
+// of them, or by reading the collection.
 type plan struct {
 	collection *collection
 	branches   []branch // nil: the collection is read
-	sorted     bool     // each branch gives the order that was asked for
-	// exact says that the ranges hold nothing but what meets the filter, so that counting
-	// reads no document.
+	sorted     bool     // each branch gives the requested order
+	// exact says that all documents in the ranges meet the filter, so that counting reads no
+	// document.
 	exact bool
 }
 
-// branch is an index with the parts of it that are read, one range for each.
+// branch is an index with the ranges of it that are read.
 type branch struct {
 	index     *index
 	ranges    []keyBounds
 	backwards bool
-	sort      []sortPart // for each field of the order, where the branch is sorted
+	sort      []sortPart // for each field of the order, if the branch is sorted
 
-	// residue holds ranges for values of fields behind the bounded ones, by the field's
-	// place in the index: keys whose values lie elsewhere are passed over unread.
+	// residue holds ranges for values of fields after the bounded ones, by the field's position in
+	// the index: keys with other values are skipped, and their documents not read.
 	residue map[int][]keyRange
-	// also is another index whose keys end as this one's do: a document has to be in both.
+	// also is another index with the same endings of keys: a document has to be in both.
 	also *branch
 
 	quality quality
@@ -68,25 +68,25 @@ type branch struct {
 // keyBounds is a range of an index's keys.
 type keyBounds struct {
 	low, high []byte
-	prefix    int  // how many bytes the values of the fields that have one value take
+	prefix    int  // bytes of the values of the fields with one value
 	single    bool // at most one key lies in it
 }
 
-// sortPart says where the value of a field of the order comes from: the index's field at
-// place, or, where that is -1, key, since only one value is possible.
+// sortPart is the source of the value of a field of the order: the index's field at place. If place
+// is -1, only one value is possible, key.
 type sortPart struct {
 	place      int
 	key        []byte
 	descending bool
 }
 
-// quality compares branches over the indexes of a collection: earlier fields weigh more.
+// quality compares branches over the indexes of a collection: earlier fields of quality weigh more.
 type quality struct {
 	unique  bool // one document at most for each range
-	equal   int  // how many fields have one value in each range
+	equal   int  // number of fields with one value in each range
 	sorted  bool
 	bounded bool // the field after those is bounded
-	residue int  // fields of which keys are passed over
+	residue int  // number of fields with keys that are skipped
 	exact   bool
 }
 
@@ -109,13 +109,13 @@ func (q quality) better(than quality) bool {
 }
 
 const (
-	// maxMerged is how many ranges are merged to one order at most.
+	// maxMerged bounds the ranges that are merged to one order.
 	maxMerged = 256
-	// maxPoints is how many combinations of values an index is asked for at most.
+	// maxPoints bounds the combinations of values that are looked up in an index.
 	maxPoints = 20_000
 )
 
-// newPlan returns how to find what meets f, in an order where one is asked for.
+// newPlan returns the plan for the documents that meet f, in an order if there is one.
 func newPlan(c *collection, f *filter, order []sortField) *plan {
 	p := &plan{collection: c, sorted: true, exact: true}
 	ways := f.branches()
@@ -136,7 +136,7 @@ func newPlan(c *collection, f *filter, order []sortField) *plan {
 	if p.branches == nil {
 		p.branches = []branch{}
 	}
-	// A branch of one document has every order by itself, but none that it could be merged by.
+	// A branch of one document has every order by itself, but no sort key for a merge.
 	alone := slices.ContainsFunc(p.branches, func(b branch) bool { return len(b.sort) < len(order) })
 	if len(order) > 0 && (ranges > maxMerged || alone && len(p.branches) > 1) {
 		p.sorted = false
@@ -148,7 +148,7 @@ func newPlan(c *collection, f *filter, order []sortField) *plan {
 	return p
 }
 
-// multiplied says whether branches, which gave so many ways, left no $or out.
+// multiplied reports whether branches, with so many results, left no $or out.
 func (f *filter) multiplied(ways int) bool {
 	want := 1
 	for _, anyOf := range f.anyOf {
@@ -165,7 +165,7 @@ func (f *filter) multiplied(ways int) bool {
 	return want == ways
 }
 
-// bestBranch returns the best index for tests; ok is false where none is of use.
+// bestBranch returns the best index for tests; ok is false if none is of use.
 func bestBranch(c *collection, tests []test, order []sortField) (best branch, ok bool) {
 	for _, ix := range append([]*index{idIndex}, c.indexes...) {
 		b, useful := newBranch(ix, tests, order)
@@ -179,8 +179,8 @@ func bestBranch(c *collection, tests []test, order []sortField) (best branch, ok
 	return best, ok
 }
 
-// bounds returns the ranges in which a field of the index lies by tests; ok is false where
-// they say nothing. exact says that every value there meets all tests on the field.
+// bounds returns the ranges of a field of the index that tests allow; ok is false if they don't
+// bound it. exact says that every value there meets all tests on the field.
 func (ix *index) bounds(at int, tests []test) (ranges []keyRange, points, exact, ok bool) {
 	several := ix.many&(1<<at) != 0
 	exact = true
@@ -196,10 +196,11 @@ func (ix *index) bounds(at int, tests []test) (ranges []keyRange, points, exact,
 		switch {
 		case !ok:
 			ranges, points, ok = t.ranges, t.points != nil, true
-			// An element without the field that is no document has the key null, and doesn't equal it.
+			// An element that is no document has the key null for the field, and yet doesn't equal
+			// null.
 			exact = exact && !(several && len(t.path) > 1 && slices.ContainsFunc(ranges, holdsNull))
 		case several:
-			// Another element may meet the other test, so that only one of them bounds.
+			// Another element may meet the other test, so only one of them bounds.
 			exact = false
 			if t.points != nil && !points {
 				ranges, points = t.ranges, true
@@ -219,18 +220,18 @@ func (ix *index) bounds(at int, tests []test) (ranges []keyRange, points, exact,
 	return ranges, points, exact, ok
 }
 
-// newBranch returns how tests are met by ix, in the order where it can; useful is false
-// where the index neither bounds nor orders, or lacks documents that meet tests.
+// newBranch returns the branch of ix for tests, in the order if ix can give it; useful is false if
+// the index neither bounds nor orders, or lacks documents that meet tests.
 func newBranch(ix *index, tests []test, order []sortField) (b branch, useful bool) {
 	b = branch{index: ix, ranges: []keyBounds{{}}, residue: map[int][]keyRange{}}
-	fixed := map[int][]byte{} // the value of each field that has only one, not inverted
+	fixed := map[int][]byte{} // the value of each field with only one, not inverted
 	exact, sparse, decided := true, ix.sparse, map[string]bool{}
 	field, several := 0, false
 	for ; field < len(ix.fields); field++ {
 		f := ix.fields[field]
 		ranges, points, all, ok := ix.bounds(field, tests)
 		if many := ix.many&(1<<field) != 0; !ok || many && several {
-			break // of two fields in one array, another element may meet the second
+			break // for two fields in one array, another element may meet the second
 		} else if many {
 			several = true
 		}
@@ -312,13 +313,13 @@ func appendInverted(dst, key []byte, inverted bool) []byte {
 	return dst
 }
 
-// order says whether b can give the order, and sets its direction and its sort.
+// order reports whether b can give the order, and sets its direction and its sort.
 func (b *branch) order(order []sortField, fixed map[int][]byte) bool {
 	if len(order) == 0 {
 		return true
 	}
-	// The fields with equal values in front come in any order; from there on the index's
-	// fields have to be those of the order, all in its direction or all against it.
+	// The leading fields with one value come in any order; the index's fields after them must be
+	// those of the order, all in its direction or all against it.
 	at, direction := b.quality.equal, 0
 	for _, s := range order {
 		if i := slices.IndexFunc(b.index.fields, func(f indexField) bool { return slices.Equal(f.path, s.path) }); i >= 0 && fixed[i] != nil {
@@ -344,7 +345,7 @@ func (b *branch) order(order []sortField, fixed map[int][]byte) bool {
 	return true
 }
 
-// sortKey is the part of a key that the order looks at, so that branches can be merged.
+// sortKey is the part of a key that decides the order, so that branches can be merged.
 func (b *branch) sortKey(dst, key []byte) []byte {
 	for _, part := range b.sort {
 		at := len(dst)
@@ -364,7 +365,7 @@ func (b *branch) sortKey(dst, key []byte) []byte {
 	return dst
 }
 
-// segment returns where the value of the index's field at place lies in a key.
+// segment returns the position in a key of the value of the index's field at place.
 func (ix *index) segment(key []byte, place int) (start, end int) {
 	for i := 0; ; i++ {
 		end = start + keyLength(key[start:], ix.fields[i].descending)
@@ -375,8 +376,8 @@ func (ix *index) segment(key []byte, place int) (start, end int) {
 	}
 }
 
-// passes says whether the values in a key meet what is known of the fields behind the
-// bounded ones.
+// passes reports whether the values in a key meet the known ranges of the fields after the bounded
+// ones.
 func (b *branch) passes(key []byte, scratch *[]byte) bool {
 	for place, ranges := range b.residue {
 		start, end := b.index.segment(key, place)
@@ -391,8 +392,8 @@ func (b *branch) passes(key []byte, scratch *[]byte) bool {
 	return true
 }
 
-// meet finds another index that b's documents have to be in, too: one whose keys end as b's
-// do behind what is equal, and that decides a test which b leaves open.
+// meet finds another index that must contain b's documents, too: its keys end as b's do after the
+// fields with one value, and it decides a test that b leaves open.
 func (b *branch) meet(c *collection, tests []test, order []sortField) {
 	if b.index == idIndex || b.index.unique || b.ranges[0].prefix == 0 {
 		return
@@ -416,7 +417,7 @@ func (b *branch) meet(c *collection, tests []test, order []sortField) {
 	}
 }
 
-// String says what the plan reads, for explain.
+// String describes the indexes that the plan reads, for explain.
 func (p *plan) String() string {
 	if p.branches == nil {
 		return "COLLSCAN"

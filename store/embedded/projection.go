@@ -2,19 +2,19 @@
 
 package embedded
 
+// This file reduces documents to the fields of a projection. Entry points: parseProjection,
+// projection.apply.
+
 import (
 	"strconv"
 
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
-// This file cuts documents down to the fields that a reader wants. Entry points:
-// parseProjection, projection.apply.
-
-// projection is a tree of the fields that are kept, or left out. A nil one keeps everything.
+// projection is a tree of the fields to include or to exclude. A nil one includes everything.
 type projection struct {
 	fields    map[string]*projection // a nil value is a whole field
-	inclusive bool                   // fields are kept, else left out
+	inclusive bool                   // fields are included, else excluded
 }
 
 // parseProjection reads a projection; nil for an empty one.
@@ -78,7 +78,7 @@ func fieldCount(document []byte) (n int) {
 	return n
 }
 
-// append appends document to dst as p has it.
+// append appends document to dst, reduced by p.
 func (p *projection) append(dst, document []byte) []byte {
 	if p == nil {
 		return append(dst, document...)
@@ -109,14 +109,14 @@ func (p *projection) appendElement(dst []byte, element bsoncore.Element) []byte 
 	case value.Type == bsoncore.TypeArray:
 		dst = bsoncore.AppendHeader(dst, value.Type, element.Key())
 		return within.appendArray(dst, value.Data)
-	case p.inclusive: // a field in something that has none
+	case p.inclusive: // a field in a value without fields
 		return dst
 	}
 	return append(dst, element...)
 }
 
-// appendArray appends what p leaves of the documents in an array. Other elements are kept
-// where p leaves fields out.
+// appendArray reduces the documents in an array by p, and appends the array. Other elements stay if
+// p excludes fields.
 func (p *projection) appendArray(dst, array []byte) []byte {
 	at, dst := bsoncore.AppendArrayStart(dst)
 	n := 0

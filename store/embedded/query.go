@@ -2,16 +2,16 @@
 
 package embedded
 
+// This file finds documents: it reads the ranges of a plan, matches documents, merges, and orders.
+// Entry points: newStream, stream.next.
+
 import (
 	"bytes"
 	"cmp"
 	"slices"
 )
 
-// This file finds documents: it reads what a plan names, holds it against the filter, merges,
-// and orders. Entry points: newStream, stream.next.
-
-// query is what is asked of a collection.
+// query is a filter over a collection, with order and limits.
 type query struct {
 	filter filter
 	order  []sortField
@@ -29,8 +29,8 @@ type stream struct {
 
 	lanes  []*lane
 	merged bool               // the lanes are read in step, else one after another
-	seen   map[int64]struct{} // nil where no document can come twice
-	rows   []int64            // what is left of an order made in memory
+	seen   map[int64]struct{} // nil if no document can come twice
+	rows   []int64            // the rest of an order made in memory
 	sorts  bool               // the order is made in memory
 
 	skip, limit int64
@@ -45,7 +45,7 @@ type lane struct {
 	also   *scan // of branch.also
 	begun  bool
 
-	head entry // in a merge: the next entry, and the part of its key that is ordered by
+	head entry // in a merge: the next entry, and the sort key of it
 	sort []byte
 }
 
@@ -75,10 +75,10 @@ func newStream(s *session, c *collection, q *query) *stream {
 	return st
 }
 
-// counting says that keys alone answer the query.
+// counting reports whether keys alone answer the query.
 func (st *stream) counting() bool { return st.query.counted && st.plan.exact }
 
-// hint is how many rows to read at first in each of so many lanes.
+// hint is the number of rows to read first in each of so many lanes.
 func (st *stream) hint(lanes int) int {
 	if st.query.limit == 0 || st.sorts {
 		return maxChunk
@@ -129,8 +129,8 @@ func (l *lane) next(scratch *[]byte) (entry, bool, error) {
 		if l.also == nil {
 			return e, true, nil
 		}
-		// A document in both has the same end of its key in both. The one that is behind goes on
-		// to where the other is.
+		// A document in both indexes has the same end of its key in both. The one that is behind
+		// goes on to the position of the other.
 		own, others := l.bounds.prefix, l.branch.also.ranges[0].prefix
 		l.also.seek(slices.Concat(l.branch.also.ranges[0].low[:others], e.key[own:]))
 		o, ok, err := l.also.next()
@@ -145,8 +145,8 @@ func (l *lane) next(scratch *[]byte) (entry, bool, error) {
 	}
 }
 
-// next returns the next document and its row; ok is false at the end. The document is nil
-// where the query counts and keys alone decide.
+// next returns the next document and its row; ok is false at the end. The document is nil if the
+// query counts and keys alone decide.
 func (st *stream) next() (rid int64, document []byte, ok bool, err error) {
 	if st.query.limit != 0 && st.limit == 0 {
 		return 0, nil, false, nil
@@ -216,7 +216,7 @@ func (st *stream) entry() (entry, bool, error) {
 	return entry{}, false, nil
 }
 
-// least returns the entry that comes first in the order. The lanes are few.
+// least returns the first entry in the order. The lanes are few.
 func (st *stream) least() (entry, bool, error) {
 	for i := 0; i < len(st.lanes); i++ {
 		l := st.lanes[i]
@@ -244,7 +244,7 @@ func (st *stream) least() (entry, bool, error) {
 	return e, true, st.advance(first)
 }
 
-// advance reads the next head of a lane, and leaves the lane out at its end.
+// advance reads the next head of a lane, and removes the lane at its end.
 func (st *stream) advance(i int) error {
 	l := st.lanes[i]
 	e, ok, err := l.next(&st.scratch)
@@ -259,14 +259,14 @@ func (st *stream) advance(i int) error {
 	return nil
 }
 
-// maxSortBytes is how much an order made in memory may take, as in MongoDB.
+// maxSortBytes bounds the memory of an order made in memory, as in MongoDB.
 const maxSortBytes = 100 << 20
 
 func sortMemory() error {
 	return fail(codeSortMemory, "sort exceeded its memory limit of %d bytes: no index gives this order", maxSortBytes)
 }
 
-// nextSorted orders all rows when it is called first, and reads them again one by one.
+// nextSorted orders all rows in its first call, and reads them again one by one.
 func (st *stream) nextSorted() (int64, []byte, bool, error) {
 	if st.rows == nil {
 		if err := st.sort(); err != nil {
@@ -320,8 +320,8 @@ func (st *stream) sort() error {
 	return nil
 }
 
-// documentSortKey is what a document is ordered by: where it has arrays, the combination of
-// values that comes first.
+// documentSortKey is the sort key of a document: if it has arrays, the first combination of their
+// values in the order.
 func documentSortKey(document []byte, order []sortField) ([]byte, error) {
 	paths := make([]path, len(order))
 	for i, f := range order {

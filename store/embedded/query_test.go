@@ -2,6 +2,8 @@
 
 package embedded
 
+// Look-ups under many parents: the documents that they read.
+
 import (
 	"fmt"
 	"testing"
@@ -10,8 +12,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 )
 
-// The first n under each of many parents are one command, and read n documents for each
-// parent, however many hang on it.
+// One command finds the first n under each of many parents, and reads n documents for each parent,
+// however many the parent has.
 func TestALookupReadsTheFirstUnderEachParent(t *testing.T) {
 	s := start(t, t.TempDir())
 	c := own(t, s)

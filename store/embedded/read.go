@@ -2,6 +2,9 @@
 
 package embedded
 
+// This file runs the commands that read documents. Entry points: Server.find, Server.aggregate,
+// Server.distinct, Server.explain.
+
 import (
 	"bytes"
 	"context"
@@ -13,15 +16,12 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
-// This file carries out the commands that read documents. Entry points: Server.find,
-// Server.aggregate, Server.distinct, Server.explain.
-
-// reading is a find or aggregate command, ready to be answered.
+// reading is a find or aggregate command, ready to run.
 type reading struct {
 	namespace namespace
 	query     query
 	project   *projection
-	stages    []stage // what an aggregate does behind its query
+	stages    []stage // the stages of an aggregate after its query
 	size      int64
 	single    bool // one batch only
 }
@@ -105,7 +105,7 @@ func (s *Server) answer(ctx context.Context, req *request, r *reading) (body []b
 			return false, err
 		}
 		if k.waiting == nil && r.query.limit > 0 && len(r.stages) == 0 && r.size >= r.query.limit {
-			return false, nil // the batch was full with the last one
+			return false, nil // the batch became full with the last one
 		}
 		if err := s.cursors.add(k); err != nil {
 			return false, err
@@ -116,7 +116,7 @@ func (s *Server) answer(ctx context.Context, req *request, r *reading) (body []b
 	return body, err
 }
 
-// source gives the reading's documents on a session's snapshot.
+// source reads the reading's documents on a session's snapshot.
 func (r *reading) source(session *session) source {
 	c := session.catalog.collections[r.namespace]
 	next := source(func() ([]byte, bool, error) { return nil, false, nil })
@@ -139,7 +139,7 @@ func (r *reading) source(session *session) source {
 	return next
 }
 
-// stage is what an aggregate does with the documents of the stage before.
+// stage is a stage of an aggregate: it makes documents of those of the stage before.
 type stage func(session *session, next source) source
 
 func (p *projection) stage(_ *session, next source) source {
@@ -194,9 +194,8 @@ func (req *request) parseAggregate() (*reading, error) {
 	return r, nil
 }
 
-// parsePipeline reads the stages of an aggregate. Those in front that a query can do, in
-// the order that it does them in, become the query. within is the $lookup that the stages are
-// in; nil for none.
+// parsePipeline reads the stages of an aggregate. The leading stages that a query can do, in its
+// own order, become the query. within is the $lookup around the stages; nil for none.
 func parsePipeline(n namespace, pipeline [][]byte, within *lookup) (*reading, error) {
 	r := &reading{namespace: n}
 	const (
@@ -358,7 +357,7 @@ func sorting(order []sortField) stage {
 	}
 }
 
-// cutting leaves out the first n documents, or all behind them.
+// cutting drops the first n documents, or all after them.
 func cutting(skip bool, n int64) stage {
 	return func(_ *session, next source) source {
 		left := n
@@ -445,12 +444,12 @@ func parseGroup(v bsoncore.Value) (stage, error) {
 	}, nil
 }
 
-// lookup is a $lookup: for each document those of another collection whose foreign field
-// has the local field's value, and that stand in relation to its variables, filtered, ordered
-// and cut by a pipeline.
+// lookup is a $lookup: for each document it finds those of another collection whose foreign field
+// has the local field's value, and that are in relation to its variables; a pipeline filters,
+// orders and cuts them.
 type lookup struct {
 	of             reading
-	local, foreign path // nil where only variables relate the documents
+	local, foreign path // nil if only variables relate the documents
 	as             string
 	variables      map[string]path
 	relations      []relation
@@ -463,8 +462,8 @@ type relation struct {
 	variable path
 }
 
-// withoutExpression adds what a $match has under $expr to the lookup's relations, and returns
-// the rest of it.
+// withoutExpression moves the content of $expr in a $match into the lookup's relations, and returns
+// the rest of the $match.
 func (l *lookup) withoutExpression(v bsoncore.Value) (bsoncore.Value, error) {
 	var d []byte
 	if err := readDocument("$match", v, &d); err != nil {
@@ -481,8 +480,8 @@ func (l *lookup) withoutExpression(v bsoncore.Value) (bsoncore.Value, error) {
 	return bsoncore.Value{Type: bsoncore.TypeEmbeddedDocument, Data: endDocument(rest, at)}, err
 }
 
-// relate adds an expression to the lookup's relations: a comparison of a field with a
-// variable, or an $and of such.
+// relate adds an expression to the lookup's relations: a comparison of a field with a variable, or
+// an $and of such.
 func (l *lookup) relate(v bsoncore.Value) error {
 	unsupported := fail(codeBadValue, "the embedded database has an $expr that compares a field with a variable of $lookup only: {$gt: [\"$FIELD\", \"$$VARIABLE\"]}, or an $and of such")
 	d, ok := v.DocumentOK()
@@ -537,8 +536,8 @@ func (l *lookup) relate(v bsoncore.Value) error {
 	return unsupported
 }
 
-// test is the relation for one document. Values of other types than the variable's aren't in
-// it: expressions compare those, too, so only dates and texts may be compared, with fields
+// test is the relation for one document. It accepts only values of the variable's type. MongoDB's
+// expressions compare values of all types, so only dates and texts may be compared, with fields
 // that hold nothing else.
 func (r relation) test(document []byte) (test, error) {
 	var v bsoncore.Value
@@ -637,7 +636,7 @@ func (l *lookup) stage(session *session, next source) source {
 	}
 }
 
-// related are the tests of what is looked up for a document.
+// related are the tests of the documents that belong to a document.
 func (l *lookup) related(document []byte) ([]test, error) {
 	var tests []test
 	for _, r := range l.relations {
@@ -650,7 +649,7 @@ func (l *lookup) related(document []byte) ([]test, error) {
 	if l.local == nil {
 		return tests, nil
 	}
-	// An array's elements are looked for, of an empty one null.
+	// Of an array each element is looked up, of an empty one null.
 	t := test{path: l.foreign}
 	combinations, _, err := entries(document, []path{l.local})
 	if err != nil {
@@ -686,7 +685,7 @@ func (l *lookup) let(v bsoncore.Value) error {
 	})
 }
 
-// append appends the documents that were looked up as an array.
+// append appends the documents found, as an array.
 func (l *lookup) append(b []byte, found source) ([]byte, error) {
 	list, b := bsoncore.AppendArrayElementStart(b, l.as)
 	for n := 0; ; n++ {
@@ -756,8 +755,8 @@ func (req *request) parseDistinct() (n namespace, key path, f filter, err error)
 	return n, key, f, err
 }
 
-// distinct returns the different values that documents which meet f have at key, in their
-// order. Where an index has them one behind another, one document is read for each.
+// distinct returns the different values at key of the documents that meet f, in order. If an index
+// has equal values one after another, it reads one document for each value.
 func (s *session) distinct(n namespace, key path, f filter) ([]bsoncore.Value, error) {
 	c := s.catalog.collections[n]
 	if c == nil {
@@ -802,7 +801,7 @@ func (s *session) distinct(n namespace, key path, f filter) ([]bsoncore.Value, e
 			_, end := l.branch.index.segment(e.key, 0)
 			value := e.key[:end]
 			if _, there := found[string(value)]; !there {
-				continue // a missing field has the key of null, which the next document may have
+				continue // a missing field has the key of null, and the next document may have null
 			}
 			l.scan.seek(append(bytes.Clone(value), past))
 		}
@@ -830,9 +829,8 @@ func (s *session) distinct(n namespace, key path, f filter) ([]bsoncore.Value, e
 	return out, nil
 }
 
-// skipping returns the lane of a stream that reads one range of an index whose first field
-// is key, all of which meets the filter, so that equal values can be skipped; nil where
-// there is none.
+// skipping returns the lane of a stream if equal values can be skipped in it: it reads one range of
+// an index, all documents there meet the filter, and key is the index's first field; else nil.
 func (st *stream) skipping(key path) *lane {
 	if len(st.lanes) != 1 || st.plan.branches == nil || !st.plan.exact || st.sorts {
 		return nil
@@ -845,7 +843,7 @@ func (st *stream) skipping(key path) *lane {
 	return l
 }
 
-// explain is the explain command: what the command in it would read.
+// explain is the explain command: the plan of the command in it.
 func (s *Server) explain(ctx context.Context, req *request) ([]byte, error) {
 	v, _ := field(req.body, "explain")
 	var inner []byte
@@ -897,8 +895,8 @@ func (s *Server) explain(ctx context.Context, req *request) ([]byte, error) {
 	}), nil
 }
 
-// run says by which plan the command finds documents and, where it is to be executed, reads
-// what it would read or change and says how many documents that are.
+// run plans the command. With execute it also reads the documents that the command would
+// read or change, and returns their number.
 func (req *request) run(session *session, execute bool) (returned int64, plan string, err error) {
 	readings := []*reading{}
 	switch req.name {

@@ -2,23 +2,23 @@
 
 package embedded
 
+// This file reads collections and ranges of indexes in order, a few rows at a time. Entry
+// points: newScan, scan.next, scan.seek.
+
 import (
 	"bytes"
 	"encoding/binary"
 	"math"
 )
 
-// This file reads collections and ranges of indexes in order, a few rows at a time. Entry
-// points: newScan, scan.next, scan.seek.
-
 const (
-	// maxChunk is how many rows one statement of a scan reads at most, chunkBytes how many
-	// bytes of documents, after which it stops.
+	// maxChunk bounds the rows that one statement of a scan reads, chunkBytes the bytes of
+	// documents: it stops beyond them.
 	maxChunk   = 256
 	chunkBytes = 1 << 20
 )
 
-// entry is a key of an index with its row and, where the scan reads them, its document.
+// entry is a key of an index with its row and, if the scan reads documents, its document.
 type entry struct {
 	key      []byte
 	rid      int64
@@ -28,7 +28,7 @@ type entry struct {
 // scan reads the keys of an index from low on, below high, or the other way round.
 type scan struct {
 	session   *session
-	low, high []byte // what is yet to be read
+	low, high []byte // the part still to be read
 	backwards bool
 	documents bool // the documents are read along with the keys
 	byRow     bool // the whole collection by rows: keys are row numbers
@@ -40,8 +40,8 @@ type scan struct {
 	ended bool
 }
 
-// newScan reads the keys of ix in a collection, all of the collection's documents by row
-// where ix is nil. low and high bound the keys.
+// newScan reads the keys of ix in a collection; without ix all of the collection's documents, by
+// row. low and high bound the keys.
 func newScan(s *session, c *collection, ix *index) *scan {
 	sc := &scan{session: s, low: first, high: []byte{past}, size: maxChunk}
 	if ix == nil {
@@ -52,7 +52,7 @@ func newScan(s *session, c *collection, ix *index) *scan {
 	return sc
 }
 
-// prepare writes the scan's statement down.
+// prepare writes the scan's statement.
 func (sc *scan) prepare(c *collection, ix *index) {
 	order := ""
 	if sc.backwards {
@@ -84,7 +84,7 @@ func (sc *scan) next() (e entry, ok bool, err error) {
 	return e, true, nil
 }
 
-// seek leaves out what comes before key in the scan's direction.
+// seek skips the keys before key in the scan's direction.
 func (sc *scan) seek(key []byte) {
 	for sc.at < len(sc.chunk) {
 		if c := bytes.Compare(sc.chunk[sc.at].key, key); c == 0 || (c > 0) != sc.backwards {
@@ -162,7 +162,7 @@ func (sc *scan) read() error {
 	return nil
 }
 
-// document reads the document in row rid of c; nil where there is none.
+// document reads the document in row rid of c; nil if there is none.
 func (s *session) document(c *collection, rid int64) ([]byte, error) {
 	var document []byte
 	err := s.each("SELECT doc FROM "+c.table()+" WHERE rid = ?", []any{rid}, func(scan func(...any) error) error { return scan(&document) })

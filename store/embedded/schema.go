@@ -2,6 +2,8 @@
 
 package embedded
 
+// This file runs the commands about collections and indexes. Entry points: the methods of Server.
+
 import (
 	"context"
 	"fmt"
@@ -10,9 +12,6 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
-
-// This file carries out the commands about collections and indexes. Entry points: the
-// methods of Server.
 
 func (s *Server) createIndexes(ctx context.Context, req *request) ([]byte, error) {
 	n, err := req.namespace()

@@ -2,6 +2,9 @@
 
 package embedded
 
+// The server: its start, the connections of its own process, and its end. Entry points: Open,
+// Server.Dialer, Server.Close.
+
 import (
 	"context"
 	"fmt"
@@ -11,7 +14,7 @@ import (
 	"sync/atomic"
 )
 
-// Server is a running embedded database, which holds its data folder.
+// Server is a running embedded database with its data folder.
 type Server struct {
 	folder  *folder
 	storage *storage
@@ -21,16 +24,16 @@ type Server struct {
 
 	nextConnection atomic.Int32
 	onForeignWrite atomic.Pointer[func()]
-	keys, examined atomic.Int64 // keys of indexes and documents that commands have read
+	keys, examined atomic.Int64 // keys of indexes and documents read so far
 
 	closing sync.Once
 	closed  chan struct{}
 }
 
-// Open starts the database in o.Dir and returns when it takes commands. It takes over the
-// folder of an earlier version first, which may take minutes. It returns
-// problem.Conflict when another server has the folder; the message names that and the
-// server's process. ctx bounds the start alone: the server runs until Close.
+// Open starts the database in o.Dir and returns when it accepts commands. It takes over the folder
+// of an earlier version first, and that may take minutes. It returns problem.Conflict if another
+// server has the folder; the message names the folder and the server's process. ctx bounds the
+// start alone: the server runs until Close.
 func Open(ctx context.Context, o Options) (*Server, error) {
 	log := o.Logger
 	if log == nil {
@@ -70,18 +73,18 @@ func (s *Server) release() {
 	s.folder.release()
 }
 
-// URI is what the owning process's own client connects to, with Dialer to dial it. It names
-// no host that exists.
+// URI is the URI for the owning process's own client, with Dialer to dial it. It names no host that
+// exists.
 func (s *Server) URI() string { return "mongodb://embedded/?directConnection=true" }
 
-// Dialer connects the owning process's own client, as options.Client().SetDialer takes it.
+// Dialer connects the owning process's own client, through options.Client().SetDialer.
 func (s *Server) Dialer() Dialer { return Dialer{s.conns} }
 
 // Dialer makes own connections to a server.
 type Dialer struct{ conns *listeners }
 
-// DialContext returns a connection to the server, whatever network and address say. It
-// fails once the server is closing.
+// DialContext returns a connection to the server, for any network and address. It fails once the
+// server is closing.
 func (d Dialer) DialContext(context.Context, string, string) (net.Conn, error) {
 	own, served := net.Pipe()
 	if err := d.conns.serve(served, false); err != nil {
@@ -91,13 +94,13 @@ func (d Dialer) DialContext(context.Context, string, string) (net.Conn, error) {
 	return own, nil
 }
 
-// Examined is how many documents commands have read since the start.
+// Examined is the number of documents that commands have read since the start.
 func (s *Server) Examined() int64 { return s.examined.Load() }
 
-// OnForeignWrite has f called whenever another process's client has changed data or schema,
-// or may have: after the database has replied, and before that client gets the reply. So by
-// the time that it knows of its success, f has returned. f may use the database, and is
-// called concurrently. It replaces the function set before; nil sets none.
+// OnForeignWrite has f called whenever another process's client has changed data or schema, or may
+// have: after the database has replied, and before that client gets the reply. So when the client
+// learns of its success, f has returned. f may use the database, and is called concurrently. It
+// replaces the function set before; nil sets none.
 func (s *Server) OnForeignWrite(f func()) {
 	if f == nil {
 		s.onForeignWrite.Store(nil)
@@ -106,11 +109,10 @@ func (s *Server) OnForeignWrite(f func()) {
 	s.onForeignWrite.Store(&f)
 }
 
-// Close takes no more connections and commands, answers the commands under way, closes the
-// database clean and gives the data folder back. Where that isn't done when ctx ends, it
-// cuts the connections, cancels their commands and returns an error that wraps ctx's, while
-// the rest goes on behind its back; what had been acknowledged is stored either way. It may
-// be called repeatedly.
+// Close accepts no more connections and commands, answers the commands under way, closes the
+// database and gives the data folder back. If that takes longer than ctx, it cuts the connections,
+// cancels their commands and returns an error that wraps ctx's; the rest goes on in the background.
+// Acknowledged writes are stored in either case. It may be called repeatedly.
 func (s *Server) Close(ctx context.Context) error {
 	s.closing.Do(func() {
 		go func() {

@@ -2,6 +2,9 @@
 
 package embedded
 
+// A server and its data folder: kill -9 in mid-write, broken journals, locks, sockets, other
+// processes, and closing. start and connect are for all tests.
+
 import (
 	"bufio"
 	"bytes"
@@ -33,8 +36,8 @@ import (
 	"stoa/problem"
 )
 
-// childFolder names the data folder in the environment of a test binary that is to be a
-// server that inserts, and prints what was acknowledged, until it is killed.
+// childFolder is the environment variable with the data folder for a child process, a test binary
+// that runs as a server: it inserts, and prints the acknowledged numbers, until it is killed.
 const (
 	childFolder = "STOA_TEST_CHILD_FOLDER"
 	childFirst  = "STOA_TEST_CHILD_FIRST" // the first number that it inserts
@@ -51,8 +54,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// child writes as fast as it can: number i is inserted, then changed, and deleted ten later.
-// It prints each number once all three are acknowledged.
+// child writes as fast as it can: it inserts number i, changes it, and deletes it ten numbers
+// later. It prints each number once all three are acknowledged.
 func child(dir string) error {
 	ctx := context.Background()
 	s, err := Open(ctx, Options{Dir: dir})
@@ -108,14 +111,14 @@ func start(t testing.TB, dir string) *Server {
 
 func connect(t testing.TB, o *options.ClientOptions) *mongo.Client {
 	t.Helper()
-	// The driver gives up what has waited for a connection for so long, by default 30 s. With
-	// the race detector, on a busy machine, the last of 1,500 writes comes later.
+	// The driver gives up after a wait for a connection, by default after 30 s. With the race
+	// detector, on a busy machine, the last of 1,500 writes comes later.
 	c, err := mongo.Connect(o.SetServerSelectionTimeout(10 * time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		// It says goodbye to a server that the test may have closed.
+		// It disconnects from a server that the test may have closed.
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		defer cancel()
 		_ = c.Disconnect(ctx)
@@ -153,7 +156,7 @@ func count(t testing.TB, c *mongo.Client, collection string) int64 {
 	return n
 }
 
-// kills is how often TestAcknowledgedWritesSurviveKill kills a server in mid-write; some
+// kills is the number of servers that TestAcknowledgedWritesSurviveKill kills in mid-write; some
 // hundred times by
 //
 //	STOA_TEST_KILLS=300 go test -run TestAcknowledgedWritesSurviveKill -timeout 30m ./store/embedded
@@ -172,7 +175,7 @@ func TestAcknowledgedWritesSurviveKill(t *testing.T) {
 	for round := range rounds {
 		acknowledged := killInMidWrite(t, dir, next, round)
 		if _, err := os.Lstat(filepath.Join(dir, socketName)); err != nil {
-			t.Errorf("this test promises a start over what was left behind: %v", err)
+			t.Errorf("this test promises a start after a kill: %v", err)
 		}
 		if uri, ok, err := Find(dir); ok || err != nil {
 			t.Errorf("a killed server was found at %q: %v", uri, err)
@@ -190,8 +193,8 @@ func TestAcknowledgedWritesSurviveKill(t *testing.T) {
 		if err := cursor.All(t.Context(), &states); err != nil {
 			t.Fatal(err)
 		}
-		// All up to the last ten acknowledged ones are deleted, those are there, and of what was
-		// under way a part may be.
+		// All numbers are deleted but the last ten acknowledged ones. Those exist, and of the
+		// writes under way a part may.
 		want := max(next, acknowledged-9)
 		for _, d := range states {
 			if d.ID < want && d.ID != acknowledged-9 {
@@ -215,8 +218,8 @@ func TestAcknowledgedWritesSurviveKill(t *testing.T) {
 	}
 }
 
-// killInMidWrite has a child write numbers from first on, kills it at some moment, and
-// returns the last number that it acknowledged.
+// killInMidWrite has a child write numbers from first on, kills it at some moment, and returns the
+// last number acknowledged.
 func killInMidWrite(t *testing.T, dir string, first, round int) (acknowledged int) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -255,8 +258,8 @@ func killInMidWrite(t *testing.T, dir string, first, round int) (acknowledged in
 	return acknowledged
 }
 
-// checkIndexes holds the file against SQLite's own check, and the keys of every index
-// against the documents.
+// checkIndexes runs SQLite's own check on the file, and compares the keys of every index with the
+// documents.
 func checkIndexes(t *testing.T, s *Server) {
 	t.Helper()
 	err := s.storage.read(t.Context(), func(r *session) (bool, error) {
@@ -298,7 +301,7 @@ func checkIndexes(t *testing.T, s *Server) {
 					}
 					found++
 					if rid, ok := want[i][string(e.key)]; !ok || rid != e.rid {
-						t.Errorf("index %s of %s has the key %x of row %d, which no document has", ix.name, n, e.key, e.rid)
+						t.Errorf("index %s of %s has the key %x of row %d, and no document has this key", ix.name, n, e.key, e.rid)
 					}
 				}
 				if found != len(want[i]) {
@@ -313,8 +316,8 @@ func checkIndexes(t *testing.T, s *Server) {
 	}
 }
 
-// What is acknowledged is on the disk: SQLite syncs its journal at every commit. A journal
-// that lost its end, as at a power failure, or that has rubbish there, loses nothing before.
+// An acknowledged write is on the disk: SQLite syncs its journal at every commit. A journal that
+// lost its end, as at a power failure, or has rubbish there, loses nothing before.
 func TestAJournalWithoutItsEndLosesNothingBefore(t *testing.T) {
 	dir := t.TempDir()
 	s := start(t, dir)
@@ -457,7 +460,7 @@ func TestFindTellsWhetherAServerIsThere(t *testing.T) {
 	s := start(t, dir)
 	insert(t, foreign(t, dir), "articles", bson.D{{Key: "_id", Value: "art_1"}})
 	if n := count(t, own(t, s), "articles"); n != 1 {
-		t.Errorf("what came over the socket isn't there: %d articles", n)
+		t.Errorf("the article written over the socket is missing: %d articles", n)
 	}
 	if err := s.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -510,7 +513,7 @@ func TestAStandInLeftBehindIsRemoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What kill -9 does: the locks are gone, the files stay.
+	// The effect of kill -9: the locks are gone, the files stay.
 	left := f.standIn
 	f.lock.Close()
 	f.standInLock.Close()
@@ -554,7 +557,7 @@ func TestCloseLeavesOnlyTheDatabase(t *testing.T) {
 		documents = append(documents, bson.D{{Key: "_id", Value: strconv.Itoa(i)}})
 	}
 	insert(t, o, "articles", documents...)
-	// A cursor left open would keep SQLite from tidying its journal away.
+	// An open cursor would keep SQLite from removing its journal.
 	cursor, err := f.Database("stoa").Collection("articles").Find(t.Context(), bson.D{}, options.Find().SetBatchSize(10))
 	if err != nil {
 		t.Fatal(err)
@@ -617,7 +620,7 @@ func TestForeignWritesAreToldThroughTheDriver(t *testing.T) {
 		do     func(*mongo.Collection) error
 		want   int32
 	}{
-		{"an own write is told by the one who writes", o, func(c *mongo.Collection) error {
+		{"the owner knows of its own writes", o, func(c *mongo.Collection) error {
 			_, err := c.InsertOne(t.Context(), bson.D{{Key: "_id", Value: "1"}})
 			return err
 		}, 0},
@@ -660,7 +663,7 @@ func TestUnacknowledgedWritesLeaveTheConnectionInOrder(t *testing.T) {
 		"Own":     options.Client().ApplyURI(s.URI()).SetDialer(s.Dialer()),
 		"Foreign": options.Client().ApplyURI(uri),
 	} {
-		// One connection, so that what follows a write would meet a reply to it.
+		// One connection: a command after the write would find a reply that it didn't expect.
 		c := connect(t, o.SetMaxPoolSize(1))
 		t.Run(name, func(t *testing.T) {
 			articles := c.Database("stoa").Collection(name, options.Collection().SetWriteConcern(writeconcern.Unacknowledged()))

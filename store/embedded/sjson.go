@@ -2,6 +2,14 @@
 
 package embedded
 
+// This file reads SJSON, the format of FerretDB v1 for documents: JSON, with a schema in the
+// document's first field $s that has the types and the order of the other fields.
+//
+//	{"$s":{"p":{"_id":{"t":"string"},"n":{"t":"long"}},"$k":["_id","n"]},"_id":"a","n":1}
+//
+// The format is that of FerretDB's package internal/handler/sjson, v1.24.2.
+// Entry point: decodeSJSON.
+
 import (
 	"bytes"
 	"encoding/base64"
@@ -15,14 +23,6 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
-
-// This file reads SJSON, in which FerretDB v1 keeps documents: JSON, with a schema in the
-// document's first field $s that tells the types and the order of the other fields.
-//
-//	{"$s":{"p":{"_id":{"t":"string"},"n":{"t":"long"}},"$k":["_id","n"]},"_id":"a","n":1}
-//
-// The format is that of FerretDB's package internal/handler/sjson, v1.24.2.
-// Entry point: decodeSJSON.
 
 // sjsonSchema describes a document.
 type sjsonSchema struct {
@@ -59,7 +59,7 @@ func decodeSJSON(text []byte) (document []byte, err error) {
 }
 
 // appendSJSON appends a document. FerretDB writes the names of a whole document's own fields
-// without JSON's escapes: those with a backslash are known by their position.
+// without JSON's escapes: those with a backslash are recognised by their position.
 func appendSJSON(dst []byte, fields []jsonField, schema *sjsonSchema, whole bool) ([]byte, error) {
 	if schema == nil || len(fields) != len(schema.Order) {
 		return nil, fmt.Errorf("the schema doesn't have the document's %d fields", len(fields))
@@ -68,7 +68,7 @@ func appendSJSON(dst []byte, fields []jsonField, schema *sjsonSchema, whole bool
 	var err error
 	for i, name := range schema.Order {
 		if fields[i].name != name && (!whole || !strings.Contains(name, `\`)) {
-			return nil, fmt.Errorf("field %q is where the schema has %q", fields[i].name, name)
+			return nil, fmt.Errorf("field %q is in the place of the schema's %q", fields[i].name, name)
 		}
 		if strings.Contains(name, "\x00") {
 			return nil, fmt.Errorf("the name %q has a zero in it", name)
@@ -119,7 +119,8 @@ func appendSJSONValue(dst []byte, name string, value json.RawMessage, is *sjsonT
 		return bsoncore.AppendRegexElement(dst, name, text, is.Options), nil
 	case "binData":
 		data, err := base64.StdEncoding.DecodeString(text)
-		// AppendBinaryElement would put a length before data of subtype 2, which has it.
+		// AppendBinaryElement would add a length before data of subtype 2, and the data has one
+		// already.
 		dst = bsoncore.AppendHeader(dst, bsoncore.TypeBinary, name)
 		dst = binary.LittleEndian.AppendUint32(dst, uint32(len(data)))
 		return append(append(dst, is.Subtype), data...), err

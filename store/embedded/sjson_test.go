@@ -2,6 +2,8 @@
 
 package embedded
 
+// SJSON decoded: every type, and damaged documents.
+
 import (
 	"strings"
 	"testing"
@@ -28,7 +30,7 @@ func TestDamagedSJSONIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	cases := map[string]struct{ reason, old, new string }{
-		"CutOff":         {"what is missing could be anything", `"}]}`, ``},
+		"CutOff":         {"the missing part could be anything", `"}]}`, ``},
 		"Trailing":       {"there is one document in a row", `"}]}`, `"}]}{}`},
 		"NoObject":       {"a document is an object", good, `[]`},
 		"NoSchema":       {"the types aren't known", `"$s":{"p":{"_id"`, `"s":{"p":{"_id"`},

@@ -2,6 +2,9 @@
 
 package embedded
 
+// This file reads all documents of a file as of one moment, also while a server in another process
+// writes. Entry point: openSnapshot.
+
 import (
 	"cmp"
 	"context"
@@ -14,9 +17,6 @@ import (
 	"slices"
 	"strings"
 )
-
-// This file reads all documents of a file as they are at one moment, also while a server in
-// another process writes. Entry point: openSnapshot.
 
 // snapshot is a file of documents at one moment.
 type snapshot struct {
@@ -66,7 +66,7 @@ func (s *snapshot) begin() error {
 	return nil
 }
 
-// each calls visit with each document of c, in the order in which they were inserted.
+// each calls visit with each document of c, in the order of insertion.
 func (s *snapshot) each(c *collection, visit func(document []byte) error) error {
 	for documents := newScan(s.session, c, nil); ; {
 		e, ok, err := documents.next()
@@ -84,7 +84,7 @@ func (s *snapshot) close() error {
 	return s.session.storage.db.Close()
 }
 
-// contents is what a collection has, for comparing.
+// contents is a digest of a collection, for comparisons.
 type contents struct {
 	namespace namespace
 	indexes   int

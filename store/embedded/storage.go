@@ -2,6 +2,11 @@
 
 package embedded
 
+// This file stores documents in one SQLite file. Reads run beside one another, each on a snapshot.
+// Writes run one after another on one connection; those that wait together are committed together,
+// and a write is acknowledged once its commit is on the disk. Entry points: openStorage,
+// storage.read, storage.write.
+
 import (
 	"context"
 	"database/sql"
@@ -19,24 +24,19 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// This file keeps documents in one SQLite file. Reads run beside one another, each on a
-// snapshot; writes run one after another on one connection, those that wait together are
-// committed together, and a write is acknowledged once its commit is on the disk. Entry
-// points: openStorage, storage.read, storage.write.
-
 const (
-	// pageCache is SQLite's cache of pages for each reading connection, in KiB, and
-	// writerCache that of the one that writes. What they lack the kernel has.
+	// pageCache is SQLite's cache of pages for each reading connection, in KiB, and writerCache
+	// that of the writing one. The kernel caches the other pages.
 	pageCache   = 1024
 	writerCache = 4096
 
-	// groupLimit is how many writes are committed together at most, groupTime how long a
-	// group is added to.
+	// groupLimit bounds the writes that are committed together, groupTime the time in which a group
+	// grows.
 	groupLimit = 64
 	groupTime  = 10 * time.Millisecond
 )
 
-// maxReads is how many reads run at once. More would only take turns on the processors.
+// maxReads is the number of reads at once. More would only take turns on the processors.
 var maxReads = 2 * runtime.GOMAXPROCS(0)
 
 // storage is an open file of documents.
@@ -44,11 +44,11 @@ type storage struct {
 	db *sql.DB
 
 	catalog atomic.Pointer[catalog]
-	// changes counts changes of the catalog, twice each: it is odd while one is being
-	// committed. See session.pin.
+	// changes counts changes of the catalog, twice each: it is odd while one is being committed.
+	// See session.pin.
 	changes atomic.Uint64
 
-	reading chan struct{} // holds an element for each read that runs
+	reading chan struct{} // holds an element for each read under way
 	mu      sync.Mutex
 	idle    []*session
 
@@ -57,9 +57,9 @@ type storage struct {
 	writer  sync.WaitGroup
 }
 
-// openStorage opens the file, and makes it where it is missing.
+// openStorage opens the file, and makes it if it is missing.
 func openStorage(ctx context.Context, file string) (*storage, error) {
-	// SQLite would let the process's umask decide who may read it.
+	// SQLite would let the process's umask decide on its readers.
 	made, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func openStorage(ctx context.Context, file string) (*storage, error) {
 	return s, nil
 }
 
-// prepare sees to it that the file has this version's schema, and reads its catalog.
+// prepare makes sure that the file has this version's schema, and reads its catalog.
 func (s *storage) prepare(writer *session) error {
 	var version int64
 	if err := writer.row("PRAGMA user_version", nil, &version); err != nil {
@@ -117,7 +117,7 @@ func (s *storage) prepare(writer *session) error {
 	return nil
 }
 
-// close ends the writer after the writes under way, and closes the file. Nobody may read.
+// close ends the writer after the writes under way, and closes the file. No read may be under way.
 func (s *storage) close() error {
 	close(s.closing)
 	s.writer.Wait()
@@ -136,12 +136,12 @@ type session struct {
 	stmts   map[string]*sql.Stmt
 	ctx     context.Context // of the command that uses the session
 
-	// Of the command: how many keys of indexes and how many documents were read for it.
+	// For the command: the numbers of index keys and of documents read.
 	keys, documents int64
 
 	catalog *catalog
-	// changes is storage.changes when catalog was taken, pinned that what is read is of the
-	// same moment.
+	// changes is storage.changes from the time that catalog was taken; pinned says that the
+	// snapshot is of the same moment.
 	changes uint64
 	pinned  bool
 	writing bool
@@ -162,11 +162,11 @@ func (s *session) close() {
 	s.conn.Close()
 }
 
-// Statements run without the command's context: each is short, and a context costs a
-// goroutine. What reads many rows asks check in between.
+// Statements run without the command's context: each is short, and a context costs a goroutine.
+// Loops over many rows call check in between.
 var always = context.Background()
 
-// maxStatements is how many prepared statements a session keeps.
+// maxStatements is the number of prepared statements in a session.
 const maxStatements = 500
 
 func (s *session) stmt(query string) (*sql.Stmt, error) {
@@ -187,8 +187,8 @@ func (s *session) stmt(query string) (*sql.Stmt, error) {
 	return stmt, nil
 }
 
-// each calls visit for each row of what query finds, until visit returns an error; errStop
-// ends it without one.
+// each calls visit for each row of a query, until visit returns an error; errStop ends it without
+// one.
 func (s *session) each(query string, args []any, visit func(scan func(...any) error) error) error {
 	stmt, err := s.stmt(query)
 	if err != nil {
@@ -245,8 +245,8 @@ func (s *session) exec(query string, args ...any) (sql.Result, error) {
 	return stmt.ExecContext(always, args...)
 }
 
-// pin makes sure, once the session's snapshot stands, that the catalog is that of the
-// snapshot: no change of the catalog was committed since the catalog was taken.
+// pin makes sure that the session's catalog is that of its snapshot: no change of the catalog was
+// committed since the catalog was taken.
 func (s *session) pin() error {
 	if s.pinned || s.writing {
 		return nil
@@ -258,7 +258,7 @@ func (s *session) pin() error {
 	return nil
 }
 
-// changed returns errCatalog instead of err where a change of the catalog may have caused it.
+// changed returns errCatalog in place of err if a change of the catalog may have caused err.
 func (s *session) changed(err error) error {
 	if s.pin() != nil {
 		return errCatalog
@@ -266,8 +266,7 @@ func (s *session) changed(err error) error {
 	return err
 }
 
-// check returns the error of a command that is to end: its client has gone, or its time is
-// over.
+// check returns an error if the command has to end: its client has gone, or its time is over.
 func (s *session) check() error { return interrupted(s.ctx) }
 
 func interrupted(ctx context.Context) error {
@@ -280,8 +279,8 @@ func interrupted(ctx context.Context) error {
 	return fail(codeMaxTimeExpired, "operation exceeded time limit")
 }
 
-// read calls do with a session on one snapshot of the file, when it is the caller's turn.
-// Where do returns keep, the session stays the caller's, who ends it by release.
+// read calls do with a session on one snapshot of the file, when it is the caller's turn. If do
+// returns keep, the session remains the caller's, to be ended by release.
 func (s *storage) read(ctx context.Context, do func(*session) (keep bool, err error)) error {
 	select {
 	case s.reading <- struct{}{}:
@@ -297,7 +296,7 @@ func (s *storage) read(ctx context.Context, do func(*session) (keep bool, err er
 		keep := false
 		func() {
 			defer func() {
-				if !keep { // also when do panics
+				if !keep { // also if do panics
 					s.release(r)
 				}
 			}()
@@ -383,9 +382,8 @@ type write struct {
 	done chan struct{}
 }
 
-// write calls do in a transaction and returns once what it did is on the disk. Where do
-// returns an error, nothing of it stays. A write whose context ends before its turn has come
-// isn't made.
+// write calls do in a transaction and returns once its changes are on the disk. If do returns an
+// error, its changes are undone. A write whose context ends before its turn isn't made.
 func (s *storage) write(ctx context.Context, do func(*transaction) error) error {
 	w := &write{ctx: ctx, do: do, done: make(chan struct{})}
 	select {
@@ -413,7 +411,7 @@ func (s *storage) serveWrites(writer *session) {
 	}
 }
 
-// writeGroup makes first and what waits behind it in one SQLite transaction.
+// writeGroup makes first and the writes waiting behind it in one SQLite transaction.
 func (s *storage) writeGroup(writer *session, first *write) {
 	began := time.Now()
 	writer.catalog = s.catalog.Load()
@@ -447,7 +445,7 @@ func (s *storage) writeGroup(writer *session, first *write) {
 	}
 }
 
-// commit commits the writer's transaction, and lets the readers have its catalog.
+// commit commits the writer's transaction, and gives the readers its catalog.
 func (s *storage) commit(writer *session) error {
 	if writer.catalog == s.catalog.Load() {
 		_, err := writer.exec("COMMIT")
@@ -462,8 +460,8 @@ func (s *storage) commit(writer *session) error {
 	return nil
 }
 
-// write makes one write of a group, whole or not at all. Where it returns an error, SQLite
-// has undone the whole group, as it does when the disk is full.
+// write makes one write of a group, whole or not at all. If it returns an error, SQLite has undone
+// the whole group, as it does when the disk is full.
 func (s *session) write(w *write) (lost error) {
 	if w.err = interrupted(w.ctx); w.err != nil {
 		return nil
@@ -484,7 +482,7 @@ func (s *session) write(w *write) (lost error) {
 	return err
 }
 
-// attempt calls what a write does. A panic in it is an error of that write alone.
+// attempt calls the function of a write. A panic in it is an error of that write alone.
 func (s *session) attempt(w *write) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -494,7 +492,7 @@ func (s *session) attempt(w *write) (err error) {
 	return diskError(w.do(&transaction{session: s}))
 }
 
-// diskError names a full disk by MongoDB's number.
+// diskError gives a full disk MongoDB's number.
 func diskError(err error) error {
 	var e *sqlite.Error
 	if errors.As(err, &e) && e.Code()&0xFF == sqlite3.SQLITE_FULL {
@@ -503,7 +501,7 @@ func diskError(err error) error {
 	return err
 }
 
-// holder returns the row whose key in a column of a table is key; 0 where there is none.
+// holder returns the row with key in a column of a table; 0 if there is none.
 func (s *session) holder(table, column string, key []byte) (rid int64, err error) {
 	err = s.row("SELECT rid FROM "+table+" WHERE "+column+" = ?", []any{key}, &rid)
 	if errors.Is(err, sql.ErrNoRows) {

@@ -2,6 +2,17 @@
 
 package embedded
 
+// This file takes over the data folder of a version with FerretDB for its embedded database.
+// Entry point: takeover.run.
+//
+//	DIR/db/*.sqlite, FerretDB's ── read, each in one transaction ──┐
+//	                                    DIR/db/documents.v2.sqlite.new ── read again, compared, synced
+//	                                    DIR/db/documents.v2.sqlite   ←── renamed: from here on it counts
+//	DIR/db-before-v2/*.sqlite       ←── FerretDB's are moved
+//
+// Killed before the new file has its name, it begins again at the next start. Killed after that,
+// it moves the rest of the files at the next start.
+
 import (
 	"context"
 	"errors"
@@ -16,34 +27,23 @@ import (
 	"time"
 )
 
-// This file takes over the data folder of a version whose embedded database was FerretDB.
-// Entry point: takeover.run.
-//
-//	DIR/db/*.sqlite, FerretDB's ── read, each in one transaction ──┐
-//	                                    DIR/db/documents.v2.sqlite.new ── read again, compared, synced
-//	                                    DIR/db/documents.v2.sqlite   ←── renamed: from here on it counts
-//	DIR/db-before-v2/*.sqlite       ←── FerretDB's are moved
-//
-// Killed before the new file has its name, it begins again at the next start; after that, the
-// next start moves what is left to be moved.
-
 // ferretSocket is the name of the socket that FerretDB listened on, beside its files.
 const ferretSocket = "ferretdb.sock"
 
-// keptName is the folder in the data folder that the earlier version's files are kept in.
+// keptName is the folder, in the data folder, for the earlier version's files.
 const keptName = "db-before-v2"
 
-// ferretLeft matches the names of FerretDB's files, and of what SQLite keeps beside them.
+// ferretLeft matches the names of FerretDB's files, and of SQLite's files beside them.
 var ferretLeft = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,63}\.sqlite(-wal|-shm|-journal)?$`)
 
-// progressEvery is how often a long takeover tells how far it is.
+// progressEvery is the time between two progress reports of a long takeover.
 const progressEvery = 5 * time.Second
 
 type takeover struct {
 	dir string // the data folder, which this process holds
 	log *slog.Logger
 
-	free    func(dir string) (int64, error) // bytes that files in dir may take
+	free    func(dir string) (int64, error) // bytes free for files in dir
 	reached func(step string)               // called between the steps
 }
 
@@ -51,8 +51,8 @@ func newTakeover(dir string, log *slog.Logger) *takeover {
 	return &takeover{dir: dir, log: log, free: freeBytes, reached: func(string) {}}
 }
 
-// run takes the folder over where FerretDB has files in it. Where it returns an error, those
-// are as they were, unless it says otherwise.
+// run takes the folder over if FerretDB has files in it. If it returns an error, those files are
+// unchanged, unless the error says otherwise.
 func (t *takeover) run(ctx context.Context) error {
 	if err := removeUnfinished(t.dir); err != nil {
 		return err
@@ -70,7 +70,7 @@ func (t *takeover) run(ctx context.Context) error {
 			return nil
 		}
 		if err := t.build(ctx, databases); err != nil {
-			return fmt.Errorf("take over the documents of an earlier version, which stay as they were: %w", err)
+			return fmt.Errorf("take over the documents of an earlier version (they stay as they were): %w", err)
 		}
 	}
 	if err := t.moveFiles(); err != nil {
@@ -81,7 +81,7 @@ func (t *takeover) run(ctx context.Context) error {
 
 func (t *takeover) path(name string) string { return filepath.Join(t.dir, name) }
 
-// build makes the new file of what the databases have.
+// build makes the new file from the databases.
 func (t *takeover) build(ctx context.Context, databases []string) error {
 	if kept, err := os.ReadDir(t.path(keptName)); err == nil && len(kept) > 0 {
 		return fmt.Errorf("%s has files of an earlier takeover: delete that folder, or give it another name", t.path(keptName))
@@ -110,10 +110,11 @@ func (t *takeover) build(ctx context.Context, databases []string) error {
 	return nil
 }
 
-// spaceFor is how many bytes the new file may take for each 100 of the old files.
+// spaceFor is the size of the new file, in bytes, to be expected for each 100 bytes of the old
+// files.
 const spaceFor = 150
 
-// checkSpace tells how much the new file may take, and refuses to begin where that isn't free.
+// checkSpace estimates the size of the new file, and returns an error if the disk has less space.
 func (t *takeover) checkSpace() error {
 	files, err := os.ReadDir(t.path(databaseName))
 	if err != nil {
@@ -166,7 +167,7 @@ func (t *takeover) takeDatabase(ctx context.Context, b *building, database strin
 	return nil
 }
 
-// moveFiles moves what is left of FerretDB's files out of the way.
+// moveFiles moves the rest of FerretDB's files away.
 func (t *takeover) moveFiles() error {
 	files, err := os.ReadDir(t.path(databaseName))
 	if err != nil {
@@ -208,7 +209,7 @@ func (t *takeover) moveFiles() error {
 	return nil
 }
 
-// freeBytes returns how many bytes this process may still write to the disk of dir.
+// freeBytes returns the number of bytes that this process may still write to the disk of dir.
 func freeBytes(dir string) (int64, error) {
 	var disk syscall.Statfs_t
 	if err := syscall.Statfs(dir, &disk); err != nil {

@@ -2,6 +2,9 @@
 
 package embedded
 
+// Takeovers of FerretDB's folders: complete, repeated, killed at each step, refused, and on damaged
+// files.
+
 import (
 	"bytes"
 	"context"
@@ -30,8 +33,7 @@ func quietTakeover(dir string) *takeover {
 	return newTakeover(dir, slog.New(slog.DiscardHandler))
 }
 
-// isTakenOver holds a data folder against what FerretDB answered of a folder of
-// testdata/ferretdb.
+// isTakenOver compares a data folder with FerretDB's answers for a folder of testdata/ferretdb.
 func isTakenOver(t *testing.T, dir, folder string) {
 	t.Helper()
 	there, err := openSnapshot(t.Context(), filepath.Join(dir, documentsFile))
@@ -82,8 +84,8 @@ func isTakenOver(t *testing.T, dir, folder string) {
 	}
 }
 
-// ferretSums returns the SHA-256 of each of FerretDB's files in a folder but the shared
-// memory, which any reader changes.
+// ferretSums returns the SHA-256 of each of FerretDB's files in a folder, the shared memory
+// excepted: any reader changes that.
 func ferretSums(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	sums := map[string]string{}
@@ -158,8 +160,9 @@ func TestAFolderWithoutFerretDBIsLeftAlone(t *testing.T) {
 	}
 }
 
-// takeoverChild has "FOLDER STEP" in the environment of a test binary that is to take the
-// folder over, and to kill itself at that step: a name, or the number of the steps until then.
+// takeoverChild is the environment variable with "FOLDER STEP" for a child process, a test binary:
+// it takes the folder over, and kills itself at that step, a name or the number of the steps
+// before.
 const takeoverChild = "STOA_TEST_TAKEOVER_CHILD"
 
 func TestTakeoverChild(t *testing.T) {
@@ -240,7 +243,7 @@ func TestATakeoverThatFailsChangesNothing(t *testing.T) {
 			changeFerret(t, dir, "stoa", `DROP INDEX articles_01c7671e__id_`, `DROP INDEX articles_01c7671e_slug_1`, `INSERT INTO articles_01c7671e SELECT _ferretdb_sjson FROM articles_01c7671e WHERE rowid = 1`)
 			return t.Context()
 		}, []string{"E11000", "stoa.articles"}},
-		"Page": {"what else is damaged isn't known", func(t *testing.T, dir string, _ *takeover) context.Context {
+		"Page": {"other damage may be hidden", func(t *testing.T, dir string, _ *takeover) context.Context {
 			changeFerret(t, dir, "stoa", `PRAGMA wal_checkpoint(TRUNCATE)`)
 			path := filepath.Join(dir, databaseName, "stoa.sqlite")
 			content, err := os.ReadFile(path)
@@ -254,7 +257,7 @@ func TestATakeoverThatFailsChangesNothing(t *testing.T) {
 			}
 			return t.Context()
 		}, []string{"database stoa", "malformed"}},
-		"Altered": {"what was read isn't what is there", func(t *testing.T, dir string, taking *takeover) context.Context {
+		"Altered": {"the file changed after it was read", func(t *testing.T, dir string, taking *takeover) context.Context {
 			taking.reached = func(step string) {
 				if step != "filled" {
 					return
@@ -311,8 +314,8 @@ func TestATakeoverThatFailsChangesNothing(t *testing.T) {
 	}
 }
 
-// A version with FerretDB refuses the folder instead of beginning anew in it. The variable
-// names such a binary.
+// A version with FerretDB refuses the folder, so it can't begin anew in it. The variable names such
+// a binary.
 func TestAnOlderVersionRefusesTheFolder(t *testing.T) {
 	binary := os.Getenv("STOA_TEST_OLD_BINARY")
 	if binary == "" {

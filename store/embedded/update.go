@@ -2,6 +2,9 @@
 
 package embedded
 
+// This file applies updates to documents. Entry points: parseUpdate, update.apply,
+// update.insertion.
+
 import (
 	"bytes"
 	"cmp"
@@ -12,23 +15,20 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
-// This file changes documents as an update says. Entry points: parseUpdate, update.apply,
-// update.insertion.
-
 // update is a replacement, or changes to fields.
 type update struct {
 	replacement []byte
-	changes     []change // by path; no path lies in another
+	changes     []change // by path; no path contains another
 }
 
-// change is what becomes of the field at a path.
+// change is an operator for the field at a path.
 type change struct {
 	path     path
 	operator string // $set, $unset, $inc or $max
 	value    bsoncore.Value
 }
 
-// parseUpdate reads an update whose document has been checked.
+// parseUpdate reads an update from a checked document.
 func parseUpdate(v bsoncore.Value) (*update, error) {
 	document, ok := v.DocumentOK()
 	switch {
@@ -71,7 +71,7 @@ func parseUpdate(v bsoncore.Value) (*update, error) {
 	if err != nil {
 		return nil, err
 	}
-	// MongoDB changes fields in the order of their names, numbers by what they are worth.
+	// MongoDB changes fields in the order of their names, numeric names by their value.
 	slices.SortStableFunc(u.changes, func(a, b change) int { return slices.CompareFunc(a.path, b.path, compareNames) })
 	for i := 1; i < len(u.changes); i++ {
 		if u.changes[i-1].path.overlaps(u.changes[i].path) {
@@ -90,7 +90,7 @@ func compareNames(a, b string) int {
 	return cmp.Compare(a, b)
 }
 
-// apply returns what becomes of document, whose _id can't change.
+// apply returns document with the update applied. Its _id can't change.
 func (u *update) apply(document []byte) ([]byte, error) {
 	id, hasID := field(document, "_id")
 	var changed []byte
@@ -112,7 +112,7 @@ func (u *update) apply(document []byte) ([]byte, error) {
 	return changed, nil
 }
 
-// withID returns document with an _id in front: its own where it has one.
+// withID returns document with an _id in front: its own if it has one.
 func withID(document []byte, id bsoncore.Value, hasID bool) ([]byte, error) {
 	own, ok := field(document, "_id")
 	if ok {
@@ -135,8 +135,8 @@ func withID(document []byte, id bsoncore.Value, hasID bool) ([]byte, error) {
 	return endDocument(b, at), nil
 }
 
-// applyChanges appends document to dst with changes, whose paths are looked at from depth
-// on. Fields keep their places; new ones come last.
+// applyChanges appends document to dst with changes applied. Their paths are read from depth on.
+// Fields keep their positions; new ones come last.
 func applyChanges(dst, document []byte, changes []change, depth int) ([]byte, error) {
 	at, dst := bsoncore.AppendDocumentStart(dst)
 	left := slices.Clone(changes)
@@ -179,7 +179,7 @@ func take(changes *[]change, name string, depth int) (taken []change) {
 	return taken
 }
 
-// applyValue appends what becomes of a value, missing for none, by changes to it or in it.
+// applyValue appends a value, missing for none, after changes to it or in it.
 func applyValue(dst []byte, name string, v bsoncore.Value, changes []change, depth int) ([]byte, error) {
 	if c := changes[0]; len(c.path) == depth {
 		changed, err := c.of(v)
@@ -206,7 +206,8 @@ func applyValue(dst []byte, name string, v bsoncore.Value, changes []change, dep
 
 var emptyDocument = []byte{5, 0, 0, 0, 0}
 
-// maxArrayGap is how far beyond its end an update can write to an array, as in MongoDB.
+// maxArrayGap bounds the distance beyond its end at which an update can write to an array, as in
+// MongoDB.
 const maxArrayGap = 1_500_000
 
 // applyToArray is applyChanges for the elements of an array, named by their positions.
@@ -256,7 +257,7 @@ func applyToArray(dst, array []byte, changes []change, depth int) ([]byte, error
 	return endDocument(dst, at), nil
 }
 
-// of returns what c makes of a value; missing for nothing.
+// of returns a value after c; missing if c removes it.
 func (c change) of(v bsoncore.Value) (bsoncore.Value, error) {
 	switch c.operator {
 	case "$unset":
@@ -271,8 +272,8 @@ func (c change) of(v bsoncore.Value) (bsoncore.Value, error) {
 	return c.value, nil
 }
 
-// increment adds two numbers. Integers stay integers: an int32 that overflows becomes an
-// int64, and an int64 that does is an error.
+// increment adds two numbers. Integers stay integers: an int32 that overflows becomes an int64; an
+// overflowing int64 is an error.
 func increment(p path, v, by bsoncore.Value) (bsoncore.Value, error) {
 	if isMissing(v) {
 		return by, nil
@@ -296,8 +297,8 @@ func increment(p path, v, by bsoncore.Value) (bsoncore.Value, error) {
 	return bsoncore.Value{Type: bsoncore.TypeInt64, Data: bsoncore.AppendInt64(nil, sum)}, nil
 }
 
-// insertion returns the document that an upsert inserts: the values that f demands of
-// fields, changed by u.
+// insertion returns the document that an upsert inserts: the values that f requires of fields,
+// changed by u.
 func (u *update) insertion(f *filter) ([]byte, error) {
 	seed := &update{}
 	var id bsoncore.Value
@@ -331,7 +332,7 @@ func (u *update) insertion(f *filter) ([]byte, error) {
 	return withID(document, missing, false)
 }
 
-// demanded returns f's tests that a field has one value, also those in $and and in an $or of
+// demanded returns f's tests that require one value of a field, also those in $and and in an $or of
 // one part.
 func (f *filter) demanded() []*test {
 	var out []*test

@@ -2,6 +2,11 @@
 
 package embedded
 
+// This file gives BSON values their order. appendKey encodes a value so that comparing the bytes
+// compares the values as MongoDB does: by type first, then numbers by value across all numeric
+// types, strings by bytes. Filters, sorts and indexes all use this encoding, so they can't
+// disagree. Entry points: appendKey, keyLength, checkDocument.
+
 import (
 	"bytes"
 	"encoding/binary"
@@ -11,17 +16,12 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
-// This file gives BSON values their order. appendKey encodes a value so that comparing the
-// bytes compares the values as MongoDB does: by type first, then numbers by what they are
-// worth whatever their type, strings by bytes. Filters, sorts and indexes use this one
-// encoding, so they can't disagree. Entry points: appendKey, keyLength, checkDocument.
-
 // The first byte of an encoded value: its place in MongoDB's order of types,
 // https://www.mongodb.com/docs/manual/reference/bson-type-comparison-order/. All are below
 // 0x80, so that neither one of them nor its inversion is 0xFF.
 const (
 	classMinKey    byte = 0x01
-	classEmpty     byte = 0x02 // undefined, and what an index and a sort have of an empty array
+	classEmpty     byte = 0x02 // undefined, and the value of an empty array in an index and a sort
 	classNull      byte = 0x03 // null, and a missing field
 	classNumber    byte = 0x04
 	classString    byte = 0x05
@@ -42,17 +42,17 @@ const (
 // past follows every value: a key that begins with p is below p + past.
 const past byte = 0xFF
 
-// first is before every key. SQLite takes an empty one for NULL.
+// first is before every key. SQLite reads an empty one as NULL.
 var first = []byte{0}
 
-// Numbers take a byte for the class, eight for the nearest double and two for what an int64
-// has beside it: at most 2^9 either way, kept as 2^15 more.
+// A number has one byte for the class, eight for the nearest double and two for the distance of an
+// int64 from that: at most 2^9 either way, stored as 2^15 more.
 const (
 	numberLength = 1 + 8 + 2
 	residualZero = 1 << 15
 )
 
-// missing is the value of a field that isn't there, which compares as null does.
+// missing is the value of an absent field. It compares like null.
 var missing = bsoncore.Value{}
 
 func isMissing(v bsoncore.Value) bool { return v.Type == 0 }
@@ -150,7 +150,7 @@ func appendFields(dst, document []byte, named bool) []byte {
 	for rest := document[4:]; len(rest) > 1; {
 		element, after, ok := bsoncore.ReadElement(rest)
 		if !ok {
-			break // checkDocument has seen to it that there is none such
+			break // checkDocument has ruled this out
 		}
 		rest = after
 		value := element.Value()
@@ -165,8 +165,8 @@ func appendFields(dst, document []byte, named bool) []byte {
 	return append(dst, 0)
 }
 
-// keyLength returns the length of the encoded value that b begins with. inverted says that
-// every byte of it was inverted, as in a descending field of an index.
+// keyLength returns the length of the encoded value at the beginning of b. inverted says that every
+// byte of it was inverted, as in a descending field of an index.
 func keyLength(b []byte, inverted bool) int {
 	at := func(i int) byte {
 		if i >= len(b) {
@@ -228,11 +228,11 @@ func invert(key []byte) {
 	}
 }
 
-// maxDepth is how deep documents may lie in one another, as in MongoDB.
+// maxDepth bounds the nesting of documents, as in MongoDB.
 const maxDepth = 180
 
-// checkDocument returns an error unless document is well-formed BSON of types that can be
-// compared. Whatever is stored or compared has been checked by it.
+// checkDocument returns an error unless document is well-formed BSON of comparable types. Every
+// document is checked before it is stored or compared.
 func checkDocument(document []byte) error { return checkElements(document, 1) }
 
 func checkElements(document []byte, depth int) error {

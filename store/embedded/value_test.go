@@ -2,6 +2,8 @@
 
 package embedded
 
+// The encoding of values: MongoDB's order, ends of keys, and bounds in both directions.
+
 import (
 	"bytes"
 	"math"
@@ -21,7 +23,7 @@ func value(t interface{ Fatal(...any) }, v any) bsoncore.Value {
 	return bsoncore.Document(document).Lookup("v")
 }
 
-// inOrder is values as MongoDB orders them; those in one group are equal.
+// inOrder is values in MongoDB's order; those in one group are equal.
 var inOrder = [][]any{
 	{bson.MinKey{}}, {nil}, {math.NaN()}, {math.Inf(-1)}, {int64(math.MinInt64), -9223372036854775808.0},
 	{int64(math.MinInt64 + 1)}, {-1.5}, {int32(-1), int64(-1), -1.0}, {0.0, math.Copysign(0, -1), int32(0), int64(0)},
@@ -53,8 +55,8 @@ func TestEncodedValuesHaveMongoDBsOrder(t *testing.T) {
 	}
 }
 
-// An encoded value says itself where it ends, whatever follows, and so does its inversion:
-// keys of several fields are compared field by field.
+// An encoded value marks its own end, before any following bytes, and so does its inversion: keys
+// of several fields are compared field by field.
 func TestEncodedValuesEndWhereTheySay(t *testing.T) {
 	for _, group := range inOrder {
 		for _, inverted := range []bool{false, true} {
@@ -74,8 +76,8 @@ func TestEncodedValuesEndWhereTheySay(t *testing.T) {
 	}
 }
 
-// Bounds on a field hold the same values in an ascending index as in a descending one, with
-// any value of the next field behind them.
+// Bounds on a field contain the same values in an ascending index as in a descending one, with any
+// value of the next field after them.
 func TestBoundsHoldTheSameInBothDirections(t *testing.T) {
 	var values [][]byte
 	for _, group := range inOrder {

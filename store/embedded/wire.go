@@ -2,6 +2,10 @@
 
 package embedded
 
+// This file reads and writes the messages of MongoDB's wire protocol. Entry points:
+// readMessage, parseRequest, appendReply. Sizes and numbers are those of
+// https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/.
+
 import (
 	"bytes"
 	"encoding/binary"
@@ -14,22 +18,19 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
-// This file reads and writes the messages of MongoDB's wire protocol. Entry points:
-// readMessage, parseRequest, appendReply. Sizes and numbers are those of
-// https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/.
 const (
 	headerSize = 16 // length, request id, id of the request replied to, operation; int32 each
 
-	// maxMessage is the length of the longest message, 48,000,000 bytes: what the server
-	// announces as maxMessageSizeBytes.
+	// maxMessage is the length of the longest message, 48,000,000 bytes: the server announces it as
+	// maxMessageSizeBytes.
 	maxMessage = 48_000_000
 
-	// readStep is how much a message may claim before any of it has arrived. Beyond that,
-	// memory follows what has been received, never what a header promises.
+	// readStep bounds the memory for a message before any of it has arrived. Beyond that, memory
+	// follows the bytes received, never the length that a header promises.
 	readStep = 64 << 10
 
 	opReply      = 1
-	opQuery      = 2004 // drivers say hello in it, before they know what the server speaks
+	opQuery      = 2004 // drivers send their first hello in it, before they know the server
 	opCompressed = 2012
 	opMsg        = 2013
 
@@ -41,20 +42,20 @@ const (
 type request struct {
 	id         int32
 	legacy     bool          // it came by OP_QUERY, and is answered by OP_REPLY
-	name       string        // as the client wrote it; commands are case-sensitive
+	name       string        // in the client's spelling; commands are case-sensitive
 	body       []byte        // the command, checked
-	database   string        // "" where the message doesn't say
-	collection string        // "" where the command's first value is no name
-	maxTime    time.Duration // how long the client lets it take, 0 for no limit
+	database   string        // "" for none in the message
+	collection string        // "" if the command's first value is no name
+	maxTime    time.Duration // the client's time limit, 0 for none
 	unanswered bool          // the client awaits no reply (moreToCome, write concern 0)
 	sequences  []sequence
 	explained  bool  // it is the command in an explain
-	connection int32 // the number of the connection that it came by
+	connection int32 // the number of its connection
 }
 
-// readMessage reads one message, header included, into buf's memory where that is large
-// enough. It returns io.EOF only when the peer has closed between two messages. It allocates
-// at most twice what it has received plus readStep.
+// readMessage reads one message, header included, into buf's memory if that is large enough. It
+// returns io.EOF only if the peer has closed between two messages. It allocates at most twice the
+// bytes received plus readStep.
 func readMessage(r io.Reader, buf []byte) ([]byte, error) {
 	buf = slices.Grow(buf[:0], headerSize)[:headerSize]
 	if _, err := io.ReadFull(r, buf); err != nil {
@@ -80,10 +81,10 @@ func operation(message []byte) int32 {
 	return int32(binary.LittleEndian.Uint32(message[12:]))
 }
 
-// parseRequest reads a client's complete message. It refuses compressed messages, which no
-// client sends unless the server has offered to take them, and everything older than OP_MSG
-// except the OP_QUERY by which drivers say hello. An error that is a commandError is the
-// command's, and the connection goes on.
+// parseRequest reads a client's complete message. It refuses compressed messages, because the
+// server never offers compression, and all operations older than OP_MSG, except the OP_QUERY of a
+// driver's first hello. An error that is a commandError is the command's, and the connection goes
+// on.
 func parseRequest(message []byte) (*request, error) {
 	req := &request{id: int32(binary.LittleEndian.Uint32(message[4:]))}
 	var err error
@@ -129,18 +130,18 @@ func parseRequest(message []byte) (*request, error) {
 	return req, nil
 }
 
-// maxTimeLimit is the largest maxTimeMS that MongoDB takes, in milliseconds.
+// maxTimeLimit is MongoDB's largest maxTimeMS, in milliseconds.
 const maxTimeLimit = 1<<31 - 1
 
-// sequence is a section of kind 1: a list of documents that belongs into the command under
-// name. Drivers send what is inserted, updated or deleted so. The documents are unchecked.
+// sequence is a section of kind 1: a list of documents that belongs to the command under name.
+// Drivers send the documents of inserts, updates and deletes in it. The documents are unchecked.
 type sequence struct {
 	name      string
 	documents [][]byte
 }
 
-// msgSections takes the OP_MSG after its header apart: the command, which is the one section
-// of kind 0 and may stand anywhere, and the sequences.
+// msgSections splits the OP_MSG after its header into the command, the one section of kind 0, in
+// any position, and the sequences.
 func msgSections(b []byte) (body []byte, sequences []sequence, err error) {
 	if len(b) < 4 {
 		return nil, nil, errors.New("OP_MSG ends in its flags")
@@ -187,7 +188,7 @@ func msgSections(b []byte) (body []byte, sequences []sequence, err error) {
 	return body, sequences, nil
 }
 
-// appendReply appends the reply to req whose document is body.
+// appendReply appends the reply to req with the document body.
 func appendReply(dst []byte, req *request, body []byte) []byte {
 	size := headerSize + 4 + 1 + len(body)
 	operation := uint32(opMsg)
@@ -224,14 +225,14 @@ func queryBody(b []byte) ([]byte, error) {
 	return document, nil
 }
 
-// sized splits b after what its first four bytes say is its length, those bytes included.
+// sized splits b after the length in its first four bytes, those bytes included.
 func sized(b []byte) (head, rest []byte, err error) {
 	if len(b) < 4 {
 		return nil, nil, errors.New("ends in its length")
 	}
 	size := int(int32(binary.LittleEndian.Uint32(b)))
 	if size < 5 || size > len(b) {
-		return nil, nil, fmt.Errorf("says that it has %d bytes where %d follow", size, len(b))
+		return nil, nil, fmt.Errorf("says that it has %d bytes, and %d follow", size, len(b))
 	}
 	return b[:size], b[size:], nil
 }

@@ -2,6 +2,8 @@
 
 package embedded
 
+// Messages: complete, cut off, too long, malformed, and random ones.
+
 import (
 	"bytes"
 	"context"
@@ -70,13 +72,13 @@ func TestParseRequestReadsTheCommand(t *testing.T) {
 	}{
 		"Plain": {"the command is the first key, the collection its value", msg(t, 0, insert),
 			request{id: 7, name: "insert", database: "stoa", collection: "articles"}},
-		"BodyLast": {"the body may come after a document sequence, whose keys are no command", behind,
+		"BodyLast": {"the body may come after a document sequence, and keys of that are no command", behind,
 			request{id: 7, name: "insert", database: "stoa", collection: "articles"}},
 		"Checksum": {"a checksum ends the message, and is no section", summed,
 			request{id: 7, name: "insert", database: "stoa", collection: "articles"}},
 		"Unanswered": {"with write concern 0 no reply is awaited", msg(t, flagMoreToCome, insert),
 			request{id: 7, name: "insert", database: "stoa", collection: "articles", unanswered: true}},
-		"TimeLimit": {"drivers send what is left of their deadline as an int64", msg(t, 0, append(insert, bson.E{Key: "maxTimeMS", Value: int64(1500)})),
+		"TimeLimit": {"drivers send the rest of their deadline as an int64", msg(t, 0, append(insert, bson.E{Key: "maxTimeMS", Value: int64(1500)})),
 			request{id: 7, name: "insert", database: "stoa", collection: "articles", maxTime: 1500 * time.Millisecond}},
 		"NoCollection": {"not every command is about a collection", msg(t, 0, bson.D{{Key: "dropDatabase", Value: int32(1)}, {Key: "$db", Value: "stoa"}}),
 			request{id: 7, name: "dropDatabase", database: "stoa"}},
@@ -134,7 +136,7 @@ func TestReadMessageBoundsWhatAHeaderClaims(t *testing.T) {
 	cases := map[string]struct {
 		reason string
 		input  []byte
-		end    error // nil: it is refused for what it claims
+		end    error // nil: it is refused for its promised length
 	}{
 		"Empty":      {"the peer closed between two messages", nil, io.EOF},
 		"HalfHeader": {"the peer died in a header", header(16), io.ErrUnexpectedEOF},
@@ -156,8 +158,8 @@ func TestReadMessageBoundsWhatAHeaderClaims(t *testing.T) {
 	}
 }
 
-// meter is a reader that fails the test when it is asked to fill more memory than what it
-// has given so far would justify.
+// meter is a reader that fails the test when asked to fill more memory than its bytes so far would
+// justify.
 type meter struct {
 	t     testing.TB
 	left  []byte
@@ -176,8 +178,8 @@ func (m *meter) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// FuzzWire holds what comes from a client against three promises: nothing panics, memory
-// follows what has arrived, and whatever is read as a command gets one reply that can be read.
+// FuzzWire checks three promises for any bytes of a client: nothing panics, memory follows the
+// bytes received, and everything read as a command gets one valid reply.
 func FuzzWire(f *testing.F) {
 	f.Add(msg(f, 0, bson.D{{Key: "insert", Value: "articles"}, {Key: "$db", Value: "stoa"}, {Key: "documents", Value: bson.A{bson.D{{Key: "_id", Value: "a"}}}}}))
 	f.Add(msg(f, flagMoreToCome, bson.D{{Key: "update", Value: "articles"}, {Key: "maxTimeMS", Value: int64(5)}}))

@@ -2,6 +2,10 @@
 
 package embedded
 
+// This file stores documents with their keys in all indexes. Everything here runs in a write's
+// turn, and checks for all refusals before it changes anything, so that a refused document leaves
+// nothing behind. Entry points: transaction.insert, replace, remove.
+
 import (
 	"bytes"
 	"slices"
@@ -10,18 +14,14 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
-// This file stores documents with their keys in all indexes. Everything here runs in a
-// write's turn, and checks what can be refused before it changes anything, so that a refused
-// document leaves nothing behind. Entry points: transaction.insert, replace, remove.
-
-// maxDocument is the largest document there is, in bytes, as in MongoDB.
+// maxDocument is the size limit of a document, in bytes, as in MongoDB.
 const maxDocument = 16 << 20
 
 func tooLarge(size int) error {
 	return fail(codeTooLarge, "object to insert too large: %d bytes, at most %d", size, maxDocument)
 }
 
-// prepareInsert returns document as it is stored: its _id in front, made where it has none.
+// prepareInsert returns document in the form to store: its _id in front, made if it has none.
 func prepareInsert(document []byte) ([]byte, error) {
 	id, ok := field(document, "_id")
 	if !ok {
@@ -44,8 +44,8 @@ func prepareInsert(document []byte) ([]byte, error) {
 	return document, nil
 }
 
-// insert stores a document that prepareInsert returned. It returns the collection as it is
-// then, and DuplicateKey where another document has one of its unique keys.
+// insert stores a document that prepareInsert returned. It returns the collection as it is then,
+// and DuplicateKey if another document has one of its unique keys.
 func (t *transaction) insert(c *collection, document []byte) (*collection, error) {
 	id, _ := field(document, "_id")
 	key := appendKey(nil, id)
@@ -88,8 +88,8 @@ func (t *transaction) remove(c *collection, rid int64, document []byte) (*collec
 	return t.changeKeys(c, rid, document, nil)
 }
 
-// checkUnique returns an error where document can't be indexed, or where another row than
-// rid has one of its keys in a unique index.
+// checkUnique returns an error if document can't be indexed, or if another row than rid has one of
+// its keys in a unique index.
 func (t *transaction) checkUnique(c *collection, document []byte, rid int64) error {
 	for _, ix := range c.indexes {
 		if !ix.unique && len(ix.fields) == 1 {
@@ -115,8 +115,8 @@ func (t *transaction) checkUnique(c *collection, document []byte, rid int64) err
 	return nil
 }
 
-// changeKeys replaces the keys of the document in row rid by those of changed; nil stands
-// for no document.
+// changeKeys replaces the keys of the document in row rid by those of changed; nil stands for no
+// document.
 func (t *transaction) changeKeys(c *collection, rid int64, document, changed []byte) (*collection, error) {
 	for _, ix := range c.indexes {
 		var gone, come [][]byte
