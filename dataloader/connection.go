@@ -19,7 +19,7 @@ type Connection[T any] struct {
 	count func(ctx context.Context, most int) (n int, exact bool, err error)
 	items *Loader[id.ID, T]
 	cut   bool   // both come out of a list under a parent, by its loader
-	name  string // of a page that the caches keep; "" for others
+	name  string // of a cached page; "" for others
 	// uncounted names the list that has to be counted to tell how much of it there is up to most;
 	// "" where that is known. Nil for lists that the database orders.
 	uncounted func(ctx context.Context, most int) (store.ChildrenKey, error)
@@ -74,8 +74,8 @@ type Count struct {
 // Page returns the ids of the page.
 func (c *Connection[T]) Page(ctx context.Context) (*store.Page, error) {
 	p, err := c.once(ctx)
-	if t := Traced(ctx); t != nil && (!c.cut || err == nil && p.Cached() != nil) && (err != nil || p.Cached() == nil || p.Cached() != t.Of) {
-		t.Spoil()
+	if r := RecorderFrom(ctx); r != nil && (!c.cut || err == nil && p.Cached() != nil) && (err != nil || p.Cached() == nil || p.Cached() != r.Of) {
+		r.MarkUncacheable()
 	}
 	return p, err
 }
@@ -94,16 +94,16 @@ func (c *Connection[T]) once(ctx context.Context) (*store.Page, error) {
 	return p, err
 }
 
-// Recall reads the page if it is in the process's memory.
-func (c *Connection[T]) Recall(ctx context.Context) {
+// Resolve reads the page if it is in the process's memory.
+func (c *Connection[T]) Resolve(ctx context.Context) {
 	if c.name != "" {
-		_, _ = c.once(MemoryOnly(ctx)) // what fails here is met by who asks for the page
+		_, _ = c.once(MemoryOnly(ctx)) // the resolver of the page meets the error
 	}
 }
 
-// Kept is what the caches have of the page, once it has been read, and its name; nil for one
-// that they don't keep.
-func (c *Connection[T]) Kept() (of any, name string) {
+// Cached returns the page's value in the caches, once the page has been read, and the name of
+// the page; nil for a page that isn't cached.
+func (c *Connection[T]) Cached() (of any, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.name == "" || c.read == nil {
@@ -208,7 +208,7 @@ func (c *Connection[T]) Count(ctx context.Context, max int) (*Count, error) {
 		return nil, problem.New(problem.Invalid, "max must be between 1 and %d, not %d", MaxCount, max).At("max")
 	}
 	if !c.cut {
-		Traced(ctx).Spoil()
+		RecorderFrom(ctx).MarkUncacheable()
 	}
 	n, exact, err := c.count(ctx, max)
 	return &Count{n, exact}, err

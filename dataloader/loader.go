@@ -18,22 +18,21 @@ import (
 type Loader[K ~string, T any] struct {
 	fetch func(context.Context, []K) ([]*T, error)
 	what  string       // for messages: "article"
-	kind  uint8        // its number, where what was read may be recalled; 0 elsewhere
+	kind  uint8        // its number, if its values may be dependencies; 0 for others
 	shows func(K) bool // whether what a key names is the same for everybody; nil for all
 
-	mu    *sync.Mutex // of all loaders of the response
-	known map[K]known[T]
-	taken [][]Read // what is known as well, but not in known yet: see merge
+	mu       *sync.Mutex // of all loaders of the response
+	resolved map[K]resolved[T]
+	adopted  [][]dependency // resolved, too, but not in resolved yet: see resolveAdopted
 }
 
-// known is what is known of one thing: its value, or where that will be, or why there is
-// none.
-type known[T any] struct {
+// resolved is the value of a key, or the result that will have it, or its error.
+type resolved[T any] struct {
 	value *T
-	later *result[T] // nil where value is known
+	later *result[T] // nil if value is set
 }
 
-// result is what will be known of one thing when done is closed.
+// result has the value of a key when done is closed.
 type result[T any] struct {
 	done  chan struct{}
 	value *T
@@ -52,7 +51,7 @@ func newLoader[K ~string, T any](what string, fetch func(context.Context, []K) (
 	return begin(&Loader[K, T]{}, &sync.Mutex{}, what, fetch)
 }
 
-// begin makes l a loader that knows nothing yet.
+// begin makes l a loader that has resolved nothing yet.
 func begin[K ~string, T any](l *Loader[K, T], mu *sync.Mutex, what string, fetch func(context.Context, []K) ([]*T, error)) *Loader[K, T] {
 	l.mu, l.what, l.fetch = mu, what, fetch
 	return l
@@ -61,17 +60,17 @@ func begin[K ~string, T any](l *Loader[K, T], mu *sync.Mutex, what string, fetch
 func (l *Loader[K, T]) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.known, l.taken = nil, nil
+	l.resolved, l.adopted = nil, nil
 }
 
 // All returns what each of ks names, in their order: nil for what there isn't.
 func (l *Loader[K, T]) All(ctx context.Context, ks []K) ([]*T, error) {
 	out := make([]*T, len(ks))
 	if err := l.into(ctx, ks, out); err != nil {
-		Traced(ctx).Spoil()
+		RecorderFrom(ctx).MarkUncacheable()
 		return nil, err
 	}
-	l.note(ctx, ks, out)
+	l.record(ctx, ks, out)
 	return out, nil
 }
 
@@ -103,12 +102,12 @@ func (l *Loader[K, T]) look(ctx context.Context, ks []K, out []*T) []*result[T] 
 	var mine map[K]*result[T]
 	waits := false
 	l.mu.Lock()
-	l.merge()
+	l.resolveAdopted()
 	for i, k := range ks {
 		if k == none {
 			continue
 		}
-		n, is := l.known[k]
+		n, is := l.resolved[k]
 		if is && n.later == nil {
 			out[i] = n.value
 			continue
@@ -128,7 +127,7 @@ func (l *Loader[K, T]) look(ctx context.Context, ks []K, out []*T) []*result[T] 
 				if r.done == nil {
 					r.done = make(chan struct{})
 				}
-				l.put(k, known[T]{later: r})
+				l.put(k, resolved[T]{later: r})
 			}
 		}
 		results[i] = r
@@ -140,12 +139,12 @@ func (l *Loader[K, T]) look(ctx context.Context, ks []K, out []*T) []*result[T] 
 	return results
 }
 
-// put notes what is known of k. The caller holds mu.
-func (l *Loader[K, T]) put(k K, n known[T]) {
-	if l.known == nil {
-		l.known = map[K]known[T]{}
+// put resolves k. The caller holds mu.
+func (l *Loader[K, T]) put(k K, n resolved[T]) {
+	if l.resolved == nil {
+		l.resolved = map[K]resolved[T]{}
 	}
-	l.known[k] = n
+	l.resolved[k] = n
 }
 
 // isDone is the done of what was looked for in memory, for which nobody else waits.
@@ -176,24 +175,24 @@ func (l *Loader[K, T]) load(ctx context.Context, ks []K, results map[K]*result[T
 		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.merge()
+		l.resolveAdopted()
 		for i, k := range ks {
 			r := results[k]
-			now := known[T]{later: r}
+			now := resolved[T]{later: r}
 			if r.err = err; err == nil {
 				r.value = values[i]
-				now = known[T]{value: r.value}
+				now = resolved[T]{value: r.value}
 			}
 			if r.done == nil {
 				r.done = isDone
 			} else {
 				close(r.done)
 			}
-			is, ok := l.known[k]
+			is, ok := l.resolved[k]
 			switch mine := ok && is.later == r; {
 			case errors.Is(err, cache.ErrNotInMemory):
 				if mine {
-					delete(l.known, k)
+					delete(l.resolved, k)
 				}
 			case mine || !ok:
 				l.put(k, now)

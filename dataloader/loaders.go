@@ -33,17 +33,17 @@ type Loaders struct {
 	Neighbours     *Loader[store.Position, store.Neighbours]
 	Accounts       *Loader[id.ID, store.Account]
 	Sessions       *Loader[id.ID, store.Session]
-	Uses           *Loader[id.ID, store.LastUse]
+	LastUses       *Loader[id.ID, store.LastUse]
 
 	Desk        *Loader[id.ID, store.Article]  // what the viewer may edit, published or not
 	Texts       *Loader[id.ID, store.Revision] // of what the viewer may edit
 	Submissions *Loader[id.ID, store.Submission]
 
-	store   *store.Store
-	knowing sync.Mutex  // held by who looks at, or adds to, what any of them knows
-	byKind  [9]recalled // those whose reads may be recalled, by kind
-	mu      sync.Mutex
-	lists   map[string]*SubmissionConnection // of submissions, that the response has asked for
+	store     *store.Store
+	resolving sync.Mutex    // guards what all of them have resolved
+	byKind    [9]verifiable // the loaders whose values may be dependencies, by kind
+	mu        sync.Mutex
+	lists     map[string]*SubmissionConnection // of submissions, that the response has asked for
 }
 
 // New returns loaders that know nothing yet.
@@ -60,12 +60,12 @@ func New(s *store.Store) *Loaders {
 		neighbours       Loader[store.Position, store.Neighbours]
 		accounts         Loader[id.ID, store.Account]
 		sessions         Loader[id.ID, store.Session]
-		uses             Loader[id.ID, store.LastUse]
+		lastUses         Loader[id.ID, store.LastUse]
 		submissions      Loader[id.ID, store.Submission]
 	}{}
 	l := &all.Loaders
 	l.store = s
-	mu := &l.knowing
+	mu := &l.resolving
 	l.Articles = begin(&all.articles, mu, "article", s.Articles)
 	l.Revisions = begin(&all.revisions, mu, "revision", s.Revisions)
 	l.Authors = begin(&all.authors, mu, "author", s.Authors)
@@ -76,7 +76,7 @@ func New(s *store.Store) *Loaders {
 	l.Neighbours = begin(&all.neighbours, mu, "neighbours", s.Neighbours)
 	l.Accounts = begin(&all.accounts, mu, "account", s.Accounts)
 	l.Sessions = begin(&all.sessions, mu, "session", s.Sessions)
-	l.Uses = begin(&all.uses, mu, "use of a session", s.LastUses)
+	l.LastUses = begin(&all.lastUses, mu, "last use of a session", s.LastUses)
 	l.Desk = begin(&all.desk, mu, "article", s.Desk)
 	l.Texts = begin(&all.texts, mu, "revision", s.VisibleRevisions)
 	l.Submissions = begin(&all.submissions, mu, "comment", s.Submissions)
@@ -85,20 +85,20 @@ func New(s *store.Store) *Loaders {
 		return kind != id.Account && kind != id.Revision
 	}
 	l.ChildrenCounts.shows = l.Children.shows
-	// What is the same for everybody. A loader that isn't here spoils what it takes part in.
-	recalls(l, 1, l.Articles)
-	recalls(l, 2, l.Revisions)
-	recalls(l, 3, l.Authors)
-	recalls(l, 4, l.Tags)
-	recalls(l, 5, l.Comments)
-	recalls(l, 6, l.Children)
-	recalls(l, 7, l.Neighbours)
-	recalls(l, 8, l.ChildrenCounts)
+	// The loaders whose values are the same for everybody. Any other loader makes a result uncacheable.
+	verifies(l, 1, l.Articles)
+	verifies(l, 2, l.Revisions)
+	verifies(l, 3, l.Authors)
+	verifies(l, 4, l.Tags)
+	verifies(l, 5, l.Comments)
+	verifies(l, 6, l.Children)
+	verifies(l, 7, l.Neighbours)
+	verifies(l, 8, l.ChildrenCounts)
 	return l
 }
 
-// recalls numbers a loader whose reads may be recalled.
-func recalls[K ~string, T any](l *Loaders, kind uint8, loader *Loader[K, T]) {
+// verifies numbers a loader whose values may be dependencies.
+func verifies[K ~string, T any](l *Loaders, kind uint8, loader *Loader[K, T]) {
 	loader.kind = kind
 	l.byKind[kind] = loader
 }
@@ -115,7 +115,7 @@ func (l *Loaders) Forget() {
 	l.ChildrenCounts.forget()
 	l.Accounts.forget()
 	l.Sessions.forget()
-	l.Uses.forget()
+	l.LastUses.forget()
 	l.Desk.forget()
 	l.Texts.forget()
 	l.Submissions.forget()
@@ -198,7 +198,7 @@ func (l *Loaders) RevisionsOf(ctx context.Context, a *store.Article, w store.Win
 
 // LastUse returns when a session was used last; nil where it wasn't since it began.
 func (l *Loaders) LastUse(ctx context.Context, x *store.Session) (*time.Time, error) {
-	found, err := l.Uses.All(ctx, []id.ID{x.ID})
+	found, err := l.LastUses.All(ctx, []id.ID{x.ID})
 	if err != nil || found[0] == nil {
 		return nil, err
 	}

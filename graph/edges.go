@@ -45,7 +45,7 @@ func subject(v any) fragment.Subject {
 }
 
 func pageOf[T any](c *dataloader.Connection[T], t *objectType) fragment.Subject {
-	of, name := c.Kept()
+	of, name := c.Cached()
 	return fragment.Subject{Of: of, Name: name, Types: t.satisfies}
 }
 
@@ -95,7 +95,7 @@ var (
 		"comments": toOwnComments, "commentQueue": toCommentQueue,
 	}}
 	sessionType = &objectType{[]string{"Session", "Node"}, map[string]edge{
-		"lastUsedAt": toOne(uses, (*store.Session).NodeID),
+		"lastUsedAt": toOne(lastUses, (*store.Session).NodeID),
 	}}
 	searchType = &objectType{[]string{"SearchConnection"}, map[string]edge{
 		"nodes": toFound((*dataloader.SearchConnection).Nodes),
@@ -202,7 +202,7 @@ func flatten(values []any, yield func(any)) {
 
 func accounts(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Account]   { return l.Accounts }
 func sessions(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Session]   { return l.Sessions }
-func uses(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.LastUse]       { return l.Uses }
+func lastUses(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.LastUse]   { return l.LastUses }
 func articles(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Article]   { return l.Articles }
 func authors(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Author]     { return l.Authors }
 func comments(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Comment]   { return l.Comments }

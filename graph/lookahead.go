@@ -62,7 +62,7 @@ func (l LookAhead) InterceptResponse(ctx context.Context, next graphql.ResponseH
 func (LookAhead) InterceptField(ctx context.Context, next graphql.Resolver) (any, error) {
 	field := graphql.GetFieldContext(ctx)
 	if field.IsResolver && !known(field) {
-		dataloader.Traced(ctx).Spoil()
+		dataloader.RecorderFrom(ctx).MarkUncacheable()
 	}
 	result, err := next(ctx)
 	if field.Object == "Mutation" {
@@ -237,7 +237,7 @@ func (w *walker) edges(g group, selected ast.SelectionSet) ([]takenEdge, []any) 
 	}
 	if g.of == articlesType || g.of == authorsType || g.of == tagsType {
 		for _, v := range g.values {
-			v.(interface{ Recall(context.Context) }).Recall(w.ctx) // what hangs on it is selected, so that it will be read
+			v.(interface{ Resolve(context.Context) }).Resolve(w.ctx) // what hangs on it is selected, so that it will be read
 		}
 	}
 	return edges, w.withoutFragments(s, g.values)
@@ -260,32 +260,32 @@ func taken(fields []graphql.CollectedField, of *objectType) []takenEdge {
 // withoutFragments returns the values without a valid fragment.
 func (w *walker) withoutFragments(s *fragment.Selection, values []any) []any {
 	var fragments []*fragment.Fragment
-	var bases []*dataloader.Basis
+	var sets []*dataloader.Dependencies
 	var at []int // in values
 	for i, v := range values {
 		if p := w.run.Find(s, v); p != nil {
-			fragments, bases, at = append(fragments, p), append(bases, p.Basis()), append(at, i)
+			fragments, sets, at = append(fragments, p), append(sets, p.Dependencies()), append(at, i)
 		}
 	}
 	if len(fragments) == 0 {
 		return values
 	}
-	gone := w.loaders.Rest(w.ctx, bases)
-	rest := make([]any, 0, len(values)-len(fragments)+len(gone))
-	held := fragments[:0]
-	next, nextGone := 0, 0
+	stale := w.loaders.Stale(w.ctx, sets)
+	rest := make([]any, 0, len(values)-len(fragments)+len(stale))
+	valid := fragments[:0]
+	next, nextStale := 0, 0
 	for i, v := range values {
 		switch {
 		case next == len(at) || at[next] != i:
 			rest = append(rest, v)
-		case nextGone < len(gone) && gone[nextGone] == next:
+		case nextStale < len(stale) && stale[nextStale] == next:
 			rest = append(rest, v)
-			next, nextGone = next+1, nextGone+1
+			next, nextStale = next+1, nextStale+1
 		default:
-			held = append(held, fragments[next])
+			valid = append(valid, fragments[next])
 			next++
 		}
 	}
-	fragment.MarkValid(w.ctx, held)
+	fragment.MarkValid(w.ctx, valid)
 	return rest
 }

@@ -73,8 +73,8 @@ const overhead = 250
 
 func sizeOf(key fragmentKey, p *Fragment) int64 {
 	size := overhead + len(key.of) + len(key.variables) + cap(p.json)
-	if p.basis != nil {
-		size += p.basis.Size()
+	if p.deps != nil {
+		size += p.deps.Size()
 	}
 	return int64(size)
 }

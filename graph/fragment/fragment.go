@@ -183,11 +183,11 @@ type Fragment struct {
 	of          any
 	json        []byte // nil for a subject that was met once, and for an uncacheable one
 	uncacheable bool   // too large, or dependent on more than the loaders
-	basis       *dataloader.Basis
+	deps        *dataloader.Dependencies
 }
 
-// Basis is what the part depends on.
-func (p *Fragment) Basis() *dataloader.Basis { return p.basis }
+// Dependencies is the dependency set of the fragment.
+func (p *Fragment) Dependencies() *dataloader.Dependencies { return p.deps }
 
 // MarshalGQL writes the fragment.
 func (p *Fragment) MarshalGQL(w io.Writer) { _, _ = w.Write(p.json) }
@@ -239,11 +239,11 @@ func (v *validated) has(p *Fragment) bool {
 func use(ctx context.Context, v *validated, p *Fragment) bool {
 	if !v.has(p) {
 		l := dataloader.From(ctx)
-		if !l.Takes(ctx, p.basis) && !l.Agrees(p.basis) {
+		if !l.Adopt(ctx, p.deps) && !l.Agrees(p.deps) {
 			return false
 		}
 	}
-	dataloader.Traced(ctx).Uses(p.basis)
+	dataloader.RecorderFrom(ctx).Add(p.deps)
 	return true
 }
 
@@ -281,14 +281,14 @@ func (r *Run) render(ctx context.Context, key fragmentKey, of any, execute func(
 		return execute(ctx)
 	}
 	touched := access.Touched(ctx)
-	trace := dataloader.Trace{Of: of}
-	made := execute(dataloader.Tracing(ctx, &trace))
-	dataloader.Traced(ctx).Absorbs(&trace)
+	recorder := dataloader.Recorder{Of: of}
+	made := execute(dataloader.WithRecorder(ctx, &recorder))
+	dataloader.RecorderFrom(ctx).Merge(&recorder)
 	if made == graphql.Null || graphql.GetErrors(ctx) != nil || ctx.Err() != nil {
 		return made
 	}
-	basis, ok := trace.End()
-	if trace.Spoiled() {
+	deps, ok := recorder.End()
+	if recorder.Uncacheable() {
 		r.cache.entries.put(key, &Fragment{of: of, uncacheable: true})
 	}
 	if !ok || access.Touched(ctx) != touched { // by another root field, perhaps
@@ -296,13 +296,13 @@ func (r *Run) render(ctx context.Context, key fragmentKey, of any, execute func(
 	}
 	var b bytes.Buffer
 	made.MarshalGQL(&b)
-	p := &Fragment{of: of, json: b.Bytes(), basis: basis}
+	p := &Fragment{of: of, json: b.Bytes(), deps: deps}
 	if b.Len() > maxFragment {
 		r.cache.entries.put(key, &Fragment{of: of, uncacheable: true})
 		return p
 	}
 	p.json = bytes.Clone(p.json)
-	dataloader.From(ctx).Stand(ctx, basis)
+	dataloader.From(ctx).AttachValidity(ctx, deps)
 	r.cache.entries.put(key, p)
 	return p
 }

@@ -32,7 +32,7 @@ func (x shelves) loaders() *dataloader.Loaders { return dataloader.New(x.s.Store
 // returns its title.
 func (x shelves) ask(ctx context.Context, l *dataloader.Loaders, slug string) string {
 	x.t.Helper()
-	a, err := x.s.Store.ArticleBySlug(dataloader.Tracing(ctx, nil), slug)
+	a, err := x.s.Store.ArticleBySlug(dataloader.WithRecorder(ctx, nil), slug)
 	stoatest.Check(x.t, err)
 	found, err := l.Articles.All(ctx, []id.ID{a.ID})
 	stoatest.Check(x.t, err)
@@ -43,24 +43,24 @@ func (x shelves) ask(ctx context.Context, l *dataloader.Loaders, slug string) st
 	return found[0].Title
 }
 
-// basis is what a part would be made of that shows an article.
-func (x shelves) basis(slug string) *dataloader.Basis {
+// dependencies is the set of a fragment that shows an article.
+func (x shelves) dependencies(slug string) *dataloader.Dependencies {
 	x.t.Helper()
-	var trace dataloader.Trace
-	ctx, l := dataloader.Tracing(x.t.Context(), &trace), x.loaders()
+	var recorder dataloader.Recorder
+	ctx, l := dataloader.WithRecorder(x.t.Context(), &recorder), x.loaders()
 	x.ask(ctx, l, slug)
-	b, ok := trace.End()
+	b, ok := recorder.End()
 	if !ok {
 		x.t.Fatal("it is made of more than the loaders have said")
 	}
-	l.Stand(x.t.Context(), b)
+	l.AttachValidity(x.t.Context(), b)
 	return b
 }
 
-// holds says whether loaders take a basis, as it stands and after asking.
-func (x shelves) holds(l *dataloader.Loaders, b *dataloader.Basis) (stands, holds bool) {
-	stands = l.Takes(x.t.Context(), b)
-	return stands, len(l.Rest(x.t.Context(), []*dataloader.Basis{b})) == 0
+// holds reports whether loaders adopt a set, by its token and after asking.
+func (x shelves) holds(l *dataloader.Loaders, b *dataloader.Dependencies) (adopted, holds bool) {
+	adopted = l.Adopt(x.t.Context(), b)
+	return adopted, len(l.Stale(x.t.Context(), []*dataloader.Dependencies{b})) == 0
 }
 
 func (x shelves) rename(slug, title string) {
@@ -73,31 +73,31 @@ func (x shelves) rename(slug, title string) {
 }
 
 // What something was made of holds until any of it changes, and not a moment longer.
-func TestABasisHoldsUntilSomethingInItChanges(t *testing.T) {
+func TestDependenciesAreValidUntilOneChanges(t *testing.T) {
 	x := openShelves(t)
-	b := x.basis("article-0")
-	if stands, holds := x.holds(x.loaders(), b); !stands || !holds {
-		t.Fatalf("at once it stands: %t, and holds: %t", stands, holds)
+	b := x.dependencies("article-0")
+	if adopted, holds := x.holds(x.loaders(), b); !adopted || !holds {
+		t.Fatalf("at once it is adopted: %t, and valid: %t", adopted, holds)
 	}
 	x.rename("article-1", "Another")
-	if stands, _ := x.holds(x.loaders(), b); !stands {
-		t.Error("it doesn't stand after a change of something else")
+	if adopted, _ := x.holds(x.loaders(), b); !adopted {
+		t.Error("it isn't adopted after a change of something else")
 	}
 	x.rename("article-0", "Renamed")
-	if stands, holds := x.holds(x.loaders(), b); stands || holds {
-		t.Errorf("after a change it stands: %t, and holds: %t", stands, holds)
+	if adopted, holds := x.holds(x.loaders(), b); adopted || holds {
+		t.Errorf("after a change it is adopted: %t, and valid: %t", adopted, holds)
 	}
-	b = x.basis("article-0")
+	b = x.dependencies("article-0")
 	x.s.Store.Flush()
-	if stands, holds := x.holds(x.loaders(), b); stands || holds {
-		t.Errorf("after all was forgotten it stands: %t, and holds: %t", stands, holds)
+	if adopted, holds := x.holds(x.loaders(), b); adopted || holds {
+		t.Errorf("after all was forgotten it is adopted: %t, and valid: %t", adopted, holds)
 	}
 }
 
 // Who takes what was remembered has read just what he would have read by asking.
-func TestABasisIsNotedAsWhatItIsMadeOf(t *testing.T) {
+func TestAdoptedDependenciesAreRecorded(t *testing.T) {
 	x := openShelves(t)
-	b := x.basis("article-0")
+	b := x.dependencies("article-0")
 	names := func(do func(context.Context)) []string {
 		ctx, reading := x.s.Store.Cache().Record(t.Context())
 		do(ctx)
@@ -109,43 +109,43 @@ func TestABasisIsNotedAsWhatItIsMadeOf(t *testing.T) {
 	}
 	asked := names(func(ctx context.Context) { x.ask(ctx, x.loaders(), "article-0") })
 	asked = slices.DeleteFunc(asked, func(name string) bool { return name == "slug/articles/article-0" }) // by which the test asks
-	taken := names(func(ctx context.Context) {
-		if !x.loaders().Takes(ctx, b) {
-			t.Error("it isn't taken")
+	adopted := names(func(ctx context.Context) {
+		if !x.loaders().Adopt(ctx, b) {
+			t.Error("it isn't adopted")
 		}
 	})
-	if len(taken) < 3 || !slices.Equal(asked, taken) {
-		t.Errorf("asked it reads %q, remembered %q", asked, taken)
+	if len(adopted) < 3 || !slices.Equal(asked, adopted) {
+		t.Errorf("asked it reads %q, remembered %q", asked, adopted)
 	}
-	shown := names(func(ctx context.Context) { x.loaders().Rest(ctx, []*dataloader.Basis{b}) })
+	shown := names(func(ctx context.Context) { x.loaders().Stale(ctx, []*dataloader.Dependencies{b}) })
 	if !slices.Equal(asked, shown) {
 		t.Errorf("asked it reads %q, among others remembered %q", asked, shown)
 	}
 }
 
-// A response that has taken what was remembered goes on to know just that, and takes nothing
+// A response that has adopted dependencies goes on to know just those values, and adopts nothing
 // that says otherwise: an answer agrees with itself, whatever changes while it is made.
-func TestAResponseTakesWhatAgreesWithIt(t *testing.T) {
+func TestAResponseAdoptsWhatAgreesWithIt(t *testing.T) {
 	x := openShelves(t)
-	before := x.basis("article-0")
+	before := x.dependencies("article-0")
 	was := x.ask(t.Context(), x.loaders(), "article-0")
 	taking, knowing, both := x.loaders(), x.loaders(), x.loaders()
-	if !taking.Takes(t.Context(), before) || !both.Takes(t.Context(), before) {
-		t.Fatal("it isn't taken")
+	if !taking.Adopt(t.Context(), before) || !both.Adopt(t.Context(), before) {
+		t.Fatal("it isn't adopted")
 	}
 	x.ask(t.Context(), knowing, "article-0")
 
 	x.rename("article-0", "Renamed")
-	after := x.basis("article-0")
+	after := x.dependencies("article-0")
 	if is := x.ask(t.Context(), x.loaders(), "article-0"); is != "Renamed" {
 		t.Errorf("another response knows %q", is)
 	}
 	if is := x.ask(t.Context(), taking, "article-0"); is != was {
-		t.Errorf("a response that has taken %q knows %q", was, is)
+		t.Errorf("a response that has adopted %q knows %q", was, is)
 	}
-	for what, l := range map[string]*dataloader.Loaders{"knows": knowing, "has taken": both} {
-		if stands, holds := x.holds(l, after); stands || holds {
-			t.Errorf("a response that %s what was before takes what is now: %t, or finds that it holds: %t", what, stands, holds)
+	for what, l := range map[string]*dataloader.Loaders{"knows": knowing, "has adopted": both} {
+		if adopted, holds := x.holds(l, after); adopted || holds {
+			t.Errorf("a response that %s what was before takes what is now: %t, or finds that it holds: %t", what, adopted, holds)
 		}
 	}
 }
@@ -154,7 +154,7 @@ func TestAResponseTakesWhatAgreesWithIt(t *testing.T) {
 // answer depends on all that is in it, whatever another root field is loading meanwhile.
 func TestAResponseReadsNothingUnnoted(t *testing.T) {
 	x := openShelves(t)
-	b := x.basis("article-0")
+	b := x.dependencies("article-0")
 	a, err := x.s.Store.ArticleBySlug(t.Context(), "article-0")
 	stoatest.Check(t, err)
 	refused := 0
@@ -168,7 +168,7 @@ func TestAResponseReadsNothingUnnoted(t *testing.T) {
 			}
 		})
 		time.Sleep(time.Duration(trial) * 5 * time.Microsecond) // each trial meets it at another point of its way
-		if len(l.Rest(ctx, []*dataloader.Basis{b})) > 0 {
+		if len(l.Stale(ctx, []*dataloader.Dependencies{b})) > 0 {
 			refused++
 		}
 		_, err := l.Articles.All(ctx, []id.ID{a.ID})
@@ -198,7 +198,7 @@ func TestAKeptAnswerFallsWithEverythingInIt(t *testing.T) {
 		return out.Article.Next.Slug, out.Article.Next.Title
 	}
 	for trial := range 100 {
-		for n := range asks { // so that the article is a part
+		for n := range asks { // so that the article is a fragment
 			next(slices.Repeat([]id.ID{author}, n+1)...)
 		}
 		ids := []id.ID{author, id.New(id.Author)} // the second isn't in memory, so that the first waits with it
@@ -211,17 +211,17 @@ func TestAKeptAnswerFallsWithEverythingInIt(t *testing.T) {
 	}
 }
 
-// What has seen two states of one thing is no basis for anything.
-func TestTwoStatesAreNoBasis(t *testing.T) {
+// What has seen two states of one thing is no dependency set.
+func TestTwoStatesAreNoDependencies(t *testing.T) {
 	x := openShelves(t)
-	before := x.basis("article-0")
+	before := x.dependencies("article-0")
 	x.rename("article-0", "Renamed")
-	var trace dataloader.Trace
-	x.ask(dataloader.Tracing(t.Context(), &trace), x.loaders(), "article-0")
-	if trace.Uses(before); trace.Spoiled() {
+	var recorder dataloader.Recorder
+	x.ask(dataloader.WithRecorder(t.Context(), &recorder), x.loaders(), "article-0")
+	if recorder.Add(before); recorder.Uncacheable() {
 		t.Error("it depends on something besides the loaders")
 	}
-	if _, ok := trace.End(); ok {
-		t.Error("it is a basis")
+	if _, ok := recorder.End(); ok {
+		t.Error("it is a dependency set")
 	}
 }

@@ -1,0 +1,377 @@
+package dataloader
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"stoa/store/cache"
+)
+
+// Recorder is a dependency recorder: it collects what the loaders are asked for while something
+// is rendered, so that it can be told later whether the result would be the same. Entry points:
+// WithRecorder, End, Loaders.Stale. It is safe for concurrent use.
+type Recorder struct {
+	// Of is the entity or page being rendered. Reading it is not recorded as a dependency.
+	Of any
+
+	mu          sync.Mutex
+	reads       []dependency
+	uncacheable bool // something outside reads was read
+}
+
+// dependency is a key that a loader was asked for, with its value.
+type dependency struct {
+	kind  uint8 // of the loader
+	key   string
+	value any // a *T, which never changes; nil for an absent entity
+}
+
+type recorderKey struct{}
+
+// WithRecorder returns a context under which r records what the loaders are asked for. With a nil
+// r nothing is recorded.
+func WithRecorder(ctx context.Context, r *Recorder) context.Context {
+	return context.WithValue(ctx, recorderKey{}, r)
+}
+
+// RecorderFrom returns the recorder of ctx; nil without one.
+func RecorderFrom(ctx context.Context) *Recorder {
+	r, _ := ctx.Value(recorderKey{}).(*Recorder)
+	return r
+}
+
+// MarkUncacheable records that the result depends on something besides the loaders. On a nil
+// Recorder it does nothing.
+func (r *Recorder) MarkUncacheable() {
+	if r != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.uncacheable = true
+	}
+}
+
+// Uncacheable reports whether the result depends on something besides the loaders.
+func (r *Recorder) Uncacheable() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.uncacheable
+}
+
+// Add records the dependencies of a fragment that becomes part of the result. On a nil Recorder
+// it does nothing.
+func (r *Recorder) Add(d *Dependencies) {
+	if r != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.reads = append(r.reads, d.reads...)
+	}
+}
+
+// Merge records everything that another recorder has, which recorded a fragment of the result.
+// On a nil Recorder it does nothing.
+func (r *Recorder) Merge(inner *Recorder) {
+	if r == nil {
+		return
+	}
+	inner.mu.Lock()
+	defer inner.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reads, r.uncacheable = append(r.reads, inner.reads...), r.uncacheable || inner.uncacheable
+}
+
+// End returns the recorded dependencies, each once. ok is false for an uncacheable result, and
+// for a result that saw two values under one key.
+func (r *Recorder) End() (d *Dependencies, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.uncacheable {
+		return nil, false
+	}
+	type name struct {
+		kind uint8
+		key  string
+	}
+	d = &Dependencies{}
+	once := make(map[name]any, len(r.reads))
+	for _, read := range r.reads {
+		if read.key == "" { // names nothing in every response
+			continue
+		}
+		n := name{read.kind, read.key}
+		switch value, seen := once[n]; {
+		case !seen:
+			once[n] = read.value
+			d.reads = append(d.reads, read)
+			d.kinds |= 1 << read.kind
+		case value != read.value:
+			return nil, false
+		}
+	}
+	d.reads = slices.Clip(d.reads)
+	return d, true
+}
+
+// Dependencies is a dependency set: the keys that the loaders were asked for, and the values that
+// they returned. It is safe for concurrent use.
+type Dependencies struct {
+	reads    []dependency
+	kinds    uint64 // a bit for each kind of them
+	validity atomic.Pointer[validity]
+}
+
+// validity tells without the loaders that they would return the same values.
+type validity struct {
+	token *cache.Validity
+	names []string
+}
+
+// Size is about the size of d in bytes, without the values that it shares with the caches.
+func (d *Dependencies) Size() int {
+	size := 150
+	for _, r := range d.reads {
+		size += 40 + 20 + 2*len(r.key) // itself, its name and the hash of that, and their text
+	}
+	return size
+}
+
+// AttachValidity gives d a validity token, if all its dependencies are in the process's memory.
+func (l *Loaders) AttachValidity(ctx context.Context, d *Dependencies) {
+	ctx, recorder := l.store.Cache().Record(WithRecorder(ctx, nil))
+	if !New(l.store).same(ctx, []*Dependencies{d})[0] {
+		return
+	}
+	if token, names, ok := recorder.End(); ok {
+		d.validity.Store(&validity{token, slices.Clone(names)})
+	}
+}
+
+// Stale returns the indexes of the sets that aren't valid for this response: some dependency has
+// another value now, or isn't in the process's memory. The response adopts the dependencies of
+// the valid sets: they are resolved from then on, so that whatever else the response asks for
+// agrees with them, and they are recorded as read.
+func (l *Loaders) Stale(ctx context.Context, sets []*Dependencies) (stale []int) {
+	for i, d := range sets {
+		if !l.Adopt(ctx, d) {
+			stale = append(stale, i)
+		}
+	}
+	if len(stale) == 0 {
+		return nil
+	}
+	asked := make([]*Dependencies, len(stale))
+	for i, at := range stale {
+		asked[i] = sets[at]
+	}
+	differ := stale[:0]
+	for i, same := range l.same(ctx, asked) {
+		if same {
+			l.AttachValidity(ctx, asked[i])
+		} else {
+			differ = append(differ, stale[i])
+		}
+	}
+	return differ
+}
+
+// Adopt makes the dependencies of d resolved in this response, and records them as read, if d has
+// a valid token and agrees with what the response has resolved already. It reports whether it
+// did.
+func (l *Loaders) Adopt(ctx context.Context, d *Dependencies) bool {
+	v := d.validity.Load()
+	if v == nil {
+		return false
+	}
+	l.resolving.Lock()
+	defer l.resolving.Unlock()
+	if !v.token.ValidNow() {
+		return false
+	}
+	of := func(yield func(verifiable) bool) {
+		for kind, loader := range l.byKind {
+			if d.kinds&(1<<kind) != 0 && !yield(loader) {
+				return
+			}
+		}
+	}
+	for loader := range of {
+		if !loader.mayAdopt(d.reads) {
+			return false
+		}
+	}
+	for loader := range of {
+		loader.adopt(d.reads)
+	}
+	v.token.AddTo(ctx, v.names)
+	return true
+}
+
+// record adds the values of ks to the recorder of ctx.
+func (l *Loader[K, T]) record(ctx context.Context, ks []K, values []*T) {
+	r := RecorderFrom(ctx)
+	if r == nil {
+		return
+	}
+	if l.kind == 0 {
+		r.MarkUncacheable()
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, k := range ks {
+		if l.shows != nil && !l.shows(k) {
+			r.uncacheable = true
+			return
+		}
+		r.reads = append(r.reads, dependency{l.kind, string(k), values[i]})
+	}
+}
+
+// verifiable is a loader whose dependencies can be compared with its present values.
+type verifiable interface {
+	verify(ctx context.Context, sets []*Dependencies, same []bool)
+	// The caller of the others holds Loaders.resolving.
+	agrees(dependency) bool
+	mayAdopt([]dependency) bool
+	adopt([]dependency)
+}
+
+// same reports for each set whether all its keys have the same values now. It asks for all of
+// them like a response, but in the process's memory only: a value elsewhere isn't the same.
+func (l *Loaders) same(ctx context.Context, sets []*Dependencies) []bool {
+	ctx = MemoryOnly(ctx)
+	same := make([]bool, len(sets))
+	var kinds uint64
+	for i, d := range sets {
+		same[i] = true
+		kinds |= d.kinds
+	}
+	for kind, loader := range l.byKind {
+		if loader != nil && kinds&(1<<kind) != 0 {
+			loader.verify(ctx, sets, same)
+		}
+	}
+	return same
+}
+
+// mayAdopt reports whether the response has resolved no key of reads to another value.
+func (l *Loader[K, T]) mayAdopt(reads []dependency) bool {
+	l.resolveAdopted()
+	if len(l.resolved) == 0 {
+		return true
+	}
+	for _, r := range reads {
+		if r.kind != l.kind {
+			continue
+		}
+		was, _ := r.value.(*T)
+		if n, ok := l.resolved[K(r.key)]; ok && (n.later != nil || n.value != was) {
+			return false
+		}
+	}
+	return true
+}
+
+// adopt makes reads of l's kind resolved. It costs nothing until l is asked for something.
+func (l *Loader[K, T]) adopt(reads []dependency) { l.adopted = append(l.adopted, reads) }
+
+// resolveAdopted moves the adopted dependencies to resolved. The caller holds mu.
+func (l *Loader[K, T]) resolveAdopted() {
+	for _, reads := range l.adopted {
+		for _, r := range reads {
+			if r.kind != l.kind {
+				continue
+			}
+			if _, ok := l.resolved[K(r.key)]; !ok {
+				was, _ := r.value.(*T)
+				l.put(K(r.key), resolved[T]{value: was})
+			}
+		}
+	}
+	l.adopted = nil
+}
+
+// Agrees reports whether this response has resolved all dependencies of d to the same values.
+func (l *Loaders) Agrees(d *Dependencies) bool {
+	l.resolving.Lock()
+	defer l.resolving.Unlock()
+	for _, r := range d.reads {
+		if !l.byKind[r.kind].agrees(r) {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *Loader[K, T]) agrees(r dependency) bool {
+	l.resolveAdopted()
+	return l.is(r)
+}
+
+// is reports whether r's key is resolved to r's value. The caller holds mu.
+func (l *Loader[K, T]) is(r dependency) bool {
+	n, ok := l.resolved[K(r.key)]
+	was, _ := r.value.(*T)
+	return ok && n.later == nil && n.value == was
+}
+
+// verify clears same for the sets with a dependency of l's kind that has another value now.
+func (l *Loader[K, T]) verify(ctx context.Context, sets []*Dependencies, same []bool) {
+	n := 0
+	for _, d := range sets {
+		for _, r := range d.reads {
+			if r.kind == l.kind {
+				n++
+			}
+		}
+	}
+	ks := make([]K, 0, n)
+	l.mu.Lock()
+	l.resolveAdopted()
+	for i, d := range sets {
+		for _, r := range d.reads {
+			if same[i] && r.kind == l.kind {
+				if _, ok := l.resolved[K(r.key)]; !ok {
+					ks = append(ks, K(r.key))
+				}
+			}
+		}
+	}
+	l.mu.Unlock()
+	if len(ks) > 0 {
+		l.resolveFromMemory(ctx, ks)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, d := range sets {
+		for _, r := range d.reads {
+			if same[i] && r.kind == l.kind {
+				same[i] = l.is(r)
+			}
+		}
+	}
+}
+
+// resolveFromMemory resolves ks in one batch from the process's memory. It resolves none of them
+// if one is missing or the fetch panics: a later request for that key meets the failure where it
+// is handled.
+func (l *Loader[K, T]) resolveFromMemory(ctx context.Context, ks []K) {
+	defer func() { _ = recover() }()
+	values, err := l.fetch(ctx, ks)
+	if err != nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.resolveAdopted()
+	if l.resolved == nil {
+		l.resolved = make(map[K]resolved[T], len(ks))
+	}
+	for i, k := range ks {
+		if _, ok := l.resolved[k]; !ok {
+			l.resolved[k] = resolved[T]{value: values[i]}
+		}
+	}
+}
