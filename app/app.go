@@ -241,7 +241,7 @@ func newGateway(a *App) (*gateway.Gateway, error) {
 	options := gateway.Options{
 		Schema: graph.New(graph.Resolver{Blog: a.Blog, AccountService: a.AccountService, Pictures: a.Pictures, Comments: a.Comments}), Extensions: []graphql.HandlerExtension{graph.Streams{}, graph.NewLookAhead(a.Store, a.config.CacheBytes/8)},
 		Present: shown.Present, Recover: shown.Recover, Ready: a.Store.Ping, Introspection: a.config.Introspection, Log: a.log,
-		Cache: a.Store.Cache(), ResponseBytes: a.config.AnswerBytes,
+		Cache: a.Store.Cache(), ResponseBytes: a.config.ResponseBytes,
 		Picture: a.picture, Limits: gateway.Limits{Cost: a.config.MaxCost, File: media.MaxBytes},
 		Authenticate: a.AccountService.Authenticate, Used: a.AccountService.RecordUse, Holds: a.AccountService.Holds, Origins: a.config.Origins, Proxies: a.config.Proxies,
 		HSTS: a.config.HSTS,
@@ -279,7 +279,7 @@ func newGateway(a *App) (*gateway.Gateway, error) {
 
 // addOperations lets the gateway serve trusted documents by their ids.
 func (a *App) addOperations(options *gateway.Options) error {
-	options.Redis, options.Site, options.TrustedOnly = a.redis, a.Store.Namespace(), a.config.TrustedOnly
+	options.Redis, options.Namespace, options.TrustedOnly = a.redis, a.Store.Namespace(), a.config.TrustedOnly
 	if a.config.Operations == "" {
 		return nil
 	}
@@ -367,8 +367,8 @@ func (a *App) Quiesce(ctx context.Context) error {
 // Handler returns the handler of all HTTP requests.
 func (a *App) Handler() http.Handler { return a.gateway }
 
-// AnswerCounts returns the counters of the response cache.
-func (a *App) AnswerCounts() responsecache.Counts { return a.gateway.ResponseCounts() }
+// ResponseCounts returns the counters of the response cache.
+func (a *App) ResponseCounts() responsecache.Counts { return a.gateway.ResponseCounts() }
 
 // Serve serves HTTP on l until ctx ends. Then it refuses new requests, and lets those in
 // flight finish for at most drainLimit.

@@ -66,7 +66,7 @@ type Config struct {
 	RateBurst     int // units
 	Introspection bool
 	HSTS          time.Duration // 0 for none
-	AnswerBytes   int64         // of cached responses; 0 for none
+	ResponseBytes int64         // of cached responses; 0 for none
 }
 
 // variable is one setting.
@@ -164,7 +164,7 @@ var variables = []variable{
 			if err != nil || n < 0 || n > 64<<30 {
 				return errTakes
 			}
-			c.AnswerBytes = n
+			c.ResponseBytes = n
 			return nil
 		}},
 	{"STOA_LANGUAGE", "en", "a language's ISO 639-1 code, such as en",

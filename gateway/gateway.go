@@ -131,10 +131,10 @@ type Options struct {
 	// says that this request did. 0 tells nothing.
 	HSTS time.Duration
 
-	// Redis is where replicas share the texts of automatic persisted queries, under the name
-	// of Site. Without it each replica keeps its own.
-	Redis *bus.Connection
-	Site  string
+	// Redis is where replicas share the texts of automatic persisted queries, in
+	// Namespace. Without it each replica has its own.
+	Redis     *bus.Connection
+	Namespace string
 
 	// Trusted are the documents that can be asked for by an id from the start: see
 	// ReadTrusted. One that isn't valid is an error of New.
@@ -192,7 +192,7 @@ func New(o Options) (*Gateway, error) {
 		Schema: o.Schema, Present: o.Present, Recover: o.Recover, Extensions: o.Extensions, Rates: o.Rates, Load: limits.load, Log: o.Log,
 		Documents: document.Options{
 			Limits: limits.document, Introspection: o.Introspection,
-			Trusted: o.Trusted, TrustedOnly: o.TrustedOnly, Redis: o.Redis, Site: o.Site,
+			Trusted: o.Trusted, TrustedOnly: o.TrustedOnly, Redis: o.Redis, Namespace: o.Namespace,
 		},
 	})
 	if err != nil {

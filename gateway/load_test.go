@@ -101,7 +101,7 @@ func TestExpensiveOperationsWaitForASlot(t *testing.T) {
 	if r := s.post(t, `{ article(slug: "a") { id } }`); r.status != 200 {
 		t.Errorf("a cheap one gets %d", r.status)
 	}
-	// What wasn't executed isn't charged for, once its document is known. The cheap one was.
+	// What wasn't executed consumes no units, once its document is known. The cheap one was.
 	if r := s.post(t, expensiveQuery("a")); r.status != 503 || left(t, r.header.Get("RateLimit")) < left(t, first)-10 {
 		t.Errorf("RateLimit was %s, and is %s after one that was turned away", first, r.header.Get("RateLimit"))
 	}

@@ -198,7 +198,7 @@ func TestReplicasSharePersistedQueries(t *testing.T) {
 	server := redistest.Start(t)
 	sites := [2]*site{}
 	for i := range sites {
-		sites[i] = newSite(t, func(o *Options) { o.Redis, o.Site = connect(t, server.URL()), "s" })
+		sites[i] = newSite(t, func(o *Options) { o.Redis, o.Namespace = connect(t, server.URL()), "s" })
 	}
 	a, want := byHash(slugs).slug("x"), `{"data":{"article":{"slug":"x"}}}`+"\n"
 	sites[0].ask(t, "POST", a.withText(slugs))
@@ -212,7 +212,7 @@ func TestReplicasSharePersistedQueries(t *testing.T) {
 
 	// What is asked for stays: another replica's question makes it longer.
 	client.Expire(t.Context(), key, time.Minute)
-	third := newSite(t, func(o *Options) { o.Redis, o.Site = connect(t, server.URL()), "s" })
+	third := newSite(t, func(o *Options) { o.Redis, o.Namespace = connect(t, server.URL()), "s" })
 	if r := third.ask(t, "GET", a); r.body != want {
 		t.Errorf("from a third replica: %s", r.body)
 	}
@@ -235,7 +235,7 @@ func TestReplicasSharePersistedQueries(t *testing.T) {
 
 func TestADeadRedisFailsNoRequest(t *testing.T) {
 	server := redistest.Start(t)
-	s := newSite(t, func(o *Options) { o.Redis, o.Site = connect(t, server.URL()), "s" })
+	s := newSite(t, func(o *Options) { o.Redis, o.Namespace = connect(t, server.URL()), "s" })
 	s.ask(t, "POST", byHash(slugs).slug("x").withText(slugs))
 	server.Kill(t)
 	for _, text := range []string{slugs, twice} {
@@ -321,7 +321,7 @@ func TestOnlyTrustedDocumentsAreAnsweredWhereOnlyTheyMayBe(t *testing.T) {
 	server := redistest.Start(t)
 	s := newSite(t, func(o *Options) {
 		o.Trusted, o.TrustedOnly = []document.Trusted{{ID: "0a1b", Text: slugs}}, true
-		o.Redis, o.Site = connect(t, server.URL()), "s"
+		o.Redis, o.Namespace = connect(t, server.URL()), "s"
 	})
 	taken := []asked{{DocumentID: "0a1b"}, byHash(slugs), byHash(slugs).withText(slugs), asked{}.withText(slugs)}
 	for _, a := range taken {

@@ -34,7 +34,7 @@ func rated(t testing.TB, burst int, change func(*Options)) *site {
 	})
 }
 
-func TestOperationsAreChargedFor(t *testing.T) {
+func TestOperationsConsumeUnits(t *testing.T) {
 	s := rated(t, 1000, nil)
 	const query, cost = `{ nodes(ids: ["a", "b", "c"]) { id ... on Article { slug bodyHtml } } }`, 78
 	reading := 1 + len(query)/25
@@ -94,7 +94,7 @@ func TestNothingIsFree(t *testing.T) {
 
 // An account has a bucket of its own, wherever it asks from; what it can't pay isn't taken from
 // the client's.
-func TestAccountsAreChargedToo(t *testing.T) {
+func TestAccountsConsumeUnits(t *testing.T) {
 	s := rated(t, 1000, nil)
 	query := `{ nodes(ids: [` + strings.Repeat(`"a" `, 100) + `]) { id } }`
 	s.post(t, query, "X-Forwarded-For: 192.0.2.9") // it is known now
@@ -129,9 +129,9 @@ func TestANetworkIsOneClient(t *testing.T) {
 	t.Error("who has a /64 has a bucket for each of its addresses")
 }
 
-// Over a WebSocket operations are charged as elsewhere, and a subscription for each event: the
+// Over a WebSocket operations consume units as elsewhere, and a subscription for each event: the
 // one that can't be paid ends it, and the client may resume after what it has.
-func TestWebSocketsAreChargedFor(t *testing.T) {
+func TestWebSocketsConsumeUnits(t *testing.T) {
 	s := rated(t, 1000, withStreams)
 	c := s.talk(t, "X-Forwarded-For: 192.0.2.1").begin("")
 	c.say(subscribeText("a", `subscription { paid(to: 100) }`))

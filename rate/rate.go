@@ -66,12 +66,12 @@ type Limiter struct {
 	downUntil atomic.Int64 // on the clock of now; 0 while Redis answers
 }
 
-// New returns the limiter of a site. With a nil connection everything is counted in this
-// process.
-func New(connection *bus.Connection, site string, log *slog.Logger) *Limiter {
+// New returns the limiter of a namespace, which separates the sites in one Redis. With a nil
+// connection everything is counted in this process.
+func New(connection *bus.Connection, namespace string, log *slog.Logger) *Limiter {
 	start := time.Now()
 	return &Limiter{
-		redis: connection, prefix: "stoa:" + site + ":rate:", script: redis.NewScript(takeAll), log: log,
+		redis: connection, prefix: "stoa:" + namespace + ":rate:", script: redis.NewScript(takeAll), log: log,
 		now:   func() int64 { return time.Since(start).Microseconds() + 1 },
 		local: newTable(maxKeys), patience: patience,
 	}

@@ -46,9 +46,9 @@ type sharedTexts struct {
 	downUntil atomic.Int64 // since began, in nanoseconds; 0 while Redis is well
 }
 
-func newSharedTexts(connection *bus.Connection, site string, log *slog.Logger) *sharedTexts {
+func newSharedTexts(connection *bus.Connection, namespace string, log *slog.Logger) *sharedTexts {
 	return &sharedTexts{
-		redis: connection, prefix: "stoa:" + site + ":operation:", log: log,
+		redis: connection, prefix: "stoa:" + namespace + ":operation:", log: log,
 		budget: rate.New(nil, "", log), began: time.Now(),
 	}
 }

@@ -62,10 +62,10 @@ type Options struct {
 	Trusted       []Trusted // can be asked for by an id from the start
 	TrustedOnly   bool      // every other document is refused
 
-	// Redis is where replicas share the texts of automatic persisted queries, under the name of
-	// Site. Without it each replica has its own.
-	Redis *bus.Connection
-	Site  string
+	// Redis is where replicas share the texts of automatic persisted queries, in Namespace.
+	// Without it each replica has its own.
+	Redis     *bus.Connection
+	Namespace string
 
 	Log *slog.Logger
 }
@@ -77,7 +77,7 @@ func NewStore(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := newStoreOf(newDocuments(weights, o.Limits.WithDefaults(), o.Introspection), newSharedTexts(o.Redis, o.Site, o.Log), o.Trusted, o.TrustedOnly)
+	s, err := newStoreOf(newDocuments(weights, o.Limits.WithDefaults(), o.Introspection), newSharedTexts(o.Redis, o.Namespace, o.Log), o.Trusted, o.TrustedOnly)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: Trusted: %w", err)
 	}

@@ -27,7 +27,7 @@ func (r *replica) reading(t testing.TB, items, lists []string) (s *Validity, nam
 
 func now() int64 { return time.Now().UnixNano() }
 
-func TestAReadingHasEveryNameThatWasAskedFor(t *testing.T) {
+func TestARecorderHasEveryNameThatWasAskedFor(t *testing.T) {
 	t.Parallel()
 	r := newWorld(t).alone()
 	r.db.set("a", 1)
@@ -57,7 +57,7 @@ func TestAReadingHasEveryNameThatWasAskedFor(t *testing.T) {
 	group.Wait()
 }
 
-func TestAStandingFallsWithItsOwnNamesOnly(t *testing.T) {
+func TestATokenFallsWithItsOwnNamesOnly(t *testing.T) {
 	t.Parallel()
 	r := newWorld(t).alone()
 	names := []string{"a", "absent", "go", "web"}
@@ -81,7 +81,7 @@ func TestAStandingFallsWithItsOwnNamesOnly(t *testing.T) {
 	}
 }
 
-func TestAStandingThatWasNotLookedAtForLongFallsAllTheSame(t *testing.T) {
+func TestATokenThatWasNotCheckedForLongFallsAllTheSame(t *testing.T) {
 	t.Parallel()
 	r := newWorld(t).alone()
 	s, _, _ := r.reading(t, []string{"a"}, nil)
@@ -101,7 +101,7 @@ func TestAStandingThatWasNotLookedAtForLongFallsAllTheSame(t *testing.T) {
 
 // A thing dropped between a response's first read and its end may be in the response in its old
 // state.
-func TestAReadingThatWasOvertakenDoesNotEndWell(t *testing.T) {
+func TestARecordThatWasOvertakenGivesNoToken(t *testing.T) {
 	t.Parallel()
 	r := newWorld(t).alone()
 	ctx, noted := r.Record(t.Context())
@@ -114,7 +114,7 @@ func TestAReadingThatWasOvertakenDoesNotEndWell(t *testing.T) {
 	}
 }
 
-func TestWhatIsReadUndeclaredIsNotKept(t *testing.T) {
+func TestAnUncacheableRecordGivesNoToken(t *testing.T) {
 	t.Parallel()
 	r := newWorld(t).alone()
 	ctx, noted := r.Record(t.Context())
@@ -138,7 +138,7 @@ func TestWhatIsReadUndeclaredIsNotKept(t *testing.T) {
 }
 
 // A response lives no longer than the first of its parts to expire.
-func TestAStandingLivesAsLongAsItsParts(t *testing.T) {
+func TestATokenIsValidAsLongAsItsDependencies(t *testing.T) {
 	t.Parallel()
 	r := newWorld(t).replica("without Redis", "") // so that it is never sure to hear of changes
 	var s *Validity
@@ -169,7 +169,7 @@ func TestAStandingLivesAsLongAsItsParts(t *testing.T) {
 
 // Readers, drops of their keys and of many others, all at once: after Drop has returned, no token
 // from before it is valid, and none is ended by another's drop.
-func TestStandingsAmidDrops(t *testing.T) {
+func TestTokensAmidDrops(t *testing.T) {
 	t.Parallel()
 	r := newWorld(t).alone()
 	stop := make(chan struct{})

@@ -81,7 +81,7 @@ func compareKept(b *testing.B, s *stoatest.Stoa, body []byte, form string) {
 	defer plain.Close()
 	const rounds, span, clients = 15, 200 * time.Millisecond, 4
 	ours, theirs := dial(b, s.URL, clients), dial(b, plain.URL, clients)
-	before := s.AnswerCounts()
+	before := s.ResponseCounts()
 	var ratios, rates, costs, plainCosts []float64
 	for b.Loop() {
 		for range rounds {
@@ -92,7 +92,7 @@ func compareKept(b *testing.B, s *stoatest.Stoa, body []byte, form string) {
 		}
 	}
 	// What is old is made anew, once in ten seconds at most.
-	if after := s.AnswerCounts(); after.Hits == before.Hits || after.Made > before.Made+3 {
+	if after := s.ResponseCounts(); after.Hits == before.Hits || after.Made > before.Made+3 {
 		b.Errorf("answers weren't kept: %+v after %+v", after, before)
 	}
 	median := func(list []float64) float64 {

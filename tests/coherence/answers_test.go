@@ -133,20 +133,20 @@ func TestWholeAnswersAgreeOverReplicas(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var before []int64
 			for _, r := range f.replicas {
-				before = append(before, r.AnswerCounts().Hits)
+				before = append(before, r.ResponseCounts().Hits)
 			}
 			do(t)
 			f.awaitLoad(t)
 			f.report(t)
 			for i, r := range f.replicas {
-				t.Logf("replica %d: %d hits, %+v", i, r.AnswerCounts().Hits-before[i], r.AnswerCounts())
+				t.Logf("replica %d: %d hits, %+v", i, r.ResponseCounts().Hits-before[i], r.ResponseCounts())
 			}
 		})
 	}
 	phase("WhileAllIsWell", func(t *testing.T) {
 		stoatest.During(stoatest.Shorter(5 * time.Second))
 		for i, r := range f.replicas {
-			stoatest.Await(t, 10*time.Second, fmt.Sprintf("replica %d to answer out of what it keeps", i), func() bool { return r.AnswerCounts().Hits > 0 })
+			stoatest.Await(t, 10*time.Second, fmt.Sprintf("replica %d to answer out of what it keeps", i), func() bool { return r.ResponseCounts().Hits > 0 })
 		}
 	})
 	phase("WhileRedisIsDead", func(t *testing.T) {
@@ -185,10 +185,10 @@ func TestAPurgeReachesEveryReplica(t *testing.T) {
 		return out.Article.ID, out.Article.Title
 	}
 	stoatest.Await(t, 20*time.Second, "both to keep the answer", func() bool {
-		before := one.AnswerCounts().Hits + other.AnswerCounts().Hits
+		before := one.ResponseCounts().Hits + other.ResponseCounts().Hits
 		ask(one)
 		ask(other)
-		return one.AnswerCounts().Hits+other.AnswerCounts().Hits == before+2
+		return one.ResponseCounts().Hits+other.ResponseCounts().Hits == before+2
 	})
 	article, title := ask(one)
 	_, err := stoatest.OpenDatabase(t, uri).Collection("articles").UpdateOne(t.Context(), bson.D{{Key: "_id", Value: article}},

@@ -14,7 +14,7 @@ import (
 
 // What a client spends counts on all replicas together, up to a twentieth of a burst for each,
 // and while Redis is away each counts for itself; nobody waits for it.
-func TestReplicasChargeAClientTogether(t *testing.T) {
+func TestReplicasLimitAClientTogether(t *testing.T) {
 	t.Parallel()
 	const burst, piece, cost = 2000, 100, 21
 	uri, redis := stoatest.Database(t), redistest.Start(t)
@@ -51,9 +51,9 @@ func TestReplicasChargeAClientTogether(t *testing.T) {
 	}
 }
 
-// Being charged makes no answer private, whosever token came: the account is looked up, but
+// Consuming units makes no response private, with any token: the account is looked up, but
 // what is answered is the same for everybody, and is kept.
-func TestWhoIsChargedGetsWhatEverybodyGets(t *testing.T) {
+func TestRateSubjectsGetThePublicResponse(t *testing.T) {
 	s := stoatest.Start(t, stoatest.Settings{"STOA_RATE": "1000"})
 	s.Import(t, stoatest.Articles(2))
 	_, ada := stoatest.SignedIn(t, s, "Ada", access.Customer)

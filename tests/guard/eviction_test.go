@@ -143,11 +143,11 @@ func btoi(b bool) int {
 // hits says whether a query, asked by nobody, is answered by what is kept.
 func (m *matrix) hits(t *testing.T, query string) bool {
 	t.Helper()
-	before := m.s.AnswerCounts()
+	before := m.s.ResponseCounts()
 	a, err := m.s.Send(stoatest.Request{Query: query})
 	stoatest.Check(t, err)
 	if len(a.Errors) > 0 {
 		t.Fatalf("%s: %s", query, a.Raw)
 	}
-	return m.s.AnswerCounts().Hits == before.Hits+1
+	return m.s.ResponseCounts().Hits == before.Hits+1
 }

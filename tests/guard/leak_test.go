@@ -46,7 +46,7 @@ func TestNothingLeaks(t *testing.T) {
 	}
 	press, err := m.s.Store.ArticleBySlug(t.Context(), "press")
 	stoatest.Check(t, err)
-	before := m.s.AnswerCounts()
+	before := m.s.ResponseCounts()
 	refused, private := 0, 0
 	for round := range rounds {
 		if round%150 == 149 {
@@ -74,7 +74,7 @@ func TestNothingLeaks(t *testing.T) {
 			private++
 		}
 	}
-	after := m.s.AnswerCounts()
+	after := m.s.ResponseCounts()
 	hits := after.Hits - before.Hits
 	t.Logf("%d answers out of the cache, %d executed for it, %d kept; %d of %d had errors", hits, after.Made-before.Made, after.Entries, refused, rounds)
 	if hits < int64(rounds)/10 || refused > rounds/2 {
@@ -224,13 +224,13 @@ func (g *guesser) ask(query, caller string, get, past bool) answerBytes {
 	if token := g.people[caller].Token; token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
-	before := g.s.AnswerCounts()
+	before := g.s.ResponseCounts()
 	response, err := http.DefaultClient.Do(r)
 	stoatest.Check(g.t, err)
 	defer response.Body.Close()
 	read, err := io.ReadAll(response.Body)
 	stoatest.Check(g.t, err)
-	if after := g.s.AnswerCounts(); past && after.Hits != before.Hits {
+	if after := g.s.ResponseCounts(); past && after.Hits != before.Hits {
 		g.t.Fatal("what is asked for past the cache comes out of it")
 	}
 	a := answerBytes{response.StatusCode, string(read), response.Header.Get("Cache-Control")}
