@@ -15,6 +15,7 @@ import (
 
 	"stoa/background"
 	"stoa/blog/markdown"
+	"stoa/edit"
 	"stoa/id"
 	"stoa/problem"
 	"stoa/search"
@@ -33,10 +34,15 @@ type Blog struct {
 	previews    string
 	log         *slog.Logger
 
+	articles     *edit.Kind[draft]
+	authors      *edit.Kind[store.Author]
+	tags         *edit.Kind[store.Tag]
+	authorMerges edit.Merges[store.Author]
+	tagMerges    edit.Merges[store.Tag]
+
 	mu           sync.Mutex
-	unreconciled map[id.ID]bool  // is to be related to other articles: see Reconcile
-	overlapping  map[string]bool // merges that overlapped others at the last look
-	key          []byte          // of links to previews; nil until one is made or followed
+	unreconciled map[id.ID]bool // is to be related to other articles: see Reconcile
+	key          []byte         // of links to previews; nil until one is made or followed
 
 	relating   sync.Mutex // held while Reconcile relates
 	background *background.Group
@@ -46,6 +52,8 @@ type Blog struct {
 // to previews look like, with {token} for what names the article.
 func New(s *store.Store, l *search.Language, previews string, log *slog.Logger) *Blog {
 	b := &Blog{store: s, searchIndex: newSearchIndex(l), markdown: markdown.New(), previews: previews, log: log, unreconciled: map[id.ID]bool{}}
+	b.articles, b.authors, b.tags = b.articleKind(), authorKind(s), tagKind(s)
+	b.initMerges()
 	b.background = background.New(log, b.tasks()...)
 	return b
 }

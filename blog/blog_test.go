@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"stoa/access"
+	"stoa/edit"
 	"stoa/id"
 	"stoa/problem"
 	"stoa/search"
@@ -48,7 +49,7 @@ func as(t *testing.T, s *store.Store, role access.Role) (context.Context, *acces
 	ctx, answer := access.Begin(t.Context(), access.Request{})
 	if role != "" {
 		v := access.Viewer{Account: id.New(id.Account), Role: role}
-		check(t, s.AddAccount(t.Context(), &store.Secret{Account: store.Account{ID: v.Account, Email: string(v.Account), Name: "Writer", Role: role, CreatedAt: now()}}))
+		check(t, s.AddAccount(t.Context(), &store.Secret{Account: store.Account{ID: v.Account, Email: string(v.Account), Name: "Writer", Role: role, CreatedAt: edit.Now()}}))
 		access.Become(ctx, v)
 	}
 	return ctx, answer
@@ -67,7 +68,7 @@ func TestWhoAsksIsLookedAtOnlyForWhatIsntPublic(t *testing.T) {
 	editor, _ := as(t, s, access.Editor)
 	public, err := b.Create(editor, NewArticle{Title: "Public"})
 	check(t, err)
-	_, err = b.Publish(editor, ArticleStep{ID: public.Article.ID})
+	_, err = b.Publish(editor, ArticleTransition{ID: public.Article.ID})
 	check(t, err)
 	draft, err := b.Create(editor, NewArticle{Title: "Draft"})
 	check(t, err)
@@ -140,20 +141,20 @@ func TestWhenAnArticleWasPublished(t *testing.T) {
 	ctx, _ := as(t, s, access.Editor)
 	made, err := b.Create(ctx, NewArticle{Title: "T"})
 	check(t, err)
-	step := ArticleStep{ID: made.Article.ID}
-	at := func(w Written, err error) time.Time {
+	step := ArticleTransition{ID: made.Article.ID}
+	at := func(w ArticleResult, err error) time.Time {
 		t.Helper()
 		check(t, err)
 		return w.Article.PublishedAt
 	}
 	later := time.Now().Add(time.Hour)
-	if got := at(b.Schedule(ctx, Scheduling{ID: step.ID, At: later})); !got.Equal(later.UTC().Truncate(time.Millisecond)) {
+	if got := at(b.Schedule(ctx, ArticleSchedule{ID: step.ID, At: later})); !got.Equal(later.UTC().Truncate(time.Millisecond)) {
 		t.Errorf("scheduled for %s, not %s", got, later)
 	}
 	if got := at(b.Unpublish(ctx, step)); !got.IsZero() {
 		t.Errorf("unscheduled, it has %s", got)
 	}
-	_, err = b.Schedule(ctx, Scheduling{ID: step.ID, At: later})
+	_, err = b.Schedule(ctx, ArticleSchedule{ID: step.ID, At: later})
 	check(t, err)
 	first := at(b.Publish(ctx, step))
 	if first.After(time.Now()) {

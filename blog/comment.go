@@ -8,6 +8,7 @@ import (
 
 	"stoa/access"
 	"stoa/blog/markdown"
+	"stoa/edit"
 	"stoa/id"
 	"stoa/problem"
 	"stoa/rate"
@@ -86,7 +87,7 @@ func (c *Comments) Add(ctx context.Context, in CommentAdd) (*store.Submission, e
 		return nil, err
 	}
 	made := &store.Comment{
-		ArticleID: in.ArticleID, AccountID: v.Account, BodyMarkdown: canonical, CreatedAt: now(), Version: 1,
+		ArticleID: in.ArticleID, AccountID: v.Account, BodyMarkdown: canonical, CreatedAt: edit.Now(), Version: 1,
 	}
 	if in.ParentID != nil {
 		made.ParentID = commentOf(*in.ParentID)
@@ -207,7 +208,7 @@ func (c *Comments) Update(ctx context.Context, in CommentUpdate) (*store.Submiss
 		return nil, refusedText(err, "bodyMarkdown")
 	}
 	return c.change(ctx, v, in.ID, in.ExpectedVersion, func(x *store.Comment) error {
-		at := now()
+		at := edit.Now()
 		switch {
 		case !v.Is(x.AccountID):
 			return problem.New(problem.Forbidden, "only who wrote a comment can change it").At("id")

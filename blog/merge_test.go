@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"stoa/access"
+	"stoa/edit"
 	"stoa/id"
 	"stoa/problem"
 	"stoa/store"
@@ -31,25 +32,25 @@ func TestAMergeCanBeCutShortAnywhere(t *testing.T) {
 		into, err := b.CreateTag(editor, NewTag{Name: "Into"})
 		check(t, err)
 		var all []id.ID
-		for _, tags := range [][]id.ID{{from.Is.ID}, {into.Is.ID, from.Is.ID}, {into.Is.ID}, {from.Is.ID}} {
+		for _, tags := range [][]id.ID{{from.Value.ID}, {into.Value.ID, from.Value.ID}, {into.Value.ID}, {from.Value.ID}} {
 			made, err := b.Create(editor, NewArticle{Title: "T", TagIDs: tags})
 			check(t, err)
 			all = append(all, made.Article.ID)
 		}
-		_, err = b.Publish(editor, ArticleStep{ID: all[0]})
+		_, err = b.Publish(editor, ArticleTransition{ID: all[0]})
 		check(t, err)
-		_, err = b.DeleteArticle(editor, ArticleStep{ID: all[3]})
+		_, err = b.DeleteArticle(editor, ArticleTransition{ID: all[3]})
 		check(t, err)
 
 		ctx, cancel := context.WithCancel(editor)
 		stop = cancel
 		left.Store(int64(cuts + 1))
-		in := Merge{from.Is.ID, into.Is.ID}
+		in := edit.Merge{ID: from.Value.ID, IntoID: into.Value.ID}
 		_, err = b.MergeTags(ctx, in)
 		done = err == nil && ctx.Err() == nil
 		left.Store(1 << 40)
 		cancel()
-		begun, taskErr := s.Tasks(t.Context(), mergeTask)
+		begun, taskErr := s.Tasks(t.Context(), "merge/")
 		check(t, taskErr)
 		check(t, b.FinishMerges(t.Context()))
 		if len(begun) > 0 {
@@ -57,23 +58,23 @@ func TestAMergeCanBeCutShortAnywhere(t *testing.T) {
 			if _, err := b.MergeTags(editor, in); err != nil {
 				t.Errorf("cut at command %d: again: %v", cuts+1, err)
 			}
-		} else if _, err := b.tags().one(t.Context(), in.ID); err == nil {
+		} else if _, err := b.tags.Read(t.Context(), in.ID); err == nil {
 			continue // cut before it had begun
 		}
 		for i, a := range all {
 			found, err := s.ArticleNow(t.Context(), a)
-			if check(t, err); !slices.Equal(found.TagIDs, []id.ID{into.Is.ID}) {
+			if check(t, err); !slices.Equal(found.TagIDs, []id.ID{into.Value.ID}) {
 				t.Errorf("cut at command %d: article %d has %v", cuts+1, i, found.TagIDs)
 			}
 		}
 		now, err := b.Tag(t.Context(), "from")
-		if err != nil || now.ID != into.Is.ID || now.Slug != "into" {
+		if err != nil || now.ID != into.Value.ID || now.Slug != "into" {
 			t.Errorf("cut at command %d: under the old slug is %+v, %v", cuts+1, now, err)
 		}
-		if _, err := b.tags().one(t.Context(), in.ID); !problem.Is(err, problem.NotFound) {
+		if _, err := b.tags.Read(t.Context(), in.ID); !problem.Is(err, problem.NotFound) {
 			t.Errorf("cut at command %d: the one that was to go: %v", cuts+1, err)
 		}
-		if left, err := s.Tasks(t.Context(), mergeTask); err != nil || len(left) > 0 {
+		if left, err := s.Tasks(t.Context(), "merge/"); err != nil || len(left) > 0 {
 			t.Errorf("cut at command %d: left to do: %v, %v", cuts+1, left, err)
 		}
 	}
@@ -91,14 +92,14 @@ func TestMergesThatMeetAreRefused(t *testing.T) {
 	for _, name := range []string{"A", "B"} {
 		made, err := b.CreateTag(editor, NewTag{Name: name})
 		check(t, err)
-		tags = append(tags, made.Is)
+		tags = append(tags, made.Value)
 	}
 	made, err := b.Create(editor, NewArticle{Title: "T", TagIDs: []id.ID{tags[0].ID, tags[1].ID}})
 	check(t, err)
 	errs := make(chan error, 2)
 	for i := range tags {
 		go func() {
-			_, err := b.MergeTags(editor, Merge{tags[i].ID, tags[1-i].ID})
+			_, err := b.MergeTags(editor, edit.Merge{ID: tags[i].ID, IntoID: tags[1-i].ID})
 			errs <- err
 		}()
 	}
@@ -126,10 +127,10 @@ func TestMergesThatMetAreFinishedInOneOrder(t *testing.T) {
 	for _, name := range []string{"A", "B"} {
 		made, err := b.CreateTag(editor, NewTag{Name: name})
 		check(t, err)
-		tags = append(tags, made.Is)
+		tags = append(tags, made.Value)
 	}
 	for i := range tags {
-		check(t, s.Begin(t.Context(), mergeTask+string(tags[i].ID)+"/"+string(tags[1-i].ID)))
+		check(t, s.Begin(t.Context(), "merge/"+string(tags[i].ID)+"/"+string(tags[1-i].ID)))
 	}
 	for look, want := range []int{2, 1, 1} {
 		check(t, b.FinishMerges(t.Context()))
@@ -138,7 +139,7 @@ func TestMergesThatMetAreFinishedInOneOrder(t *testing.T) {
 			t.Errorf("after %d looks there are %d tags; want %d", look+1, len(there), want)
 		}
 	}
-	if left, err := s.Tasks(t.Context(), mergeTask); err != nil || len(left) > 0 {
+	if left, err := s.Tasks(t.Context(), "merge/"); err != nil || len(left) > 0 {
 		t.Errorf("left to do: %v, %v", left, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"stoa/access"
+	"stoa/edit"
 	"stoa/id"
 	"stoa/problem"
 	"stoa/store"
@@ -51,164 +52,95 @@ type TagUpdate struct {
 	Description *string
 }
 
-// Named is what has come of writing about an author or a tag.
-type Named[K store.Versioned] struct {
-	Is       K
-	Warnings []*problem.Warning
-}
-
-// naming is how one kind of what has a name is kept.
-type naming[K store.Versioned] struct {
-	kind   id.Kind
-	what   string
-	now    func(context.Context, []id.ID) ([]K, error)
-	copied func(K) K
-	parts  func(K) named
-}
-
-// named are the parts of an author or a tag that both have.
-type named struct {
-	slug   *string
-	old    *[]string
-	merged *[]id.ID
-}
-
-func (b *Blog) authors() naming[*store.Author] {
-	return naming[*store.Author]{id.Author, "author", b.store.AuthorsNow,
-		func(a *store.Author) *store.Author { c := *a; return &c },
-		func(a *store.Author) named { return named{&a.Slug, &a.OldSlugs, &a.MergedIDs} }}
-}
-
-func (b *Blog) tags() naming[*store.Tag] {
-	return naming[*store.Tag]{id.Tag, "tag", b.store.TagsNow,
-		func(t *store.Tag) *store.Tag { c := *t; return &c },
-		func(t *store.Tag) named { return named{&t.Slug, &t.OldSlugs, &t.MergedIDs} }}
-}
-
-// one returns an author or a tag as it is in the database now; NotFound where there is none.
-func (n naming[K]) one(ctx context.Context, i id.ID) (K, error) {
-	found, err := n.now(ctx, []id.ID{i})
-	if err == nil && len(found) == 0 {
-		err = problem.New(problem.NotFound, "there is no %s with the id %s", n.what, i)
+// authorKind describes authors to package edit.
+func authorKind(s *store.Store) *edit.Kind[store.Author] {
+	return &edit.Kind[store.Author]{
+		ID: id.Author, Name: "author", Role: access.Editor, Store: s,
+		Fields: func(a *store.Author) edit.Fields {
+			return edit.Fields{ID: &a.ID, Version: a.Version, Name: a.Name, Slug: &a.Slug, OldSlugs: &a.OldSlugs, MergedIDs: &a.MergedIDs}
+		},
+		Read:   one("author", s.AuthorsNow),
+		Taken:  taken(s, id.Author),
+		Insert: func(ctx context.Context, a *store.Author) error { return store.Add(ctx, s, a) },
+		Replace: func(ctx context.Context, before, after *store.Author) error {
+			return store.Change(ctx, s, before, after)
+		},
+		Remove: func(ctx context.Context, a *store.Author) error { return store.Delete(ctx, s, a) },
 	}
-	if err != nil {
-		var none K
-		return none, err
-	}
-	return found[0], nil
 }
 
-// CreateAuthor begins an author's page, for editors.
-func (b *Blog) CreateAuthor(ctx context.Context, in NewAuthor) (Named[*store.Author], error) {
-	a := &store.Author{}
-	update := AuthorUpdate{Name: &in.Name, BioMarkdown: in.BioMarkdown, URL: in.URL, AccountID: in.AccountID}
-	return begin(ctx, b, b.authors(), a, &a.ID, in.Name, in.Slug, in.IdempotencyKey, in, func() error { return b.applyAuthor(ctx, a, update) })
+// tagKind describes tags to package edit.
+func tagKind(s *store.Store) *edit.Kind[store.Tag] {
+	return &edit.Kind[store.Tag]{
+		ID: id.Tag, Name: "tag", Role: access.Editor, Store: s,
+		Fields: func(t *store.Tag) edit.Fields {
+			return edit.Fields{ID: &t.ID, Version: t.Version, Name: t.Name, Slug: &t.Slug, OldSlugs: &t.OldSlugs, MergedIDs: &t.MergedIDs}
+		},
+		Read:    one("tag", s.TagsNow),
+		Taken:   taken(s, id.Tag),
+		Insert:  func(ctx context.Context, t *store.Tag) error { return store.Add(ctx, s, t) },
+		Replace: func(ctx context.Context, before, after *store.Tag) error { return store.Change(ctx, s, before, after) },
+		Remove:  func(ctx context.Context, t *store.Tag) error { return store.Delete(ctx, s, t) },
+	}
 }
 
-// CreateTag begins a tag, for editors.
-func (b *Blog) CreateTag(ctx context.Context, in NewTag) (Named[*store.Tag], error) {
-	t := &store.Tag{}
-	update := TagUpdate{Name: &in.Name, Description: in.Description}
-	return begin(ctx, b, b.tags(), t, &t.ID, in.Name, in.Slug, in.IdempotencyKey, in, func() error { return applyTag(t, update) })
-}
-
-// begin adds what, once by has filled it; with a key it is added once.
-func begin[K store.Versioned](ctx context.Context, b *Blog, n naming[K], what K, i *id.ID, name string, slug, key *string, input any, by func() error) (Named[K], error) {
-	v, err := access.Require(ctx, access.Editor)
-	if err != nil {
-		return Named[K]{}, err
-	}
-	if err := by(); err != nil {
-		return Named[K]{}, err
-	}
-	*i = id.New(n.kind)
-	if key != nil {
-		record := store.IdempotencyRecord{Caller: string(v.Account), Key: *key, Mutation: n.what + "Create", Input: input}
-		made, err := b.store.RecordIdempotency(ctx, record)
+// one reads one document with load, which reads many.
+func one[T any](what string, load func(context.Context, []id.ID) ([]*T, error)) func(context.Context, id.ID) (*T, error) {
+	return func(ctx context.Context, i id.ID) (*T, error) {
+		found, err := load(ctx, []id.ID{i})
 		if err != nil {
-			return Named[K]{}, err
+			return nil, err
 		}
-		*i = id.Derived(n.kind, made, record.Seed())
+		if len(found) == 0 {
+			return nil, problem.New(problem.NotFound, "there is no %s with the id %s", what, i)
+		}
+		return found[0], nil
 	}
-	wanted, err := wantedSlug(slug, name, *i)
-	if err != nil {
-		return Named[K]{}, err
+}
+
+// taken looks up the owners of slugs of a kind.
+func taken(s *store.Store, kind id.Kind) func(context.Context, []string) (map[string]id.ID, error) {
+	return func(ctx context.Context, slugs []string) (map[string]id.ID, error) {
+		return s.SlugsTaken(ctx, kind, slugs)
 	}
-	for try := 0; ; try++ {
-		if key != nil || try > 0 {
-			there, err := n.one(ctx, *i)
-			if err == nil {
-				return Named[K]{there, numberedWarning(wanted, *n.parts(there).slug)}, nil
-			}
-			if !problem.Is(err, problem.NotFound) {
-				return Named[K]{}, err
-			}
-		}
-		if *n.parts(what).slug, err = b.freeSlug(ctx, wanted, *i); err != nil {
-			return Named[K]{}, err
-		}
-		err = store.Add(ctx, b.store, what)
-		if err == nil {
-			return Named[K]{what, numberedWarning(wanted, *n.parts(what).slug)}, nil
-		}
-		if !problem.Is(err, problem.Conflict) || try == attempts {
-			return Named[K]{}, err
-		}
-	}
+}
+
+// CreateAuthor creates an author's page, for editors.
+func (b *Blog) CreateAuthor(ctx context.Context, in NewAuthor) (edit.Result[store.Author], error) {
+	update := AuthorUpdate{Name: &in.Name, BioMarkdown: in.BioMarkdown, URL: in.URL, AccountID: in.AccountID}
+	return b.authors.Create(ctx, edit.Creation[store.Author]{Key: in.IdempotencyKey, Input: in, Slug: in.Slug,
+		Fill: func(ctx context.Context, _ access.Viewer, a *store.Author) error {
+			return b.applyAuthor(ctx, a, update)
+		},
+	})
+}
+
+// CreateTag creates a tag, for editors.
+func (b *Blog) CreateTag(ctx context.Context, in NewTag) (edit.Result[store.Tag], error) {
+	update := TagUpdate{Name: &in.Name, Description: in.Description}
+	return b.tags.Create(ctx, edit.Creation[store.Tag]{Key: in.IdempotencyKey, Input: in, Slug: in.Slug,
+		Fill: func(_ context.Context, _ access.Viewer, t *store.Tag) error { return applyTag(t, update) },
+	})
 }
 
 // UpdateAuthor changes an author's page, for editors.
-func (b *Blog) UpdateAuthor(ctx context.Context, in AuthorUpdate) (Named[*store.Author], error) {
-	return rename(ctx, b, b.authors(), in.ID, in.Slug, func(a *store.Author) error { return b.applyAuthor(ctx, a, in) })
+func (b *Blog) UpdateAuthor(ctx context.Context, in AuthorUpdate) (edit.Result[store.Author], error) {
+	return b.authors.Change(ctx, edit.Change[store.Author]{ID: in.ID, Slug: in.Slug,
+		Apply: func(ctx context.Context, _ access.Viewer, a *store.Author) error { return b.applyAuthor(ctx, a, in) },
+	})
 }
 
 // UpdateTag changes a tag, for editors.
-func (b *Blog) UpdateTag(ctx context.Context, in TagUpdate) (Named[*store.Tag], error) {
-	return rename(ctx, b, b.tags(), in.ID, in.Slug, func(t *store.Tag) error { return applyTag(t, in) })
-}
-
-// rename turns an author or a tag, as it is in the database, into what by makes of it, under
-// another slug where one is asked for.
-func rename[K store.Versioned](ctx context.Context, b *Blog, n naming[K], i id.ID, slug *string, by func(K) error) (Named[K], error) {
-	if _, err := access.Require(ctx, access.Editor); err != nil {
-		return Named[K]{}, err
-	}
-	for try := 0; ; try++ {
-		before, err := n.one(ctx, i)
-		if err != nil {
-			return Named[K]{}, problem.Locate(err, "id")
-		}
-		after := n.copied(before)
-		if err := by(after); err != nil {
-			return Named[K]{}, err
-		}
-		out := Named[K]{after, []*problem.Warning{}}
-		if was := *n.parts(before).slug; slug != nil && *slug != was {
-			wanted, err := wantedSlug(slug, "", i)
-			if err != nil {
-				return Named[K]{}, err
-			}
-			is, err := b.freeSlug(ctx, wanted, i)
-			if err != nil {
-				return Named[K]{}, err
-			}
-			*n.parts(after).slug, *n.parts(after).old = is, readdressed(was, *n.parts(before).old, is)
-			out.Warnings = numberedWarning(wanted, is)
-		}
-		err = store.Change(ctx, b.store, before, after)
-		if err == nil {
-			return out, nil
-		}
-		if !problem.Is(err, problem.Conflict) || try == attempts {
-			return Named[K]{}, err
-		}
-	}
+func (b *Blog) UpdateTag(ctx context.Context, in TagUpdate) (edit.Result[store.Tag], error) {
+	return b.tags.Change(ctx, edit.Change[store.Tag]{ID: in.ID, Slug: in.Slug,
+		Apply: func(_ context.Context, _ access.Viewer, t *store.Tag) error { return applyTag(t, in) },
+	})
 }
 
 func (b *Blog) applyAuthor(ctx context.Context, a *store.Author, in AuthorUpdate) error {
 	var err error
 	if in.Name != nil {
-		if a.Name, err = line(*in.Name, "name", 1, MaxName); err != nil {
+		if a.Name, err = edit.Line(*in.Name, "name", 1, MaxName); err != nil {
 			return err
 		}
 		a.NameKey = store.SortKey(a.Name)
@@ -223,7 +155,7 @@ func (b *Blog) applyAuthor(ctx context.Context, a *store.Author, in AuthorUpdate
 	if in.URL != nil {
 		a.URL = nil
 		if *in.URL != "" {
-			if err := checkURL(*in.URL); err != nil {
+			if err := edit.CheckURL(*in.URL); err != nil {
 				return err.At("url")
 			}
 			a.URL = in.URL
@@ -255,53 +187,43 @@ func (b *Blog) applyAuthor(ctx context.Context, a *store.Author, in AuthorUpdate
 func applyTag(t *store.Tag, in TagUpdate) error {
 	var err error
 	if in.Name != nil {
-		if t.Name, err = line(*in.Name, "name", 1, MaxName); err != nil {
+		if t.Name, err = edit.Line(*in.Name, "name", 1, MaxName); err != nil {
 			return err
 		}
 		t.NameKey = store.SortKey(t.Name)
 	}
 	if in.Description != nil {
-		t.Description, err = line(*in.Description, "description", 0, MaxSummary)
+		t.Description, err = edit.Line(*in.Description, "description", 0, MaxSummary)
 	}
 	return err
 }
 
-// ownPage returns the author's page of an account, which it makes where there is none. Its
-// id follows from the account's, so that of several calls at once one makes it.
+// ownPage returns the author's page of an account, and creates it if there is none. Its id
+// follows from the account's, so that of several calls at once one creates it.
 func (b *Blog) ownPage(ctx context.Context, account id.ID) (*store.Author, error) {
-	for try := 0; ; try++ {
-		pages, err := b.store.AuthorsOf(ctx, account)
-		if err != nil {
-			return nil, err
-		}
-		if len(pages) > 0 {
-			return slices.MinFunc(pages, func(a, b *store.Author) int { return strings.Compare(string(a.ID), string(b.ID)) }), nil
-		}
-		owner, err := b.store.Accounts(ctx, []id.ID{account})
-		if err != nil {
-			return nil, err
-		}
-		if owner[0] == nil {
-			return nil, problem.New(problem.NotFound, "your account isn't there any more")
-		}
-		name := owner[0].Name
-		if name == "" {
-			return nil, problem.New(problem.Invalid, "give your account a name first, or say whose the article is").At("authorIds")
-		}
-		a := &store.Author{ID: id.Derived(id.Author, owner[0].CreatedAt, string(account)), Name: name, NameKey: store.SortKey(name), AccountID: account}
-		wanted, err := wantedSlug(nil, name, a.ID)
-		if err != nil {
-			return nil, err
-		}
-		if a.Slug, err = b.freeSlug(ctx, wanted, a.ID); err != nil {
-			return nil, err
-		}
-		err = store.Add(ctx, b.store, a)
-		if err == nil {
-			return a, nil
-		}
-		if !problem.Is(err, problem.Conflict) || try == attempts {
-			return nil, fmt.Errorf("make the page of %s: %w", account, err)
-		}
+	pages, err := b.store.AuthorsOf(ctx, account)
+	if err != nil {
+		return nil, err
 	}
+	if len(pages) > 0 {
+		return slices.MinFunc(pages, func(a, b *store.Author) int { return strings.Compare(string(a.ID), string(b.ID)) }), nil
+	}
+	owner, err := b.store.Accounts(ctx, []id.ID{account})
+	if err != nil {
+		return nil, err
+	}
+	if owner[0] == nil {
+		return nil, problem.New(problem.NotFound, "your account isn't there any more")
+	}
+	name := owner[0].Name
+	if name == "" {
+		return nil, problem.New(problem.Invalid, "give your account a name first, or say whose the article is").At("authorIds")
+	}
+	made, err := b.authors.Add(ctx, &store.Author{
+		ID: id.Derived(id.Author, owner[0].CreatedAt, string(account)), Name: name, NameKey: store.SortKey(name), AccountID: account,
+	}, nil)
+	if err != nil {
+		return nil, fmt.Errorf("make the page of %s: %w", account, err)
+	}
+	return made.Value, nil
 }

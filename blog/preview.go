@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"stoa/access"
+	"stoa/edit"
 	"stoa/id"
 	"stoa/problem"
 	"stoa/store"
@@ -56,7 +57,7 @@ func (b *Blog) CreatePreview(ctx context.Context, in PreviewRequest) (*Preview, 
 	if err != nil {
 		return nil, problem.Locate(err, "id")
 	}
-	ends := now().Add(lasts).Truncate(time.Second)
+	ends := edit.Now().Add(lasts).Truncate(time.Second)
 	named := string(a.ID) + "." + strconv.FormatInt(ends.Unix(), 36)
 	seal, err := b.seal(ctx, named)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/pmezard/go-difflib/difflib"
 
 	"stoa/access"
+	"stoa/edit"
 	"stoa/id"
 	"stoa/problem"
 	"stoa/store"
@@ -19,11 +20,10 @@ import (
 // anchors (autoJunk): with them, x x x… against x y x y… took 28 s.
 const diffLines = 1500
 
-// RevisionStep names a revision that an article is to say again, and the version of the
-// article that the caller knows; any when that is nil.
-type RevisionStep struct {
-	ID              id.ID
-	ExpectedVersion *int
+// RevisionRestore is the input of RestoreRevision. ExpectedVersion is the article's.
+type RevisionRestore struct {
+	ID              id.ID  // of the revision
+	ExpectedVersion *int64 // nil for any
 }
 
 // Diff is what has become of one text in another.
@@ -34,17 +34,17 @@ type Diff struct {
 
 // RestoreRevision makes an article say again what it said: as a new revision, under the
 // rules of Update.
-func (b *Blog) RestoreRevision(ctx context.Context, in RevisionStep) (Written, error) {
+func (b *Blog) RestoreRevision(ctx context.Context, in RevisionRestore) (ArticleResult, error) {
 	r, err := b.revision(ctx, in.ID)
 	if err != nil {
-		return Written{}, problem.Locate(err, "id")
+		return ArticleResult{}, problem.Locate(err, "id")
 	}
 	update := ArticleUpdate{Summary: &r.Summary, BodyMarkdown: &r.Markdown}
 	if r.Title != "" {
 		update.Title = &r.Title
 	}
-	return b.change(ctx, r.ArticleID, in.ExpectedVersion, mayChange, func(_ access.Viewer, a *draft) error {
-		return b.apply(ctx, a, update)
+	return b.change(ctx, edit.Change[draft]{ID: r.ArticleID, Expected: in.ExpectedVersion, May: mayChange,
+		Apply: func(ctx context.Context, v access.Viewer, a *draft) error { return b.apply(ctx, v, a, update) },
 	})
 }
 

@@ -4,18 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
-
-	"golang.org/x/text/unicode/norm"
 
 	"stoa/access"
 	"stoa/blog/markdown"
+	"stoa/edit"
 	"stoa/id"
 	"stoa/problem"
 	"stoa/store"
@@ -25,17 +20,11 @@ import (
 const (
 	MaxTitle   = 300  // characters
 	MaxSummary = 2000 // characters
-	MaxURL     = 2048 // bytes
 	MaxAuthors = 20
 	MaxTags    = 50
 
 	// restorable is how long a deleted article can be restored.
 	restorable = 30 * 24 * time.Hour
-
-	// attempts is how often a change is tried again because somebody else changed the same
-	// thing, or took the same slug, in between. Of those who want one slug at once, one gets
-	// what it wants in each round.
-	attempts = 100
 )
 
 // NewArticle is what an article begins with; nil for what is left out.
@@ -61,7 +50,7 @@ type Cover struct {
 // ArticleUpdate is what is to change of an article; nil for what stays.
 type ArticleUpdate struct {
 	ID              id.ID
-	ExpectedVersion int
+	ExpectedVersion int64
 	Title           *string
 	Slug            *string
 	Summary         *string
@@ -71,143 +60,139 @@ type ArticleUpdate struct {
 	TagIDs          []id.ID
 }
 
-// ArticleStep names an article that is to get another status, at the version that the
-// caller knows; any when that is nil.
-type ArticleStep struct {
+// ArticleTransition is the input of a change of status.
+type ArticleTransition struct {
 	ID              id.ID
-	ExpectedVersion *int
+	ExpectedVersion *int64 // nil for any
 }
 
-// Scheduling is when an article is to be published.
-type Scheduling struct {
+// ArticleSchedule is the input of Schedule.
+type ArticleSchedule struct {
 	ID              id.ID
 	At              time.Time
-	ExpectedVersion *int
+	ExpectedVersion *int64 // nil for any
 }
 
-// Written is what has come of writing. With a Conflict, Current is the article as it is
-// now, and Expected what it said at the version that the caller knew, nil where nothing is
-// known of that.
-type Written struct {
+// ArticleResult is the outcome of a mutation of an article. With a Conflict about the expected
+// version, Current is the present article, and Expected its text at that version, or nil if that
+// isn't known.
+type ArticleResult struct {
 	Article  *store.Article
 	Warnings []*problem.Warning
 	Current  *store.Article
 	Expected *store.Revision
 }
 
-// draft is an article that is being changed, and its new text; nil where that stays.
+// draft is an article that is being changed, and its new text; nil if the text stays.
 type draft struct {
 	store.Article
 	text *store.Revision
 }
 
-// Create begins an article, a draft that is its author's: the viewer's. Without authors it
-// is by the viewer's own author page, which is made where there is none. Where the slug is
-// taken it gets a number, and a warning says so.
-func (b *Blog) Create(ctx context.Context, in NewArticle) (Written, error) {
-	v, err := access.Require(ctx, access.Author)
-	if err != nil {
-		return Written{}, err
+// articleKind describes articles to package edit.
+func (b *Blog) articleKind() *edit.Kind[draft] {
+	return &edit.Kind[draft]{
+		ID: id.Article, Name: "article", Role: access.Author, Store: b.store,
+		Fields: func(a *draft) edit.Fields {
+			return edit.Fields{ID: &a.ID, Version: a.Version, Name: a.Title, Slug: &a.Slug, OldSlugs: &a.OldSlugs, WantedSlug: &a.WantedSlug}
+		},
+		Read: func(ctx context.Context, i id.ID) (*draft, error) {
+			a, err := b.store.ArticleNow(ctx, i)
+			if err != nil {
+				return nil, err
+			}
+			return &draft{Article: *a}, nil
+		},
+		Visible: func(_ context.Context, v access.Viewer, a *draft) error {
+			if a.VisibleTo(v) || a.EditableBy(v) {
+				return nil
+			}
+			return problem.New(problem.NotFound, "there is no such article")
+		},
+		Taken:   taken(b.store, id.Article),
+		Insert:  func(ctx context.Context, a *draft) error { return b.store.AddArticle(ctx, &a.Article) },
+		Replace: b.replaceArticle,
 	}
-	at := now()
-	a := &draft{Article: store.Article{
-		ID: id.At(id.Article, at), OwnerID: v.Account, Version: 1, Status: store.Draft,
-		OldSlugs: []string{}, AuthorIDs: []id.ID{}, TagIDs: []id.ID{}, RelatedIDs: []id.ID{},
-	}}
-	a.RevisionID = id.At(id.Revision, at)
+}
+
+// Create creates an article, a draft of the viewer's. Without authors, it is by the viewer's own
+// author page, which is created if there is none.
+func (b *Blog) Create(ctx context.Context, in NewArticle) (ArticleResult, error) {
 	update := ArticleUpdate{Title: &in.Title, Summary: in.Summary, BodyMarkdown: in.BodyMarkdown, Cover: in.Cover, AuthorIDs: in.AuthorIDs, TagIDs: in.TagIDs}
 	if update.BodyMarkdown == nil {
 		update.BodyMarkdown = new(string)
 	}
-	if err := b.apply(ctx, a, update); err != nil {
-		return Written{}, err
-	}
-	if _, err := wantedSlug(in.Slug, a.Title, a.ID); err != nil {
-		return Written{}, err
-	}
-	if in.IdempotencyKey != nil {
-		record := store.IdempotencyRecord{Caller: string(v.Account), Key: *in.IdempotencyKey, Mutation: "articleCreate", Input: in}
-		if at, err = b.store.RecordIdempotency(ctx, record); err != nil {
-			return Written{}, err
-		}
-		a.ID, a.RevisionID = id.Derived(id.Article, at, record.Seed()), id.Derived(id.Revision, at, record.Seed())
-		if there, err := b.begun(ctx, a.ID); !problem.Is(err, problem.NotFound) {
-			return there, err
-		}
-	}
-	if len(a.AuthorIDs) == 0 {
-		own, err := b.ownPage(ctx, v.Account)
-		if err != nil {
-			return Written{}, err
-		}
-		a.AuthorIDs = []id.ID{own.ID}
-	}
-	a.CreatedAt, a.UpdatedAt = at, at
-	a.text.ID, a.text.ArticleID, a.text.AccountID, a.text.CreatedAt = a.RevisionID, a.ID, v.Account, at
-	if a.WantedSlug, err = wantedSlug(in.Slug, a.Title, a.ID); err != nil {
-		return Written{}, err
-	}
-	if err := b.store.AddRevision(ctx, a.text); err != nil {
-		return Written{}, err
-	}
-	for try := 0; ; try++ {
-		if a.Slug, err = b.freeSlug(ctx, a.WantedSlug, a.ID); err != nil {
-			return Written{}, err
-		}
-		err = b.store.AddArticle(ctx, &a.Article)
-		if err == nil {
-			return Written{Article: &a.Article, Warnings: articleWarnings(&a.Article)}, nil
-		}
-		if !problem.Is(err, problem.Conflict) || try == attempts {
-			return Written{}, err
-		}
-		if there, err := b.begun(ctx, a.ID); !problem.Is(err, problem.NotFound) {
-			return there, err
-		}
-	}
-}
-
-// begun returns the article that an equal call has made; NotFound where none has.
-func (b *Blog) begun(ctx context.Context, article id.ID) (Written, error) {
-	there, err := b.store.ArticleNow(ctx, article)
-	if err != nil {
-		return Written{}, err
-	}
-	return Written{Article: there, Warnings: articleWarnings(there)}, nil
-}
-
-// Update changes what an article says: the owner's while it isn't published, an editor's
-// at any time. Conflict when it has changed since the version that the caller knows.
-func (b *Blog) Update(ctx context.Context, in ArticleUpdate) (Written, error) {
-	var warnings []*problem.Warning
-	out, err := b.change(ctx, in.ID, &in.ExpectedVersion, mayChange, func(_ access.Viewer, a *draft) error {
-		err := b.apply(ctx, a, in)
-		if err != nil || in.Slug == nil || *in.Slug == a.Slug {
-			return err
-		}
-		if a.WantedSlug, err = wantedSlug(in.Slug, a.Title, a.ID); err != nil {
-			return err
-		}
-		before := a.Slug
-		if a.Slug, err = b.freeSlug(ctx, a.WantedSlug, a.ID); err != nil {
-			return err
-		}
-		a.OldSlugs = readdressed(before, a.OldSlugs, a.Slug)
-		warnings = articleWarnings(&a.Article)
-		return nil
+	out, err := b.articles.Create(ctx, edit.Creation[draft]{Key: in.IdempotencyKey, Input: in, Slug: in.Slug,
+		Fill: func(ctx context.Context, v access.Viewer, a *draft) error {
+			a.OwnerID, a.Version, a.Status = v.Account, 1, store.Draft
+			a.OldSlugs, a.AuthorIDs, a.TagIDs, a.RelatedIDs = []string{}, []id.ID{}, []id.ID{}, []id.ID{}
+			return b.apply(ctx, v, a, update)
+		},
+		Complete: func(ctx context.Context, v access.Viewer, o edit.Origin, a *draft) error {
+			if len(a.AuthorIDs) == 0 {
+				own, err := b.ownPage(ctx, v.Account)
+				if err != nil {
+					return err
+				}
+				a.AuthorIDs = []id.ID{own.ID}
+			}
+			a.CreatedAt, a.UpdatedAt, a.RevisionID = o.At, o.At, o.ID(id.Revision)
+			a.text.ID, a.text.ArticleID, a.text.CreatedAt = a.RevisionID, a.ID, o.At
+			return b.store.AddRevision(ctx, a.text)
+		},
 	})
-	out.Warnings = warnings
+	return b.articleResult(ctx, out, nil, err)
+}
+
+// articleResult makes the outcome of an edit one of an article. It reads the text at the expected
+// version after a conflict about it.
+func (b *Blog) articleResult(ctx context.Context, in edit.Result[draft], expected *int64, err error) (ArticleResult, error) {
+	out := ArticleResult{Warnings: in.Warnings}
+	if in.Value != nil {
+		out.Article = &in.Value.Article
+	}
+	if in.Current == nil {
+		return out, err
+	}
+	out.Current = &in.Current.Article
+	if *expected < out.Current.Version {
+		r, readErr := b.store.RevisionAt(ctx, out.Current.ID, *expected)
+		if readErr != nil && !problem.Is(readErr, problem.NotFound) {
+			return ArticleResult{}, readErr
+		}
+		out.Expected = r
+	}
 	return out, err
 }
 
-// Publish publishes an article now, for editors. When it was first published stays as it
-// is.
-func (b *Blog) Publish(ctx context.Context, in ArticleStep) (Written, error) {
-	return b.change(ctx, in.ID, in.ExpectedVersion, mayPublish, func(_ access.Viewer, a *draft) error {
+// change changes an article as edit.Kind.Change does.
+func (b *Blog) change(ctx context.Context, c edit.Change[draft]) (ArticleResult, error) {
+	out, err := b.articles.Change(ctx, c)
+	return b.articleResult(ctx, out, c.Expected, err)
+}
+
+// Update changes the contents of an article, for its owner while it isn't published, and for
+// editors.
+func (b *Blog) Update(ctx context.Context, in ArticleUpdate) (ArticleResult, error) {
+	return b.change(ctx, edit.Change[draft]{ID: in.ID, Expected: &in.ExpectedVersion, Slug: in.Slug, May: mayChange,
+		Apply: func(ctx context.Context, v access.Viewer, a *draft) error { return b.apply(ctx, v, a, in) },
+	})
+}
+
+// transition changes the status of an article.
+func (b *Blog) transition(ctx context.Context, in ArticleTransition, may func(access.Viewer, *draft) error, apply func(*draft) error) (ArticleResult, error) {
+	return b.change(ctx, edit.Change[draft]{ID: in.ID, Expected: in.ExpectedVersion, May: may,
+		Apply: func(_ context.Context, _ access.Viewer, a *draft) error { return apply(a) },
+	})
+}
+
+// Publish publishes an article now, for editors. The time of its first publication stays.
+func (b *Blog) Publish(ctx context.Context, in ArticleTransition) (ArticleResult, error) {
+	return b.transition(ctx, in, mayPublish, func(a *draft) error {
 		if a.Public() {
 			return nil
 		}
-		if at := now(); a.PublishedAt.IsZero() || a.Status == store.Scheduled || a.PublishedAt.After(at) {
+		if at := edit.Now(); a.PublishedAt.IsZero() || a.Status == store.Scheduled || a.PublishedAt.After(at) {
 			a.PublishedAt = at
 		}
 		a.Status = store.Published
@@ -215,14 +200,14 @@ func (b *Blog) Publish(ctx context.Context, in ArticleStep) (Written, error) {
 	})
 }
 
-// Schedule has an article published at a time that is still to come, for editors.
-func (b *Blog) Schedule(ctx context.Context, in Scheduling) (Written, error) {
+// Schedule has an article published at a future time, for editors.
+func (b *Blog) Schedule(ctx context.Context, in ArticleSchedule) (ArticleResult, error) {
 	at := in.At.UTC().Truncate(time.Millisecond)
-	return b.change(ctx, in.ID, in.ExpectedVersion, mayPublish, func(_ access.Viewer, a *draft) error {
+	return b.transition(ctx, ArticleTransition{in.ID, in.ExpectedVersion}, mayPublish, func(a *draft) error {
 		if a.Public() {
 			return problem.New(problem.Invalid, "the article is published: unpublish it first").At("id")
 		}
-		if !at.After(now()) {
+		if !at.After(edit.Now()) {
 			return problem.New(problem.Invalid, "at must be in the future: publish what is to appear now").At("at")
 		}
 		a.Status, a.PublishedAt = store.Scheduled, at
@@ -230,9 +215,9 @@ func (b *Blog) Schedule(ctx context.Context, in Scheduling) (Written, error) {
 	})
 }
 
-// Unpublish makes a draft of what is published or scheduled, for editors.
-func (b *Blog) Unpublish(ctx context.Context, in ArticleStep) (Written, error) {
-	return b.change(ctx, in.ID, in.ExpectedVersion, mayPublish, func(_ access.Viewer, a *draft) error {
+// Unpublish makes a draft of a published or scheduled article, for editors.
+func (b *Blog) Unpublish(ctx context.Context, in ArticleTransition) (ArticleResult, error) {
+	return b.transition(ctx, in, mayPublish, func(a *draft) error {
 		if a.Status == store.Scheduled {
 			a.PublishedAt = time.Time{}
 		}
@@ -241,29 +226,29 @@ func (b *Blog) Unpublish(ctx context.Context, in ArticleStep) (Written, error) {
 	})
 }
 
-// DeleteArticle deletes an article so that it can be restored for 30 days: the owner's
-// while it isn't published, an editor's at any time. Deleting it again changes nothing.
-func (b *Blog) DeleteArticle(ctx context.Context, in ArticleStep) (Written, error) {
-	may := func(v access.Viewer, a *store.Article) error {
+// DeleteArticle deletes an article so that it can be restored for 30 days, for its owner while it
+// isn't published, and for editors. Deleting it again changes nothing.
+func (b *Blog) DeleteArticle(ctx context.Context, in ArticleTransition) (ArticleResult, error) {
+	may := func(v access.Viewer, a *draft) error {
 		if a.Status == store.Deleted {
 			return nil
 		}
 		return mayChange(v, a)
 	}
-	return b.change(ctx, in.ID, in.ExpectedVersion, may, func(_ access.Viewer, a *draft) error {
+	return b.transition(ctx, in, may, func(a *draft) error {
 		if a.Status == store.Scheduled {
 			a.PublishedAt = time.Time{}
 		}
 		if a.Status != store.Deleted {
-			a.Status, a.DeletedAt = store.Deleted, now()
+			a.Status, a.DeletedAt = store.Deleted, edit.Now()
 		}
 		return nil
 	})
 }
 
-// Restore makes a draft of a deleted article. One that isn't deleted stays as it is.
-func (b *Blog) Restore(ctx context.Context, in ArticleStep) (Written, error) {
-	may := func(v access.Viewer, a *store.Article) error {
+// Restore makes a draft of a deleted article. Another article stays as it is.
+func (b *Blog) Restore(ctx context.Context, in ArticleTransition) (ArticleResult, error) {
+	may := func(v access.Viewer, a *draft) error {
 		if a.Status != store.Deleted {
 			return mayChange(v, a)
 		}
@@ -272,7 +257,7 @@ func (b *Blog) Restore(ctx context.Context, in ArticleStep) (Written, error) {
 		}
 		return nil
 	}
-	return b.change(ctx, in.ID, in.ExpectedVersion, may, func(_ access.Viewer, a *draft) error {
+	return b.transition(ctx, in, may, func(a *draft) error {
 		if a.Status == store.Deleted {
 			a.Status, a.DeletedAt = store.Draft, time.Time{}
 		}
@@ -281,7 +266,7 @@ func (b *Blog) Restore(ctx context.Context, in ArticleStep) (Written, error) {
 }
 
 // mayChange says what speaks against v changing a, which it knows of.
-func mayChange(v access.Viewer, a *store.Article) error {
+func mayChange(v access.Viewer, a *draft) error {
 	switch {
 	case a.Status == store.Deleted:
 		return problem.New(problem.Invalid, "the article is deleted: restore it first").At("id")
@@ -294,63 +279,25 @@ func mayChange(v access.Viewer, a *store.Article) error {
 }
 
 // mayPublish says what speaks against v deciding when a is public.
-func mayPublish(v access.Viewer, a *store.Article) error {
+func mayPublish(v access.Viewer, a *draft) error {
 	if !v.May(access.Editor) {
 		return problem.New(problem.Forbidden, "this takes the role %s; yours is %s", access.Editor, v.Role).At("id")
 	}
 	return mayChange(v, a)
 }
 
-// change turns an article, as it is in the database, into what by makes of a copy; with a
-// text that by returns, the copy gets it. Whoever else changes the article at once is seen:
-// with an expected version as a Conflict, without one by doing it again.
-func (b *Blog) change(ctx context.Context, article id.ID, expected *int, may func(access.Viewer, *store.Article) error, by func(access.Viewer, *draft) error) (Written, error) {
-	v, err := access.Require(ctx, access.Author)
-	if err != nil {
-		return Written{}, err
-	}
-	for try := 0; ; try++ {
-		before, err := b.store.ArticleNow(ctx, article)
-		if err == nil && !before.VisibleTo(v) && !before.EditableBy(v) {
-			err = problem.New(problem.NotFound, "there is no such article")
-		}
-		if err != nil {
-			return Written{}, problem.Locate(err, "id")
-		}
-		if err := may(v, before); err != nil {
-			return Written{}, err
-		}
-		if expected != nil && int64(*expected) != before.Version {
-			return b.conflict(ctx, before, *expected)
-		}
-		after := &draft{Article: *before}
-		if err := by(v, after); err != nil {
-			return Written{}, err
-		}
-		if after.text == nil && reflect.DeepEqual(before, &after.Article) {
-			return Written{Article: before}, nil
-		}
-		err = b.commit(ctx, v, before, &after.Article, after.text)
-		if err == nil {
-			return Written{Article: &after.Article}, nil
-		}
-		if !problem.Is(err, problem.Conflict) || try == attempts {
-			return Written{}, err
-		}
-	}
-}
-
-// commit writes what change has made.
-func (b *Blog) commit(ctx context.Context, v access.Viewer, before, after *store.Article, r *store.Revision) error {
+// replaceArticle writes a change of an article, after its new text if it has one.
+func (b *Blog) replaceArticle(ctx context.Context, was, is *draft) error {
+	before, after, r := &was.Article, &is.Article, is.text
 	if r != nil {
-		r.ID, r.ArticleID, r.Version, r.AccountID, r.CreatedAt = id.New(id.Revision), after.ID, before.Version+1, v.Account, now()
+		r.ID, r.ArticleID, r.Version, r.CreatedAt = id.New(id.Revision), after.ID, before.Version+1, edit.Now()
 		after.RevisionID = r.ID
 		if err := b.store.AddRevision(ctx, r); err != nil {
 			return err
 		}
 	}
 	if r != nil || contentDiffers(before, after) || before.Status != after.Status || !before.PublishedAt.Equal(after.PublishedAt) {
-		after.UpdatedAt = now()
+		after.UpdatedAt = edit.Now()
 	}
 	if after.Status == store.Published && after.UpdatedAt.Before(after.PublishedAt) {
 		after.UpdatedAt = after.PublishedAt
@@ -382,31 +329,18 @@ func moved(before, after *store.Article) bool {
 	return before.Public() != after.Public() || !slices.Equal(before.AuthorIDs, after.AuthorIDs) || !slices.Equal(before.TagIDs, after.TagIDs)
 }
 
-// conflict tells both versions of an article: the caller's and the present one.
-func (b *Blog) conflict(ctx context.Context, a *store.Article, expected int) (Written, error) {
-	out := Written{Current: a}
-	r, err := b.store.RevisionAt(ctx, a.ID, int64(expected))
-	if err != nil && !problem.Is(err, problem.NotFound) {
-		return Written{}, err
-	}
-	if err == nil && int64(expected) < a.Version {
-		out.Expected = r
-	}
-	return out, problem.New(problem.Conflict, "the article has changed: it is at version %d, not %d", a.Version, expected).At("expectedVersion")
-}
-
 // apply makes a what in says, its slug excepted. It gets a new text where title, summary or
 // text are others than before.
-func (b *Blog) apply(ctx context.Context, a *draft, in ArticleUpdate) error {
+func (b *Blog) apply(ctx context.Context, v access.Viewer, a *draft, in ArticleUpdate) error {
 	title, summary := a.Title, a.Summary
 	var err error
 	if in.Title != nil {
-		if title, err = line(*in.Title, "title", 1, MaxTitle); err != nil {
+		if title, err = edit.Line(*in.Title, "title", 1, MaxTitle); err != nil {
 			return err
 		}
 	}
 	if in.Summary != nil {
-		if summary, err = line(*in.Summary, "summary", 0, MaxSummary); err != nil {
+		if summary, err = edit.Line(*in.Summary, "summary", 0, MaxSummary); err != nil {
 			return err
 		}
 	}
@@ -416,12 +350,12 @@ func (b *Blog) apply(ctx context.Context, a *draft, in ArticleUpdate) error {
 		}
 	}
 	if in.AuthorIDs != nil {
-		if a.AuthorIDs, err = known(ctx, in.AuthorIDs, "authorIds", "author", MaxAuthors, b.store.AuthorsNow); err != nil {
+		if a.AuthorIDs, err = edit.Existing(ctx, in.AuthorIDs, "authorIds", "author", MaxAuthors, b.store.AuthorsNow); err != nil {
 			return err
 		}
 	}
 	if in.TagIDs != nil {
-		if a.TagIDs, err = known(ctx, in.TagIDs, "tagIds", "tag", MaxTags, b.store.TagsNow); err != nil {
+		if a.TagIDs, err = edit.Existing(ctx, in.TagIDs, "tagIds", "tag", MaxTags, b.store.TagsNow); err != nil {
 			return err
 		}
 	}
@@ -437,6 +371,7 @@ func (b *Blog) apply(ctx context.Context, a *draft, in ArticleUpdate) error {
 	a.Lead = markdown.Excerpt(rendered.Text, store.LeadWords+1)
 	a.ReadingMinutes = markdown.ReadingMinutes(rendered.Words)
 	a.text = revision(&a.Article, source, rendered)
+	a.text.AccountID = v.Account
 	return nil
 }
 
@@ -463,24 +398,12 @@ func (b *Blog) source(ctx context.Context, a *draft, given *string) (text string
 func revision(a *store.Article, source string, rendered markdown.Rendered) *store.Revision {
 	r := &store.Revision{
 		ID: id.New(id.Revision), ArticleID: a.ID, Version: a.Version, Title: a.Title, Summary: a.Summary,
-		Markdown: source, HTML: rendered.HTML, CreatedAt: now(),
+		Markdown: source, HTML: rendered.HTML, CreatedAt: edit.Now(),
 	}
 	for _, h := range rendered.TOC {
 		r.Headings = append(r.Headings, store.Heading{Level: h.Level, Text: h.Text, Anchor: h.Anchor})
 	}
 	return r
-}
-
-// line returns plain text as it is kept, of least to most characters.
-func line(text, field string, least, most int) (string, error) {
-	text = norm.NFC.String(strings.TrimSpace(text))
-	if n := utf8.RuneCountInString(text); n < least || n > most {
-		return "", problem.New(problem.Invalid, "%s takes %d to %d characters, not %d", field, least, most, n).At(field)
-	}
-	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' || r == utf8.RuneError }) {
-		return "", problem.New(problem.Invalid, "%s takes plain text without control characters", field).At(field)
-	}
-	return strings.Join(strings.Fields(text), " "), nil
 }
 
 // cover returns the picture that c names; nil, without an error, where it names none.
@@ -506,11 +429,11 @@ func (b *Blog) cover(ctx context.Context, c Cover) (*store.Image, error) {
 	if c.Alt != nil {
 		text = *c.Alt
 	}
-	alt, err := line(text, "alt", 0, MaxAlt)
+	alt, err := edit.Line(text, "alt", 0, MaxAlt)
 	if err != nil {
 		return nil, problem.Locate(err, "cover", "alt")
 	}
-	if err := checkURL(c.URL); err != nil {
+	if err := edit.CheckURL(c.URL); err != nil {
 		return nil, err.At("cover", "url")
 	}
 	return &store.Image{URL: c.URL, Alt: alt}, nil
@@ -518,43 +441,6 @@ func (b *Blog) cover(ctx context.Context, c Cover) (*store.Image, error) {
 
 // MaxAlt is the longest description of a picture, in characters.
 const MaxAlt = 500
-
-// checkURL refuses what is neither an address on the web nor a path on the site.
-func checkURL(text string) *problem.Error {
-	u, err := url.Parse(text)
-	onSite := err == nil && u.Scheme == "" && u.Host == "" && strings.HasPrefix(text, "/") && !strings.HasPrefix(text, "//")
-	onWeb := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil
-	if !onSite && !onWeb || len(text) > MaxURL || strings.ContainsAny(text, " \"'<>\\^`|{}") {
-		return problem.New(problem.Invalid, "url takes an absolute address with http or https, or a path that begins with a single /, of at most %d bytes", MaxURL)
-	}
-	return nil
-}
-
-// known returns ids, each once, when all of them name something.
-func known[T store.Node](ctx context.Context, ids []id.ID, field, what string, most int, load func(context.Context, []id.ID) ([]T, error)) ([]id.ID, error) {
-	out := make([]id.ID, 0, len(ids))
-	for _, i := range ids {
-		if !slices.Contains(out, i) {
-			out = append(out, i)
-		}
-		if len(out) > most {
-			return nil, problem.New(problem.Invalid, "%s takes at most %d", field, most).At(field)
-		}
-	}
-	if len(out) == 0 {
-		return out, nil
-	}
-	found, err := load(ctx, out)
-	if err != nil {
-		return nil, err
-	}
-	for _, i := range out {
-		if !slices.ContainsFunc(found, func(n T) bool { return n.NodeID() == i }) {
-			return nil, problem.New(problem.NotFound, "there is no %s with the id %s", what, i).At(field)
-		}
-	}
-	return out, nil
-}
 
 // Drafts returns a part of the list of the viewer's own drafts and scheduled articles, the
 // last changed first.
@@ -585,6 +471,3 @@ func (b *Blog) DeletedArticles(ctx context.Context, w store.Window) (*store.List
 	}
 	return b.store.ListDesk(ctx, []store.Status{store.Deleted}, !v.May(access.Editor), w)
 }
-
-// now is the time as the database keeps it.
-func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }

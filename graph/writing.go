@@ -6,6 +6,7 @@ import (
 	"stoa/access"
 	"stoa/blog"
 	"stoa/dataloader"
+	"stoa/edit"
 	"stoa/graph/generated"
 	"stoa/id"
 	"stoa/store"
@@ -48,32 +49,32 @@ func (m mutation) ArticleUpdate(ctx context.Context, in blog.ArticleUpdate) (*ge
 	return &generated.ArticleUpdatePayload{Article: out.Article, Warnings: some(out.Warnings), Current: out.Current, Expected: out.Expected, UserErrors: errs}, err
 }
 
-func (m mutation) ArticlePublish(ctx context.Context, in blog.ArticleStep) (*generated.ArticlePublishPayload, error) {
+func (m mutation) ArticlePublish(ctx context.Context, in blog.ArticleTransition) (*generated.ArticlePublishPayload, error) {
 	out, errs, err := orArticleErrors(m.Blog.Publish(ctx, in))
 	return &generated.ArticlePublishPayload{Article: out.Article, Current: out.Current, Expected: out.Expected, UserErrors: errs}, err
 }
 
-func (m mutation) ArticleSchedule(ctx context.Context, in blog.Scheduling) (*generated.ArticleSchedulePayload, error) {
+func (m mutation) ArticleSchedule(ctx context.Context, in blog.ArticleSchedule) (*generated.ArticleSchedulePayload, error) {
 	out, errs, err := orArticleErrors(m.Blog.Schedule(ctx, in))
 	return &generated.ArticleSchedulePayload{Article: out.Article, Current: out.Current, Expected: out.Expected, UserErrors: errs}, err
 }
 
-func (m mutation) ArticleUnpublish(ctx context.Context, in blog.ArticleStep) (*generated.ArticleUnpublishPayload, error) {
+func (m mutation) ArticleUnpublish(ctx context.Context, in blog.ArticleTransition) (*generated.ArticleUnpublishPayload, error) {
 	out, errs, err := orArticleErrors(m.Blog.Unpublish(ctx, in))
 	return &generated.ArticleUnpublishPayload{Article: out.Article, Current: out.Current, Expected: out.Expected, UserErrors: errs}, err
 }
 
-func (m mutation) ArticleDelete(ctx context.Context, in blog.ArticleStep) (*generated.ArticleDeletePayload, error) {
+func (m mutation) ArticleDelete(ctx context.Context, in blog.ArticleTransition) (*generated.ArticleDeletePayload, error) {
 	out, errs, err := orArticleErrors(m.Blog.DeleteArticle(ctx, in))
 	return &generated.ArticleDeletePayload{Article: out.Article, Current: out.Current, Expected: out.Expected, UserErrors: errs}, err
 }
 
-func (m mutation) ArticleRestore(ctx context.Context, in blog.ArticleStep) (*generated.ArticleRestorePayload, error) {
+func (m mutation) ArticleRestore(ctx context.Context, in blog.ArticleTransition) (*generated.ArticleRestorePayload, error) {
 	out, errs, err := orArticleErrors(m.Blog.Restore(ctx, in))
 	return &generated.ArticleRestorePayload{Article: out.Article, Current: out.Current, Expected: out.Expected, UserErrors: errs}, err
 }
 
-func (m mutation) ArticleRevisionRestore(ctx context.Context, in blog.RevisionStep) (*generated.ArticleRevisionRestorePayload, error) {
+func (m mutation) ArticleRevisionRestore(ctx context.Context, in blog.RevisionRestore) (*generated.ArticleRevisionRestorePayload, error) {
 	out, errs, err := orArticleErrors(m.Blog.RestoreRevision(ctx, in))
 	return &generated.ArticleRevisionRestorePayload{Article: out.Article, Current: out.Current, Expected: out.Expected, UserErrors: errs}, err
 }
@@ -85,30 +86,30 @@ func (m mutation) ArticlePreviewCreate(ctx context.Context, in blog.PreviewReque
 
 func (m mutation) AuthorCreate(ctx context.Context, in blog.NewAuthor) (*generated.AuthorCreatePayload, error) {
 	out, errs, err := orArticleErrors(m.Blog.CreateAuthor(ctx, in))
-	return &generated.AuthorCreatePayload{Author: out.Is, Warnings: some(out.Warnings), UserErrors: errs}, err
+	return &generated.AuthorCreatePayload{Author: out.Value, Warnings: some(out.Warnings), UserErrors: errs}, err
 }
 
 func (m mutation) AuthorUpdate(ctx context.Context, in blog.AuthorUpdate) (*generated.AuthorUpdatePayload, error) {
 	out, errs, err := orArticleErrors(m.Blog.UpdateAuthor(ctx, in))
-	return &generated.AuthorUpdatePayload{Author: out.Is, Warnings: some(out.Warnings), UserErrors: errs}, err
+	return &generated.AuthorUpdatePayload{Author: out.Value, Warnings: some(out.Warnings), UserErrors: errs}, err
 }
 
-func (m mutation) AuthorMerge(ctx context.Context, in blog.Merge) (*generated.AuthorMergePayload, error) {
+func (m mutation) AuthorMerge(ctx context.Context, in edit.Merge) (*generated.AuthorMergePayload, error) {
 	out, errs, err := orArticleErrors(m.Blog.MergeAuthors(ctx, in))
 	return &generated.AuthorMergePayload{Author: out, UserErrors: errs}, err
 }
 
 func (m mutation) TagCreate(ctx context.Context, in blog.NewTag) (*generated.TagCreatePayload, error) {
 	out, errs, err := orArticleErrors(m.Blog.CreateTag(ctx, in))
-	return &generated.TagCreatePayload{Tag: out.Is, Warnings: some(out.Warnings), UserErrors: errs}, err
+	return &generated.TagCreatePayload{Tag: out.Value, Warnings: some(out.Warnings), UserErrors: errs}, err
 }
 
 func (m mutation) TagUpdate(ctx context.Context, in blog.TagUpdate) (*generated.TagUpdatePayload, error) {
 	out, errs, err := orArticleErrors(m.Blog.UpdateTag(ctx, in))
-	return &generated.TagUpdatePayload{Tag: out.Is, Warnings: some(out.Warnings), UserErrors: errs}, err
+	return &generated.TagUpdatePayload{Tag: out.Value, Warnings: some(out.Warnings), UserErrors: errs}, err
 }
 
-func (m mutation) TagMerge(ctx context.Context, in blog.Merge) (*generated.TagMergePayload, error) {
+func (m mutation) TagMerge(ctx context.Context, in edit.Merge) (*generated.TagMergePayload, error) {
 	out, errs, err := orArticleErrors(m.Blog.MergeTags(ctx, in))
 	return &generated.TagMergePayload{Tag: out, UserErrors: errs}, err
 }

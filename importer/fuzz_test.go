@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"stoa/blog"
+	"stoa/edit"
 )
 
 var slugPattern = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
@@ -31,7 +32,7 @@ func checkArticle(t *testing.T, a blog.Import) {
 		}
 	}
 	for _, slug := range slugs {
-		if !slugPattern.MatchString(slug) || len(slug) > blog.MaxSlug {
+		if !slugPattern.MatchString(slug) || len(slug) > edit.MaxSlug {
 			t.Errorf("%s: the slug %q", a.Source, slug)
 		}
 	}

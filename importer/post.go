@@ -24,6 +24,7 @@ import (
 	"github.com/yuin/goldmark/util"
 
 	"stoa/blog"
+	"stoa/edit"
 )
 
 // The notes about changes to a file's front matter. The report shows them as they stand here.
@@ -306,7 +307,7 @@ func (d *document) slug(p *parsed) {
 	for _, key := range []string{"slug", "path", "permalink", "url"} {
 		written, v := d.text(key)
 		last := lastElement(written)
-		slug := blog.Slug(last)
+		slug := edit.Slug(last)
 		if slug == "" || strings.Contains(written, "/:") { // a placeholder of Jekyll's
 			continue
 		}
@@ -323,11 +324,11 @@ func (d *document) slug(p *parsed) {
 		return
 	}
 	stem := lastElement(d.stem())
-	if p.article.Slug = blog.Slug(stem); p.article.Slug != "" {
+	if p.article.Slug = edit.Slug(stem); p.article.Slug != "" {
 		p.article.Aliases = append(p.article.Aliases, stem)
 		return
 	}
-	if p.article.Slug = blog.Slug(p.article.Title); p.article.Slug != "" {
+	if p.article.Slug = edit.Slug(p.article.Title); p.article.Slug != "" {
 		return
 	}
 	p.article.Slug = hashed("article", d.path)
@@ -529,7 +530,7 @@ func (d *document) authors(v value) []blog.ImportName {
 		if item.fields != nil {
 			name := firstText(item.fields, "name", "display_name", "title", "slug", "username", "id")
 			slug := firstText(item.fields, "slug", "username", "id", "name", "display_name", "title")
-			authors = d.addName(authors, "author", blog.Slug(slug), personName(html.UnescapeString(name)))
+			authors = d.addName(authors, "author", edit.Slug(slug), personName(html.UnescapeString(name)))
 			continue
 		}
 		people := splitPeople(html.UnescapeString(item.text))
@@ -537,7 +538,7 @@ func (d *document) authors(v value) []blog.ImportName {
 			d.note(noteSplitNames, v, item.text)
 		}
 		for _, name := range people {
-			authors = d.addName(authors, "author", blog.Slug(name), personName(name))
+			authors = d.addName(authors, "author", edit.Slug(name), personName(name))
 		}
 	}
 	return authors

@@ -13,7 +13,7 @@ import (
 	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/text"
 
-	"stoa/blog"
+	"stoa/edit"
 )
 
 func TestParseDate(t *testing.T) {
@@ -92,11 +92,11 @@ func TestSlugOf(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := blog.Slug(c.text)
+			got := edit.Slug(c.text)
 			if got != c.want {
 				t.Errorf("%s: %q is %q, want %q", c.reason, c.text, got, c.want)
 			}
-			if again := blog.Slug(got); again != got {
+			if again := edit.Slug(got); again != got {
 				t.Errorf("a slug stays itself: %q became %q", got, again)
 			}
 		})

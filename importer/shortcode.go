@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"stoa/blog"
+	"stoa/edit"
 )
 
 // The shortcodes with a meaning here, grouped by their result: those of Hugo, Zola and Jekyll
@@ -356,8 +356,8 @@ func (c *converter) resolve(target string, line int) string {
 	c.notes = append(c.notes, note{line: line, rule: noteOutside, detail: target})
 	elements := pathElements(target)
 	if len(elements) > 0 {
-		if _, rest, dated := cutDay(elements[len(elements)-1]); dated && blog.Slug(rest) != "" {
-			return blog.Slug(rest) + urlText(fragment)
+		if _, rest, dated := cutDay(elements[len(elements)-1]); dated && edit.Slug(rest) != "" {
+			return edit.Slug(rest) + urlText(fragment)
 		}
 	}
 	return urlText("/" + strings.Join(elements, "/") + fragment)

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"unicode"
 
-	"stoa/blog"
+	"stoa/edit"
 )
 
 // lastElement returns the part of a path or URL that identifies a page: its last element, without
@@ -65,17 +65,17 @@ func topicName(text string) string {
 	return strings.Join(strings.FieldsFunc(text, isDash), " ")
 }
 
-// topicSlug is blog.Slug, but tells C, C++ and C# apart, and .NET from net.
+// topicSlug is edit.Slug, but tells C, C++ and C# apart, and .NET from net.
 func topicSlug(name string) string {
 	trimmed := strings.TrimRight(name, "+#")
 	signs := name[len(trimmed):]
 	if rest, dotted := strings.CutPrefix(trimmed, "."); dotted {
 		trimmed = "dot " + rest
 	}
-	if blog.Slug(trimmed) == "" {
-		return blog.Slug(name)
+	if edit.Slug(trimmed) == "" {
+		return edit.Slug(name)
 	}
-	return blog.Slug(trimmed + strings.NewReplacer("+", " plus", "#", " sharp").Replace(signs))
+	return edit.Slug(trimmed + strings.NewReplacer("+", " plus", "#", " sharp").Replace(signs))
 }
 
 var dashed = regexp.MustCompile(`^[a-z0-9]+([-_][a-z0-9]+)+$`)

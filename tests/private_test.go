@@ -32,8 +32,9 @@ var mayLook = map[string][]string{
 	"store/pictures.go":             {"ViewerFrom"},                // who may show an upload that nothing shows yet
 	"store/writing.go":              {"ViewerFrom", "MarkPrivate"},
 	"blog/write.go":                 {"ViewerFrom", "Require"},
-	"blog/name.go":                  {"Require"},
-	"blog/merge.go":                 {"Require"},
+	"edit/create.go":                {"Require"},
+	"edit/change.go":                {"Require"},
+	"edit/merge.go":                 {"Require"},
 	"blog/preview.go":               {"Require", "MarkPrivate"},
 	"blog/purge.go":                 {"Require"},
 	"media/media.go":                {"Require"},

@@ -12,6 +12,7 @@ import (
 	"stoa/account"
 	"stoa/blog"
 	"stoa/dataloader"
+	"stoa/edit"
 	"stoa/graph/fragment"
 	"stoa/graph/scalar"
 	"stoa/id"
@@ -378,16 +379,16 @@ type ComplexityRoot struct {
 		AccountUpdate          func(childComplexity int, input account.Update) int
 		AccountVerify          func(childComplexity int, input account.Coming) int
 		ArticleCreate          func(childComplexity int, input blog.NewArticle) int
-		ArticleDelete          func(childComplexity int, input blog.ArticleStep) int
+		ArticleDelete          func(childComplexity int, input blog.ArticleTransition) int
 		ArticlePreviewCreate   func(childComplexity int, input blog.PreviewRequest) int
-		ArticlePublish         func(childComplexity int, input blog.ArticleStep) int
-		ArticleRestore         func(childComplexity int, input blog.ArticleStep) int
-		ArticleRevisionRestore func(childComplexity int, input blog.RevisionStep) int
-		ArticleSchedule        func(childComplexity int, input blog.Scheduling) int
-		ArticleUnpublish       func(childComplexity int, input blog.ArticleStep) int
+		ArticlePublish         func(childComplexity int, input blog.ArticleTransition) int
+		ArticleRestore         func(childComplexity int, input blog.ArticleTransition) int
+		ArticleRevisionRestore func(childComplexity int, input blog.RevisionRestore) int
+		ArticleSchedule        func(childComplexity int, input blog.ArticleSchedule) int
+		ArticleUnpublish       func(childComplexity int, input blog.ArticleTransition) int
 		ArticleUpdate          func(childComplexity int, input blog.ArticleUpdate) int
 		AuthorCreate           func(childComplexity int, input blog.NewAuthor) int
-		AuthorMerge            func(childComplexity int, input blog.Merge) int
+		AuthorMerge            func(childComplexity int, input edit.Merge) int
 		AuthorUpdate           func(childComplexity int, input blog.AuthorUpdate) int
 		CachePurge             func(childComplexity int, input CachePurgeInput) int
 		CommentAdd             func(childComplexity int, input blog.CommentAdd) int
@@ -404,7 +405,7 @@ type ComplexityRoot struct {
 		SessionRevoke          func(childComplexity int, input account.Revocation) int
 		SessionsRevokeOthers   func(childComplexity int) int
 		TagCreate              func(childComplexity int, input blog.NewTag) int
-		TagMerge               func(childComplexity int, input blog.Merge) int
+		TagMerge               func(childComplexity int, input edit.Merge) int
 		TagUpdate              func(childComplexity int, input blog.TagUpdate) int
 	}
 
@@ -658,19 +659,19 @@ type ImageResolver interface {
 type MutationResolver interface {
 	ArticleCreate(ctx context.Context, input blog.NewArticle) (*ArticleCreatePayload, error)
 	ArticleUpdate(ctx context.Context, input blog.ArticleUpdate) (*ArticleUpdatePayload, error)
-	ArticlePublish(ctx context.Context, input blog.ArticleStep) (*ArticlePublishPayload, error)
-	ArticleSchedule(ctx context.Context, input blog.Scheduling) (*ArticleSchedulePayload, error)
-	ArticleUnpublish(ctx context.Context, input blog.ArticleStep) (*ArticleUnpublishPayload, error)
-	ArticleDelete(ctx context.Context, input blog.ArticleStep) (*ArticleDeletePayload, error)
-	ArticleRestore(ctx context.Context, input blog.ArticleStep) (*ArticleRestorePayload, error)
-	ArticleRevisionRestore(ctx context.Context, input blog.RevisionStep) (*ArticleRevisionRestorePayload, error)
+	ArticlePublish(ctx context.Context, input blog.ArticleTransition) (*ArticlePublishPayload, error)
+	ArticleSchedule(ctx context.Context, input blog.ArticleSchedule) (*ArticleSchedulePayload, error)
+	ArticleUnpublish(ctx context.Context, input blog.ArticleTransition) (*ArticleUnpublishPayload, error)
+	ArticleDelete(ctx context.Context, input blog.ArticleTransition) (*ArticleDeletePayload, error)
+	ArticleRestore(ctx context.Context, input blog.ArticleTransition) (*ArticleRestorePayload, error)
+	ArticleRevisionRestore(ctx context.Context, input blog.RevisionRestore) (*ArticleRevisionRestorePayload, error)
 	ArticlePreviewCreate(ctx context.Context, input blog.PreviewRequest) (*ArticlePreviewCreatePayload, error)
 	AuthorCreate(ctx context.Context, input blog.NewAuthor) (*AuthorCreatePayload, error)
 	AuthorUpdate(ctx context.Context, input blog.AuthorUpdate) (*AuthorUpdatePayload, error)
-	AuthorMerge(ctx context.Context, input blog.Merge) (*AuthorMergePayload, error)
+	AuthorMerge(ctx context.Context, input edit.Merge) (*AuthorMergePayload, error)
 	TagCreate(ctx context.Context, input blog.NewTag) (*TagCreatePayload, error)
 	TagUpdate(ctx context.Context, input blog.TagUpdate) (*TagUpdatePayload, error)
-	TagMerge(ctx context.Context, input blog.Merge) (*TagMergePayload, error)
+	TagMerge(ctx context.Context, input edit.Merge) (*TagMergePayload, error)
 	CommentAdd(ctx context.Context, input blog.CommentAdd) (*CommentAddPayload, error)
 	CommentUpdate(ctx context.Context, input blog.CommentUpdate) (*CommentUpdatePayload, error)
 	CommentDelete(ctx context.Context, input blog.CommentDelete) (*CommentDeletePayload, error)
@@ -1952,7 +1953,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.ArticleDelete(childComplexity, args["input"].(blog.ArticleStep)), true
+		return e.ComplexityRoot.Mutation.ArticleDelete(childComplexity, args["input"].(blog.ArticleTransition)), true
 	case "Mutation.articlePreviewCreate":
 		if e.ComplexityRoot.Mutation.ArticlePreviewCreate == nil {
 			break
@@ -1974,7 +1975,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.ArticlePublish(childComplexity, args["input"].(blog.ArticleStep)), true
+		return e.ComplexityRoot.Mutation.ArticlePublish(childComplexity, args["input"].(blog.ArticleTransition)), true
 	case "Mutation.articleRestore":
 		if e.ComplexityRoot.Mutation.ArticleRestore == nil {
 			break
@@ -1985,7 +1986,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.ArticleRestore(childComplexity, args["input"].(blog.ArticleStep)), true
+		return e.ComplexityRoot.Mutation.ArticleRestore(childComplexity, args["input"].(blog.ArticleTransition)), true
 	case "Mutation.articleRevisionRestore":
 		if e.ComplexityRoot.Mutation.ArticleRevisionRestore == nil {
 			break
@@ -1996,7 +1997,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.ArticleRevisionRestore(childComplexity, args["input"].(blog.RevisionStep)), true
+		return e.ComplexityRoot.Mutation.ArticleRevisionRestore(childComplexity, args["input"].(blog.RevisionRestore)), true
 	case "Mutation.articleSchedule":
 		if e.ComplexityRoot.Mutation.ArticleSchedule == nil {
 			break
@@ -2007,7 +2008,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.ArticleSchedule(childComplexity, args["input"].(blog.Scheduling)), true
+		return e.ComplexityRoot.Mutation.ArticleSchedule(childComplexity, args["input"].(blog.ArticleSchedule)), true
 	case "Mutation.articleUnpublish":
 		if e.ComplexityRoot.Mutation.ArticleUnpublish == nil {
 			break
@@ -2018,7 +2019,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.ArticleUnpublish(childComplexity, args["input"].(blog.ArticleStep)), true
+		return e.ComplexityRoot.Mutation.ArticleUnpublish(childComplexity, args["input"].(blog.ArticleTransition)), true
 	case "Mutation.articleUpdate":
 		if e.ComplexityRoot.Mutation.ArticleUpdate == nil {
 			break
@@ -2051,7 +2052,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.AuthorMerge(childComplexity, args["input"].(blog.Merge)), true
+		return e.ComplexityRoot.Mutation.AuthorMerge(childComplexity, args["input"].(edit.Merge)), true
 	case "Mutation.authorUpdate":
 		if e.ComplexityRoot.Mutation.AuthorUpdate == nil {
 			break
@@ -2233,7 +2234,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.TagMerge(childComplexity, args["input"].(blog.Merge)), true
+		return e.ComplexityRoot.Mutation.TagMerge(childComplexity, args["input"].(edit.Merge)), true
 	case "Mutation.tagUpdate":
 		if e.ComplexityRoot.Mutation.TagUpdate == nil {
 			break
@@ -6477,8 +6478,8 @@ func (ec *executionContext) field_Mutation_articleDelete_args(ctx context.Contex
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
-		func(ctx context.Context, v any) (blog.ArticleStep, error) {
-			return ec.unmarshalNArticleDeleteInput2stoaᚋblogᚐArticleStep(ctx, v)
+		func(ctx context.Context, v any) (blog.ArticleTransition, error) {
+			return ec.unmarshalNArticleDeleteInput2stoaᚋblogᚐArticleTransition(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -6505,8 +6506,8 @@ func (ec *executionContext) field_Mutation_articlePublish_args(ctx context.Conte
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
-		func(ctx context.Context, v any) (blog.ArticleStep, error) {
-			return ec.unmarshalNArticlePublishInput2stoaᚋblogᚐArticleStep(ctx, v)
+		func(ctx context.Context, v any) (blog.ArticleTransition, error) {
+			return ec.unmarshalNArticlePublishInput2stoaᚋblogᚐArticleTransition(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -6519,8 +6520,8 @@ func (ec *executionContext) field_Mutation_articleRestore_args(ctx context.Conte
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
-		func(ctx context.Context, v any) (blog.ArticleStep, error) {
-			return ec.unmarshalNArticleRestoreInput2stoaᚋblogᚐArticleStep(ctx, v)
+		func(ctx context.Context, v any) (blog.ArticleTransition, error) {
+			return ec.unmarshalNArticleRestoreInput2stoaᚋblogᚐArticleTransition(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -6533,8 +6534,8 @@ func (ec *executionContext) field_Mutation_articleRevisionRestore_args(ctx conte
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
-		func(ctx context.Context, v any) (blog.RevisionStep, error) {
-			return ec.unmarshalNArticleRevisionRestoreInput2stoaᚋblogᚐRevisionStep(ctx, v)
+		func(ctx context.Context, v any) (blog.RevisionRestore, error) {
+			return ec.unmarshalNArticleRevisionRestoreInput2stoaᚋblogᚐRevisionRestore(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -6547,8 +6548,8 @@ func (ec *executionContext) field_Mutation_articleSchedule_args(ctx context.Cont
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
-		func(ctx context.Context, v any) (blog.Scheduling, error) {
-			return ec.unmarshalNArticleScheduleInput2stoaᚋblogᚐScheduling(ctx, v)
+		func(ctx context.Context, v any) (blog.ArticleSchedule, error) {
+			return ec.unmarshalNArticleScheduleInput2stoaᚋblogᚐArticleSchedule(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -6561,8 +6562,8 @@ func (ec *executionContext) field_Mutation_articleUnpublish_args(ctx context.Con
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
-		func(ctx context.Context, v any) (blog.ArticleStep, error) {
-			return ec.unmarshalNArticleUnpublishInput2stoaᚋblogᚐArticleStep(ctx, v)
+		func(ctx context.Context, v any) (blog.ArticleTransition, error) {
+			return ec.unmarshalNArticleUnpublishInput2stoaᚋblogᚐArticleTransition(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -6603,8 +6604,8 @@ func (ec *executionContext) field_Mutation_authorMerge_args(ctx context.Context,
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
-		func(ctx context.Context, v any) (blog.Merge, error) {
-			return ec.unmarshalNAuthorMergeInput2stoaᚋblogᚐMerge(ctx, v)
+		func(ctx context.Context, v any) (edit.Merge, error) {
+			return ec.unmarshalNAuthorMergeInput2stoaᚋeditᚐMerge(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -6827,8 +6828,8 @@ func (ec *executionContext) field_Mutation_tagMerge_args(ctx context.Context, ra
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
-		func(ctx context.Context, v any) (blog.Merge, error) {
-			return ec.unmarshalNTagMergeInput2stoaᚋblogᚐMerge(ctx, v)
+		func(ctx context.Context, v any) (edit.Merge, error) {
+			return ec.unmarshalNTagMergeInput2stoaᚋeditᚐMerge(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -12741,7 +12742,7 @@ func (ec *executionContext) _Mutation_articlePublish(ctx context.Context, field 
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().ArticlePublish(ctx, fc.Args["input"].(blog.ArticleStep))
+			return ec.Resolvers.Mutation().ArticlePublish(ctx, fc.Args["input"].(blog.ArticleTransition))
 		},
 		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
 			directive0 := next
@@ -12803,7 +12804,7 @@ func (ec *executionContext) _Mutation_articleSchedule(ctx context.Context, field
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().ArticleSchedule(ctx, fc.Args["input"].(blog.Scheduling))
+			return ec.Resolvers.Mutation().ArticleSchedule(ctx, fc.Args["input"].(blog.ArticleSchedule))
 		},
 		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
 			directive0 := next
@@ -12865,7 +12866,7 @@ func (ec *executionContext) _Mutation_articleUnpublish(ctx context.Context, fiel
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().ArticleUnpublish(ctx, fc.Args["input"].(blog.ArticleStep))
+			return ec.Resolvers.Mutation().ArticleUnpublish(ctx, fc.Args["input"].(blog.ArticleTransition))
 		},
 		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
 			directive0 := next
@@ -12927,7 +12928,7 @@ func (ec *executionContext) _Mutation_articleDelete(ctx context.Context, field g
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().ArticleDelete(ctx, fc.Args["input"].(blog.ArticleStep))
+			return ec.Resolvers.Mutation().ArticleDelete(ctx, fc.Args["input"].(blog.ArticleTransition))
 		},
 		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
 			directive0 := next
@@ -12989,7 +12990,7 @@ func (ec *executionContext) _Mutation_articleRestore(ctx context.Context, field 
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().ArticleRestore(ctx, fc.Args["input"].(blog.ArticleStep))
+			return ec.Resolvers.Mutation().ArticleRestore(ctx, fc.Args["input"].(blog.ArticleTransition))
 		},
 		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
 			directive0 := next
@@ -13051,7 +13052,7 @@ func (ec *executionContext) _Mutation_articleRevisionRestore(ctx context.Context
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().ArticleRevisionRestore(ctx, fc.Args["input"].(blog.RevisionStep))
+			return ec.Resolvers.Mutation().ArticleRevisionRestore(ctx, fc.Args["input"].(blog.RevisionRestore))
 		},
 		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
 			directive0 := next
@@ -13299,7 +13300,7 @@ func (ec *executionContext) _Mutation_authorMerge(ctx context.Context, field gra
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().AuthorMerge(ctx, fc.Args["input"].(blog.Merge))
+			return ec.Resolvers.Mutation().AuthorMerge(ctx, fc.Args["input"].(edit.Merge))
 		},
 		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
 			directive0 := next
@@ -13485,7 +13486,7 @@ func (ec *executionContext) _Mutation_tagMerge(ctx context.Context, field graphq
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().TagMerge(ctx, fc.Args["input"].(blog.Merge))
+			return ec.Resolvers.Mutation().TagMerge(ctx, fc.Args["input"].(edit.Merge))
 		},
 		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
 			directive0 := next
@@ -19709,8 +19710,8 @@ func (ec *executionContext) unmarshalInputArticleCreateInput(ctx context.Context
 	return it, nil
 }
 
-func (ec *executionContext) unmarshalInputArticleDeleteInput(ctx context.Context, obj any) (blog.ArticleStep, error) {
-	var it blog.ArticleStep
+func (ec *executionContext) unmarshalInputArticleDeleteInput(ctx context.Context, obj any) (blog.ArticleTransition, error) {
+	var it blog.ArticleTransition
 	if obj == nil {
 		return it, nil
 	}
@@ -19736,7 +19737,7 @@ func (ec *executionContext) unmarshalInputArticleDeleteInput(ctx context.Context
 			it.ID = data
 		case "expectedVersion":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("expectedVersion"))
-			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			data, err := ec.unmarshalOInt2ᚖint64(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -19827,8 +19828,8 @@ func (ec *executionContext) unmarshalInputArticlePreviewCreateInput(ctx context.
 	return it, nil
 }
 
-func (ec *executionContext) unmarshalInputArticlePublishInput(ctx context.Context, obj any) (blog.ArticleStep, error) {
-	var it blog.ArticleStep
+func (ec *executionContext) unmarshalInputArticlePublishInput(ctx context.Context, obj any) (blog.ArticleTransition, error) {
+	var it blog.ArticleTransition
 	if obj == nil {
 		return it, nil
 	}
@@ -19854,7 +19855,7 @@ func (ec *executionContext) unmarshalInputArticlePublishInput(ctx context.Contex
 			it.ID = data
 		case "expectedVersion":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("expectedVersion"))
-			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			data, err := ec.unmarshalOInt2ᚖint64(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -19864,8 +19865,8 @@ func (ec *executionContext) unmarshalInputArticlePublishInput(ctx context.Contex
 	return it, nil
 }
 
-func (ec *executionContext) unmarshalInputArticleRestoreInput(ctx context.Context, obj any) (blog.ArticleStep, error) {
-	var it blog.ArticleStep
+func (ec *executionContext) unmarshalInputArticleRestoreInput(ctx context.Context, obj any) (blog.ArticleTransition, error) {
+	var it blog.ArticleTransition
 	if obj == nil {
 		return it, nil
 	}
@@ -19891,7 +19892,7 @@ func (ec *executionContext) unmarshalInputArticleRestoreInput(ctx context.Contex
 			it.ID = data
 		case "expectedVersion":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("expectedVersion"))
-			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			data, err := ec.unmarshalOInt2ᚖint64(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -19901,8 +19902,8 @@ func (ec *executionContext) unmarshalInputArticleRestoreInput(ctx context.Contex
 	return it, nil
 }
 
-func (ec *executionContext) unmarshalInputArticleRevisionRestoreInput(ctx context.Context, obj any) (blog.RevisionStep, error) {
-	var it blog.RevisionStep
+func (ec *executionContext) unmarshalInputArticleRevisionRestoreInput(ctx context.Context, obj any) (blog.RevisionRestore, error) {
+	var it blog.RevisionRestore
 	if obj == nil {
 		return it, nil
 	}
@@ -19928,7 +19929,7 @@ func (ec *executionContext) unmarshalInputArticleRevisionRestoreInput(ctx contex
 			it.ID = data
 		case "expectedVersion":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("expectedVersion"))
-			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			data, err := ec.unmarshalOInt2ᚖint64(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -19938,8 +19939,8 @@ func (ec *executionContext) unmarshalInputArticleRevisionRestoreInput(ctx contex
 	return it, nil
 }
 
-func (ec *executionContext) unmarshalInputArticleScheduleInput(ctx context.Context, obj any) (blog.Scheduling, error) {
-	var it blog.Scheduling
+func (ec *executionContext) unmarshalInputArticleScheduleInput(ctx context.Context, obj any) (blog.ArticleSchedule, error) {
+	var it blog.ArticleSchedule
 	if obj == nil {
 		return it, nil
 	}
@@ -19972,7 +19973,7 @@ func (ec *executionContext) unmarshalInputArticleScheduleInput(ctx context.Conte
 			it.At = data
 		case "expectedVersion":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("expectedVersion"))
-			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			data, err := ec.unmarshalOInt2ᚖint64(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -19982,8 +19983,8 @@ func (ec *executionContext) unmarshalInputArticleScheduleInput(ctx context.Conte
 	return it, nil
 }
 
-func (ec *executionContext) unmarshalInputArticleUnpublishInput(ctx context.Context, obj any) (blog.ArticleStep, error) {
-	var it blog.ArticleStep
+func (ec *executionContext) unmarshalInputArticleUnpublishInput(ctx context.Context, obj any) (blog.ArticleTransition, error) {
+	var it blog.ArticleTransition
 	if obj == nil {
 		return it, nil
 	}
@@ -20009,7 +20010,7 @@ func (ec *executionContext) unmarshalInputArticleUnpublishInput(ctx context.Cont
 			it.ID = data
 		case "expectedVersion":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("expectedVersion"))
-			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			data, err := ec.unmarshalOInt2ᚖint64(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -20046,7 +20047,7 @@ func (ec *executionContext) unmarshalInputArticleUpdateInput(ctx context.Context
 			it.ID = data
 		case "expectedVersion":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("expectedVersion"))
-			data, err := ec.unmarshalNInt2int(ctx, v)
+			data, err := ec.unmarshalNInt2int64(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -20235,8 +20236,8 @@ func (ec *executionContext) unmarshalInputAuthorCreateInput(ctx context.Context,
 	return it, nil
 }
 
-func (ec *executionContext) unmarshalInputAuthorMergeInput(ctx context.Context, obj any) (blog.Merge, error) {
-	var it blog.Merge
+func (ec *executionContext) unmarshalInputAuthorMergeInput(ctx context.Context, obj any) (edit.Merge, error) {
+	var it edit.Merge
 	if obj == nil {
 		return it, nil
 	}
@@ -20945,8 +20946,8 @@ func (ec *executionContext) unmarshalInputTagCreateInput(ctx context.Context, ob
 	return it, nil
 }
 
-func (ec *executionContext) unmarshalInputTagMergeInput(ctx context.Context, obj any) (blog.Merge, error) {
-	var it blog.Merge
+func (ec *executionContext) unmarshalInputTagMergeInput(ctx context.Context, obj any) (edit.Merge, error) {
+	var it edit.Merge
 	if obj == nil {
 		return it, nil
 	}
@@ -28740,7 +28741,7 @@ func (ec *executionContext) marshalNArticleCreatePayload2ᚖstoaᚋgraphᚋgener
 	return ec._ArticleCreatePayload(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalNArticleDeleteInput2stoaᚋblogᚐArticleStep(ctx context.Context, v any) (blog.ArticleStep, error) {
+func (ec *executionContext) unmarshalNArticleDeleteInput2stoaᚋblogᚐArticleTransition(ctx context.Context, v any) (blog.ArticleTransition, error) {
 	res, err := ec.unmarshalInputArticleDeleteInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
@@ -28862,7 +28863,7 @@ func (ec *executionContext) marshalNArticlePreviewCreatePayload2ᚖstoaᚋgraph�
 	return ec._ArticlePreviewCreatePayload(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalNArticlePublishInput2stoaᚋblogᚐArticleStep(ctx context.Context, v any) (blog.ArticleStep, error) {
+func (ec *executionContext) unmarshalNArticlePublishInput2stoaᚋblogᚐArticleTransition(ctx context.Context, v any) (blog.ArticleTransition, error) {
 	res, err := ec.unmarshalInputArticlePublishInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
@@ -28887,7 +28888,7 @@ func (ec *executionContext) marshalNArticlePublishedEvent2ᚖstoaᚋstoreᚐEven
 	return ec._ArticlePublishedEvent(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalNArticleRestoreInput2stoaᚋblogᚐArticleStep(ctx context.Context, v any) (blog.ArticleStep, error) {
+func (ec *executionContext) unmarshalNArticleRestoreInput2stoaᚋblogᚐArticleTransition(ctx context.Context, v any) (blog.ArticleTransition, error) {
 	res, err := ec.unmarshalInputArticleRestoreInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
@@ -28902,7 +28903,7 @@ func (ec *executionContext) marshalNArticleRestorePayload2ᚖstoaᚋgraphᚋgene
 	return ec._ArticleRestorePayload(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalNArticleRevisionRestoreInput2stoaᚋblogᚐRevisionStep(ctx context.Context, v any) (blog.RevisionStep, error) {
+func (ec *executionContext) unmarshalNArticleRevisionRestoreInput2stoaᚋblogᚐRevisionRestore(ctx context.Context, v any) (blog.RevisionRestore, error) {
 	res, err := ec.unmarshalInputArticleRevisionRestoreInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
@@ -28917,7 +28918,7 @@ func (ec *executionContext) marshalNArticleRevisionRestorePayload2ᚖstoaᚋgrap
 	return ec._ArticleRevisionRestorePayload(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalNArticleScheduleInput2stoaᚋblogᚐScheduling(ctx context.Context, v any) (blog.Scheduling, error) {
+func (ec *executionContext) unmarshalNArticleScheduleInput2stoaᚋblogᚐArticleSchedule(ctx context.Context, v any) (blog.ArticleSchedule, error) {
 	res, err := ec.unmarshalInputArticleScheduleInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
@@ -28994,7 +28995,7 @@ func (ec *executionContext) marshalNArticleStatus2ᚕstoaᚋstoreᚐStatusᚄ(ct
 	return ret
 }
 
-func (ec *executionContext) unmarshalNArticleUnpublishInput2stoaᚋblogᚐArticleStep(ctx context.Context, v any) (blog.ArticleStep, error) {
+func (ec *executionContext) unmarshalNArticleUnpublishInput2stoaᚋblogᚐArticleTransition(ctx context.Context, v any) (blog.ArticleTransition, error) {
 	res, err := ec.unmarshalInputArticleUnpublishInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
@@ -29101,7 +29102,7 @@ func (ec *executionContext) marshalNAuthorEdge2ᚖstoaᚋdataloaderᚐEdge(ctx c
 	return ec._AuthorEdge(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalNAuthorMergeInput2stoaᚋblogᚐMerge(ctx context.Context, v any) (blog.Merge, error) {
+func (ec *executionContext) unmarshalNAuthorMergeInput2stoaᚋeditᚐMerge(ctx context.Context, v any) (edit.Merge, error) {
 	res, err := ec.unmarshalInputAuthorMergeInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
@@ -30309,7 +30310,7 @@ func (ec *executionContext) marshalNTagEdge2ᚖstoaᚋdataloaderᚐEdge(ctx cont
 	return ec._TagEdge(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalNTagMergeInput2stoaᚋblogᚐMerge(ctx context.Context, v any) (blog.Merge, error) {
+func (ec *executionContext) unmarshalNTagMergeInput2stoaᚋeditᚐMerge(ctx context.Context, v any) (edit.Merge, error) {
 	res, err := ec.unmarshalInputTagMergeInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }

@@ -14,6 +14,7 @@ import (
 
 	"stoa/access"
 	"stoa/blog"
+	"stoa/edit"
 	"stoa/id"
 	"stoa/store"
 	"stoa/tests/redistest"
@@ -145,7 +146,7 @@ func (f *fleet) followOther(t *testing.T) {
 		if isOdd(n) {
 			do = s.Blog.Publish
 		}
-		_, err := do(ctx, blog.ArticleStep{ID: pennant.ID})
+		_, err := do(ctx, blog.ArticleTransition{ID: pennant.ID})
 		return err
 	})
 	f.folio = follow("folio", func(ctx context.Context, s *stoatest.Stoa, n int64) error {
@@ -154,7 +155,7 @@ func (f *fleet) followOther(t *testing.T) {
 			return err
 		}
 		title := renamed("folio", n)
-		_, err = s.Blog.Update(ctx, blog.ArticleUpdate{ID: folio, ExpectedVersion: int(now.Version), Title: &title})
+		_, err = s.Blog.Update(ctx, blog.ArticleUpdate{ID: folio, ExpectedVersion: now.Version, Title: &title})
 		return err
 	})
 	f.talk = follow("talk", func(ctx context.Context, s *stoatest.Stoa, n int64) error {
@@ -192,7 +193,7 @@ func (f *fleet) followOther(t *testing.T) {
 	streams := map[int64]id.ID{} // by version, those that flow into the sea in the next
 	f.sea = follow("sea", func(ctx context.Context, s *stoatest.Stoa, n int64) error {
 		if isOdd(n) {
-			_, err := s.Blog.MergeTags(ctx, blog.Merge{ID: streams[n-1], IntoID: sea})
+			_, err := s.Blog.MergeTags(ctx, edit.Merge{ID: streams[n-1], IntoID: sea})
 			return err
 		}
 		if streams[n] == "" {
@@ -202,13 +203,13 @@ func (f *fleet) followOther(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			streams[n] = made.Is.ID
+			streams[n] = made.Value.ID
 		}
 		now, err := s.Store.ArticleNow(ctx, river.ID)
 		if err != nil {
 			return err
 		}
-		_, err = s.Blog.Update(ctx, blog.ArticleUpdate{ID: river.ID, ExpectedVersion: int(now.Version), TagIDs: []id.ID{streams[n]}})
+		_, err = s.Blog.Update(ctx, blog.ArticleUpdate{ID: river.ID, ExpectedVersion: now.Version, TagIDs: []id.ID{streams[n]}})
 		return err
 	})
 	f.ids = map[string]any{"pennant": pennant.ID, "folio": folio}

@@ -1,0 +1,73 @@
+package edit
+
+// Checks of input that every domain has: a line of text, an address, a list of ids. Entry
+// points: Line, CheckURL, Existing.
+
+import (
+	"context"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+
+	"stoa/id"
+	"stoa/problem"
+	"stoa/store"
+)
+
+// MaxURL is the longest address, in bytes.
+const MaxURL = 2048
+
+// Line returns plain text as it is stored: in NFC, on one line, with single spaces. It returns
+// Invalid at field if the text hasn't least to most characters, or has control characters.
+func Line(text, field string, least, most int) (string, error) {
+	text = norm.NFC.String(strings.TrimSpace(text))
+	if n := utf8.RuneCountInString(text); n < least || n > most {
+		return "", problem.New(problem.Invalid, "%s takes %d to %d characters, not %d", field, least, most, n).At(field)
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' || r == utf8.RuneError }) {
+		return "", problem.New(problem.Invalid, "%s takes plain text without control characters", field).At(field)
+	}
+	return strings.Join(strings.Fields(text), " "), nil
+}
+
+// CheckURL returns Invalid unless text is an address with http or https, or a path on the site.
+func CheckURL(text string) *problem.Error {
+	u, err := url.Parse(text)
+	onSite := err == nil && u.Scheme == "" && u.Host == "" && strings.HasPrefix(text, "/") && !strings.HasPrefix(text, "//")
+	onWeb := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil
+	if !onSite && !onWeb || len(text) > MaxURL || strings.ContainsAny(text, " \"'<>\\^`|{}") {
+		return problem.New(problem.Invalid, "url takes an absolute address with http or https, or a path that begins with a single /, of at most %d bytes", MaxURL)
+	}
+	return nil
+}
+
+// Existing returns ids without repetitions, in their order. At field it returns Invalid if there
+// are more than most, and NotFound if load, which reads all of them at once, misses one.
+func Existing[T store.Node](ctx context.Context, ids []id.ID, field, what string, most int, load func(context.Context, []id.ID) ([]T, error)) ([]id.ID, error) {
+	out := make([]id.ID, 0, len(ids))
+	for _, i := range ids {
+		if !slices.Contains(out, i) {
+			out = append(out, i)
+		}
+		if len(out) > most {
+			return nil, problem.New(problem.Invalid, "%s takes at most %d", field, most).At(field)
+		}
+	}
+	if len(out) == 0 {
+		return out, nil
+	}
+	found, err := load(ctx, out)
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range out {
+		if !slices.ContainsFunc(found, func(n T) bool { return n.NodeID() == i }) {
+			return nil, problem.New(problem.NotFound, "there is no %s with the id %s", what, i).At(field)
+		}
+	}
+	return out, nil
+}
