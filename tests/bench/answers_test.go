@@ -22,7 +22,7 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// answerPages are the pages whose answers are kept.
+// answerPages are the pages with cached responses.
 func answerPages(t testing.TB, s *stoatest.Stoa) map[string][]byte {
 	bodies := map[string][]byte{}
 	for _, p := range sitePages[:3] {
@@ -40,11 +40,11 @@ func answerPages(t testing.TB, s *stoatest.Stoa) map[string][]byte {
 	return bodies
 }
 
-// BenchmarkKeptAnswers compares a whole answer that is kept with a plain handler that reads
-// the request and writes the same bytes, head and body, over loopback: both are asked in turn,
-// a fifth of a second at a time, by the same clients. It reports the median of the ratios of
-// their requests per second, and what a request took of the processors, client and server
-// together. A 304 is compared with the answer that it saves.
+// BenchmarkKeptAnswers compares a cached response with a plain handler that reads the request
+// and writes the same bytes, head and body, over loopback. The same clients ask both in turn,
+// a fifth of a second at a time. It reports the median of the ratios of their requests per
+// second, and the CPU time of a request, client and server together. A 304 is compared with
+// the full response.
 //
 //	go test -run '^$' -bench KeptAnswers -benchtime 1x ./tests/bench
 func BenchmarkKeptAnswers(b *testing.B) {
@@ -69,7 +69,7 @@ func compareKept(b *testing.B, s *stoatest.Stoa, body []byte, form string) {
 	if form == "POST/gzip" {
 		answer = ask1(b, s.URL, request)
 	}
-	answer.header.Del("Date") // which net/http writes
+	answer.header.Del("Date") // net/http writes it
 	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		h := w.Header()
@@ -91,7 +91,7 @@ func compareKept(b *testing.B, s *stoatest.Stoa, body []byte, form string) {
 			costs, plainCosts = append(costs, cost), append(plainCosts, plainCost)
 		}
 	}
-	// What is old is made anew, once in ten seconds at most.
+	// A stale response is made again, once in ten seconds at most.
 	if after := s.ResponseCounts(); after.Hits == before.Hits || after.Made > before.Made+3 {
 		b.Errorf("answers weren't kept: %+v after %+v", after, before)
 	}
@@ -107,7 +107,7 @@ func compareKept(b *testing.B, s *stoatest.Stoa, body []byte, form string) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// requestText is a request as it goes over the wire.
+// requestText is the text of an HTTP request.
 func requestText(b *testing.B, body []byte, form, etag string) []byte {
 	b.Helper()
 	var text bytes.Buffer
@@ -168,7 +168,7 @@ func readRaw(r *bufio.Reader) (a rawAnswer, err error) {
 	return a, err
 }
 
-// sender is connections that send the same all the time.
+// sender is a set of connections that send the same request all the time.
 type sender struct {
 	connections []net.Conn
 	readers     []*bufio.Reader
@@ -192,9 +192,9 @@ func dial(b *testing.B, address string, n int) *sender {
 	return l
 }
 
-// load sends request over all connections for a while, and returns how many were answered in
-// a second, and what each took of the processors in microseconds, the client's part included.
-// It reads as little of the answers as it must.
+// load sends request over all connections for span, and returns the requests per second and
+// the CPU time of each in microseconds, the client's part included. It reads as little of the
+// responses as possible.
 func (l *sender) load(request []byte, span time.Duration) (rate, cost float64) {
 	before := processors()
 	var all sync.WaitGroup
@@ -234,7 +234,7 @@ func (l *sender) load(request []byte, span time.Duration) (rate, cost float64) {
 	return float64(n.Load()) / took.Seconds(), float64((processors() - before).Microseconds()) / float64(n.Load())
 }
 
-// processors is how much time this process has had of them.
+// processors returns the CPU time of this process.
 func processors() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -243,7 +243,7 @@ func processors() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkKeptHandler is what both handlers take by themselves, without the network.
+// BenchmarkKeptHandler measures both handlers alone, without the network.
 //
 //	go test -run '^$' -bench KeptHandler ./tests/bench
 func BenchmarkKeptHandler(b *testing.B) {

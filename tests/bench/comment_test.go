@@ -12,9 +12,9 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// BenchmarkCommentAdd measures a comment from the request to the answer, with everything that
-// it makes stale, on an article that has a hundred; and the first look at the article's thread
-// after it. It reports the database commands of both together.
+// BenchmarkCommentAdd measures commentAdd on an article with a hundred comments, with its
+// invalidations, and the first query of the article's thread after it. It reports the database
+// commands of both together.
 //
 //	go test -run '^$' -bench CommentAdd -benchtime 200x ./tests/bench
 func BenchmarkCommentAdd(b *testing.B) {
@@ -50,7 +50,7 @@ func BenchmarkCommentAdd(b *testing.B) {
 			n, commands := 0, 0
 			for b.Loop() {
 				b.StopTimer()
-				if n%5 == 0 { // as many as one may write at once
+				if n%5 == 0 { // the most that one account may write at once
 					commands += s.Commands()
 					reader, _ = stoatest.SignedIn(b, s, "A reader", access.Customer)
 					s.Commands()

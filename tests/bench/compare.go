@@ -17,14 +17,14 @@ import (
 	"time"
 )
 
-// compareOptions say what is compared, and how long.
+// compareOptions holds the programs to compare, and the duration.
 type compareOptions struct {
 	options
 	old, new string // benchmark programs; new is "" for this one
 	way      string // "" for all
 }
 
-// compared are the ways that are compared: the others take as long as a database does.
+// compared are the ways to compare: the others depend on the speed of a database.
 var compared = []string{"whole answer", "304", "entities", "signed in"}
 
 // usualComparison has rounds enough for a median that one busy second doesn't move. A round is
@@ -48,9 +48,9 @@ func compareFlags(args []string) (compareOptions, error) {
 	return o, nil
 }
 
-// compare starts the old program twice and the new one once, each with a database, a Redis and content
-// of its own, asks them in turn, and prints the ratios of new to old and of old to old. The latter
-// are what the machine's noise makes of 1.
+// compare starts the old program twice and the new one once, each with its own database, Redis
+// and content, asks them in turn, and prints the ratios of new to old and of old to old. The
+// latter show the noise of the machine: without noise they are 1.
 func compare(ctx context.Context, o compareOptions, out io.Writer) error {
 	var sites []*site
 	defer func() {
@@ -110,7 +110,7 @@ func compareOne(ctx context.Context, out io.Writer, sites []*site, o compareOpti
 		if targets[i].status == 0 {
 			targets[i].status = 200
 		}
-		for range 3 { // fragments are made of what is met again
+		for range 3 { // fragments are cached at their second use
 			if _, err := send(ctx, s.client, targets[i].ask, targets[i].status); err != nil {
 				return err
 			}

@@ -30,22 +30,22 @@ type ask struct {
 	header map[string]string
 }
 
-// load is what became of many of them.
+// load is the result of many requests.
 type load struct {
 	Requests int
 	Took     time.Duration
 	P50, P99 time.Duration
 }
 
-// generator makes load on a core of its own, where core isn't "".
+// generator generates load, on a core of its own unless core is "".
 type generator struct {
 	wrk  string // its path; "" for our own
 	core string
 	dir  string // for scripts
 }
 
-// times runs a for as long as each says, over some connections. Every answer has to have
-// the status that is wanted.
+// times sends a for the duration each over some connections. Every response must have the
+// wanted status.
 func (g generator) times(ctx context.Context, a ask, each time.Duration, connections, want int) (load, error) {
 	if g.wrk == "" {
 		return ownLoad(ctx, a, each, connections, want)
@@ -73,11 +73,11 @@ func (g generator) times(ctx context.Context, a ask, each time.Duration, connect
 	return load{r.Requests, time.Duration(r.Microseconds) * time.Microsecond, time.Duration(r.P50) * time.Microsecond, time.Duration(r.P99) * time.Microsecond}, nil
 }
 
-// marked is what a script's own output begins with.
+// marked is the beginning of a script's own output.
 const marked = "figures: "
 
-// lua is a as a script of wrk's. It looks at the status of no single answer, which would
-// cost the generator more than asking does: wrk itself counts those above 399.
+// lua returns a as a script for wrk. It doesn't check the status of each response, since that
+// would cost the generator more than sending: wrk itself counts those above 399.
 func lua(a ask, want int) string {
 	quote := func(s string) string { return "[==[" + s + "]==]" }
 	var b strings.Builder
@@ -201,7 +201,7 @@ func summary(all []time.Duration, took time.Duration) load {
 	return load{len(all), took, all[len(all)/2], all[len(all)*99/100]}
 }
 
-// answer is what came back.
+// answer is a response.
 type answer struct {
 	body   []byte
 	header http.Header

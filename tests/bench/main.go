@@ -1,23 +1,24 @@
-// Command bench measures what an answer costs beside what writing its bytes costs: it starts
-// a plain net/http handler that reads a request and writes the same bytes, Stoa, a database
-// and Redis, each in a process of its own, asks both handlers in turn, and prints ratios.
+// Command bench measures the cost of a response relative to writing its bytes. It starts a
+// plain net/http handler that reads a request and writes the same bytes, Stoa, a database and
+// Redis, each in its own process, asks both handlers in turn, and prints ratios.
 //
 //	go run ./tests/bench            # some minutes
 //	go run ./tests/bench --quick    # seconds, for a look
 //
-// The argument site is another benchmark: a site of many posts on the embedded database, loaded
-// from the first moment after a cold start. It prints latencies, failures, CPU time and memory.
+// The argument site is another benchmark: a site of many posts on the embedded database,
+// loaded from the first moment after a cold start. It prints latencies, failures, CPU time and
+// memory.
 //
 //	go run ./tests/bench site --posts 2000
 //
-// The argument compare asks Stoa as two revisions have it, in turn, and prints how many requests one
-// of them answers for each of the other's.
+// The argument compare asks two revisions of Stoa in turn, and prints the ratio of their
+// requests per second.
 //
 //	go run ./tests/bench compare --old PATH
 //
-// It loads them with wrk where that is on the PATH, else with a client of its own. Where
-// there are two cores and taskset, what is measured has one and everything else the other.
-// It may import everything.
+// The load comes from wrk if it is on the PATH, else from a client of this program. With two
+// cores and taskset, the measured process has one core and everything else the other. It may
+// import everything.
 package main
 
 import (

@@ -1,6 +1,7 @@
 package main
 
-// What is measured: pages, the ways in which each is answered, and the table of ratios.
+// The pages, the ways to get each response, and the table of ratios. Entry points: pages,
+// ways, site.measure.
 
 import (
 	"context"
@@ -27,8 +28,8 @@ import (
 	"stoa/tests/redistest"
 )
 
-// pages are what a site's front end asks for. Another kind of thing gets its line here, and
-// what it shows its part in fill.
+// pages are the queries of a site's front end. A new kind of object gets a line here, and its
+// content in fill.
 var pages = []struct{ name, about, query string }{
 	{"home", "20 articles with author and tags", `{ articles(first: 20) { nodes { id slug title summary publishedAt author { name slug } tags { name slug } } pageInfo { hasNextPage endCursor } } }`},
 	{"article", "text, author, tags, 20 comments, neighbours, related", `{ article(slug: "article-7") { title bodyHtml publishedAt readingMinutes author { name } tags { name slug } tableOfContents { level text anchor } commentCount comments(first: 20) { nodes { authorName createdAt bodyHtml replyCount } pageInfo { hasNextPage } } next { slug title } previous { slug title } related { slug title } } }`},
@@ -36,10 +37,10 @@ var pages = []struct{ name, about, query string }{
 	{"field", "one field by id", `query($id: ID!) { node(id: $id) { ... on Article { title } } }`},
 }
 
-// shown is added to a page by who has signed in.
+// shown is added to a page for a signed-in viewer.
 const shown = ` viewer { account { name } }`
 
-// responseCache is the setting of the cache of whole answers, which not every version has.
+// responseCache is the setting of the response cache; some versions don't have it.
 const responseCache = "STOA_RESPONSE_CACHE_BYTES"
 
 // site is all that runs.
@@ -50,10 +51,10 @@ type site struct {
 	database *process
 	plain    *process
 	stoa     *process // as it comes
-	entities *process // without a cache of whole answers; stoa itself where there is none
+	entities *process // without a response cache; the same as stoa if this version has none
 	load     generator
 	client   *http.Client
-	token    string // of somebody who has signed in
+	token    string // of a signed-in viewer
 	id       string // of an article
 	rows     []row
 }
@@ -62,7 +63,7 @@ type site struct {
 type row struct {
 	page, way string
 	n         []sample // one a round
-	missing   string   // why it isn't there
+	missing   string   // the reason why it was not measured
 }
 
 // sample is a plain handler's load and Stoa's, one after the other.
@@ -119,14 +120,14 @@ func open(ctx context.Context, o options) (s *site, err error) {
 	if err = s.signIn(ctx); err != nil {
 		return s, fmt.Errorf("sign in: %w", err)
 	}
-	time.Sleep(bus.BlockFor) // until what was written may be kept in Redis
+	time.Sleep(bus.BlockFor) // until values may be stored in Redis again after the writes
 	var some struct{ Article struct{ ID string } }
 	err = s.ask(ctx, `{ article(slug: "article-7") { id } }`, nil, &some)
 	s.id = some.Article.ID
 	return s, err
 }
 
-// hasResponseCache says whether there is a cache of whole answers that can be set.
+// hasResponseCache says if this version has a setting for the response cache.
 func hasResponseCache() bool {
 	_, _, err := app.Configure([]string{"--response-cache-bytes=0"}, func(string) (string, bool) { return "", false })
 	return err == nil
@@ -149,8 +150,8 @@ func (s *site) close() {
 	}
 }
 
-// signIn registers somebody as a front end does, out of the development outbox: of whichever
-// process has taken the mail.
+// signIn registers an account like a front end, with the code from the development outbox of
+// the process that took the mail.
 func (s *site) signIn(ctx context.Context) error {
 	const email, password = "reader@example.org", "a quiet harbour wall"
 	in := map[string]any{"in": map[string]any{"email": email, "password": password, "name": "Ruth"}}
@@ -201,7 +202,7 @@ func post(url, query string, variables map[string]any) ask {
 	return ask{url: url, method: http.MethodPost, body: body, header: map[string]string{"Content-Type": "application/json"}}
 }
 
-// ways are how an answer can come about. One that this version doesn't have says so.
+// ways are the sources of a response. A way that this version lacks returns errMissing.
 var ways = []struct {
 	name string
 	of   func(*site, context.Context, string) (target, error)
@@ -229,14 +230,14 @@ var ways = []struct {
 	}},
 }
 
-// errMissing is why a way isn't measured.
+// errMissing is the reason why a way isn't measured.
 var errMissing = errors.New("not available")
 
-// target is who is asked what.
+// target is a request and the process that serves it.
 type target struct {
 	ask     ask
 	process *process
-	status  int                         // 200 where it is 0
+	status  int                         // 0 for 200
 	forget  func(context.Context) error // before each request; nil for load without a pause
 }
 
@@ -321,7 +322,7 @@ func (s *site) sample(ctx context.Context, page, way string, t target) (n sample
 	if t.status == 0 {
 		t.status = http.StatusOK
 	}
-	// What the plain handler writes is the page; a 304 has it in the client's cache.
+	// The plain handler writes the page; for a 304, the client has it in its cache.
 	asked := t.ask
 	delete(asked.header, "Accept")
 	etag := asked.header["If-None-Match"]
@@ -352,7 +353,7 @@ func (s *site) sample(ctx context.Context, page, way string, t target) (n sample
 	return n, err
 }
 
-// pause has the plain handler asked one by one where t is.
+// pause makes the plain handler serve single requests if t does.
 func pause(forget func(context.Context) error) func(context.Context) error {
 	if forget == nil {
 		return nil
@@ -360,12 +361,12 @@ func pause(forget func(context.Context) error) func(context.Context) error {
 	return func(context.Context) error { return nil }
 }
 
-// figures loads t and returns what it took.
+// figures loads t and returns the cost of a request.
 func (s *site) figures(ctx context.Context, profile string, t target) (f figures, err error) {
 	if t.forget != nil {
 		return s.oneByOne(ctx, t)
 	}
-	if _, err := t.process.tell(ctx, http.MethodPost, "/collect", nil); err != nil { // what was left before
+	if _, err := t.process.tell(ctx, http.MethodPost, "/collect", nil); err != nil { // the garbage from before
 		return f, err
 	}
 	return s.loaded(ctx, profile, t)
@@ -401,7 +402,7 @@ func (s *site) loaded(ctx context.Context, profile string, t target) (f figures,
 	return f, nil
 }
 
-// oneByOne asks t again and again, and has it forget in between, which isn't counted.
+// oneByOne sends single requests to t, and empties the caches in between; that isn't counted.
 func (s *site) oneByOne(ctx context.Context, t target) (f figures, err error) {
 	if _, err := send(ctx, s.client, t.ask, t.status); err != nil { // into Redis
 		return f, err
@@ -442,7 +443,7 @@ func (s *site) oneByOne(ctx context.Context, t target) (f figures, err error) {
 	return f, nil
 }
 
-// askingCosts is how much of its time a process takes to say how much it has taken.
+// askingCosts is the CPU time that a process needs to report its usage.
 func (s *site) askingCosts(ctx context.Context, p *process) (time.Duration, error) {
 	const times = 50
 	var all []time.Duration

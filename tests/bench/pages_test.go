@@ -28,7 +28,7 @@ var sitePages = []struct{ name, query string }{
 	{"field", `query($id: ID!) { node(id: $id) { ... on Article { title } } }`},
 }
 
-// executed is the setting by which no answer is kept whole: BenchmarkKeptAnswers measures those.
+// executed turns the response cache off: BenchmarkKeptAnswers measures cached responses.
 var executed = stoatest.Settings{"STOA_RESPONSE_CACHE_BYTES": "0"}
 
 // BenchmarkPages measures each page through the HTTP handler: cold, with everything in
@@ -84,8 +84,8 @@ func importArticles(b *testing.B, s *stoatest.Stoa, n int) {
 }
 
 // BenchmarkArticleUpdate measures articleUpdate of a published article through the HTTP
-// handler, with what it makes stale: of its text, which moves its place among the last
-// changed, and of its tags. Beside it stands the home page that follows each update.
+// handler, with its invalidations: of its text, with a new place among the last changed
+// articles, and of its tags. It also measures the home page after each update.
 //
 //	go test -run '^$' -bench ArticleUpdate -benchtime 50x ./tests/bench
 func BenchmarkArticleUpdate(b *testing.B) {
@@ -149,7 +149,7 @@ func benchmarkPages(b *testing.B, s *stoatest.Stoa, name string, flush bool) {
 				handler.ServeHTTP(response, request)
 				return response
 			}
-			for range 3 { // into Redis and the process, which may drop what is set at once
+			for range 3 { // into Redis and the process, since the process may drop an entry that is set at once
 				if r := ask(); r.Code != http.StatusOK || bytes.Contains(r.Body.Bytes(), []byte(`"errors"`)) {
 					b.Fatalf("%d %.300s", r.Code, r.Body)
 				}
@@ -167,10 +167,10 @@ func benchmarkPages(b *testing.B, s *stoatest.Stoa, name string, flush bool) {
 	}
 }
 
-// BenchmarkSignedIn measures what it costs that somebody asks: a warm public page with a
-// token, with a token and a look at who asks, and that look alone, against the same page
-// for nobody. They take turns, so that whatever else the machine does meets all of them.
-// It reports medians, the ratio of each to the anonymous page, and the commands of them all.
+// BenchmarkSignedIn measures the cost of a session: a warm public page with a token, with a
+// token and a read of the viewer, and that read alone, against the same page without a token.
+// They take turns, so that other work of the machine affects all of them. It reports medians,
+// the ratio of each to the anonymous page, and the commands of them all.
 //
 //	go test -run '^$' -bench SignedIn ./tests/bench
 func BenchmarkSignedIn(b *testing.B) {

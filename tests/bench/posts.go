@@ -28,7 +28,7 @@ import (
 // folder.
 type content struct {
 	Posts   []postID // newest first
-	Tags    int      // their number: tag-0, which half of the posts have, tag-1, …
+	Tags    int      // their number: tag-0 on half of the posts, tag-1, …
 	Words   []string // most frequent first
 	Cursors []string // of the first pages of articles
 	Tokens  []string // of the editors' sessions

@@ -1,6 +1,7 @@
 package main
 
-// The processes that are measured, and how they are started, told and stopped.
+// The measured processes: starting, controlling and stopping them. Entry points: play in a
+// process, start and tell in their master.
 
 import (
 	"bufio"
@@ -36,10 +37,10 @@ import (
 // roleVariable makes this program one of the processes instead of their master.
 const roleVariable = "STOA_BENCH_ROLE"
 
-// started is what a process says, on one line, once it can be used.
+// started is the line that a process writes when it is ready.
 type started struct{ URL, Control string }
 
-// usage is what a process has used since its start.
+// usage is a process's use of resources since its start.
 type usage struct {
 	CPU      time.Duration // of user and system
 	RSS      int64         // bytes, now
@@ -69,7 +70,7 @@ func play(role string) error {
 	return fmt.Errorf("there is no such role")
 }
 
-// playPlain reads each request and writes what was PUT to its path.
+// playPlain reads each request and writes the body that was PUT to its path.
 func playPlain(ctx context.Context) error {
 	var mu sync.RWMutex
 	answers := map[string][]byte{}
@@ -179,7 +180,7 @@ func fill(ctx context.Context, a *app.App, n int) error {
 	return importing.Finish(ctx)
 }
 
-// control serves what the master asks of a process that is reached at a URL, until ctx ends.
+// control serves the master's control requests for the process at a URL, until ctx ends.
 func control(ctx context.Context, at string, count func(*usage), more func(*http.ServeMux)) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /usage", func(w http.ResponseWriter, _ *http.Request) {
@@ -229,7 +230,7 @@ func allocs() uint64 {
 	return sample[0].Value.Uint64()
 }
 
-// rss is what Linux says; elsewhere what the runtime holds of the system.
+// rss is the resident memory from Linux; elsewhere the runtime's memory.
 func rss() int64 {
 	if b, err := os.ReadFile("/proc/self/statm"); err == nil {
 		if fields := strings.Fields(string(b)); len(fields) > 1 {
@@ -250,8 +251,9 @@ type process struct {
 	stdin io.Closer
 }
 
-// start starts a role of a benchmark program, "" for this one, with settings beside PATH and the
-// like, on a core where it isn't "", and waits until it can be used.
+// start starts a role of a benchmark program, "" for this one. settings are added to PATH and
+// similar variables; the process has the core unless that is "". It returns when the process
+// is ready.
 func start(ctx context.Context, program, role, core string, settings map[string]string) (*process, error) {
 	if program == "" {
 		self, err := os.Executable()
@@ -303,7 +305,7 @@ func baseEnvironment() []string {
 	return env
 }
 
-// stop lets a process end by itself, and ends it where it doesn't.
+// stop asks a process to end, and kills it if it doesn't.
 func (p *process) stop() {
 	p.stdin.Close()
 	late := time.AfterFunc(20*time.Second, func() { _ = p.cmd.Process.Kill() })
@@ -311,7 +313,7 @@ func (p *process) stop() {
 	_ = p.cmd.Wait()
 }
 
-// tell has a process do what is at a path of its control.
+// tell sends a request to a path of a process's control.
 func (p *process) tell(ctx context.Context, method, path string, body []byte) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, method, p.Control+path, bytes.NewReader(body))
 	if err != nil {

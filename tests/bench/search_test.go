@@ -18,7 +18,7 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// searches are what is asked of a large blog: what readers ask, and what costs the most.
+// searches are the queries of the benchmark: usual ones, and the most expensive ones.
 var searches = []struct{ name, query string }{
 	{"words", "plain language"},
 	{"rare", "paperwork reduction guide"},
@@ -30,8 +30,8 @@ var searches = []struct{ name, query string }{
 	{"phraseOfSmall", `"of the"`},
 }
 
-// prose returns n articles whose words are those of the real posts in blog-a, in paragraphs
-// drawn at random: 700 words each, as those have on average.
+// prose returns n articles with the words of the real posts in blog-a, in paragraphs drawn at
+// random: 700 words each, the average of those posts.
 func prose(t testing.TB, n int) []blog.Import {
 	t.Helper()
 	var paragraphs, titles []string
@@ -75,8 +75,8 @@ func prose(t testing.TB, n int) []blog.Import {
 }
 
 // BenchmarkSearch measures searches over the embedded database at three sizes, through the
-// HTTP handler, with everything in the process; what the index takes to be made and to be
-// held; and a search after an article has changed. It takes minutes to fill.
+// HTTP handler, with everything in the process; the time and memory of building the index; and
+// a search after an article has changed. It takes minutes to fill.
 //
 //	go test -run '^$' -bench 'Search' -benchtime 200x -timeout 60m ./tests/bench
 func BenchmarkSearch(b *testing.B) {

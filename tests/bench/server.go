@@ -21,8 +21,8 @@ import (
 	"time"
 )
 
-// program is the path of an executable file of Stoa; "" is the Stoa of this checkout, which
-// this program contains.
+// program is the path of an executable file of Stoa; "" is the Stoa of this checkout,
+// contained in this program.
 type program string
 
 // siteSettings returns the settings of every server of a site. Rate limits stay as they are:
@@ -171,7 +171,7 @@ func (l *logTail) String() string {
 type processUsage struct {
 	CPU          time.Duration // user and system, since its start
 	RSS, PeakRSS int64         // resident memory in bytes
-	Examined     int64         // documents, where the process is a database alone
+	Examined     int64         // documents; for a process with the database alone
 }
 
 // tick is the unit of times in /proc/PID/stat: USER_HZ is 100 on every Linux that Go supports.
