@@ -20,16 +20,17 @@ func repeat(n int, element string) string {
 	return b.String()
 }
 
-// nested writes n of open, what is inside, and n of end.
+// nested writes open n times, then inside, then end n times.
 func nested(n int, open, inside, end string) string {
 	return strings.Repeat(open, n) + inside + strings.Repeat(end, n)
 }
 
-// TestAttacksAreAnswered sends what has ended or stalled other servers. Each gets an answer
-// with the right code from a process that lives. Time and memory are printed, not asserted:
-// they depend on the machine.
+// TestAttacksAreAnswered sends requests that have crashed or stalled other servers. Each gets
+// a response with the right code, and the process survives. Time and memory are printed, not
+// asserted: they depend on the machine.
 func TestAttacksAreAnswered(t *testing.T) {
-	// Limits raised far above the defaults that are easily set, so that they aren't what saves us.
+	// The limits that are easily set are far above the defaults, so that the test shows the
+	// other ones.
 	s := newSite(t, func(o *Options) {
 		o.Limits.body, o.Limits.document.Bytes, o.Limits.document.Directives, o.Limits.document.RootFields = 8<<20, 8<<20, 5000, 5000
 	})
@@ -209,19 +210,19 @@ func TestAttacksAreAnswered(t *testing.T) {
 	}
 }
 
-// chain is n fragments, each of which spreads the next.
+// chain returns n fragments; each spreads the next.
 func chain(n int, last string) string {
 	return repeat(n, " fragment F%d on Query {...F%+d}") + fmt.Sprintf(" fragment F%d on Query {%s}", n, last)
 }
 
-// doubling is a query whose fields double with each of n fragments.
+// doubling returns a query with fields that double with each of n fragments.
 func doubling(n int) string {
 	return `{article(slug:"a"){...F0}}` +
 		repeat(n, " fragment F%d on Article {next{...F%+d} previous{...F%+d}}") +
 		fmt.Sprintf(" fragment F%d on Article {id}", n)
 }
 
-// alternating is a query in which two fragments on each of n levels select the same field
+// alternating returns a query in which two fragments on each of n levels select the same field
 // with the two of the next.
 func alternating(n int) string {
 	return `{article(slug:"a"){...F0 ...G0}}` +

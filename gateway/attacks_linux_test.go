@@ -24,14 +24,14 @@ import (
 	"stoa/gateway/stream"
 )
 
-// What one attack may take, in the process that answers it: the client's part, and the
-// collector's, count as well.
+// The allowed cost of one attack in the process that serves it. The client's part and the
+// collector's are included.
 const (
 	attackCPU    = 50 * time.Millisecond
 	attackMemory = 10 << 20
 )
 
-// attack is what is sent over one connection, and the answer that it gets.
+// attack is the bytes sent over one connection, and the expected response.
 type attack struct {
 	name string
 	send string                             // the bytes
@@ -152,8 +152,8 @@ func neverIntroduce(t *testing.T, s *site) string {
 	return fmt.Sprintf("closed %d", closed.Code)
 }
 
-// reply sends the bytes and returns what came back: each answer's status and codes, and
-// whether the connection was closed then.
+// reply sends the bytes and returns the status and codes of each response, and if the
+// connection was closed then.
 func (a attack) reply(t *testing.T, s *site) string {
 	if a.talk != nil {
 		return a.talk(t, s)
@@ -197,8 +197,8 @@ func (a attack) reply(t *testing.T, s *site) string {
 	return got
 }
 
-// TestAttacks sends what takes down servers that weren't made for it, and measures what each
-// takes: the least of three runs, since others use the machine. docs/gateway.md has the table;
+// TestAttacks sends attacks that take down unprepared servers, and measures the cost of each:
+// the least of three runs, since others use the machine. docs/gateway.md has the table;
 // UPDATE=1 writes it anew.
 func TestAttacks(t *testing.T) {
 	if testing.Short() {

@@ -23,8 +23,8 @@ func (d discard) WriteHeader(int)                  {}
 func (d discard) SetReadDeadline(time.Time) error  { return nil }
 func (d discard) SetWriteDeadline(time.Time) error { return nil }
 
-// BenchmarkTrivialQuery is what the edge costs: a query that reads nothing, beside a handler
-// that writes the same bytes, beside one whose document is new each time.
+// BenchmarkTrivialQuery measures the gateway alone: a query that reads nothing, beside a
+// handler that writes the same bytes, and beside a query with a new document each time.
 func BenchmarkTrivialQuery(b *testing.B) {
 	g, err := New(Options{
 		Schema:  generated.NewExecutableSchema(generated.Config{Resolvers: testRoot{}}),
@@ -60,8 +60,7 @@ func BenchmarkTrivialQuery(b *testing.B) {
 	})
 }
 
-// BenchmarkCachedResponse is what a response takes that is found in the cache, and one that is
-// public and has to be executed.
+// BenchmarkCachedResponse measures a cached response, and a public one that must be executed.
 func BenchmarkCachedResponse(b *testing.B) {
 	s, _ := keeping(b, megabyte, nil)
 	header := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json"}, "Accept-Encoding": {"gzip"}}

@@ -17,7 +17,7 @@ import (
 	"stoa/id"
 )
 
-// accounts is who has which token.
+// accounts maps tokens to viewers.
 type accounts struct {
 	mu    sync.Mutex
 	asked int
@@ -139,8 +139,8 @@ func (s spy) InterceptResponse(ctx context.Context, next graphql.ResponseHandler
 	return next(ctx)
 }
 
-// What an execution can reach of its context, by whatever means short of calling functions
-// (reflection cannot look into closures), says nothing of who asks. Only access knows.
+// An execution can't find the viewer in its context by any means short of calling functions
+// (reflection can't look into closures). Only access knows it.
 func TestNothingElseRevealsWhoAsks(t *testing.T) {
 	secrets := []string{"of-q7walkedtoken", "walked-agent/1", "203.0.113.77"}
 	found, seen := &finder{secrets: secrets}, 0
@@ -193,7 +193,7 @@ type visit struct {
 	of reflect.Type
 }
 
-// check notes path where text has a secret.
+// check notes path if text contains a secret.
 func (f *finder) check(text, path string) {
 	for _, s := range f.secrets {
 		if strings.Contains(text, s) {

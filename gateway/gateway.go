@@ -38,7 +38,7 @@ import (
 	"stoa/store/cache"
 )
 
-// Where things are. Clients rely on these paths.
+// The paths. Clients rely on them.
 const (
 	graphqlPath    = "/graphql"
 	mediaPath      = "/media/"
@@ -67,32 +67,32 @@ type Options struct {
 	// are looked up before it would run.
 	Extensions []graphql.HandlerExtension
 
-	// Authenticate returns the viewer behind a token: the zero Viewer for an unknown token, an error
-	// where the look-up failed. It is called when something asks for the viewer, at most
-	// once for an answer. Without it nobody is ever signed in.
+	// Authenticate returns the viewer behind a token: the zero Viewer for an unknown token, an
+	// error if the look-up failed. It is called when something asks for the viewer, at most
+	// once for a response. Without it nobody is ever signed in.
 	Authenticate func(ctx context.Context, token string) (access.Viewer, error)
 
-	// Used is called once for every request that brings a token, valid or not, also where
-	// the answer doesn't look at the viewer. It must not block.
+	// Used is called once for every request with a token, valid or not, also if the response
+	// doesn't depend on the viewer. It must not block.
 	Used func(token string)
 
-	// Origins are those of front ends whose pages may use the API as their visitor, cookies
-	// included, as browsers write them: https://shop.example, http://localhost:3000. The
-	// gateway's own needs no mention; a page of any other can neither send a mutation nor
-	// read an answer.
+	// Origins are the origins of front ends that may use the API with their visitors' cookies,
+	// in the form that browsers send: https://shop.example, http://localhost:3000. The
+	// gateway's own origin need not be listed. Pages of other origins can neither send a
+	// mutation nor read a response.
 	Origins []string
 
 	// Hosts are the hosts, beside loopback names, that a request may be for. Nil lets in all.
 	Hosts []string
 
-	// Proxies are the addresses whose X-Forwarded-For is believed. Without any, none is.
+	// Proxies are the addresses of trusted proxies: only their X-Forwarded-For counts.
 	Proxies []netip.Prefix
 
 	// Outbox shows at /outbox the mails that weren't sent; nil for none.
 	Outbox http.Handler
 
-	// Feeds returns the document at the path of a feed, a sitemap or robots.txt; NotFound where
-	// there is nothing. It knows no viewer. Nil for none of them.
+	// Feeds returns the document at the path of a feed, a sitemap or robots.txt; NotFound if
+	// there is none. It knows no viewer. Nil serves none of them.
 	Feeds func(ctx context.Context, path string) (Document, error)
 
 	// Holds says of each token whether it is still valid, at the same index. It is asked twice a second for
@@ -100,24 +100,24 @@ type Options struct {
 	// without a valid token is closed. After an error none is. Without it none ever is.
 	Holds func(ctx context.Context, tokens []string) ([]bool, error)
 
-	// Picture opens the file of a name below /media/; a problem.NotFound where there is nothing.
-	// Without it nothing is there.
+	// Picture opens the file with a name below /media/; problem.NotFound if there is none. Nil
+	// serves no files.
 	Picture func(ctx context.Context, name string) (*Picture, error)
 
-	// Cache tells which responses are still valid, so that those that are the same for everybody
-	// are made once: see package responsecache. Nil caches none.
+	// Cache knows which responses are still valid, so that public responses are made once: see
+	// package responsecache. Nil caches none.
 	Cache *cache.Cache
 
 	// ResponseBytes bounds the cached responses in the process. With 0 only requests at the same
 	// time share one.
 	ResponseBytes int64
 
-	// Playground answers a browser at / and everything below /playground/. Without one a
-	// browser gets what every client gets at /.
+	// Playground serves browsers at / and everything below /playground/. If it is nil, a
+	// browser gets the same response at / as other clients.
 	Playground http.Handler
 
-	// Ready says whether requests can be answered; its error is shown at /readyz, which then
-	// is 503. Its context ends after two seconds. Without one /readyz is 503 only after Drain.
+	// Ready checks if requests can be served. Its error is shown at /readyz, with status 503.
+	// Its context ends after two seconds. If it is nil, /readyz is 503 only after Drain.
 	Ready func(context.Context) error
 
 	// Introspection lets clients ask for the schema, and lets errors suggest names out of it.
@@ -127,12 +127,12 @@ type Options struct {
 	// cost; a burst must be at least Limits.Cost. Nil for no limit.
 	Rates *rate.Leases
 
-	// HSTS is for how long browsers are told to come by HTTPS only, where a proxy of Proxies
-	// says that this request did. 0 tells nothing.
+	// HSTS is the time for which browsers must use HTTPS only. The header is sent if a proxy
+	// of Proxies says that the request came by HTTPS. 0 sends none.
 	HSTS time.Duration
 
-	// Redis is where replicas share the texts of automatic persisted queries, in
-	// Namespace. Without it each replica has its own.
+	// Redis holds the texts of automatic persisted queries that replicas share, in
+	// Namespace. Without it each replica keeps its own.
 	Redis     *bus.Connection
 	Namespace string
 
@@ -146,10 +146,11 @@ type Options struct {
 	// Limits bound requests; its zero value has the default of each.
 	Limits Limits
 
-	// now is the clock by which cached responses get old; tests set it.
+	// now is the clock for the age of cached responses; tests set it.
 	now func() time.Time
 
-	// Log gets what concerns no single error: requests that timed out. nil is slog.Default().
+	// Log gets messages that belong to no single error, such as timeouts. nil is
+	// slog.Default().
 	Log *slog.Logger
 }
 
@@ -283,7 +284,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveRoot shows a browser the playground and tells everybody else where the API is.
+// serveRoot shows a browser the playground, and tells other clients the path of the API.
 func (g *Gateway) serveRoot(w http.ResponseWriter, r *http.Request) {
 	w.Header().Add("Vary", "Accept")
 	if g.playground != nil && wire.WantsHTML(r.Header) {
@@ -298,7 +299,7 @@ func (g *Gateway) serveRoot(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(w, "{\"name\":\"Stoa\",\"graphql\":%q}\n", graphqlPath)
 }
 
-// catch answers a request whose handling panicked. A resolver's panic never comes
+// catch responds to a request after a panic of its handler. A resolver's panic never comes
 // here: the executor catches it.
 func (g *Gateway) catch(w http.ResponseWriter, r *http.Request) {
 	p := recover()

@@ -1,8 +1,8 @@
 package gateway
 
-// The way of a request to /graphql, from its first byte to its response: serveGraphQL, which calls
-// one package after the other. Cheap refusals come first, and nothing is executed before
-// all that could be refused has been.
+// The way of a request to /graphql, from its first byte to its response: serveGraphQL calls
+// one package after the other. Cheap refusals come first, and nothing is executed before all
+// checks have passed.
 
 import (
 	"context"
@@ -153,9 +153,9 @@ func (g *Gateway) serveOne(w http.ResponseWriter, r *http.Request, media wire.Me
 	}
 }
 
-// respond reads the envelope and returns the response, or an entry of the cache. exact says
-// whether the entry may be given at once to an equal request. It may not where the request brings a
-// text with its hash: so that the text can be asked for by its hash, each of these is looked at.
+// respond reads the envelope and returns the response, or a cached entry. exact says if the
+// entry may be sent at once to an equal request. It may not if the request has both a text and
+// its hash: each of these requests must be read, so that the text is stored under its hash.
 func (g *Gateway) respond(ctx context.Context, r *http.Request, body []byte, scope *operation.Scope, form responsecache.Form) (entry *responsecache.Entry, exact bool, response *graphql.Response, err error) {
 	var asked *envelope.Envelope
 	if form.Get {
@@ -205,8 +205,8 @@ func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, media wire.Media
 	return leave, true
 }
 
-// tellClient sets the headers that are for this client alone: a cookie, and its usage. The
-// latter stay out where caches on the way would tell others.
+// tellClient sets the headers for this client alone: a cookie, and its usage. The usage is
+// left out of responses that shared caches would show to others.
 func (g *Gateway) tellClient(h http.Header, scope *operation.Scope, post, alone bool) {
 	if cookie, ok := scope.Cookie(); ok && post {
 		client.SetCookie(h, cookie)

@@ -242,7 +242,7 @@ func TestAPanicEndsOnlyItsField(t *testing.T) {
 	}
 }
 
-// panicking is an extension whose fault no field catches.
+// panicking is an extension with a fault that no field catches.
 type panicking struct{ where string }
 
 func (panicking) ExtensionName() string                   { return "Panicking" }

@@ -33,8 +33,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// The tests run the schema that Stoa serves over resolvers that do what a slug says. What
-// the schema has besides isn't resolved here, and panics like any faulty resolver.
+// The tests run the real schema over resolvers that follow instructions in the slug. Other
+// fields of the schema have no resolver here, and panic like a faulty one.
 type testRoot struct {
 	generated.ResolverRoot
 	started chan struct{} // gets an element when a slow resolver has begun
@@ -104,7 +104,7 @@ func (q testQuery) Nodes(_ context.Context, ids []id.ID) ([]store.Node, error) {
 	return nodes, nil
 }
 
-// presenter masks as graph does, and remembers what it would have logged.
+// presenter masks errors as graph does, and remembers the errors that it would have logged.
 type presenter struct {
 	mu     sync.Mutex
 	logged []string
@@ -194,7 +194,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// reply is an answer as it came, but for its cost, which every executed one has.
+// reply is a response without its cost. Every executed response has a cost.
 type reply struct {
 	status int
 	header http.Header
@@ -205,8 +205,8 @@ type reply struct {
 
 var costInBody = regexp.MustCompile(`,"extensions":\{"cost":\{"requested":(\d+)\}\}\}\n$`)
 
-// newReply takes the cost out of an answer that was executed, which must have it, as must its
-// header.
+// newReply removes the cost from an executed response; the response must have it, and its
+// header, too.
 func newReply(t testing.TB, response *http.Response, body string) reply {
 	t.Helper()
 	r := reply{status: response.StatusCode, header: response.Header, body: body, size: len(body)}

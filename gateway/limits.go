@@ -25,9 +25,8 @@ type Limits struct {
 	// have ten files, of twice as much in all.
 	File int64
 
-	// body is the size of a request's body, in bytes: room for an article's text in a mutation,
-	// where real ones reach 66 KB. A body takes no more than 10 MB to read and answer
-	// (TestAttacks).
+	// body is the size of a request's body, in bytes: room for an article's text in a mutation
+	// (real ones reach 66 KB). Reading and executing a body takes at most 10 MB (TestAttacks).
 	body int64
 
 	// timeout is how long one request may take from its first byte to its response, the body of a

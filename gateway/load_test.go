@@ -15,14 +15,14 @@ import (
 	"stoa/gateway/refusal"
 )
 
-// expensiveQuery costs a thousand for its objects, and waits where slug says so.
+// expensiveQuery costs a thousand for its objects, and waits if slug says so.
 func expensiveQuery(slug string) string {
 	ids := "[" + strings.Repeat(`"a" `, 100) + "]"
 	return `{ article(slug: "` + slug + `") { id } ` + repeat(10, "n%d: nodes(ids: "+ids+") { id ... on Article { slug title readingMinutes } } ") + "}"
 }
 
-// begin sends a query whose answer waits, and returns when it is being executed; stop lets its
-// client go and returns its status, 0 where there is none.
+// begin sends a query that waits, and returns when it is being executed; stop disconnects its
+// client and returns its status, 0 if there is none.
 func (s *site) begin(t *testing.T, query string, headers ...string) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -101,7 +101,8 @@ func TestExpensiveOperationsWaitForASlot(t *testing.T) {
 	if r := s.post(t, `{ article(slug: "a") { id } }`); r.status != 200 {
 		t.Errorf("a cheap one gets %d", r.status)
 	}
-	// What wasn't executed consumes no units, once its document is known. The cheap one was.
+	// An operation that wasn't executed costs nothing, once its document is known. The cheap
+	// one did.
 	if r := s.post(t, expensiveQuery("a")); r.status != 503 || left(t, r.header.Get("RateLimit")) < left(t, first)-10 {
 		t.Errorf("RateLimit was %s, and is %s after one that was turned away", first, r.header.Get("RateLimit"))
 	}

@@ -22,7 +22,7 @@ import (
 	"stoa/store"
 )
 
-// testMutation takes in whatever is sent, and tells what it was.
+// testMutation accepts every upload, and returns a description of it.
 type testMutation struct{ generated.MutationResolver }
 
 type testImage struct{ generated.ImageResolver }
@@ -71,8 +71,8 @@ func formOf(parts ...part) (body, contentType string) {
 	return b.String(), w.FormDataContentType()
 }
 
-// uploadSite is a site whose tokens are roles, and which keeps uploads in a folder that is
-// looked at when the test ends: nothing may be left.
+// uploadSite is a site with roles for tokens. It spools uploads to a folder, which must be
+// empty when the test ends.
 func uploadSite(t testing.TB, change func(*Options)) *site {
 	t.Helper()
 	dir := t.TempDir()
@@ -190,7 +190,7 @@ func TestFilesComeByMultipartOnly(t *testing.T) {
 	}
 }
 
-// What isn't a whole form is refused, wherever it ends.
+// An incomplete form is refused, wherever it ends.
 func TestBrokenForms(t *testing.T) {
 	s := uploadSite(t, nil)
 	body, contentType := formOf(part{"operations", operations}, part{"map", oneFile}, part{"0", strings.Repeat("x", 1000)})

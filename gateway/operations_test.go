@@ -81,7 +81,7 @@ func TestNullIsRefusedWhereTheDocumentTakesNone(t *testing.T) {
 	}
 }
 
-// introspection is what GraphiQL sends.
+// introspection is the query of GraphiQL.
 const introspection = `query IntrospectionQuery {
   __schema {
     description

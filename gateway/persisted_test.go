@@ -210,7 +210,7 @@ func TestReplicasSharePersistedQueries(t *testing.T) {
 		t.Errorf("from another replica: %s", r.body)
 	}
 
-	// What is asked for stays: another replica's question makes it longer.
+	// A text in use stays: a request on another replica extends its lifetime.
 	client.Expire(t.Context(), key, time.Minute)
 	third := newSite(t, func(o *Options) { o.Redis, o.Namespace = connect(t, server.URL()), "s" })
 	if r := third.ask(t, "GET", a); r.body != want {
@@ -220,13 +220,13 @@ func TestReplicasSharePersistedQueries(t *testing.T) {
 		t.Errorf("it stays for %v after it was asked for", left)
 	}
 
-	// What isn't the hash's text was put there by somebody else.
+	// A text with another hash was put there by somebody else.
 	client.Set(t.Context(), "stoa:s:operation:"+document.HashOf(twice), slugs, 0)
 	if r := sites[0].ask(t, "GET", byHash(twice)); r.codes(t) != refusal.PersistedNotFound {
 		t.Errorf("a text under another's hash: %s", r.body)
 	}
 
-	// What doesn't fit the schema any more is looked at like any other.
+	// A text that no longer fits the schema is validated like any other.
 	client.Set(t.Context(), "stoa:s:operation:"+document.HashOf("{gone}"), "{gone}", 0)
 	if r := sites[0].ask(t, "GET", byHash("{gone}")); r.codes(t) != refusal.ValidationFailed {
 		t.Errorf("a text of another schema: %s", r.body)
@@ -370,7 +370,8 @@ func TestOnlyTrustedDocumentsAreAnsweredWhereOnlyTheyMayBe(t *testing.T) {
 	exchange(`{"id":"2","type":"subscribe","payload":`+asked{ID: "0a1b"}.slug("x").body()+`}`, `{"slug":"x"}`)
 }
 
-// A stream tells what a hash lacks as an event, since who reads one sees no other answer.
+// An event stream reports an unknown hash as an event, since its reader sees no other
+// response.
 func TestAPersistedQueryMayBeAnsweredByEvents(t *testing.T) {
 	s := newSite(t, nil)
 	a := byHash(slugs).slug("x")

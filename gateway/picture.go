@@ -19,7 +19,8 @@ import (
 
 // Picture is a file under a name.
 type Picture struct {
-	// Content is closed when it is served. Where it is an io.Seeker, parts can be asked for.
+	// Content is closed after it is served. If it is an io.Seeker, byte ranges can be
+	// requested.
 	Content io.ReadCloser
 	Type    string // its media type
 	Size    int64  // bytes

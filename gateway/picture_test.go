@@ -12,7 +12,7 @@ import (
 	"stoa/problem"
 )
 
-// What can seek is served in parts, what can't is served whole.
+// A seekable picture is served in ranges, any other is served whole.
 func TestPictures(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "a-320.jpg"), []byte("0123456789"), 0o600); err != nil {

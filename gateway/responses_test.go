@@ -22,7 +22,7 @@ import (
 	"stoa/store/cache"
 )
 
-// library is what the tests of kept answers read: through a cache, as the store does.
+// library is the data for the tests of cached responses, read through a cache as in the store.
 type library struct {
 	testRoot
 	cache *cache.Cache
@@ -30,7 +30,7 @@ type library struct {
 	runs  atomic.Int64 // of the resolver
 
 	mu   sync.Mutex
-	said map[string]string // by slug, what the title ends with
+	said map[string]string // by slug, the ending of the title
 	hold func(ctx context.Context, slug string)
 
 	late atomic.Int64 // by how much the clock is ahead, in nanoseconds
@@ -147,8 +147,8 @@ func TestAnAnswerIsMadeOnceUntilItIsDropped(t *testing.T) {
 	}
 }
 
-// A document that is asked for by its id has the answers of its text, and bringing both is
-// remembered each time: whoever forgot it would else never learn it again.
+// A document requested by its id shares cached responses with its text. A request with both is
+// read each time: a replica that forgot the text would otherwise never learn it again.
 func TestPersistedOperationsShareAnswers(t *testing.T) {
 	s, l := keeping(t, megabyte, nil)
 	query := titleOf("press")
@@ -185,7 +185,7 @@ func TestPersistedOperationsShareAnswers(t *testing.T) {
 	}
 }
 
-// What goes in may be in an answer: everything that tells two requests apart must, too.
+// Every part of a request that can affect its response must distinguish two requests.
 func TestWhatTellsRequestsApart(t *testing.T) {
 	s, _ := keeping(t, megabyte, nil)
 	query := `query A($s: String!) { article(slug: $s) { title } } query B($s: String!) { article(slug: $s) { slug } }`
@@ -224,8 +224,8 @@ func TestWhatTellsRequestsApart(t *testing.T) {
 	}
 }
 
-// Private, failed, partial, introspecting answers, those that set a cookie and those that
-// read what nobody declared are made for each who asks, and no cache on the way keeps them.
+// Private, failed, partial and introspection responses, those that set a cookie, and those
+// with undeclared reads are made for each client, and no cache on the way stores them.
 func TestWhatIsNeverKept(t *testing.T) {
 	for name, query := range map[string]string{
 		"ReadsTheViewer":  titleOf("viewer"),
@@ -311,7 +311,7 @@ func TestAGetSaysHowLongItMayBeKept(t *testing.T) {
 	}
 }
 
-// Without memory for answers nothing is kept, but what a GET says is the same.
+// With a response cache of size 0 nothing is cached, but a GET has the same headers.
 func TestWithoutMemoryNothingIsKept(t *testing.T) {
 	s, l := keeping(t, 0, nil)
 	for range 2 {
@@ -334,7 +334,7 @@ func TestEqualMissesAreExecutedOnce(t *testing.T) {
 		all.Go(func() { s.post(t, titleOf("press")) })
 	}
 	<-begun
-	all.Go(func() { s.post(t, titleOf("other")) }) // nobody waits for what is something else
+	all.Go(func() { s.post(t, titleOf("other")) }) // nobody waits for a different request
 	<-begun
 	eventually(t, "it comes to that", func() bool { return s.ResponseCounts().Flights == 2 })
 	close(goOn)
@@ -344,7 +344,7 @@ func TestEqualMissesAreExecutedOnce(t *testing.T) {
 	}
 }
 
-// An answer that was begun before a change isn't given to who asks after it.
+// A response begun before a change isn't sent to a request after it.
 func TestWhoComesAfterAChangeGetsNoEarlierAnswer(t *testing.T) {
 	s, l := keeping(t, megabyte, nil)
 	begun, goOn := make(chan struct{}, 10), make(chan struct{})
@@ -377,7 +377,7 @@ func TestWhoComesAfterAChangeGetsNoEarlierAnswer(t *testing.T) {
 	}
 }
 
-// Who waited for an answer that turns out not to be for others makes its own.
+// A follower of a response that turns out private executes its own.
 func TestFollowersOfAPrivateAnswerMakeTheirOwn(t *testing.T) {
 	for _, slug := range []string{"viewer", "refused"} {
 		s, l := keeping(t, megabyte, nil)
@@ -409,7 +409,7 @@ func TestFollowersOfAPrivateAnswerMakeTheirOwn(t *testing.T) {
 	}
 }
 
-// The client that came first goes away: those who wait aren't left without an answer.
+// The leader's client disconnects: the followers still get a response.
 func TestALeaderThatLeavesIsReplaced(t *testing.T) {
 	s, l := keeping(t, megabyte, nil)
 	begun := make(chan struct{}, 10)
@@ -493,7 +493,7 @@ func TestWhatIsOldIsGivenOnceMoreWhatWasDroppedIsNot(t *testing.T) {
 	if got := ask(); l.runs.Load() != n+1 || got.header.Get("Age") != "0" && got.header.Get("Age") != "1" {
 		t.Errorf("too old, but Age %s", got.header.Get("Age"))
 	}
-	// Old and dropped: what is given is new.
+	// Stale and dropped: the new response is sent.
 	l.late.Add(int64(90 * time.Second))
 	l.set("press", " newest")
 	if got := ask(); !strings.Contains(got.body, "newest") {
@@ -515,7 +515,7 @@ func TestAnswersFitIntoTheirBytes(t *testing.T) {
 	if after := s.ResponseCounts(); after.Entries != c.Entries {
 		t.Errorf("%+v after %+v", after, c)
 	}
-	// What is asked for all the time stays.
+	// A response in constant use stays.
 	for i := range 300 {
 		s.post(t, titleOf("often"))
 		s.post(t, titleOf(fmt.Sprint("seldom", i)))
@@ -530,7 +530,7 @@ func TestAnswersFitIntoTheirBytes(t *testing.T) {
 	}
 }
 
-// A token is used by the answer to it, whoever made that.
+// A response served from the cache counts as a use of the request's token.
 func TestAHitIsAUseOfItsToken(t *testing.T) {
 	var used atomic.Int64
 	s, _ := keeping(t, megabyte, func(o *Options) { o.Used = func(string) { used.Add(1) } })

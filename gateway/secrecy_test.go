@@ -15,11 +15,11 @@ import (
 // unmistakable is a name that is no English word: of two words at least.
 var unmistakable = regexp.MustCompile(`[a-z][A-Z]|[A-Z]_[A-Z]`)
 
-// nameLike is what could be a name of the schema.
+// nameLike matches a possible name of the schema.
 var nameLike = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_]*`)
 
-// Where the schema isn't given out, no wrong request gets a name of it told: each field and
-// input of the schema is asked for in the ways in which requests go wrong.
+// With introspection off, no wrong request is told a name of the schema: each field and input
+// of the schema is requested with every kind of mistake.
 func TestWrongRequestsAreToldNoNames(t *testing.T) {
 	s := newSite(t, func(o *Options) { o.Introspection = false })
 	open := newSite(t, nil)
@@ -38,8 +38,8 @@ func TestWrongRequestsAreToldNoNames(t *testing.T) {
 	}
 	given := func(body, asked string) (found []string) {
 		for _, word := range nameLike.FindAllString(body, -1) {
-			// A scalar of ours says what it is when it is given something else: once its field
-			// is known, that tells no more than a right value would.
+			// One of our scalars names its format when it gets a wrong value: once its field
+			// is known, that reveals no more than a right value would.
 			if names[word] && word != "DateTime" && unmistakable.MatchString(word) && !strings.Contains(asked, word) {
 				found = append(found, word)
 			}

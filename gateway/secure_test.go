@@ -58,7 +58,7 @@ func TestOnlyWhoCameByHTTPSIsHeldToIt(t *testing.T) {
 	}
 }
 
-// A page of a listed origin can read the units that it used.
+// A page of a listed origin can read its consumed units.
 func TestPagesReadTheirRates(t *testing.T) {
 	s := newSite(t, func(o *Options) { o.Origins, o.Rates = []string{"https://shop.example"}, rates(t, 100_000) })
 	r := s.post(t, `{ __typename }`, "Origin: https://shop.example", "Sec-Fetch-Site: cross-site")

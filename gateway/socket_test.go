@@ -88,7 +88,7 @@ type talk struct {
 	t testing.TB
 }
 
-// patience is how long a test waits for what should come at once.
+// patience bounds the wait of a test for an immediate event.
 const patience = 20 * time.Second
 
 func (s *site) dial(t testing.TB, header http.Header) (*websocket.Conn, *http.Response, error) {
@@ -138,7 +138,7 @@ func (c *talk) hear() (string, error) {
 	return text, err
 }
 
-// costInMessage is what each answer's extensions have.
+// costInMessage matches the extensions of each response.
 var costInMessage = regexp.MustCompile(`,"extensions":\{"cost":\{"requested":\d+\}\}\}\}$`)
 
 func (c *talk) expect(want ...string) {
@@ -561,7 +561,7 @@ func TestTooManyConnections(t *testing.T) {
 	}
 }
 
-// standing is which sessions stand.
+// standing is the set of valid sessions.
 type standing struct {
 	mu    sync.Mutex
 	ended []string
@@ -610,7 +610,7 @@ func TestRevocationCloses(t *testing.T) {
 	ada.expectClose(4403, "session")
 	took := time.Since(began)
 	t.Logf("closed %s after the session had ended", took)
-	if took > 3*time.Second { // three times what is promised
+	if took > 3*time.Second { // three times the promise
 		t.Errorf("closing took %s", took)
 	}
 	for _, c := range []*talk{bob, nobody} {
@@ -704,7 +704,7 @@ func TestFrameWithoutEnd(t *testing.T) {
 	s.expectNone(t)
 }
 
-// An idle connection costs its goroutine, two small buffers and what the kernel has of it.
+// An idle connection costs its goroutine, two small buffers and the kernel's part.
 func TestMemoryOfSockets(t *testing.T) {
 	if testing.Short() {
 		t.Skip("opens 2,000 connections")
@@ -727,7 +727,7 @@ func TestMemoryOfSockets(t *testing.T) {
 	}
 	heap, stack := used()
 	goroutines := runtime.NumGoroutine()
-	for range connections { // bare ends, which take next to nothing themselves
+	for range connections { // bare ends, with next to no memory of their own
 		raw, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 		if err != nil {
 			t.Skipf("no more connections: %v", err)

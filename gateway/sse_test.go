@@ -59,7 +59,7 @@ func (s *site) listen(t testing.TB, method, query string, headers ...string) *li
 	return &listening{response, bufio.NewScanner(response.Body), t, stop}
 }
 
-// costInEvent is what each answer's extensions have.
+// costInEvent matches the extensions of each response.
 var costInEvent = regexp.MustCompile(`,"extensions":\{"cost":\{"requested":\d+\}\}\}$`)
 
 // line is the next that isn't empty, without its cost; "" at the end.
@@ -121,7 +121,7 @@ func TestStreamAnswers(t *testing.T) {
 	}
 }
 
-// What is wrong with the operation is an event, what is wrong with the request a status.
+// An error in the operation is an event, an error in the request is a status.
 func TestStreamErrors(t *testing.T) {
 	s := newSite(t, withStreams)
 	for query, code := range map[string]string{
@@ -249,7 +249,8 @@ func TestStreamAsItIsSent(t *testing.T) {
 	}
 }
 
-// What a client sends after its request isn't answered, nor is there room for much of it.
+// Bytes that a client sends after its request get no response, and there is little room for
+// them.
 func TestStreamWhoseClientGoesOnSending(t *testing.T) {
 	s := newSite(t, withStreams)
 	raw := s.raw(t, 1, `subscription { forever }`)
@@ -262,7 +263,7 @@ func TestStreamWhoseClientGoesOnSending(t *testing.T) {
 	s.expectNone(t)
 }
 
-// Where a connection can't be taken over, a subscription is answered as other requests are.
+// If the connection can't be taken over, a subscription is served like other requests.
 func TestStreamOverHTTP2(t *testing.T) {
 	s := newSite(t, withStreams)
 	server := httptest.NewUnstartedServer(s.Gateway)

@@ -21,7 +21,7 @@ func rates(t testing.TB, burst int) *rate.Leases {
 	return l
 }
 
-// rated is a site whose clients have burst to spend, and say by X-Forwarded-For who they are.
+// rated is a site with a burst for each client; clients are told apart by X-Forwarded-For.
 func rated(t testing.TB, burst int, change func(*Options)) *site {
 	t.Helper()
 	return newSite(t, func(o *Options) {
@@ -92,8 +92,8 @@ func TestNothingIsFree(t *testing.T) {
 	}
 }
 
-// An account has a bucket of its own, wherever it asks from; what it can't pay isn't taken from
-// the client's.
+// An account has a bucket of its own, for all addresses. If it is empty, nothing is taken from
+// the client's bucket.
 func TestAccountsConsumeUnits(t *testing.T) {
 	s := rated(t, 1000, nil)
 	query := `{ nodes(ids: [` + strings.Repeat(`"a" `, 100) + `]) { id } }`
@@ -129,8 +129,8 @@ func TestANetworkIsOneClient(t *testing.T) {
 	t.Error("who has a /64 has a bucket for each of its addresses")
 }
 
-// Over a WebSocket operations consume units as elsewhere, and a subscription for each event: the
-// one that can't be paid ends it, and the client may resume after what it has.
+// Operations over a WebSocket consume their cost like others, and a subscription for each
+// event: an event beyond the rate ends it, and the client may resume after its last event.
 func TestWebSocketsConsumeUnits(t *testing.T) {
 	s := rated(t, 1000, withStreams)
 	c := s.talk(t, "X-Forwarded-For: 192.0.2.1").begin("")

@@ -6,9 +6,9 @@
 // rate, and store/cache, to look up the account without making the response depend on it.
 package admission
 
-// This file has Load. A request enters when it comes, and is told at once when there are too many,
-// before a body of any size is read. An expensive operation waits for a slot, of which there are
-// few, so that no number of them keeps a cheap one from a processor.
+// This file has Load. A request enters when it comes, and is refused at once if there are too
+// many, before a large body is read. An expensive operation waits for one of a few slots, so
+// that any number of them leaves a processor to cheap ones.
 
 import (
 	"cmp"
@@ -35,8 +35,8 @@ const (
 	// for its visitors.
 	defaultPerClient = 200
 
-	// expensiveCost is the cost from which an operation is expensive: some 10 ms of a processor. A
-	// page of twenty articles with all that a list shows costs 200.
+	// expensiveCost is the least cost of an expensive operation: some 10 ms of a processor. A
+	// page of twenty articles with all fields of a usual list costs 200.
 	expensiveCost = 1000
 
 	// maxWaiting is how many expensive operations may wait for a slot, and maxWaitingOfOne how many
@@ -62,8 +62,8 @@ type Limits struct {
 	Expensive int // operations that cost 1,000 or more
 }
 
-// WithDefaults returns l with the default of each limit that is 0. That of Expensive leaves a
-// processor to cheap operations, where there is more than one.
+// WithDefaults returns l with the default of each limit that is 0. The default of Expensive
+// leaves a processor to cheap operations, if there is more than one.
 func (l Limits) WithDefaults() Limits {
 	return Limits{
 		Requests: cmp.Or(l.Requests, defaultRequests), PerClient: cmp.Or(l.PerClient, defaultPerClient),

@@ -29,12 +29,12 @@ type Usage struct {
 	rates  *rate.Leases // nil for no limit
 	cost   int64        // of the operation
 	ran    bool         // cost is set
-	client *rate.State  // after the last units were taken; nil where none were
+	client *rate.State  // after the last units were taken; nil if none were
 	owner  *rate.State  // of the account, likewise
 }
 
-// NewUsage returns the usage of a response that is about to be made. Nothing is limited where rates
-// is nil.
+// NewUsage returns the usage of a response that is about to be made. Nothing is limited if
+// rates is nil.
 func NewUsage(rates *rate.Leases, scope *access.Answer) Usage {
 	return Usage{Scope: scope, rates: rates}
 }
@@ -128,7 +128,7 @@ func tooOften(wait time.Duration) error {
 // inSeconds is d in whole seconds, at least one: no client waits for less.
 func inSeconds(d time.Duration) int { return max(int(math.Ceil(d.Seconds())), 1) }
 
-// Cost returns the cost of the operation, "" where none was about to run.
+// Cost returns the cost of the operation, "" if none was about to run.
 func (u *Usage) Cost() string {
 	if !u.ran {
 		return ""
@@ -136,8 +136,8 @@ func (u *Usage) Cost() string {
 	return strconv.FormatInt(u.cost, 10)
 }
 
-// State returns the limits and the units left, in the form of the headers RateLimit-Policy
-// and RateLimit; "" where nothing was taken for an operation.
+// State returns the limits and the units left, in the form of the headers RateLimit-Policy and
+// RateLimit; "" if nothing was taken for an operation.
 func (u *Usage) State() (policy, state string) {
 	if !u.ran || u.client == nil {
 		return "", ""

@@ -1,7 +1,7 @@
 package client
 
-// Where a request came from: the peer of its connection, or the client that a trusted proxy says
-// it forwards for.
+// The address of a request's client: the peer of its connection, or the address forwarded by a
+// trusted proxy.
 
 import (
 	"fmt"
@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// addressOf returns where r came from; the zero Addr where that can't be told. Only a proxy
-// of ours is believed: X-Forwarded-For is read from its end, where the nearest proxy writes,
-// up to the first address that isn't a proxy's. Anybody may have written the rest.
+// addressOf returns the address of r's client; the zero Addr if it is unknown. Only our own
+// proxies are trusted: X-Forwarded-For is read from its end, written by the nearest proxy, up
+// to the first address that isn't a proxy's. Anybody may have written the rest.
 func addressOf(r *http.Request, proxies []netip.Prefix) netip.Addr {
 	address, _ := parseHop(r.RemoteAddr)
 	lines := r.Header["X-Forwarded-For"]
@@ -34,8 +34,8 @@ func addressOf(r *http.Request, proxies []netip.Prefix) netip.Addr {
 	return address
 }
 
-// parseHop reads an address, with a port or without one. A zone is this machine's business,
-// and IPv4 is IPv4 in whatever form it comes.
+// parseHop reads an address, with a port or without one. It drops the zone, since a zone has a
+// meaning on one machine only, and unmaps IPv4 in IPv6.
 func parseHop(s string) (netip.Addr, bool) {
 	if len(s) > 2 && s[0] == '[' && s[len(s)-1] == ']' {
 		s = s[1 : len(s)-1]

@@ -17,12 +17,12 @@ import (
 	"stoa/access"
 )
 
-// Options tell Clients whom they may trust.
+// Options hold the trusted proxies and origins.
 type Options struct {
-	// Proxies are the addresses whose X-Forwarded-For and X-Forwarded-Proto are believed.
+	// Proxies are the addresses of trusted proxies, for X-Forwarded-For and X-Forwarded-Proto.
 	Proxies []netip.Prefix
 
-	// Origins are the other origins whose pages may use the API as their visitor.
+	// Origins are the other origins with pages that may use the API as their visitor.
 	Origins []string
 
 	// Hosts are the hosts, beside loopback names, that a request may be for. Nil lets in all.
@@ -77,7 +77,7 @@ func (c *Clients) Credentials(r *http.Request) (access.Request, error) {
 	return access.Request{Token: token, ByCookie: byCookie, Authenticate: c.authenticate}, nil
 }
 
-// Client returns where r came from.
+// Client returns the client of r.
 func (c *Clients) Client(r *http.Request) access.Client {
 	return access.Client{Address: addressOf(r, c.proxies), Device: deviceOf(r.Header)}
 }

@@ -25,9 +25,9 @@ const (
 	maxDevice = 200
 )
 
-// tokenOf returns the token that came with a request, "" without one: Authorization's, or
-// else the cookie's. What a program sent wrong in Authorization is refused; a cookie that
-// can't be ours counts as not sent, since nobody who uses a browser could help it.
+// tokenOf returns the token of a request, "" without one: from Authorization, or else from the
+// cookie. A malformed Authorization is refused, since a program sent it. A malformed cookie
+// counts as not sent, since the user of a browser can't correct it.
 func tokenOf(h http.Header) (token string, byCookie bool, err error) {
 	given := h["Authorization"]
 	if len(given) > 1 {
@@ -46,7 +46,7 @@ func tokenOf(h http.Header) (token string, byCookie bool, err error) {
 }
 
 // Bearer reads credentials in the form of Authorization (RFC 6750, section 2.1); ok is false
-// where their scheme is another.
+// for another scheme.
 func Bearer(credentials string) (token string, ok bool, err error) {
 	scheme, token := credentials, ""
 	if end := strings.IndexAny(credentials, " \t"); end >= 0 {

@@ -74,7 +74,7 @@ func FuzzTokenOf(f *testing.F) {
 		if err != nil && len(authorization) > len("Bearer ")+5 && strings.Contains(err.Error(), authorization[len("Bearer "):]) {
 			t.Fatal("the refusal repeats the token")
 		}
-		// net/http reads the same cookie where it reads the first of that name at all.
+		// net/http reads the same cookie if it reads the first of that name at all.
 		delete(h, "Authorization")
 		token, _, _ = tokenOf(h)
 		read, err := (&http.Request{Header: h}).Cookie(cookieName)

@@ -23,8 +23,8 @@ import (
 // Chromium takes (Fetch leaves it to browsers).
 const preflightAge = 2 * time.Hour
 
-// allowedHeaders are the headers that clients send of their own: Apollo's, urql's and Relay's, those
-// which other servers want of a browser, and those which carry a trace.
+// allowedHeaders are the headers of known clients: Apollo's, urql's and Relay's, those that
+// other servers require of browsers, and those of traces.
 var allowedHeaders = []string{
 	"Accept", "Authorization", "Content-Type", "Last-Event-ID",
 	"Apollo-Require-Preflight", "ApolloGraphQL-Client-Name", "ApolloGraphQL-Client-Version",
@@ -36,7 +36,7 @@ var allowedHeaders = []string{
 // exposedHeaders are the headers of a response that a page may read, besides those that all may.
 var exposedHeaders = []string{wire.CostHeader, wire.PolicyHeader, wire.RateHeader, "Retry-After"}
 
-// origins are the other origins whose pages may use the API as the visitor.
+// origins are the other origins with pages that may use the API as the visitor.
 type origins struct {
 	protection *http.CrossOriginProtection
 	cors       *cors.Cors // nil when there are none
@@ -157,7 +157,7 @@ func hostname(host string) string {
 	return strings.Trim(host, "[]")
 }
 
-// isLoopback says whether host is this machine, whatever the name server says (RFC 6761, 6.3).
+// isLoopback says if host is this machine without asking a name server (RFC 6761, 6.3).
 func isLoopback(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {

@@ -27,9 +27,9 @@ func (c *Clients) SetSecurityHeaders(h http.Header, r *http.Request) {
 	h["Content-Security-Policy"] = apiPolicyValue
 	h["X-Frame-Options"] = denyValue
 	if len(r.TransferEncoding) > 0 {
-		// It may have had a length, too, which net/http doesn't tell and a proxy in front of us
-		// may have believed: what follows on this connection isn't to be taken for a request
-		// (RFC 9112, 6.1).
+		// It may also have had a length. net/http doesn't report it, but a proxy in front of
+		// us may have believed it: the next bytes of this connection must not be taken for a
+		// request (RFC 9112, 6.1).
 		h["Connection"] = []string{"close"}
 	}
 	if c.hsts != "" && c.overTLS(r) {

@@ -25,8 +25,8 @@ const (
 	// 500 bytes while it is written, so that the largest answer takes 10 MB at a time.
 	defaultCost = 20_000
 
-	// The weights where the schema says nothing are the specification's for objects and
-	// scalars. A mutation's field weighs ten, as Apollo has it: it writes, each key twice.
+	// The default weights of objects and scalars are the specification's. A mutation's field
+	// weighs ten, as in Apollo: it writes, each key twice.
 	objectWeight   = 1
 	mutationWeight = 10
 
@@ -39,10 +39,10 @@ const (
 	// as userErrors.
 	unpagedLength = 5
 
-	// longestPage is where sizes stop counting: resolvers refuse a longer page by themselves.
+	// longestPage bounds counted sizes: resolvers refuse a longer page.
 	longestPage = 100
 
-	// maxCounted is where sums stop growing, far above any limit and far below an overflow.
+	// maxCounted bounds sums, far above any limit and far below an overflow.
 	maxCounted = 1 << 40
 )
 
@@ -217,7 +217,8 @@ type step struct {
 	terms []term
 }
 
-// term is a product: of a number, the value of a source and that of a step, where they are.
+// term is a product of a number and, if they are present, the value of a source and that of a
+// step.
 type term struct {
 	factor       int64
 	source, step int
@@ -357,7 +358,8 @@ type compiler struct {
 type sized struct{ once, each amount }
 
 // compile makes the plan of an operation of a valid document. It looks at each fragment once
-// for each way in which its fields get sizes, of which the schema has very few.
+// for each combination of sizes that its fields get from above; the schema has very few of
+// these.
 func compile(weights *costWeights, operation *ast.OperationDefinition) *plan {
 	c := &compiler{weights: weights, operation: operation, plan: &plan{}, fragments: map[string]sized{}, bySource: map[string]int{}}
 	c.plan.whole = c.set(operation.SelectionSet, nil, "").once

@@ -23,7 +23,7 @@ func testWeights(t testing.TB) *costWeights {
 	return p
 }
 
-// costOf is what a query's first operation costs.
+// costOf returns the cost of a query's first operation.
 func costOf(t testing.TB, p *costWeights, query string, variables map[string]any) int64 {
 	t.Helper()
 	document, err := gqlparser.LoadQueryWithRules(p.schema, query, rules.NewDefaultRules())
@@ -84,7 +84,7 @@ func TestOperationsCostByTheirPages(t *testing.T) {
 	}
 }
 
-// What the plan makes of variables is what it makes of the same values as literals.
+// A plan gives the same cost for variables as for equal literals.
 func TestVariablesCostWhatLiteralsDo(t *testing.T) {
 	p := testWeights(t)
 	random := rand.New(rand.NewPCG(1, 2))
@@ -108,7 +108,7 @@ func TestVariablesCostWhatLiteralsDo(t *testing.T) {
 	}
 }
 
-// costQuery writes selections whose sizes are variables.
+// costQuery writes selections with variables for sizes.
 type costQuery struct {
 	random    *rand.Rand
 	variables map[string]any
@@ -174,7 +174,8 @@ func TestAPlanIsAsLongAsItsDocument(t *testing.T) {
 	}
 }
 
-// A fragment costs otherwise where the field above gives its lists a size than where none does.
+// A fragment costs more below a field that gives its lists a size than below one that gives
+// none.
 func TestAFragmentHasTheSizeOfWhereItIs(t *testing.T) {
 	p, err := newCostWeights(gqlparser.MustLoadSchema(&ast.Source{Input: `
 		directive @listSize(assumedSize: Int, slicingArguments: [String!], sizedFields: [String!], requireOneSlicingArgument: Boolean = true) on FIELD_DEFINITION
@@ -189,7 +190,7 @@ func TestAFragmentHasTheSizeOfWhereItIs(t *testing.T) {
 	}
 }
 
-// Whatever has a size says so in the schema: no page and no list of things is forgotten.
+// Every field with a size says so in the schema: no page and no list of objects is forgotten.
 func TestListsHaveSizes(t *testing.T) {
 	p := testWeights(t)
 	for _, d := range p.schema.Types {
@@ -239,7 +240,7 @@ func TestWrongPricesAreRefused(t *testing.T) {
 	}
 }
 
-// Of a document that is known, only what its variables say is left to work out.
+// For a known document, only the variables' part of the cost is computed.
 func BenchmarkCost(b *testing.B) {
 	p := testWeights(b)
 	const query = `query($n: Int, $c: Int) { articles(first: $n) { nodes { slug title author { name } tags { name } comments(first: $c) { nodes { bodyHtml } } } } }`

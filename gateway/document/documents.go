@@ -52,7 +52,7 @@ type Document struct {
 	// policies say of each query how its response may be cached.
 	policies map[*ast.OperationDefinition]Policy
 
-	// required are the variables that stand where null isn't taken although their type
+	// required are the variables used at places that don't allow null although their type
 	// allows it, as `$n: Int = 5` may at an argument of type Int!.
 	required map[string]bool
 }
@@ -85,7 +85,7 @@ func newDocuments(weights *costWeights, limits Limits, introspection bool) *docu
 	return d
 }
 
-// cached returns the valid document with this text where it is cached, else nil.
+// cached returns the valid document with this text if it is cached, else nil.
 func (d *documents) cached(text string) *Document {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -160,8 +160,8 @@ func (d *documents) keep(doc *Document) {
 // sizeOf is about how much memory doc takes, in bytes.
 func sizeOf(doc *Document) int { return len(doc.Text) + doc.tokens*bytesPerToken }
 
-// rulesOf returns the specification's rules, but for fields that merge, which checkOverlaps
-// checks in bounded time. Without suggestions no error asks whether another name was meant.
+// rulesOf returns the specification's rules, except for merging fields: checkOverlaps checks
+// these in bounded time. Without suggestions no error proposes another name.
 func rulesOf(suggestions bool) []validator.Rule {
 	set := rules.NewDefaultRules()
 	set.RemoveRule(rules.OverlappingFieldsCanBeMergedRule.Name)
@@ -191,9 +191,9 @@ type enoughErrors struct{}
 // bytes. Rules quote whole values before anybody can cut them.
 const maxTold = 1 << 20
 
-// check walks doc with all rules and returns what they found, at most maxErrors errors and
-// one that says that there may be more. On the way it notes facts about doc, and takes @defer
-// off: the specification lets a server answer everything at once.
+// check walks doc with all rules and returns their errors, at most maxErrors of them and one
+// that says that there may be more. On the way it notes facts about doc, and removes @defer:
+// the specification allows a server to ignore it.
 func (d *documents) check(doc *Document) (errs gqlerror.List) {
 	defer func() {
 		switch p := recover(); p {

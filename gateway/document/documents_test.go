@@ -148,7 +148,7 @@ func TestLimitsHoldToTheOne(t *testing.T) {
 
 func TestSizesDoNotOverflow(t *testing.T) {
 	d := testDocuments(0, 0)
-	// 2^128 fields, in which an int would come round to a few.
+	// 2^128 fields: an int would overflow to a few.
 	_, err := d.parsed("{...F0}" + repeat(128, " fragment F%d on Query{...F%+d ...F%+d}") + " fragment F128 on Query{__typename}")
 	if refusal.Code(err) != refusal.DocumentTooLarge || !strings.Contains(err.Error(), "the operation has countless") {
 		t.Errorf("got %+v", err)

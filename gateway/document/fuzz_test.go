@@ -8,8 +8,8 @@ import (
 	"stoa/gateway/envelope"
 )
 
-// Any document is refused or has a price, whatever is in its variables; and where the schema
-// isn't given out, no refusal breaks.
+// Any document is refused or has a cost, with any variables; and with introspection off, no
+// refusal breaks.
 func FuzzCost(f *testing.F) {
 	p := testWeights(f)
 	for _, seed := range [][2]string{

@@ -22,7 +22,7 @@ func repeat(n int, element string) string {
 	return b.String()
 }
 
-// nested writes n of open, what is inside, and n of end.
+// nested writes open n times, then inside, then end n times.
 func nested(n int, open, inside, end string) string {
 	return strings.Repeat(open, n) + inside + strings.Repeat(end, n)
 }
@@ -37,7 +37,7 @@ func connect(t testing.TB, address string) *bus.Connection {
 	return c
 }
 
-// introspection is what GraphiQL sends.
+// introspection is the query of GraphiQL.
 const introspection = `query IntrospectionQuery {
   __schema {
     description

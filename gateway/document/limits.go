@@ -32,9 +32,9 @@ const (
 	// fragments that it reaches, so a chain of n fragments costs n².
 	validatedTimes = 6
 
-	// comparedTimes is how many steps checkOverlaps may take, as a multiple of Limits.Tokens. Two
-	// walks over all that may be validated take twice validatedTimes; the rest is for fields
-	// of interfaces, which meet those of each type.
+	// comparedTimes bounds the steps of checkOverlaps, as a multiple of Limits.Tokens. Two
+	// walks over the largest valid document take twice validatedTimes; the rest is for fields
+	// of interfaces, since they are compared with those of each type.
 	comparedTimes = 40
 )
 
@@ -63,7 +63,7 @@ func (l Limits) WithDefaults() Limits {
 		Depth:      cmp.Or(l.Depth, 20),
 		Aliases:    cmp.Or(l.Aliases, 200),
 		Directives: cmp.Or(l.Directives, 100),
-		// Room for a page whose components have one each, as Relay's do.
+		// Room for a page of components with one fragment each, as with Relay.
 		Fragments:  cmp.Or(l.Fragments, 500),
 		RootFields: cmp.Or(l.RootFields, 50),
 		Cost:       cmp.Or(l.Cost, defaultCost),
@@ -143,7 +143,7 @@ var typeLists = map[string]bool{"fields": true, "inputFields": true, "interfaces
 
 const maxTypeLists = 1
 
-// maxSize is where sizes stop growing, far above any limit and far below an overflow.
+// maxSize bounds sizes, far above any limit and far below an overflow.
 const maxSize = 1 << 40
 
 // measurer computes extents, each fragment's once.

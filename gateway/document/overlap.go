@@ -1,12 +1,12 @@
 package document
 
-// Fields that answer under one name must be able to be one field: the specification's
-// "Field Selection Merging" (section 5.3.2), which keeps `{ x: title  x: slug }` out.
+// Fields with the same response name must be mergeable into one field: the specification's
+// "Field Selection Merging" (section 5.3.2), which refuses `{ x: title x: slug }`.
 //
-// Compared pair by pair, as gqlparser's rule does it, 5,000 fields of one name are twelve
-// million pairs, and a chain of fragments multiplies them. checkOverlaps instead goes down the
-// tree of answers once for shapes and once for meanings, each time taking all fields of one
-// name together, and counts its steps.
+// Compared pair by pair, as in gqlparser's rule, 5,000 fields of one name are twelve million
+// pairs, and a chain of fragments multiplies them. checkOverlaps instead goes down the tree of
+// responses once for shapes and once for meanings, each time with all fields of one name
+// together, and counts its steps.
 
 import (
 	"fmt"
@@ -50,8 +50,8 @@ func (m *overlapChecker) shapes(sets []ast.SelectionSet) {
 	}
 }
 
-// meanings checks that fields which may belong to one object are the same field with the
-// same arguments. Two that belong to different object types never meet.
+// meanings checks that fields of possibly one object are the same field with the same
+// arguments. Two fields of different object types never meet.
 func (m *overlapChecker) meanings(sets []ast.SelectionSet) {
 	for _, fields := range m.byName(sets) {
 		for _, together := range mayMeet(fields) {
@@ -75,9 +75,9 @@ func (m *overlapChecker) refuse(a, b *ast.Field, format string, args ...any) {
 	m.conflict = refusal.New(refusal.ValidationFailed, "fields %q conflict: %s; use different aliases to get both", refusal.ClipName(a.Alias), why).At(a.Position).At(b.Position)
 }
 
-// byName collects the fields of sets, those of their fragments among them, by the name under
-// which they answer, in the order of the document. It returns nothing once there is a
-// conflict or no step left, to end every walk.
+// byName groups the fields of sets, including those of their fragments, by response name, in
+// the order of the document. It returns nothing once there is a conflict or no step left, to
+// end every walk.
 func (m *overlapChecker) byName(sets []ast.SelectionSet) [][]*ast.Field {
 	if m.conflict != nil {
 		return nil
@@ -129,8 +129,8 @@ func below(fields []*ast.Field) []ast.SelectionSet {
 	return sets
 }
 
-// mayMeet parts fields into those that may belong to one object: for each object type its
-// own and those of interfaces and unions, or the latter alone where there are no others.
+// mayMeet groups fields that may belong to one object: for each object type its own and those
+// of interfaces and unions, or only the latter if there are no others.
 func mayMeet(fields []*ast.Field) [][]*ast.Field {
 	if len(fields) == 1 {
 		return [][]*ast.Field{fields}

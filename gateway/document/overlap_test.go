@@ -25,7 +25,7 @@ const overlapSchema = `
 	type Query { being: Being  pet: Pet  cat: Cat  dog: Dog }
 `
 
-// merges says what checkOverlaps finds in a valid document.
+// overlaps returns the result of checkOverlaps for a valid document.
 func overlaps(t testing.TB, schema *ast.Schema, query string, steps int) error {
 	t.Helper()
 	document, err := parser.ParseQuery(&ast.Source{Input: query})
@@ -129,7 +129,7 @@ func TestOverlapsAgreeWithGqlparser(t *testing.T) {
 // randomDocument is valid but for fields that may conflict.
 func randomDocument(r *rand.Rand) string {
 	g := &generator{Rand: r}
-	// Fragments spread only what comes after them, so that there is no cycle.
+	// Fragments spread only later ones, so that there is no cycle.
 	for range 3 {
 		g.types = append(g.types, []string{"Being", "Cat", "Dog"}[r.IntN(3)])
 	}

@@ -49,8 +49,8 @@ func (c *caching) restrict(p Policy) {
 	s.Public, s.MaxAge, s.Stale = s.Public && p.Public, min(s.MaxAge, p.MaxAge), min(s.Stale, p.Stale)
 }
 
-// walk goes through the selections of an object that was declared as a type, and whose own
-// policy is parent's. Documents are small with their fragments written out: see measure.
+// walk goes through the selections of an object. declared is its declared type, and parent its
+// policy. Documents are small even with their fragments expanded: see measure.
 func (c *caching) walk(selected ast.SelectionSet, declared string, parent Policy) {
 	for _, s := range selected {
 		switch s := s.(type) {

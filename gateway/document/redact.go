@@ -1,9 +1,8 @@
 package document
 
-// Refusals where the schema isn't given out (redact): they say nothing of it that the
-// request doesn't say itself. gqlparser's rules without suggestions still name the arguments
-// that are missing and the types that would be right, by which the schema can be read out name
-// by name, and so do our own.
+// Refusals with introspection off (redact): they contain no name of the schema beyond those in
+// the request. gqlparser's rules without suggestions still name missing arguments and expected
+// types, and so do our own. From these names the schema could be read out, one by one.
 
 import (
 	"errors"
@@ -84,8 +83,8 @@ func membersOf(value any, found func(string)) {
 	}
 }
 
-// redact replaces each message of list that has a name of the schema which asked, the text of
-// the request, doesn't have. Where in the document it is wrong stays.
+// redact replaces each message of list that has a name of the schema missing from asked, the
+// text of the request. The location of the error in the document stays.
 func (d *documents) redact(list gqlerror.List, asked ...string) gqlerror.List {
 	if d.introspection {
 		return list
@@ -111,8 +110,8 @@ func (d *documents) redact(list gqlerror.List, asked ...string) gqlerror.List {
 	return list
 }
 
-// words calls found for each name in text; marked where it stands in quotes or after a dot, as
-// names do in messages and English words don't.
+// words calls found for each name in text; marked if it is in quotes or after a dot, as names
+// in messages are and English words are not.
 func words(text string, found func(word string, marked bool)) {
 	quoted := false
 	for i := 0; i < len(text); {

@@ -1,8 +1,8 @@
 package document
 
-// The texts of automatic persisted queries in Redis, where all replicas find the texts that one of
-// them was sent. A client sends a lost text again: so nothing waits long for Redis, and
-// no request fails with it.
+// The texts of automatic persisted queries in Redis: a text sent to one replica is known to
+// all. A client sends a lost text again, so nothing waits long for Redis, and no request fails
+// with it.
 
 import (
 	"context"
@@ -30,12 +30,12 @@ const (
 	sharedOutage = time.Second
 )
 
-// sharedBudget bounds what one replica writes, in KiB: 8 MiB at once, more than all documents
-// of a large front end, and then 2 KiB a second. So a client with made-up documents can fill Redis
-// with no more than 180 MB a replica before they begin to go again.
+// sharedBudget bounds the writes of one replica, in KiB: 8 MiB at once, more than all
+// documents of a large front end, and then 2 KiB a second. So a client with made-up documents
+// can fill Redis with no more than 180 MB a replica before they expire.
 var sharedBudget = rate.Limit{Burst: 8 << 10, Per: 500 * time.Millisecond}
 
-// sharedTexts is where they are. Without a connection nothing is there.
+// sharedTexts reads and writes the texts in Redis. Without a connection it is empty.
 type sharedTexts struct {
 	redis  *bus.Connection
 	prefix string

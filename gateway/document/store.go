@@ -7,11 +7,11 @@
 // Redis, rate and store/bus.
 package document
 
-// Persisted operations: documents that are asked for by an id instead of their text. Trusted
-// ones are known from the start (trusted.go); others a client has sent once with their hash,
-// which is Apollo's protocol of automatic persisted queries, and are kept here and in Redis
-// (shared.go). A request gets its document from persisted.find, and from persisted.ready
-// where it is in memory.
+// Persisted operations: documents requested by an id instead of their text. Trusted ones are
+// known from the start (trusted.go). The others come from clients, once, with their hash, by
+// Apollo's protocol of automatic persisted queries, and are kept here and in Redis
+// (shared.go). A request gets its document from persisted.find, or from persisted.ready if it
+// is in memory.
 
 import (
 	"context"
@@ -30,9 +30,9 @@ import (
 )
 
 const (
-	// maxPersistedText is the size above which an automatic persisted query isn't kept, in
-	// bytes: a client has to send its text each time. Those of front ends have some hundred
-	// bytes to some thousand.
+	// maxPersistedText bounds the stored text of an automatic persisted query, in bytes: a
+	// client must send a larger one each time. Those of front ends have some hundred bytes to
+	// some thousand.
 	maxPersistedText = 64 << 10
 
 	// maxPersistedBytes is how much memory they may take, as sizeOf reckons, and so about a
@@ -62,8 +62,8 @@ type Options struct {
 	Trusted       []Trusted // can be asked for by an id from the start
 	TrustedOnly   bool      // every other document is refused
 
-	// Redis is where replicas share the texts of automatic persisted queries, in Namespace.
-	// Without it each replica has its own.
+	// Redis holds the texts of automatic persisted queries that replicas share, in
+	// Namespace. Without it each replica has its own.
 	Redis     *bus.Connection
 	Namespace string
 
@@ -103,10 +103,10 @@ func HashOf(text string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Ready returns the valid document that e asks for, by its id or by its text, where it is in
-// memory; nil where find has to be asked. It neither hashes nor parses nor waits, and refuses
-// what find would refuse of a document that it returns. The document's hash is the same
-// however it was asked for.
+// Ready returns the valid document that e names, by its id or by its text, if it is in memory;
+// nil if Find must be called. It neither hashes nor parses nor waits, and refuses the same
+// requests as Find for a document that it returns. The document's hash is the same for both
+// ways of naming it.
 func (s *Store) Ready(e *envelope.Envelope) (*Document, error) {
 	if e.Query == "" {
 		if doc := s.trusted[e.ID]; doc != nil {
@@ -127,8 +127,8 @@ func (s *Store) Ready(e *envelope.Envelope) (*Document, error) {
 	return doc, nil
 }
 
-// Find returns the document that e asks for. It isn't validated yet unless it says so. Redis
-// is asked where nothing else knows the id.
+// Find returns the document that e names. It isn't validated yet unless it says so. Redis is
+// asked only for an id that is unknown here.
 func (s *Store) Find(ctx context.Context, e *envelope.Envelope) (*Document, error) {
 	if doc, err := s.Ready(e); doc != nil || err != nil {
 		return doc, err
@@ -156,8 +156,8 @@ func otherHash(id string) error {
 	return refusal.New(refusal.BadRequest, "the document isn't the one with the id %q: an id that comes with a text is the text's SHA-256, as 64 hexadecimal digits in lower case", refusal.ClipName(id))
 }
 
-// Remember remembers the document that e was answered with under the hash that e brought. It is
-// called when nothing is left to be refused, so that only what may run takes room.
+// Remember stores the document executed for e under the hash in e. It is called after the last
+// check, so that only executable documents take room.
 func (s *Store) Remember(ctx context.Context, e *envelope.Envelope, doc *Document) {
 	if e.ID == "" || s.trusted[e.ID] != nil || len(doc.Text) > maxPersistedText {
 		return

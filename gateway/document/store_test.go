@@ -63,8 +63,8 @@ func TestWhatOneReplicaWritesIsBounded(t *testing.T) {
 	}
 }
 
-// What finding a document costs: by its hash and by its text where it is in memory, and where
-// it has to be parsed and validated.
+// The time to find a document: by its hash and by its text in memory, and by parsing and
+// validating it.
 func BenchmarkFind(b *testing.B) {
 	d := testDocuments(0, 0)
 	p, err := newStoreOf(d, newSharedTexts(nil, "", slog.Default()), nil, false)
@@ -110,7 +110,7 @@ func TestTrustedDocumentsTakeNoRoom(t *testing.T) {
 	if kept := p.lru.Len(); kept != 0 {
 		t.Errorf("%d documents are kept that are there anyway", kept)
 	}
-	take(t, d, "{__typename}") // by whatever way: it isn't found by its text
+	take(t, d, "{__typename}") // in neither way: it isn't found by its text
 	if doc, err := p.Ready(&envelope.Envelope{Query: "{__typename}"}); doc != nil || err != nil {
 		t.Errorf("a document that was parsed is ready: %+v %+v", doc, err)
 	}

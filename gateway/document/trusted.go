@@ -23,12 +23,12 @@ import (
 
 // Trusted is a document that is known before anybody asks for it.
 type Trusted struct {
-	ID   string // by which clients ask for it
+	ID   string // the id that clients send
 	Text string
 	File string // the manifest, for messages
 
-	// Name and Kind (query, mutation or subscription) are those of its operation as the
-	// manifest tells; "" where it doesn't.
+	// Name and Kind (query, mutation or subscription) are those of its operation according to
+	// the manifest; "" if it has none.
 	Name, Kind string
 }
 
@@ -38,10 +38,10 @@ const apolloFormat = "apollo-persisted-query-manifest"
 // maxTrustedID is how long an id may be, in bytes. Those of the tools are hashes.
 const maxTrustedID = 256
 
-// ReadTrusted reads a manifest, or every file of a folder whose name ends in .json. One is
-// a manifest of Apollo's generate-persisted-query-manifest, or a JSON object of texts by their
-// ids, as Relay's compiler writes it by persistConfig. It returns an error that names
-// the file, also where there is no document at all.
+// ReadTrusted reads a manifest, or every file of a folder with a name in .json. A file is a
+// manifest of Apollo's generate-persisted-query-manifest, or a JSON object of texts by their
+// ids, as Relay's compiler writes it by persistConfig. It returns an error that names the
+// file, also if there is no document at all.
 func ReadTrusted(path string) ([]Trusted, error) {
 	info, err := os.Stat(path)
 	if err != nil {

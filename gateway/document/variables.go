@@ -1,12 +1,12 @@
 package document
 
-// Variables: the values that a client sent, held against the types that the operation
-// declares (coerceVariables), as the specification's "Coercing Variable Values" (section
-// 6.1.2) asks.
+// Variables: the values from a client, checked against the types that the operation declares
+// (coerceVariables), according to the specification's "Coercing Variable Values" (section
+// 6.1.2).
 //
-// gqlgen's own check takes a string for an Int, a number for a String and an enum value in
-// any letter case, and what it lets through fails in the resolver, where it would be logged
-// as our fault. Numbers stay json.Number, so that none loses a digit.
+// gqlgen's own check accepts a string for an Int, a number for a String and an enum value in
+// any letter case. Such values would fail in the resolver and be logged as our fault. Numbers
+// stay json.Number, so that none loses a digit.
 
 import (
 	"encoding/json"
@@ -22,8 +22,8 @@ import (
 	"stoa/gateway/refusal"
 )
 
-// coerceVariables returns the values of operation's variables. Those that it doesn't declare
-// are left out, and so are those that weren't sent, to which the executor gives defaults.
+// coerceVariables returns the values of operation's variables. Undeclared ones are left out,
+// and so are missing ones; the executor gives these their defaults.
 func coerceVariables(schema *ast.Schema, operation *ast.OperationDefinition, required map[string]bool, sent map[string]any) (map[string]any, error) {
 	values := make(map[string]any, len(operation.VariableDefinitions))
 	for _, variable := range operation.VariableDefinitions {
@@ -192,8 +192,8 @@ func coerceScalar(name string, value any, path string) (any, *misfit) {
 	return value, nil
 }
 
-// wholeNumber reads n, which may be written with a fraction or exponent where these come to
-// nothing: some encoders write 5.0 for 5.
+// wholeNumber reads n, also with a fraction or exponent if its value is whole: some encoders
+// write 5.0 for 5.
 func wholeNumber(n json.Number) (int64, bool) {
 	if i, err := strconv.ParseInt(string(n), 10, 64); err == nil {
 		return i, true

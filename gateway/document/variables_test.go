@@ -27,7 +27,7 @@ func TestVariablesFitTheirTypes(t *testing.T) {
 		reason string
 		types  string // of $v
 		value  string // JSON; "" when it isn't sent
-		want   string // JSON, or what the message says after "!"
+		want   string // JSON, or the text of the message after "!"
 	}{
 		"Int":            {"as it is", "Int", `5`, `{"v":5}`},
 		"IntFraction":    {"some encoders write 5.0 for 5", "Int", `5.0`, `{"v":5}`},

@@ -24,14 +24,14 @@ import (
 
 // Envelope is the content of a request.
 type Envelope struct {
-	Query         string // the document; "" where only its id was given
-	ID            string // of the document; "" where only its text was given
+	Query         string // the document; "" if only its id was given
+	ID            string // of the document; "" if only its text was given
 	OperationName string // "" when it wasn't given
 	Variables     map[string]any
 	Extensions    map[string]any
 
 	documentID string // as it was given: see resolveID
-	relayID    any    // likewise, and used only where nothing else names the document
+	relayID    any    // likewise, and used only if nothing else names the document
 }
 
 const (
@@ -54,9 +54,9 @@ const (
 	exampleAddress = "/graphql?query={__typename}"
 )
 
-// Parse reads a POST's body: one JSON object in UTF-8, each of its members once.
-// Members that the specification doesn't know are ignored, since it keeps them for its own
-// future; they are named where the query is missing, in case one is a misspelling.
+// Parse reads a POST's body: one JSON object in UTF-8, without duplicate members. Unknown
+// members are ignored, since the specification reserves them for its own future; they are
+// named if the query is missing, in case one is a misspelling.
 func Parse(body []byte) (*Envelope, error) {
 	if err := Check(body); err != nil {
 		return nil, err
@@ -102,9 +102,9 @@ func Parse(body []byte) (*Envelope, error) {
 	return nil, refusal.New(refusal.BadRequest, "query is missing: send an object such as %s", exampleBody)
 }
 
-// resolveID finds out the document's id from where clients put it: extensions.persistedQuery
-// (Apollo's automatic persisted queries), documentId (GraphQL over
-// HTTP), or, where there is neither these nor a text, doc_id or id (Relay's).
+// resolveID finds the document's id in the places that clients use: extensions.persistedQuery
+// (Apollo's automatic persisted queries), documentId (GraphQL over HTTP), or, if there is
+// neither of these nor a text, doc_id or id (Relay's).
 func (e *Envelope) resolveID() error {
 	hash, err := persistedHash(e.Extensions["persistedQuery"])
 	if err != nil {
@@ -127,7 +127,7 @@ func (e *Envelope) resolveID() error {
 	return err
 }
 
-// persistedHash returns the hash in extensions.persistedQuery; "" where there is none.
+// persistedHash returns the hash in extensions.persistedQuery; "" if there is none.
 func persistedHash(value any) (string, error) {
 	persisted, err := asObject("extensions.persistedQuery", value)
 	if persisted == nil {
@@ -230,7 +230,7 @@ func KindOf(value any) string {
 	}
 }
 
-// Explain returns the error for a body at which the decoder stopped.
+// Explain returns the error for a body that the decoder rejected.
 func Explain(body []byte) error {
 	var syntax *json.SyntaxError
 	if err := json.Unmarshal(body, new(json.RawMessage)); !errors.As(err, &syntax) {
@@ -303,7 +303,8 @@ func ParseAddress(query string) (*Envelope, error) {
 	for _, name := range []string{"query", "operationName", "variables", "extensions", "documentId", "doc_id", "id"} {
 		given := values[name]
 		if name == "doc_id" || name == "id" {
-			// Addresses gather ids of all kinds; these count where nothing else names the document.
+			// Addresses contain parameters of many programs; these count only if nothing else
+			// names the document.
 			if e.Query != "" || e.documentID != "" || e.Extensions["persistedQuery"] != nil {
 				continue
 			}

@@ -162,7 +162,7 @@ func FuzzEnvelope(f *testing.F) {
 	})
 }
 
-// What a GET asks for, a POST can ask for.
+// Every request by GET can also be sent by POST.
 func FuzzAddress(f *testing.F) {
 	for _, seed := range []string{
 		"query={a}", "query=%7Ba%7D&operationName=A&variables={\"a\":1e999}", "extensions={\"persistedQuery\":{\"version\":1,\"sha256Hash\":\"ab\"}}",

@@ -26,7 +26,7 @@ type decoder struct {
 	at   int
 }
 
-// errSyntax says that the text is no JSON; Explain knows where.
+// errSyntax is the error for invalid JSON; Explain finds the position.
 var errSyntax = refusal.New(refusal.BadRequest, "this is no valid JSON")
 
 func (d *decoder) space() {

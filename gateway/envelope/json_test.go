@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// What the decoder takes is what encoding/json takes, but for what the decoder refuses on
-// purpose, and it makes the same of it.
+// The decoder accepts the same texts as encoding/json, except for its deliberate refusals, and
+// decodes them to the same values.
 func FuzzJSON(f *testing.F) {
 	for _, seed := range []string{
 		`{"a":[1,-2.5e+10,"x",null,true,false,{}],"b":{"c":[]}}`, `"\ud83d\ude00 \ud800 \u0000"`, `{"a":1,"a":2}`, `{"a":{"b":1,"b":1}}`,

@@ -177,8 +177,9 @@ func (p *Pipeline) Ended(ctx context.Context, operation string) error {
 	return refusal.New(refusal.Timeout, "the answer wasn't there within %s: ask for less at a time", late.after)
 }
 
-// presentOne shows the client what it may see of err. Past refusal.MaxErrors errors nothing is shown
-// or logged. The same holds once the request has ended, since that is why the rest fails.
+// presentOne returns the part of err that the client may see. Past refusal.MaxErrors errors
+// nothing is shown or logged. The same holds once the request has ended, since its end makes
+// the rest fail.
 func (p *Pipeline) presentOne(ctx context.Context, err error) *gqlerror.Error {
 	running, ok := ctx.Value(runKey{}).(*run)
 	if !ok {
@@ -210,7 +211,7 @@ func (resolved) Get(ctx context.Context, _ string) (*ast.QueryDocument, bool) {
 func (resolved) Add(context.Context, string, *ast.QueryDocument) {}
 
 // requested is the cost in a response's extensions: the same for the same document and
-// variables, whatever the client.
+// variables, for every client.
 type requested int64
 
 // AppendJSON appends the extension as it is written.

@@ -11,8 +11,8 @@ import (
 //go:embed examples
 var examples embed.FS
 
-// Examples returns the tabs that run on the demo: one for each file examples/NAME.graphql,
-// by name, with the variables of NAME.json where there is one.
+// Examples returns the tabs that run on the demo: one for each file examples/NAME.graphql, by
+// name, with the variables of NAME.json if there is one.
 func Examples() ([]Tab, error) {
 	names, err := fs.Glob(examples, "examples/*.graphql")
 	if err != nil {

@@ -1,9 +1,9 @@
-// Package playground is GraphiQL as one page, built into the binary: an editor for
-// queries, the schema's documentation, and examples that a reader can run.
+// Package playground is GraphiQL as one page, built into the binary: an editor for queries,
+// the schema's documentation, and runnable examples.
 //
-// The page asks nothing of any other host, and its content-security policy holds it to
-// that. Its scripts are bundled from npm packages by vendor.sh, which also says how to
-// take newer ones, and lie in assets/ compressed, as they are sent.
+// The page sends no request to another host, and its content-security policy enforces that.
+// vendor.sh bundles its scripts from npm packages, and explains how to update them. They are
+// in assets/, compressed, as they are sent.
 //
 // It may import the standard library only.
 package playground
@@ -23,10 +23,10 @@ import (
 )
 
 const (
-	// endpoint is where the page sends its queries, on the host that served it.
+	// endpoint is the path for the page's queries, on the host that served it.
 	endpoint = "/graphql"
 
-	// assetPath is where the assets are; web/build.mjs writes it into the style sheet.
+	// assetPath is the path of the assets; web/build.mjs writes it into the style sheet.
 	assetPath = "/playground/"
 
 	// licences is the one asset that goes by a name without a hash, for people to ask for.
@@ -39,18 +39,18 @@ var pageSource string
 //go:embed assets
 var assets embed.FS
 
-// Options say what the page shows.
+// Options configure the page.
 type Options struct {
-	// Tabs are open when a browser comes for the first time, in this order. Afterwards it
-	// shows what its reader left, and the Examples panel has these again. None gives one
-	// empty tab.
+	// Tabs are open at a browser's first visit, in this order. Afterwards the page restores
+	// the reader's own tabs, and the Examples panel offers these again. An empty list gives
+	// one empty tab.
 	Tabs []Tab
 }
 
 // Tab is one example: a query that runs as it is.
 type Tab struct {
-	// Query is a GraphQL document. The name of its first operation, which it must have, is
-	// the tab's title, and the comment at its top is what the Examples panel says of it.
+	// Query is a GraphQL document. The name of its first operation, which it must have, is the
+	// tab's title, and the comment at its top is its description in the Examples panel.
 	Query string
 
 	// Variables and Headers are JSON objects as text; empty means none.
@@ -64,7 +64,7 @@ type Handler struct {
 	files map[string]file // by path
 }
 
-// manifest is what web/build.mjs says of the assets.
+// manifest is the list of assets written by web/build.mjs.
 type manifest struct {
 	Script  string            `json:"script"`
 	Style   string            `json:"style"`
@@ -78,7 +78,7 @@ type manifest struct {
 	Sources map[string]string `json:"sources"` // the SHA-256 of each file in web/ that they were made from
 }
 
-// settings is what page.html hands to web/main.jsx.
+// settings are passed from page.html to web/main.jsx.
 type settings struct {
 	Endpoint string            `json:"endpoint"`
 	Tabs     []tabSettings     `json:"tabs,omitempty"`
@@ -93,8 +93,8 @@ type tabSettings struct {
 	Headers   string `json:"headers,omitempty"`
 }
 
-// New returns the playground with the tabs of o. It fails where a tab's query names no
-// operation, or its variables or headers are not a JSON object.
+// New returns the playground with the tabs of o. It fails if a tab's query names no operation,
+// or if its variables or headers are not a JSON object.
 func New(o Options) (*Handler, error) {
 	m, err := readManifest()
 	if err != nil {
@@ -207,7 +207,7 @@ func newTabSettings(t Tab) (tabSettings, error) {
 	}, nil
 }
 
-// commentAbove returns the comment with which a document begins, as one line.
+// commentAbove returns the comment at the beginning of a document, as one line.
 func commentAbove(document string) string {
 	var words []string
 	for line := range strings.Lines(document) {
@@ -232,14 +232,14 @@ func newAsset(name string, size int) (file, error) {
 	return file{
 		contentType:  contentType,
 		cacheControl: forever,
-		tag:          name, // it carries a hash of what is in it
+		tag:          name, // it contains a hash of the content
 		gzip:         compressed,
 		size:         size,
 	}, nil
 }
 
-// contentTypes has every extension that web/build.mjs writes. The system's own table, which
-// package mime reads, differs from one machine to the next.
+// contentTypes has every extension that web/build.mjs writes. The system's own table, used by
+// package mime, differs from machine to machine.
 var contentTypes = map[string]string{
 	".css": "text/css; charset=utf-8",
 	".js":  "text/javascript; charset=utf-8",

@@ -396,8 +396,8 @@ func TestPageLoadsOnlyItsOwnAssets(t *testing.T) {
 	}
 }
 
-// namedHosts are the hosts whose names are in the assets without being asked for anything.
-// A new one fails the test below, so that somebody looks what it is there for.
+// namedHosts are the hosts named in the assets without a request to them. A new one fails the
+// test below, so that somebody looks at the reason.
 var namedHosts = map[string]string{
 	"www.w3.org":            "XML namespaces",
 	"json-schema.org":       "names of JSON Schema's drafts; Monaco loads schemas only when told to",
@@ -566,7 +566,7 @@ func TestLockFilesNameNoRegistry(t *testing.T) {
 	}
 }
 
-// settingsIn returns what the page hands to its script.
+// settingsIn returns the settings that the page passes to its script.
 func settingsIn(t *testing.T, page []byte) settings {
 	t.Helper()
 	found := regexp.MustCompile(`(?s)<script type="application/json" id="settings">(.*?)</script>`).FindSubmatch(page)
@@ -616,7 +616,7 @@ func TestNewRefusesTabsThatCannotRun(t *testing.T) {
 	cases := map[string]struct {
 		reason string
 		tab    Tab
-		want   string // in the error; empty where the tab is right
+		want   string // in the error; empty for a valid tab
 	}{
 		"Right":        {"nothing is wrong", Tab{Query: "query A { a }"}, ""},
 		"Mutation":     {"other operations have names too", Tab{Query: "mutation A { a }"}, ""},

@@ -19,11 +19,11 @@ const contentSecurityPolicy = "default-src 'none'; script-src 'self'; worker-src
 	"frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 const (
-	// revalidate is for what keeps its address when it changes.
+	// revalidate is for addresses with changing content.
 	revalidate = "no-cache"
 
-	// forever is for what has a hash of its content in its address. A year is what RFC 9111
-	// and browsers take as the longest that makes sense; immutable spares the question on reload.
+	// forever is for addresses with a hash of the content. A year is the longest time that RFC
+	// 9111 and browsers consider; immutable saves the request on reload.
 	forever = "public, max-age=31536000, immutable"
 )
 
@@ -31,13 +31,13 @@ const (
 type file struct {
 	contentType  string
 	cacheControl string
-	tag          string // what the ETag says of the plain bytes, without quotes
-	plain        []byte // nil where only gzip is kept
-	gzip         []byte // nil where only plain is kept
+	tag          string // the ETag of the plain bytes, without quotes
+	plain        []byte // nil if only gzip is kept
+	gzip         []byte // nil if only plain is kept
 	size         int    // of the plain bytes
 }
 
-// ServeHTTP answers with the page or one of its assets, as gzip where the request accepts it.
+// ServeHTTP serves the page or one of its assets, as gzip if the request accepts it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Content-Security-Policy", contentSecurityPolicy)
@@ -63,7 +63,7 @@ func (f file) serve(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Content-Type", f.contentType)
 	header.Set("Cache-Control", f.cacheControl)
-	header.Add("Vary", "Accept-Encoding") // whoever chose this page for / varies by more
+	header.Add("Vary", "Accept-Encoding") // the caller may have chosen this page by further headers
 
 	compressed := f.gzip != nil && acceptsGzip(r.Header)
 	tag, length := `"`+f.tag+`"`, f.size
@@ -83,7 +83,8 @@ func (f file) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	// From here an error means that the client has gone: what is sent was tested when built.
+	// From here an error means that the client has disconnected: the assets were tested when
+	// built.
 	switch {
 	case compressed:
 		_, _ = w.Write(f.gzip)
@@ -99,14 +100,14 @@ func (f file) serve(w http.ResponseWriter, r *http.Request) {
 // acceptsGzip says whether a client would rather have gzip than the plain bytes, by RFC 9110,
 // section 12.5.3. Of two equal weights gzip wins, for being smaller.
 func acceptsGzip(header http.Header) bool {
-	packed, star, plain := -1.0, -1.0, -1.0 // the weight of each; below 0 where it is not named
+	packed, star, plain := -1.0, -1.0, -1.0 // the weight of each; below 0 if it is not named
 	for _, item := range strings.Split(strings.Join(header.Values("Accept-Encoding"), ","), ",") {
 		coding, parameters, _ := strings.Cut(item, ";")
 		weight := 1.0
 		if name, value, ok := strings.Cut(strings.TrimSpace(parameters), "="); ok && strings.EqualFold(name, "q") {
 			q, err := strconv.ParseFloat(value, 64)
 			if err != nil || q < 0 || q > 1 {
-				q = 0 // what cannot be read is not accepted: plain bytes are always right
+				q = 0 // an unreadable weight is 0: plain bytes are always right
 			}
 			weight = q
 		}
@@ -125,8 +126,8 @@ func acceptsGzip(header http.Header) bool {
 	return packed > 0 && packed >= plain
 }
 
-// matches says whether the client already has what tag names. The comparison is weak, as
-// RFC 9110, section 13.1.2, asks of If-None-Match.
+// matches says if the client already has the content with this tag. The comparison is weak, as
+// RFC 9110, section 13.1.2, requires for If-None-Match.
 func matches(header http.Header, tag string) bool {
 	for _, item := range strings.Split(strings.Join(header.Values("If-None-Match"), ","), ",") {
 		item = strings.TrimSpace(item)

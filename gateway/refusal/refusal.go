@@ -1,9 +1,9 @@
-// Package refusal is the errors by which the gateway turns a request down: New makes one with a
-// code that clients switch on, and Errors lists the errors that a client sees. An error of
-// another type is a fault of ours, which is logged and shown as INTERNAL.
+// Package refusal has the errors with which the gateway refuses a request. New makes one with
+// a code that clients switch on, and Errors lists the errors that a client sees. An error of
+// another type is a fault of ours: it is logged, and shown as INTERNAL.
 //
-// Every step of the gateway returns these as plain errors, and package wire writes them. It may
-// import problem, for the codes that are the schema's, too, and gqlparser.
+// Every step of the gateway returns these as plain errors, and package wire writes them. It
+// may import problem, for the codes that are the schema's, too, and gqlparser.
 package refusal
 
 import (
@@ -64,8 +64,8 @@ const (
 	// nothing, and each fault is logged.
 	MaxErrors = 100
 
-	// MaxMessage bounds the text of one error, in bytes: values of a client's, which may be as
-	// long as the body, are quoted in it.
+	// MaxMessage bounds the text of one error, in bytes, since it may quote a client's value
+	// as long as the body.
 	MaxMessage = 1 << 10
 )
 
@@ -121,7 +121,7 @@ func (r *Error) Extend(name string, value any) *Error {
 	return r
 }
 
-// WithHeader adds a header to what err is answered with, a fault of ours included.
+// WithHeader adds a header to the response for err, also if err is a fault of ours.
 func WithHeader(err error, name, value string) error {
 	var r *Error
 	if !errors.As(err, &r) {
@@ -151,8 +151,8 @@ func Header(err error) map[string]string {
 	return r.header
 }
 
-// Errors lists the errors that a client sees for err. present is called for a fault of ours, logs it and
-// returns what may be shown.
+// Errors lists the errors that a client sees for err. For a fault of ours it calls present,
+// which logs it and returns the visible part.
 func Errors(err error, present func(error) *gqlerror.Error) gqlerror.List {
 	var r *Error
 	if errors.As(err, &r) && r.fault == nil {
@@ -191,7 +191,7 @@ func Omitted(omitted int64) *gqlerror.Error {
 	return Coded(ErrorsOmitted, gqlerror.Errorf("%d more errors aren't shown", omitted))
 }
 
-// Truncated is the error that ends the errors of a document which was not read to its end.
+// Truncated is the last error for a document that was not read to its end.
 func Truncated() *gqlerror.Error {
 	return Coded(ErrorsOmitted, gqlerror.Errorf("the document may have more errors: not all of it was looked at"))
 }
@@ -205,7 +205,7 @@ func Clip(s string) string {
 	for !utf8.RuneStart(s[cut]) {
 		cut--
 	}
-	// The copy lets go of what may be a megabyte.
+	// The copy doesn't keep a string of up to a megabyte in memory.
 	return fmt.Sprintf("%s… (%d bytes in all)", s[:cut], len(s))
 }
 

@@ -96,7 +96,7 @@ func TestMemoryOfAnEntry(t *testing.T) {
 	}
 }
 
-// What is kept in chunks is what it was, and takes little more room than it needs.
+// Chunks hold the same bytes, and take little more room than needed.
 func TestChunksAreWhatTheyWereMadeOf(t *testing.T) {
 	whole := make([]byte, 80_000)
 	for i := range whole {

@@ -24,7 +24,7 @@ import (
 // flight is a response that is being made.
 type flight struct {
 	done  chan struct{}
-	entry *Entry // nil where it came out as one that isn't for others
+	entry *Entry // nil for a response that can't be shared
 	left  bool   // the leader's client went away before it was done
 }
 

@@ -41,7 +41,7 @@ func formOf(parts ...part) (body, contentType string) {
 	return b.String(), w.FormDataContentType()
 }
 
-// Whatever comes is a form or is refused, and holds no more than it may.
+// Any input is a form or is refused, and holds no more than allowed.
 func FuzzMultipart(f *testing.F) {
 	for _, parts := range [][]part{
 		{{"operations", operations}, {"map", oneFile}, {"0", "picture"}},

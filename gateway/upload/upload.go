@@ -48,8 +48,8 @@ const (
 	// there: to make something of them is work, and waits for other work.
 	uploadWork = 3
 
-	// maxUploads is how many multipart requests are read at once, which bounds them to 64 MiB
-	// of memory and 2.5 GiB of the disk; of one account at most maxUploadsOfOne.
+	// maxUploads bounds the multipart requests read at once, and so their memory to 64 MiB and
+	// their disk space to 2.5 GiB; of one account at most maxUploadsOfOne.
 	maxUploads      = 64
 	maxUploadsOfOne = 4
 )

@@ -40,10 +40,10 @@ type preference struct {
 	weight float64 // 0 (never) to 1
 }
 
-// Negotiate chooses the media type of the answer. The heavier weight wins, then the type
-// that is named rather than matched by a wildcard, then the one named first. Where neither
-// is named it is application/json, as it is for a client that says nothing: the audits of
-// graphql-http ask for that, while the specification has asked for the other since 2025.
+// Negotiate chooses the media type of the response. The greater weight wins, then the type
+// that is named rather than matched by a wildcard, then the one named first. If neither is
+// named, it is application/json, as for a client without Accept: the audits of graphql-http
+// require that, though the specification has required the other since 2025.
 func Negotiate(h http.Header) (MediaType, error) {
 	accept := preferences(h.Values("Accept"))
 	if len(accept) == 0 {
@@ -84,7 +84,7 @@ func (m match) better(than match) bool {
 }
 
 // matchOf takes the most specific range that covers candidate, since that one overrides the
-// others whatever its weight.
+// others with any weight.
 func matchOf(candidate MediaType, accept []preference) match {
 	var m match
 	for place, p := range accept {
@@ -195,7 +195,7 @@ func readWeight(s string) (float64, bool) {
 	return weight, err == nil && weight <= 1
 }
 
-// splitQuoted yields what lies between separators that aren't inside a quoted string.
+// splitQuoted yields the parts of s between separators outside quoted strings.
 func splitQuoted(s string, separator byte) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		start, quoted := 0, false

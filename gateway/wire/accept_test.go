@@ -68,7 +68,7 @@ func FuzzAccept(f *testing.F) {
 		}
 		acceptsGzip(h)
 		WantsHTML(h)
-		// What is named with the greatest weight is taken whatever else is there.
+		// The type with the greatest weight is chosen, with any others beside it.
 		h.Add("Accept", "application/graphql-response+json")
 		if strictest, _ := Negotiate(http.Header{"Accept": {"application/json;q=0.5", "application/graphql-response+json"}}); strictest != GraphQL {
 			t.Error("the heavier weight doesn't win")

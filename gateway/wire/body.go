@@ -17,10 +17,11 @@ import (
 	"stoa/gateway/refusal"
 )
 
-// ReadAtOnce is the size up to which a body is given its memory before it has come, in bytes.
+// ReadAtOnce is the greatest size of a body that gets its memory before it has arrived, in
+// bytes.
 const ReadAtOnce = 4 << 10
 
-// ReadEnvelope reads r's envelope from where its method has it.
+// ReadEnvelope reads r's envelope from the body or the address, depending on its method.
 func (c *Codec) ReadEnvelope(w http.ResponseWriter, r *http.Request, began time.Time) (*envelope.Envelope, error) {
 	if r.Method != http.MethodPost {
 		return envelope.ParseAddress(r.URL.RawQuery)
@@ -74,7 +75,7 @@ func (c *Codec) ReadBody(w http.ResponseWriter, r *http.Request, into *bytes.Buf
 // would mistake an expired deadline for one. A request that is answered at once doesn't need it.
 func ClearReadDeadline(w http.ResponseWriter) { _ = readDeadline(w).SetReadDeadline(time.Time{}) }
 
-// readDeadline is where the deadline for reading from w's connection is set.
+// readDeadline returns the setter of the deadline for reading from w's connection.
 func readDeadline(w http.ResponseWriter) interface{ SetReadDeadline(time.Time) error } {
 	if has, ok := w.(interface{ SetReadDeadline(time.Time) error }); ok {
 		return has

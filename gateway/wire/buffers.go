@@ -10,8 +10,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// maxRecycled is the capacity above which a buffer is left to the collector, so that one
-// large body or answer doesn't hold its memory for ever.
+// maxRecycled is the greatest capacity of a buffer that is reused, so that one large body or
+// response doesn't hold its memory for ever.
 const maxRecycled = 256 << 10
 
 // Buffers lends buffers. Its zero value is ready.

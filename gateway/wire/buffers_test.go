@@ -8,7 +8,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// BenchmarkCompress is what gzip's levels take and save on an answer like an article page.
+// BenchmarkCompress measures the time and the savings of gzip's levels on a response like an
+// article page.
 func BenchmarkCompress(b *testing.B) {
 	var answer bytes.Buffer
 	for i := range 300 {

@@ -55,13 +55,13 @@ type HeaderCache struct {
 
 // Accepted is the meaning of an Accept header.
 type Accepted struct {
-	Media MediaType // "" where none can be answered
+	Media MediaType // "" if none is acceptable
 	HTML  bool      // it names a page
 
 	Stream bool // it wants events
 }
 
-// Accept reads h's Accept. Where several lines have it, nothing is remembered.
+// Accept reads h's Accept. With several lines, nothing is remembered.
 func (m *HeaderCache) Accept(h http.Header) Accepted {
 	read := func() Accepted {
 		media, _ := Negotiate(h)

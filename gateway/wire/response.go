@@ -50,7 +50,7 @@ type Codec struct {
 	HeaderCache HeaderCache
 }
 
-// NewCodec returns a codec that takes bodies of up to maxBody bytes which arrive within timeout.
+// NewCodec returns a codec that takes bodies of up to maxBody bytes, arriving within timeout.
 func NewCodec(present graphql.ErrorPresenterFunc, recover graphql.RecoverFunc, maxBody int64, timeout time.Duration) *Codec {
 	return &Codec{Present: present, Recover: recover, maxBody: maxBody, timeout: timeout}
 }
@@ -85,7 +85,7 @@ func (c *Codec) Errors(ctx context.Context, err error) gqlerror.List {
 	return refusal.Errors(err, func(err error) *gqlerror.Error { return c.Present(ctx, err) })
 }
 
-// LogPanic logs the cause of a panic where no client can be told of it.
+// LogPanic logs the cause of a panic that can't be reported to a client.
 func (c *Codec) LogPanic(ctx context.Context, cause any) {
 	c.Present(ctx, c.Recover(ctx, cause))
 }
@@ -111,8 +111,8 @@ func (c *Codec) write(w http.ResponseWriter, r *http.Request, media MediaType, s
 	_, _ = w.Write(body)
 }
 
-// Encode writes response as JSON: errors first, so that a reader of the raw text sees them.
-// It panics where an error's extensions are no JSON, which is a fault of the presenter.
+// Encode writes response as JSON: errors first, so that a reader of the raw text sees them. It
+// panics if an error's extensions can't be encoded, a fault of the presenter.
 func Encode(into *bytes.Buffer, response *graphql.Response) {
 	into.WriteByte('{')
 	start := into.Len()
@@ -149,8 +149,8 @@ func encodeExtensions(into *bytes.Buffer, extensions map[string]any) {
 	into.WriteByte('}')
 }
 
-// encodeData copies marshalled data. It escapes what JSON wants escaped, but
-// takes strings as UTF-8 as they come; a database may hold others.
+// encodeData copies marshalled data. It escapes the characters that JSON requires, and copies
+// strings that aren't valid UTF-8 unchanged; a database may hold some.
 func encodeData(into *bytes.Buffer, data json.RawMessage) {
 	switch {
 	case len(data) == 0:
