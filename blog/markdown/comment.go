@@ -1,5 +1,8 @@
 package markdown
 
+// Comments of readers: a small dialect of Markdown with limits of its own. Entry points: Canonical,
+// Renderer.Comment.
+
 import (
 	"bytes"
 	"context"
@@ -19,7 +22,7 @@ import (
 	nethtml "golang.org/x/net/html"
 )
 
-// What Comment accepts.
+// The limits of Comment.
 const (
 	// MaxComment is the longest comment, in characters.
 	MaxComment = 5000
@@ -35,9 +38,9 @@ const (
 	commentWork = 50_000_000
 )
 
-// commentEngine knows paragraphs, emphasis, links, code, quotes and lists, and nothing else:
-// what would be a heading, a table, a picture or HTML in an article is text here. Line ends
-// stay, as readers write them.
+// commentEngine knows paragraphs, emphasis, links, code, quotes and lists, and nothing else: a
+// heading, a table, a picture or HTML of an article is plain text here. Line ends are kept as
+// readers write them.
 var commentEngine = goldmark.New(
 	goldmark.WithParser(parser.NewParser(
 		parser.WithBlockParsers(
@@ -62,12 +65,12 @@ var commentEngine = goldmark.New(
 	goldmark.WithRendererOptions(html.WithHardWraps()),
 )
 
-// strangersRel is what a link by somebody whom the site doesn't vouch for carries: search
-// engines give it no weight, and the page that it leads to gets no hold of this one.
+// strangersRel is the rel of a link by somebody whom the site doesn't vouch for: search engines
+// give the link no weight, and its page gets no hold of this one.
 const strangersRel = "nofollow ugc noopener"
 
-// commentPolicy is the HTML that a comment may contain: what commentEngine makes and no
-// more, so that it holds whatever goldmark lets through. No ids, no classes, no styles.
+// commentPolicy is the HTML that a comment may contain: the elements of commentEngine and no more,
+// so that it holds even if goldmark has a gap. No ids, no classes, no styles.
 var commentPolicy = newCommentPolicy()
 
 func newCommentPolicy() *bluemonday.Policy {
@@ -82,7 +85,7 @@ func newCommentPolicy() *bluemonday.Policy {
 	return p
 }
 
-// Canonical returns the Markdown of a comment as it is stored. It is cheap, so that it can come
+// Canonical returns the Markdown of a comment in the form to store. It is cheap, so it can come
 // before a rate limit. The only error is a Refusal for the length.
 func Canonical(source string) (string, error) {
 	if len(source) > MaxComment*utf8.UTFMax+MaxComment {
@@ -95,11 +98,11 @@ func Canonical(source string) (string, error) {
 	return canonical, nil
 }
 
-// Comment turns what a reader wrote into HTML: sanitised and balanced, safe as it is inside
-// any block element. It also returns the canonical Markdown, to be stored.
+// Comment turns a reader's Markdown into HTML: sanitised and balanced, safe as it is inside any
+// block element. It also returns the canonical Markdown, to be stored.
 //
-// Every error but that of ctx is a Refusal, and its author may see it: source is longer or
-// deeper than the limits of this package, or says nothing.
+// Every error but that of ctx is a Refusal, and its author may see it: source is longer or deeper
+// than the limits of this package, or has no visible text.
 func (r *Renderer) Comment(ctx context.Context, source string) (canonical, rendered string, err error) {
 	if canonical, err = Canonical(source); err != nil {
 		return "", "", err
@@ -126,7 +129,7 @@ func (r *Renderer) Comment(ctx context.Context, source string) (canonical, rende
 	return canonical, string(clean), nil
 }
 
-// look says whether sanitised HTML has any text that is seen, and how deep its elements nest.
+// look reports whether sanitised HTML has any visible text, and the depth of its elements.
 func look(sanitised []byte) (says bool, deepest int) {
 	z, depth := nethtml.NewTokenizer(bytes.NewReader(sanitised)), 0
 	for z.Next() != nethtml.ErrorToken {
@@ -147,7 +150,7 @@ func look(sanitised []byte) (says bool, deepest int) {
 
 func seen(r rune) bool { return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) }
 
-// noPictures takes the exclamation mark that would make a picture of a link.
+// noPictures consumes the exclamation mark that would make a picture of a link.
 type noPictures struct{}
 
 // Trigger implements parser.InlineParser.
@@ -163,8 +166,8 @@ func (noPictures) Parse(_ ast.Node, block text.Reader, _ parser.Context) ast.Nod
 	return ast.NewTextSegment(segment.WithStop(segment.Start + 1))
 }
 
-// strangersLinks says of each link that a stranger made it; one that leads elsewhere than to
-// the web or to a mail address becomes its text.
+// strangersLinks marks each link as a stranger's. A link that leads neither to the web nor to a
+// mail address becomes its text.
 type strangersLinks struct{}
 
 // Transform implements parser.ASTTransformer.

@@ -1,5 +1,7 @@
 package markdown
 
+// Comments: the dialect, refusals, hostile texts, and fuzzing of the HTML.
+
 import (
 	"bytes"
 	"slices"
@@ -18,10 +20,10 @@ func TestWhatACommentMayHave(t *testing.T) {
 		"Lines":       {"line ends stay", "One.\r\nTwo.", "<p>One.<br>\nTwo.</p>\n"},
 		"Emphasis":    {"both kinds", "*a* and **b**", "<p><em>a</em> and <strong>b</strong></p>\n"},
 		"Code":        {"code is text", "`<b>`", "<p><code>&lt;b&gt;</code></p>\n"},
-		"Fence":       {"without the language, which would be a class", "```go\nx < y\n```", "<pre><code>x &lt; y\n</code></pre>\n"},
+		"Fence":       {"without the language, since that would be a class", "```go\nx < y\n```", "<pre><code>x &lt; y\n</code></pre>\n"},
 		"Quote":       {"quotes", "> a", "<blockquote>\n<p>a</p>\n</blockquote>\n"},
 		"List":        {"lists", "- a\n- b", "<ul>\n<li>a</li>\n<li>b</li>\n</ul>\n"},
-		"Numbers":     {"lists of numbers begin where they say", "3. a", "<ol start=\"3\">\n<li>a</li>\n</ol>\n"},
+		"Numbers":     {"lists begin at their first number", "3. a", "<ol start=\"3\">\n<li>a</li>\n</ol>\n"},
 		"Link":        {"a link is a stranger's", "[a](https://b.example/ \"c\")", `<p><a href="https://b.example/" title="c"` + rel + `>a</a></p>` + "\n"},
 		"Bare":        {"a bare one too", "see https://b.example/x.", `<p>see <a href="https://b.example/x"` + rel + `>https://b.example/x</a>.</p>` + "\n"},
 		"Angles":      {"and one in angles", "<https://b.example/>", `<p><a href="https://b.example/"` + rel + `>https://b.example/</a></p>` + "\n"},
@@ -106,7 +108,7 @@ func FuzzComment(f *testing.F) {
 	})
 }
 
-// harmlessComment holds HTML against all that a comment may have: as browsers see it.
+// harmlessComment checks HTML, as a browser parses it, for anything that a comment may not have.
 func harmlessComment(t *testing.T, source, got string) {
 	t.Helper()
 	attributes := map[atom.Atom][]string{

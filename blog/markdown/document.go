@@ -1,5 +1,8 @@
 package markdown
 
+// The document that rendering returns: sanitised tags made balanced, anchors for headings, plain
+// text and table of contents. Entry point: sanitise.
+
 import (
 	"bytes"
 	"context"
@@ -14,13 +17,13 @@ import (
 	"golang.org/x/net/html/atom"
 )
 
-// sanitise reduces raw to what the policy allows and reads the rest of Rendered off it.
-// Sanitising what it returned changes nothing.
+// sanitise reduces raw to the HTML that the policy allows, and derives the rest of Rendered from
+// it. Sanitising its result again changes nothing.
 //
-// The policy works tag by tag, so a second pass over the tags closes what was left open
-// and drops what closes nothing: an article can't end the page's own elements. It is a
-// pass over tags and not html.Parse because that one, as browsers do, opens again in
-// each paragraph what an earlier one left open: 64 KB can make it hold millions of nodes.
+// The policy works tag by tag. A second pass over the tags closes elements left open, and drops end
+// tags without a start: an article can't end the page's own elements. The pass doesn't use
+// html.Parse: like browsers, that opens again, in each paragraph, the elements left open by an
+// earlier one, and 64 KB can make millions of nodes.
 func sanitise(ctx context.Context, raw []byte) (Rendered, error) {
 	d := document{
 		anchors: anchors{taken: map[string]int{}, byID: map[string]string{}},
@@ -43,7 +46,7 @@ type document struct {
 	tokens  []html.Token
 	open    []atom.Atom // elements that have been started and not ended, outermost first
 	plain   plainText   // of the whole
-	silent  bool        // the open link is a footnote's mark, whose text is not the author's
+	silent  bool        // the open link is a footnote's mark, so its text isn't the author's
 	heading *openHeading
 	toc     []Heading
 	anchors anchors
@@ -51,7 +54,7 @@ type document struct {
 
 // openHeading is a heading whose end hasn't been read.
 type openHeading struct {
-	token int // where its start tag is in document.tokens
+	token int // index of its start tag in document.tokens
 	text  plainText
 }
 
@@ -113,9 +116,8 @@ func (d *document) start(t html.Token) error {
 	return nil
 }
 
-// closeFor ends the elements whose end the start of a implies, as in HTML: a paragraph
-// ends where a list begins, an item where the next one begins. A link or a heading
-// within another ends the outer one.
+// closeFor ends the elements that the start of a ends in HTML: a list ends a paragraph, an item the
+// item before. A link or a heading within another ends the outer one.
 func (d *document) closeFor(a atom.Atom) {
 	switch a {
 	case atom.Li:
@@ -138,10 +140,10 @@ func (d *document) closeFor(a atom.Atom) {
 	}
 }
 
-// within is what bounds a search outwards: the others, and a table.
+// within returns the bounds of a search outwards: the others, and a table.
 func within(others ...atom.Atom) []atom.Atom { return append(others, atom.Table) }
 
-// closeOpen ends the innermost open element that is one of elements, and what is open in it,
+// closeOpen ends the innermost open element that is one of elements, and all elements open in it,
 // unless one of bounds is open in between.
 func (d *document) closeOpen(bounds []atom.Atom, elements ...atom.Atom) {
 	for i := len(d.open) - 1; i >= 0; i-- {
@@ -157,7 +159,7 @@ func (d *document) closeOpen(bounds []atom.Atom, elements ...atom.Atom) {
 	}
 }
 
-// end ends the element a if it is open where it may be ended, and otherwise does nothing.
+// end ends the element a if it is open and may be ended here, and otherwise does nothing.
 func (d *document) end(a atom.Atom) {
 	switch a {
 	case atom.Table:
@@ -187,8 +189,8 @@ func (d *document) pop() {
 	d.tokens = append(d.tokens, html.Token{Type: html.EndTagToken, DataAtom: a, Data: a.String()})
 }
 
-// endHeading gives the heading that was open an anchor, and where it has text an entry
-// in the table of contents.
+// endHeading gives the open heading an anchor and, if it has text, an entry in the table of
+// contents.
 func (d *document) endHeading() {
 	h := d.heading
 	d.heading = nil
@@ -222,8 +224,8 @@ func (d *document) breakWord() {
 	}
 }
 
-// link renames the ids that aren't headings', and points links within the text at the
-// new names. A link to something that the text doesn't have is left to the page around it.
+// link renames the ids of elements other than headings, and updates links within the text. A link
+// to an id that the text doesn't have is left to the page around it.
 func (d *document) link() {
 	for i := range d.tokens {
 		t := &d.tokens[i]
@@ -259,18 +261,17 @@ func (d *document) html() string {
 	return b.String()
 }
 
-// textEscapes is what text between tags needs. Token.String writes ' and " as references
-// too, and prose is full of them.
+// textEscapes escapes text between tags. Token.String would also write ' and " as references, and
+// prose is full of them.
 var textEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
-// anchorPrefix begins every id in an article, so that a heading named "Comments" or
-// "cookie" can't be taken for the page's own element of that id, nor shadow a global of
-// its scripts: browsers make elements reachable as window.<id>, and no script names a
-// variable with a hyphen.
+// anchorPrefix begins every id in an article. Browsers make elements reachable as window.<id>, so
+// without it a heading named "Comments" or "cookie" could be taken for the page's own element of
+// that id, or shadow a global of its scripts. No script names a variable with a hyphen.
 const anchorPrefix = "s-"
 
-// How many characters of a heading, or of an author's id, go into an anchor. The second
-// leaves room for what made the first unique.
+// The length of an anchor, in characters: of one made from a heading, and of one made from an
+// author's id. The second leaves room for the suffix that made the first unique.
 const (
 	maxAnchor = 100
 	maxID     = 120
@@ -279,15 +280,15 @@ const (
 // anchors hands out the ids of one document, each once.
 type anchors struct {
 	taken map[string]int    // the highest number appended to each to make another unique
-	byID  map[string]string // anchors by the id that the author gave
+	byID  map[string]string // anchors by the author's ids
 }
 
-// derived returns an anchor for a heading that has only its text.
+// derived returns an anchor for a heading without an id.
 func (a *anchors) derived(heading string) string {
 	return a.unique(slug(heading, maxAnchor))
 }
 
-// named returns an anchor for an element that its author gave an id.
+// named returns an anchor for an element with an id by its author.
 func (a *anchors) named(id string) string {
 	name := strings.TrimPrefix(slug(separators.Replace(id), maxID), anchorPrefix)
 	anchor := a.unique(name)
@@ -297,11 +298,11 @@ func (a *anchors) named(id string) string {
 	return anchor
 }
 
-// separators are what ids have between words and anchors don't, as in goldmark's "fn:1".
+// separators are characters of ids that anchors don't have, as in goldmark's "fn:1".
 var separators = strings.NewReplacer(":", "-", ".", "-", "/", "-")
 
-// find returns the anchor that an author means by "#fragment": an id in the text, or the
-// name that GitHub and Hugo give the heading.
+// find returns the anchor that an author means by "#fragment": an id in the text, or the name that
+// GitHub and Hugo give the heading.
 func (a *anchors) find(fragment string) (string, bool) {
 	id, err := url.PathUnescape(fragment)
 	if err != nil {
@@ -314,8 +315,7 @@ func (a *anchors) find(fragment string) (string, bool) {
 	return anchorPrefix + id, ok
 }
 
-// unique returns the prefix and name, with the first of -1, -2, … appended that makes it
-// the only one.
+// unique returns the prefix and name, followed by the first of -1, -2, … that makes it unique.
 func (a *anchors) unique(name string) string {
 	if name == "" {
 		name = "section"
@@ -358,10 +358,10 @@ func slug(heading string, limit int) string {
 	return b.String()
 }
 
-// plainText collects words, one space between them whatever was there.
+// plainText collects words, with one space between them in place of any other separators.
 type plainText struct {
 	b   strings.Builder
-	gap bool // the next word is apart from the last
+	gap bool // the next word is separate from the last
 }
 
 func (p *plainText) write(text string) {
@@ -381,9 +381,9 @@ func (p *plainText) write(text string) {
 func (p *plainText) breakWord()     { p.gap = true }
 func (p *plainText) String() string { return p.b.String() }
 
-// tidyAttributes returns what attributes of a start tag stay, and false where the whole
-// tag goes: a picture without a source, an input that is no checkbox, a link to nowhere
-// that nothing can link to.
+// tidyAttributes returns the attributes that a start tag keeps, and false to drop the whole tag: a
+// picture without a source, an input that is no checkbox, a link to nowhere that nothing can link
+// to.
 func tidyAttributes(a atom.Atom, attributes []html.Attribute) ([]html.Attribute, bool) {
 	if attribute(attributes, "id") == "" {
 		attributes = without(attributes, "id")
@@ -394,7 +394,7 @@ func tidyAttributes(a atom.Atom, attributes []html.Attribute) ([]html.Attribute,
 	case atom.Input:
 		return setAttribute(attributes, "disabled", ""), attribute(attributes, "type") == "checkbox"
 	case atom.A:
-		// <a name> is how anchors were written before HTML 5.
+		// <a name> is an anchor from before HTML 5.
 		name := attribute(attributes, "name")
 		attributes = without(attributes, "name")
 		if name != "" && attribute(attributes, "id") == "" {
@@ -432,8 +432,8 @@ func without(attributes []html.Attribute, key string) []html.Attribute {
 	return slices.DeleteFunc(attributes, func(a html.Attribute) bool { return a.Key == key })
 }
 
-// isFootnoteMark says whether t starts the number of a footnote in the text, or the arrow
-// back to it. Neither is a word.
+// isFootnoteMark reports whether t starts the number of a footnote in the text, or the arrow back
+// to it. Neither is a word.
 func isFootnoteMark(t html.Token) bool {
 	role := attribute(t.Attr, "role")
 	return t.DataAtom == atom.A && (role == "doc-noteref" || role == "doc-backlink")
@@ -466,7 +466,7 @@ func isVoid(a atom.Atom) bool {
 	return false
 }
 
-// isInline says whether a stands within a paragraph, which all others end.
+// isInline reports whether a can stand within a paragraph. All other elements end one.
 func isInline(a atom.Atom) bool {
 	switch a {
 	case atom.A, atom.Abbr, atom.B, atom.Bdi, atom.Bdo, atom.Cite, atom.Code, atom.Del, atom.Dfn, atom.Em,

@@ -1,13 +1,15 @@
 package markdown
 
+// Texts that are hostile to parsers, and a benchmark of them.
+
 import (
 	"fmt"
 	"strings"
 	"testing"
 )
 
-// hostile are texts that Markdown or HTML parsers are known to be slow on, or that become
-// much more than they are, each of about n bytes.
+// hostile are texts of about n bytes that are known to be slow for parsers of Markdown or HTML, or
+// that grow much when rendered.
 var hostile = map[string]func(n int) string{
 	"brackets opened":        repeated("["),
 	"brackets closed":        repeated("]"),
@@ -142,7 +144,7 @@ func BenchmarkHostile(b *testing.B) {
 			source = source[:min(len(source), MaxSource)]
 			b.ReportAllocs()
 			for b.Loop() {
-				_, _ = Render(source) // most are refused, which is the point
+				_, _ = Render(source) // most are refused, and rightly
 			}
 		})
 	}

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// TestHostileTextsEndSoon says only that no text is far from the second of processor time
-// that the costliest may take; BenchmarkHostile measures it. Unguarded, several of these
-// take many seconds and two take all memory there is. It counts processor time, which
-// depends less than the clock does on what else the machine is doing.
+// TestHostileTextsEndSoon only checks that no text takes much more than the second of processor
+// time that the costliest may take; BenchmarkHostile measures it. Without the guards several of
+// these take many seconds, and two take all memory. Processor time depends less than the clock on
+// the other work of the machine.
 func TestHostileTextsEndSoon(t *testing.T) {
 	const size, limit = MaxSource / 16, 3 * time.Second
 	for name, text := range hostile {

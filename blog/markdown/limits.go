@@ -1,6 +1,6 @@
 package markdown
 
-// The bounds of rendering: of the text, of the HTML, of the work, and of what is rendered at
+// The limits of rendering: of the text, of the HTML, of the work, and of the texts rendered at
 // once. Entry points: New, the limits, guard.
 
 import (
@@ -17,33 +17,31 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// What Render accepts. The longest post in the blogs that we test with has 66 KB.
+// The limits of Render. The longest post in the blogs of the tests has 66 KB.
 const (
-	// MaxSource is the longest Markdown text, in bytes. A request has at most 1 MiB, and JSON
-	// writes most characters as they are and the rest of a text in two, so that the longest fits.
-	// With MaxHTML it keeps a version of an article far below the 16 MB that a MongoDB document
-	// may have.
+	// MaxSource is the longest Markdown text, in bytes. A request has at most 1 MiB, and JSON needs
+	// one byte for most characters and two for the others of a text, so the longest text fits. With
+	// MaxHTML it keeps a version of an article far below the 16 MB of a MongoDB document.
 	MaxSource = 500_000
 
-	// MaxHTML is the most HTML, in bytes, that a text may become. Real posts grow by a
-	// twelfth; "#" on every line grows fifteenfold.
+	// MaxHTML is the size limit, in bytes, of the HTML of a text. Real posts grow by a twelfth; "#"
+	// on every line grows fifteenfold.
 	MaxHTML = 2 << 20
 
-	// MaxHeadings is the most headings a table of contents may have.
+	// MaxHeadings is the number of headings that a table of contents may have.
 	MaxHeadings = 5000
 
-	// maxNesting is how many blocks may be open at once, a list and its item being two.
-	// The parser's time and memory grow with lines times this.
+	// maxNesting is the number of blocks that may be open at once; a list and its item are two. The
+	// parser's time and memory grow with lines times this.
 	maxNesting = 100
 
-	// maxElements is how deep HTML elements may nest. Chromium's parser and that of
+	// maxElements is the depth to which HTML elements may nest. Chromium's parser and that of
 	// golang.org/x/net/html stop at 512.
 	maxElements = 256
 
-	// maxWork bounds what a text may cost to parse, in units of about a nanosecond.
-	// goldmark takes time, and for tables memory, quadratic in some constructs: without
-	// this a table of 66 KB takes all memory there is. The dearest of 387 real posts
-	// costs 880,000.
+	// maxWork bounds the cost of parsing a text, in units of about a nanosecond. goldmark takes
+	// time, and for tables memory, quadratic in some constructs: without this limit a table of 66
+	// KB takes all memory. The dearest of 387 real posts costs 880,000.
 	maxWork = 500_000_000
 )
 
@@ -54,8 +52,8 @@ type Renderer struct {
 	comments *semaphore.Weighted // comments
 }
 
-// New returns a Renderer of at most MaxSource bytes of articles at once, whose rendering takes
-// up to 200 bytes of memory a byte, and beside them of one comment per processor.
+// New returns a Renderer of at most MaxSource bytes of articles at once, and beside them of one
+// comment per processor. Rendering takes up to 200 bytes of memory for each byte of text.
 func New() *Renderer {
 	return &Renderer{articles: semaphore.NewWeighted(MaxSource), comments: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))}
 }
@@ -76,8 +74,8 @@ func (r *Refusal) Error() string { return r.why }
 
 func refuse(format string, args ...any) error { return &Refusal{fmt.Sprintf(format, args...)} }
 
-// stop is the panic by which a guard stops goldmark, which has no other way to be stopped;
-// recovered turns it into its error.
+// stop is the panic by which a guard stops goldmark, since there is no other way to stop it;
+// recovered turns it back into its error.
 type stop struct{ err error }
 
 // guard is a parser.Context that adds up the cost of parsing one text, and the writer of its
@@ -89,10 +87,10 @@ type guard struct {
 	most    int // work
 	nesting int // blocks open at once
 	work    int
-	checked int      // the work at which ctx was looked at last
+	checked int      // the work at the last look at ctx
 	escaped int      // \| seen in tables so far
 	leaf    ast.Node // the block whose inline content is being parsed
-	leafLen int      // how many bytes of source leaf spans
+	leafLen int      // bytes of source that leaf spans
 	out     bytes.Buffer
 }
 
@@ -113,22 +111,22 @@ func (g *guard) html(engine goldmark.Markdown) (out []byte, err error) {
 	return g.out.Bytes(), nil
 }
 
-// recovered makes an error of a panic that ended goldmark. It is to be deferred.
+// recovered turns a panic that ended goldmark into an error. It must be deferred.
 func recovered(err *error) {
 	switch cause := recover().(type) {
 	case nil:
 	case stop:
 		*err = cause.err
 	default:
-		// An input that uncovers a bug in the parser must not end an import of
-		// hundreds of files, so it is reported as this text's own failure.
+		// A text that uncovers a bug in the parser must not end an import of hundreds of files, so
+		// the failure is reported as this text's own.
 		*err = refuse("the Markdown parser failed on this text: %v", cause)
 	}
 }
 
-// Write implements io.Writer for HTML. Goldmark goes on writing after an error, and a text of
-// 100 KB can become 4 GB (a link reference of 100,000 bytes that is used 40,000 times), so
-// that it stops goldmark.
+// Write implements io.Writer for HTML. goldmark goes on writing after an error, and a text of 100
+// KB can become 4 GB (a link reference of 100,000 bytes, used 40,000 times), so Write stops
+// goldmark by a panic.
 func (g *guard) Write(b []byte) (int, error) {
 	if err := checkSize(g.out.Len() + len(b)); err != nil {
 		panic(stop{err})
@@ -182,8 +180,8 @@ func (g *guard) SetOpenedBlocks(blocks []parser.Block) {
 	g.Context.SetOpenedBlocks(blocks)
 }
 
-// guardedReader counts how often the block parsers look at a line: once and more for
-// each line and each block open on it.
+// guardedReader counts the looks of the block parsers at lines: once and more for each line and
+// each block open on it.
 type guardedReader struct {
 	text.Reader
 	guard *guard
@@ -228,14 +226,14 @@ func (paragraphGuard) Transform(node *ast.Paragraph, reader text.Reader, pc pars
 	}
 }
 
-// inlineGuard is asked at every character that may begin or end a span. The work there is
-// at most in proportion to the paragraph's length: 33,000 brackets in 66 KB took 2.5 s.
+// inlineGuard is called at every character that may begin or end a span. The work there is at most
+// proportional to the paragraph's length: 33,000 brackets in 66 KB took 2.5 s.
 type inlineGuard struct{}
 
 // Trigger implements parser.InlineParser.
 func (inlineGuard) Trigger() []byte { return []byte("[]!*_~`<") }
 
-// Parse implements parser.InlineParser. It never takes anything.
+// Parse implements parser.InlineParser. It never consumes anything.
 func (inlineGuard) Parse(parent ast.Node, _ text.Reader, pc parser.Context) ast.Node {
 	g := pc.(*guard)
 	if g.leaf != parent {

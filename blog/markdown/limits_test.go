@@ -1,5 +1,7 @@
 package markdown
 
+// Limits of rendering: contexts that end, turns, and output that grows.
+
 import (
 	"context"
 	"errors"
@@ -8,15 +10,15 @@ import (
 	"testing"
 )
 
-// Render is Renderer.Render of a text that nobody waits for.
+// Render is Renderer.Render without a context or a turn to wait for.
 func Render(source string) (Rendered, error) { return New().Render(context.Background(), source) }
 
-// Comment is Renderer.Comment of a text that nobody waits for.
+// Comment is Renderer.Comment without a context or a turn to wait for.
 func Comment(source string) (canonical, rendered string, err error) {
 	return New().Comment(context.Background(), source)
 }
 
-// ending is a context that ends when it has been looked at some times.
+// ending is a context that ends after a number of looks at it.
 type ending struct {
 	context.Context
 	looks, after int
@@ -82,8 +84,8 @@ func TestTextsAreRenderedInTurns(t *testing.T) {
 	}
 }
 
-// TestOutputIsBoundedWhileItIsWritten says that references which multiply cost no more than
-// other texts: 120 KB of this became 1.6 GB.
+// TestOutputIsBoundedWhileItIsWritten shows that references that multiply cost no more than other
+// texts: 120 KB of these became 1.6 GB.
 func TestOutputIsBoundedWhileItIsWritten(t *testing.T) {
 	for _, name := range []string{"references used apart", "titles used apart", "pictures by reference"} {
 		source := hostile[name](300_000)

@@ -1,10 +1,10 @@
-// Package markdown turns the Markdown that an author writes into what is stored beside
-// it once per version: sanitised HTML, plain text, a word count and a table of contents.
+// Package markdown renders an author's Markdown, once per version of a text: into sanitised HTML,
+// plain text, a word count and a table of contents, all of them stored beside the text.
 //
-// The dialect is GitHub's (CommonMark with tables, strikethrough, bare links and task
-// lists) with footnotes and {#id} after headings; raw HTML is let through and then
-// sanitised. See limits.go for what is refused, policy.go for what HTML is kept, and
-// document.go for how anchors are named.
+// The dialect is GitHub's (CommonMark with tables, strikethrough, bare links and task lists) with
+// footnotes and {#id} after headings; raw HTML is accepted and then sanitised. limits.go has the
+// limits, policy.go the HTML allowed, and document.go the names of anchors. Entry points: New,
+// Renderer.Render, Renderer.Comment.
 //
 // It is a leaf: it imports libraries only, nothing of ours.
 package markdown
@@ -24,16 +24,16 @@ import (
 	"github.com/yuin/goldmark/util"
 )
 
-// Version goes up whenever Render makes something else of the same text, so that what was
-// rendered before can be told from what would be rendered now.
+// Version goes up with each change of Render's result for some text, so that results of older
+// versions can be recognised.
 const Version = 1
 
-// Rendered is everything that is derived from one Markdown text.
+// Rendered is everything derived from one Markdown text.
 type Rendered struct {
 	HTML  string    // sanitised and balanced, safe as it is inside any block element; at most MaxHTML bytes
 	Text  string    // plain text, words separated by single spaces, for excerpts and search
-	Words int       // how many words Text has; a run of a script without spaces counts as one
-	TOC   []Heading // the headings that have text, in document order; at most MaxHeadings
+	Words int       // number of words in Text; a run of a script without spaces counts as one
+	TOC   []Heading // the headings with text, in document order; at most MaxHeadings
 }
 
 // Heading is one entry of a table of contents.
@@ -43,11 +43,11 @@ type Heading struct {
 	Anchor string // the id of exactly one element in Rendered.HTML
 }
 
-// Render turns source into HTML, text and table of contents. The same source always
-// gives the same result. It waits for its turn, and ends with the error of ctx when ctx ends.
+// Render turns source into HTML, text and table of contents. The same source always gives the same
+// result. It waits for its turn, and ends with the error of ctx when ctx ends.
 //
-// Every other error is a Refusal: source is longer, larger or deeper than the limits of this
-// package, and the message says which. The author of source may see it.
+// Every other error is a Refusal: source is longer, larger or deeper than a limit of this package,
+// and the message names the limit. The author of source may see it.
 func (r *Renderer) Render(ctx context.Context, source string) (Rendered, error) {
 	if len(source) > MaxSource {
 		return Rendered{}, refuse("the text has %d bytes, more than the %d that are allowed", len(source), MaxSource)
@@ -66,7 +66,7 @@ func (r *Renderer) Render(ctx context.Context, source string) (Rendered, error) 
 	if err != nil {
 		return Rendered{}, err
 	}
-	// Anchors and balanced tags may have added to it.
+	// Anchors and balanced tags may have made it longer.
 	if err := checkSize(len(out.HTML)); err != nil {
 		return Rendered{}, err
 	}
@@ -80,8 +80,8 @@ func checkSize(size int) error {
 	return nil
 }
 
-// tidy makes files from every editor alike: no byte order mark, line ends as \n, valid
-// UTF-8 (what stores and sends it takes nothing else).
+// tidy makes files from every editor alike: no byte order mark, line ends as \n, valid UTF-8
+// (databases and JSON accept nothing else).
 func tidy(source string) string {
 	source = strings.TrimPrefix(source, "\ufeff")
 	source = strings.ToValidUTF8(source, "\ufffd")
@@ -90,7 +90,7 @@ func tidy(source string) string {
 
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
-// engine is goldmark as we use it. It is not changed after this and safe for concurrent use.
+// engine is goldmark with our extensions. It is not changed after this and safe for concurrent use.
 // Cells are aligned by attribute because style attributes don't survive the policy.
 var engine = goldmark.New(
 	goldmark.WithExtensions(
@@ -114,9 +114,9 @@ var engine = goldmark.New(
 	goldmark.WithRendererOptions(html.WithUnsafe()), // sanitise follows
 )
 
-// headingIDs reads the ids that Hugo, Zola and Pandoc let authors put after a heading:
-// "## Choose a cloth {#cloth}". Classes in the braces are dropped with them. goldmark's
-// own WithAttribute takes time quadratic in the braces of a heading.
+// headingIDs reads the ids that authors for Hugo, Zola and Pandoc put after a heading: "## Choose a
+// cloth {#cloth}". It drops classes in the braces. goldmark's own WithAttribute takes time
+// quadratic in the braces of a heading.
 type headingIDs struct{}
 
 // Transform implements parser.ASTTransformer.
@@ -145,8 +145,8 @@ func (headingIDs) Transform(doc *ast.Document, reader text.Reader, _ parser.Cont
 
 var trailingAttributes = regexp.MustCompile(`[ \t]*\{((?:[ \t]*[#.][\pL\pN_:.-]+)+)[ \t]*\}[ \t]*$`)
 
-// trailingText is where in the source the plain text at the end of n starts and stops;
-// the parser may have left it in several nodes.
+// trailingText returns the position in the source of the plain text at the end of n; the parser may
+// have split it into several nodes.
 func trailingText(n ast.Node) (start, stop int) {
 	for c := n.LastChild(); c != nil; c = c.PreviousSibling() {
 		t, ok := c.(*ast.Text)
@@ -161,7 +161,7 @@ func trailingText(n ast.Node) (start, stop int) {
 	return start, stop
 }
 
-// cut removes the text at the end of n from position at of the source on.
+// cut removes the text at the end of n, from position at of the source on.
 func cut(n ast.Node, at int) {
 	for c := n.LastChild(); c != nil; {
 		t := c.(*ast.Text)

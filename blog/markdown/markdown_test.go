@@ -1,5 +1,8 @@
 package markdown
 
+// Rendering, in tables by construct; the promises for every result, checked on real posts and by
+// fuzzing; and benchmarks.
+
 import (
 	"context"
 	"os"
@@ -66,7 +69,7 @@ func TestNothingDangerousIsKept(t *testing.T) {
 	cases := map[string]struct{ reason, source, want string }{
 		"Script":          {"scripts go with their text", "a\n\n<script>alert(1)</script>\n\nb", "<p>a</p>\n\n<p>b</p>\n"},
 		"ScriptInline":    {"in a line too", "a <script>alert(1)</script> b", "<p>a  b</p>\n"},
-		"ScriptUnclosed":  {"it takes what follows, as in a browser", "a <script>b", "<p>a </p>"},
+		"ScriptUnclosed":  {"it takes the rest of the text, as in a browser", "a <script>b", "<p>a </p>"},
 		"Handler":         {"event handlers", `<img src=x onerror=alert(1)>`, `<img src="x">`},
 		"HandlerSlashed":  {"a slash parts attributes too", "<div><img/src=\"x\"/onerror=alert(1)></div>", `<div><img src="x"></div>`},
 		"Style":           {"style can cover the page", `<p style="position:fixed">a</p>`, "<p>a</p>"},
@@ -84,8 +87,8 @@ func TestNothingDangerousIsKept(t *testing.T) {
 		"ForeignScript":   {"other rules hold within SVG", "<svg><script>alert(1)</script><a href=x>b</a></svg>", "<p><a href=\"x\">b</a></p>\n"},
 		"MathStyle":       {"and MathML", "<math><mtext><style><img src=x onerror=alert(1)></style></mtext></math>", "<p></p>\n"},
 		"Noscript":        {"text for some is markup for others", `<noscript><p title="</noscript><img src=x onerror=alert(1)>">a`, "<p><img src=\"x\">\"&gt;a</p>\n"},
-		"BreakOut":        {"an article can't end what it is put into", "</div></main></body>a<table><td>b", "a<table><td>b</td></table>"},
-		"Clobber":         {"ids can't shadow what scripts and pages name", "<p id=cookie>a</p>\n\n# Comments", "<p id=\"s-cookie\">a</p>\n<h1 id=\"s-comments\">Comments</h1>\n"},
+		"BreakOut":        {"an article can't end the element around it", "</div></main></body>a<table><td>b", "a<table><td>b</td></table>"},
+		"Clobber":         {"ids can't shadow names of scripts and pages", "<p id=cookie>a</p>\n\n# Comments", "<p id=\"s-cookie\">a</p>\n<h1 id=\"s-comments\">Comments</h1>\n"},
 		"ClobberByName":   {"nor can names", `<img src=x name=cookie>`, `<img src="x">`},
 		"Comment":         {"comments are the author's", "a<!-- b -->c", "<p>ac</p>\n"},
 	}
@@ -105,7 +108,7 @@ func TestNothingDangerousIsKept(t *testing.T) {
 
 func TestTagsAreBalanced(t *testing.T) {
 	cases := map[string]struct{ reason, source, want string }{
-		"LeftOpen":       {"what is open at the end is closed", "<div><span>a", "<div><span>a</span></div>"},
+		"LeftOpen":       {"elements open at the end are closed", "<div><span>a", "<div><span>a</span></div>"},
 		"ClosesNothing":  {"an end without a start is dropped", "<div>a</span></div>", "<div>a</div>"},
 		"Crossed":        {"the inner ends with the outer", "<div><b>a<i>b</b>c</i></div>", "<div><b>a<i>b</i></b>c</div>"},
 		"Paragraphs":     {"the end of a paragraph may be left out", "<p>a<p>b<ul><li>c", "<p>a</p><p>b</p><ul><li>c</li></ul>"},
@@ -114,10 +117,10 @@ func TestTagsAreBalanced(t *testing.T) {
 		"Terms":          {"and of a term", "<dl><dt>a<dd>b<dt>c</dl>", "<dl><dt>a</dt><dd>b</dd><dt>c</dt></dl>"},
 		"Cells":          {"and of a cell", "<table><tr><th>a<td>b<tr><td>c</table>", "<table><tr><th>a</th><td>b</td></tr><tr><td>c</td></tr></table>"},
 		"TableInCell":    {"a table within a cell is its own", "<table><tr><td><table><tr><td>a</table>b</table>", "<table><tr><td><table><tr><td>a</td></tr></table>b</td></tr></table>"},
-		"CellKeepsOuter": {"a cell can't end what holds its table", "<div><table><td></div>a</table>b</div>", "<div><table><td>a</td></table>b</div>"},
-		"LinkInLink":     {"a link ends where the next begins", "<div><a href=x>a<a href=y>b</a></a></div>", `<div><a href="x">a</a><a href="y">b</a></div>`},
+		"CellKeepsOuter": {"a cell can't end the element around its table", "<div><table><td></div>a</table>b</div>", "<div><table><td>a</td></table>b</div>"},
+		"LinkInLink":     {"the next link ends a link", "<div><a href=x>a<a href=y>b</a></a></div>", `<div><a href="x">a</a><a href="y">b</a></div>`},
 		"SelfClosed":     {"only void elements close themselves", "<div/>a", "<div>a</div>"},
-		"Headings":       {"a heading ends where the next begins", "<h2>a<h3>b", `<h2 id="s-a">a</h2><h3 id="s-b">b</h3>`},
+		"Headings":       {"the next heading ends a heading", "<h2>a<h3>b", `<h2 id="s-a">a</h2><h3 id="s-b">b</h3>`},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -139,13 +142,13 @@ func TestTableOfContents(t *testing.T) {
 		want           []Heading
 	}{
 		"None":      {"an article may have no headings", "a", nil},
-		"Levels":    {"in document order, whatever the levels", "### a\n# b\n\nc\n=", []Heading{{3, "a", "s-a"}, {1, "b", "s-b"}, {1, "c", "s-c"}}},
+		"Levels":    {"in document order, at any level", "### a\n# b\n\nc\n=", []Heading{{3, "a", "s-a"}, {1, "b", "s-b"}, {1, "c", "s-c"}}},
 		"Markup":    {"text without markup", "## *a* `b<c>` [d](e) <b>f</b> &amp; ![g](h)", []Heading{{2, "a b<c> d f &", "s-a-bc-d-f-"}}},
 		"Footnote":  {"without the number of a footnote", "## a[^1]\n\n[^1]: b", []Heading{{2, "a", "s-a"}}},
 		"Repeated":  {"each anchor is another", "## a\n## a\n## a-1\n## a", []Heading{{2, "a", "s-a"}, {2, "a", "s-a-1"}, {2, "a-1", "s-a-1-1"}, {2, "a", "s-a-2"}}},
 		"Unicode":   {"every script keeps its letters", "## Größe 中文 हिन्दी", []Heading{{2, "Größe 中文 हिन्दी", "s-größe-中文-हिन्दी"}}},
 		"Symbols":   {"there is always an anchor", "## ?!\n## 🚀", []Heading{{2, "?!", "s-section"}, {2, "🚀", "s-section-1"}}},
-		"Empty":     {"what can't be read can't be listed", "##\n## ![a](b)\n## c", []Heading{{2, "c", "s-c"}}},
+		"Empty":     {"a heading without text isn't listed", "##\n## ![a](b)\n## c", []Heading{{2, "c", "s-c"}}},
 		"RawHTML":   {"a heading is a heading", "<h2>a\n  b</h2>", []Heading{{2, "a b", "s-a-b"}}},
 		"Long":      {"anchors stay short", "# " + strings.Repeat("ä", 200), []Heading{{1, strings.Repeat("ä", 200), "s-" + strings.Repeat("ä", 100)}}},
 		"NamedWins": {"the author's name for it", "## a {#b}\n## b", []Heading{{2, "a", "s-b"}, {2, "b", "s-b-1"}}},
@@ -172,12 +175,12 @@ func TestPlainText(t *testing.T) {
 		"Blocks":   {"blocks part words", "# a\nb\n\n- c\n- d\n\n|e|f|\n|-|-|\n|g|h|", "a b c d e f g h", 8},
 		"Inline":   {"emphasis doesn't", "**a**b c<sup>2</sup>", "ab c2", 2},
 		"Breaks":   {"line breaks do", "a<br>b\nc  \nd", "a b c d", 4},
-		"Spaces":   {"one space, whatever it was", "a \t &nbsp; b", "a b", 2},
+		"Spaces":   {"one space in place of any others", "a \t &nbsp; b", "a b", 2},
 		"Entities": {"as it is read", "a &amp; b &lt;c&gt;", "a & b <c>", 4},
 		"Code":     {"code can be searched for", "```sh\nls -l\n```", "ls -l", 2},
 		"Footnote": {"the note, not its number and arrow", "a[^1] b\n\n[^1]: c", "a b c", 3},
 		"Hidden":   {"nobody reads a script", "a <script>b</script> <!-- c --> d", "a d", 2},
-		"Pictures": {"nor what stands for a picture", "a ![b](c) d", "a d", 2},
+		"Pictures": {"nor the text in place of a picture", "a ![b](c) d", "a d", 2},
 		"Nothing":  {"no words at all", "![a](b)", "", 0},
 	}
 	for name, c := range cases {
@@ -196,7 +199,7 @@ func TestPlainText(t *testing.T) {
 func TestTextsOverTheLimitsAreRefused(t *testing.T) {
 	cases := map[string]struct{ reason, source, want string }{
 		"Source":     {"the body of an article is bounded", strings.Repeat("a", MaxSource+1), "500001 bytes, more than the 500000"},
-		"HTML":       {"and what it becomes", repeated("#\n")(MaxSource), "bytes of HTML, more than the 2097152"},
+		"HTML":       {"and of the HTML", repeated("#\n")(MaxSource), "bytes of HTML, more than the 2097152"},
 		"Anchors":    {"with the anchors that it is given", repeated("#\n")(MaxSource / 3), "bytes of HTML, more than the 2097152"},
 		"Headings":   {"and its table of contents", repeated("# a\n")(4 * (MaxHeadings + 1)), "more than 5000 headings"},
 		"Blocks":     {"deep quotes take quadratic time", strings.Repeat(">", 101) + "a", "nested more than 100 deep"},
@@ -279,8 +282,8 @@ func TestRealPostsRender(t *testing.T) {
 	t.Logf("%d posts, %d headings", len(posts), headings)
 }
 
-// realPosts returns the bodies of the posts in STOA_TEST_DATA, by path, and skips the test
-// where there is no such folder.
+// realPosts returns the bodies of the posts in STOA_TEST_DATA, by path, and skips the test without
+// such a folder.
 func realPosts(tb testing.TB) map[string]string {
 	tb.Helper()
 	root := os.Getenv("STOA_TEST_DATA")
@@ -309,7 +312,7 @@ func realPosts(tb testing.TB) map[string]string {
 	return posts
 }
 
-// body is what follows the front matter, where there is any.
+// body is the text after the front matter, if there is any.
 func body(post string) string {
 	post = strings.TrimSpace(strings.ReplaceAll(post, "\r\n", "\n"))
 	for _, fence := range []string{"---\n", "+++\n"} {
@@ -323,8 +326,8 @@ func body(post string) string {
 	return post
 }
 
-// promises checks what holds for all that Render returns, and says whether it does. HTML
-// is judged by the parser, not by looking for strings.
+// promises checks the promises for every result of Render, and reports whether they hold. The HTML
+// is parsed, not searched for strings.
 func promises(t *testing.T, r Rendered) bool {
 	t.Helper()
 	failed := t.Failed()
@@ -372,7 +375,7 @@ func promises(t *testing.T, r Rendered) bool {
 	return failed || !t.Failed()
 }
 
-// harmless checks one element of an article against what an article may have.
+// harmless checks that one element of an article is allowed there.
 func harmless(t *testing.T, n *html.Node) {
 	t.Helper()
 	if n.Type != html.ElementNode {
@@ -400,7 +403,8 @@ func harmless(t *testing.T, n *html.Node) {
 }
 
 // scheme finds the scheme of a URL as browsers do (https://url.spec.whatwg.org, "basic URL
-// parser"): control characters and spaces in front, tabs and line ends anywhere don't count.
+// parser"): control characters and spaces in front are ignored, and so are tabs and line ends
+// anywhere.
 func scheme(address string) string {
 	address = strings.TrimLeftFunc(address, func(r rune) bool { return r <= ' ' })
 	address = strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(strings.ToLower(address))

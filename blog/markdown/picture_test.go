@@ -1,11 +1,13 @@
 package markdown
 
+// Pictures in texts.
+
 import (
 	"strings"
 	"testing"
 )
 
-// Uploaded pictures are written into texts by their addresses, which pass as they are.
+// The address of an uploaded picture stays unchanged in a text.
 func TestUploadedPicturesPass(t *testing.T) {
 	const name = "/media/9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08-640.jpg"
 	for _, base := range []string{"", "https://cdn.example.org"} {

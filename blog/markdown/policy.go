@@ -1,22 +1,23 @@
 package markdown
 
+// The HTML that an article may have. Entry point: policy.
+
 import (
 	"regexp"
 
 	"github.com/microcosm-cc/bluemonday"
 )
 
-// policy is the HTML that an article may contain: text, structure, links and pictures,
-// and nothing that runs, loads a page, takes input or styles. What it removes keeps its
-// text, except script, style, iframe, object and the like. It is not changed after this
-// and safe for concurrent use.
+// policy is the HTML that an article may contain: text, structure, links and pictures, and nothing
+// that runs, loads a page, takes input or styles. A removed element leaves its text, except script,
+// style, iframe, object and the like. It is not changed after this and safe for concurrent use.
 //
-// Links keep no rel and no target: these are the words of the site's own authors, and
-// opening windows is for the page to decide.
+// Links keep no rel and no target: these are the words of the site's own authors, and the page
+// decides about opening windows.
 var policy = newPolicy()
 
-// codeLanguage is the class by which highlighters know the language of a code block.
-// What authors write after it ("rust,ignore") document.go cuts off.
+// codeLanguage is the class that tells highlighters the language of a code block. document.go cuts
+// off additions of authors ("rust,ignore").
 var codeLanguage = regexp.MustCompile(`^language-[\w+#.-]{1,40}`)
 
 func newPolicy() *bluemonday.Policy {
@@ -64,8 +65,8 @@ func newPolicy() *bluemonday.Policy {
 	p.AllowAttrs("type").Matching(regexp.MustCompile(`^checkbox$`)).OnElements("input")
 	p.AllowAttrs("checked", "disabled").Matching(regexp.MustCompile(`^(?:|checked|disabled)$`)).OnElements("input")
 
-	// What goldmark marks footnotes with, for assistive software, for style sheets, and
-	// for document.go, which leaves the marks out of the plain text.
+	// goldmark's marks of footnotes, for assistive software, for style sheets, and for document.go,
+	// to keep the marks out of the plain text.
 	p.AllowAttrs("role").Matching(regexp.MustCompile(`^doc-(?:noteref|backlink|endnotes)$`)).OnElements("a", "div")
 	return p
 }

@@ -1,5 +1,7 @@
 package markdown
 
+// Reading time and excerpts.
+
 import "testing"
 
 func TestReadingMinutes(t *testing.T) {
