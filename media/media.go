@@ -55,7 +55,7 @@ type Options struct {
 	Picture picture.Options
 }
 
-// Pictures are all uploaded pictures. It is safe for concurrent use.
+// Pictures has all uploaded pictures. It is safe for concurrent use.
 type Pictures struct {
 	store *store.Store
 	blobs blob.Store

@@ -97,7 +97,7 @@ func (s *Snapshot) Write(c Collection, w io.Writer) error {
 	})
 }
 
-// Close ends the reading.
+// Close closes the snapshot.
 func (s *Snapshot) Close() error { return s.snapshot.close() }
 
 // Restore fills a data folder without a database. The folder belongs to this process until Close,
