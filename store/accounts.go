@@ -1,5 +1,8 @@
 package store
 
+// Accounts, their sessions, mail codes and outgoing mails: reads and writes. Entry points: the
+// methods of Store; Identify is for authentication, Sweep deletes everything that has ended.
+
 import (
 	"context"
 	"errors"
@@ -23,8 +26,8 @@ func (s *Store) Accounts(ctx context.Context, ids []id.ID) ([]*Account, error) {
 	return Accounts.For(ctx, s, ids)
 }
 
-// accountsFor returns the accounts with ids that the viewer may see, in their order: nil where
-// there is none. For nobody it looks nothing up.
+// accountsFor returns the accounts with ids that the viewer may see, in their order: nil for the
+// others. For a viewer without an account it reads nothing.
 func accountsFor(ctx context.Context, s *Store, k *Kind[Account], ids []id.ID) ([]*Account, error) {
 	v, err := access.ViewerFrom(ctx)
 	if err != nil || !v.SignedIn() {
@@ -33,7 +36,7 @@ func accountsFor(ctx context.Context, s *Store, k *Kind[Account], ids []id.ID) (
 	return k.that(ctx, s, ids, func(a *Account) bool { return a.VisibleTo(v) })
 }
 
-// AccountFilter says which accounts a list has; every condition set must be met.
+// AccountFilter selects the accounts of a list; every condition set must be met.
 type AccountFilter struct {
 	Email *string // in its canonical form
 	Role  *access.Role
@@ -56,10 +59,10 @@ func (s *Store) ListAccounts(ctx context.Context, f AccountFilter, w Window) (*L
 	return s.list(q, w)
 }
 
-// Identify returns sessions and whose they are, whoever asks: for finding out who asks.
-// Nil where the session isn't there; so is its owner, or where that isn't. Whether a
-// session stands is for the caller to see. It reads what isn't in memory also where others
-// wouldn't wait: who asks is found out once for an answer.
+// Identify returns sessions with their accounts, without an access check: authentication uses it. A
+// missing session is nil, and so is its account; so is a missing account. The caller decides
+// whether a session is valid. It waits for the database even where other reads only look into
+// memory, because each request identifies its viewer once.
 func (s *Store) Identify(ctx context.Context, ids []id.ID) ([]*Session, []*Account, error) {
 	access.MarkPrivate(ctx)
 	ctx = cache.Waiting(ctx)
@@ -81,14 +84,13 @@ func (s *Store) Identify(ctx context.Context, ids []id.ID) ([]*Session, []*Accou
 	return found, owners, err
 }
 
-// SecretOf returns an account with what it is recognised by, as it is in the database now;
-// NotFound where there is none.
+// SecretOf returns an account with its password hash, as it is in the database now, or NotFound.
 func (s *Store) SecretOf(ctx context.Context, account id.ID) (*Secret, error) {
 	return s.secret(ctx, bson.D{{Key: "_id", Value: account}})
 }
 
 // SecretByEmail is SecretOf by the canonical form of an address. It takes one command and one
-// look-up in an index, whether or not there is such an account.
+// look-up in an index, for an unknown address, too.
 func (s *Store) SecretByEmail(ctx context.Context, email string) (*Secret, error) {
 	return s.secret(ctx, bson.D{{Key: "email", Value: email}})
 }
@@ -105,13 +107,14 @@ func (s *Store) secret(ctx context.Context, filter bson.D) (*Secret, error) {
 	return found[0], nil
 }
 
-// accountKeys is what becomes stale when a changes; its sessions too where they end.
+// accountKeys are the keys that a change of a makes stale. A change that ends its sessions makes
+// these stale, too.
 func accountKeys(a *Account) []string {
 	return append(listKeys(a.ID), string(a.ID), listTag(accounts))
 }
 
-// AddAccount stores a new account; Conflict when the address has one already, or when it
-// was added before.
+// AddAccount stores a new account; Conflict if the address has one already, or if the account was
+// added before.
 func (s *Store) AddAccount(ctx context.Context, a *Secret) error {
 	return s.write(ctx, accountKeys(&a.Account), func(ctx context.Context) error {
 		if _, err := s.db.Collection(accounts).InsertOne(ctx, a); err != nil {
@@ -121,8 +124,8 @@ func (s *Store) AddAccount(ctx context.Context, a *Secret) error {
 	})
 }
 
-// ChangeAccount turns before, as it was read, into after, whose version it raises; Conflict
-// when somebody else was faster, or when the address has an account already.
+// ChangeAccount changes before, as it was read, into after, and raises the version of after.
+// Conflict if another write came first, or if the address has an account already.
 func (s *Store) ChangeAccount(ctx context.Context, before, after *Secret) error {
 	after.Version = before.Version + 1
 	set := bson.D{
@@ -139,8 +142,8 @@ func (s *Store) ChangeAccount(ctx context.Context, before, after *Secret) error 
 	})
 }
 
-// DeleteAccount deletes an account that nobody has changed since it was read, which ends
-// its sessions; Conflict when somebody has.
+// DeleteAccount deletes an account, unless it has changed since it was read: then Conflict. The
+// deletion ends its sessions.
 func (s *Store) DeleteAccount(ctx context.Context, a *Account) error {
 	return s.write(ctx, accountKeys(a), func(ctx context.Context) error {
 		result, err := s.db.Collection(accounts).DeleteOne(ctx, bson.D{{Key: "_id", Value: a.ID}, {Key: "version", Value: a.Version}})
@@ -151,9 +154,8 @@ func (s *Store) DeleteAccount(ctx context.Context, a *Account) error {
 	})
 }
 
-// ForgetAccount deletes what is left of an account that was deleted: its sessions, the codes
-// and mails that are its or go to its address, and whose its comments were. It is safe to
-// repeat.
+// ForgetAccount deletes the remains of a deleted account: its sessions, its mail codes and mails
+// and those to its address, and its name in comments. It is safe to repeat.
 func (s *Store) ForgetAccount(ctx context.Context, account id.ID, address string) error {
 	found, err := find[Session](ctx, s.db.Collection(sessions), bson.D{{Key: "accountId", Value: account}}, nil)
 	if err != nil {
@@ -181,8 +183,8 @@ func (s *Store) Sessions(ctx context.Context, ids []id.ID) ([]*Session, error) {
 	return Sessions.For(ctx, s, ids)
 }
 
-// sessionsFor returns the sessions with ids that stand and that the viewer may see, in their
-// order: nil where there is none.
+// sessionsFor returns the valid sessions with ids that the viewer may see, in their order: nil for
+// the others.
 func sessionsFor(ctx context.Context, s *Store, k *Kind[Session], ids []id.ID) ([]*Session, error) {
 	v, err := access.ViewerFrom(ctx)
 	if err != nil || !v.SignedIn() {
@@ -204,7 +206,7 @@ func sessionsFor(ctx context.Context, s *Store, k *Kind[Session], ids []id.ID) (
 	return found, nil
 }
 
-// AddSession stores a new session; Conflict when it was added before.
+// AddSession stores a new session; Conflict if it was added before.
 func (s *Store) AddSession(ctx context.Context, x *Session) error {
 	return s.write(ctx, sessionKeys(x), func(ctx context.Context) error {
 		if _, err := s.db.Collection(sessions).InsertOne(ctx, x); err != nil {
@@ -222,8 +224,8 @@ func sessionKeys(xs ...*Session) []string {
 	return compact(keys)
 }
 
-// SessionsUnder returns the sessions of an account that aren't ended, the newest first, as
-// they are in the database now.
+// SessionsUnder returns the sessions of an account that aren't ended, the newest first, as they are
+// in the database now.
 func (s *Store) SessionsUnder(ctx context.Context, account id.ID) ([]*Session, error) {
 	access.MarkPrivate(ctx)
 	found, err := find[Session](ctx, s.db.Collection(sessions), sessionsOf([]id.ID{account}), nil)
@@ -231,8 +233,8 @@ func (s *Store) SessionsUnder(ctx context.Context, account id.ID) ([]*Session, e
 	return found, err
 }
 
-// EndSessions ends sessions. What they were made from is forgotten, that they were made
-// isn't: see Session.
+// EndSessions ends sessions and empties device and address. The documents stay for a while: see
+// Session.
 func (s *Store) EndSessions(ctx context.Context, xs []*Session) error {
 	if len(xs) == 0 {
 		return nil
@@ -255,7 +257,7 @@ func sessionIDs(xs []*Session) []id.ID {
 	return ids
 }
 
-// writtenAtOnce is how many documents one write changes, so that it ends in time.
+// writtenAtOnce is the number of documents that one write changes, so that it ends in time.
 const writtenAtOnce = 1000
 
 func (s *Store) forgetSessions(ctx context.Context, all []*Session) error {
@@ -295,8 +297,8 @@ func (s *Store) LastUses(ctx context.Context, ids []id.ID) ([]*LastUse, error) {
 	return out, err
 }
 
-// RecordLastUses records the last use of sessions, in one command: each at most once in
-// spacing, over all replicas. No cache knows when a session was used, so none becomes stale.
+// RecordLastUses records the last use of sessions, in one command: each at most once in spacing,
+// over all replicas. No cache has last uses, so none becomes stale.
 func (s *Store) RecordLastUses(ctx context.Context, at map[id.ID]time.Time, spacing time.Duration) error {
 	if len(at) == 0 {
 		return nil
@@ -308,7 +310,7 @@ func (s *Store) RecordLastUses(ctx context.Context, at map[id.ID]time.Time, spac
 			SetUpdate(bson.D{{Key: "$set", Value: bson.D{{Key: "at", Value: used}}}}))
 	}
 	_, err := s.db.Collection(lastUses).BulkWrite(ctx, updates, options.BulkWrite().SetOrdered(false))
-	if err != nil && !mongo.IsDuplicateKeyError(err) { // there is a younger one
+	if err != nil && !mongo.IsDuplicateKeyError(err) { // a younger one is stored already
 		return fmt.Errorf("record the last use of sessions: %w", err)
 	}
 	return nil
@@ -323,7 +325,7 @@ func (s *Store) AddMailCode(ctx context.Context, c *MailCode) error {
 }
 
 // MailCode returns the mail code of a kind with a hash, as it is in the database now, unless it has
-// ended at now; NotFound where there is none.
+// ended at now; NotFound if there is none.
 func (s *Store) MailCode(ctx context.Context, kind MailCodeKind, hash string, now time.Time) (*MailCode, error) {
 	access.MarkPrivate(ctx)
 	found, err := find[MailCode](ctx, s.db.Collection(mailCodes), bson.D{{Key: "_id", Value: hash}}, nil)
@@ -336,7 +338,8 @@ func (s *Store) MailCode(ctx context.Context, kind MailCodeKind, hash string, no
 	return found[0], nil
 }
 
-// DeleteMailCode deletes a mail code, and reports whether this call did: of several, one does.
+// DeleteMailCode deletes a mail code, and reports whether this call did: of several calls, one
+// does.
 func (s *Store) DeleteMailCode(ctx context.Context, hash string) (bool, error) {
 	result, err := s.db.Collection(mailCodes).DeleteOne(ctx, bson.D{{Key: "_id", Value: hash}})
 	if err != nil {
@@ -345,13 +348,13 @@ func (s *Store) DeleteMailCode(ctx context.Context, hash string) (bool, error) {
 	return result.DeletedCount == 1, nil
 }
 
-// HasMail says whether there is, or was, a mail.
+// HasMail reports whether a mail exists, or existed.
 func (s *Store) HasMail(ctx context.Context, mail id.ID) (bool, error) {
 	found, err := find[OutgoingMail](ctx, s.db.Collection(outgoingMail), bson.D{{Key: "_id", Value: mail}}, nil)
 	return len(found) > 0, err
 }
 
-// AddMail stores a mail that is to be sent. One that was added before is left as it is.
+// AddMail stores a mail to be sent. A mail that was added before is left unchanged.
 func (s *Store) AddMail(ctx context.Context, l *OutgoingMail) error {
 	return s.write(ctx, []string{outgoingKey}, func(ctx context.Context) error {
 		_, err := s.db.Collection(outgoingMail).InsertOne(ctx, l)
@@ -362,20 +365,20 @@ func (s *Store) AddMail(ctx context.Context, l *OutgoingMail) error {
 	})
 }
 
-// NextMail returns when the next mail is to be sent; ok is false when there is none.
+// NextMail returns the time at which the next mail is due; ok is false if there is none.
 func (s *Store) NextMail(ctx context.Context) (at time.Time, ok bool, err error) {
 	return s.nextDue(ctx, outgoingKey)
 }
 
-// DueMails returns mails that are to be sent at now or were before, at most a hundred.
+// DueMails returns the mails due at now, at most a hundred.
 func (s *Store) DueMails(ctx context.Context, now time.Time) ([]*OutgoingMail, error) {
 	return find[OutgoingMail](ctx, s.db.Collection(outgoingMail),
 		bson.D{{Key: "nextAt", Value: bson.D{{Key: "$gt", Value: time.Time{}}, {Key: "$lte", Value: now}}}},
 		options.Find().SetSort(bson.D{{Key: "nextAt", Value: 1}}).SetLimit(MaxPageSize))
 }
 
-// TakeMail makes l, as it was read, the caller's to send until a time; false when another
-// replica has taken it.
+// TakeMail reserves l, as it was read, for the caller until a time; false if another replica has
+// taken it.
 func (s *Store) TakeMail(ctx context.Context, l *OutgoingMail, until time.Time) (bool, error) {
 	taken := false
 	err := s.write(ctx, []string{outgoingKey}, func(ctx context.Context) error {
@@ -391,12 +394,12 @@ func (s *Store) TakeMail(ctx context.Context, l *OutgoingMail, until time.Time) 
 	return taken, err
 }
 
-// RescheduleMail says when to try to send a mail again.
+// RescheduleMail sets the time of the next attempt to send a mail.
 func (s *Store) RescheduleMail(ctx context.Context, mail id.ID, until time.Time) error {
 	return s.changeMail(ctx, mail, bson.D{{Key: "$set", Value: bson.D{{Key: "nextAt", Value: until}}}})
 }
 
-// CloseMail notes that a mail was sent, or never will be, and forgets what was in it.
+// CloseMail records that a mail was sent, or never will be, and deletes its content.
 func (s *Store) CloseMail(ctx context.Context, mail id.ID) error {
 	return s.changeMail(ctx, mail, bson.D{{Key: "$unset", Value: bson.D{
 		{Key: "nextAt", Value: ""}, {Key: "passwordHash", Value: ""}, {Key: "name", Value: ""}, {Key: "other", Value: ""},
@@ -412,21 +415,21 @@ func (s *Store) changeMail(ctx context.Context, mail id.ID, change bson.D) error
 	})
 }
 
-// Sweep deletes what has ended by now: sessions, a day after they were made at the
-// earliest; mail codes; what is left of mails and idempotency records. It ends sessions that weren't used
-// since idle. What it can't delete now is there for the next sweep.
+// Sweep deletes everything that has ended by now: sessions, a day after they were made at the
+// earliest; mail codes; the remains of mails and idempotency records. It ends sessions without a
+// use since idle. The next sweep deletes the documents that this one can't.
 func (s *Store) Sweep(ctx context.Context, now, idle time.Time) error {
 	return errors.Join(
 		s.endIdle(ctx, idle),
 		s.sweepSessions(ctx, bson.D{{Key: "endsAt", Value: bson.D{{Key: "$lte", Value: now}}}}),
 		s.sweepSessions(ctx, bson.D{{Key: "ended", Value: true}, {Key: "createdAt", Value: bson.D{{Key: "$lte", Value: now.Add(-idempotencyFor)}}}}),
 		s.sweep(ctx, mailCodes, "endsAt", now),
-		s.sweep(ctx, outgoingMail, "createdAt", now.Add(-2*idempotencyFor)), // later than the records that name them
+		s.sweep(ctx, outgoingMail, "createdAt", now.Add(-2*idempotencyFor)), // later than the records with their ids
 		s.sweep(ctx, idempotency, "at", now.Add(-idempotencyFor)),
 	)
 }
 
-// endIdle ends the sessions that were used last at a time or before.
+// endIdle ends the sessions whose last use was at a given time or before.
 func (s *Store) endIdle(ctx context.Context, idle time.Time) error {
 	unused, err := find[LastUse](ctx, s.db.Collection(lastUses), bson.D{{Key: "at", Value: bson.D{{Key: "$lte", Value: idle}}}}, nil)
 	if err != nil {
@@ -459,7 +462,7 @@ func (s *Store) sweepSessions(ctx context.Context, filter bson.D) error {
 	return s.forgetSessions(ctx, found)
 }
 
-// sweep deletes from a collection what has a time that is no later than one.
+// sweep deletes the documents of a collection whose field has a time no later than before.
 func (s *Store) sweep(ctx context.Context, collection, field string, before time.Time) error {
 	_, err := s.db.Collection(collection).DeleteMany(ctx, bson.D{{Key: field, Value: bson.D{{Key: "$lte", Value: before}}}})
 	if err != nil {
@@ -468,7 +471,7 @@ func (s *Store) sweep(ctx context.Context, collection, field string, before time
 	return nil
 }
 
-// HasAccount says whether there is an account, as it is in the database now, to whoever asks.
+// HasAccount reports whether an account exists in the database now, without an access check.
 func (s *Store) HasAccount(ctx context.Context, account id.ID) (bool, error) {
 	access.MarkPrivate(ctx)
 	found, err := find[Account](ctx, s.db.Collection(accounts), bson.D{{Key: "_id", Value: account}}, projection("_id"))

@@ -1,5 +1,7 @@
 package store
 
+// Accounts and sessions: secrets outside of the caches, last uses, mail codes and mails.
+
 import (
 	"bytes"
 	"fmt"
@@ -47,7 +49,7 @@ func TestOfTwoAccountsWithOneAddressThereIsOne(t *testing.T) {
 	}
 }
 
-// What somebody is recognised by is in no cache: neither in the process nor in Redis.
+// The password hash is in no cache: neither in the process nor in Redis.
 func TestAHashIsReadFromTheDatabaseAlone(t *testing.T) {
 	a := account("ada@example.org")
 	written, err := encode(&a.Account)
@@ -84,7 +86,7 @@ func TestAnEndedSessionCantBeMadeAgain(t *testing.T) {
 	}
 }
 
-// Of uses that are close together one is written down, whoever brings them, in any order.
+// Of uses close together one is stored, reported by any replica, in any order.
 func TestUsesAreNotedAtMostOnceAMinute(t *testing.T) {
 	s := openStore(t, nil)
 	x := id.New(id.Session)
@@ -215,7 +217,7 @@ func TestAMailIsOneReplicasToSend(t *testing.T) {
 	if _, ok, _ = s.NextMail(t.Context()); ok {
 		t.Error("a letter that was sent is due")
 	}
-	check(t, s.AddMail(t.Context(), l)) // repeating what asked for it doesn't send it again
+	check(t, s.AddMail(t.Context(), l)) // a repeated request doesn't send it again
 	if _, ok, _ = s.NextMail(t.Context()); ok {
 		t.Error("a letter that was sent is due again")
 	}

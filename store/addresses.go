@@ -1,5 +1,8 @@
 package store
 
+// The addresses of everything public, for sitemaps. Entry points: Store.Addresses,
+// Store.AddressesStamp.
+
 import (
 	"context"
 	"crypto/rand"
@@ -12,27 +15,27 @@ import (
 	"stoa/id"
 )
 
-// AddressOf says what has an address.
+// AddressOf is the kind of thing at an address.
 type AddressOf int
 
-// What there is.
+// The kinds of things.
 const (
 	OfArticle AddressOf = iota
 	OfAuthor
 	OfTag
 )
 
-// Address is where something is, and when what is to be seen there was changed last.
+// Address is the address of a thing, with the time of the last visible change there.
 type Address struct {
 	Of      AddressOf
 	Slug    string
 	Changed time.Time
 }
 
-// Addresses calls visit with every published article, then with the authors and the tags
-// that have one: of those without, the page would be empty, and what only a draft names is
-// nobody's business. They come in the database's own order, read past the caches in parts of
-// oneReply, so that memory holds one part and a time for each author and tag.
+// Addresses calls visit with every published article, then with the authors and tags of published
+// articles: the page of any other would be empty, and a draft must not reveal its author or tags.
+// They come in the database's own order, read past the caches in parts of oneReply, so memory has
+// one part, and a time for each author and tag.
 func (s *Store) Addresses(ctx context.Context, visit func(Address)) error {
 	newest := map[id.ID]time.Time{}
 	err := inParts(ctx, s, articles, publicArticles(), func(a *Article) {
@@ -61,8 +64,8 @@ func (s *Store) Addresses(ctx context.Context, visit func(Address)) error {
 	})
 }
 
-// inParts reads the fields of addresses of all documents that match, in no order, in the
-// batches of a cursor.
+// inParts reads the fields of addresses of all documents that match, in no order, in the batches of
+// a cursor.
 func inParts[T any](ctx context.Context, s *Store, collection string, filter bson.D, visit func(*T)) error {
 	cursor, err := s.db.Collection(collection).Find(ctx, filter, projection("slug", "updatedAt", "authorIds", "tagIds").SetBatchSize(oneReply))
 	if err != nil {
@@ -82,20 +85,20 @@ func inParts[T any](ctx context.Context, s *Store, collection string, filter bso
 	return nil
 }
 
-// addressesTag is what everything that follows from Addresses depends on, besides the lists
-// of authors and tags.
+// addressesTag is the dependency of everything derived from Addresses, besides the lists of authors
+// and tags.
 const addressesTag = "list/addresses"
 
 // addressesKey names the stamp in the caches.
 const addressesKey = "addresses"
 
-// stamp is a random text that lives as long as nothing has changed that it depends on.
+// stamp is a random text that is valid until one of its dependencies changes.
 type stamp struct {
 	Text string `bson:"s"`
 }
 
-// AddressesStamp returns a text that is another one after what Addresses visits has changed,
-// and mostly the same until then. It is as fresh as any list, and costs no database command.
+// AddressesStamp returns a text that differs after a change of the addresses, and mostly stays the
+// same until then. It is as fresh as any list, and costs no database command.
 func (s *Store) AddressesStamp(ctx context.Context) (string, error) {
 	found, err := s.tables.stamps.Get(ctx, s.cache, []string{addressesKey})
 	if err != nil {

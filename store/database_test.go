@@ -1,5 +1,8 @@
 package store
 
+// The store over a real database: reads before and after each kind of write. openStore and check
+// are for all tests of the package.
+
 import (
 	"context"
 	"fmt"
@@ -17,8 +20,8 @@ import (
 	"stoa/store/embedded"
 )
 
-// openStore opens a store over a database of its own, whose commands are told to watch
-// when it isn't nil.
+// openStore opens a store over a new database, and reports its commands to watch unless that is
+// nil.
 func openStore(t *testing.T, watch func(*event.CommandStartedEvent)) *Store {
 	t.Helper()
 	server, err := embedded.Open(t.Context(), embedded.Options{Dir: t.TempDir()})
@@ -58,7 +61,7 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// published is an article as an import might have made it.
+// published is an article in the form of an import.
 func published(slug string, at time.Time) *Article {
 	return &Article{
 		ID: id.At(id.Article, at), Slug: slug, Title: slug, TitleKey: SortKey(slug), Status: Published,
@@ -131,7 +134,7 @@ func TestASlugIsOneArticlesOnly(t *testing.T) {
 	}
 }
 
-// Each look is asked before and after the change: it fills the caches with what changes.
+// Each look is repeated after the change: the first fills the caches with the old state.
 func TestAnArticleIsFoundUnderTheSlugsItHadUntilAnotherTakesThem(t *testing.T) {
 	s := openStore(t, nil)
 	expect := func(when string, want map[string]string) {
@@ -282,7 +285,7 @@ func TestADatabaseIsEmptyUntilSomethingIsInIt(t *testing.T) {
 	}
 }
 
-// What is read first is what the change must make stale.
+// The change must make these reads stale.
 func TestAnAuthorOrTagThatHasChangedIsReadAsItIsNow(t *testing.T) {
 	s := openStore(t, nil)
 	first := Window{}
@@ -351,7 +354,7 @@ func TestAnAuthorOrTagThatHasChangedIsReadAsItIsNow(t *testing.T) {
 	}
 }
 
-// A replica may hear that a tag has gone before it hears who has its slug now.
+// A replica may hear that a tag has gone before it hears of the new owner of its slug.
 func TestASlugWhoseTagHasGoneIsLookedUpAgain(t *testing.T) {
 	s := openStore(t, nil)
 	stream, sea := &Tag{ID: id.New(id.Tag), Slug: "stream", Name: "Stream"}, &Tag{ID: id.New(id.Tag), Slug: "sea", Name: "Sea"}

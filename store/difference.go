@@ -1,6 +1,6 @@
 package store
 
-// Updates that leave alone what they don't know. Entry point: difference.
+// Updates that leave unknown fields unchanged. Entry point: difference.
 
 import (
 	"fmt"
@@ -8,10 +8,10 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// difference is the update that turns a document, as it was read into before, into after: $set
-// of the fields that differ, $unset of those that after lacks. Fields that T doesn't have, such
-// as a newer program's, are left as they are; so are those within a field that is the same.
-// Something must differ.
+// difference returns the update from a document, as it was read into before, to after: $set of the
+// fields that differ, $unset of those that after lacks. It leaves fields unchanged that T doesn't
+// have, such as a newer program's, and so everything within an unchanged field. before and after
+// must differ.
 func difference[T any](before, after T) (bson.D, error) {
 	var was, is map[string]bson.RawValue
 	for _, side := range []struct {

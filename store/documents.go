@@ -1,5 +1,8 @@
 package store
 
+// The documents that the database stores, with their fields, and the values derived from them.
+// Entry points: Article, Author, Tag, Comment, Account, Session and their like.
+
 import (
 	"time"
 
@@ -7,60 +10,60 @@ import (
 	"stoa/id"
 )
 
-// Status says who may see an article. Only a write changes it: time passing doesn't.
+// Status decides who may see an article. Only a write changes it: time passing doesn't.
 type Status string
 
-// The statuses there are.
+// The statuses of articles.
 const (
 	Draft     Status = "DRAFT"     // its authors and editors
 	Scheduled Status = "SCHEDULED" // the same, until PublishedAt has come and a replica publishes it
 	Published Status = "PUBLISHED" // everyone
-	Deleted   Status = "DELETED"   // its owner and editors, to restore it
+	Deleted   Status = "DELETED"   // its owner and editors, who may restore it
 )
 
-// purging is the status of an article that is being deleted for good: nobody sees it, and
-// nothing brings it back.
+// purging is the status of an article that is being deleted for good: nobody sees it, and nothing
+// restores it.
 const purging Status = "PURGING"
 
-// Article is one piece of writing without its text, which is in the Revision it names.
-// Documents out of the store are shared between requests: they are never changed.
+// Article is an article without its text, which is in the Revision that it names. Documents
+// returned by the store are shared between requests: they are never changed.
 type Article struct {
 	ID             id.ID     `bson:"_id"`
 	Slug           string    `bson:"slug"`                 // unique among articles, those of OldSlugs included
-	WantedSlug     string    `bson:"wantedSlug,omitempty"` // before it was given a number because that was taken
-	OldSlugs       []string  `bson:"oldSlugs,omitempty"`   // under which it is still found
+	WantedSlug     string    `bson:"wantedSlug,omitempty"` // before a number was added because the slug was taken
+	OldSlugs       []string  `bson:"oldSlugs,omitempty"`   // the article is still found under these
 	Title          string    `bson:"title"`
-	TitleKey       string    `bson:"titleKey"` // by which titles are ordered: see SortKey
+	TitleKey       string    `bson:"titleKey"` // the sort key of titles: see SortKey
 	Summary        string    `bson:"summary"`
 	Lead           string    `bson:"lead"` // the first LeadWords + 1 words of the text, without markup
 	ReadingMinutes int       `bson:"readingMinutes"`
 	Cover          *Image    `bson:"cover,omitempty"`
 	Status         Status    `bson:"status"`
 	OwnerID        id.ID     `bson:"ownerId"`     // the account that made it; "" for an import
-	CreatedAt      time.Time `bson:"createdAt"`   // zero where that isn't known
+	CreatedAt      time.Time `bson:"createdAt"`   // zero if unknown
 	PublishedAt    time.Time `bson:"publishedAt"` // for Scheduled: when it is due; zero before that
 	UpdatedAt      time.Time `bson:"updatedAt"`   // of a published article never before PublishedAt
-	DeletedAt      time.Time `bson:"deletedAt"`   // zero where it isn't deleted
+	DeletedAt      time.Time `bson:"deletedAt"`   // zero unless it is deleted
 	AuthorIDs      []id.ID   `bson:"authorIds"`   // in the order of the byline
 	TagIDs         []id.ID   `bson:"tagIds"`
 	RelatedIDs     []id.ID   `bson:"relatedIds"` // the closest first
 	RevisionID     id.ID     `bson:"revisionId"`
 	Version        int64     `bson:"version"` // goes up by one with every change: for compare-and-set
-	Source         string    `bson:"source"`  // by which an import finds it again; "" when it was written here
-	Digest         string    `bson:"digest"`  // of what was imported
-	// Event is the place, among those of AllPublished, of the event that it became public;
-	// "" where it never was, or was before there were events.
+	Source         string    `bson:"source"`  // the id of its file for an import; "" if it was written here
+	Digest         string    `bson:"digest"`  // of the imported content
+	// Event is the sequence number, among those of AllPublished, of the event that it became
+	// public; "" if it never was public, or was before there were events.
 	Event string `bson:"event,omitempty"`
 }
 
-// LeadWords is the longest excerpt of an article's text. It carries one word more, so that
-// an excerpt needs no look at the text to know whether it was cut.
+// LeadWords is the longest excerpt of an article's text, in words. A lead has one word more, to
+// show whether the excerpt was cut.
 const LeadWords = 100
 
-// Appears returns when a was published, or is due; nil where neither is so.
+// Appears returns the time at which a was published, or is due; nil for neither.
 func (a *Article) Appears() *time.Time { return orNil(a.PublishedAt) }
 
-// Began returns when a was begun; nil where that isn't known.
+// Began returns the time at which a was begun; nil if unknown.
 func (a *Article) Began() *time.Time { return orNil(a.CreatedAt) }
 
 func orNil(t time.Time) *time.Time {
@@ -70,15 +73,14 @@ func orNil(t time.Time) *time.Time {
 	return &t
 }
 
-// Revision is what an article said at one of its versions, and what is derived from its
-// text. It is written once and never changed, so a copy of it is right for ever. One whose
-// article wasn't changed in the end, because the process ended in between, stays: it is
-// what somebody wrote.
+// Revision is the title and text of an article at one of its versions, and the values derived from
+// the text. It is written once and never changed, so a copy of it is right for ever. If the process
+// ends before the article is changed, its revision stays: somebody wrote it.
 type Revision struct {
 	ID        id.ID     `bson:"_id"`
 	ArticleID id.ID     `bson:"articleId"`
-	Version   int64     `bson:"version"`             // of the article that it made
-	AccountID id.ID     `bson:"accountId,omitempty"` // who wrote it; "" for an import
+	Version   int64     `bson:"version"`             // of the article after this revision
+	AccountID id.ID     `bson:"accountId,omitempty"` // its writer; "" for an import
 	Title     string    `bson:"title"`
 	Summary   string    `bson:"summary"`
 	Markdown  string    `bson:"markdown"`
@@ -102,12 +104,12 @@ type Heading struct {
 	Anchor string `bson:"anchor"` // id of its element in the HTML
 }
 
-// Image is a picture as what shows it keeps it: one at an address, or one that was uploaded,
-// with all that its addresses are made of.
+// Image is a picture in use: one at an address, or an uploaded one with everything that its
+// addresses are made of.
 type Image struct {
-	URL    string `bson:"url,omitempty"` // "" for one that was uploaded
+	URL    string `bson:"url,omitempty"` // "" for an uploaded one
 	Alt    string `bson:"alt"`
-	ID     id.ID  `bson:"id,omitempty"` // of the Picture; "" for one at an address, and so is the rest
+	ID     id.ID  `bson:"id,omitempty"` // of the Picture; for one at an address this and the following fields are empty
 	Name   string `bson:"name,omitempty"`
 	Format string `bson:"format,omitempty"`
 	Width  int    `bson:"width,omitempty"`
@@ -118,13 +120,13 @@ type Image struct {
 // UploadID returns the id of the Picture; nil for one at an address.
 func (i *Image) UploadID() *id.ID { return known(i.ID) }
 
-// PixelWidth returns how wide i is; nil where that isn't known.
+// PixelWidth returns the width of i; nil if unknown.
 func (i *Image) PixelWidth() *int { return known(i.Width) }
 
-// PixelHeight returns how high i is; nil where that isn't known.
+// PixelHeight returns the height of i; nil if unknown.
 func (i *Image) PixelHeight() *int { return known(i.Height) }
 
-// known returns v; nil where it says nothing.
+// known returns v; nil for a zero v.
 func known[T comparable](v T) *T {
 	var nothing T
 	if v == nothing {
@@ -133,55 +135,55 @@ func known[T comparable](v T) *T {
 	return &v
 }
 
-// Picture is one that was uploaded. It is written once and never changed.
+// Picture is an uploaded picture. It is written once and never changed.
 type Picture struct {
 	ID        id.ID     `bson:"_id"`
-	Name      string    `bson:"name"`   // what the names of its blobs begin with: equal pictures have one
+	Name      string    `bson:"name"`   // begins the names of its blobs: equal pictures have one name
 	Format    string    `bson:"format"` // jpg or png
 	Width     int       `bson:"width"`  // pixels
 	Height    int       `bson:"height"`
-	Widths    []int     `bson:"widths"` // that there are blobs of, the narrowest first, Width the last
+	Widths    []int     `bson:"widths"` // the widths of its blobs, the narrowest first, Width the last
 	Bytes     int64     `bson:"bytes"`  // of the widest
-	Alt       string    `bson:"alt"`    // what it shows, unless what shows it says otherwise
+	Alt       string    `bson:"alt"`    // its description, unless the article that shows it has another one
 	OwnerID   id.ID     `bson:"ownerId"`
 	CreatedAt time.Time `bson:"createdAt"`
 }
 
-// Image returns what is kept of p where it is shown.
+// Image returns p in the form for an article that shows it.
 func (p *Picture) Image() *Image {
 	return &Image{Alt: p.Alt, ID: p.ID, Name: p.Name, Format: p.Format, Width: p.Width, Height: p.Height, Widths: p.Widths}
 }
 
-// Author is somebody who writes.
+// Author is the byline of one or more articles.
 type Author struct {
 	ID        id.ID    `bson:"_id"`
 	Slug      string   `bson:"slug"`               // unique among authors, those of OldSlugs included
-	OldSlugs  []string `bson:"oldSlugs,omitempty"` // under which it is still found
+	OldSlugs  []string `bson:"oldSlugs,omitempty"` // the author is still found under these
 	Name      string   `bson:"name"`
-	NameKey   string   `bson:"nameKey"`             // by which names are ordered: see SortKey
+	NameKey   string   `bson:"nameKey"`             // the sort key of names: see SortKey
 	BioHTML   string   `bson:"bioHtml"`             // rendered and sanitised
-	URL       *string  `bson:"url,omitempty"`       // nil where there is none
-	AccountID id.ID    `bson:"accountId,omitempty"` // whose page it is; "" where nobody's
+	URL       *string  `bson:"url,omitempty"`       // nil for none
+	AccountID id.ID    `bson:"accountId,omitempty"` // the account of this author; "" for none
 	MergedIDs []id.ID  `bson:"mergedIds,omitempty"` // authors that have become this one
 	Version   int64    `bson:"version"`             // goes up by one with every change: for compare-and-set
 }
 
-// Tag is what an article is about.
+// Tag is a subject of articles.
 type Tag struct {
 	ID          id.ID    `bson:"_id"`
 	Slug        string   `bson:"slug"`               // unique among tags, those of OldSlugs included
-	OldSlugs    []string `bson:"oldSlugs,omitempty"` // under which it is still found
+	OldSlugs    []string `bson:"oldSlugs,omitempty"` // the tag is still found under these
 	Name        string   `bson:"name"`
-	NameKey     string   `bson:"nameKey"` // by which names are ordered: see SortKey
+	NameKey     string   `bson:"nameKey"` // the sort key of names: see SortKey
 	Description string   `bson:"description"`
 	MergedIDs   []id.ID  `bson:"mergedIds,omitempty"` // tags that have become this one
 	Version     int64    `bson:"version"`             // goes up by one with every change: for compare-and-set
 }
 
-// CommentStatus says what has become of a comment.
+// CommentStatus is the state of a comment.
 type CommentStatus string
 
-// The statuses there are.
+// The statuses of comments.
 const (
 	CommentVisible CommentStatus = "VISIBLE"
 	CommentPending CommentStatus = "PENDING" // waits for an editor
@@ -190,28 +192,28 @@ const (
 	CommentDeleted CommentStatus = "DELETED" // its words and name are gone, for good
 )
 
-// Comment is what a reader said about an article.
+// Comment is a reader's comment on an article.
 type Comment struct {
 	ID           id.ID         `bson:"_id"`
 	ArticleID    id.ID         `bson:"articleId"`
-	ParentID     id.ID         `bson:"parentId,omitempty"`  // the comment it answers, "" for the article itself
-	AccountID    id.ID         `bson:"accountId,omitempty"` // whose it is; "" for nobody's who has an account
-	AuthorName   string        `bson:"authorName"`          // the account's when it was written; "" once that is gone
+	ParentID     id.ID         `bson:"parentId,omitempty"`  // the comment that it replies to, "" for the article itself
+	AccountID    id.ID         `bson:"accountId,omitempty"` // its owner; "" if no account owns it
+	AuthorName   string        `bson:"authorName"`          // the account's name when it was written; "" after the account is deleted
 	BodyMarkdown string        `bson:"bodyMarkdown,omitempty"`
 	BodyHTML     string        `bson:"bodyHtml"` // rendered and sanitised
 	CreatedAt    time.Time     `bson:"createdAt"`
-	EditedAt     *time.Time    `bson:"editedAt,omitempty"` // nil while it is as it was written
-	Status       CommentStatus `bson:"status,omitempty"`   // "" in what is older than statuses: see State
-	// Visible says whether it has a place in its thread: as VISIBLE, or as DELETED after that,
-	// where others have answered it.
+	EditedAt     *time.Time    `bson:"editedAt,omitempty"` // nil if it was never edited
+	Status       CommentStatus `bson:"status,omitempty"`   // "" in documents older than statuses: see State
+	// Visible says that it has a place in its thread: it is VISIBLE, or it was and is now DELETED,
+	// with replies.
 	Visible bool  `bson:"visible"`
 	Version int64 `bson:"version,omitempty"` // goes up by one with every change: for compare-and-set
-	// Event is the place, among those of its article, of the event that it was shown; "" where
-	// it never was, came with many others, or was there before there were events.
+	// Event is the sequence number, among those of its article, of the event that it was shown; ""
+	// if it never was shown, was imported, or was there before there were events.
 	Event string `bson:"event,omitempty"`
 }
 
-// State is the comment's status, also where none was written down.
+// State is the comment's status, also if the document has none.
 func (c *Comment) State() CommentStatus {
 	switch {
 	case c.Status != "":
@@ -222,10 +224,10 @@ func (c *Comment) State() CommentStatus {
 	return CommentHidden
 }
 
-// IsDeleted says whether only the comment's place is left.
+// IsDeleted reports whether only the comment's place is left.
 func (c *Comment) IsDeleted() bool { return c.State() == CommentDeleted }
 
-// Submission is a comment as its owner and editors see it, whatever its status.
+// Submission is a comment in the view of its owner and of editors, with any status.
 type Submission Comment
 
 // OwnID names the submission rather than the comment.
@@ -234,28 +236,27 @@ func (x *Submission) OwnID() id.ID { return x.ID.As(id.Submission) }
 // State is the status of the comment.
 func (x *Submission) State() CommentStatus { return (*Comment)(x).State() }
 
-// Account is somebody who can sign in. The password's hash is beside it in the same
-// document, but neither here nor in any cache: see Secret.
+// Account is an account of a person who can sign in. The password's hash is in the same document,
+// but neither here nor in any cache: see Secret.
 type Account struct {
 	ID        id.ID       `bson:"_id"`
 	Email     string      `bson:"email"` // in its canonical form, unique among accounts
 	Name      string      `bson:"name"`
 	Role      access.Role `bson:"role"`
-	Epoch     int64       `bson:"epoch"` // goes up to end every session there is: see Session
+	Epoch     int64       `bson:"epoch"` // goes up to end all sessions: see Session
 	CreatedAt time.Time   `bson:"createdAt"`
 	Version   int64       `bson:"version"` // goes up by one with every change: for compare-and-set
 }
 
-// Secret is what an account is recognised by.
+// Secret is an account with its password hash.
 type Secret struct {
 	Account      `bson:",inline"`
-	PasswordHash string `bson:"passwordHash"` // as password.Hasher makes it; "" where no password opens the account
+	PasswordHash string `bson:"passwordHash"` // made by password.Hasher; "" if no password opens the account
 }
 
-// Session is one device that has signed in. It stands while it isn't ended, its account is
-// there and has the Epoch that it had when the session began: so one write to the account
-// ends all of them at once. When it was used last is apart, in LastUse, so that using it
-// makes no cache stale.
+// Session is one device that has signed in. It is valid while it isn't ended and its account exists
+// with the Epoch from the beginning of the session: so one write to the account ends all sessions
+// at once. The time of its last use is apart, in LastUse, so that using it makes no cache stale.
 type Session struct {
 	ID        id.ID     `bson:"_id"`
 	AccountID id.ID     `bson:"accountId"`
@@ -265,8 +266,8 @@ type Session struct {
 	Address   string    `bson:"address"`
 	CreatedAt time.Time `bson:"createdAt"`
 	EndsAt    time.Time `bson:"endsAt"` // at the latest
-	// Ended ones stay in the database for as long as an idempotency key is remembered, so
-	// that what is made again under the same key doesn't come back to life.
+	// Ended sessions stay in the database as long as idempotency records, so that a repeated
+	// request doesn't bring one back to life.
 	Ended bool `bson:"ended"`
 }
 
@@ -281,29 +282,29 @@ type MailCodeKind string
 
 // The kinds of mail codes.
 const (
-	CodeToVerify      MailCodeKind = "VERIFY" // makes the account that was registered
+	CodeToVerify      MailCodeKind = "VERIFY" // creates the registered account
 	CodeToReset       MailCodeKind = "RESET"  // sets the account's password
-	CodeToChangeEmail MailCodeKind = "EMAIL"  // gives the account the address that the code was sent to
+	CodeToChangeEmail MailCodeKind = "EMAIL"  // changes the account's address to that of the mail
 )
 
 // MailCode is a one-time code sent by mail: its holder has read the mail.
 type MailCode struct {
 	Hash         string       `bson:"_id"` // SHA-256 of the code, in hex
 	Kind         MailCodeKind `bson:"kind"`
-	AccountID    id.ID        `bson:"accountId,omitempty"`    // for CodeToVerify: "", there is none yet
+	AccountID    id.ID        `bson:"accountId,omitempty"`    // "" for CodeToVerify: there is no account yet
 	Epoch        int64        `bson:"epoch,omitempty"`        // the account's: a later one makes the code worthless
-	Email        string       `bson:"email"`                  // that it was sent to
-	Replaces     string       `bson:"replaces,omitempty"`     // for CodeToChangeEmail: the account's address so far
+	Email        string       `bson:"email"`                  // its recipient
+	Replaces     string       `bson:"replaces,omitempty"`     // for CodeToChangeEmail: the account's old address
 	Name         string       `bson:"name,omitempty"`         // for CodeToVerify
 	PasswordHash string       `bson:"passwordHash,omitempty"` // for CodeToVerify
 	EndsAt       time.Time    `bson:"endsAt"`
 }
 
-// MailKind says what a mail is about.
+// MailKind is the purpose of a mail.
 type MailKind string
 
-// The kinds of mails. What the first three say depends on whether the address has an
-// account, which nobody looks up before the one who asked has been answered.
+// The kinds of mails. The text of the first three depends on whether the address has an account.
+// That is looked up only after the request has been answered.
 const (
 	RegisterMail   MailKind = "REGISTER"
 	ResetMail      MailKind = "RESET"
@@ -312,23 +313,23 @@ const (
 	EmailNotice    MailKind = "EMAIL_CHANGED"
 )
 
-// OutgoingMail is a mail that is to be written and sent. Once it was sent it stays for a day
-// without what was in it, so that repeating what asked for it doesn't send it again.
+// OutgoingMail is a mail to be written and sent. A sent mail stays for a day without its content,
+// so that a repeated request doesn't send it again.
 type OutgoingMail struct {
 	ID           id.ID     `bson:"_id"`
 	Kind         MailKind  `bson:"kind"`
 	To           string    `bson:"to"`
 	Name         string    `bson:"name,omitempty"`
 	PasswordHash string    `bson:"passwordHash,omitempty"` // for RegisterMail
-	AccountID    id.ID     `bson:"accountId,omitempty"`    // whose it is, where that is known
-	Epoch        int64     `bson:"epoch,omitempty"`        // for EmailMail: the account's; for PasswordNotice: the one it gets
-	Other        string    `bson:"other,omitempty"`        // for EmailMail: the address so far; for EmailNotice: the new one
+	AccountID    id.ID     `bson:"accountId,omitempty"`    // its account, if known
+	Epoch        int64     `bson:"epoch,omitempty"`        // for EmailMail: the account's; for PasswordNotice: the new one
+	Other        string    `bson:"other,omitempty"`        // for EmailMail: the old address; for EmailNotice: the new one
 	CreatedAt    time.Time `bson:"createdAt"`
-	NextAt       time.Time `bson:"nextAt,omitempty"` // when to try to send it; zero once that is over
+	NextAt       time.Time `bson:"nextAt,omitempty"` // the time of the next attempt; zero for no more
 	Attempts     int       `bson:"attempts"`
 }
 
-// Node is a document that has an id of its own and can be fetched by it.
+// Node is a document with an id of its own, by which clients can fetch it.
 type Node interface{ NodeID() id.ID }
 
 // NodeID returns the article's id.

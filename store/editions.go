@@ -1,5 +1,8 @@
 package store
 
+// The public things of a kind with their versions, for the search index, and lists that the index
+// orders. Entry points: Store.Editions, Store.Texts, NewRanked.
+
 import (
 	"context"
 	"errors"
@@ -20,25 +23,25 @@ import (
 	"stoa/store/cache"
 )
 
-// Edition tells one state of a thing from another.
+// Edition identifies one state of a thing.
 type Edition struct {
 	ID      id.ID `bson:"i"`
 	Version int64 `bson:"v"`
 }
 
-// Editions is which things of a kind are public, and in which state each of them is: some
-// 60 bytes a thing. While none of them changes, it is the same pointer, as a rule.
+// Editions are the public things of a kind, each with its state: some 60 bytes a thing. While none
+// of them changes, the pointer stays the same, as a rule.
 type Editions struct {
 	All []Edition `bson:"e"`
 }
 
-// Edition returns a's.
+// Edition returns the article's id and version.
 func (a *Article) Edition() Edition { return Edition{a.ID, a.Version} }
 
-// Edition returns a's: authors have no versions, so that it is made of what they say.
+// Edition returns the author's id and a digest of its visible fields.
 func (a *Author) Edition() Edition { return Edition{a.ID, digest(a.Name, a.BioHTML)} }
 
-// Edition returns t's, made as an author's is.
+// Edition returns the tag's id and a digest of its visible fields.
 func (t *Tag) Edition() Edition { return Edition{t.ID, digest(t.Name, t.Description)} }
 
 func digest(texts ...string) int64 {
@@ -50,12 +53,12 @@ func digest(texts ...string) int64 {
 	return int64(h.Sum64())
 }
 
-// Editions returns the editions of each of kinds, which may be articles, authors and tags:
-// of published articles only. It takes a command for each kind that isn't cached.
+// Editions returns the editions of each of kinds: articles (published ones only), authors or tags.
+// It takes a command for each kind that isn't cached.
 func (s *Store) Editions(ctx context.Context, kinds []id.Kind) ([]*Editions, error) {
 	if slices.Contains(kinds, id.Article) && !s.known.knows() {
-		// Not below, where a read that fills a cache has five seconds: a large site on a busy
-		// machine may need more. Get declares the dependency.
+		// Read here and not below: a load of the caches has five seconds, and a large site on a
+		// busy machine may need more. Get declares the dependency.
 		if _, err := s.publicEditions(cache.WithoutTracking(ctx)); err != nil {
 			return nil, err
 		}
@@ -93,16 +96,16 @@ func editionsOf[T any](found []*T, of func(*T) Edition) *Editions {
 	return e
 }
 
-// knownEditions is the editions of articles where this process makes every write: they are
-// read once, and from then on its own writes are entered: reading those of 10,000 articles after
-// each publication would take some 0.1 s. A nil one knows nothing.
+// knownEditions are the editions of articles, remembered while this process makes every write: they
+// are read once, and then updated with its own writes. Reading those of 10,000 articles after each
+// publication would take some 0.1 s. A nil one remembers nothing.
 type knownEditions struct {
-	reading chan struct{} // holds a token while somebody reads them
+	reading chan struct{} // holds a token while a caller reads them
 
 	mu             sync.Mutex
 	versions       map[id.ID]knownEdition // of all articles that are public or were written since
-	changes        int64                  // goes up with each write and each forgetting: a read that it overlaps isn't kept
-	uncertainUntil time.Time              // until when a write with an unknown outcome may still happen: what is read isn't kept
+	changes        int64                  // goes up with each write and each forgetting: a read during one is discarded
+	uncertainUntil time.Time              // end of the time in which a write with an unknown outcome may still happen: reads are discarded
 }
 
 type knownEdition struct {
@@ -110,14 +113,14 @@ type knownEdition struct {
 	public  bool
 }
 
-// forget says that somebody has written whom nobody knows.
+// forget empties k after an unknown change by another client of the database.
 func (k *knownEditions) forget() { k.note(nil, nil) }
 
-// note enters what became of a write that made an article what it is now, nil for one that
-// nobody knows; err is what the write returned.
+// note records the outcome of a write: the article after it, nil for an unknown one, and the error
+// that the write returned.
 func (k *knownEditions) note(after *Article, err error) {
 	var refused *problem.Error
-	if k == nil || errors.As(err, &refused) { // it wrote nothing
+	if k == nil || errors.As(err, &refused) { // the write was refused
 		return
 	}
 	k.mu.Lock()
@@ -131,13 +134,13 @@ func (k *knownEditions) note(after *Article, err error) {
 		return
 	}
 	was, seen := k.versions[after.ID]
-	if k.versions == nil || seen && was.version >= after.Version { // a later write was entered first
+	if k.versions == nil || seen && was.version >= after.Version { // a later write was recorded first
 		return
 	}
 	k.versions[after.ID] = knownEdition{after.Version, after.Public()}
 }
 
-// knows says whether nothing need be read; a nil one has nothing to learn.
+// knows reports whether nothing has to be read. A nil one never reads.
 func (k *knownEditions) knows() bool {
 	if k == nil {
 		return true
@@ -147,7 +150,7 @@ func (k *knownEditions) knows() bool {
 	return k.versions != nil
 }
 
-// or returns what is known, and reads it where nothing is: one at a time.
+// or returns the remembered editions, or else reads them: one caller at a time.
 func (k *knownEditions) or(ctx context.Context, read func() (*Editions, error)) (*Editions, error) {
 	if k == nil {
 		return read()
@@ -188,17 +191,17 @@ func (k *knownEditions) or(ctx context.Context, read func() (*Editions, error)) 
 
 // Text is a published article with its text.
 type Text struct {
-	*Article        // but for what isn't needed to find it: its lead, cover, addresses and relations
-	HTML     string // its text, rendered and sanitised
+	*Article        // without its lead, cover, addresses and relations
+	HTML     string // rendered and sanitised
 }
 
-// readTexts is how many texts are read at once: with 10 kB of HTML each, 5 MB.
+// readTexts is the number of texts read at once: with 10 kB of HTML each, 5 MB.
 const readTexts = 500
 
-// Texts calls yield with those of ids that are published, with their texts, some at a time,
-// as they are in the database now: past the caches, so that reading all of them pushes
-// nothing out. It takes two commands for each readTexts of them. Who reads them has asked
-// for the Editions that name them, and those are dropped when a text changes.
+// Texts calls yield with the published articles among ids, with their texts, some at a time, as
+// they are in the database now. It reads past the caches, so that reading all texts pushes nothing
+// out. It takes two commands for each readTexts of them. Its caller depends on the Editions with
+// their ids, and a change of a text drops those.
 func (s *Store) Texts(ctx context.Context, ids []id.ID, yield func([]Text)) error {
 	ctx = cache.WithoutTracking(ctx)
 	c := s.db.Collection(revisions)
@@ -214,7 +217,7 @@ func (s *Store) Texts(ctx context.Context, ids []id.ID, yield func([]Text)) erro
 	return nil
 }
 
-// named returns the published articles that match, by the revisions that they name.
+// named returns the published articles that match, by the ids of their revisions.
 func (s *Store) named(ctx context.Context, filter bson.D) (map[id.ID]*Article, error) {
 	found, err := find[Article](ctx, s.db.Collection(articles), filter,
 		projection("status", "title", "titleKey", "summary", "publishedAt", "updatedAt", "authorIds", "tagIds", "revisionId", "version"))
@@ -227,7 +230,7 @@ func (s *Store) named(ctx context.Context, filter bson.D) (map[id.ID]*Article, e
 	return named, err
 }
 
-// readInto reads revisions and yields the articles that name them.
+// readInto reads revisions and yields their articles.
 func readInto(ctx context.Context, c *mongo.Collection, filter bson.D, named map[id.ID]*Article, yield func([]Text)) error {
 	cursor, err := c.Find(ctx, filter, projection("html").SetBatchSize(readTexts))
 	if err != nil {
@@ -257,15 +260,14 @@ func readInto(ctx context.Context, c *mongo.Collection, filter bson.D, named map
 	return nil
 }
 
-// Ranked is a part of a list whose elements somebody else than the database knows, checked
-// but not cut.
+// Ranked is a window on a list that something other than the database orders, checked but not cut.
 type Ranked struct {
 	name   string
 	window window
 }
 
-// NewRanked checks a window against the list with a name: a name tells it from every other
-// filter and order, so that a cursor of another list is refused.
+// NewRanked checks a window against the list with a name. The name identifies filter and order, so
+// that a cursor of another list is refused.
 func NewRanked(name string, w Window) (*Ranked, error) {
 	checked, err := w.parse(name)
 	if err != nil {
@@ -274,9 +276,8 @@ func NewRanked(name string, w Window) (*Ranked, error) {
 	return &Ranked{name, checked}, nil
 }
 
-// List cuts this part out of elements, which it puts in order; more says that the list
-// ends before all there is. A cursor whose element has moved or gone marks the place where
-// it was.
+// List sorts elements and cuts the window out of them; more says that elements isn't the whole
+// list. A cursor marks a position, even after its element has moved or gone.
 func (r *Ranked) List(elements []Entry, descending, more bool) *List {
 	slices.SortFunc(elements, func(a, b Entry) int {
 		if descending {

@@ -1,5 +1,7 @@
 package store
 
+// Remembered editions, compared with the database.
+
 import (
 	"cmp"
 	"context"
@@ -11,7 +13,7 @@ import (
 	"stoa/id"
 )
 
-// What is remembered of the editions is what is in the database, whoever wrote it.
+// The remembered editions are those in the database, after writes by anybody.
 func TestKnownEditionsAreThoseInTheDatabase(t *testing.T) {
 	s := openStore(t, nil)
 	if s.known == nil {
@@ -67,7 +69,7 @@ func TestKnownEditionsAreThoseInTheDatabase(t *testing.T) {
 		t.Error("a change of what has changed is taken")
 	}
 	same("refused")
-	// Somebody else, as an import through the same server.
+	// Another client of the same server, such as an import.
 	_, err := s.db.Collection(articles).DeleteOne(t.Context(), map[string]any{"_id": all[1].ID})
 	check(t, err)
 	s.Flush()

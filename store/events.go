@@ -1,5 +1,8 @@
 package store
 
+// Events: what became public, in the order of sequence numbers. Entry points: Store.take gives a
+// number to a write, Store.eventsOf reads the events of rows; follow.go hands them to followers.
+
 import (
 	"context"
 	"encoding/binary"
@@ -21,19 +24,18 @@ import (
 	"stoa/problem"
 )
 
-// Events are read off the documents themselves. What becomes public gets the next number
-// among the events of its topic by the very write that makes it public. Numbers are 1, 2, 3, …
-// and unique, so that a number is taken only once the one before it can be read: a reader
-// that has read up to a number has missed none before it, on any replica, and whatever the
-// clocks say. See docs/decisions.md, "Events without a log".
+// Events are read from the documents themselves. The write that makes a document public also gives
+// it the next sequence number of its topic. Numbers are 1, 2, 3, … and unique. A number is taken
+// only once the one before it can be read, so a reader that has read up to a number has missed none
+// before it, on any replica and with any clocks. See docs/decisions.md, "Events without a log".
 
 // Topic names a sequence of events: AllPublished, or an article for the comments on it.
 type Topic id.ID
 
-// AllPublished are the events that an article became public.
+// AllPublished is the topic of articles that became public.
 const AllPublished = Topic(AllArticles)
 
-// key is dropped by whatever adds an event.
+// key is the cache key that each new event of the topic drops.
 func (t Topic) key() string { return "events/" + string(t) }
 
 func (t Topic) collection() string {
@@ -43,10 +45,10 @@ func (t Topic) collection() string {
 	return comments
 }
 
-// sequenceDigits is the width of a sequence number as text, so that it sorts as it counts.
+// sequenceDigits is the width of a sequence number as text, so that text sorts like numbers.
 const sequenceDigits = 15
 
-// sequenceKey is a sequence number as documents store it.
+// sequenceKey is a sequence number in the form of documents.
 func (t Topic) sequenceKey(n uint64) string { return fmt.Sprintf("%s/%0*d", t, sequenceDigits, n) }
 
 // after selects the documents with sequence numbers above n.
@@ -54,7 +56,7 @@ func (t Topic) after(n uint64) bson.D {
 	return bson.D{{Key: "event", Value: bson.D{{Key: "$gt", Value: t.sequenceKey(n)}, {Key: "$lt", Value: string(t) + string('/'+1)}}}}
 }
 
-// sequenceOf reads the number in a sequenceKey; 0 where it is none.
+// sequenceOf reads the number in a sequenceKey; 0 for any other text.
 func sequenceOf(event string) uint64 {
 	n, err := strconv.ParseUint(event[strings.LastIndexByte(event, '/')+1:], 10, 64)
 	if err != nil {
@@ -63,16 +65,16 @@ func sequenceOf(event string) uint64 {
 	return n
 }
 
-// Event is that something has become public.
+// Event is the publication of an article or a comment.
 type Event struct {
-	ID       id.ID // the same for whoever hears of it, and from it on it goes on: see Follow
+	ID       id.ID // the same on all replicas; a client can continue after it: see Follow
 	Of       id.ID // the article or the comment
-	Under    id.ID // the article that a comment is on
+	Under    id.ID // the article, for a comment
 	sequence uint64
 }
 
-// newEvent names an event by its sequence number, its topic and what it is of, so that ids of a topic
-// are in the order of the events.
+// newEvent names an event by its sequence number, its topic and its subject, so that the ids of a
+// topic sort like its events.
 func newEvent(t Topic, n uint64, of id.ID) *Event {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], n)
@@ -94,11 +96,11 @@ func (t Topic) mark() uint32 {
 	return h.Sum32()
 }
 
-// sequenceAfter is the sequence number of an event that a client has had; Invalid when the
-// event isn't of t.
+// sequenceAfter is the sequence number of an event that a client has received; Invalid for an event
+// of another topic.
 func (t Topic) sequenceAfter(event id.ID) (uint64, error) {
 	if event.Kind() != id.Event {
-		return 0, problem.New(problem.Invalid, "after takes the id of an event, which begins with %s_, not %.40q", id.Event, event).At("after")
+		return 0, problem.New(problem.Invalid, "after takes the id of an event, with the prefix %s_, not %.40q", id.Event, event).At("after")
 	}
 	b := event.Bits()
 	if binary.BigEndian.Uint32(b[8:12]) != t.mark() {
@@ -107,18 +109,18 @@ func (t Topic) sequenceAfter(event id.ID) (uint64, error) {
 	return binary.BigEndian.Uint64(b[:8]), nil
 }
 
-// sequences has the last sequence numbers, as far as this process knows them.
+// sequences are the last sequence numbers known to this process.
 type sequences struct {
-	turns [64]sync.Mutex // one after another: of two that want the next number, one has to ask again
+	turns [64]sync.Mutex // one writer after another: if two wanted the same number, one would have to repeat its write
 	mu    sync.Mutex
-	last  map[Topic]uint64 // the last number taken, where no other process takes any
+	last  map[Topic]uint64 // the last number taken, while no other process takes any
 }
 
 // rememberedTopics bounds sequences.last, some 100 bytes each.
 const rememberedTopics = 10_000
 
-// note remembers that the last number of t is taken, where that stays known, and forgets what
-// it knew otherwise: what has failed may still happen.
+// note records the last number of t. Unless known, it forgets the number instead: a failed write
+// may still happen.
 func (p *sequences) note(t Topic, sequence uint64, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -138,7 +140,7 @@ func (p *sequences) forget() {
 	p.last = nil
 }
 
-// inTurn does what takes a number of t, one after another.
+// inTurn runs the functions that take a number of t one after another.
 func (s *Store) inTurn(t Topic, do func() error) error {
 	turn := &s.sequences.turns[t.mark()%uint32(len(s.sequences.turns))]
 	turn.Lock()
@@ -146,8 +148,8 @@ func (s *Store) inTurn(t Topic, do func() error) error {
 	return do()
 }
 
-// take has write take the next number of t, which it gives to what it makes public, and
-// another one where somebody else was faster. Its errors are the driver's.
+// take calls write with the next sequence number of t, for the document that it makes public, and
+// again with a later one if another process was faster. Its errors are the driver's.
 func (s *Store) take(ctx context.Context, t Topic, write func(ctx context.Context, event string) error) error {
 	last, err := s.lastSequence(ctx, t)
 	if err != nil {
@@ -159,7 +161,7 @@ func (s *Store) take(ctx context.Context, t Topic, write func(ctx context.Contex
 		if !mongo.IsDuplicateKeyError(err) {
 			return err
 		}
-		// Is it the number that is taken, or something else that must be unique?
+		// Is the number taken, or is the conflict about another unique field?
 		now, failed := s.lastSequence(ctx, t)
 		if failed != nil {
 			return failed
@@ -168,7 +170,7 @@ func (s *Store) take(ctx context.Context, t Topic, write func(ctx context.Contex
 			if !strings.Contains(err.Error(), eventIndex) {
 				return err
 			}
-			select { // whoever took it has, but it can't be read yet
+			select { // the other process has taken it, but it can't be read yet
 			case <-time.After(rand.N(10 * time.Millisecond)):
 			case <-ctx.Done():
 				return ctx.Err()
@@ -210,12 +212,12 @@ func (s *Store) lastSequence(ctx context.Context, t Topic) (uint64, error) {
 	return max(last, sequenceOf(purged.Event)), nil
 }
 
-// purgedSequence is the document with the last sequence number among articles that were
-// deleted for good: no other article gets it. Only a migration changes a stored name.
+// purgedSequence is the document with the last sequence number among articles deleted for good: no
+// other article gets that number. Only a migration changes a stored name.
 const purgedSequence = "purgedPlace"
 
-// reserveSequence makes sure that no other article gets the sequence number of one that is
-// about to be deleted for good.
+// reserveSequence makes sure that no other article gets the sequence number of an article about to
+// be deleted for good.
 func (s *Store) reserveSequence(ctx context.Context, a *Article) error {
 	if a.Event == "" {
 		return nil
@@ -241,10 +243,9 @@ func (s *Store) eventRows(ctx context.Context, t Topic, filter bson.D, direction
 		projection("event", "status", "visible").SetSort(bson.D{{Key: "event", Value: direction}}).SetLimit(int64(limit)))
 }
 
-// eventsOf are the events of rows that everyone may still hear of. Rows were read a moment
-// ago; fresh says that what this process remembers of them may be older than that. What it
-// remembers as not public is forgotten then, and nothing else: anybody can have this done by
-// following.
+// eventsOf returns the events of rows that are still public. With fresh the rows are newer than
+// this process's caches may be. Then it drops the cached documents that aren't public, and no
+// others: every follower causes this, and must not be able to empty the caches.
 func (s *Store) eventsOf(ctx context.Context, t Topic, rows []*eventRow, fresh bool) ([]*Event, error) {
 	var out []*Event
 	for _, r := range rows {
@@ -289,7 +290,7 @@ func (s *Store) eventsOf(ctx context.Context, t Topic, rows []*eventRow, fresh b
 	return visible, nil
 }
 
-// forgetHidden drops those of ids that get returns nothing for.
+// forgetHidden drops those of ids for which get returns nothing.
 func forgetHidden[T any](ctx context.Context, s *Store, ids []id.ID, get func(context.Context, []id.ID) ([]*T, error)) error {
 	found, err := get(ctx, ids)
 	for i, v := range found {

@@ -1,5 +1,7 @@
 package store
 
+// The documents that each command examines, beside those that it returns.
+
 import (
 	"fmt"
 	"maps"
@@ -15,9 +17,9 @@ import (
 	"stoa/id"
 )
 
-// No command reads more than twice the documents that it returns or changes, plus ten, in
-// collections of some hundred documents of which it wants few: every query that the store can
-// send is sent over such collections, and then explained by the database.
+// No command reads more than twice the documents that it returns or changes, plus ten. Every query
+// of the store is sent over collections of some hundred documents, of which it needs a few, and the
+// database explains it.
 func TestEveryQueryExaminesWhatItReturns(t *testing.T) {
 	var mu sync.Mutex
 	var commands []bson.Raw
@@ -29,12 +31,12 @@ func TestEveryQueryExaminesWhatItReturns(t *testing.T) {
 	calls := everyCall(t, s)
 	fillCollections(t, s)
 	explained := 0
-	for _, name := range slices.Sorted(maps.Keys(calls)) { // as everyQuery does: some undo what others need
+	for _, name := range slices.Sorted(maps.Keys(calls)) { // in everyQuery's order: some undo the work of others
 		call := calls[name]
 		if slices.Contains(readsEverything, name) {
 			continue
 		}
-		s.Flush() // so that nothing is answered from memory
+		s.Flush() // so that no answer comes from memory
 		mu.Lock()
 		commands = nil
 		mu.Unlock()
@@ -69,8 +71,8 @@ func TestEveryQueryExaminesWhatItReturns(t *testing.T) {
 	}
 }
 
-// lookedUp is how many documents a command returns that were looked up for others: explain
-// counts those as examined, and only the others as returned.
+// lookedUp is the number of documents that a command's $lookup returns: explain counts those as
+// examined, and only the others as returned.
 func lookedUp(t *testing.T, s *Store, command bson.D) int {
 	t.Helper()
 	if command[0].Key != "aggregate" || !strings.Contains(fmt.Sprint(command), "$lookup") {
@@ -93,8 +95,8 @@ func lookedUp(t *testing.T, s *Store, command bson.D) int {
 	return n
 }
 
-// explainable returns what of a command can be explained; nil for what neither reads nor
-// changes documents by a filter.
+// explainable returns the part of a command that can be explained; nil for a command without a
+// filter.
 func explainable(t *testing.T, command bson.Raw) bson.D {
 	t.Helper()
 	elements, err := command.Elements()
@@ -115,8 +117,8 @@ func explainable(t *testing.T, command bson.Raw) bson.D {
 	return plain
 }
 
-// fillCollections adds hundreds of documents to each collection, of which what everyCall
-// asks for is a small part.
+// fillCollections adds hundreds of documents to each collection; the queries of everyCall want few
+// of them.
 func fillCollections(t *testing.T, s *Store) {
 	t.Helper()
 	const many = 300

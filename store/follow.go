@@ -1,5 +1,8 @@
 package store
 
+// Followers of events. Entry points: Store.Follow, Published, CommentsAdded; a reader reads a topic
+// for all of its followers.
+
 import (
 	"context"
 	"errors"
@@ -12,48 +15,48 @@ import (
 	"stoa/problem"
 )
 
-// All who follow a topic on this replica share one reader: a change costs as many commands
-// for one as for ten thousand. What a follower doesn't take at once waits in a queue of its
-// own; when that is full it reads by itself, at its own pace, until it has caught up. So a
-// slow one takes no memory, and nobody waits for it.
+// All followers of a topic on this replica share one reader: a change costs as many commands for
+// one as for ten thousand. Events that a follower doesn't take at once wait in a queue of its own.
+// When the queue is full, the follower reads the database by itself, at its own pace, until it has
+// caught up. So a slow one takes no memory, and the others don't wait for it.
 
 const (
-	// queued is how many events wait for a follower in memory, 8 bytes each.
+	// queued is the number of events that wait for a follower in memory, 8 bytes each.
 	queued = 64
 
-	// recentEvents is how many are remembered for those who come back, 150 bytes each.
+	// recentEvents is the number of events remembered for clients that come back, 150 bytes each.
 	recentEvents = 64
 
-	// eventsAtOnce is how many are read in one command.
+	// eventsAtOnce is the number of events read in one command.
 	eventsAtOnce = 100
 
-	// takeTime is how long an event waits for its follower to take it.
+	// takeTime bounds the wait for a follower to take an event.
 	takeTime = 30 * time.Second
 
-	// gather is how long a reader waits after it was told of a change for more of the kind,
-	// and for the second of the two times that a write tells.
+	// gather is the wait of a reader after it hears of a change: for more changes of the topic, and
+	// for the second announcement of each write.
 	gather = 5 * time.Millisecond
 
-	// lookEvery is how often readers look while changes may go unheard, sweepEvery how often
-	// they look all the same.
+	// lookEvery is the interval of reads while changes may go unheard, sweepEvery the interval at
+	// all other times.
 	lookEvery  = time.Second
 	sweepEvery = time.Minute
 
-	// readAtOnce is how many readers may ask the database at once.
+	// readAtOnce is the number of readers that may read the database at once.
 	readAtOnce = 8
 )
 
-// ErrTooSlow is why a following ends whose follower doesn't take its events in time.
+// ErrTooSlow ends the Following of a client that doesn't take its events in time.
 var ErrTooSlow = errors.New("events aren't taken in time")
 
 var errClosed = errors.New("the store is closed")
 
-// live is the readers of this replica.
+// live are the readers of this replica.
 type live struct {
 	store    *Store
 	seed     maphash.Seed
 	takeTime time.Duration
-	reading  chan struct{} // has an element for each that reads
+	reading  chan struct{} // has an element for each read under way
 	ctx      context.Context
 	stop     context.CancelFunc
 	running  sync.WaitGroup
@@ -70,7 +73,7 @@ func newLive(s *Store) *live {
 	return l
 }
 
-// close ends all readers. Followings stay as they are: who follows ends them.
+// close ends all readers. A Following ends with its context.
 func (l *live) close() {
 	l.mu.Lock()
 	l.closed = true
@@ -79,15 +82,15 @@ func (l *live) close() {
 	l.running.Wait()
 }
 
-// reader reads the events of a topic for all who follow it.
+// reader reads the events of a topic for all of its followers.
 type reader struct {
 	topic Topic
 	live  *live
-	look  chan struct{} // gets a value when there may be something to read
+	look  chan struct{} // gets a value when there may be new events
 	stop  context.CancelFunc
 
 	users   int           // under live.mu
-	started chan struct{} // closed when the rest is there, or failed
+	started chan struct{} // closed when start has filled the fields below, or failed
 	failed  error
 
 	mu        sync.Mutex
@@ -97,31 +100,31 @@ type reader struct {
 	listening map[*Following]struct{}
 }
 
-// Following is one who follows a topic.
+// Following is one follower of a topic.
 type Following struct {
-	// Events gets them in their order, each once. It is closed when the following has failed.
+	// Events receives the events in their order, each once. It is closed after a failure.
 	Events <-chan *Event
 
 	ctx      context.Context
 	reader   *reader
 	events   chan *Event
-	sequence uint64 // of the last event that was handed over, or left out; of who hands over
+	sequence uint64 // of the last event handed over or left out; owned by the goroutine that hands over
 
 	// Under reader.mu.
 	left   bool
 	failed error
 }
 
-// Err says why Events was closed.
+// Err returns the reason why Events was closed.
 func (f *Following) Err() error {
 	f.reader.mu.Lock()
 	defer f.reader.mu.Unlock()
 	return f.failed
 }
 
-// Follow follows t until ctx ends: from now on, or from after an event that its follower has
-// had, on this replica or another. It returns when no event is missed any more; Invalid
-// where after is no event of t.
+// Follow follows t until ctx ends: from now on, or from the event after, which the client received
+// on this replica or another. Once it has returned, no later event is missed. Invalid if after is
+// no event of t.
 func (s *Store) Follow(ctx context.Context, t Topic, after *id.ID) (*Following, error) {
 	var from uint64
 	var err error
@@ -162,7 +165,7 @@ func (s *Store) Follow(ctx context.Context, t Topic, after *id.ID) (*Following, 
 	return f, nil
 }
 
-// Followers is how many followings there are on this replica.
+// Followers is the number of Followings on this replica.
 func (s *Store) Followers() int {
 	s.live.mu.Lock()
 	defer s.live.mu.Unlock()
@@ -175,8 +178,8 @@ func (s *Store) Followers() int {
 	return n
 }
 
-// known returns sequence, or where the database knows of no such event, since it was restored
-// from an older copy, the last that it knows of.
+// known returns sequence. If the database has no such event, because it was restored from an older
+// copy, it returns the last sequence number there.
 func (r *reader) known(ctx context.Context, sequence uint64) (uint64, error) {
 	r.mu.Lock()
 	at := r.at
@@ -196,7 +199,7 @@ func (f *Following) leave() {
 	f.reader.live.release(f.reader)
 }
 
-// use returns the reader of t, which reads until it is released as often.
+// use returns the reader of t. It runs until each use is released.
 func (l *live) use(t Topic) (*reader, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -235,7 +238,7 @@ func (l *live) release(r *reader) {
 	}
 }
 
-// forget lets the next who follows r's topic try again.
+// forget makes the next follower of r's topic start a new reader.
 func (l *live) forget(r *reader) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -244,8 +247,8 @@ func (l *live) forget(r *reader) {
 	}
 }
 
-// sweep has readers look where they may not have been told of a change: all of them while
-// changes may go unheard, and each one once a minute.
+// sweep has readers look for events that they may not have heard of: all readers while changes may
+// go unheard, and each one once a minute.
 func (l *live) sweep() {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -274,7 +277,7 @@ func (r *reader) nudge() {
 	}
 }
 
-// run reads whenever there may be something.
+// run reads whenever there may be new events.
 func (r *reader) run(ctx context.Context) {
 	dropped, stop := r.live.store.cache.Watch(r.topic.key())
 	defer stop()
@@ -310,13 +313,13 @@ func (r *reader) run(ctx context.Context) {
 			}
 		}
 		if err != nil {
-			// The sweep doesn't know, so look again by itself.
+			// Sweep skips a reader that failed, so it looks again by itself.
 			time.AfterFunc(lookEvery, r.nudge)
 		}
 	}
 }
 
-// start finds where the topic is, and its most recent events.
+// start reads the position of the topic, and its most recent events.
 func (r *reader) start(ctx context.Context) error {
 	ctx, done, err := r.live.turn(ctx)
 	if err != nil {
@@ -339,13 +342,14 @@ func (r *reader) start(ctx context.Context) error {
 	if len(rows) > 0 {
 		r.at = sequenceOf(rows[len(rows)-1].Event)
 	}
-	if len(rows) == recentEvents { // there may be more before them
+	if len(rows) == recentEvents { // there may be older ones
 		r.base = sequenceOf(rows[0].Event) - 1
 	}
 	return nil
 }
 
-// turn waits until a reader may ask the database, and gives it the time that reads have.
+// turn waits until a reader may read the database, and returns a context with the time limit of a
+// read.
 func (l *live) turn(ctx context.Context) (_ context.Context, done func(), err error) {
 	select {
 	case l.reading <- struct{}{}:
@@ -356,10 +360,10 @@ func (l *live) turn(ctx context.Context) (_ context.Context, done func(), err er
 	return ctx, func() { cancel(); <-l.reading }, nil
 }
 
-// readTime is how long one read may take.
+// readTime bounds one read.
 const readTime = 5 * time.Second
 
-// read reads what has come and hands it to those who listen.
+// read reads new events and hands them to the followers that listen.
 func (r *reader) read(ctx context.Context) error {
 	for {
 		r.mu.Lock()
@@ -376,8 +380,7 @@ func (r *reader) read(ctx context.Context) error {
 	}
 }
 
-// page returns the events after a sequence number, and the number up to which there are no
-// others.
+// page returns the events after a sequence number, and the number up to which there are no others.
 func (r *reader) page(ctx context.Context, sequence uint64, fresh bool) (events []*Event, last uint64, more bool, err error) {
 	ctx, done, err := r.live.turn(ctx)
 	if err != nil {
@@ -392,7 +395,7 @@ func (r *reader) page(ctx context.Context, sequence uint64, fresh bool) (events 
 	return events, sequenceOf(rows[len(rows)-1].Event), len(rows) == eventsAtOnce, err
 }
 
-// add hands events to those who listen. One whose queue is full goes on by itself.
+// add hands events to the followers that listen. A follower with a full queue goes on by itself.
 func (r *reader) add(events []*Event, last uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -410,7 +413,7 @@ func (r *reader) add(events []*Event, last uint64) {
 	}
 }
 
-// offer hands over what there is room for; false where there is more.
+// offer hands over as many events as the queue has room for; false if some are left.
 func (f *Following) offer(events []*Event) bool {
 	for _, e := range events {
 		if e.sequence <= f.sequence {
@@ -426,7 +429,7 @@ func (f *Following) offer(events []*Event) bool {
 	return true
 }
 
-// listen has f hear of what comes, if it has had all that was read; r.mu is held.
+// listen makes f receive new events from r, if it has all events so far; r.mu is held.
 func (r *reader) listen(f *Following) bool {
 	if f.sequence < r.at {
 		return false
@@ -437,7 +440,7 @@ func (r *reader) listen(f *Following) bool {
 	return true
 }
 
-// catchUp hands over, in a goroutine of its own, what f is behind, until it listens again.
+// catchUp hands the missing events to f, in a goroutine of its own, until f listens again.
 func (f *Following) catchUp() {
 	f.reader.live.goOn(func() {
 		err := f.follow()
@@ -472,7 +475,7 @@ func (f *Following) follow() error {
 			if events, last, _, err = r.page(f.ctx, f.sequence, false); err != nil {
 				return err
 			}
-			if len(events) == 0 && last == f.sequence { // what was there has gone
+			if len(events) == 0 && last == f.sequence { // those events have gone
 				r.mu.Lock()
 				last = r.base
 				r.mu.Unlock()
@@ -508,13 +511,12 @@ func (f *Following) hand(events []*Event) error {
 	return nil
 }
 
-// Published follows what becomes public: see Follow.
+// Published follows articles that become public: see Follow.
 func (s *Store) Published(ctx context.Context, after *id.ID) (*Following, error) {
 	return s.Follow(ctx, AllPublished, after)
 }
 
-// LastEvent is the last event of t that everyone may hear of, as it is in the database now;
-// NotFound where there is none.
+// LastEvent is the last event of t that is still public, as it is in the database now, or NotFound.
 func (s *Store) LastEvent(ctx context.Context, t Topic) (*Event, error) {
 	rows, err := s.eventRows(ctx, t, t.after(0), -1, 1)
 	if err != nil {
@@ -530,8 +532,8 @@ func (s *Store) LastEvent(ctx context.Context, t Topic) (*Event, error) {
 	return events[0], nil
 }
 
-// CommentsAdded follows the comments that are shown under an article; NotFound where that
-// isn't public. See Follow.
+// CommentsAdded follows the comments shown under an article; NotFound if the article isn't public.
+// See Follow.
 func (s *Store) CommentsAdded(ctx context.Context, article id.ID, after *id.ID) (*Following, error) {
 	found, err := s.Articles(ctx, []id.ID{article})
 	if err != nil {

@@ -1,5 +1,7 @@
 package store
 
+// Followers over a real database: none misses an event, slow ones catch up, and readers end.
+
 import (
 	"context"
 	"errors"
@@ -26,7 +28,7 @@ func publishMany(t *testing.T, s *Store, n int) []id.ID {
 	return all
 }
 
-// hear takes n events and returns what they are of.
+// hear takes n events and returns their subjects.
 func hear(t *testing.T, f *Following, n int) (of []id.ID, last id.ID) {
 	t.Helper()
 	for range n {
@@ -52,8 +54,8 @@ func expectOf(t *testing.T, f *Following, want []id.ID) (last id.ID) {
 	return last
 }
 
-// However many events come at once, and however late they are taken, none is lost, others
-// don't wait, and what waits is a queue's length.
+// Many events at once and late followers: no event is lost, other followers don't wait, and no more
+// events wait in memory than a queue has.
 func TestASlowFollowerCatchesUp(t *testing.T) {
 	s := openStore(t, nil)
 	slow, err := s.Published(t.Context(), nil)
@@ -67,11 +69,11 @@ func TestASlowFollowerCatchesUp(t *testing.T) {
 		t.Errorf("%d events wait", n)
 	}
 	expectOf(t, slow, all)
-	// Both go on with what comes then.
+	// Both then receive new events.
 	more := publishMany(t, s, 3)
 	expectOf(t, slow, more)
 	expectOf(t, quick, more)
-	// Who comes back goes on after what it has had, also where that is long ago.
+	// A client that comes back continues after its last event, even a long time later.
 	late, err := s.Published(t.Context(), &last)
 	check(t, err)
 	expectOf(t, late, more)
@@ -94,7 +96,7 @@ func TestWhoDoesNotTakeEventsIsLeft(t *testing.T) {
 	}
 	var last id.ID
 	n := 0
-	for e := range f.Events { // what was in its queue
+	for e := range f.Events { // the events in its queue
 		if e.Of != all[n] {
 			t.Fatalf("event %d is of %s", n, e.Of)
 		}
@@ -121,14 +123,14 @@ func TestFollowingIsRefused(t *testing.T) {
 	if _, err := s.CommentsAdded(t.Context(), id.New(id.Article), nil); !problem.Is(err, problem.NotFound) {
 		t.Errorf("comments on nothing: %v", err)
 	}
-	// An event that the database doesn't know, since it is an older copy, is as the last.
+	// An event unknown to the database, an older copy, counts as the last event.
 	beyond := newEvent(AllPublished, 1000, id.New(id.Article)).ID
 	f, err := s.Published(t.Context(), &beyond)
 	check(t, err)
 	expectOf(t, f, publishMany(t, s, 2))
 }
 
-// What isn't shown is no event, though it has a number, and one that is shown again is.
+// A hidden comment is no event, though it has a number. It becomes one when it is shown again.
 func TestWhatIsTold(t *testing.T) {
 	s := openStore(t, nil)
 	owner := &Secret{Account: Account{ID: id.New(id.Account), Email: "owner"}}
@@ -157,12 +159,12 @@ func TestWhatIsTold(t *testing.T) {
 	become(waits, CommentVisible)
 	expectOf(t, f, []id.ID{waits.ID})
 	hidden := become(one, CommentHidden)
-	add(one.ID, CommentVisible) // under what isn't shown
+	add(one.ID, CommentVisible) // under a hidden comment
 	two := add("", CommentVisible)
 	expectOf(t, f, []id.ID{two.ID})
 	become(hidden, CommentVisible)
 	expectOf(t, f, []id.ID{one.ID})
-	// Nothing is told of an article that isn't public.
+	// An article that isn't public has no events.
 	draft := changedTo(article, func(a *Article) { a.Status = Draft })
 	check(t, s.ChangeArticle(t.Context(), article, draft))
 	add("", CommentVisible)
@@ -181,7 +183,7 @@ func TestWhatIsTold(t *testing.T) {
 	expectOf(t, f, []id.ID{three.ID})
 }
 
-// The sequence number of an article that was deleted for good isn't another's.
+// No other article gets the sequence number of one that was deleted for good.
 func TestAPlaceIsTakenOnce(t *testing.T) {
 	s := openStore(t, nil)
 	publishMany(t, s, 2)
@@ -205,7 +207,7 @@ func TestAPlaceIsTakenOnce(t *testing.T) {
 	}
 }
 
-// A change costs as many commands however many follow.
+// A change costs the same number of commands for any number of followers.
 func TestFollowersShareTheirReader(t *testing.T) {
 	s := openStore(t, nil)
 	all := make([]*Following, 500)
@@ -226,7 +228,7 @@ func TestFollowersShareTheirReader(t *testing.T) {
 	}
 }
 
-// When nobody follows any more, nothing runs for it.
+// After the last follower of a topic nothing runs for it.
 func TestReadersEnd(t *testing.T) {
 	s := openStore(t, nil)
 	for i := range 3 {
@@ -268,7 +270,7 @@ func TestEventsAreNamedInTheirOrder(t *testing.T) {
 	}
 }
 
-// Following changes nothing: anybody may, as often as they like.
+// Following drops nothing from the caches: anybody may follow, any number of times.
 func TestWhoFollowsDropsNothing(t *testing.T) {
 	s := openStore(t, nil)
 	ids := publishMany(t, s, 3)

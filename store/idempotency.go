@@ -1,5 +1,7 @@
 package store
 
+// Records of idempotency keys. Entry points: Store.RecordIdempotency, CheckKey.
+
 import (
 	"context"
 	"crypto/hmac"
@@ -87,9 +89,9 @@ func (c IdempotencyRecord) id() string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// input is a fingerprint of the mutation and its input. Its secret is the key, which isn't
-// stored, so a thief of fingerprints can't try inputs. Some clients' keys are less random
-// than they should be, so a password belongs into it only as its hash.
+// input is a fingerprint of the mutation and its input. Its secret is the key. The key isn't
+// stored, so a thief of fingerprints can't try inputs. Some clients' keys are less random than they
+// should be, so a password belongs into it only as its hash.
 func (c IdempotencyRecord) input() ([]byte, error) {
 	text, err := json.Marshal([]any{c.Mutation, c.Input})
 	if err != nil {
@@ -100,7 +102,7 @@ func (c IdempotencyRecord) input() ([]byte, error) {
 	return mac.Sum(nil), nil
 }
 
-// CheckKey says what is wrong with an idempotency key: Invalid; nil where there is none.
+// CheckKey returns Invalid unless given is nil or a valid idempotency key.
 func CheckKey(given *string) error {
 	if given == nil {
 		return nil

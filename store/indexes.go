@@ -1,5 +1,7 @@
 package store
 
+// The indexes of all collections. Entry points: indexes, Store.makeIndexes.
+
 import (
 	"context"
 	"fmt"
@@ -35,8 +37,8 @@ func uncached() []index {
 	}
 }
 
-// indexes is every index there is but those on _id. The test of the query shapes holds every
-// query of the API against it.
+// indexes are all indexes but those on _id. The test of the query shapes checks every query of the
+// API against them.
 func indexes() []index {
 	all := uncached()
 	for _, k := range kinds() {
@@ -45,7 +47,7 @@ func indexes() []index {
 	return all
 }
 
-// name is what MongoDB would call i.
+// name is MongoDB's name for i.
 func (i index) name() string {
 	var parts []string
 	for _, k := range i.keys() {

@@ -1,5 +1,7 @@
 package store
 
+// Lists that the database orders, read by keyset. Entry points: List.Page, List.Count.
+
 import (
 	"context"
 	"fmt"
@@ -12,29 +14,29 @@ import (
 	"stoa/id"
 )
 
-// List is a part of a list that the database orders. Nothing is read until Page or Count
-// asks, and what they read is cached under the tags that the list depends on.
+// List is a window on a list that the database orders. Page and Count read it, and their results
+// are cached under the tags that the list depends on.
 type List struct {
 	query  query
-	named  string // query's name, which takes a while to write down
-	key    string // what names this part of the list in the caches
+	named  string // query's name, stored because it takes a while to make
+	key    string // the cache key of this window
 	window window
 	store  *Store
-	whole  *whole // a list that isn't read; nil for one that is
+	whole  *whole // a list in memory; nil for one to be read
 }
 
-// query is what a page or a count of a list is read by.
+// query is the query behind the pages and counts of a list.
 type query struct {
 	collection string
 	filter     bson.D
 	sort       string // the field; the id decides between equals
 	byTime     bool   // the field is a time rather than text
 	descending bool
-	tags       []string // what it depends on
+	tags       []string // its dependencies
 	empty      bool     // nothing can match: no need to look
 }
 
-// name tells a query from all that would answer otherwise, its window excepted.
+// name identifies a query by everything that its result depends on, the window excepted.
 func (q query) name() string {
 	filter, err := bson.MarshalExtJSON(q.filter, true, false)
 	if err != nil {
@@ -52,12 +54,11 @@ func (s *Store) list(q query, w Window) (*List, error) {
 	return &List{query: q, named: name, key: checked.key(name), window: checked, store: s}, nil
 }
 
-// CacheKey identifies this part of the list in caches; "" for one that isn't cached.
+// CacheKey identifies this window in caches; "" if it isn't cached.
 func (l *List) CacheKey() string { return l.key }
 
-// Page returns this part of the list. The element that a cursor marks is taken to be in
-// the list still: more precedes a page that begins after it, and follows one that ends
-// before it.
+// Page returns the elements in this window. It assumes that the element of a cursor is still in the
+// list: more precedes a page that begins after it, and follows one that ends before it.
 func (l *List) Page(ctx context.Context) (*Page, error) {
 	if l.whole != nil {
 		return l.window.cut(l.whole.name, l.whole.entries, l.whole.descending), nil
@@ -79,7 +80,7 @@ func (l *List) Page(ctx context.Context) (*Page, error) {
 	return out, nil
 }
 
-// Count returns how many elements the whole list has, and whether those are all: it stops
+// Count returns the number of elements of the whole list, and whether that is all of them: it stops
 // counting at most.
 func (l *List) Count(ctx context.Context, most int) (n int, exact bool, err error) {
 	if l.whole != nil {
@@ -97,7 +98,7 @@ func (l *List) Count(ctx context.Context, most int) (n int, exact bool, err erro
 	return min(n, most), n <= most, nil
 }
 
-// pageOfIDs is what is cached of a page.
+// pageOfIDs is a page in its cached form.
 type pageOfIDs struct {
 	Entries []Entry `bson:"e"`
 	More    bool    `bson:"m"`
@@ -112,7 +113,7 @@ type count struct {
 	N int64 `bson:"n"`
 }
 
-// key names the part of a list that w is.
+// key is the cache key of the window w of a list.
 func (w window) key(list string) string {
 	key := "page/" + strconv.Itoa(w.size) + strconv.FormatBool(w.backwards)
 	for _, bound := range []*Entry{w.after, w.before} {

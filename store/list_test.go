@@ -1,5 +1,7 @@
 package store
 
+// Pages of lists, compared with the sorted list, over random articles.
+
 import (
 	"fmt"
 	"math/rand/v2"
@@ -13,8 +15,8 @@ import (
 	"stoa/id"
 )
 
-// crowd is a blog in which much is equal: articles of few moments, titles, tags and
-// authors, some of them not published.
+// crowd is a blog with many equal values: few times, titles, tags and authors, and some articles
+// that aren't published.
 type crowd struct {
 	articles []*Article
 	tags     []*Tag
@@ -33,7 +35,7 @@ func writeCrowd(t *testing.T, s *Store, n int) crowd {
 	}
 	for i := range n {
 		a := published(fmt.Sprintf("article-%d", i), second(1_000_000+random.IntN(6)))
-		a.ID = id.New(id.Article) // whose order says nothing of when it was published
+		a.ID = id.New(id.Article) // its order is independent of the time of publication
 		a.UpdatedAt = a.PublishedAt.Add(time.Duration(random.IntN(3)) * time.Millisecond)
 		a.TitleKey = []string{"", "a", "b", "ß"}[random.IntN(4)]
 		a.Status = []Status{Published, Published, Published, Published, Draft, Scheduled}[random.IntN(6)]
@@ -84,8 +86,8 @@ func (c crowd) filter(t *rapid.T) ArticleFilter {
 	return f
 }
 
-// meets says whether an article is in a list, and less in what order: as their descriptions
-// in the schema say it, from the articles alone.
+// meets reports whether an article is in a list, and less gives its order: from the articles alone,
+// by the rules in the schema's descriptions.
 func (c crowd) meets(a *Article, f ArticleFilter) bool {
 	named := func(slug *string, ids []id.ID) bool {
 		if slug == nil {
@@ -136,7 +138,7 @@ func (c crowd) list(f ArticleFilter) []id.ID {
 	return ids
 }
 
-// Pages by keyset are the parts of the sorted list, however many of its elements are equal.
+// Pages by keyset are the parts of the sorted list, with any number of equal elements.
 func TestPagesOfTheDatabaseArePartsOfTheSortedList(t *testing.T) {
 	s := openStore(t, nil)
 	c := writeCrowd(t, s, 60)
@@ -204,7 +206,7 @@ func TestPagesOfTheDatabaseArePartsOfTheSortedList(t *testing.T) {
 	})
 }
 
-// The lists that are cut from memory hold the same as those that the database orders.
+// Lists cut from memory have the same elements as those that the database orders.
 func TestChildrenAgreeWithLists(t *testing.T) {
 	s := openStore(t, nil)
 	c := writeCrowd(t, s, 60)

@@ -1,8 +1,8 @@
 package store
 
-// Migrations: changes of what is stored that a newer program makes to a database once, while
-// replicas of the version before still serve. docs/operations.md has the rules for them.
-// Entry points: migrations, Store.Migrate, Pending.
+// Migrations: changes that a newer program makes once to the stored documents of a database, while
+// replicas of the version before still serve. docs/operations.md has the rules for them. Entry
+// points: migrations, Store.Migrate, Pending.
 
 import (
 	"context"
@@ -16,28 +16,28 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 )
 
-// migration is one change. It may be interrupted anywhere, begun again, and done by two at
-// once: it looks for what is left to do rather than remembering what it has done. Documents
-// that are cached are changed through Store.write, as everywhere.
+// migration is one change. It may be interrupted anywhere, begun again, and made by two processes
+// at once: it looks for the rest of the work and remembers nothing. Documents that are cached are
+// changed through Store.write, as everywhere.
 type migration struct {
 	name string
-	// oldest is the least format that a program has to know to use the database afterwards. A
-	// migration that expands leaves it as it was; one that contracts sets it to the format of
-	// the version that stopped using what goes.
+	// oldest is the least format that a program must know to use the database afterwards. A
+	// migration that adds leaves it unchanged. One that removes sets it to the format of the first
+	// version that didn't use the removed part.
 	oldest int
-	// left tells what there is to do, a line each.
+	// left describes the work to do, a line each.
 	left func(context.Context, *Store) ([]string, error)
 	do   func(context.Context, *Store) error
 }
 
-// migrations are all there are, the oldest first. The n-th brings a database to format n; none
-// is ever changed or taken away.
+// migrations are all migrations, the oldest first. The n-th brings a database to format n; none is
+// ever changed or removed.
 var migrations = []migration{
 	{name: "drop the indexes that longer ones have replaced", left: replacedIndexes, do: dropReplaced},
 }
 
-// replaced are the names of indexes of articles that end in publishedAt since format 1. The
-// longer ones serve what these served, also to replicas of the version before.
+// replaced are the names of indexes of articles that end in publishedAt since format 1. The longer
+// ones serve the same queries, also for replicas of the version before.
 var replaced = []string{
 	"status_1_titleKey_1__id_1", "status_1_updatedAt_-1__id_-1",
 	"tagIds_1_status_1_titleKey_1__id_1", "tagIds_1_status_1_updatedAt_-1__id_-1",
@@ -85,14 +85,14 @@ func dropReplaced(ctx context.Context, s *Store) error {
 }
 
 const (
-	// migratorLease is how long a migrator may be silent before another takes its place, by
+	// migratorLease is the time that a migrator may be silent before another takes its place, by
 	// the clock of the other: clocks are never compared.
 	migratorLease = 15 * time.Second
-	// migratorBeat is how often a migrator says that it is there.
+	// migratorBeat is the interval at which a migrator renews its lease.
 	migratorBeat = 3 * time.Second
 )
 
-// errTakenOver is the cause of the end of a migrator whose lease another has taken.
+// errTakenOver is the cause of the end of a migrator after another has taken its lease.
 var errTakenOver = errors.New("another process has taken the migrations over")
 
 // migrator runs migrations, one process at a time.
@@ -105,9 +105,9 @@ type migrator struct {
 	tell  func(string) // is called with each migration that begins
 }
 
-// Migrate brings the database to the latest format, and calls tell with the name of each
-// migration that it begins. Where another process migrates, it waits for the end of that, or
-// takes its place when it has died. It returns at once where nothing is to be done.
+// Migrate brings the database to the latest format, and calls tell with the name of each migration
+// that it begins. If another process is migrating, it waits for the end, or takes over after the
+// death of that process. It returns at once if there is nothing to do.
 func (s *Store) Migrate(ctx context.Context, tell func(string)) error {
 	if s.format >= latestFormat() {
 		return nil
@@ -160,7 +160,7 @@ func (m *migrator) wait(ctx context.Context) (done bool, err error) {
 	}
 }
 
-// change sets fields of the format where it is as has says, and tells whether it was.
+// change sets fields of the format if it matches has, and reports whether it did.
 func (m *migrator) change(ctx context.Context, has, set bson.D) (bool, error) {
 	result, err := m.store.db.Collection(meta).UpdateOne(ctx, append(byFormatKey(), has...), bson.D{{Key: "$set", Value: set}})
 	if err != nil {
@@ -172,7 +172,8 @@ func (m *migrator) change(ctx context.Context, has, set bson.D) (bool, error) {
 // mine is the condition that the lease is this migrator's.
 func (m *migrator) mine() bson.D { return bson.D{{Key: "holder", Value: m.self}} }
 
-// lead does what is left while the lease is this migrator's: errTakenOver when it is another's.
+// lead runs the rest of the migrations while the lease is this migrator's; errTakenOver after
+// another has it.
 func (m *migrator) lead(parent context.Context) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	beating := make(chan struct{})
@@ -182,7 +183,7 @@ func (m *migrator) lead(parent context.Context) error {
 		<-beating
 		limited, stop := context.WithTimeout(context.WithoutCancel(parent), selectLimit)
 		defer stop()
-		_, _ = m.change(limited, m.mine(), bson.D{{Key: "holder", Value: ""}}) // else the lease runs out
+		_, _ = m.change(limited, m.mine(), bson.D{{Key: "holder", Value: ""}}) // otherwise the lease runs out
 	}()
 	d, err := m.store.readFormat(ctx)
 	if err != nil {
@@ -210,7 +211,7 @@ func (m *migrator) lead(parent context.Context) error {
 	return nil
 }
 
-// keepLease renews the lease until ctx ends, and ends ctx when another has taken it.
+// keepLease renews the lease until ctx ends, and ends ctx after another process has taken it.
 func (m *migrator) keepLease(ctx context.Context, end context.CancelCauseFunc) {
 	tick := time.NewTicker(m.beat)
 	defer tick.Stop()
@@ -229,8 +230,8 @@ func (m *migrator) keepLease(ctx context.Context, end context.CancelCauseFunc) {
 	}
 }
 
-// Pending tells what opening a database and migrating it would do, a line each, and changes
-// nothing. It fails when the database can't be reached within ctx, and when Open would refuse
+// Pending describes the work that opening a database and migrating it would do, a line each, and
+// changes nothing. It fails if the database can't be reached within ctx, and if Open would refuse
 // it.
 func Pending(ctx context.Context, o Options) ([]string, error) {
 	s, err := connect(o)

@@ -1,5 +1,7 @@
 package store
 
+// Migrations: leases, take-overs, kill -9 in the middle, dry runs, and indexes of earlier versions.
+
 import (
 	"context"
 	"errors"
@@ -35,7 +37,7 @@ func sharedDatabase(t *testing.T) string {
 	return uri
 }
 
-// connected is a store that reaches a database and nothing more.
+// connected is a store connected to a database, and no more.
 func connected(t *testing.T, uri string) *Store {
 	t.Helper()
 	s, err := connect(Options{URI: uri, Log: slog.New(slog.DiscardHandler), Program: "this one"})
@@ -123,7 +125,7 @@ func TestADatabaseOfBeforeFormatsIsMigrated(t *testing.T) {
 	}
 }
 
-// indexesBefore are those of the versions before formats that have other names now.
+// indexesBefore are indexes of the versions before formats that have other names now.
 var indexesBefore = []index{
 	{articles, []string{"status", "titleKey", "_id"}, false, false},
 	{articles, []string{"status", "-updatedAt", "-_id"}, false, false},
@@ -231,14 +233,14 @@ func TestAMigrationThatFailsIsBegunAgain(t *testing.T) {
 	}
 }
 
-// A migrator that was held up for longer than its lease, and comes back, completes nothing.
+// A migrator delayed for longer than its lease completes nothing when it comes back.
 func TestAMigratorThatWasTakenOverCompletesNothing(t *testing.T) {
 	uri := sharedDatabase(t)
 	slow, other := connected(t, uri), connected(t, uri)
 	m := quickly(slow, nil)
 	setFormat(t, other, databaseFormat{Holder: m.self})
 	began, ended := make(chan struct{}), make(chan struct{})
-	m.all = []migration{{name: "held", do: func(context.Context, *Store) error { // deaf, as what is stopped is
+	m.all = []migration{{name: "held", do: func(context.Context, *Store) error { // deaf to its context, like a stopped process
 		close(began)
 		<-ended
 		return nil
@@ -257,7 +259,7 @@ func TestAMigratorThatWasTakenOverCompletesNothing(t *testing.T) {
 	}
 }
 
-// One that hears that it was taken over stops what it does.
+// A migrator that hears of its replacement stops its work.
 func TestAMigratorThatWasTakenOverStops(t *testing.T) {
 	uri := sharedDatabase(t)
 	slow, other := connected(t, uri), connected(t, uri)
@@ -272,7 +274,7 @@ func TestAMigratorThatWasTakenOverStops(t *testing.T) {
 	}
 }
 
-// marked is a migration of many documents that takes its time: each is counted once.
+// marked is a migration of many documents that takes its time: each document is counted once.
 func marked(spacing time.Duration) []migration {
 	return []migration{{name: "mark", do: func(ctx context.Context, s *Store) error {
 		for {

@@ -1,5 +1,8 @@
 package store
 
+// This file finds the articles published next to an article. Entry points: PositionOf,
+// Store.Neighbours.
+
 import (
 	"context"
 	"slices"
@@ -11,9 +14,6 @@ import (
 
 	"stoa/id"
 )
-
-// This file finds what was published next to an article. Entry points: PositionOf,
-// Store.Neighbours.
 
 // AllArticles names the list of all published articles.
 const AllArticles id.ID = "all"
@@ -42,9 +42,8 @@ type Neighbours struct {
 }
 
 // Neighbours returns the neighbours of the articles at positions, in their order: none for an
-// article that isn't published, or not at that time. It takes one command for all positions
-// that aren't cached, which reads two keys of an index for each, however many articles there
-// are.
+// article that isn't published, or not at that time. It takes one command for all positions that
+// aren't cached. The command reads two keys of an index for each, at any number of articles.
 func (s *Store) Neighbours(ctx context.Context, positions []Position) ([]*Neighbours, error) {
 	found, err := s.tables.neighbours.Get(ctx, s.cache, positions)
 	for i, n := range found {
@@ -55,7 +54,7 @@ func (s *Store) Neighbours(ctx context.Context, positions []Position) ([]*Neighb
 	return found, err
 }
 
-// noNeighbours is always the same one, so that two answers of none are seen to be equal.
+// noNeighbours is always the same pointer, so that two empty results compare as equal.
 var noNeighbours Neighbours
 
 func (s *Store) readNeighbours(ctx context.Context, positions []Position) (map[Position]*Neighbours, error) {

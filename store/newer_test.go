@@ -1,5 +1,7 @@
 package store
 
+// Fields of a newer program's: every update leaves them.
+
 import (
 	"fmt"
 	"maps"
@@ -15,7 +17,7 @@ import (
 	"stoa/id"
 )
 
-// updates remembers the update commands that a store sends.
+// updates records the update commands of a store.
 type updates struct {
 	mu   sync.Mutex
 	sent []bson.Raw
@@ -32,7 +34,7 @@ func (u *updates) watch(e *event.CommandStartedEvent) {
 	}
 }
 
-// collections are those whose documents were updated, with the updates themselves.
+// collections are those with updated documents, with the updates themselves.
 func (u *updates) collections(t *testing.T) map[string][]bson.Raw {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -52,7 +54,7 @@ func (u *updates) collections(t *testing.T) map[string][]bson.Raw {
 	return out
 }
 
-// A write that replaces a document loses what a newer program has put there.
+// A write that replaces a document loses the fields of a newer program.
 func TestNoWriteReplacesADocument(t *testing.T) {
 	u := &updates{}
 	s := openStore(t, u.watch)
@@ -94,8 +96,8 @@ func namedChanges(t *testing.T, s *Store) []func() {
 	}
 }
 
-// Every document, and each that is part of one, has fields here that this version knows
-// nothing of. Each update leaves them, but where what they are part of is exchanged.
+// Every document, and each embedded one, has fields here that this version doesn't know. Each
+// update leaves them, unless it exchanges the embedded document around them.
 func TestANewerProgramsFieldsSurviveEveryUpdate(t *testing.T) {
 	known := &updates{}
 	other := openStore(t, known.watch)
@@ -234,7 +236,7 @@ func TestANewerProgramsFieldsSurviveEveryUpdate(t *testing.T) {
 	}
 }
 
-// A cover that is exchanged takes what a newer program knew of the old one with it.
+// An exchanged cover takes along the newer program's fields of the old one.
 func TestACoverThatIsExchangedIsTheNewOne(t *testing.T) {
 	s := openStore(t, nil)
 	a := published("a", second(1))

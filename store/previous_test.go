@@ -1,5 +1,7 @@
 package store
 
+// Data of earlier versions, in testdata: this version reads all of it.
+
 import (
 	"context"
 	"encoding/base64"
@@ -22,8 +24,8 @@ import (
 	"stoa/tests/redistest"
 )
 
-// Each folder in testdata has what a version wrote: see TestRecord. format0 is of commit
-// 9ea3ca8, before there were formats. All of it must be read, from the database.
+// Each folder in testdata has the data of a version: see TestRecord. format0 is of commit 9ea3ca8,
+// before there were formats. All of it must be read, from the database.
 func TestWhatEarlierVersionsWroteIsRead(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "*", recordedDocuments))
 	check(t, err)
@@ -56,7 +58,7 @@ func readEarlier(t *testing.T, folder string) {
 	t.Cleanup(func() { _ = connection.Close() })
 	o := Options{URI: server.URI(), Dialer: server.Dialer(), Redis: connection, CacheBytes: 16 << 20, Log: slog.New(slog.DiscardHandler)}
 
-	// The database has moved on since Redis was filled: whoever believes Redis answers wrongly.
+	// The database has changed since Redis was filled: a reader that trusts Redis answers wrongly.
 	client, err := mongo.Connect(clientOptions(o))
 	check(t, err)
 	db := client.Database(defaultDatabase)
@@ -110,7 +112,7 @@ func readEarlier(t *testing.T, folder string) {
 	lookAtRecord(t, s)
 }
 
-// lookAtRecord holds what is read against what writeRecord wrote.
+// lookAtRecord compares the documents read with those of writeRecord.
 func lookAtRecord(t *testing.T, s *Store) {
 	ctx, _ := access.Begin(t.Context(), access.Request{})
 	owner := recordID(id.Account, 1)

@@ -1,5 +1,7 @@
 package store
 
+// Purging the caches on request. Entry point: Store.Purge.
+
 import (
 	"context"
 	"fmt"
@@ -12,15 +14,15 @@ import (
 	"stoa/problem"
 )
 
-// maxPurge is how many tags can be purged at once.
+// maxPurge is the number of tags that can be purged at once.
 const maxPurge = 100
 
-// Purge makes every replica forget what depends on tags, in both tiers of the caches and in
-// what is kept of whole answers: ids, and names of lists as answers tell them in Cache-Tag.
-// What is asked for next is read from the database. Nothing is changed but a note of when.
+// Purge makes every replica forget everything that depends on tags, in both tiers of the caches and
+// in the response cache: tags are ids, and names of lists as Cache-Tag has them. The next reads
+// come from the database. Nothing is changed but a record of the time.
 //
-// The note is there for an embedded database that another process serves: that one forgets
-// everything when somebody else writes.
+// The record is for an embedded database that another process serves: that process forgets
+// everything after any write by another client.
 func (s *Store) Purge(ctx context.Context, tags []string) error {
 	if len(tags) == 0 || len(tags) > maxPurge {
 		return problem.New(problem.Invalid, "name 1 to %d tags, not %d", maxPurge, len(tags)).At("tags")

@@ -1,5 +1,8 @@
 package store
 
+// Reads by id and by slug, and the lists of articles, authors and tags. Entry points: Gather for
+// several kinds at once, ListArticles, ListAuthors, ListTags.
+
 import (
 	"context"
 	"slices"
@@ -19,11 +22,11 @@ import (
 	"stoa/problem"
 )
 
-// MaxSlug is the longest slug there is, in bytes: what addresses of other systems have had.
+// MaxSlug is the longest slug, in bytes: other systems have had addresses as long.
 const MaxSlug = 512
 
-// SortKey is what a title or a name is ordered by: letter case and accents ignored, its
-// first 100 bytes.
+// SortKey is the sort key of a title or a name: letter case and accents ignored, its first 100
+// bytes.
 func SortKey(text string) string {
 	fold := transform.Chain(norm.NFKD, runes.Remove(runes.In(unicode.Mn)), cases.Fold(), norm.NFC)
 	key, _, err := transform.String(fold, strings.TrimSpace(text))
@@ -82,7 +85,7 @@ func (s *Store) Authors(ctx context.Context, ids []id.ID) ([]*Author, error) {
 // Tags is Tags.All.
 func (s *Store) Tags(ctx context.Context, ids []id.ID) ([]*Tag, error) { return Tags.All(ctx, s, ids) }
 
-// Comments is Comments.All: whether a comment's article is public is for the caller to ask.
+// Comments is Comments.All. The caller checks whether a comment's article is public.
 func (s *Store) Comments(ctx context.Context, ids []id.ID) ([]*Comment, error) {
 	return Comments.All(ctx, s, ids)
 }
@@ -102,17 +105,17 @@ func (s *Store) TagBySlug(ctx context.Context, slug string) (*Tag, error) {
 	return Tags.BySlug(ctx, s, slug)
 }
 
-// ArticleOrder is what a list of articles can be ordered by.
+// ArticleOrder is an order of a list of articles.
 type ArticleOrder string
 
-// The orders there are.
+// The orders of articles.
 const (
 	ByPublished ArticleOrder = "publishedAt"
 	ByTitle     ArticleOrder = "titleKey"
 	ByUpdated   ArticleOrder = "updatedAt"
 )
 
-// ArticleFilter says which published articles a list has; every condition set must be met.
+// ArticleFilter selects the published articles of a list; every condition set must be met.
 type ArticleFilter struct {
 	Tag, Author                    *string // slugs
 	PublishedFrom, PublishedBefore *time.Time
@@ -121,8 +124,8 @@ type ArticleFilter struct {
 	Descending                     bool
 }
 
-// ListArticles returns a part of the list of published articles that meet f. A tag or an
-// author that there isn't makes it empty.
+// ListArticles returns a part of the list of published articles that meet f. An unknown tag or
+// author makes it empty.
 func (s *Store) ListArticles(ctx context.Context, f ArticleFilter, w Window) (*List, error) {
 	q := query{collection: articles, filter: publicArticles(), sort: string(f.Order), byTime: f.Order != ByTitle, descending: f.Descending}
 	for _, by := range []struct {
@@ -177,8 +180,8 @@ func (s *Store) ListTags(w Window) (*List, error) {
 	return s.list(query{collection: tags, filter: bson.D{}, sort: "nameKey", tags: []string{listTag(tags)}}, w)
 }
 
-// listTag is what lists of what hangs on a parent depend on.
+// listTag is the dependency of lists under a parent.
 func listTag(parent id.ID) string { return "list/" + string(parent) }
 
-// orderTag is what lists in an order depend on, besides who is in them.
+// orderTag is the dependency of lists on the positions of their elements in an order.
 func orderTag(o ArticleOrder) string { return "list/articles/" + string(o) }

@@ -1,5 +1,7 @@
 package store
 
+// The data that this version writes, recorded for the tests of later versions.
+
 import (
 	"context"
 	"encoding/base64"
@@ -22,16 +24,15 @@ import (
 	"stoa/tests/redistest"
 )
 
-// What a version has written is recorded in testdata by RECORD=testdata/NAME go test ./store
-// -run TestRecord, at the end of a version whose formats the next one is to read: two files,
-// one of all documents by collection, one of all that Redis holds by key. They are never
-// changed afterwards.
+// RECORD=testdata/NAME go test ./store -run TestRecord records the data of a version in testdata,
+// before the next version changes its formats: one file of all documents by collection, one of
+// everything in Redis by key. They are never changed afterwards.
 const (
 	recordedDocuments = "documents.json"
 	recordedRedis     = "redis.json"
 )
 
-// recordID is the n-th id of a kind in what is recorded.
+// recordID is the n-th id of a kind in the record.
 func recordID(kind id.Kind, n byte) id.ID { return id.Of(kind, [16]byte{1, 15: n}) }
 
 func TestRecord(t *testing.T) {
@@ -53,7 +54,7 @@ func TestRecord(t *testing.T) {
 	check(t, err)
 	defer s.Close(context.Background())
 	writeRecord(t, s)
-	<-time.After(bus.BlockFor + time.Second) // nothing is kept of what was written a moment ago
+	<-time.After(bus.BlockFor + time.Second) // by then no block is left, so values are stored in Redis
 	s.cache.Flush()
 	readRecord(t, s)
 	check(t, os.MkdirAll(folder, 0o755))
@@ -66,8 +67,8 @@ func TestRecord(t *testing.T) {
 	write(recordedRedis, dumpRedis(t, connection, s.namespace))
 }
 
-// writeRecord writes a document of each collection, by the methods of Store, with every field
-// that one can have.
+// writeRecord writes a document of each collection, through the methods of Store, with every field
+// that it can have.
 func writeRecord(t *testing.T, s *Store) {
 	ctx := t.Context()
 	owner := &Secret{Account: Account{ID: recordID(id.Account, 1), Email: "ada@example.com", Name: "Ada", Role: access.Admin, Epoch: 2, CreatedAt: second(1)}, PasswordHash: "hash"}
@@ -135,7 +136,7 @@ func writeRecord(t *testing.T, s *Store) {
 
 var recordedKey = IdempotencyRecord{Caller: "ada@example.com", Key: "0123456789012345678901", Mutation: "make", Input: "something"}
 
-// readRecord reads it all through the caches.
+// readRecord reads all documents through the caches.
 func readRecord(t *testing.T, s *Store) {
 	ctx, _ := access.Begin(t.Context(), access.Request{})
 	access.Become(ctx, access.Viewer{Account: recordID(id.Account, 1), Role: access.Admin})

@@ -1,7 +1,7 @@
 package store
 
-// The shape of a stored document: the names and types of its fields, as BSON has them. The
-// formats of cached values and testdata/stored.txt are made from it. Entry point: shapeOf.
+// The shape of a stored document: the BSON names and types of its fields. The formats of cached
+// values and testdata/stored.txt are made from it. Entry point: shapeOf.
 
 import (
 	"reflect"
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// shapeOf describes what T is written down as: "{_id string, at date}". What Go calls the
-// types doesn't matter, nor does the order of the fields in a struct.
+// shapeOf describes the stored form of T: "{_id string, at date}". Go's names of types don't
+// matter, nor does the order of the fields in a struct.
 func shapeOf[T any]() string { return typeName(reflect.TypeFor[T]()) }
 
 func typeName(t reflect.Type) string {

@@ -19,16 +19,16 @@ import (
 	"stoa/problem"
 )
 
-// Every query that the store can send has an index that serves it: these tests send them
-// all, and hold what the driver sent against the indexes that are declared.
+// Every query of the store has an index that serves it: these tests send all queries, and check the
+// driver's commands against the declared indexes.
 
-// shape is what matters of a query to an index.
+// shape is the part of a query that matters to an index.
 type shape struct {
 	collection string
-	equal      []string // fields that are compared with one value, or a few
-	ranges     []string // fields that are compared with bounds
+	equal      []string // fields compared with one value, or a few
+	ranges     []string // fields compared with bounds
 	sort       []string // a minus before those that descend
-	read       []string // the fields that are wanted; nil for all
+	read       []string // the fields read; nil for all
 	limited    bool     // it ends after a number of documents
 }
 
@@ -36,8 +36,8 @@ func (s shape) String() string {
 	return fmt.Sprintf("%s: equal %v, ranges %v, sort %v, read %v", s.collection, s.equal, s.ranges, s.sort, s.read)
 }
 
-// readsEverything are the methods that read a whole collection on purpose: an import
-// compares all there is with all that comes, and a sitemap has everything.
+// readsEverything are the methods that read a whole collection on purpose: an import compares all
+// documents with all of its files, and a sitemap has everything.
 var readsEverything = []string{"TakenSlugs", "AllAuthors", "AllTags", "Editions", "Addresses"}
 
 func TestEveryQueryHasAnIndexThatServesIt(t *testing.T) {
@@ -56,8 +56,8 @@ func TestEveryQueryHasAnIndexThatServesIt(t *testing.T) {
 	}
 }
 
-// The lists under parents are large: they are read out of an index alone, where MongoDB can do that,
-// which isn't so for a field that holds several values.
+// The lists under parents are large. They are read from an index alone, as far as MongoDB can do
+// that: it can't for a field with several values.
 func childrenAreReadFromTheIndexAlone(t *testing.T, sent []shape) {
 	found := 0
 	for _, q := range sent {
@@ -83,20 +83,20 @@ func (i index) covers(q shape) bool {
 	return q.read != nil && slices.ContainsFunc(i.fields, func(f string) bool { return strings.TrimPrefix(f, "-") == "_id" })
 }
 
-// serving are the indexes that serve q as MongoDB's rule of thumb has it (equality, then
-// sort, then range): first come all fields that are compared with a value, then those that
-// q sorts by, all in its direction or all against it, or else the one with bounds.
+// serving are the indexes that serve q by MongoDB's rule of thumb (equality, sort, range): first
+// come all fields compared with a value, then the sort fields of q, all in its direction or all
+// against it, or else the field with bounds.
 func serving(q shape) []index {
 	if slices.Contains(q.equal, "_id") || len(q.equal)+len(q.sort) == 0 && slices.Equal(q.ranges, []string{"_id"}) {
 		return []index{{collection: q.collection, fields: []string{"_id"}, unique: true}}
 	}
-	for _, i := range indexes() { // one document at most, whatever else is asked of it
+	for _, i := range indexes() { // one document at most, with any other conditions
 		if i.collection == q.collection && i.unique && len(i.fields) == 1 && slices.Contains(q.equal, i.fields[0]) {
 			return []index{i}
 		}
 	}
-	// An index can't have two fields that hold several values each. Of a query for both, it
-	// serves one, and the other is looked at in what that finds.
+	// An index can't have two fields with several values each. For a query on both, it serves one;
+	// the other is checked on the documents found.
 	if slices.Contains(q.equal, "tagIds") && slices.Contains(q.equal, "authorIds") {
 		one, other := q, q
 		one.equal = slices.DeleteFunc(slices.Clone(q.equal), func(f string) bool { return f == "tagIds" })
@@ -133,7 +133,7 @@ func (i index) serves(q shape) bool {
 	return len(q.equal) > 0
 }
 
-// turned is an order the other way round.
+// turned is an order reversed.
 func turned(sort []string) []string {
 	var out []string
 	for _, field := range sort {
@@ -171,8 +171,8 @@ func TestAnIndexServesWhatItIsFor(t *testing.T) {
 	}
 }
 
-// everyQuery calls every method of the store, with every combination of what it takes that
-// makes another query, and returns what was sent to the database, by method.
+// everyQuery calls every method of the store, with every combination of arguments that makes
+// another query, and returns the commands sent to the database, by method.
 func everyQuery(t *testing.T) map[string][]shape {
 	t.Helper()
 	var mu sync.Mutex
@@ -192,7 +192,7 @@ func everyQuery(t *testing.T) map[string][]shape {
 			t.Errorf("there is a new method, %s: let everyCall call it", name)
 			continue
 		}
-		s.Flush() // so that nothing is answered from memory
+		s.Flush() // so that no answer comes from memory
 		mu.Lock()
 		commands = nil
 		mu.Unlock()
@@ -211,7 +211,8 @@ func everyQuery(t *testing.T) map[string][]shape {
 	return sent
 }
 
-// followingEnds returns a context, and what ends it and waits until nobody follows.
+// followingEnds returns a context, and a function that ends it and waits until there are no
+// followers.
 func followingEnds(ctx context.Context, s *Store) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	return ctx, func() {
@@ -522,8 +523,8 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 	}
 }
 
-// everyFilter is every combination of conditions and orders. One by ids is served by them,
-// whatever else it has.
+// everyFilter is every combination of conditions and orders. A filter with ids is served by these,
+// with any other conditions.
 func everyFilter() []ArticleFilter {
 	slugs := func(s string) []*string { return []*string{nil, &s} }
 	at := second(0)
@@ -547,21 +548,20 @@ func everyFilter() []ArticleFilter {
 	return all
 }
 
-// windowsOf are windows of every shape onto a list: from either end, with cursors and
-// without.
+// windowsOf are windows of every shape onto a list: from either end, with cursors and without.
 func windowsOf(list func(Window) (*List, error)) []Window {
 	one := 1
 	windows := []Window{{}}
 	l, err := list(Window{})
 	if err != nil {
-		return windows // whoever asks for the first of them will see why
+		return windows // the first test of them shows the reason
 	}
 	cursor := encodeCursor(l.query.name(), Entry{ID: id.New(id.Article), Time: second(0), Text: "x"})
 	return append(windows, Window{Before: &cursor, Last: &one}, Window{After: &cursor, Before: &cursor})
 }
 
-// shapesOf returns the shapes of one command, several where it is a query by either of
-// several conditions. What writes by nothing but inserting has none.
+// shapesOf returns the shapes of one command, several for a query with alternatives. A plain insert
+// has none.
 func shapesOf(t *testing.T, command bson.Raw) []shape {
 	t.Helper()
 	elements, err := command.Elements()
@@ -626,8 +626,8 @@ func shapesOf(t *testing.T, command bson.Raw) []shape {
 	return conditions(t, q, filter)
 }
 
-// lookedUpBy is the shapes of what a $lookup reads for each document. What it compares with
-// variables are bounds on what it sorts by.
+// lookedUpBy is the shapes of the reads of a $lookup for each document. Its comparisons with
+// variables are bounds on its sort fields.
 func lookedUpBy(t *testing.T, lookup bson.D) []shape {
 	t.Helper()
 	q, filter := shape{}, bson.D{}
@@ -702,8 +702,8 @@ func conditions(t *testing.T, q shape, filter bson.D) []shape {
 	return ways
 }
 
-// mustBeKeyset checks that a bound of a page is on nothing but what the page is sorted by:
-// such a bound is a place in the index that serves the order.
+// mustBeKeyset checks that a bound of a page is on the sort fields of the page only: such a bound
+// is a position in the index that serves the order.
 func mustBeKeyset(t *testing.T, q shape, bound bson.D) {
 	t.Helper()
 	for _, branch := range bound[0].Value.(bson.A) {

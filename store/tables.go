@@ -1,5 +1,8 @@
 package store
 
+// The cached tables besides those of kinds: editions, neighbours, pages, counts, slugs and their
+// like. Entry point: openTables.
+
 import (
 	"context"
 	"fmt"
@@ -12,8 +15,8 @@ import (
 	"stoa/store/cache"
 )
 
-// tables is everything that is cached besides the documents of kinds. What a write makes stale
-// is in kind.go and changes.go.
+// tables are the cached tables besides the documents of kinds. kind.go and changes.go have the keys
+// that a write makes stale.
 type tables struct {
 	slugs          cache.Table[slug, named]
 	children       cache.Table[ChildrenKey, Children]
@@ -99,8 +102,8 @@ func (s *Store) makeTables() tables {
 	}
 }
 
-// each reads things that can't be read together: lists of different filters, of which a
-// request asks for one at a time.
+// each reads things that can't be read together: lists with different filters, and a request asks
+// for one at a time.
 func each[K comparable, T any](read func(context.Context, K) (*T, error)) func(context.Context, []K) (map[K]*T, error) {
 	return func(ctx context.Context, ks []K) (map[K]*T, error) {
 		out := make(map[K]*T, len(ks))
@@ -122,7 +125,7 @@ func decode[T any](b []byte) (*T, error) {
 	return v, bson.Unmarshal(b, v)
 }
 
-// slug names something by the last part of its address.
+// slug names a thing by the last part of its address.
 type slug struct {
 	collection string
 	slug       string
@@ -130,20 +133,20 @@ type slug struct {
 
 func (s slug) key() string { return "slug/" + s.collection + "/" + s.slug }
 
-// named is what a slug names.
+// named is the result of looking up a slug.
 type named struct {
 	ID id.ID `bson:"i"`
 }
 
 func childrenKey(k ChildrenKey) string { return "children/" + string(k) }
 
-// formerKey is the name that the version before has for a list under a parent. Replicas of that
-// version may serve beside this one, so that such a list depends on both names, and a write
-// drops both. The next version forgets it.
+// formerKey is the key of a list under a parent in the version before. Replicas of that version may
+// serve beside this one, so such a list depends on both keys, and a write drops both. The next
+// version removes it.
 func formerKey(key string) string { return "order/" + strings.TrimPrefix(key, "children/") }
 
-// withFormerKeys adds the names that the version before has for lists in keys. It keeps a list
-// of all articles, too, under a name of its own.
+// withFormerKeys adds the version before's keys of the lists in keys. That version also has a list
+// of all articles, under a key of its own.
 func withFormerKeys(keys []string) []string {
 	for _, key := range keys {
 		switch {
@@ -156,7 +159,7 @@ func withFormerKeys(keys []string) []string {
 	return keys
 }
 
-// readSlugs finds what slugs name, all of one collection. Old slugs count, unless another
+// readSlugs finds the things with slugs, all of one collection. Old slugs count, unless another
 // article (author, tag) has that slug now; of several that had it, the newest.
 func (s *Store) readSlugs(ctx context.Context, slugs []slug) (map[slug]*named, error) {
 	out := make(map[slug]*named, len(slugs))
@@ -189,7 +192,7 @@ func (s *Store) readSlugs(ctx context.Context, slugs []slug) (map[slug]*named, e
 	return out, nil
 }
 
-// hasSlug is the condition that something has one of slugs, or had it.
+// hasSlug is the condition that a document has one of slugs, or had it.
 func hasSlug(slugs []string) bson.D {
 	return bson.D{{Key: "$or", Value: bson.A{in("slug", slugs), in("oldSlugs", slugs)}}}
 }
@@ -197,7 +200,7 @@ func hasSlug(slugs []string) bson.D {
 // bySlug finds one document's id by its slug.
 func (s *Store) bySlug(ctx context.Context, collection, text string) (id.ID, bool, error) {
 	if text == "" || len(text) > MaxSlug || strings.ContainsAny(text, " \n\x00") {
-		return "", false, nil // what can't be a slug needn't be looked for, nor remembered
+		return "", false, nil // an invalid slug needn't be looked for, nor remembered
 	}
 	found, err := s.tables.slugs.Get(ctx, s.cache, []slug{{collection, text}})
 	if err != nil || found[0] == nil {

@@ -1,5 +1,7 @@
 package store
 
+// Reads past the caches, which make a response uncacheable.
+
 import (
 	"context"
 	"testing"

@@ -1,8 +1,8 @@
 package store
 
-// The versions of what is stored: the format of the database, in meta, which says which
-// programs can use it; and the formats of cached values, in Redis. docs/operations.md tells
-// what that means for an upgrade. Entry points: Store.checkFormat, formatOf.
+// The versions of stored data: the format of the database, in meta, which decides on the programs
+// that can use it; and the formats of cached values, in Redis. docs/operations.md describes the
+// consequences for an upgrade. Entry points: Store.checkFormat, formatOf.
 
 import (
 	"context"
@@ -21,24 +21,24 @@ func latestFormat() int { return len(migrations) }
 // formatKey is the id of the document in meta that has the database's format.
 const formatKey = "format"
 
-// databaseFormat is which migrations a database has been through, and who runs the next. A
-// database of the versions before formats has none, and is taken to have format 0.
+// databaseFormat records the migrations of a database, and the process that runs the next. A
+// database from before formats has none, and counts as format 0.
 type databaseFormat struct {
 	ID string `bson:"_id"`
-	// Version is how many migrations have been completed.
+	// Version is the number of completed migrations.
 	Version int `bson:"version"`
-	// Oldest is the least format that a program has to know to use the database.
+	// Oldest is the least format that a program must know to use the database.
 	Oldest int `bson:"oldest"`
-	// Program is the one that made the database or completed the last migration.
+	// Program is the program that made the database or completed the last migration.
 	Program string `bson:"program"`
-	// Holder is the process that migrates, "" for none. Its lease stands while Beat goes up.
+	// Holder is the process that migrates, "" for none. Its lease is valid while Beat goes up.
 	Holder string `bson:"holder"`
 	Beat   int64  `bson:"beat"`
 }
 
 func byFormatKey() bson.D { return bson.D{{Key: "_id", Value: formatKey}} }
 
-// readFormat returns the format of the database; one without an id where it has none.
+// readFormat returns the format of the database; one without an id if the database has none.
 func (s *Store) readFormat(ctx context.Context) (databaseFormat, error) {
 	var d databaseFormat
 	err := s.db.Collection(meta).FindOne(ctx, byFormatKey()).Decode(&d)
@@ -48,8 +48,8 @@ func (s *Store) readFormat(ctx context.Context) (databaseFormat, error) {
 	return d, nil
 }
 
-// checkFormat refuses a database that a newer program has changed so that this one can't use
-// it, and gives a format to a database that has none: the latest to a new one, 0 to another.
+// checkFormat refuses a database after a newer program's change that this program can't use, and
+// gives a format to a database without one: the latest to a new database, 0 to another.
 func (s *Store) checkFormat(ctx context.Context) error {
 	d, err := s.readFormat(ctx)
 	if err == nil && d.ID == "" {
@@ -87,7 +87,7 @@ func (s *Store) giveFormat(ctx context.Context) (databaseFormat, error) {
 		return d, fmt.Errorf("look whether the database is new: %w", err)
 	}
 	_, err = s.db.Collection(meta).InsertOne(ctx, d)
-	if mongo.IsDuplicateKeyError(err) { // another process has been faster
+	if mongo.IsDuplicateKeyError(err) { // another process was faster
 		return s.readFormat(ctx)
 	}
 	if err != nil {
@@ -96,11 +96,11 @@ func (s *Store) giveFormat(ctx context.Context) (databaseFormat, error) {
 	return d, nil
 }
 
-// meaning goes up when cached values come to mean something else though their fields stay.
+// meaning goes up when cached values change their meaning and not their fields.
 const meaning = 1
 
-// formatOf is the cache.Table.Format of values that are written down as T is: another one as
-// soon as a field is added, removed, renamed or gets another type.
+// formatOf is the cache.Table.Format of values stored as T: it changes as soon as a field is added,
+// removed, renamed or gets another type.
 func formatOf[T any]() uint32 {
 	h := fnv.New32a()
 	_, _ = io.WriteString(h, fmt.Sprint(meaning, " ", shapeOf[T]()))

@@ -1,5 +1,7 @@
 package store
 
+// Predicates and filters of visibility, compared for every kind of viewer.
+
 import (
 	"context"
 	"fmt"
@@ -15,10 +17,9 @@ import (
 	"stoa/id"
 )
 
-// What a list is filtered by and what is seen of a document that was read by its id are
-// written apart, so they are held together here: for every kind of viewer over a document of
-// each kind, and over some that were generated, a filter finds exactly what its predicate
-// lets through.
+// The filter of a list and the predicate for a document read by its id are written apart, so they
+// are compared here: for every kind of viewer, over a document of each kind and over generated
+// ones, a filter finds exactly the documents that its predicate accepts.
 func TestPredicatesAndFiltersAgree(t *testing.T) {
 	s := openStore(t, nil)
 	people := make([]id.ID, 4)
@@ -63,7 +64,7 @@ func TestPredicatesAndFiltersAgree(t *testing.T) {
 	})
 }
 
-// documents are what is in the database while it is held against one viewer.
+// documents are the content of the database for the comparison with one viewer.
 type documents struct {
 	articles []*Article
 	comments []*Comment
@@ -71,8 +72,8 @@ type documents struct {
 	sessions []*Session
 }
 
-// eachKind is a document of every kind there is: of each of the owners and, but for sessions,
-// of nobody.
+// eachKind is a document of every kind: of each of the owners and, but for sessions, without an
+// owner.
 func eachKind(owners []id.ID, statuses []Status) documents {
 	var d documents
 	for _, o := range append(slices.Clone(owners), "") {
@@ -107,8 +108,8 @@ func sessionOf(n int, owner id.ID, ended bool) *Session {
 
 func accountOf(i id.ID) *Account { return &Account{ID: i, Email: string(i), Role: access.Customer} }
 
-// agree makes d all that there is, and compares what each filter finds for v with what its
-// predicate lets through.
+// agree stores d alone, and compares the documents that each filter finds for v with those that its
+// predicate accepts.
 func (d documents) agree(t rapid.TB, s *Store, v access.Viewer, tried outcomes) {
 	t.Helper()
 	fill(t, s, articles, d.articles)
@@ -147,7 +148,7 @@ func (d documents) agree(t rapid.TB, s *Store, v access.Viewer, tried outcomes) 
 	compare(t, s, sessions, sessionsOf([]id.ID{v.Account}), d.sessions, func(x *Session) bool { return x.VisibleTo(v) }, tried)
 }
 
-// outcomes are which answers have come up for the documents of each collection.
+// outcomes are the results seen so far for the documents of each collection.
 type outcomes map[string]struct{ seen, hidden bool }
 
 // fill makes these documents the only ones of their collection.
@@ -165,7 +166,7 @@ func fill[T any](t rapid.TB, s *Store, collection string, these []*T) {
 	}
 }
 
-// compare finds by filter and says where it isn't what the predicate lets through.
+// compare finds by filter and reports any difference from the predicate.
 func compare[T any, P interface {
 	*T
 	Node
@@ -216,14 +217,14 @@ func TestASessionStandsForItsAccountAlone(t *testing.T) {
 	}
 }
 
-// Clients may give an id of any kind wherever one is taken.
+// Clients may give an id of any kind as any argument.
 func TestAnIdOfAnotherKindNamesNothing(t *testing.T) {
 	s := openStore(t, nil)
 	article := published("press", second(1))
 	check(t, s.AddArticle(t.Context(), article))
 	ctx, _ := access.Begin(t.Context(), access.Request{})
 	access.Become(ctx, access.Viewer{Account: id.New(id.Account), Role: access.Admin})
-	for range 2 { // first as they are in the database, then in memory
+	for range 2 { // first from the database, then from memory
 		found, err := s.Accounts(ctx, []id.ID{article.ID})
 		check(t, err)
 		if found[0] != nil {

@@ -1,5 +1,7 @@
 package store
 
+// Windows on lists, pages and cursors. Entry points: Window, Page, window.cut.
+
 import (
 	"encoding/base64"
 	"hash/fnv"
@@ -12,13 +14,13 @@ import (
 	"stoa/problem"
 )
 
-// PageSize is how many elements a page has unless told, MaxPageSize the most it can have.
+// PageSize is the number of elements of a page by default, MaxPageSize the largest number.
 const (
 	PageSize    = 20
 	MaxPageSize = 100
 )
 
-// Window is which part of a list is asked for, as a client gives it.
+// Window is the part of a list that a client asks for.
 type Window struct {
 	First, Last   *int
 	After, Before *string
@@ -40,8 +42,8 @@ func (w Window) CacheKey() string {
 	return name
 }
 
-// Entry is an element's place in a list: the value by which the list is ordered, and the
-// id that decides between equals.
+// Entry is an element's position in a list: the value that orders the list, and the id that decides
+// between equals.
 type Entry struct {
 	ID   id.ID     `bson:"i"`
 	Time time.Time `bson:"t,omitempty"` // for lists ordered by time, to the millisecond
@@ -68,8 +70,8 @@ type Page struct {
 	cached      *pageOfIDs
 }
 
-// Cached is p's value in the caches: the same one as long as nothing in p changes. It is nil
-// for a page that isn't cached.
+// Cached is p's value in the caches: the same one as long as nothing in p changes. It is nil for a
+// page that isn't cached.
 func (p *Page) Cached() any {
 	if p.cached == nil {
 		return nil
@@ -77,7 +79,7 @@ func (p *Page) Cached() any {
 	return p.cached
 }
 
-// Cursor marks the place of the i-th element.
+// Cursor marks the position of the i-th element.
 func (p *Page) Cursor(i int) string { return encodeCursor(p.list, p.Entries[i]) }
 
 // window is a Window that has been checked against a list.
@@ -87,8 +89,8 @@ type window struct {
 	after, before *Entry // exclusive bounds; nil for none
 }
 
-// parse checks w for the list with a name: a name tells one filter and order from another,
-// so that a cursor of another list is refused.
+// parse checks w for the list with a name. The name identifies filter and order, so that a cursor
+// of another list is refused.
 func (w Window) parse(list string) (window, error) {
 	out := window{size: PageSize}
 	for _, bound := range []struct {
@@ -124,8 +126,8 @@ func (w Window) parse(list string) (window, error) {
 	return out, nil
 }
 
-// A cursor is base64url of: the fingerprint of its list, the place, separated by spaces;
-// times as Unix milliseconds in base 36, text last, as it may hold anything.
+// A cursor is base64url of the fingerprint of its list and the position, separated by spaces; times
+// are Unix milliseconds in base 36, text comes last, because it may contain anything.
 func encodeCursor(list string, e Entry) string {
 	moment := ""
 	if !e.Time.IsZero() {
@@ -135,7 +137,7 @@ func encodeCursor(list string, e Entry) string {
 }
 
 func decodeCursor(list, argument, cursor string) (Entry, error) {
-	broken := problem.New(problem.Invalid, "%s is no cursor: %.40q; a cursor is what an edge or pageInfo of this list has given", argument, cursor).At(argument)
+	broken := problem.New(problem.Invalid, "%s is no cursor: %.40q; a cursor comes from an edge or the pageInfo of this list", argument, cursor).At(argument)
 	if len(cursor) > maxCursor {
 		return Entry{}, broken
 	}
@@ -176,7 +178,7 @@ func fingerprint(list string) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }
 
-// cut takes w's part of entries, which are in ascending or descending order.
+// cut cuts the window w out of entries, which are in ascending or descending order.
 func (w window) cut(list string, entries []Entry, descending bool) *Page {
 	find := func(e *Entry) (int, bool) {
 		return slices.BinarySearchFunc(entries, *e, func(a, b Entry) int {

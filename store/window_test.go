@@ -1,5 +1,7 @@
 package store
 
+// Windows and cursors, over random lists.
+
 import (
 	"encoding/base64"
 	"slices"
@@ -40,8 +42,8 @@ func entry(t *rapid.T, byTime bool) Entry {
 	return e
 }
 
-// A page is the elements between two bounds, cut to its size from one end or the other,
-// whether or not what the bounds mark is in the list.
+// A page is the elements between two bounds, cut to its size from one end or the other. An element
+// of a bound need not be in the list.
 func TestAPageIsThePartOfTheListThatWasAskedFor(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		byTime, descending := rapid.Bool().Draw(t, "by time"), rapid.Bool().Draw(t, "descending")
@@ -114,7 +116,7 @@ func TestAWindowIsRefusedWhenItCantBeMeant(t *testing.T) {
 	cases := map[string]struct {
 		reason string
 		w      Window
-		at     string // the argument at fault; "" where it is right
+		at     string // the argument at fault; "" for none
 	}{
 		"Nothing":       {"a page has a usual size", Window{}, ""},
 		"First":         {"the largest page", Window{First: n(MaxPageSize)}, ""},
@@ -166,8 +168,8 @@ func TestACursorFindsItsPlaceAgainAndNoOther(t *testing.T) {
 	})
 }
 
-// FuzzCursor sends anything as a cursor: it is refused as the client's mistake, or marks a
-// place in the very list that it was made for.
+// FuzzCursor sends any text as a cursor: it is refused as the client's mistake, or marks a position
+// in the very list that it was made for.
 func FuzzCursor(f *testing.F) {
 	for _, e := range []Entry{{ID: "art_" + someID + "0a"}, {ID: "com_" + someID + "0b", Time: time.UnixMilli(-5)}, {ID: "tag_" + someID + "0c", Text: "a b\x00c é"}} {
 		f.Add("list", "other", encodeCursor("list", e))

@@ -1,5 +1,8 @@
 package store
 
+// Writes of articles, authors and tags, and reads past the caches before a write. Entry points:
+// Add, Change, Delete; ListDesk and Desk for authors; PurgeDeleted.
+
 import (
 	"context"
 	"crypto/rand"
@@ -54,8 +57,8 @@ func Delete[K Versioned](ctx context.Context, s *Store, what K) error {
 	}
 }
 
-// AuthorsNow returns the authors with ids as they are in the database now, in any order,
-// without those that there aren't.
+// AuthorsNow returns the authors with ids as they are in the database now, in any order, without
+// the missing ones.
 func (s *Store) AuthorsNow(ctx context.Context, ids []id.ID) ([]*Author, error) {
 	return Authors.Now(ctx, s, ids)
 }
@@ -65,13 +68,13 @@ func (s *Store) TagsNow(ctx context.Context, ids []id.ID) ([]*Tag, error) {
 	return Tags.Now(ctx, s, ids)
 }
 
-// AuthorsOf returns the pages of an account, as they are in the database now.
+// AuthorsOf returns the author pages of an account, as they are in the database now.
 func (s *Store) AuthorsOf(ctx context.Context, account id.ID) ([]*Author, error) {
 	return find[Author](ctx, s.db.Collection(authors), bson.D{{Key: "accountId", Value: account}}, nil)
 }
 
-// SlugsTaken returns whose those of slugs are that something of a kind (articles, authors
-// or tags) has, or had, as it is in the database now.
+// SlugsTaken returns those of slugs that a thing of a kind (articles, authors or tags) has or had,
+// with the id of that thing, as they are in the database now.
 func (s *Store) SlugsTaken(ctx context.Context, kind id.Kind, slugs []string) (map[string]id.ID, error) {
 	return s.slugsTaken(ctx, map[id.Kind]string{id.Article: articles, id.Author: authors, id.Tag: tags}[kind], slugs)
 }
@@ -89,8 +92,7 @@ func (s *Store) slugsTaken(ctx context.Context, collection string, slugs []strin
 	return out, err
 }
 
-// ArticleNow returns an article as it is in the database now, whoever may see it; NotFound
-// where there is none.
+// ArticleNow returns an article as it is in the database now, without an access check, or NotFound.
 func (s *Store) ArticleNow(ctx context.Context, article id.ID) (*Article, error) {
 	access.MarkPrivate(ctx)
 	found, err := find[Article](ctx, s.db.Collection(articles), bson.D{{Key: "_id", Value: article}}, nil)
@@ -103,14 +105,14 @@ func (s *Store) ArticleNow(ctx context.Context, article id.ID) (*Article, error)
 	return found[0], nil
 }
 
-// VisibleArticles is Articles.For. Public fields take Articles.All instead, which doesn't look
-// who asks.
+// VisibleArticles is Articles.For. Public fields use Articles.All instead, which doesn't read the
+// viewer.
 func (s *Store) VisibleArticles(ctx context.Context, ids []id.ID) ([]*Article, error) {
 	return Articles.For(ctx, s, ids)
 }
 
-// Desk returns the articles with ids that are the viewer's business, deleted ones included,
-// in their order: nil where there is none.
+// Desk returns the articles with ids that the viewer may work on, deleted ones included, in their
+// order: nil for the others.
 func (s *Store) Desk(ctx context.Context, ids []id.ID) ([]*Article, error) {
 	v, err := access.ViewerFrom(ctx)
 	if err != nil {
@@ -124,8 +126,8 @@ func (s *Store) VisibleBySlug(ctx context.Context, slug string) (*Article, error
 	return Articles.BySlugFor(ctx, s, slug)
 }
 
-// ArticleFor returns an article to whoever was let in to it by its id alone: not a deleted
-// one, NotFound where there is none. It makes the answer private.
+// ArticleFor returns an article to a viewer admitted by its id alone: not a deleted one, or
+// NotFound. It makes the response private.
 func (s *Store) ArticleFor(ctx context.Context, article id.ID) (*Article, error) {
 	access.MarkPrivate(ctx)
 	found, err := Articles.any(ctx, s, []id.ID{article})
@@ -138,9 +140,9 @@ func (s *Store) ArticleFor(ctx context.Context, article id.ID) (*Article, error)
 	return nil, problem.New(problem.NotFound, "there is no such article")
 }
 
-// ListDesk returns a part of the list of the articles in statuses that are the viewer's
-// own, or everybody's, for editors: deleted ones by when they were deleted, others by when
-// they were changed, the newest first. It is empty for who may not write.
+// ListDesk returns a part of the list of the articles in statuses that are the viewer's own or, for
+// editors, everybody's: deleted ones by the time of deletion, others by the last change, the newest
+// first. It is empty for viewers that may not write.
 func (s *Store) ListDesk(ctx context.Context, statuses []Status, own bool, w Window) (*List, error) {
 	v, err := access.ViewerFrom(ctx)
 	if err != nil {
@@ -162,8 +164,8 @@ func (s *Store) VisibleRevisions(ctx context.Context, ids []id.ID) ([]*Revision,
 	return Revisions.For(ctx, s, ids)
 }
 
-// revisionsFor returns the revisions with ids of articles that are the viewer's business, in
-// their order: nil where there is none.
+// revisionsFor returns the revisions with ids of articles that the viewer may work on, in their
+// order: nil for the others.
 func revisionsFor(ctx context.Context, s *Store, k *Kind[Revision], ids []id.ID) ([]*Revision, error) {
 	access.MarkPrivate(ctx)
 	found, err := k.All(ctx, s, ids)
@@ -199,7 +201,7 @@ func compactIDs(ids []id.ID) []id.ID {
 	return slices.DeleteFunc(ids, func(i id.ID) bool { return i == "" })
 }
 
-// RevisionAt returns what an article said at a version; NotFound where it isn't known.
+// RevisionAt returns the revision of an article at a version, or NotFound.
 func (s *Store) RevisionAt(ctx context.Context, article id.ID, version int64) (*Revision, error) {
 	access.MarkPrivate(ctx)
 	found, err := find[Revision](ctx, s.db.Collection(revisions),
@@ -214,8 +216,8 @@ func (s *Store) RevisionAt(ctx context.Context, article id.ID, version int64) (*
 	return found[0], nil
 }
 
-// ArticlesUnder returns some of the articles, of any status, that name an author or a tag,
-// as they are in the database now: at most a hundred.
+// ArticlesUnder returns some of the articles, of any status, that name an author or a tag, as they
+// are in the database now: at most a hundred.
 func (s *Store) ArticlesUnder(ctx context.Context, parent id.ID) ([]*Article, error) {
 	field := "tagIds"
 	if parent.Kind() == id.Author {
@@ -224,8 +226,8 @@ func (s *Store) ArticlesUnder(ctx context.Context, parent id.ID) ([]*Article, er
 	return find[Article](ctx, s.db.Collection(articles), bson.D{{Key: field, Value: parent}}, options.Find().SetLimit(MaxPageSize))
 }
 
-// Tasks returns what follows prefix in the names of the tasks that were begun and not
-// finished.
+// Tasks returns the names of the tasks that were begun and not finished, without prefix, for those
+// that have it.
 func (s *Store) Tasks(ctx context.Context, prefix string) ([]string, error) {
 	type document struct {
 		ID string `bson:"_id"`
@@ -240,9 +242,9 @@ func (s *Store) Tasks(ctx context.Context, prefix string) ([]string, error) {
 	return out, err
 }
 
-// PurgeDeleted deletes for good what was deleted at a time or before, with its revisions
-// and its comments, and returns how many articles that were. Several may do so at once, and
-// whoever comes next does what was left undone.
+// PurgeDeleted deletes for good the articles that were deleted at a time or before, with their
+// revisions and comments, and returns their number. Several processes may do so at once; a later
+// one completes the work of an interrupted one.
 func (s *Store) PurgeDeleted(ctx context.Context, before time.Time) (int, error) {
 	purged := 0
 	for {
@@ -255,7 +257,7 @@ func (s *Store) PurgeDeleted(ctx context.Context, before time.Time) (int, error)
 		went := 0
 		for _, a := range found {
 			switch err := s.purge(ctx, a); {
-			case problem.Is(err, problem.Conflict): // somebody has restored it, or was faster
+			case problem.Is(err, problem.Conflict): // an editor has restored it, or another process was faster
 			case err != nil:
 				return purged, err
 			default:
@@ -268,7 +270,7 @@ func (s *Store) PurgeDeleted(ctx context.Context, before time.Time) (int, error)
 	}
 }
 
-// purge first makes a what nobody can restore; then what hangs on it can go.
+// purge first makes a impossible to restore; then its revisions and comments can go.
 func (s *Store) purge(ctx context.Context, a *Article) error {
 	if a.Status != purging {
 		after := *a
@@ -310,8 +312,8 @@ func (s *Store) purge(ctx context.Context, a *Article) error {
 	})
 }
 
-// PreviewKey returns the secret that links to previews are signed with: random, the same on
-// every replica, made by the first that asks.
+// PreviewKey returns the secret that signs links to previews: random, the same on every replica,
+// made by the first one to ask.
 func (s *Store) PreviewKey(ctx context.Context) ([]byte, error) {
 	type document struct {
 		ID  string `bson:"_id"`
