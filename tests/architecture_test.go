@@ -1,5 +1,6 @@
-// Package tests holds the source to its architecture: what imports what, and where what may be said.
-// The folders beside it run what is built, through the same doors as its users.
+// Package tests checks the architecture of the source: imports, and the places of certain
+// words. The folders beside it test the running program, through the same interfaces as its
+// users.
 package tests
 
 import (
@@ -20,8 +21,8 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// mayImport is which packages of Stoa's each package may import, tests excepted. It is the
-// source of truth: docs/architecture.md tells the same in prose.
+// mayImport lists the packages of Stoa that each package may import, tests excepted. It is the
+// source of truth: docs/architecture.md describes the same in prose.
 var mayImport = map[string][]string{
 	"":                      {"app"},
 	"app":                   {"account", "account/password", "backup", "blog", "feed", "gateway", "gateway/client", "gateway/document", "gateway/playground", "gateway/responsecache", "graph", "graph/generated", "importer", "importer/demo", "mail", "media", "media/blob", "problem", "rate", "search", "store", "store/bus", "store/embedded"},
@@ -69,7 +70,7 @@ var mayImport = map[string][]string{
 	"search":                {"problem"},
 }
 
-// homes is which of Stoa's packages may import what reaches out of the process.
+// homes lists the packages of Stoa that may import packages with effects outside the process.
 var homes = []struct {
 	imported string // an import path, or a prefix that ends with a slash
 	by       []string
@@ -146,8 +147,8 @@ func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
 	}
 }
 
-// What a document means and costs can't depend on the request that brings it, nor on the viewer.
-// The table proves it for the package itself, this test for all of ours that it leads to.
+// The meaning and the cost of a document can't depend on the request or the viewer. The table
+// proves it for the package itself, this test for all of our packages that it imports.
 func TestDocumentsSeeNeitherRequestNorViewer(t *testing.T) {
 	all := packages(t)
 	var walk func(name string, seen map[string]bool)

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// readsClock is which files that answers are made by look at the clock, and why nothing in an
-// answer for everybody follows from it: nothing tells a kept answer that time has passed.
+// readsClock lists the files on the way of a response that read the clock, with the reason why
+// no public response depends on it: a cached response doesn't notice that time has passed.
 var readsClock = map[string]string{
 	"blog/import.go":       "imports aren't answers",
 	"blog/preview.go":      "previews are private",
@@ -22,8 +22,8 @@ var readsClock = map[string]string{
 	"media/media.go":       "uploads are mutations",
 }
 
-// Visibility is a status that a write flips. Whatever else would make an answer from the time
-// of day must end it in time, or forbid keeping it, and then stand here.
+// Visibility is a status that a write flips. Any other use of the time of day in a response
+// must end the response's validity in time, or forbid caching, and then be listed here.
 func TestNoAnswerForEverybodyReadsTheClock(t *testing.T) {
 	makers := []string{"access", "blog", "dataloader", "graph", "graph/scalar", "media", "search", "store"}
 	reads := map[string]bool{}

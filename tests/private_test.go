@@ -14,22 +14,22 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// Private by construction: an answer can't depend on who asks without being marked private,
-// so that a cache of whole answers needs nobody's care to be safe. Access tells who asks,
-// and marks; the tests here show that nothing else tells, the one in guard that it holds for
-// every query there is.
+// Private by construction: a response can't depend on the viewer without being marked private,
+// so the response cache is safe without care in every resolver. Only access knows the viewer,
+// and marks the response. These tests show that there is no other way to the viewer; the one
+// in guard shows it for every query.
 
-// mayLook is which files, or whole packages, call what in package access knows an answer.
-// It is the source of truth: what isn't here goes through what is.
+// mayLook lists the files, or whole packages, that may call access for the viewer of a
+// response. It is the source of truth: other files must go through these.
 var mayLook = map[string][]string{
 	"gateway/operation/pipeline.go": {"Begin"},
-	"graph/fragment/fragment.go":    {"Touched"},                   // whether what it made may be shown to others
+	"graph/fragment/fragment.go":    {"Touched"},                   // may the new fragment be shown to others
 	"graph/refused.go":              {"Require"},                   // the directive @auth
-	"store/accounts.go":             {"ViewerFrom", "MarkPrivate"}, // who may see which account and session
+	"store/accounts.go":             {"ViewerFrom", "MarkPrivate"}, // visibility of accounts and sessions
 	"store/children.go":             {"MarkPrivate"},               // the list of an account's sessions
 	"gateway/upload/upload.go":      {"ViewerFrom", "Require"},     // before the files of a mutation are read
-	"dataloader/loaders.go":         {"ViewerFrom"},                // who may see what an article said before
-	"store/pictures.go":             {"ViewerFrom"},                // who may show an upload that nothing shows yet
+	"dataloader/loaders.go":         {"ViewerFrom"},                // visibility of earlier versions of an article
+	"store/pictures.go":             {"ViewerFrom"},                // may an unused upload be shown
 	"store/writing.go":              {"ViewerFrom", "MarkPrivate"},
 	"blog/write.go":                 {"ViewerFrom", "Require"},
 	"edit/create.go":                {"Require"},
@@ -39,11 +39,11 @@ var mayLook = map[string][]string{
 	"blog/purge.go":                 {"Require"},
 	"media/media.go":                {"Require"},
 	"account":                       {"ViewerFrom", "Require", "ClientFrom", "ByCookie", "CookiesFrom", "Become", "Keep"},
-	"store/comments.go":             {"ViewerFrom", "Require", "MarkPrivate"}, // who may see what isn't shown
-	"blog/comment.go":               {"Require", "ClientFrom"},                // who writes, changes and moderates
+	"store/comments.go":             {"ViewerFrom", "Require", "MarkPrivate"}, // visibility of hidden comments
+	"blog/comment.go":               {"Require", "ClientFrom"},                // writing, changing and moderating
 }
 
-// tellsNothing is what package access says of an answer without marking it.
+// tellsNothing lists the functions of access that don't mark a response, with the reasons.
 var tellsNothing = map[string]string{
 	"Begin":        "it makes the answer, of which nothing is known yet",
 	"CookiesFrom":  "it tells how a request came, not from whom, and only a mutation comes so",
@@ -51,12 +51,12 @@ var tellsNothing = map[string]string{
 	"RateSubjects": "it tells who began the answer whose rates it uses, and the answer is the same whatever these are",
 }
 
-// knows is what else could tell who asks, by its name, and the packages that may say it.
+// knows lists other names that could reveal the viewer, and the packages that may use them.
 var knows = map[string][]string{
 	"Headers":       {"gateway/playground"}, // of gqlgen's operation: the gateway leaves them out; the page's are GraphiQL's
 	"Authenticate":  {"access", "app", "gateway", "gateway/client"},
-	"RateSubjects":  {"gateway/admission"},                // which takes units from them, and tells nobody
-	"Holds":         {"app", "gateway", "gateway/stream"}, // for what stays open
+	"RateSubjects":  {"gateway/admission"},                // takes units from them, and reveals nothing
+	"Holds":         {"app", "gateway", "gateway/stream"}, // for open connections
 	"Identify":      {"account"},
 	"SecretOf":      {"account"},
 	"SecretByEmail": {"account"},
@@ -84,7 +84,7 @@ func parseAll(t *testing.T) []parsed {
 	return all
 }
 
-// imports is the name under which a file knows a package; "" where it doesn't.
+// imports returns the name under which a file imports a package; "" if it doesn't.
 func (p parsed) imports(t *testing.T, what string) string {
 	t.Helper()
 	for _, spec := range p.Imports {
@@ -167,7 +167,8 @@ func TestOnlyAFewLookAtWhoAsks(t *testing.T) {
 	}
 }
 
-// Whatever package access tells of an answer marks it private, and there is no other way in.
+// Every function of access that reveals the viewer marks the response private, and there is no
+// other way in.
 func TestAccessMarksWhatItTells(t *testing.T) {
 	functions := aboutAnswers(t)
 	marks := map[string]bool{}

@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// Each threat in docs/security.md names what shows that it is stopped: tests that are there,
-// or files that are.
+// Each threat in docs/security.md names its evidence: existing tests or files.
 func TestWhatShowsThatAThreatIsStoppedIsThere(t *testing.T) {
 	text, err := os.ReadFile("../docs/security.md")
 	if err != nil {

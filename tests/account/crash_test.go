@@ -53,8 +53,8 @@ func TestEachLetterIsSentOnce(t *testing.T) {
 	}
 }
 
-// resident makes an account of which there is as much as there can be: by a registration,
-// with sessions, uses, codes and mails.
+// resident makes an account with all kinds of data: by a registration, with sessions, uses,
+// codes and mails.
 func resident(t *testing.T, replicas []*stoatest.Stoa) (stoatest.Member, stoatest.Caller) {
 	t.Helper()
 	p := stoatest.Member{Email: stoatest.NewAddress(), Name: "Ruth Ashgrove " + stoatest.NewAddress()[:8], Password: stoatest.Password}
@@ -101,8 +101,8 @@ func TestAnAccountThatIsDeletedLeavesNothing(t *testing.T) {
 	}
 }
 
-// What a replica does between the steps of a change, another one does again: here the
-// database is put back to how a crash would have left it.
+// Another replica repeats the steps of a change that was interrupted: here the database is put
+// back into the state after a crash.
 func TestWhatWasInterruptedIsDoneAgain(t *testing.T) {
 	uri := stoatest.Database(t)
 	replicas := stoatest.StartThree(t, uri, redistest.Start(t).URL())

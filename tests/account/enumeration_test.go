@@ -17,29 +17,29 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// What is answered to those who register, sign in or have forgotten a password must not
-// tell, by what it says or how long it takes, whether an address has an account.
+// The response to a registration, a sign-in or a request for a reset must not reveal, by
+// content or duration, if an address has an account.
 //
-// Times are compared as distributions, by effect size: with enough samples any difference
-// is significant, and on a busy machine all of them are noisy. AUC is how often a time of
-// the one kind is longer than one of the other, of all pairs (the U of Mann and Whitney by
-// the number of pairs): 0.5 where they can't be told apart, 1 where a single time tells. KS
-// is the greatest distance of the distributions (Kolmogorov-Smirnov's D), which also finds
-// those that differ in width alone.
+// Times are compared as distributions, by effect size: with enough samples any difference is
+// significant, and on a busy machine all of them are noisy. AUC is the share of pairs in which
+// the time of the one kind is longer than that of the other (the U of Mann and Whitney by the
+// number of pairs): 0.5 if they can't be told apart, 1 if a single time is enough. KS is the
+// greatest distance of the distributions (Kolmogorov-Smirnov's D), which also finds those that
+// differ in width alone.
 //
-// Of two times 200 samples of one distribution, AUC deviates by 0.029 (the standard error
-// is the root of (m+n+1)/12mn), so that 0.1 is beyond chance; D exceeds 0.25 once in some
-// 150,000 times (2·exp(-2D²·mn/(m+n))). What exceeds them must do so twice to count.
+// For two times 200 samples of one distribution, AUC deviates by 0.029 (the standard error is
+// the root of (m+n+1)/12mn), so that 0.1 is beyond chance; D exceeds 0.25 once in some 150,000
+// times (2·exp(-2D²·mn/(m+n))). Only exceeding them twice counts.
 const (
 	aucWithin = 0.1
 	ksWithin  = 0.25
 	attempted = 2
-	residents = 50 // who have an account
+	residents = 50 // people with an account
 	eachAsked = 4  // times: an address takes four mails at once
 	perKind   = residents * eachAsked
 )
 
-// auc is the share of pairs in which a's is longer; equal ones count half.
+// auc is the share of pairs with a longer time in a; equal ones count half.
 func auc(a, b []time.Duration) float64 {
 	sorted := slices.Sorted(slices.Values(b))
 	wins := 0.0
@@ -64,7 +64,7 @@ func ks(a, b []time.Duration) float64 {
 	return widest
 }
 
-// The measures themselves must tell what differs and pass what doesn't.
+// The measures themselves must detect a difference and pass equal distributions.
 func TestDistributionsAreToldApart(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	draw := func(mean, width float64) []time.Duration {
@@ -131,8 +131,8 @@ func TestNothingTellsWhetherAnAddressHasAnAccount(t *testing.T) {
 	}
 }
 
-// compareTimes asks for addresses with and without an account, in random order, from a
-// client of its own each time. It fails the test where the answers differ.
+// compareTimes sends requests for addresses with and without an account, in random order, each
+// from a new client. It fails the test if the responses differ.
 func compareTimes(t *testing.T, s *stoatest.Stoa, mutation string, of func(string) stoatest.Input) (verdict string, ok bool) {
 	t.Helper()
 	type sample struct {
@@ -159,7 +159,7 @@ func compareTimes(t *testing.T, s *stoatest.Stoa, mutation string, of func(strin
 		handler.ServeHTTP(response, request)
 		return time.Since(began), response
 	}
-	for range 5 { // what only the first ones pay for
+	for range 5 { // the first ones pay for start-up work
 		ask(stoatest.NewAddress())
 	}
 	runtime.GC()

@@ -11,7 +11,7 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// Five equal calls get five equal answers, also where each asks for a mail.
+// Five equal calls get five equal responses, also if each asks for a mail.
 func TestFiveEqualCallsForAMailAreAnsweredAlike(t *testing.T) {
 	uri := stoatest.Database(t)
 	replicas := stoatest.StartThree(t, uri, redistest.Start(t).URL())
@@ -55,7 +55,7 @@ func TestNoOlderCodeBringsADeletedAccountBack(t *testing.T) {
 	}
 }
 
-// Who signs in while the account is deleted leaves no session behind.
+// A sign-in during the deletion of its account leaves no session behind.
 func TestASignInDuringADeletionLeavesNothing(t *testing.T) {
 	uri := stoatest.Database(t)
 	replicas := stoatest.StartThree(t, uri, redistest.Start(t).URL())

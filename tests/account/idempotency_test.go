@@ -36,7 +36,7 @@ func TestEqualCallsAtOnceMakeOneThing(t *testing.T) {
 		mutation string
 		calls    int
 		call     call
-		reused   *call // another input under the key; nil where the input is who calls
+		reused   *call // another input under the key; nil if the input is the caller
 		others   call  // another caller's, under the same key
 		mail     string
 		mailTo   []string // one mail each
@@ -161,8 +161,8 @@ func TestARepeatedSignInDoesNotReviveASession(t *testing.T) {
 	}
 }
 
-// Who registers an address first, and who answers the mail first, are two questions: the
-// account is the one's whose code came back first, with that one's password.
+// Two people may register one address. The account belongs to the one whose code is used
+// first, with that registration's password.
 func TestRegistrationsOfOneAddressAtOnceMakeOneAccount(t *testing.T) {
 	uri := stoatest.Database(t)
 	replicas := stoatest.StartThree(t, uri, redistest.Start(t).URL())
@@ -183,7 +183,7 @@ func TestRegistrationsOfOneAddressAtOnceMakeOneAccount(t *testing.T) {
 		raceToVerify(t, replicas, address, 2)
 		checkOneAccount(t, replicas, address, passwords, stoatest.Count(t, db, "accounts", bson.D{{Key: "email", Value: address}}))
 	}
-	t.Run("Ten", func(t *testing.T) { // by mails, of which nobody may ask for ten at once
+	t.Run("Ten", func(t *testing.T) { // by mails, and nobody may ask for ten at once
 		address := stoatest.NewAddress()
 		var passwords []string
 		for i := range 10 {
@@ -262,5 +262,5 @@ func checkOneAccount(t *testing.T, replicas []*stoatest.Stoa, address string, pa
 	}
 }
 
-// cheaply makes hashes that cost next to nothing, where it doesn't matter.
+// cheaply makes hashes at almost no cost, for tests that don't depend on the cost.
 var cheaply = password.NewHasher(password.Options{Params: password.Params{Memory: 8, Passes: 1, Lanes: 1}})

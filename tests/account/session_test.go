@@ -19,7 +19,7 @@ import (
 // promisedEnd is how long a session that has ended may go on elsewhere.
 const promisedEnd = time.Second
 
-// realm is replicas, and an administrator who has signed in to them.
+// realm is a set of replicas, and an administrator signed in to them.
 type realm struct {
 	replicas []*stoatest.Stoa
 	admin    stoatest.Caller
@@ -51,7 +51,7 @@ type ending struct {
 	name  string
 	ends  []stoatest.Caller
 	stays []stoatest.Caller
-	// do ends them by way of a replica. It returns who has a session from now on.
+	// do ends them through a replica. It returns the callers that have a session from now on.
 	do func(*stoatest.Stoa) ([]stoatest.Caller, error)
 }
 
@@ -63,8 +63,7 @@ func refusedOr(p stoatest.Payload, err error) error {
 	return err
 }
 
-// endings returns one of each kind, about people of their own whose sessions every replica
-// has seen.
+// endings returns one of each kind, for new people with sessions that every replica has seen.
 func (r *realm) endings(t *testing.T) []ending {
 	t.Helper()
 	people := stoatest.AddMembers(t, r.replicas[0], 6, access.Customer)
@@ -105,7 +104,7 @@ func (r *realm) endings(t *testing.T) []ending {
 	}
 }
 
-// watched is what became of ended sessions.
+// watched is a record of ended sessions.
 type watched struct {
 	mu    sync.Mutex
 	stale []time.Duration // how long after its end an answer still knew a session
@@ -120,8 +119,8 @@ func (w *watched) complain(format string, args ...any) {
 	}
 }
 
-// watch asks every replica whose the sessions of e are, until stop is closed and all have ended
-// or should have. by has acknowledged their end at a time.
+// watch asks every replica for the viewer of e's sessions, until stop is closed and all have
+// ended or should have. The replica by acknowledged their end at the time acked.
 func (w *watched) watch(r *realm, e ending, by int, acked time.Time, stop <-chan struct{}) {
 	var all sync.WaitGroup
 	allowed := contention.Allow(acked.Add(promisedEnd * stoatest.Slack))
@@ -163,7 +162,7 @@ func (w *watched) watch(r *realm, e ending, by int, acked time.Time, stop <-chan
 	all.Wait()
 }
 
-// faults are what happens around endings; nil for nothing.
+// faults are called around endings; nil for none.
 type faults struct{ before, after func() }
 
 // hold ends sessions in every way, on every replica in turn, and sees that they end
@@ -221,7 +220,7 @@ func TestSessionsBeginAndEndOnAllReplicas(t *testing.T) {
 	t.Run("BeforeRedisLosesAll", func(t *testing.T) {
 		r.hold(t, faults{after: func() { redis.Restart(t, false) }})
 	})
-	t.Run("BeforeRedisIsBackWithOldData", func(t *testing.T) { // in which the sessions stand
+	t.Run("BeforeRedisIsBackWithOldData", func(t *testing.T) { // the sessions are valid in it
 		r.hold(t, faults{before: func() { redis.Save(t) }, after: func() { redis.Kill(t); redis.Start(t) }})
 	})
 	t.Run("WhileRedisIsDeadUntilItIsBackWithOldData", func(t *testing.T) {
@@ -249,8 +248,8 @@ func TestSessionsBeginAndEndOnReplicasWithoutRedis(t *testing.T) {
 	})
 }
 
-// A browser sends what a page needs side by side. Nothing that happens meanwhile to the
-// session's neighbours, and no writing down of its use, logs it out.
+// A browser sends a page's requests in parallel. Neither changes to the account's other
+// sessions nor the recording of its use log it out.
 func TestManyRequestsAtOnceLogNobodyOut(t *testing.T) {
 	uri, redis := stoatest.Database(t), redistest.Start(t)
 	r := newRealm(t, stoatest.ThreeOver(uri, redis.URL())...)
@@ -311,7 +310,7 @@ func TestManyRequestsAtOnceLogNobodyOut(t *testing.T) {
 	}
 }
 
-// warm sends queries until they cost nothing: what is read is in memory.
+// warm sends queries until they cost nothing: all of their data is in memory.
 func warm(t *testing.T, s *stoatest.Stoa, c stoatest.Caller, queries []string) {
 	t.Helper()
 	stoatest.Await(t, 30*time.Second, "the caches to be warm", func() bool {
@@ -325,8 +324,8 @@ func warm(t *testing.T, s *stoatest.Stoa, c stoatest.Caller, queries []string) {
 	})
 }
 
-// holdsWarm sees that queries cost no command. What a replica does beside requests may cost
-// some now and then; what a request costs, it costs every time.
+// holdsWarm checks that queries cost no command. Background work may cost some now and then; a
+// cost of a request occurs every time.
 func holdsWarm(t *testing.T, when string, s *stoatest.Stoa, c stoatest.Caller, queries []string) {
 	t.Helper()
 	const windows, requests = 5, 20
@@ -370,8 +369,8 @@ func TestAWarmRequestWithATokenCostsNoCommand(t *testing.T) {
 	}
 }
 
-// A session that is older than it may be idle is one whose last use counts, and that is in
-// the database. Reading it once is enough.
+// For a session older than the idle time, the last use in the database counts. Reading it once
+// is enough.
 func TestAWarmRequestWithAnOldTokenCostsNoCommand(t *testing.T) {
 	uri, redis := stoatest.Database(t), redistest.Start(t)
 	settings := stoatest.Settings{"STOA_MONGODB_URI": uri, "STOA_REDIS_URL": redis.URL(), "STOA_SESSION_IDLE": "10m"}
@@ -413,7 +412,7 @@ func TestAWarmRequestWithAnOldTokenCostsNoCommand(t *testing.T) {
 	}
 }
 
-// lastUse is what a replica says of when c's session was used last; "" for not yet.
+// lastUse returns the last use of c's session according to a replica; "" for none.
 func lastUse(t *testing.T, s *stoatest.Stoa, c stoatest.Caller) string {
 	t.Helper()
 	var out struct {
@@ -444,7 +443,7 @@ func TestLastUseIsWrittenAtMostOnceAMinute(t *testing.T) {
 		}
 		return u.At.UTC()
 	}
-	public := func(s *stoatest.Stoa) { // nothing in it looks at who asks
+	public := func(s *stoatest.Stoa) { // nothing in it reads the viewer
 		var out struct {
 			Articles struct{ Nodes []struct{ Slug string } }
 		}

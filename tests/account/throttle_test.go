@@ -10,7 +10,7 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// refusals counts what comes of n equal tries, spread over replicas, by code.
+// refusals counts the results of n equal attempts, spread over replicas, by code.
 func refusals(t *testing.T, replicas []*stoatest.Stoa, c stoatest.Caller, n int, mutation string, in stoatest.Input) map[string]int {
 	t.Helper()
 	counts := map[string]int{}
@@ -24,9 +24,9 @@ func refusals(t *testing.T, replicas []*stoatest.Stoa, c stoatest.Caller, n int,
 	return counts
 }
 
-// From one client an account's password can be tried ten times at once, whichever replicas
-// are asked, and whether or not there is such an account. Others aren't kept out by that,
-// and who knows the password in the end begins anew.
+// One client can try an account's password ten times at once, on all replicas together, and
+// with or without such an account. Other clients aren't locked out by that, and a sign-in with
+// the right password resets the count.
 func TestTriesOfAPasswordAreThrottled(t *testing.T) {
 	t.Parallel()
 	replicas := stoatest.StartAll(t, stoatest.ThreeOver(stoatest.Database(t), redistest.Start(t).URL())...)
@@ -50,8 +50,8 @@ func TestTriesOfAPasswordAreThrottled(t *testing.T) {
 	}
 }
 
-// Many clients together can't guess either: an account has a limit of its own, which is far
-// above that of one client.
+// Many clients together can't guess either: an account has a limit of its own, far above that
+// of one client.
 func TestManyClientsTogetherAreThrottled(t *testing.T) {
 	t.Parallel()
 	s := stoatest.StartAll(t, stoatest.Settings{})
@@ -71,7 +71,7 @@ func TestManyClientsTogetherAreThrottled(t *testing.T) {
 // the limit by a header of its own.
 func TestWhoIsThrottledIsToldForHowLong(t *testing.T) {
 	t.Parallel()
-	s := stoatest.Start(t, stoatest.Settings{"STOA_PROXIES": "192.0.2.1"}) // which isn't where the test calls from
+	s := stoatest.Start(t, stoatest.Settings{"STOA_PROXIES": "192.0.2.1"}) // not the address of this test
 	document := `mutation { sessionCreate(input: {email: "ada@example.org", password: "not the one"}) { userErrors { code retryAfter path } } }`
 	throttled := 0
 	for i := range 14 {
@@ -105,7 +105,7 @@ func TestWhoIsThrottledIsToldForHowLong(t *testing.T) {
 	}
 }
 
-// An address gets six mails at once, whoever asks for them and for whatever.
+// An address gets six mails at once, for all senders and purposes together.
 func TestMailsAreThrottled(t *testing.T) {
 	t.Parallel()
 	s := stoatest.StartAll(t, stoatest.Settings{})

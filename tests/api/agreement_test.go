@@ -11,8 +11,8 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// While a comment is hidden and shown again, whoever asks for it, by its id and in its thread,
-// sees it with all that hangs on it or not at all: no answer is made of two states of a thread.
+// While a comment is hidden and shown again, each query for it, by its id and in its thread,
+// returns it with all of its replies or not at all: no response mixes two states of a thread.
 func TestAnAnswerAgreesWithItself(t *testing.T) {
 	s := stoatest.Start(t, nil)
 	s.Import(t, stoatest.Articles(1))

@@ -1,5 +1,5 @@
-// Package api holds the server to what clients may rely on: the API files beside it (golden reads
-// them), pages, searches, feeds, uploads and the rules of writing.
+// Package api tests the API as clients see it: the API files beside it (golden reads them),
+// pages, searches, feeds, uploads and the rules of writing.
 package api
 
 import (
@@ -36,7 +36,7 @@ func TestAPIFilesAreAnswered(t *testing.T) {
 					exchanges[i].Answer = got
 					continue
 				}
-				// Asked once more, it may come out of what is kept.
+				// The second response may come from the cache.
 				if !strings.Contains(e.Request, "mutation") && !strings.Contains(e.Request, golden.Times) {
 					if again := called.Answer(t, golden.Ask(t, s, people, from, called.Request(t, s, e.Request)), strings.Contains(e.Request, golden.Costs+"\n")); again != got {
 						t.Errorf("%s:%d:\n%s\n\nis answered otherwise when it is asked again (-first +again):\n%s", path, e.Line, e.Request, cmp.Diff(got, again))
@@ -53,7 +53,7 @@ func TestAPIFilesAreAnswered(t *testing.T) {
 	}
 }
 
-// unshown is what no exchange can show, and why.
+// unshown lists the fields that no exchange can show, with the reasons.
 var unshown = map[string]string{
 	"CacheControlScope.PUBLIC":  "is said in the schema, never asked for nor answered",
 	"CacheControlScope.PRIVATE": "is said in the schema, never asked for nor answered",
@@ -102,7 +102,7 @@ func TestAPIFilesShowTheWholeSchema(t *testing.T) {
 	}
 }
 
-// show notes what of the schema a request uses, and which enum values its answer has.
+// show notes the parts of the schema that a request uses, and the enum values in its response.
 func show(t *testing.T, s *gql.Schema, e golden.Exchange, shown map[string]bool) {
 	t.Helper()
 	document, errs := gqlparser.LoadQueryWithRules(s, e.Request, rules.NewDefaultRules())
@@ -137,7 +137,7 @@ func show(t *testing.T, s *gql.Schema, e golden.Exchange, shown map[string]bool)
 	validator.Walk(s, document, &events)
 }
 
-// showValues notes which enum values there are under a selection in an answer.
+// showValues notes the enum values under a selection in a response.
 func showValues(s *gql.Schema, selected gql.SelectionSet, answer any, shown map[string]bool) {
 	if list, ok := answer.([]any); ok {
 		for _, element := range list {

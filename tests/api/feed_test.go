@@ -44,7 +44,7 @@ func TestFeedsTakeFewCommandsAndNoViewer(t *testing.T) {
 			t.Errorf("%s is another one for who is signed in: %v", path, warm.Header)
 		}
 	}
-	for _, n := range []int{10, 120} { // whatever the number
+	for _, n := range []int{10, 120} { // any number
 		s := stoatest.Start(t, nil)
 		s.Import(t, stoatest.Articles(n))
 		stoatest.Cool(t, s)

@@ -21,7 +21,7 @@ import (
 // Pictures, through the same doors as their authors and readers: a form that curl, Node and
 // Go send, and the addresses that come back.
 
-// imageUpload is what all of them ask.
+// imageUpload is the mutation of all these tests.
 const imageUpload = `mutation($input: ImageUploadInput!) { imageUpload(input: $input) { image { id url phone: url(width: 300) width height alt } userErrors { code path message } } }`
 
 // secretPlace is in the picture's Exif.
@@ -45,7 +45,7 @@ func press(t testing.TB) []byte {
 	return append(append(out, exif...), b.Bytes()[2:]...)
 }
 
-// signedIn makes an administrator, who may do all that authors may, and returns the token.
+// signedIn makes an administrator, with all rights of an author, and returns the token.
 func signedIn(t *testing.T, s *stoatest.Stoa) string {
 	t.Helper()
 	const password = "a press of wood and iron"
@@ -186,7 +186,7 @@ func TestPicturesAreUploadedAndServed(t *testing.T) {
 	}
 }
 
-// What others wrote sends forms that are taken as they are.
+// The forms of other HTTP clients are accepted unchanged.
 func TestPicturesAreUploadedByOtherClients(t *testing.T) {
 	s := stoatest.Start(t, stoatest.Settings{"STOA_MEDIA": "file://" + filepath.Join(t.TempDir(), "elsewhere")})
 	token := signedIn(t, s)

@@ -17,7 +17,7 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// filters are ways to narrow a root list, which the schema can't tell: by its field.
+// filters are conditions for root lists by field, since the schema doesn't contain them.
 var filters = map[string][]string{
 	"articles": {
 		`where: {tag: "tag-0"}`,
@@ -30,7 +30,7 @@ var filters = map[string][]string{
 // list is one list that can be paged through.
 type list struct {
 	name  string // for messages
-	query string // with %s for the arguments by which it is paged and %s for the selection
+	query string // with %s for the paging arguments and %s for the selection
 
 	forwards bool // it takes only first and after
 }
@@ -54,9 +54,9 @@ type page struct {
 
 const pageSelection = `edges { cursor node { id } } nodes { id } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } count(max: 10000) { value isExact }`
 
-// Every connection of the schema, in every order, is walked from either end in pages of
-// several sizes, and cut between any two of its elements: what comes out is always the part
-// of the whole list that was asked for, and pageInfo says exactly what lies around it.
+// Every connection of the schema, in every order, is walked from both ends in pages of several
+// sizes, and cut between any two of its elements. Each page is exactly the requested part of
+// the whole list, and pageInfo says exactly if the list goes on.
 func TestEveryListCanBeWalkedFromBothEnds(t *testing.T) {
 	s := stoatest.Start(t, nil)
 	writeThreads(t, s)
@@ -189,7 +189,7 @@ func listsOf(t *testing.T, s *stoatest.Stoa) []list {
 				continue
 			}
 			variants := append([]string{""}, orders(schema, f)...)
-			if typeName == "Viewer" { // who asks has no id
+			if typeName == "Viewer" { // the viewer has no id
 				for _, v := range variants {
 					all = append(all, list{name: typeName + "." + f.Name + v, query: fmt.Sprintf(`{ viewer { list: %s(%%s%s) { %%s } } }`, f.Name, v)})
 				}
@@ -246,7 +246,7 @@ func orders(schema *gql.Schema, f *gql.FieldDefinition) []string {
 	return out
 }
 
-// longest is the parent whose list is the longest.
+// longest returns the parent with the longest list.
 func longest(t *testing.T, s *stoatest.Stoa, parents []string, typeName, field string) string {
 	t.Helper()
 	most, parent := -1, ""
@@ -262,9 +262,9 @@ func longest(t *testing.T, s *stoatest.Stoa, parents []string, typeName, field s
 	return parent
 }
 
-// writeThreads fills s with lists of some length in which neighbours are equal: articles
-// that came out together and have one title, a thread under the first of them, and accounts
-// that were made together, of which the one that asks has many sessions.
+// writeThreads fills s with long lists of elements with equal sort values: articles with one
+// publication time and one title, a thread under the first of them, and accounts with one
+// creation time; the viewer's account has many sessions.
 func writeThreads(t *testing.T, s *stoatest.Stoa) {
 	t.Helper()
 	batch := stoatest.Articles(11)

@@ -15,9 +15,8 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// wanted are queries over the real blog of blog-a, chosen from what its articles are about,
-// each with the article that somebody who asks so wants. Both were written down before any
-// rank was looked at.
+// wanted are queries over the real blog blog-a, chosen by the subjects of its articles, each
+// with the article that its reader looks for. Both were chosen before any rank was looked at.
 var wanted = []struct{ query, slug, why string }{
 	{"captioning a video", "508-accessible-videos-how-to-caption-videos", "other forms of both words"},
 	{"audio description", "508-accessible-videos-how-to-make-audio-descriptions", "one of four articles on accessible videos"},
@@ -41,8 +40,7 @@ var wanted = []struct{ query, slug, why string }{
 	{"MICROPURCHASE THRESH", "experimenting-with-micropurchase-threshold", "capitals, under way"},
 }
 
-// realBlog imports a folder of real posts into a new Stoa, or skips the test where there
-// is none.
+// realBlog imports a folder of real posts into a new Stoa, or skips the test if there is none.
 func realBlog(t testing.TB, name string) *stoatest.Stoa {
 	t.Helper()
 	folder := stoatest.RealData(t, name)
@@ -188,7 +186,7 @@ func TestSearchSaysWhatIsWrongWithAQuery(t *testing.T) {
 	}
 }
 
-// A list by a query is the list without it, less what the query doesn't find.
+// A list with a query is the list without it, less the articles that the query doesn't match.
 func TestListsByAQueryAreListsOfWhatIsFound(t *testing.T) {
 	s := stoatest.Start(t, nil)
 	s.Import(t, stoatest.Articles(60))

@@ -79,7 +79,7 @@ func TestAnImportedDraftWithoutADateIsAsOldAsItsImport(t *testing.T) {
 	}
 }
 
-// Each step that an article takes is a change of it, for those who edit it.
+// For editors, each step of an article is a change of it.
 func TestEachStepOfAnArticleMovesItsTime(t *testing.T) {
 	s := stoatest.Start(t, nil)
 	editor, _ := stoatest.SignedIn(t, s, "Edgar", access.Editor)
@@ -119,7 +119,7 @@ func TestEachStepOfAnArticleMovesItsTime(t *testing.T) {
 	}
 }
 
-// Who may not see what an article said isn't told anything of a cursor either.
+// A viewer who may not see an article's revisions learns nothing about a cursor either.
 func TestACursorOfRevisionsTellsNothing(t *testing.T) {
 	s := stoatest.Start(t, nil)
 	s.Import(t, stoatest.Articles(2))

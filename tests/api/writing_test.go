@@ -65,7 +65,7 @@ func TestADraftIsReachableByNobodyElse(t *testing.T) {
 		s.Quiesce(t) // other articles are related to it, or aren't any more
 		for _, w := range append(slices.Clone(others), owner, editor) {
 			got := look(w, a.ID, "a-secret", string(comment))
-			if w == owner || w == editor { // who see it under its own id and slug, and nowhere else
+			if w == owner || w == editor { // they see it under its own id and slug, and nowhere else
 				for path, absent := range map[string]string{
 					fmt.Sprintf(`"article":{"id":%q,"title":"A secret"}`, a.ID): `"article":null`, fmt.Sprintf(`"node":{"id":%q}`, a.ID): `"node":null`,
 					fmt.Sprintf(`"nodes":[{"id":%q},{"id":%q}]`, a.ID, a.ID): `"nodes":[null,null]`,
@@ -153,7 +153,7 @@ func TestWhoMayDoWhatWithAnArticle(t *testing.T) {
 	owner, other, editor := stoatest.NewWriter(t, s, "owner", access.Author), stoatest.NewWriter(t, s, "other", access.Author), stoatest.NewWriter(t, s, "editor", access.Editor)
 	cases := map[string]struct {
 		reason           string
-		draft, published [3]string // what owner, other and editor get
+		draft, published [3]string // results for owner, other and editor
 		input            func(version int) map[string]any
 	}{
 		"articleUpdate": {"its owner's while it isn't published", [3]string{"", "NOT_FOUND", ""}, [3]string{"FORBIDDEN", "FORBIDDEN", ""},
@@ -448,8 +448,7 @@ func TestWhatWasDeletedIsGoneAfterThirtyDays(t *testing.T) {
 	}
 }
 
-// A merge that ends anywhere is finished by whoever comes next; doing it again changes
-// nothing.
+// A merge interrupted at any step is finished by the next one; repeating it changes nothing.
 func TestAMergeThatWasCutShortIsFinished(t *testing.T) {
 	for _, kind := range []string{"author", "tag"} {
 		t.Run(kind, func(t *testing.T) {
@@ -523,7 +522,7 @@ func nameID(t *testing.T, s *stoatest.Stoa, kind, n string) string {
 	return out.It.ID
 }
 
-// mergeOf merges and returns the code of what is refused.
+// mergeOf merges and returns the code of the refusal.
 func mergeOf(t *testing.T, s *stoatest.Stoa, w stoatest.Writer, kind, from, into string) string {
 	t.Helper()
 	var out struct {
@@ -618,7 +617,7 @@ func TestAnArticleThatIsScheduledAppearsOnTimeAndOnce(t *testing.T) {
 	}
 }
 
-// What is read in one answer after a mutation in it is as the mutation left it.
+// Reads after a mutation in the same response see its result.
 func TestAnAnswerSeesWhatItsMutationsDid(t *testing.T) {
 	s := stoatest.Start(t, nil)
 	s.Import(t, stoatest.Articles(3))
@@ -659,8 +658,8 @@ func TestWhatCantBeRenderedIsRefusedAtTheText(t *testing.T) {
 	}
 }
 
-// The lists of those who edit take as many commands for many articles as for few, with all
-// that hangs on them.
+// Lists for editors take as many commands for many articles as for few, with all edges under
+// them.
 func TestNoListOfThoseWhoEditTakesACommandForEach(t *testing.T) {
 	s := stoatest.Start(t, nil)
 	s.Import(t, stoatest.Articles(30))
@@ -681,7 +680,7 @@ func TestNoListOfThoseWhoEditTakesACommandForEach(t *testing.T) {
 		var took []int
 		for _, n := range []int{3, 12} {
 			least := 1000
-			for range 4 { // what runs beside requests may look at the database, too
+			for range 4 { // background work may read the database, too
 				stoatest.Cool(t, s)
 				editor.Data(t, s, new(any), fmt.Sprintf(`{ viewer { %s(first: %d) %s } }`, list, n, each), nil)
 				least = min(least, s.Commands())

@@ -20,7 +20,7 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// frontPage is an answer in which each article's title stands at several places.
+// frontPage is a query with each article's title in several places.
 const frontPage = `{
 	articles(first: 100) { nodes { slug title author { name } tags { name } next { slug title } } }
 	tags(first: 20) { nodes { name articleCount articles(first: 10) { nodes { slug title } } } }
@@ -164,8 +164,8 @@ func TestWholeAnswersAgreeOverReplicas(t *testing.T) {
 	})
 }
 
-// What somebody else has changed in the database is seen on every replica once it is purged:
-// in what is kept of whole answers, in the process and in Redis.
+// A change made to the database by another program is seen on every replica once it is purged:
+// in cached responses, in the process and in Redis.
 func TestAPurgeReachesEveryReplica(t *testing.T) {
 	uri, redis := stoatest.Database(t), redistest.Start(t)
 	settings := stoatest.Settings{"STOA_MONGODB_URI": uri, "STOA_REDIS_URL": redis.URL()}
@@ -195,7 +195,7 @@ func TestAPurgeReachesEveryReplica(t *testing.T) {
 		bson.D{{Key: "$set", Value: bson.D{{Key: "title", Value: "Changed behind its back"}}}})
 	stoatest.Check(t, err)
 	for _, s := range []*stoatest.Stoa{one, other} {
-		// Without the time to hear from the bus, a replica would read what is there.
+		// Without the time to hear from the bus, a replica would read the database.
 		if _, got := ask(s); got != title && !allowed.Shared() {
 			t.Errorf("nobody has told, but the title is %q", got)
 		}

@@ -19,8 +19,8 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// thread is what an article shows of its comments, two levels of them, and how many it says
-// there are.
+// thread returns the visible comments of an article, two levels of them, and its comment
+// count.
 func thread(s *stoatest.Stoa, slug string) (ids []string, count int, err error) {
 	var out struct {
 		Article struct {
@@ -43,8 +43,8 @@ func thread(s *stoatest.Stoa, slug string) (ids []string, count int, err error) 
 	return ids, out.Article.CommentCount, err
 }
 
-// A verdict holds at once on the replica that acknowledged it, and on all within a second, in
-// threads, counts and by id; what answers the comment goes and comes with it.
+// A moderation takes effect at once on the replica that acknowledged it, and on all within a
+// second, in threads, counts and by id; replies are hidden and shown with the comment.
 func TestAVerdictOnACommentHoldsEverywhere(t *testing.T) {
 	replicas := stoatest.StartThree(t, stoatest.Database(t), redistest.Start(t).URL())
 	replicas[0].Import(t, stoatest.Articles(2))
@@ -107,8 +107,8 @@ func TestAVerdictOnACommentHoldsEverywhere(t *testing.T) {
 	settle(replicas[0], none, time.Now(), true)
 }
 
-// While one comment is hidden and shown again, others answer it: whatever comes first, lists,
-// counts and ids agree in the end.
+// While one comment is hidden and shown again, others reply to it: in any order, lists, counts
+// and ids agree in the end.
 func TestAnswersToWhatIsBeingHidden(t *testing.T) {
 	s := stoatest.StartAll(t, stoatest.Settings{})[0]
 	s.Import(t, stoatest.Articles(2))
@@ -286,8 +286,8 @@ func TestACommentIsChangedInItsFirstMinutesOnly(t *testing.T) {
 	}
 }
 
-// What somebody wrote stays when the account goes, without the name: also where the deletion
-// was interrupted.
+// Comments stay after their account is deleted, without the name: also if the deletion was
+// interrupted.
 func TestCommentsStayWithoutTheName(t *testing.T) {
 	uri := stoatest.Database(t)
 	replicas := stoatest.StartThree(t, uri, redistest.Start(t).URL())

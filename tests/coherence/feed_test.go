@@ -22,7 +22,7 @@ func feedPaths(g target) []string {
 	return []string{"/feed.atom", "/tags/" + g.tag + "/feed.atom", "/authors/" + g.author + "/feed.atom", "/sitemap.xml"}
 }
 
-// inFeeds says which of its documents name an article.
+// inFeeds returns the feed documents that name an article.
 func (g target) inFeeds(s *stoatest.Stoa) (paths, error) {
 	out := paths{}
 	for _, path := range feedPaths(g) {

@@ -1,5 +1,5 @@
-// Package coherence holds replicas over one database to the promises of the caches, under load and
-// faults, by every way to what is written.
+// Package coherence tests the promises of the caches on replicas with one database, under load
+// and faults, by every way to the written data.
 package coherence
 
 import (
@@ -22,15 +22,15 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// The tests of coherence run three replicas over one database, change what is written on all
-// of them, read on all of them, and hold every single answer against the promise of the cache:
+// The tests of coherence run three replicas over one database, change data on all of them,
+// read on all of them, and check every response against the promises of the caches:
 //
-//   - the replica that acknowledged a change never answers anything older;
-//   - the others do for at most promisedStale, even where Redis fails;
-//   - no replica goes back in time;
-//   - nobody who reads gets an error, whatever fails.
+//  - the replica that acknowledged a change never returns older data;
+//  - the others do for at most promisedStale, even if Redis fails;
+//  - no replica goes back in time;
+//  - no reader gets an error, whatever fails.
 //
-// Figures are printed. What is asserted of time has threefold slack.
+// Figures are printed. Assertions of time have threefold slack.
 
 const (
 	promisedWrite = 2500 * time.Millisecond // a change, at most, when Redis has just gone
@@ -38,11 +38,11 @@ const (
 	// answerLimit is after how long an answer that isn't there is an error.
 	answerLimit = 10 * time.Second
 
-	// usualImport is twice what an article takes to be imported on two idle cores.
+	// usualImport is twice the time to import an article on two idle cores.
 	usualImport = 10 * time.Millisecond
 )
 
-// fleet is replicas under load, and what they did.
+// fleet is a set of replicas under load, with a record of their responses.
 type fleet struct {
 	replicas []*stoatest.Stoa
 	articles []*followed
@@ -51,29 +51,29 @@ type fleet struct {
 
 	mu       sync.Mutex
 	since    time.Time // of the present phase
-	wrong    []string  // what broke a promise
+	wrong    []string  // violations of a promise
 	broken   int
 	writes   []time.Duration
-	stale    []time.Duration // how long ago what a stale answer lacked had been acknowledged
+	stale    []time.Duration // for each stale response, the time since the missing change was acknowledged
 	reads    atomic.Int64
 	conflict atomic.Int64
 	late     atomic.Int64 // changes that a machine at work had no time for
 	busy     contention.Monitor
 }
 
-// followed is something that is written again and again: a counter that only goes up, as each
-// version of it follows from the number alone. Of an article's title, a reader sees which
-// version it is; of others only what several of them have in common.
+// followed is an object that is written again and again: a counter that only goes up, since
+// each version of it follows from the number alone. An article's title shows its exact
+// version; other objects show only a set of possible versions.
 type followed struct {
 	name, slug string
 
 	mu    sync.Mutex
-	lost  bool                 // nobody can tell any more which version there is
+	lost  bool                 // the present version is unknown
 	begun int64                // the newest version that a replica has tried to write
-	acked []time.Time          // by version: when a replica acknowledged it; zero where that isn't known
-	by    []int                // by version: which replica that was
-	own   [][]first            // by replica: what it has acknowledged itself
-	seen  map[string][][]first // by what is kept of it, and by replica: what is known to have been answered
+	acked []time.Time          // by version: the time when a replica acknowledged it; zero if unknown
+	by    []int                // by version: the replica that did
+	own   [][]first            // by replica: the versions that it has acknowledged itself
+	seen  map[string][][]first // by cached entry, and by replica: the versions that were returned
 }
 
 // first is when something had come to a version.
@@ -139,8 +139,8 @@ func (f *fleet) complain(format string, args ...any) {
 	}
 }
 
-// failed notes that a reader got an error, which nobody should: unless the machine was at work,
-// and an answer not there within its limit.
+// failed notes an error of a reader. No reader should get one, unless the machine was busy and
+// the response late for that reason.
 func (f *fleet) failed(replica int, err error) {
 	if f.busy.Excuses(answerLimit) {
 		f.late.Add(1)
@@ -149,19 +149,19 @@ func (f *fleet) failed(replica int, err error) {
 	f.complain("replica %d: %v", replica, err)
 }
 
-// question is when a reader asked which replica.
+// question is the time of a read, and its replica.
 type question struct {
 	replica int
 	at      time.Time
 
-	// changes says whether a version changes what is asked for: who acknowledges another has
-	// promised nothing about it. Nil where every version does.
+	// changes says if a version changes the data read: the acknowledgement of another version
+	// promises nothing about it. Nil if every version does.
 	changes func(version int64) bool
 }
 
 func asked(replica int) question { return question{replica: replica, at: time.Now()} }
 
-// answered holds what a replica answered, slug by title, against the promises.
+// answered checks a replica's response, slug by title, against the promises.
 func (f *fleet) answered(q question, how, slug, title string) {
 	i := slices.IndexFunc(f.articles, func(a *followed) bool { return a.slug == slug })
 	if i < 0 {
@@ -172,9 +172,9 @@ func (f *fleet) answered(q question, how, slug, title string) {
 	f.shows(q, "", how, f.articles[i], title, func(v int64) bool { return v == version })
 }
 
-// shows holds an answer against the promises: what it says of a, which a says in the versions
-// that is tells. Answers that are made of the same entry of the caches, kept, don't go back in
-// time; a list may come to a change before the thing itself does.
+// shows checks a response against the promises. said is the value of a that it shows; a has
+// that value in the versions that is accepts. Responses from the same cached entry, kept,
+// don't go back in time; a list may see a change before the object itself does.
 func (f *fleet) shows(q question, kept, how string, a *followed, said any, is func(version int64) bool) {
 	now := time.Now()
 	f.reads.Add(1)
@@ -235,7 +235,7 @@ func (f *fleet) shows(q question, kept, how string, a *followed, said any, is fu
 	}
 }
 
-// title is what the article has in a version; versionIn reads it.
+// title returns an article's title in a version; versionIn reads it.
 func title(slug string, version int64) string {
 	return fmt.Sprintf("%s in version %d", slug, version)
 }
@@ -248,7 +248,7 @@ func versionIn(title string) int64 {
 	return n
 }
 
-// write changes one article through a replica, against whoever else does.
+// write changes one article through a replica, in competition with other writers.
 func (f *fleet) write(replica int, a *followed) {
 	if a.isLost() {
 		return
@@ -321,9 +321,9 @@ func (f *fleet) wrote(replica int, a *followed, version int64, began time.Time) 
 	}
 }
 
-// load reads and writes on every replica until stop is called, which returns when all of
-// it has ended. A few articles are changed all the time, the others now and then, so that
-// they are also read from Redis.
+// load reads and writes on every replica until stop is called; stop returns when all of it has
+// ended. A few articles change all the time, the others now and then, so that they are also
+// read from Redis.
 func (f *fleet) load() (stop func()) {
 	var all sync.WaitGroup
 	done := make(chan struct{})
@@ -410,8 +410,8 @@ func (f *fleet) forget() {
 	f.late.Store(0)
 }
 
-// awaitLoad waits until something was written and read in the present phase: where the load is
-// divided, that may take longer than the phase would.
+// awaitLoad waits until there has been a write and a read in the present phase: with a divided
+// load, that may take longer than the phase would.
 func (f *fleet) awaitLoad(t *testing.T) {
 	t.Helper()
 	stoatest.Await(t, 20*time.Second, "something to be written and read", func() bool {
@@ -499,7 +499,7 @@ func TestReplicasAgree(t *testing.T) {
 	})
 	phase("WhileRedisIsDead", func(t *testing.T) {
 		redis.Kill(t)
-		// Long enough for what isn't given up after a second to be older than the slack.
+		// Long enough for a stale entry that is kept beyond a second to exceed the slack.
 		stoatest.During(stoatest.Shorter(2*stoatest.Slack*stoatest.PromisedStale + time.Second/2))
 	})
 	phase("WhenRedisIsBackEmpty", func(t *testing.T) {

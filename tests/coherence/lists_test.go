@@ -47,7 +47,7 @@ type target struct {
 	tagged, written           int    // articles under the tag and by the author, without it
 }
 
-// find says by which ways a replica finds an article.
+// find returns the ways by which a replica finds an article.
 func (g target) find(s *stoatest.Stoa) (paths, error) {
 	type counted struct {
 		Nodes []stoatest.Slugged
@@ -95,8 +95,8 @@ func (g target) find(s *stoatest.Stoa) (paths, error) {
 	return p, nil
 }
 
-// settle asks a replica until every way finds g, or none does, and says how long after a
-// moment it asked what was answered so. At once means that the first answer must be right.
+// settle asks a replica until every way finds g, or none does, and returns the time from since
+// to the first such response. With atOnce the first response must be right.
 func (g target) settle(s *stoatest.Stoa, found bool, since time.Time, atOnce bool) (time.Duration, error) {
 	allowed := contention.Allow(since.Add(stoatest.PromisedStale * stoatest.Slack))
 	for {
@@ -118,7 +118,7 @@ func (g target) settle(s *stoatest.Stoa, found bool, since time.Time, atOnce boo
 	}
 }
 
-// all says whether every way has found it, or every way hasn't; which lists those that differ.
+// all says if every way has found it, or every way hasn't; which lists the differing ones.
 func (p paths) all(found bool) (which []string) {
 	for _, name := range slices.Sorted(maps.Keys(p)) {
 		if p[name] != found {
@@ -128,7 +128,7 @@ func (p paths) all(found bool) (which []string) {
 	return which
 }
 
-// among returns the i-th of stoatest.Articles(n), which are published, as a target.
+// among returns the i-th of stoatest.Articles(n), all published, as a target.
 func among(t *testing.T, s *stoatest.Stoa, n, i int) target {
 	t.Helper()
 	doc, err := s.Store.ArticleBySlug(t.Context(), fmt.Sprintf("article-%d", i))
@@ -211,7 +211,7 @@ func TestARenamedArticleMovesInEveryOrderEverywhere(t *testing.T) {
 	stoatest.AwaitTrust(t, replicas...)
 	doc := among(t, replicas[0], n, 5).doc
 
-	// place returns who comes first by title, last by title, and is the latest to be changed.
+	// place returns the first by title, the last by title, and the last changed.
 	place := func(s *stoatest.Stoa) [3]string {
 		t.Helper()
 		var out struct{ First, Last, Latest stoatest.Listed }
@@ -281,7 +281,8 @@ func TestWhatWasAbsentIsFoundOnceItIsThere(t *testing.T) {
 				t.Fatalf("%s is there before anybody wrote it", slug)
 			}
 		}
-		// A command more may be of what b does beside requests; finding nothing costs it each time.
+		// One command may be of b's background work; a missing cache entry costs one each
+		// time.
 		least := 1
 		for range 3 {
 			b.Commands()

@@ -12,13 +12,13 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// What a client spends counts on all replicas together, up to a twentieth of a burst for each,
-// and while Redis is away each counts for itself; nobody waits for it.
+// A client's consumption counts on all replicas together, up to a twentieth of a burst for
+// each. While Redis is away each counts alone, and no request waits for it.
 func TestReplicasLimitAClientTogether(t *testing.T) {
 	t.Parallel()
 	const burst, piece, cost = 2000, 100, 21
 	uri, redis := stoatest.Database(t), redistest.Start(t)
-	settings := stoatest.Settings{"STOA_MONGODB_URI": uri, "STOA_REDIS_URL": redis.URL(), "STOA_RATE": "1", "STOA_RATE_BURST": "2000", "STOA_MAX_COST": "1000", "STOA_RESPONSE_CACHE_BYTES": "0"} // what is kept is free
+	settings := stoatest.Settings{"STOA_MONGODB_URI": uri, "STOA_REDIS_URL": redis.URL(), "STOA_RATE": "1", "STOA_RATE_BURST": "2000", "STOA_MAX_COST": "1000", "STOA_RESPONSE_CACHE_BYTES": "0"} // cached responses are free
 	replicas := stoatest.StartAll(t, settings, settings)
 	spend := func(from string) (answered int) {
 		refused := 0
@@ -51,8 +51,8 @@ func TestReplicasLimitAClientTogether(t *testing.T) {
 	}
 }
 
-// Consuming units makes no response private, with any token: the account is looked up, but
-// what is answered is the same for everybody, and is kept.
+// Consuming units makes no response private, with any token: the account is looked up, but the
+// response is the same for everybody, and is cached.
 func TestRateSubjectsGetThePublicResponse(t *testing.T) {
 	s := stoatest.Start(t, stoatest.Settings{"STOA_RATE": "1000"})
 	s.Import(t, stoatest.Articles(2))

@@ -53,8 +53,8 @@ func schedule(t *testing.T, s *stoatest.Stoa, n int, after time.Duration) []targ
 	return out
 }
 
-// followSchedule watches targets appear on replicas. After the first one that it sees, it
-// calls then, which may take replicas away.
+// followSchedule watches targets appear on replicas. After the first one appears, it calls
+// then, which may take replicas away.
 func followSchedule(t *testing.T, replicas []*stoatest.Stoa, targets []target, then func() []*stoatest.Stoa) {
 	t.Helper()
 	for i, s := range replicas {
@@ -114,7 +114,8 @@ func checkOnce(t *testing.T, replicas []*stoatest.Stoa, s *stoatest.Stoa, target
 			t.Errorf("%s is now %+v", g.doc.Slug, now)
 		}
 	}
-	// A replica whose write isn't answered in time says that it failed, and nobody that it was made.
+	// If its write gets no timely response, a replica logs a failure, and no replica logs the
+	// publication.
 	said, failed := 0, 0
 	for _, r := range replicas {
 		said += r.Logged("published on schedule")
@@ -157,8 +158,8 @@ func TestScheduledArticlesAppearOnTimeInOneProcess(t *testing.T) {
 	checkOnce(t, []*stoatest.Stoa{s}, s, targets)
 }
 
-// What became due while nobody was there is published by whoever comes next, more of it
-// than are published at a time.
+// Articles that became due while no replica ran are published by the next one, also if there
+// are more of them than one batch.
 func TestWhatBecameDueMeanwhileIsPublishedAtTheNextStart(t *testing.T) {
 	const n = 130
 	data := t.TempDir()

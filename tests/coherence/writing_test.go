@@ -21,16 +21,16 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// What the tests of coherence follow besides the titles of articles: a published article that
-// is withdrawn and published again, a draft that is rewritten, a thread of comments that grows
-// while some are hidden and shown again, an author and a tag that are renamed, and tags that
-// are merged. Each is a script: what its version n is, and how it becomes so; each is read by
-// every way that leads to it.
+// The objects that the tests of coherence follow besides the titles of articles: a published
+// article that is withdrawn and published again, a draft that is rewritten, a thread of
+// comments that grows while some are hidden and shown again, an author and a tag that are
+// renamed, and tags that are merged. Each is a script: its state in version n, and the write
+// that leads there. Each is read by every way that leads to it.
 
 // script is something that is followed, and how its next version is made.
 type script struct {
 	*followed
-	// write makes what it is into version n, by a replica.
+	// write brings the object into version n, by a replica.
 	write func(ctx context.Context, s *stoatest.Stoa, n int64) error
 
 	turn    sync.Mutex
@@ -63,7 +63,7 @@ func (f *fleet) advance(replica int, x *script) {
 	f.wrote(replica, x.followed, n, began)
 }
 
-// others is what a fleet follows besides articles, and who writes and reads it.
+// others holds the followed objects besides articles, with their writers and readers.
 type others struct {
 	scripts                                []*script
 	pennant, folio, talk, ink, scribe, sea *script
@@ -72,7 +72,7 @@ type others struct {
 	ids                                    map[string]any
 }
 
-// isOdd is the versions in which the pennant is published, and the river flows into the sea.
+// isOdd says if the pennant is published in a version, and if the river flows into the sea.
 func isOdd(n int64) bool { return n%2 == 1 }
 
 // A thread gets a comment and an answer to it; the comment is hidden, with the answer, and
@@ -95,15 +95,15 @@ func repliesIn(n, top int64) int64 {
 	return 1
 }
 
-// utterance is the id of the comment before which so many were said.
+// utterance is the id of the comment with this number of comments before it.
 func utterance(before int64) id.ID {
 	return id.Derived(id.Comment, time.Date(2026, 7, 2, 12, 0, int(before), 0, time.UTC), "talk")
 }
 
-// renamed is what somebody or something is called in a version.
+// renamed is the name of an author or tag in a version.
 func renamed(what string, n int64) string { return fmt.Sprintf("%s in version %d", what, n) }
 
-// followOther adds what is followed besides articles to those that there are.
+// followOther adds the followed objects besides articles.
 func (f *fleet) followOther(t *testing.T) {
 	t.Helper()
 	first := f.replicas[0]
@@ -215,7 +215,7 @@ func (f *fleet) followOther(t *testing.T) {
 	f.ids = map[string]any{"pennant": pennant.ID, "folio": folio}
 }
 
-// loadOther writes and reads what is followed besides articles.
+// loadOther writes and reads the followed objects besides articles.
 func (f *fleet) loadOther(every func(time.Duration, func())) {
 	for _, x := range f.scripts {
 		every(time.Duration(1300+rand.N(400))*time.Millisecond, func() { f.advance(rand.N(len(f.replicas)), x) })
@@ -228,12 +228,12 @@ func (f *fleet) loadOther(every func(time.Duration, func())) {
 	}
 }
 
-// exactly holds what a replica says something is called against the promises.
+// exactly checks the name that a replica returns against the promises.
 func (f *fleet) exactly(q question, how string, x *script, name string) {
 	f.shows(q, "", how, x.followed, name, func(n int64) bool { return name == renamed(x.name, n) })
 }
 
-// either holds what is seen in half of the versions against the promises.
+// either checks an observation that holds in half of the versions against the promises.
 func (f *fleet) either(q question, how string, x *script, seen bool, in func(int64) bool) {
 	f.shows(q, how, how, x.followed, seen, func(n int64) bool { return in(n) == seen })
 }
@@ -309,8 +309,8 @@ func (f *fleet) readPublic(r int, s *stoatest.Stoa) {
 		f.complain("replica %d shows a draft to everybody", r)
 	}
 
-	// For a comment to be shown its own entry counts besides the thread's, and what answers it
-	// changes the thread alone: who acknowledges that has promised nothing about the comment.
+	// A comment's visibility depends on its own entry besides the thread's, and a reply
+	// changes the thread alone: its acknowledgement promises nothing about the comment.
 	itself := q
 	itself.changes = func(n int64) bool { return n%4 != 3 }
 	for how, count := range map[string]int64{"comments.count": out.Talk.Comments.Count.Value, "comments": int64(len(out.Talk.Comments.Nodes))} {
@@ -359,7 +359,7 @@ func (f *fleet) readPublic(r int, s *stoatest.Stoa) {
 	}
 }
 
-// named holds what is said of one among several against the promises.
+// named checks the name of one among several objects against the promises.
 func (f *fleet) named(q question, how string, x *script, all []called) {
 	i := slices.IndexFunc(all, func(c called) bool { return c.Slug == x.slug })
 	if i < 0 {
@@ -369,9 +369,9 @@ func (f *fleet) named(q question, how string, x *script, all []called) {
 	f.exactly(q, how, x, all[i].Name)
 }
 
-// readSearch looks for what there is by its words.
+// readSearch searches for the followed objects by their words.
 func (f *fleet) readSearch(r int, s *stoatest.Stoa) {
-	a := f.articles[rand.N(3)] // which are changed all the time
+	a := f.articles[rand.N(3)] // these change all the time
 	q := asked(r)
 	version, tag, author := max(a.latest(), 2), f.ink.latest(), f.scribe.latest()
 	var out struct {
@@ -403,7 +403,7 @@ func (f *fleet) readSearch(r int, s *stoatest.Stoa) {
 	}
 }
 
-// readPrivate reads what only some may see, as they do.
+// readPrivate reads hidden objects as viewers who may see them.
 func (f *fleet) readPrivate(r int, s *stoatest.Stoa) {
 	q := asked(r)
 	var out struct {
@@ -510,7 +510,7 @@ func (f *fleet) readFeeds(r int, s *stoatest.Stoa) {
 	}
 }
 
-// Whoever has just written something sees it by every way, without any load.
+// The writer sees a write at once by every way, without any load.
 func TestEveryWayShowsWhatWasJustWritten(t *testing.T) {
 	f := newFleet(t, 4, stoatest.ThreeOver(stoatest.Database(t), redistest.Start(t).URL())...)
 	f.followOther(t)

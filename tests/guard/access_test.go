@@ -1,6 +1,6 @@
-// Package guard holds what follows from the schema: who may see and do what, what a write evicts,
-// what is public, that cached fragments change no byte, and that no query takes a command for each
-// parent. Tables: access.txt, evictions.txt, public.txt.
+// Package guard holds the tests derived from the schema: visibility and rights, evictions by
+// writes, public fields, fragments that change no byte, and the number of database commands.
+// Tables: access.txt, evictions.txt, public.txt.
 package guard
 
 import (
@@ -22,10 +22,10 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// The access matrix is access.txt: for everything that the schema has, what comes of it for
-// each who may ask. The rows are derived from the schema, so that a new field, argument or
-// mutation has none and fails; what the schema can't tell is in ways, given, things and
-// changes. UPDATE=1 go test ./tests/guard -run TestAccess writes it anew; people review the diff.
+// The access matrix is access.txt: for every part of the schema, the result for each kind of
+// viewer. The rows are derived from the schema, so a new field, argument or mutation without a
+// row fails. Facts that the schema lacks are in ways, given, things and changes. UPDATE=1 go
+// test ./tests/guard -run TestAccess writes it anew; people review the diff.
 
 const matrixFile = "access.txt"
 
@@ -45,8 +45,8 @@ const matrixHead = `# Who may what: a row for each field, argument and mutation 
 #   CODE       userErrors with this code
 `
 
-// askers are who asks, in the order of the columns. The owner, customer and other are
-// customers; of changes that write, the owner is an author.
+// askers are the viewers, in the order of the columns. The owner, customer and other are
+// customers; for changes of articles, the owner is an author.
 var askers = []string{"anonymous", "customer", "owner", "other", "author", "editor", "staff", "admin"}
 
 func roleOf(caller string) access.Role {
@@ -56,7 +56,7 @@ func roleOf(caller string) access.Role {
 	return access.Customer
 }
 
-// ways lead to one of each type, with %s for what is asked of it.
+// ways are queries for one object of each type, with %s for the selection on it.
 var ways = map[string]string{
 	"Query":                `{ %s }`,
 	"Article":              `{ node(id: "<article how-to-fold>") { ... on Article { %s } } }`,
@@ -159,7 +159,7 @@ var things = []struct{ what, typeName, id string }{
 	{"an account that there isn't", "Account", "acc_01k9v6v0mvf5ts2c5zr0h4m8qd"},
 }
 
-// hidden are other ways to what isn't public; what is asked for is called asked.
+// hidden are other ways to hidden objects; the wanted value has the alias asked.
 var hidden = []struct{ what, query string }{
 	{"Query.article: the slug of a draft", `{ asked: article(slug: "unfinished") { id } }`},
 	{"Query.article: the slug of a scheduled article", `{ asked: article(slug: "tomorrow") { id } }`},
@@ -192,9 +192,9 @@ var hidden = []struct{ what, query string }{
 	{"Query.accounts: the owner's", `{ accounts(where: {email: "owner@example.org"}) { asked: nodes { id } } }`},
 }
 
-// change is one case of a mutation: input makes what it takes when caller asks about what
-// is target's. Both are made for this one call; the owner is both. Where nobody asks, caller
-// is nobody.
+// change is one case of a mutation: input makes its input for a call by caller about an object
+// of target. Both are made for this one call; for the owner they are the same. For an
+// anonymous viewer, caller is nobody.
 type change struct {
 	mutation, what string
 	input          func(t *testing.T, s *stoatest.Stoa, caller, target stoatest.Person) string
@@ -371,7 +371,7 @@ var changes = []change{
 	{"tagMerge", "", ofNames(`id: "<tag>", intoId: "<other tag>"`), true},
 }
 
-// row is what comes of one thing for each caller; without any it is a title.
+// row has the result of one case for each caller; without any it is a title.
 type row struct {
 	what string
 	came []string
@@ -386,7 +386,8 @@ type matrix struct {
 	asked  int                        // so far: each call comes from an address of its own
 	rows   []row
 
-	// try is called for each query, with what it shows; query makes it for a caller.
+	// try is called for each query, with the part that it shows; query makes the query for a
+	// caller.
 	try func(t *testing.T, what string, query func(caller string) string)
 }
 
@@ -481,7 +482,7 @@ func (m *matrix) subscriptions(t *testing.T) {
 	}
 }
 
-// event is the id of the event that something became public, which is the last of a topic.
+// event returns the id of the event for a publication, the last of a topic.
 func (m *matrix) event(t *testing.T, topic store.Topic, of id.ID) id.ID {
 	t.Helper()
 	e, err := m.s.Store.LastEvent(t.Context(), topic)
@@ -514,8 +515,8 @@ func openMatrix(t *testing.T) *matrix {
 	stoatest.Check(t, err)
 	stoatest.Check(t, m.s.Store.EndSessions(t.Context(), slices.DeleteFunc(there, func(x *store.Session) bool { return x.ID != ended })))
 	m.write(t)
-	// No use counts that is older than the last one, so that no request changes what is shown of
-	// sessions to those that come after it.
+	// No use older than the last one counts, so that no request changes the sessions shown to
+	// later ones.
 	used := map[id.ID]time.Time{}
 	for _, p := range m.people {
 		used[p.Session] = time.Now().Add(time.Hour)
@@ -525,7 +526,7 @@ func openMatrix(t *testing.T) *matrix {
 	return m
 }
 
-// deleted makes two comments of which only their places are left: one has an answer.
+// deleted makes two comments of which only the placeholders are left: one has a reply.
 func (m *matrix) deleted(t *testing.T) {
 	t.Helper()
 	press, err := m.s.Store.ArticleBySlug(t.Context(), "press")
@@ -644,7 +645,7 @@ func (m *matrix) value(t *testing.T, whole, short string) string {
 	return v
 }
 
-// cursor is one of the list that a query leads to; any text where there is none for caller.
+// cursor returns a cursor of the list of a query; any text if the list is empty for caller.
 func (m *matrix) cursor(t *testing.T, caller, query string) string {
 	t.Helper()
 	found := `"none"`
@@ -656,13 +657,13 @@ func (m *matrix) cursor(t *testing.T, caller, query string) string {
 	return found
 }
 
-// ask tries a query in which what is asked for is called asked.
+// ask tries a query with the alias asked for the wanted value.
 func (m *matrix) ask(t *testing.T, what, query string) {
 	t.Helper()
 	m.try(t, what, func(string) string { return query })
 }
 
-// askEach adds a row of what comes of a query for each caller.
+// askEach adds a row with the result of a query for each caller.
 func (m *matrix) askEach(t *testing.T, what string, query func(caller string) string) {
 	t.Helper()
 	r := row{what: what}
@@ -712,7 +713,7 @@ func (m *matrix) send(t *testing.T, token, query string) answered {
 	return out
 }
 
-// refused is how a row says that an answer has errors; "" where it has none.
+// refused returns the text of a row for a response with errors; "" without errors.
 func (a answered) refused() string {
 	said := map[string]string{"UNAUTHENTICATED": "sign in", "FORBIDDEN": "forbidden"}
 	var all []string
@@ -725,7 +726,7 @@ func (a answered) refused() string {
 	return strings.Join(all, ", ")
 }
 
-// cameOf says what came under the name asked.
+// cameOf describes the value under the alias asked.
 func cameOf(data any) string {
 	switch v := data.(type) {
 	case []any:
@@ -812,8 +813,8 @@ func askingFor(c change, arguments, selected string) string {
 	return "mutation " + form + "{ asked: " + c.mutation + arguments + " {" + selected + " } }"
 }
 
-// change does c as a caller; the number makes its people others than everybody else's. It
-// returns what came of it, under done, and of each field of the payload.
+// change does c as a caller; number makes its people different from those of other calls. It
+// returns the result, under done, and that of each field of the payload.
 func (m *matrix) change(t *testing.T, c change, caller string, number int, selected string) map[string]string {
 	t.Helper()
 	role := access.Customer
@@ -887,7 +888,7 @@ func (m *matrix) state(t *testing.T, people ...stoatest.Person) string {
 	return text.String()
 }
 
-// written is what somebody has written, the newest first, at most a page.
+// written returns a writer's comments, newest first, at most a page.
 func written(t testing.TB, s *stoatest.Stoa, who stoatest.Person) []*store.Submission {
 	t.Helper()
 	ctx, _ := access.Begin(t.Context(), access.Request{})
@@ -984,9 +985,9 @@ func readMatrix(t *testing.T) map[string]string {
 	return rows
 }
 
-// What takes an id is given that of every other kind of thing, while nothing is in memory:
-// it is answered without a fault, and the thing is there for everybody afterwards. What is
-// remembered is named by ids alone, so an id must never be looked up as what it isn't.
+// Each argument for an id gets the id of every other kind of object, while nothing is cached:
+// the response has no fault, and the object still exists for everybody afterwards. Caches name
+// objects by ids alone, so an id must never be looked up as another kind.
 func TestTheIDOfSomethingElseHarmsNothing(t *testing.T) {
 	m := openMatrix(t)
 	fine := func(caller, query string) string {

@@ -12,13 +12,13 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// following is how many commands a subscription takes beyond what a query with the event's
-// selection would: for the events after the one that it is given, and of comments for their
+// following is the number of commands that a subscription takes beyond a query with the
+// event's selection: for the events after the given one, and for comments also for their
 // article, its thread, and the comments themselves.
 const following = 4
 
-// testEvents goes down every edge from what an event is about, as testEdges does from the
-// fields of Query: an event's number of commands depends on its selection alone.
+// testEvents goes down every edge from an event's object, as testEdges does from the fields of
+// Query: an event's number of commands depends on its selection alone.
 func (w walker) testEvents(t *testing.T, s *stoatest.Stoa) {
 	arguments := w.happen(t, s)
 	var rows []result
@@ -56,8 +56,8 @@ func (w walker) testEvents(t *testing.T, s *stoatest.Stoa) {
 	tabulate(t, rows)
 }
 
-// happen has an article published and a comment shown under which there is much, and returns
-// what each subscription takes to tell of that first.
+// happen publishes an article and shows a comment, each with much under it, and returns the
+// number of commands with which each subscription reports its event.
 func (w walker) happen(t *testing.T, s *stoatest.Stoa) map[string]string {
 	t.Helper()
 	var found struct {

@@ -18,31 +18,31 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// No N+1: how many commands the database gets depends on a query's shape, never on how many
-// things come back. The queries are made out of the schema, so that a new field is held to
-// it without a line here; what the schema can't tell is in requiredValue, and the things to
-// ask for are in writeMany.
+// No N+1: the number of database commands depends on a query's shape, never on the number of
+// objects in its response. The queries are derived from the schema, so a new field is tested
+// without a line here. Facts that the schema lacks are in requiredValue, and the objects for
+// the queries are in writeMany.
 
 const (
 	few, many = 5, 50
 
-	// allowed is how many commands a query takes at most beyond one for each level of
-	// things. A thing is what has an id of its own; the level is how many are nested:
-	// { authors { nodes { articles { nodes { comments { nodes { id } } } } } } } has three.
-	// Connections, edges and values such as an image are no levels. A level of a list takes
-	// two commands, one for which things are on the page and one for the things; one to
-	// things that their parents name takes one. Reading a page with its things in one command
-	// would save one, but then two reads of one thing could overlap, and of the two that
-	// began first could end last: an answer would go back in time.
+	// allowed is the greatest number of commands of a query beyond one for each level of
+	// objects. An object has an id of its own; the level is the depth of nesting: { authors {
+	// nodes { articles { nodes { comments { nodes { id } } } } } } } has three. Connections,
+	// edges and values such as an image are no levels. A level of a list takes two commands,
+	// one for the ids on the page and one for the objects; a level of objects named by their
+	// parents takes one. Reading a page with its objects in one command would save one, but
+	// then two reads of one object could overlap, and the one that began first could end last:
+	// a response would go back in time.
 	allowed = 3
 
-	// authenticated is how many commands it takes beyond that to know who asks, where the
-	// query has something that isn't for all: one for the session, one for its account.
+	// authenticated is the number of further commands to find the viewer, if the query has a
+	// private field: one for the session, one for its account.
 	authenticated = 2
 )
 
-// readEachTime is what is read from the database by each request that asks for it, in one
-// command for all: no cache is told of it, since that would be each time it changes.
+// readEachTime lists the data that each request reads from the database, in one command for
+// all: no cache is told of its changes, since they are too frequent.
 var readEachTime = map[string]string{
 	"Session.lastUsedAt": "using a session would make everything stale that is known of it",
 }
@@ -53,7 +53,7 @@ type edge struct {
 	field   *gql.FieldDefinition
 	target  *gql.Definition // an object
 	paged   bool            // a connection
-	narrow  string          // "... on T { ", where the field may lead to others; "" where not
+	narrow  string          // "... on T { ", if the field may lead to other types; "" if not
 }
 
 // name tells the edge in a table.
@@ -69,10 +69,10 @@ func (e edge) name() string {
 type walker struct {
 	schema  *gql.Schema
 	ids     map[string][]string // of things, by type
-	preview string              // what a link to a draft carries
+	preview string              // the token of a link to a draft
 }
 
-// result is what one query over few and over many parents took.
+// result is the cost of one query over few and over many parents.
 type result struct {
 	path      string
 	depth     int
@@ -90,8 +90,8 @@ func TestNoQueryTakesACommandForEachParent(t *testing.T) {
 	t.Run("Remembered", func(t *testing.T) { w.testRemembered(t, s) })
 }
 
-// testEdges goes down every edge from every root field: three levels deep from lists and
-// from what has a slug, by nodes; two levels deep from all of them, by edges, too.
+// testEdges goes down every edge from every root field: three levels deep from lists and from
+// objects with a slug, by nodes; two levels deep from all of them, also by edges.
 func (w walker) testEdges(t *testing.T, s *stoatest.Stoa) {
 	var rows []result
 	reached := map[string]int{} // most children, by edge, over many parents
@@ -113,7 +113,7 @@ func (w walker) testEdges(t *testing.T, s *stoatest.Stoa) {
 					t.Errorf("%s takes %d commands over %d and %d over %d parents:\n%s", r.path, r.few, few, r.many, many, q)
 				}
 				most := r.depth + allowed
-				if path[0].paged && path[0].narrow != "" { // a search asks of each kind what there is
+				if path[0].paged && path[0].narrow != "" { // a search returns all that there is of each kind
 					most += len(w.schema.PossibleTypes[w.schema.Types[path[0].field.Type.Name()].Fields.ForName("nodes").Type.Name()]) - 1
 				}
 				if slices.ContainsFunc(path, w.asksWho) {
@@ -157,7 +157,7 @@ func (w walker) testValues(t *testing.T, s *stoatest.Stoa) {
 			if r.few != r.many {
 				t.Errorf("%s takes %d commands over %d and %d over %d parents", r.path, r.few, few, r.many, many)
 			}
-			seen[name] = r.children > 0 // else another list may have it: what is imported has no createdAt
+			seen[name] = r.children > 0 // else another list may have it: imported articles have no createdAt
 			empty[name] = true
 		}
 	}
@@ -175,7 +175,7 @@ func (w walker) testValues(t *testing.T, s *stoatest.Stoa) {
 	tabulate(t, rows)
 }
 
-// testSideBySide asks for everything of things, and everything of what hangs on them.
+// testSideBySide selects every field of objects, and every field of the objects under them.
 func (w walker) testSideBySide(t *testing.T, s *stoatest.Stoa) {
 	var rows []result
 	for _, root := range w.edges(w.schema.Query) {
@@ -194,8 +194,8 @@ func (w walker) testSideBySide(t *testing.T, s *stoatest.Stoa) {
 	tabulate(t, rows)
 }
 
-// testRemembered asks for everything again: what was read once needs no command, with the
-// exceptions that readEachTime gives reasons for.
+// testRemembered sends every query again: cached data needs no command, with the exceptions in
+// readEachTime.
 func (w walker) testRemembered(t *testing.T, s *stoatest.Stoa) {
 	for _, root := range w.edges(w.schema.Query) {
 		selection, _ := w.everything(root.target)
@@ -222,8 +222,7 @@ func (w walker) testRemembered(t *testing.T, s *stoatest.Stoa) {
 	}
 }
 
-// asksWho says whether an edge leads to what isn't for all: that of a viewer, or what articles
-// said before.
+// asksWho says if an edge leads to private data: that of a viewer, or an article's revisions.
 func (w walker) asksWho(e edge) bool { return len(e.through) > 0 || e.target.Name == "Revision" }
 
 func pathNames(path []edge) []string {
@@ -331,9 +330,9 @@ func (w walker) paths(from edge, depth int) [][]edge {
 	return all
 }
 
-// query writes the query that goes down a path and selects something at its end. The
-// outermost list on it takes as many elements as the variable says, all others two;
-// varies is false where there is no such list.
+// query writes the query that goes down a path and selects something at its end. The outermost
+// list on it takes as many elements as the variable says, all others two; varies is false
+// without such a list.
 func (w walker) query(t *testing.T, path []edge, form, selected string) (query string, varies bool) {
 	t.Helper()
 	var open, shut strings.Builder
@@ -392,7 +391,7 @@ func (w walker) query(t *testing.T, path []edge, form, selected string) (query s
 	return head + "{ " + open.String() + shut.String() + " }", varies
 }
 
-// requiredValue is what an argument gets that can't be left out.
+// requiredValue returns the value for a required argument.
 func (w walker) requiredValue(t *testing.T, e edge, a *gql.ArgumentDefinition) string {
 	t.Helper()
 	switch {
@@ -409,9 +408,9 @@ func (w walker) requiredValue(t *testing.T, e edge, a *gql.ArgumentDefinition) s
 	return ""
 }
 
-// everything selects all values and edges of d, and all values of what the edges lead to.
-// However many there are of d, no more than most commands are to be sent for it: one for
-// each value, two for each edge, which may have to find out first where it leads.
+// everything selects all fields and edges of d, and all fields behind the edges. For any
+// number of objects of d, at most most commands are allowed: one for each field, and two for
+// each edge, since an edge may first have to find its targets.
 func (w walker) everything(d *gql.Definition) (selection string, most int) {
 	values := func(of *gql.Definition) string {
 		some := []string{"id"}
@@ -439,10 +438,10 @@ func (w walker) everything(d *gql.Definition) (selection string, most int) {
 	return strings.Join(all, " "), most
 }
 
-// measure sends q over few and over many parents, each time to a cold cache. Background work, such
-// as writing down which sessions are used, may still come in between: it adds commands, and saves
-// others by what it reads. So measure repeats where the numbers differ or are too high. A number
-// that depends on the parents differs each time.
+// measure sends q over few and over many parents, each time to a cold cache. Background work,
+// such as recording the uses of sessions, may still happen in between: it adds commands, and
+// saves others by its reads. So measure repeats if the numbers differ or are too high. A
+// number that depends on the parents differs each time.
 func (w walker) measure(t *testing.T, s *stoatest.Stoa, q string, path []edge, end string) result {
 	t.Helper()
 	r := w.measureOnce(t, s, q, path, end)
@@ -505,7 +504,8 @@ func (w walker) ask(t *testing.T, s *stoatest.Stoa, q string, n int) any {
 	return data
 }
 
-// manyThings starts a blog with many of everything, asked by an administrator who sees it all.
+// manyThings starts a blog with many objects of every kind; the queries are an
+// administrator's.
 func manyThings(t *testing.T) (*stoatest.Stoa, walker) {
 	t.Helper()
 	s := stoatest.Start(t, stoatest.Settings{"STOA_MAX_COST": "100000"}) // everything at once is dear
@@ -544,13 +544,13 @@ func manyThings(t *testing.T) (*stoatest.Stoa, walker) {
 	return s, w
 }
 
-// writeMany writes as many articles, authors, tags and threads as the tests need, and so
-// that every edge leads from few of a list as from many to something that isn't on the way
-// there: otherwise a level might need no command, and the numbers would differ for a good
-// reason. The first author and the first tag have all articles. Each article has a thread
-// of five, one below the other; the one in the middle has something on all sides, and much
-// below it under the first article. Of the accounts, the one that asks has many sessions, and
-// many drafts and deleted articles. It returns what a link to one of the drafts carries.
+// writeMany writes as many articles, authors, tags and threads as the tests need. Every edge
+// leads from few elements of a list, as from many, to an object that isn't on the way there:
+// otherwise a level might need no command, and the numbers would differ for a good reason. The
+// first author and the first tag have all articles. Each article has a thread of five, one
+// below the other; the one in the middle has neighbours on all sides, and under the first
+// article much below it. The viewer's account has many sessions, and many drafts and deleted
+// articles. It returns the token of a link to one of the drafts.
 func writeMany(t *testing.T, s *stoatest.Stoa) (preview string) {
 	t.Helper()
 	const n = many + 6

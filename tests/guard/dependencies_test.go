@@ -14,7 +14,7 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// shelves is a store with articles, and what is asked of its loaders.
+// shelves is a store with articles, and the queries to its loaders.
 type shelves struct {
 	s *stoatest.Stoa
 	t *testing.T
@@ -28,8 +28,8 @@ func openShelves(t *testing.T) shelves {
 
 func (x shelves) loaders() *dataloader.Loaders { return dataloader.New(x.s.Store) }
 
-// ask asks loaders for an article, its author and who else has written what the author has, and
-// returns its title.
+// ask asks loaders for an article, its author and the other authors of that author's articles,
+// and returns its title.
 func (x shelves) ask(ctx context.Context, l *dataloader.Loaders, slug string) string {
 	x.t.Helper()
 	a, err := x.s.Store.ArticleBySlug(dataloader.WithRecorder(ctx, nil), slug)
@@ -72,7 +72,7 @@ func (x shelves) rename(slug, title string) {
 	stoatest.Check(x.t, x.s.Store.ChangeArticle(x.t.Context(), before, &after))
 }
 
-// What something was made of holds until any of it changes, and not a moment longer.
+// Dependencies are valid until one of them changes, and no longer.
 func TestDependenciesAreValidUntilOneChanges(t *testing.T) {
 	x := openShelves(t)
 	b := x.dependencies("article-0")
@@ -94,7 +94,7 @@ func TestDependenciesAreValidUntilOneChanges(t *testing.T) {
 	}
 }
 
-// Who takes what was remembered has read just what he would have read by asking.
+// Adopting cached dependencies records the same reads as asking for them.
 func TestAdoptedDependenciesAreRecorded(t *testing.T) {
 	x := openShelves(t)
 	b := x.dependencies("article-0")
@@ -108,7 +108,7 @@ func TestAdoptedDependenciesAreRecorded(t *testing.T) {
 		return names
 	}
 	asked := names(func(ctx context.Context) { x.ask(ctx, x.loaders(), "article-0") })
-	asked = slices.DeleteFunc(asked, func(name string) bool { return name == "slug/articles/article-0" }) // by which the test asks
+	asked = slices.DeleteFunc(asked, func(name string) bool { return name == "slug/articles/article-0" }) // the test itself reads this one
 	adopted := names(func(ctx context.Context) {
 		if !x.loaders().Adopt(ctx, b) {
 			t.Error("it isn't adopted")
@@ -123,8 +123,8 @@ func TestAdoptedDependenciesAreRecorded(t *testing.T) {
 	}
 }
 
-// A response that has adopted dependencies goes on to know just those values, and adopts nothing
-// that says otherwise: an answer agrees with itself, whatever changes while it is made.
+// A response that has adopted dependencies keeps their values, and adopts no contradicting
+// ones: a response agrees with itself, whatever changes meanwhile.
 func TestAResponseAdoptsWhatAgreesWithIt(t *testing.T) {
 	x := openShelves(t)
 	before := x.dependencies("article-0")
@@ -150,8 +150,8 @@ func TestAResponseAdoptsWhatAgreesWithIt(t *testing.T) {
 	}
 }
 
-// What a response refuses to take it hasn't read; what it asks for afterwards, it has. So an
-// answer depends on all that is in it, whatever another root field is loading meanwhile.
+// Dependencies that a response refuses to adopt are not recorded; later reads are. So a
+// response depends on all of its data, also while another root field is loading.
 func TestAResponseReadsNothingUnnoted(t *testing.T) {
 	x := openShelves(t)
 	b := x.dependencies("article-0")
@@ -183,8 +183,8 @@ func TestAResponseReadsNothingUnnoted(t *testing.T) {
 	}
 }
 
-// An answer that is kept falls with everything in it, also where it is made of what was
-// remembered while another of its fields was loading.
+// A cached response is invalidated with any of its data, also if it was made from fragments
+// while another of its fields was loading.
 func TestAKeptAnswerFallsWithEverythingInIt(t *testing.T) {
 	x := openShelves(t)
 	a, err := x.s.Store.ArticleBySlug(t.Context(), "article-1")
@@ -211,7 +211,7 @@ func TestAKeptAnswerFallsWithEverythingInIt(t *testing.T) {
 	}
 }
 
-// What has seen two states of one thing is no dependency set.
+// Reads of two states of one object make no dependency set.
 func TestTwoStatesAreNoDependencies(t *testing.T) {
 	x := openShelves(t)
 	before := x.dependencies("article-0")

@@ -25,7 +25,7 @@ const evictionHead = `# Which kept answers each mutation evicts: a row for each 
 
 `
 
-// keptAnswers are some of what is kept.
+// keptAnswers are examples of cached responses.
 var keptAnswers = map[string]string{
 	"home":           `{ articles(first: 5) { nodes { title author { name } tags { name } } } }`,
 	"by title":       `{ articles(orderBy: {field: TITLE, direction: ASC}) { nodes { slug } } }`,
@@ -46,11 +46,11 @@ var keptAnswers = map[string]string{
 	"of ada":         `{ articles(where: {author: "ada"}) { nodes { slug } } }`,
 }
 
-// about finds what a change is about.
+// about finds the ids that a change is about.
 var about = regexp.MustCompile(`(?:[iI]d|tags): \[?"([a-z]{3}_[0-9a-z]{26})"`)
 
-// For each mutation in the schema: which of a set of kept answers it evicts, and that all
-// the others stay. The rows follow from the schema, as those of the access matrix do.
+// For each mutation in the schema: the cached responses of a set that it evicts, and that all
+// the others stay. The rows are derived from the schema, like those of the access matrix.
 func TestEvictionIsExact(t *testing.T) {
 	m := openMatrix(t)
 	may := readMatrix(t)
@@ -140,7 +140,7 @@ func btoi(b bool) int {
 	return 0
 }
 
-// hits says whether a query, asked by nobody, is answered by what is kept.
+// hits says if an anonymous query is served from the response cache.
 func (m *matrix) hits(t *testing.T, query string) bool {
 	t.Helper()
 	before := m.s.ResponseCounts()

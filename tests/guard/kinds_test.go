@@ -1,8 +1,8 @@
 package guard
 
 // The guard over kinds: each type of the schema that is a Node and public must be known in
-// every place that serves such types. The types and their fields come from the schema; only what
-// the schema can't tell is in samples. Look-ahead is held to the same by batching_test.go.
+// every place that serves such types. The types and their fields come from the schema; facts
+// that the schema lacks are in samples. batching_test.go tests the same for look-ahead.
 
 import (
 	"context"
@@ -29,7 +29,7 @@ type links map[string]string
 // sample says how a test makes and changes things of one type.
 type sample struct {
 	typeName string
-	// create adds a public one that names what of has of other types, and returns its id.
+	// create adds a public object that names those in of, and returns its id.
 	create func(t *testing.T, m *matrix, of links) string
 	// change is a mutation that puts text into the field shows; version is the one before it.
 	change func(id string, version int, text string) string
@@ -102,7 +102,7 @@ func isPublic(list gql.DirectiveList) bool {
 	return of != nil && of.Arguments.ForName("scope") != nil && of.Arguments.ForName("scope").Value.Raw == "PUBLIC"
 }
 
-// leads returns the Node that a field leads to, by a connection where paged; nil for none.
+// leads returns the Node type of a field, paged if by a connection; nil for none.
 func leads(s *gql.Schema, f *gql.FieldDefinition) (to *gql.Definition, paged bool) {
 	to = s.Types[f.Type.Name()]
 	if nodes := to.Fields.ForName("nodes"); nodes != nil && stoatest.IsConnection(s, f.Type) {
@@ -114,7 +114,7 @@ func leads(s *gql.Schema, f *gql.FieldDefinition) (to *gql.Definition, paged boo
 	return to, paged
 }
 
-// create does a mutation as an administrator and returns the id of what it calls made.
+// create does a mutation as an administrator and returns the id under the alias made.
 func (m *matrix) create(t *testing.T, mutation string) string {
 	t.Helper()
 	a := m.send(t, m.people["admin"].Token, "mutation { done: "+mutation+" }")
@@ -155,7 +155,7 @@ func (m *matrix) versionOf(t *testing.T, d *gql.Definition, id string) int {
 	return version
 }
 
-// under selects something of what a field leads to.
+// under selects a field of a field's type.
 func under(s *gql.Schema, f *gql.FieldDefinition, selected string) string {
 	if _, paged := leads(s, f); paged {
 		return f.Name + " { nodes { " + selected + " } }"
@@ -185,7 +185,7 @@ func TestEachPublicKindIsKnownEverywhere(t *testing.T) {
 	t.Run("RandomQueries", func(t *testing.T) { m.testRandomQueries(t, kinds) })
 }
 
-// Everybody finds what is public by its id, all of it in one request.
+// Public objects can be found by everybody by id, all of them in one request.
 func (m *matrix) testByID(t *testing.T, kinds []*gql.Definition, of links) {
 	for _, d := range kinds {
 		for _, query := range []string{`{ asked: node(id: %q) { __typename } }`, `{ asked: nodes(ids: [%q]) { __typename } }`} {
@@ -197,8 +197,8 @@ func (m *matrix) testByID(t *testing.T, kinds []*gql.Definition, of links) {
 	}
 }
 
-// The fragment cache serves each public kind, whichever of its public fields are selected, and
-// the first pages of its lists: at the fourth time no field of it is executed.
+// The fragment cache serves each public kind, with any of its public fields, and the first
+// pages of its lists: the fourth time no field is executed.
 func (m *matrix) testFragments(t *testing.T, kinds []*gql.Definition, of links) {
 	d := openDirect(t, m, graph.NewLookAhead(m.s.Store, 4<<20))
 	d.executor.SetQueryCache(graphql.MapCache[*gql.QueryDocument]{})
@@ -236,7 +236,7 @@ func (m *matrix) testFragments(t *testing.T, kinds []*gql.Definition, of links) 
 	}
 }
 
-// public selects a field of a public kind; ok is false where what it leads to isn't public.
+// public selects a field of a public kind; ok is false if the field's type isn't public.
 func (m *matrix) public(f *gql.FieldDefinition) (selected string, ok bool) {
 	to := m.schema.Types[f.Type.Name()]
 	switch {
@@ -258,8 +258,8 @@ func (m *matrix) public(f *gql.FieldDefinition) (selected string, ok bool) {
 	return "", false
 }
 
-// A field of a mutation sees what the fields before it have changed: the first shows a thing
-// under another, the second changes the thing, the third shows it under the other again.
+// A field of a mutation sees the changes by the fields before it: the first shows an object
+// under another, the second changes the object, the third shows it under the other again.
 func (m *matrix) testOneDocument(t *testing.T, kinds []*gql.Definition, of links) {
 	for _, d := range kinds {
 		tried := false
@@ -295,7 +295,7 @@ func (m *matrix) testOneDocument(t *testing.T, kinds []*gql.Definition, of links
 	}
 }
 
-// payloadOf is the field of <type>Update's payload that has the thing; "" where none has.
+// payloadOf returns the field of <type>Update's payload with the object; "" if there is none.
 func (m *matrix) payloadOf(d *gql.Definition) string {
 	f := m.schema.Mutation.Fields.ForName(strings.ToLower(d.Name[:1]) + d.Name[1:] + "Update")
 	if f != nil {
@@ -308,7 +308,7 @@ func (m *matrix) payloadOf(d *gql.Definition) string {
 	return ""
 }
 
-// Asking again and again for what isn't there, or isn't public, sends no commands.
+// Repeated queries for missing or hidden slugs send no commands.
 func (m *matrix) testSlugs(t *testing.T, kinds []*gql.Definition) {
 	for _, d := range kinds {
 		if d.Fields.ForName("slug") == nil {
@@ -344,7 +344,7 @@ func (m *matrix) testSlugs(t *testing.T, kinds []*gql.Definition) {
 	}
 }
 
-// What is merged into another is replaced by that wherever it was named.
+// After a merge, the remaining object replaces the other one in every place.
 func (m *matrix) testMerges(t *testing.T, kinds []*gql.Definition) {
 	tried := 0
 	for _, d := range kinds {

@@ -21,10 +21,9 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// Random queries, made out of the schema, are asked by random people in random order, while
-// what they ask for changes: each twice, so that one answer may come out of what is kept and
-// the other can't, and every answer is the same to the byte. LEAK_SEED and LEAK_ROUNDS repeat
-// and prolong it.
+// Random queries, derived from the schema, are sent by random viewers in random order, while
+// their data changes: each twice, so that one response may come from the cache and the other
+// can't, and both are the same to the byte. LEAK_SEED and LEAK_ROUNDS repeat and prolong it.
 func TestNothingLeaks(t *testing.T) {
 	seed, rounds := uint64(time.Now().UnixNano()), 2500
 	if text := os.Getenv("LEAK_SEED"); text != "" {
@@ -54,7 +53,7 @@ func TestNothingLeaks(t *testing.T) {
 		}
 		query, caller := queries[g.random.IntN(len(queries))], askers[g.random.IntN(len(askers))]
 		get := g.random.IntN(4) == 0
-		// Which comes first decides which of them may fill the cache for the next.
+		// The first of them may fill the cache for the second.
 		first := g.random.IntN(2) == 0
 		var with, without answerBytes
 		if first {
@@ -137,7 +136,7 @@ func (g *guesser) selection(d *gql.Definition, depth int) string {
 	return strings.Join(text, " ")
 }
 
-// slugs are of what is published, of what isn't, and of nothing.
+// slugs are of published, of hidden and of missing articles.
 var slugs = []string{`"press"`, `"how-to-fold"`, `"unfinished"`, `"tomorrow"`, `"drafted"`, `"out"`, `"gone"`, `"nothing"`}
 
 func (g *guesser) arguments(d *gql.Definition, f *gql.FieldDefinition) string {
@@ -169,7 +168,7 @@ func (g *guesser) arguments(d *gql.Definition, f *gql.FieldDefinition) string {
 	return "(" + strings.Join(all, ", ") + ")"
 }
 
-// change does something to what is asked for.
+// change changes some of the queried data.
 func (g *guesser) change(press *store.Article) *store.Article {
 	after := *press
 	switch g.random.IntN(3) {
@@ -196,7 +195,8 @@ type answerBytes struct {
 	caching string
 }
 
-// ask asks as somebody; past what is kept where so told, by an extension that nobody knows.
+// ask sends a query as a viewer; with past it bypasses the response cache, by an unknown
+// extension.
 func (g *guesser) ask(query, caller string, get, past bool) answerBytes {
 	g.t.Helper()
 	g.asked++

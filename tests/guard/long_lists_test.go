@@ -9,8 +9,8 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// Lists under parents that are longer than what the caches hold of them: a query takes as many
-// commands for six of them as for two, and their pages are parts of the whole list.
+// Lists under parents, longer than their cached heads: a query takes as many commands for six
+// of them as for two, and their pages are parts of the whole list.
 func TestLongListsAreCountedAndCutForAllParentsAtOnce(t *testing.T) {
 	const n = 450
 	s := stoatest.Start(t, nil)

@@ -21,8 +21,8 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// What is remembered of parts of answers changes no byte of any, nor whether it is private:
-// everything is asked of an executor that goes gqlgen's own way, and of one that remembers.
+// Fragments change no byte of any response, nor its privacy: every query is executed by
+// gqlgen's own way, and by an executor with fragments.
 
 // asks is how often the one that remembers is asked: a part is kept when it is met again, so
 // that the third answer has it.
@@ -143,7 +143,7 @@ func TestPartsChangeNoByteOfRandomQueries(t *testing.T) {
 	t.Logf("%d answers were the same", b.asked)
 }
 
-// choices are queries whose parts depend on more than their entities.
+// choices are queries with fragments that depend on more than their entities.
 var choices = []struct {
 	reason    string
 	query     string
@@ -187,7 +187,7 @@ type randomQueries struct {
 	schema *gql.Schema
 
 	ids, slugs []string
-	byType     map[string][]string // ids of what is public, by the names of types
+	byType     map[string][]string // ids of public objects, by the names of types
 	articles   []string
 
 	// Of the query being made.
@@ -310,7 +310,7 @@ func (q *randomQueries) selection(of *gql.Definition, depth int) string {
 	return "{ " + strings.Join(out, " ") + " }"
 }
 
-// field selects a field of a type; "" where there is none that goes so deep.
+// field selects a field of a type; "" if none fits into the depth.
 func (q *randomQueries) field(of *gql.Definition, depth int) string {
 	var fields gql.FieldList
 	for _, f := range of.Fields {

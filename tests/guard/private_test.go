@@ -21,8 +21,8 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// direct executes queries as the gateway does, and keeps what the gateway doesn't show:
-// whether the answer was private. Between the two lies nothing that knows who asks.
+// direct executes queries as the gateway does, and also returns if the response was private.
+// Nothing between the two knows the viewer.
 type direct struct {
 	executor *executor.Executor
 	m        *matrix
@@ -66,9 +66,9 @@ func (d direct) ask(t *testing.T, caller string, params graphql.RawParams) (answ
 	return string(response.Data) + strings.Join(errs, "\n"), made.Private()
 }
 
-// Every query of the API files and of the access matrix is asked as everybody: if any of
-// the answers is public, all of them are the same to the byte. And what has nothing to do
-// with people is public, or there would be nothing to share.
+// Every query of the API files and of the access matrix is sent by every viewer: if any of the
+// responses is public, all of them are the same to the byte. And responses without people in
+// them are public, or there would be nothing to share.
 func TestWhatIsPublicIsTheSameForAll(t *testing.T) {
 	m := openMatrix(t)
 	d := openDirect(t, m, graph.NewLookAhead(m.s.Store, 4<<20))
@@ -97,7 +97,7 @@ func TestWhatIsPublicIsTheSameForAll(t *testing.T) {
 			allPublic = allPublic && !isPrivate
 		}
 		people := strings.Contains(params.Query, "acc_") || strings.Contains(params.Query, "ses_") || strings.Contains(params.Query, "viewer") || strings.Contains(params.Query, "account") || strings.Contains(params.Query, "preview")
-		// What isn't there could be a draft: only who asks decides.
+		// A missing object could be a draft: only the viewer decides.
 		people = people || strings.Contains(first, ":null") || strings.Contains(first, "[null") || strings.Contains(first, ",null")
 		switch {
 		case !allSame && !allPrivate:

@@ -21,8 +21,8 @@ const publicHead = `# Which fields may be in an answer that is kept for everybod
 
 `
 
-// A new field is private, or somebody has said here that it isn't. What a payload or an
-// input has is in no answer that could be kept.
+// A new field is private, or somebody has listed it here as public. Fields of payloads and
+// inputs are in no response that could be cached.
 func TestFieldsThatArePublicAreListed(t *testing.T) {
 	s := stoatest.Schema(t)
 	var text strings.Builder

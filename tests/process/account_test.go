@@ -49,7 +49,7 @@ func hangingSMTP(t *testing.T) (url string, called <-chan struct{}) {
 	return "smtp://" + l.Addr().String() + "?starttls=off", calls
 }
 
-// expireLeases lets the time pass for which mails that were taken are nobody else's.
+// expireLeases ends the leases of mails that were taken by a replica.
 func expireLeases(t *testing.T, db *mongo.Database) {
 	t.Helper()
 	past := bson.D{{Key: "$set", Value: bson.D{{Key: "nextAt", Value: time.Now().Add(-time.Second)}}}}
@@ -101,7 +101,7 @@ func TestALetterOutlivesTheReplicaThatSentIt(t *testing.T) {
 				t.Errorf("another replica has sent %+v while it is to be sent by the first", got)
 			}
 			expireLeases(t, db)
-			register(replicas[1], third) // at which everybody looks for mails
+			register(replicas[1], third) // every replica then looks for mails
 			code := stoatest.AwaitCode(t, address, "verify", replicas...)
 			stoatest.AwaitSent(t, db)
 			for _, to := range []string{address, other, third} {
@@ -130,8 +130,8 @@ func TestKilledServersFinishWhatTheyBegan(t *testing.T) {
 	if testing.Short() {
 		rounds = 1
 	}
-	// killed sends a mutation to a server of its own, which is killed before it answers,
-	// or soon after.
+	// killed sends a mutation to a server of its own, and kills it before the response or soon
+	// after.
 	killed := func(t *testing.T, c stoatest.Caller, mutation string, in stoatest.Input, longest time.Duration) {
 		p := serve(t, environ{"STOA_MONGODB_URI": uri, "STOA_REDIS_URL": redis.URL(), "STOA_PROXIES": "127.0.0.1/32"})
 		done := make(chan error, 1)
@@ -161,12 +161,12 @@ func TestKilledServersFinishWhatTheyBegan(t *testing.T) {
 			if who, err := c.Account(s); err != nil || who == "" {
 				c = stoatest.LogIn(t, s, p)
 			}
-			// What the killed server had sent may reach the database even now.
+			// Writes of the killed server may reach the database even now.
 			if again, err := c.Try(s, "accountDelete", stoatest.Input{"password": stoatest.Password}); err != nil || again.Reason() != "" && again.Reason() != "NOT_FOUND" {
 				t.Fatalf("%+v, %v", again, err)
 			}
 		}
-		stoatest.StartAll(t, settings)[0].Stop() // the next start finishes what was begun
+		stoatest.StartAll(t, settings)[0].Stop() // the next start finishes the interrupted work
 		for _, f := range stoatest.Traces(t, db, p.Email, p.Name, c.Device) {
 			t.Error(f)
 		}

@@ -15,8 +15,8 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// database starts a server that the test can take away: a stoa with an embedded database,
-// which other processes use as their MongoDB. It returns its URI, the same after a restart.
+// database starts a server that the test can stop: a stoa with an embedded database, used by
+// other processes as their MongoDB. It returns its URI, the same after a restart.
 func database(t *testing.T, data string) (*process, string) {
 	t.Helper()
 	p := serve(t, environ{"STOA_DATA": data, "STOA_DEMO": "on"})
@@ -148,8 +148,8 @@ func TestARedisThatIsNowhereIsSaidOnceAndUsedWhenItComes(t *testing.T) {
 	p.stop(t)
 }
 
-// What an import does is heard by servers that share its Redis, and seen a second later by
-// those that don't.
+// Servers that share a Redis with an import see its changes at once, others see them a second
+// later.
 func TestAnImportBesideServersIsSeenByThem(t *testing.T) {
 	t.Parallel()
 	_, uri := database(t, t.TempDir())
@@ -196,7 +196,7 @@ func TestAnImportSchedulesWhatIsDueLater(t *testing.T) {
 	p := serve(t, environ{"STOA_DATA": data})
 	began := time.Now()
 	importInto(t, data, folder, 0, ofNotebook)
-	took := time.Since(began) // what is due later must be so still when the next imports have ended
+	took := time.Since(began) // later articles must not be due yet when the next imports have ended
 	var due time.Time
 	write := func(name string, after time.Duration) {
 		t.Helper()

@@ -50,7 +50,7 @@ func importInto(t *testing.T, data, folder string, code int, want counts) *proce
 	return p
 }
 
-// notebook copies the folder of that name in testdata/ to where it can be changed.
+// notebook copies the folder of that name in testdata/ to a temporary folder.
 func notebook(t *testing.T) string {
 	t.Helper()
 	folder := filepath.Join(t.TempDir(), "notebook")
@@ -60,7 +60,7 @@ func notebook(t *testing.T) string {
 	return folder
 }
 
-// ofNotebook is what comes of a first import of the notebook.
+// ofNotebook is the result of a first import of the notebook.
 var ofNotebook = counts{Created: 8, Skipped: 2}
 
 // rewrite replaces old with new in a file.
@@ -170,7 +170,7 @@ func TestImportingTwiceChangesNothing(t *testing.T) {
 	}
 }
 
-// sight is what readers see that one changed file touches.
+// sight is the part of the site that one changed file affects, as readers see it.
 type sight struct {
 	Kites, Old, New *struct {
 		Title, Slug    string
@@ -234,7 +234,7 @@ func TestAChangedFileIsAnsweredAtOnce(t *testing.T) {
 		t.Errorf("wind has %v, sea %v", got.Wind, got.Sea)
 	}
 
-	// What was answered right from memory is in the database, too.
+	// Correct responses from memory are correct in the database, too.
 	p.kill(t)
 	p = serve(t, environ{"STOA_DATA": data})
 	if diff := cmp.Diff(got, look()); diff != "" {

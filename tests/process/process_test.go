@@ -1,5 +1,5 @@
-// Package process holds the binary to its promises as its users start it: starts and ends, kills,
-// backups, imports, schedules and upgrades, by exit codes, what is printed, and HTTP.
+// Package process tests the binary as its users start it: starts and ends, kills, backups,
+// imports, schedules and upgrades, by exit codes, output, and HTTP.
 package process
 
 import (
@@ -40,7 +40,7 @@ import (
 // processLimit ends a process that no test has ended: longer than any of them takes.
 const processLimit = 2 * time.Minute
 
-// buildFolder is where the binary is built; TestMain makes and removes it.
+// buildFolder is the folder of the built binary; TestMain makes and removes it.
 var buildFolder string
 
 func TestMain(m *testing.M) {
@@ -72,7 +72,7 @@ var build = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// environ is environment variables for a process, which gets no other of Stoa's.
+// environ is the environment of a process; it gets no other variables of Stoa's.
 type environ map[string]string
 
 // process is a running or ended stoa.
@@ -83,7 +83,7 @@ type process struct {
 	ended          chan struct{}
 }
 
-// printed is what a process has printed so far.
+// printed is the output of a process so far.
 type printed struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -101,7 +101,7 @@ func (p *printed) String() string {
 	return p.text.String()
 }
 
-// launch starts stoa; what still runs when the test ends is killed.
+// launch starts stoa; if it still runs when the test ends, it is killed.
 func launch(t *testing.T, env environ, args ...string) *process {
 	t.Helper()
 	path, err := build()
@@ -498,7 +498,8 @@ func TestProductionShowsNothingOfTheInside(t *testing.T) {
 	}
 }
 
-// slowRequest is a request of which the server has seen the headers and asked for the body.
+// slowRequest is a request with headers that the server has read; the server waits for the
+// body.
 type slowRequest struct {
 	conn net.Conn
 	in   *bufio.Reader
@@ -672,7 +673,7 @@ func TestSIGTERMEndsAStartThatWaits(t *testing.T) {
 	}
 }
 
-// closedPort is an address where nobody listens.
+// closedPort is an address without a listener.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -94,7 +94,7 @@ func killWhileScheduled(t *testing.T, redis string) {
 			t.Errorf("it was to be published by one write at %s, and is %+v", due(i), d)
 		}
 	}
-	// Who was killed may have published one more than it could say.
+	// The killed replica may have published one more than it logged.
 	if all := said(servers[0]) + said(servers[1]); all > n || all < n-1 || said(alive) == 0 {
 		t.Errorf("of %d, the one that lived on said of %d that it published them, both of %d", n, said(alive), all)
 	}

@@ -26,8 +26,8 @@ const previousRevision = "9ea3ca822b1e4a18aedb56d37c6381f72d7c246b"
 // errNoPrevious says why the previous version can't be built here.
 var errNoPrevious = errors.New("the previous version can't be built here")
 
-// buildPrevious builds the previous version, once in a run of the tests, without its embedded
-// database, whose modules may not be here.
+// buildPrevious builds the previous version, once in a run of the tests. It leaves out the
+// embedded database, since its modules may not be here.
 var buildPrevious = sync.OnceValues(func() (string, error) {
 	if out, err := exec.Command("git", "cat-file", "-e", previousRevision+"^{commit}").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: this checkout has no commit %s (a shallow clone: git fetch --unshallow brings it): %v %s", errNoPrevious, previousRevision[:12], err, out)
@@ -72,7 +72,7 @@ func previous(t *testing.T) string {
 }
 
 // A rolling upgrade: replicas of the previous version and of this one serve one database and
-// one Redis, each writes, and each answers what the other has written.
+// one Redis, each writes, and each returns the other's writes.
 func TestTwoVersionsServeOneDatabase(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

@@ -18,8 +18,8 @@ import (
 )
 
 // Memory of idle connections with a subscription each: the real server, in this process, and
-// bare ends of connections, which take next to nothing themselves. STOA_CONNECTIONS is how
-// many; 10,000 take 20,000 file descriptors.
+// bare ends of connections, with next to no memory of their own. STOA_CONNECTIONS is their
+// number; 10,000 take 20,000 file descriptors.
 func TestMemoryOfSubscriptions(t *testing.T) {
 	connections, err := strconv.Atoi(os.Getenv("STOA_CONNECTIONS"))
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// follower is a client that comes back whenever it was cut off, on whichever replica, after
-// the last event that it has had.
+// follower is a client that connects again after every cut, to any replica, after its last
+// event.
 type follower struct {
 	query     string
 	variables map[string]any
@@ -90,8 +90,8 @@ func (f *follower) has(n int) bool {
 	return len(f.heard) >= n || f.err != nil
 }
 
-// Whatever happens to connections and to Redis, each follower hears of each event exactly
-// once, and all in the same order.
+// With any faults of connections and of Redis, each follower gets each event exactly once, and
+// all in the same order.
 func TestNoEventIsLost(t *testing.T) {
 	faults := map[string]func(t *testing.T, redis *redistest.Server){
 		"None": nil,
@@ -253,7 +253,7 @@ func all[T any](list []T, is func(T) bool) bool {
 	return !slices.ContainsFunc(list, func(x T) bool { return !is(x) })
 }
 
-// without is what is in a, but not in b as often.
+// without returns the elements of a beyond those in b.
 func without(a, b []string) []string {
 	left := map[string]int{}
 	for _, x := range b {

@@ -50,7 +50,7 @@ func TestASubscriptionTellsWhatIsPublishedAndSaid(t *testing.T) {
 	if again.Of() != a.ID || again.ID == first.ID {
 		t.Errorf("published again, it is told as %+v after %+v", again, first)
 	}
-	// A change of what is public isn't told.
+	// A change of a public article is no event.
 	editor.Do(t, s, "articleUpdate", map[string]any{"id": a.ID, "expectedVersion": 4, "title": "Old news"})
 	b := editor.Do(t, s, "articleCreate", map[string]any{"title": "More"}).Article
 	editor.Do(t, s, "articlePublish", map[string]any{"id": b.ID})
@@ -60,7 +60,7 @@ func TestASubscriptionTellsWhatIsPublishedAndSaid(t *testing.T) {
 		t.Errorf("after a change and another article comes %+v", next)
 	}
 
-	// Whoever comes back hears what came after.
+	// A client that connects again gets the events since then.
 	for after, want := range map[string][]string{first.ID: {a.ID, b.ID}, again.ID: {b.ID}} {
 		back, err := stoatest.Subscribe(ctx, s, stoatest.ArticlePublished, map[string]any{"after": after})
 		stoatest.Check(t, err)
@@ -77,8 +77,7 @@ func TestASubscriptionTellsWhatIsPublishedAndSaid(t *testing.T) {
 	}
 }
 
-// sameComment says whether two ids are of one comment: as everyone sees it, and as who wrote it
-// does.
+// sameComment says if two ids are of one comment: its public id, and that of its submission.
 func sameComment(comment, submission string) bool {
 	return strings.TrimPrefix(comment, "com_") == strings.TrimPrefix(submission, "sub_")
 }
