@@ -1,8 +1,9 @@
-// Package golden reads the API files of tests/api: a blog and people that each file begins with,
-// its requests, and its answers with names in the place of ids. The tests of tests/api hold the
-// server to the files; those of tests/guard ask the same requests in other ways.
+// Package golden reads the API files of tests/api: the blog and the people at the start of
+// each file, its requests, and its responses with names in place of ids. The tests of
+// tests/api compare the server with the files; those of tests/guard send the same requests in
+// other ways.
 //
-// Entry points: Files and Read for the exchanges, Publish and Cast for what they begin with,
+// Entry points: Files and Read for the exchanges, Publish and Cast for their initial content,
 // Ask and Names. It may import everything but packages of tests other than stoatest.
 package golden
 
@@ -36,34 +37,33 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// The files in tests/api say what clients may rely on. Each is a row of exchanges: a request, a
-// line of dashes, its answer, an empty line. Comments in a request say what it shows; some
-// of them are more than that:
+// The files in tests/api are promises to clients. Each is a sequence of exchanges: a request,
+// a line of dashes, its response, an empty line. Comments in a request describe it; some of
+// them are instructions:
 //
 //	# variables: {"slug": "press"}
 //	# operation: Second
-//	# as: ada                      one of the cast asks; nobody where there is no such line
-//	# token: <token 1>             who has this token asks
-//	# times: 5                     it is sent so often; the answer is the last one
-//	# mail: verify ada@example.org this mail comes of it
+//	# as: ada                      one of the cast sends it; without this line nobody is signed in
+//	# token: <token 1>             it is sent with this token
+//	# times: 5                     it is sent so often; the response is the last one
+//	# mail: verify ada@example.org it causes this mail
 //	# file: wide.png               the variable $file is this one of the files below
-//	# cost                         the answer is shown with what it cost, as every answer has it
-//	# events: 2                    the answer of a subscription is so many events, one after another
-//	# meanwhile: mutation { … }    whoever asks sends this once the subscription stands
+//	# cost                         the response is shown with its cost; every response has one
+//	# events: 2                    the response to a subscription is so many events in sequence
+//	# meanwhile: mutation { … }    the same sender sends this once the subscription has begun
 //
 // Each file begins with the same blog and the same people: Publish and Cast make them. Each
 // exchange comes from an address of its own, so that none is throttled for another.
 //
-// Ids and cursors have names, in requests as in answers: <article press>, <author ada>,
-// <tag ink>, <comment Ines>, <account ada>, <session ada>, and <cursor 1> for the first
-// cursor that a file's answers show; so with <token 1>, and with <account 1> and <session 1>
-// for those that have just been made, and with articles, authors, tags, comments, revisions and images;
-// <text of press> is the revision that the blog begins with, <picture 1> where a picture is
-// kept. <101 ids> is a list of so many that nothing has. In a
-// request, <code verify ada@example.org> is the code of the newest mail of a kind to an
-// address. <time> is a time since the test began, <address> where a request comes from, and
-// <seconds> how long to wait.
-// UPDATE=1 go test ./tests/api -run TestAPI writes the answers anew; people review the diff.
+// Ids and cursors have names, in requests and in responses: <article press>, <author ada>,
+// <tag ink>, <comment Ines>, <account ada>, <session ada>, and <cursor 1> for the first cursor
+// in a file's responses; likewise <token 1>, <account 1> and <session 1> for new ones, and new
+// articles, authors, tags, comments, revisions and images. <text of press> is the revision at
+// the start, <picture 1> the URL of a stored picture. <101 ids> is a list of so many unused
+// ids. In a request, <code verify ada@example.org> is the code of the newest mail of a kind to
+// an address. In a response, <time> is a time since the test began, <address> a client's
+// address, and <seconds> the time to wait. UPDATE=1 go test ./tests/api -run TestAPI writes
+// the responses anew; people review the diff.
 
 const (
 	dashes    = "----------"
@@ -136,19 +136,19 @@ func Write(t *testing.T, path string, all []Exchange) {
 	}
 }
 
-// Sent is the request of an exchange, as its comments say.
+// Sent is the request of an exchange, read from its comments.
 type Sent struct {
 	stoatest.Request
-	As    string // who of the cast; "" for nobody
+	As    string // a name in the cast; "" for nobody
 	Often int
-	Mail  string // the kind and the address of what comes of it; "" for nothing
-	File  string // which of files goes with it; "" for none
+	Mail  string // kind and address of the mail that it causes; "" for none
+	File  string // the name in files; "" for none
 
-	events    int    // how many are waited for; 0 where it is no subscription
-	meanwhile string // what is sent while it runs; "" for nothing
+	events    int    // the number of events to wait for; 0 if it is no subscription
+	meanwhile string // the mutation sent while it runs; "" for none
 }
 
-// RequestOf reads the request of an exchange, whose ids are no longer names.
+// RequestOf reads the request of an exchange, with ids in place of names.
 func RequestOf(t *testing.T, request string) Sent {
 	t.Helper()
 	r := Sent{Request: stoatest.Request{Query: request}, Often: 1}
@@ -263,8 +263,8 @@ func SendFile(t *testing.T, s *stoatest.Stoa, r Sent) (a stoatest.Answer, err er
 	return a, json.Unmarshal(a.Raw, &a)
 }
 
-// files are what can be sent: a picture that is kept in several widths, a small one, half of
-// that, and what is no picture.
+// files are the files for uploads: a picture stored in several widths, a small one, half of
+// that file, and a file that is no picture.
 func files(t *testing.T) map[string][]byte {
 	t.Helper()
 	picture := func(width, height int) []byte {
@@ -280,7 +280,7 @@ func files(t *testing.T) map[string][]byte {
 	}
 }
 
-// Names are what the files call the ids and cursors of one run.
+// Names maps the ids and cursors of one run to their names in the files.
 type Names struct {
 	named map[string]string // by id or cursor
 	made  map[string]int    // how many of a kind got their names from an answer
@@ -304,7 +304,7 @@ func (n *Names) Request(t *testing.T, s *stoatest.Stoa, text string) string {
 	})
 }
 
-// makes is what an answer under a key may show for the first time.
+// makes returns the kind of value that a response may show under a key for the first time.
 func makes(key, text string) (what string, ok bool) {
 	switch {
 	case key == "cursor" || key == "startCursor" || key == "endCursor":
@@ -320,7 +320,7 @@ func makes(key, text string) (what string, ok bool) {
 	return "", false
 }
 
-// kinds is what is called by what it is and a number.
+// kinds has the words for names of a kind and a number.
 var kinds = map[id.Kind]string{
 	id.Account: "account", id.Session: "session", id.Article: "article", id.Author: "author",
 	id.Tag: "tag", id.Revision: "revision", id.Image: "image", id.Comment: "comment", id.Submission: "submission",
@@ -329,9 +329,8 @@ var kinds = map[id.Kind]string{
 
 var waiting = regexp.MustCompile(`try again in \S+`)
 
-// Answer puts names in the place of ids and cursors, and gives names to new cursors.
-// What the answer cost, which must be there where something was executed, is left out unless
-// it is to be shown.
+// Answer replaces ids and cursors by names, and gives names to new cursors. The cost, required
+// in every executed response, is left out unless it is to be shown.
 func (n *Names) Answer(t *testing.T, a stoatest.Answer, showCost bool) string {
 	t.Helper()
 	decoder := json.NewDecoder(bytes.NewReader(a.Raw))
@@ -357,7 +356,7 @@ func (n *Names) readAnswer(t *testing.T, decoder *json.Decoder, a stoatest.Answe
 			return "<time>"
 		}
 		text = waiting.ReplaceAllString(text, "try again in <seconds>")
-		// The longest first: what a preview takes begins with the id of its article.
+		// Longest first: the token of a preview begins with the id of its article.
 		for _, is := range slices.SortedFunc(maps.Keys(n.named), func(a, b string) int { return len(b) - len(a) }) {
 			text = strings.ReplaceAll(text, is, n.named[is])
 		}
@@ -386,8 +385,8 @@ func sortErrors(answer any) {
 	}
 }
 
-// withoutCost takes the cost off an answer, which is all that its extensions have; ok is false
-// where there is none.
+// withoutCost removes the cost, the only extension of a response; ok is false if there is
+// none.
 func withoutCost(answer object) (rest object, ok bool) {
 	for i, m := range answer {
 		if extensions, is := m.value.(object); is && m.key == "extensions" && len(extensions) == 1 && extensions[0].key == "cost" {
@@ -411,7 +410,7 @@ func pathOf(err any) string {
 	return ""
 }
 
-// member and object keep the order in which an object was written.
+// member and object keep the order of an object's members.
 type (
 	member struct {
 		key   string
@@ -467,7 +466,7 @@ func readJSON(d *json.Decoder, name func(key, text string) string) (any, error) 
 	return read("")
 }
 
-// layOut writes a value on one line where it fits, and else each of its parts on its own.
+// layOut writes a value on one line if it fits, and else each of its parts on its own.
 func layOut(v any, indent string) string {
 	var parts []string
 	begin, end := "[", "]"
@@ -573,8 +572,8 @@ func Publish(t *testing.T, s *stoatest.Stoa) *Names {
 	return known
 }
 
-// Cast gives s the people who ask in the API files, each with one session, ada with two, of
-// which <session ada> is the one that asks and <session ada's other> is older.
+// Cast gives s the people of the API files, each with one session, ada with two: <session ada>
+// is used in requests, and <session ada's other> is older.
 func Cast(t *testing.T, s *stoatest.Stoa, known *Names) map[string]stoatest.Person {
 	t.Helper()
 	people := map[string]stoatest.Person{}
@@ -652,7 +651,7 @@ func magazine() []blog.Import {
 	return all
 }
 
-// corrections is what changed afterwards: ink came out when press did.
+// corrections are later changes: ink was published with press.
 func corrections() []blog.Import {
 	var changed []blog.Import
 	for _, in := range magazine() {
@@ -680,8 +679,8 @@ func threads() map[string][]blog.ImportComment {
 	}
 }
 
-// sendSubscription subscribes, sends what is to be sent meanwhile, and answers with the
-// events that come, one after another.
+// sendSubscription subscribes, sends the mutation for meanwhile, and returns the events in
+// sequence.
 func sendSubscription(t *testing.T, s *stoatest.Stoa, r Sent) (stoatest.Answer, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), stoatest.InTime)
