@@ -99,10 +99,12 @@ func (s *Store) AddArticle(ctx context.Context, a *Article) error {
 	}
 	return s.inTurn(AllPublished, func() error {
 		return s.writeArticle(ctx, nil, a, func(ctx context.Context) error {
-			return conflict(s.take(ctx, AllPublished, func(ctx context.Context, event string) error {
-				a.Event = event
-				return insert(ctx)
-			}), taken)
+			return s.counting(ctx, articlesCounted(nil, a), func(ctx context.Context) error {
+				return conflict(s.take(ctx, AllPublished, func(ctx context.Context, event string) error {
+					a.Event = event
+					return insert(ctx)
+				}), taken)
+			})
 		})
 	})
 }
@@ -137,15 +139,20 @@ func (s *Store) ChangeArticle(ctx context.Context, before, after *Article) error
 		return changed(result.MatchedCount, nil, fmt.Sprintf("the article %q", before.Slug))
 	}
 	taken := fmt.Sprintf("the slug %q", after.Slug)
+	by := articlesCounted(before, after)
 	if before.Public() || !after.Public() {
-		return s.writeArticle(ctx, before, after, func(ctx context.Context) error { return conflict(update(ctx, set), taken) })
+		return s.writeArticle(ctx, before, after, func(ctx context.Context) error {
+			return s.counting(ctx, by, func(ctx context.Context) error { return conflict(update(ctx, set), taken) })
+		})
 	}
 	return s.inTurn(AllPublished, func() error {
 		return s.writeArticle(ctx, before, after, func(ctx context.Context) error {
-			return conflict(s.take(ctx, AllPublished, func(ctx context.Context, event string) error {
-				after.Event = event
-				return update(ctx, append(slices.Clip(set), bson.E{Key: "event", Value: event}))
-			}), taken)
+			return s.counting(ctx, by, func(ctx context.Context) error {
+				return conflict(s.take(ctx, AllPublished, func(ctx context.Context, event string) error {
+					after.Event = event
+					return update(ctx, append(slices.Clip(set), bson.E{Key: "event", Value: event}))
+				}), taken)
+			})
 		})
 	})
 }

@@ -384,19 +384,59 @@ type ChildrenCount struct {
 }
 
 // ChildrenCounts returns how many elements the list of each key has, those of comments
-// excepted; in one command for all keys of a kind that aren't cached, which reads the keys of
-// an index.
+// excepted. Those of articles are maintained by the writes; what isn't, or can't be trusted, is
+// counted by the keys of an index. That takes one command for all keys of a kind that aren't
+// cached.
 func (s *Store) ChildrenCounts(ctx context.Context, keys []ChildrenKey) ([]*ChildrenCount, error) {
 	markPrivate(ctx, keys)
 	return s.tables.childrenCounts.Get(ctx, s.cache, keys)
 }
 
+// tallied says whether writes maintain the count of the list.
+func (k ChildrenKey) tallied() bool { return id.ID(k).Kind() == id.Author || id.ID(k).Kind() == id.Tag }
+
 func (s *Store) readChildrenCounts(ctx context.Context, keys []ChildrenKey) (map[ChildrenKey]*ChildrenCount, error) {
+	out := make(map[ChildrenKey]*ChildrenCount, len(keys))
+	var lists []string
+	for _, k := range keys {
+		if k.tallied() {
+			lists = append(lists, string(k))
+		}
+	}
+	now, there := time.Now(), map[string]*tally{}
+	if len(lists) > 0 {
+		var err error
+		if there, err = s.readTallies(ctx, lists); err != nil {
+			return nil, err
+		}
+	}
+	var rest []ChildrenKey
+	for _, k := range keys {
+		if t := there[string(k)]; t.trusted(now) {
+			out[k] = &ChildrenCount{int(t.N)}
+			continue
+		}
+		rest = append(rest, k)
+	}
+	if err := s.countChildren(ctx, rest, out); err != nil {
+		return nil, err
+	}
+	counted := map[string]int64{}
+	for _, k := range rest {
+		if k.tallied() {
+			counted[string(k)] = int64(out[k].N)
+		}
+	}
+	s.refill(ctx, there, counted, now)
+	return out, nil
+}
+
+// countChildren counts lists by the keys of an index, into out.
+func (s *Store) countChildren(ctx context.Context, keys []ChildrenKey, out map[ChildrenKey]*ChildrenCount) error {
 	type document struct {
 		Parent id.ID           `bson:"_id"`
 		Under  []ChildrenCount `bson:"under"`
 	}
-	out := make(map[ChildrenKey]*ChildrenCount, len(keys))
 	byKind := map[id.Kind]map[id.ID]ChildrenKey{}
 	for _, k := range keys {
 		out[k] = &ChildrenCount{}
@@ -411,7 +451,7 @@ func (s *Store) readChildrenCounts(ctx context.Context, keys []ChildrenKey) (map
 		found, err := aggregate[document](ctx, s.db.Collection(where.parents), where.under(of,
 			bson.D{{Key: "$group", Value: bson.D{{Key: "_id", Value: nil}, {Key: "n", Value: bson.D{{Key: "$sum", Value: 1}}}}}})...)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, d := range found {
 			for _, c := range d.Under {
@@ -419,7 +459,7 @@ func (s *Store) readChildrenCounts(ctx context.Context, keys []ChildrenKey) (map
 			}
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // markPrivate says that who asks matters where one of keys names a list that isn't for all.

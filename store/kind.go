@@ -262,7 +262,11 @@ func (k *Kind[T]) Delete(ctx context.Context, s *Store, d *T) error {
 		if err != nil {
 			return fmt.Errorf("delete %s: %w", idOf(d), err)
 		}
-		return changed(result.DeletedCount, nil, "the "+k.Name)
+		if err := changed(result.DeletedCount, nil, "the "+k.Name); err != nil {
+			return err
+		}
+		s.forgetTallies(ctx, idOf(d))
+		return nil
 	})
 }
 

@@ -228,6 +228,7 @@ const (
 	idempotency  = "claims"  // the old name of idempotency records: only a migration changes a stored name
 	pictures     = "images"
 	meta         = "meta"
+	tallies      = "counts"
 	degraded     = "absences" // the old name of the registry of degraded replicas: only a migration changes a stored name
 )
 

@@ -44,7 +44,7 @@ func storedNames() []string {
 		{sessions, []reflect.Type{reflect.TypeFor[Session]()}}, {lastUses, []reflect.Type{reflect.TypeFor[LastUse]()}},
 		{mailCodes, []reflect.Type{reflect.TypeFor[MailCode]()}}, {outgoingMail, []reflect.Type{reflect.TypeFor[OutgoingMail]()}},
 		{idempotency, []reflect.Type{reflect.TypeFor[idempotencyDocument]()}}, {pictures, []reflect.Type{reflect.TypeFor[Picture]()}},
-		{meta, []reflect.Type{reflect.TypeFor[databaseFormat]()}}, {degraded, nil},
+		{meta, []reflect.Type{reflect.TypeFor[databaseFormat]()}}, {degraded, nil}, {tallies, []reflect.Type{reflect.TypeFor[tally]()}},
 	} {
 		out = append(out, "collection "+c.name)
 		for _, t := range c.of {
