@@ -9,33 +9,19 @@ import (
 	"stoa/store"
 )
 
-// shownComments returns the comments with ids that are shown in their threads.
-func (l *Loaders) shownComments(ctx context.Context, ids []id.ID) ([]*store.Comment, error) {
-	return l.store.ShownComments(ctx, ids, l.Children.All)
-}
-
 // Depth returns how deep in its thread a comment is; 1 for one that answers the article.
 func (l *Loaders) Depth(ctx context.Context, c *store.Comment) (int, error) {
-	thread, err := l.Children.One(ctx, store.ChildrenKey(c.ArticleID))
+	thread, err := Children.In(l).One(ctx, store.ChildrenKey(c.ArticleID))
 	if err != nil {
 		return 0, err
 	}
 	return thread.Depth(c.ID), nil
 }
 
-// Shown returns the comments with ids that are shown to everyone, under articles that are
-// public, in their order: nil where there is none.
-func (l *Loaders) Shown(ctx context.Context, ids []id.ID) ([]*store.Comment, error) {
-	found, err := l.Comments.All(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
-	return store.UnderPublic(ctx, found, l.Articles.All)
-}
-
-// ShownOne is Shown for one comment; nil where it isn't shown.
+// ShownOne returns a comment that is shown to everyone, under an article that is public; nil
+// where it isn't.
 func (l *Loaders) ShownOne(ctx context.Context, comment id.ID) (*store.Comment, error) {
-	found, err := l.Shown(ctx, []id.ID{comment})
+	found, err := CommentsByID.In(l).All(ctx, []id.ID{comment})
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +57,7 @@ func (l *Loaders) submissions(name string, w store.Window, list func() (*store.L
 	if err != nil {
 		return nil, err
 	}
-	c := Listed(read, l.Submissions)
+	c := Listed(read, Submissions.In(l))
 	if l.lists == nil {
 		l.lists = map[string]*SubmissionConnection{}
 	}

@@ -154,7 +154,7 @@ func CountsOf[T any](ctx context.Context, l *Loaders, pages []*Connection[T], mo
 		}
 		keys = append(keys, key)
 	}
-	_, err := l.ChildrenCounts.All(ctx, keys)
+	_, err := ChildrenCounts.In(l).All(ctx, keys)
 	return err
 }
 

@@ -18,7 +18,7 @@ import (
 type Loader[K ~string, T any] struct {
 	fetch func(context.Context, []K) ([]*T, error)
 	what  string       // for messages: "article"
-	kind  uint8        // its number, if its values may be dependencies; 0 for others
+	from  source       // its identity in dependencies; nil where a result that it takes part in is uncacheable
 	shows func(K) bool // whether what a key names is the same for everybody; nil for all
 
 	mu       *sync.Mutex // of all loaders of the response
@@ -57,11 +57,8 @@ func begin[K ~string, T any](l *Loader[K, T], mu *sync.Mutex, what string, fetch
 	return l
 }
 
-func (l *Loader[K, T]) forget() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.resolved, l.adopted = nil, nil
-}
+// forget is for a caller that holds mu.
+func (l *Loader[K, T]) forget() { l.resolved, l.adopted = nil, nil }
 
 // All returns what each of ks names, in their order: nil for what there isn't.
 func (l *Loader[K, T]) All(ctx context.Context, ks []K) ([]*T, error) {

@@ -9,7 +9,6 @@ package dataloader
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"sync"
@@ -21,118 +20,157 @@ import (
 	"stoa/store"
 )
 
-// Loaders is what one response knows.
+// Loaders is what one response knows: a loader for each source that it has asked.
 type Loaders struct {
-	Articles       *Loader[id.ID, store.Article]
-	Revisions      *Loader[id.ID, store.Revision]
-	Authors        *Loader[id.ID, store.Author]
-	Tags           *Loader[id.ID, store.Tag]
-	Comments       *Loader[id.ID, store.Comment]
-	Children       *Loader[store.ChildrenKey, store.Children]
-	ChildrenCounts *Loader[store.ChildrenKey, store.ChildrenCount]
-	Neighbours     *Loader[store.Position, store.Neighbours]
-	Accounts       *Loader[id.ID, store.Account]
-	Sessions       *Loader[id.ID, store.Session]
-	LastUses       *Loader[id.ID, store.LastUse]
-
-	Desk        *Loader[id.ID, store.Article]  // what the viewer may edit, published or not
-	Texts       *Loader[id.ID, store.Revision] // of what the viewer may edit
-	Submissions *Loader[id.ID, store.Submission]
-
 	store     *store.Store
-	resolving sync.Mutex    // guards what all of them have resolved
-	byKind    [9]verifiable // the loaders whose values may be dependencies, by kind
+	resolving sync.Mutex // guards what all of them have resolved
+	made      []made
+	first     [8]made // what most responses have of made
 	mu        sync.Mutex
 	lists     map[string]*SubmissionConnection // of submissions, that the response has asked for
 }
 
+// made is a loader that has come into being.
+type made struct {
+	from   source
+	loader verifiable
+}
+
+// source is what a loader asks. It is declared once, so that it identifies its loader.
+type source interface {
+	open(*Loaders) verifiable
+}
+
+// ofKind is a kind of documents as a source.
+type ofKind[T any] store.Kind[T]
+
+func (k *ofKind[T]) open(l *Loaders) verifiable {
+	kind := (*store.Kind[T])(k)
+	loader := begin(&Loader[id.ID, T]{}, &l.resolving, kind.Name, func(ctx context.Context, ids []id.ID) ([]*T, error) { return kind.All(ctx, l.store, ids) })
+	if !kind.Private {
+		loader.from = k
+	}
+	return loader
+}
+
+// Of returns the response's loader of the documents of a kind: what is public, or for a private
+// kind what the viewer may see.
+func Of[T any](l *Loaders, k *store.Kind[T]) *Loader[id.ID, T] {
+	return l.loader((*ofKind[T])(k)).(*Loader[id.ID, T])
+}
+
+// Source declares a loader of something else than the documents of a kind, or of documents that
+// are read in a way of their own.
+type Source[K ~string, T any] struct {
+	what   string
+	fetch  func(ctx context.Context, l *Loaders, ks []K) ([]*T, error)
+	public bool         // what is read is the same for everybody, and may be a dependency
+	shows  func(K) bool // which keys that holds for; nil for all
+}
+
+func (s *Source[K, T]) open(l *Loaders) verifiable {
+	loader := begin(&Loader[K, T]{}, &l.resolving, s.what, func(ctx context.Context, ks []K) ([]*T, error) { return s.fetch(ctx, l, ks) })
+	if loader.shows = s.shows; s.public {
+		loader.from = s
+	}
+	return loader
+}
+
+// In returns the response's loader of s.
+func (s *Source[K, T]) In(l *Loaders) *Loader[K, T] { return l.loader(s).(*Loader[K, T]) }
+
+// What isn't just the documents of a kind. A source of the name of a kind takes its place for
+// the edges of the schema, one with ByID after the name for node and nodes.
+var (
+	// Comments are those that are shown in their threads.
+	Comments = &Source[id.ID, store.Comment]{what: "comment", public: true, fetch: func(ctx context.Context, l *Loaders, ids []id.ID) ([]*store.Comment, error) {
+		return l.store.ShownComments(ctx, ids, Children.In(l).All)
+	}}
+	// CommentsByID are those of them whose articles are public.
+	CommentsByID = &Source[id.ID, store.Comment]{what: "comment", public: true, fetch: func(ctx context.Context, l *Loaders, ids []id.ID) ([]*store.Comment, error) {
+		found, err := Comments.In(l).All(ctx, ids)
+		if err != nil {
+			return nil, err
+		}
+		return store.UnderPublic(ctx, found, Of(l, store.Articles).All)
+	}}
+	// Children are the lists under parents.
+	Children = &Source[store.ChildrenKey, store.Children]{what: "list", public: true, shows: isForAll, fetch: func(ctx context.Context, l *Loaders, ks []store.ChildrenKey) ([]*store.Children, error) {
+		return l.store.Children(ctx, ks)
+	}}
+	// ChildrenCounts are the lengths of lists under parents.
+	ChildrenCounts = &Source[store.ChildrenKey, store.ChildrenCount]{what: "count", public: true, shows: isForAll, fetch: func(ctx context.Context, l *Loaders, ks []store.ChildrenKey) ([]*store.ChildrenCount, error) {
+		return l.store.ChildrenCounts(ctx, ks)
+	}}
+	// Neighbours are the articles beside articles.
+	Neighbours = &Source[store.Position, store.Neighbours]{what: "neighbours", public: true, fetch: func(ctx context.Context, l *Loaders, ks []store.Position) ([]*store.Neighbours, error) {
+		return l.store.Neighbours(ctx, ks)
+	}}
+	// LastUses are the last uses of sessions.
+	LastUses = &Source[id.ID, store.LastUse]{what: "last use of a session", fetch: func(ctx context.Context, l *Loaders, ids []id.ID) ([]*store.LastUse, error) {
+		return l.store.LastUses(ctx, ids)
+	}}
+	// Desk are the articles that the viewer may edit, published or not.
+	Desk = &Source[id.ID, store.Article]{what: "article", fetch: func(ctx context.Context, l *Loaders, ids []id.ID) ([]*store.Article, error) {
+		return l.store.Desk(ctx, ids)
+	}}
+	// Texts are the revisions of what the viewer may edit.
+	Texts = &Source[id.ID, store.Revision]{what: "revision", fetch: func(ctx context.Context, l *Loaders, ids []id.ID) ([]*store.Revision, error) {
+		return store.Revisions.For(ctx, l.store, ids)
+	}}
+	// Submissions are comments as their owners and editors see them.
+	Submissions = &Source[id.ID, store.Submission]{what: "comment", fetch: func(ctx context.Context, l *Loaders, ids []id.ID) ([]*store.Submission, error) {
+		return l.store.Submissions(ctx, ids)
+	}}
+)
+
+func isForAll(k store.ChildrenKey) bool {
+	kind := id.ID(k).Kind()
+	return kind != id.Account && kind != id.Revision
+}
+
 // New returns loaders that know nothing yet.
 func New(s *store.Store) *Loaders {
-	all := &struct { // in one piece, since each response has its own
-		Loaders
-		articles, desk   Loader[id.ID, store.Article]
-		revisions, texts Loader[id.ID, store.Revision]
-		authors          Loader[id.ID, store.Author]
-		tags             Loader[id.ID, store.Tag]
-		comments         Loader[id.ID, store.Comment]
-		children         Loader[store.ChildrenKey, store.Children]
-		childrenCounts   Loader[store.ChildrenKey, store.ChildrenCount]
-		neighbours       Loader[store.Position, store.Neighbours]
-		accounts         Loader[id.ID, store.Account]
-		sessions         Loader[id.ID, store.Session]
-		lastUses         Loader[id.ID, store.LastUse]
-		submissions      Loader[id.ID, store.Submission]
-	}{}
-	l := &all.Loaders
-	l.store = s
-	mu := &l.resolving
-	l.Articles = begin(&all.articles, mu, "article", s.Articles)
-	l.Revisions = begin(&all.revisions, mu, "revision", s.Revisions)
-	l.Authors = begin(&all.authors, mu, "author", s.Authors)
-	l.Tags = begin(&all.tags, mu, "tag", s.Tags)
-	l.Comments = begin(&all.comments, mu, "comment", l.shownComments)
-	l.Children = begin(&all.children, mu, "list", s.Children)
-	l.ChildrenCounts = begin(&all.childrenCounts, mu, "count", s.ChildrenCounts)
-	l.Neighbours = begin(&all.neighbours, mu, "neighbours", s.Neighbours)
-	l.Accounts = begin(&all.accounts, mu, "account", s.Accounts)
-	l.Sessions = begin(&all.sessions, mu, "session", s.Sessions)
-	l.LastUses = begin(&all.lastUses, mu, "last use of a session", s.LastUses)
-	l.Desk = begin(&all.desk, mu, "article", s.Desk)
-	l.Texts = begin(&all.texts, mu, "revision", s.VisibleRevisions)
-	l.Submissions = begin(&all.submissions, mu, "comment", s.Submissions)
-	l.Children.shows = func(k store.ChildrenKey) bool {
-		kind := id.ID(k).Kind()
-		return kind != id.Account && kind != id.Revision
-	}
-	l.ChildrenCounts.shows = l.Children.shows
-	// The loaders whose values are the same for everybody. Any other loader makes a result uncacheable.
-	verifies(l, 1, l.Articles)
-	verifies(l, 2, l.Revisions)
-	verifies(l, 3, l.Authors)
-	verifies(l, 4, l.Tags)
-	verifies(l, 5, l.Comments)
-	verifies(l, 6, l.Children)
-	verifies(l, 7, l.Neighbours)
-	verifies(l, 8, l.ChildrenCounts)
+	l := &Loaders{store: s}
+	l.made = l.first[:0]
 	return l
 }
 
-// verifies numbers a loader whose values may be dependencies.
-func verifies[K ~string, T any](l *Loaders, kind uint8, loader *Loader[K, T]) {
-	loader.kind = kind
-	l.byKind[kind] = loader
+// loader returns the loader of a source, which comes into being when something first asks for it.
+func (l *Loaders) loader(from source) verifiable {
+	l.resolving.Lock()
+	defer l.resolving.Unlock()
+	return l.known(from)
+}
+
+// known is loader for who holds resolving.
+func (l *Loaders) known(from source) verifiable {
+	for i := range l.made {
+		if l.made[i].from == from {
+			return l.made[i].loader
+		}
+	}
+	loader := from.open(l)
+	l.made = append(l.made, made{from, loader})
+	return loader
 }
 
 // Forget makes the loaders know nothing, after something has been changed.
 func (l *Loaders) Forget() {
-	l.Articles.forget()
-	l.Revisions.forget()
-	l.Authors.forget()
-	l.Tags.forget()
-	l.Comments.forget()
-	l.Children.forget()
-	l.Neighbours.forget()
-	l.ChildrenCounts.forget()
-	l.Accounts.forget()
-	l.Sessions.forget()
-	l.LastUses.forget()
-	l.Desk.forget()
-	l.Texts.forget()
-	l.Submissions.forget()
+	l.resolving.Lock()
+	for _, m := range l.made {
+		m.loader.forget()
+	}
+	l.resolving.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	clear(l.lists)
 }
 
-// Find adds to found what ids name that everybody may see: in one batch for each kind of thing.
-// It is what the rest of the response knows, too, so that an answer agrees with itself.
-func (l *Loaders) Find(ctx context.Context, ids []id.ID, found map[id.ID]store.Node) error {
-	return errors.Join(
-		store.Gather(ctx, found, ids, id.Article, l.Articles.All),
-		store.Gather(ctx, found, ids, id.Author, l.Authors.All),
-		store.Gather(ctx, found, ids, id.Tag, l.Tags.All),
-		store.Gather(ctx, found, ids, id.Comment, l.Shown),
-	)
+// FindFor adds to found what ids name that isn't public and the viewer may see, in one batch for
+// each kind. Who asks is looked at only where there is such an id that isn't found yet.
+func (l *Loaders) FindFor(ctx context.Context, ids []id.ID, found map[id.ID]store.Node) error {
+	return l.store.FindFor(ctx, ids, found)
 }
 
 type key struct{}
@@ -162,29 +200,24 @@ func Listed[T any](list *store.List, items *Loader[id.ID, T]) *Connection[T] {
 	return &Connection[T]{page: list.Page, count: list.Count, items: items, name: list.CacheKey()}
 }
 
-// ArticlesBy returns a part of the published articles of an author.
-func (l *Loaders) ArticlesBy(a *store.Author, w store.Window) (*ArticleConnection, error) {
-	return windowed(l, store.ChildrenKey(a.ID), "", w, l.Articles)
-}
-
-// ArticlesTagged returns a part of the published articles that have a tag.
-func (l *Loaders) ArticlesTagged(t *store.Tag, w store.Window) (*ArticleConnection, error) {
-	return windowed(l, store.ChildrenKey(t.ID), "", w, l.Articles)
+// Under returns a connection that is cut from a list of documents under a parent.
+func Under[T any](l *Loaders, key store.ChildrenKey, items *Loader[id.ID, T], w store.Window) (*Connection[T], error) {
+	return windowed(l, key, "", w, items)
 }
 
 // CommentsOn returns a part of the comments that answer an article.
 func (l *Loaders) CommentsOn(a *store.Article, w store.Window) (*CommentConnection, error) {
-	return windowed(l, store.ChildrenKey(a.ID), "", w, l.Comments)
+	return windowed(l, store.ChildrenKey(a.ID), "", w, Comments.In(l))
 }
 
 // RepliesTo returns a part of the comments that answer a comment.
 func (l *Loaders) RepliesTo(c *store.Comment, w store.Window) (*CommentConnection, error) {
-	return windowed(l, store.ChildrenKey(c.ArticleID), c.ID, w, l.Comments)
+	return windowed(l, store.ChildrenKey(c.ArticleID), c.ID, w, Comments.In(l))
 }
 
 // SessionsOf returns a part of the viewer's sessions.
 func (l *Loaders) SessionsOf(v *access.Viewer, w store.Window) (*SessionConnection, error) {
-	return windowed(l, store.ChildrenKey(v.Account), "", w, l.Sessions)
+	return windowed(l, store.ChildrenKey(v.Account), "", w, Of(l, store.Sessions))
 }
 
 // RevisionsOf returns a part of what an article said, for those who may know: nil for others.
@@ -193,12 +226,12 @@ func (l *Loaders) RevisionsOf(ctx context.Context, a *store.Article, w store.Win
 	if err != nil || !a.EditableBy(v) {
 		return nil, err
 	}
-	return windowed(l, store.RevisionsOf(a.ID), "", w, l.Texts)
+	return windowed(l, store.RevisionsOf(a.ID), "", w, Texts.In(l))
 }
 
 // LastUse returns when a session was used last; nil where it wasn't since it began.
 func (l *Loaders) LastUse(ctx context.Context, x *store.Session) (*time.Time, error) {
-	found, err := l.LastUses.All(ctx, []id.ID{x.ID})
+	found, err := LastUses.In(l).All(ctx, []id.ID{x.ID})
 	if err != nil || found[0] == nil {
 		return nil, err
 	}
@@ -215,7 +248,7 @@ func windowed[T any](l *Loaders, key store.ChildrenKey, under id.ID, w store.Win
 		items: items,
 		cut:   true,
 		page: func(ctx context.Context) (*store.Page, error) {
-			children, err := l.Children.One(ctx, window.Key())
+			children, err := Children.In(l).One(ctx, window.Key())
 			if err != nil {
 				return nil, err
 			}
@@ -229,7 +262,7 @@ func windowed[T any](l *Loaders, key store.ChildrenKey, under id.ID, w store.Win
 			return min(n, most), n <= most, err
 		},
 		uncounted: func(ctx context.Context, most int) (store.ChildrenKey, error) {
-			children, err := l.Children.One(ctx, window.Key())
+			children, err := Children.In(l).One(ctx, window.Key())
 			if err != nil {
 				return "", err
 			}
@@ -241,16 +274,16 @@ func windowed[T any](l *Loaders, key store.ChildrenKey, under id.ID, w store.Win
 	}, nil
 }
 
-// CountUnder returns how much hangs on a parent: published articles of an author or a
-// tag, comments of an article with the replies to them.
-func (l *Loaders) CountUnder(ctx context.Context, parent id.ID) (int, error) {
-	return l.countUnder(ctx, store.ChildrenKey(parent), math.MaxInt, (*store.Children).Len)
+// CountUnder returns how long a list under a parent is; that of an article's comments, with the
+// replies to them.
+func (l *Loaders) CountUnder(ctx context.Context, key store.ChildrenKey) (int, error) {
+	return l.countUnder(ctx, key, math.MaxInt, (*store.Children).Len)
 }
 
 // countUnder returns how much of a list there is by a measure, and more than most where there
 // is: out of what the response knows of the list, or else by counting.
 func (l *Loaders) countUnder(ctx context.Context, key store.ChildrenKey, most int, measure func(*store.Children) (n int, all bool)) (int, error) {
-	children, err := l.Children.One(ctx, key)
+	children, err := Children.In(l).One(ctx, key)
 	if err != nil {
 		return 0, err
 	}
@@ -261,7 +294,7 @@ func (l *Loaders) countUnder(ctx context.Context, key store.ChildrenKey, most in
 	if n == most {
 		return most + 1, nil
 	}
-	count, err := l.ChildrenCounts.One(ctx, key.Whole())
+	count, err := ChildrenCounts.In(l).One(ctx, key.Whole())
 	if err != nil {
 		return 0, err
 	}
@@ -270,7 +303,7 @@ func (l *Loaders) countUnder(ctx context.Context, key store.ChildrenKey, most in
 
 // ReplyCount returns how many comments answer c directly.
 func (l *Loaders) ReplyCount(ctx context.Context, c *store.Comment) (int, error) {
-	children, err := l.Children.One(ctx, store.ChildrenKey(c.ArticleID))
+	children, err := Children.In(l).One(ctx, store.ChildrenKey(c.ArticleID))
 	if err != nil {
 		return 0, err
 	}
@@ -285,26 +318,26 @@ func (l *Loaders) Related(ctx context.Context, a *store.Article, first int) ([]*
 	if first < 1 || first > MaxRelated {
 		return nil, problem.New(problem.Invalid, "first must be between 1 and %d, not %d", MaxRelated, first).At("first")
 	}
-	found, err := l.Articles.Present(ctx, a.RelatedIDs)
+	found, err := Of(l, store.Articles).Present(ctx, a.RelatedIDs)
 	return found[:min(first, len(found))], err
 }
 
 // Next returns the article published after a; NotFound for the newest.
 func (l *Loaders) Next(ctx context.Context, a *store.Article) (*store.Article, error) {
-	n, err := l.Neighbours.One(ctx, store.PositionOf(a))
+	n, err := Neighbours.In(l).One(ctx, store.PositionOf(a))
 	if err != nil {
 		return nil, err
 	}
-	return l.Articles.One(ctx, n.Newer)
+	return Of(l, store.Articles).One(ctx, n.Newer)
 }
 
 // Previous returns the article published before a; NotFound for the oldest.
 func (l *Loaders) Previous(ctx context.Context, a *store.Article) (*store.Article, error) {
-	n, err := l.Neighbours.One(ctx, store.PositionOf(a))
+	n, err := Neighbours.In(l).One(ctx, store.PositionOf(a))
 	if err != nil {
 		return nil, err
 	}
-	return l.Articles.One(ctx, n.Older)
+	return Of(l, store.Articles).One(ctx, n.Older)
 }
 
 // Markdown returns a's text as its author wrote it.
@@ -331,7 +364,7 @@ func (l *Loaders) Headings(ctx context.Context, a *store.Article) ([]*store.Head
 
 // text returns a's revision. That it is missing is a fault: it is written before a is.
 func (l *Loaders) text(ctx context.Context, a *store.Article) (*store.Revision, error) {
-	found, err := l.Revisions.All(ctx, []id.ID{a.RevisionID})
+	found, err := Of(l, store.Revisions).All(ctx, []id.ID{a.RevisionID})
 	if err == nil && found[0] == nil {
 		err = fmt.Errorf("the text %s of article %s is missing", a.RevisionID, a.ID)
 	}

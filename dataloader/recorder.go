@@ -23,7 +23,7 @@ type Recorder struct {
 
 // dependency is a key that a loader was asked for, with its value.
 type dependency struct {
-	kind  uint8 // of the loader
+	from  source // of the loader
 	key   string
 	value any // a *T, which never changes; nil for an absent entity
 }
@@ -91,7 +91,7 @@ func (r *Recorder) End() (d *Dependencies, ok bool) {
 		return nil, false
 	}
 	type name struct {
-		kind uint8
+		from source
 		key  string
 	}
 	d = &Dependencies{}
@@ -100,12 +100,14 @@ func (r *Recorder) End() (d *Dependencies, ok bool) {
 		if read.key == "" { // names nothing in every response
 			continue
 		}
-		n := name{read.kind, read.key}
+		n := name{read.from, read.key}
 		switch value, seen := once[n]; {
 		case !seen:
 			once[n] = read.value
 			d.reads = append(d.reads, read)
-			d.kinds |= 1 << read.kind
+			if !slices.Contains(d.sources, read.from) {
+				d.sources = append(d.sources, read.from)
+			}
 		case value != read.value:
 			return nil, false
 		}
@@ -118,7 +120,7 @@ func (r *Recorder) End() (d *Dependencies, ok bool) {
 // they returned. It is safe for concurrent use.
 type Dependencies struct {
 	reads    []dependency
-	kinds    uint64 // a bit for each kind of them
+	sources  []source // of them, each once
 	validity atomic.Pointer[validity]
 }
 
@@ -132,7 +134,7 @@ type validity struct {
 func (d *Dependencies) Size() int {
 	size := 150
 	for _, r := range d.reads {
-		size += 40 + 20 + 2*len(r.key) // itself, its name and the hash of that, and their text
+		size += 48 + 20 + 2*len(r.key) // itself, its name and the hash of that, and their text
 	}
 	return size
 }
@@ -189,20 +191,13 @@ func (l *Loaders) Adopt(ctx context.Context, d *Dependencies) bool {
 	if !v.token.ValidNow() {
 		return false
 	}
-	of := func(yield func(verifiable) bool) {
-		for kind, loader := range l.byKind {
-			if d.kinds&(1<<kind) != 0 && !yield(loader) {
-				return
-			}
-		}
-	}
-	for loader := range of {
-		if !loader.mayAdopt(d.reads) {
+	for _, from := range d.sources {
+		if !l.known(from).mayAdopt(d.reads) {
 			return false
 		}
 	}
-	for loader := range of {
-		loader.adopt(d.reads)
+	for _, from := range d.sources {
+		l.known(from).adopt(d.reads)
 	}
 	v.token.AddTo(ctx, v.names)
 	return true
@@ -214,7 +209,7 @@ func (l *Loader[K, T]) record(ctx context.Context, ks []K, values []*T) {
 	if r == nil {
 		return
 	}
-	if l.kind == 0 {
+	if l.from == nil {
 		r.MarkUncacheable()
 		return
 	}
@@ -225,7 +220,7 @@ func (l *Loader[K, T]) record(ctx context.Context, ks []K, values []*T) {
 			r.uncacheable = true
 			return
 		}
-		r.reads = append(r.reads, dependency{l.kind, string(k), values[i]})
+		r.reads = append(r.reads, dependency{l.from, string(k), values[i]})
 	}
 }
 
@@ -233,6 +228,7 @@ func (l *Loader[K, T]) record(ctx context.Context, ks []K, values []*T) {
 type verifiable interface {
 	verify(ctx context.Context, sets []*Dependencies, same []bool)
 	// The caller of the others holds Loaders.resolving.
+	forget()
 	agrees(dependency) bool
 	mayAdopt([]dependency) bool
 	adopt([]dependency)
@@ -243,15 +239,17 @@ type verifiable interface {
 func (l *Loaders) same(ctx context.Context, sets []*Dependencies) []bool {
 	ctx = MemoryOnly(ctx)
 	same := make([]bool, len(sets))
-	var kinds uint64
+	var sources []source
 	for i, d := range sets {
 		same[i] = true
-		kinds |= d.kinds
-	}
-	for kind, loader := range l.byKind {
-		if loader != nil && kinds&(1<<kind) != 0 {
-			loader.verify(ctx, sets, same)
+		for _, from := range d.sources {
+			if !slices.Contains(sources, from) {
+				sources = append(sources, from)
+			}
 		}
+	}
+	for _, from := range sources {
+		l.loader(from).verify(ctx, sets, same)
 	}
 	return same
 }
@@ -263,7 +261,7 @@ func (l *Loader[K, T]) mayAdopt(reads []dependency) bool {
 		return true
 	}
 	for _, r := range reads {
-		if r.kind != l.kind {
+		if r.from != l.from {
 			continue
 		}
 		was, _ := r.value.(*T)
@@ -274,14 +272,14 @@ func (l *Loader[K, T]) mayAdopt(reads []dependency) bool {
 	return true
 }
 
-// adopt makes reads of l's kind resolved. It costs nothing until l is asked for something.
+// adopt makes reads of l resolved. It costs nothing until l is asked for something.
 func (l *Loader[K, T]) adopt(reads []dependency) { l.adopted = append(l.adopted, reads) }
 
 // resolveAdopted moves the adopted dependencies to resolved. The caller holds mu.
 func (l *Loader[K, T]) resolveAdopted() {
 	for _, reads := range l.adopted {
 		for _, r := range reads {
-			if r.kind != l.kind {
+			if r.from != l.from {
 				continue
 			}
 			if _, ok := l.resolved[K(r.key)]; !ok {
@@ -298,7 +296,7 @@ func (l *Loaders) Agrees(d *Dependencies) bool {
 	l.resolving.Lock()
 	defer l.resolving.Unlock()
 	for _, r := range d.reads {
-		if !l.byKind[r.kind].agrees(r) {
+		if !l.known(r.from).agrees(r) {
 			return false
 		}
 	}
@@ -317,12 +315,12 @@ func (l *Loader[K, T]) is(r dependency) bool {
 	return ok && n.later == nil && n.value == was
 }
 
-// verify clears same for the sets with a dependency of l's kind that has another value now.
+// verify clears same for the sets with a dependency of l that has another value now.
 func (l *Loader[K, T]) verify(ctx context.Context, sets []*Dependencies, same []bool) {
 	n := 0
 	for _, d := range sets {
 		for _, r := range d.reads {
-			if r.kind == l.kind {
+			if r.from == l.from {
 				n++
 			}
 		}
@@ -332,7 +330,7 @@ func (l *Loader[K, T]) verify(ctx context.Context, sets []*Dependencies, same []
 	l.resolveAdopted()
 	for i, d := range sets {
 		for _, r := range d.reads {
-			if same[i] && r.kind == l.kind {
+			if same[i] && r.from == l.from {
 				if _, ok := l.resolved[K(r.key)]; !ok {
 					ks = append(ks, K(r.key))
 				}
@@ -347,7 +345,7 @@ func (l *Loader[K, T]) verify(ctx context.Context, sets []*Dependencies, same []
 	defer l.mu.Unlock()
 	for i, d := range sets {
 		for _, r := range d.reads {
-			if same[i] && r.kind == l.kind {
+			if same[i] && r.from == l.from {
 				same[i] = l.is(r)
 			}
 		}

@@ -51,9 +51,9 @@ func (c *SearchConnection) Edges(ctx context.Context) ([]*SearchEdge, error) {
 	ids, _ := c.IDs(ctx)
 	found := map[id.ID]store.Node{}
 	for _, err := range []error{
-		store.Gather(ctx, found, ids, id.Article, c.loaders.Articles.All),
-		store.Gather(ctx, found, ids, id.Author, c.loaders.Authors.All),
-		store.Gather(ctx, found, ids, id.Tag, c.loaders.Tags.All),
+		store.Gather(ctx, found, ids, id.Article, Of(c.loaders, store.Articles).All),
+		store.Gather(ctx, found, ids, id.Author, Of(c.loaders, store.Authors).All),
+		store.Gather(ctx, found, ids, id.Tag, Of(c.loaders, store.Tags).All),
 	} {
 		if err != nil {
 			return nil, err

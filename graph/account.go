@@ -16,7 +16,7 @@ func (q query) Account(ctx context.Context, i id.ID) (*store.Account, error) {
 
 func (q query) Accounts(ctx context.Context, first *int, after *string, last *int, before *string, where *account.Where) (*dataloader.AccountConnection, error) {
 	list, err := q.AccountService.Accounts(ctx, where, window(first, after, last, before))
-	return listed(loaders(ctx).Accounts, list, err)
+	return listed(accounts(loaders(ctx)), list, err)
 }
 
 func (m mutation) AccountRegister(ctx context.Context, in account.Registration) (*generated.AccountRegisterPayload, error) {

@@ -24,24 +24,12 @@ func (article) Excerpt(_ context.Context, a *store.Article, words int) (string, 
 	return blog.Excerpt(a, words)
 }
 
-func (article) Author(ctx context.Context, a *store.Article) (*store.Author, error) {
-	return orNull(loaders(ctx).Authors.One(ctx, first(a.AuthorIDs)))
-}
-
-func (article) Authors(ctx context.Context, a *store.Article) ([]*store.Author, error) {
-	return loaders(ctx).Authors.Present(ctx, a.AuthorIDs)
-}
-
-func (article) Tags(ctx context.Context, a *store.Article) ([]*store.Tag, error) {
-	return loaders(ctx).Tags.Present(ctx, a.TagIDs)
-}
-
 func (article) Comments(ctx context.Context, a *store.Article, first *int, after *string, last *int, before *string) (*dataloader.CommentConnection, error) {
 	return loaders(ctx).CommentsOn(a, window(first, after, last, before))
 }
 
 func (article) CommentCount(ctx context.Context, a *store.Article) (int, error) {
-	return loaders(ctx).CountUnder(ctx, a.ID)
+	return loaders(ctx).CountUnder(ctx, store.ChildrenKey(a.ID))
 }
 
 func (article) Related(ctx context.Context, a *store.Article, first int) ([]*store.Article, error) {

@@ -14,14 +14,6 @@ import (
 	"stoa/store"
 )
 
-func (comment) Article(ctx context.Context, c *store.Comment) (*store.Article, error) {
-	return orNull(loaders(ctx).Articles.One(ctx, c.ArticleID))
-}
-
-func (comment) Parent(ctx context.Context, c *store.Comment) (*store.Comment, error) {
-	return orNull(loaders(ctx).Comments.One(ctx, c.ParentID))
-}
-
 func (comment) Depth(ctx context.Context, c *store.Comment) (int, error) {
 	return loaders(ctx).Depth(ctx, c)
 }
@@ -32,10 +24,6 @@ func (comment) ReplyCount(ctx context.Context, c *store.Comment) (int, error) {
 
 func (comment) Replies(ctx context.Context, c *store.Comment, first *int, after *string, last *int, before *string) (*dataloader.CommentConnection, error) {
 	return loaders(ctx).RepliesTo(c, window(first, after, last, before))
-}
-
-func (submission) Article(ctx context.Context, x *store.Submission) (*store.Article, error) {
-	return orNull(loaders(ctx).Articles.One(ctx, x.ArticleID))
 }
 
 func (submission) Comment(ctx context.Context, x *store.Submission) (*store.Comment, error) {
@@ -80,7 +68,7 @@ func toShown(ctx context.Context, l *dataloader.Loaders, parents []any, _ map[st
 	for i, p := range parents {
 		ids[i] = p.(*store.Submission).ID
 	}
-	found, err := l.Shown(ctx, ids)
+	found, err := dataloader.CommentsByID.In(l).All(ctx, ids)
 	return values(found), err
 }
 

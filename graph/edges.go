@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
 
@@ -22,168 +23,49 @@ type objectType struct {
 	edges     map[string]edge
 }
 
-// subject returns the subject of an object's fragments. Published entities, and pages of lists of
-// them, have one.
-func subject(v any) fragment.Subject {
-	switch v := v.(type) {
-	case *store.Article:
-		return fragment.Subject{Of: v, Name: string(v.ID), Types: articleType.satisfies}
-	case *store.Author:
-		return fragment.Subject{Of: v, Name: string(v.ID), Types: authorType.satisfies}
-	case *store.Tag:
-		return fragment.Subject{Of: v, Name: string(v.ID), Types: tagType.satisfies}
-	case *store.Comment:
-		return fragment.Subject{Of: v, Name: string(v.ID), Types: commentType.satisfies}
-	case *dataloader.ArticleConnection:
-		return pageOf(v, articlesType)
-	case *dataloader.AuthorConnection:
-		return pageOf(v, authorsType)
-	case *dataloader.TagConnection:
-		return pageOf(v, tagsType)
-	}
-	return fragment.Subject{}
-}
-
 func pageOf[T any](c *dataloader.Connection[T], t *objectType) fragment.Subject {
 	of, name := c.Cached()
 	return fragment.Subject{Of: of, Name: name, Types: t.satisfies}
 }
 
-// fragmentTypes are the types of what is published.
-var fragmentTypes = []*objectType{articleType, authorType, tagType, commentType}
-
 // pure are the resolvers of such objects, and of what hangs on them, that read nothing but
 // the object itself and their arguments. A field that is neither here nor an edge makes its fragment uncacheable.
 var pure = map[string]bool{"Article.excerpt": true, "Image.url": true}
 
-// Every field that isn't in the object itself has its line here, under its name in the
-// schema. The walk over the schema in tests/ fails when one is missing.
-var (
-	articleType = &objectType{[]string{"Article", "Node", "SearchResult"}, map[string]edge{
-		"bodyMarkdown":    toOne(revisions, textOf),
-		"bodyHtml":        toOne(revisions, textOf),
-		"tableOfContents": toOne(revisions, textOf),
-		"author":          toOne(authors, func(a *store.Article) id.ID { return first(a.AuthorIDs) }),
-		"authors":         toMany(authors, func(a *store.Article) []id.ID { return a.AuthorIDs }),
-		"tags":            toMany(tags, func(a *store.Article) []id.ID { return a.TagIDs }),
-		"comments":        toChildren((*store.Article).NodeID, (*dataloader.Loaders).CommentsOn),
-		"commentCount":    toCount((*store.Article).NodeID),
-		"related":         toRelated,
-		"next":            toNeighbour(func(n *store.Neighbours) id.ID { return n.Newer }),
-		"previous":        toNeighbour(func(n *store.Neighbours) id.ID { return n.Older }),
-		"revisions":       toRevisions,
-	}}
-	authorType = &objectType{[]string{"Author", "Node", "SearchResult"}, map[string]edge{
-		"articles":     toChildren((*store.Author).NodeID, (*dataloader.Loaders).ArticlesBy),
-		"articleCount": toCount((*store.Author).NodeID),
-	}}
-	tagType = &objectType{[]string{"Tag", "Node", "SearchResult"}, map[string]edge{
-		"articles":     toChildren((*store.Tag).NodeID, (*dataloader.Loaders).ArticlesTagged),
-		"articleCount": toCount((*store.Tag).NodeID),
-	}}
-	commentType = &objectType{[]string{"Comment", "Node"}, map[string]edge{
-		"article":    toOne(articles, threadOf),
-		"parent":     toOne(comments, func(c *store.Comment) id.ID { return c.ParentID }),
-		"replies":    toChildren(threadOf, (*dataloader.Loaders).RepliesTo),
-		"replyCount": toCount(threadOf),
-		"depth":      toCount(threadOf),
-	}}
-	viewerType = &objectType{[]string{"Viewer"}, map[string]edge{
-		"account":  toOne(accounts, accountOf),
-		"session":  toOne(sessions, func(v *access.Viewer) id.ID { return v.Session }),
-		"sessions": toChildren(accountOf, (*dataloader.Loaders).SessionsOf),
-		"comments": toOwnComments, "commentQueue": toCommentQueue,
-	}}
-	sessionType = &objectType{[]string{"Session", "Node"}, map[string]edge{
-		"lastUsedAt": toOne(lastUses, (*store.Session).NodeID),
-	}}
-	searchType = &objectType{[]string{"SearchConnection"}, map[string]edge{
-		"nodes": toFound((*dataloader.SearchConnection).Nodes),
-		"edges": toFound((*dataloader.SearchConnection).Edges),
-	}}
-	searchEdgeType = &objectType{[]string{"SearchEdge"}, map[string]edge{
-		"node":        toFoundNode,
-		"snippetHtml": toFoundText,
-	}}
-	submissionType = &objectType{[]string{"Submission"}, map[string]edge{
-		"article": toOne(articles, func(x *store.Submission) id.ID { return x.ArticleID }),
-		"comment": toShown,
-	}}
-	submissionsType    = connectionType[store.Submission]("SubmissionConnection")
-	submissionEdgeType = edgeType[store.Submission]("SubmissionEdge")
+// edges are the edges that don't follow from the schema, by type and field. Those that do are in
+// rows.go. The walk over the schema in tests/guard fails when one is missing.
+var edges = map[string]edge{
+	"Article.bodyMarkdown":    toOne(revisions, textOf),
+	"Article.bodyHtml":        toOne(revisions, textOf),
+	"Article.tableOfContents": toOne(revisions, textOf),
+	"Article.comments":        toChildren((*store.Article).NodeID, (*dataloader.Loaders).CommentsOn),
+	"Article.commentCount":    toCount(func(a *store.Article) store.ChildrenKey { return store.ChildrenKey(a.ID) }),
+	"Article.related":         toRelated,
+	"Article.next":            toNeighbour(func(n *store.Neighbours) id.ID { return n.Newer }),
+	"Article.previous":        toNeighbour(func(n *store.Neighbours) id.ID { return n.Older }),
+	"Article.revisions":       toRevisions,
+	"Comment.replies":         toChildren(threadOf, (*dataloader.Loaders).RepliesTo),
+	"Comment.replyCount":      toCount(threadKey),
+	"Comment.depth":           toCount(threadKey),
+	"Viewer.sessions":         toChildren(func(v *access.Viewer) id.ID { return v.Account }, (*dataloader.Loaders).SessionsOf),
+	"Viewer.comments":         toOwnComments,
+	"Viewer.commentQueue":     toCommentQueue,
+	"Session.lastUsedAt":      toOne(dataloader.LastUses.In, (*store.Session).NodeID),
+	"SearchConnection.nodes":  toFound((*dataloader.SearchConnection).Nodes),
+	"SearchConnection.edges":  toFound((*dataloader.SearchConnection).Edges),
+	"SearchEdge.node":         toFoundNode,
+	"SearchEdge.snippetHtml":  toFoundText,
+	"Submission.comment":      toShown,
+}
 
-	accountsType    = connectionType[store.Account]("AccountConnection")
-	sessionsType    = connectionType[store.Session]("SessionConnection")
-	accountEdgeType = edgeType[store.Account]("AccountEdge")
-	sessionEdgeType = edgeType[store.Session]("SessionEdge")
-	articlesType    = connectionType[store.Article]("ArticleConnection")
-	authorsType     = connectionType[store.Author]("AuthorConnection")
-	tagsType        = connectionType[store.Tag]("TagConnection")
-	commentsType    = connectionType[store.Comment]("CommentConnection")
-	articleEdgeType = edgeType[store.Article]("ArticleEdge")
-	authorEdgeType  = edgeType[store.Author]("AuthorEdge")
-	tagEdgeType     = edgeType[store.Tag]("TagEdge")
-	commentEdgeType = edgeType[store.Comment]("CommentEdge")
-
-	revisionsType    = connectionType[store.Revision]("RevisionConnection")
-	revisionEdgeType = edgeType[store.Revision]("RevisionEdge")
-)
-
-// typeOf returns the type of a value; nil for one without edges.
-func typeOf(v any) *objectType {
-	switch v.(type) {
-	case *store.Article:
-		return articleType
-	case *store.Author:
-		return authorType
-	case *store.Tag:
-		return tagType
-	case *store.Comment:
-		return commentType
-	case *access.Viewer:
-		return viewerType
-	case *store.Session:
-		return sessionType
-	case *store.Submission:
-		return submissionType
-	case *dataloader.SubmissionConnection:
-		return submissionsType
-	case *dataloader.SubmissionEdge:
-		return submissionEdgeType
-	case *dataloader.AccountConnection:
-		return accountsType
-	case *dataloader.SessionConnection:
-		return sessionsType
-	case *dataloader.AccountEdge:
-		return accountEdgeType
-	case *dataloader.SessionEdge:
-		return sessionEdgeType
-	case *dataloader.ArticleConnection:
-		return articlesType
-	case *dataloader.AuthorConnection:
-		return authorsType
-	case *dataloader.TagConnection:
-		return tagsType
-	case *dataloader.CommentConnection:
-		return commentsType
-	case *dataloader.ArticleEdge:
-		return articleEdgeType
-	case *dataloader.AuthorEdge:
-		return authorEdgeType
-	case *dataloader.TagEdge:
-		return tagEdgeType
-	case *dataloader.CommentEdge:
-		return commentEdgeType
-	case *dataloader.SearchConnection:
-		return searchType
-	case *dataloader.SearchEdge:
-		return searchEdgeType
-	case *dataloader.RevisionConnection:
-		return revisionsType
-	case *dataloader.RevisionEdge:
-		return revisionEdgeType
+// newType returns a type with its edges: those that follow from the schema, and those of edges.
+func newType(satisfies []string, derived map[string]edge) *objectType {
+	for name, e := range edges {
+		if of, field, _ := strings.Cut(name, "."); of == satisfies[0] {
+			derived[field] = e
+		}
 	}
-	return nil
+	return &objectType{satisfies, derived}
 }
 
 // flatten calls yield with each value, and with each element of those that are lists.
@@ -200,18 +82,10 @@ func flatten(values []any, yield func(any)) {
 	}
 }
 
-func accounts(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Account]   { return l.Accounts }
-func sessions(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Session]   { return l.Sessions }
-func lastUses(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.LastUse]   { return l.LastUses }
-func articles(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Article]   { return l.Articles }
-func authors(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Author]     { return l.Authors }
-func comments(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Comment]   { return l.Comments }
-func revisions(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Revision] { return l.Revisions }
-func tags(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Tag]           { return l.Tags }
+func textOf(a *store.Article) id.ID   { return a.RevisionID }
+func threadOf(c *store.Comment) id.ID { return c.ArticleID }
 
-func accountOf(v *access.Viewer) id.ID { return v.Account }
-func textOf(a *store.Article) id.ID    { return a.RevisionID }
-func threadOf(c *store.Comment) id.ID  { return c.ArticleID }
+func threadKey(c *store.Comment) store.ChildrenKey { return store.ChildrenKey(c.ArticleID) }
 
 // toOne is an edge to the one thing that a parent names.
 func toOne[P, C any](items func(*dataloader.Loaders) *dataloader.Loader[id.ID, C], key func(*P) id.ID) edge {
@@ -234,7 +108,7 @@ func toMany[P, C any](items func(*dataloader.Loaders) *dataloader.Loader[id.ID, 
 func toChildren[P, C any](parent func(*P) id.ID, part func(*dataloader.Loaders, *P, store.Window) (*dataloader.Connection[C], error)) edge {
 	return func(ctx context.Context, l *dataloader.Loaders, parents []any, args map[string]any) ([]any, error) {
 		w := windowOf(args)
-		if _, err := l.Children.All(ctx, childrenKeys(parents, parent, w)); err != nil {
+		if _, err := dataloader.Children.In(l).All(ctx, childrenKeys(parents, parent, w)); err != nil {
 			return nil, err
 		}
 		var out []any
@@ -263,15 +137,37 @@ func toRevisions(ctx context.Context, l *dataloader.Loaders, parents []any, args
 			keys, out = append(keys, store.RevisionsOf(a.ID).End(windowOf(args))), append(out, c)
 		}
 	}
-	_, err := l.Children.All(ctx, keys)
+	_, err := dataloader.Children.In(l).All(ctx, keys)
 	return out, err
 }
 
+// toList is an edge to a connection cut from a list of documents under a parent.
+func toList[P, C any](items func(*dataloader.Loaders) *dataloader.Loader[id.ID, C], key func(*P) store.ChildrenKey) edge {
+	return func(ctx context.Context, l *dataloader.Loaders, parents []any, args map[string]any) ([]any, error) {
+		w := windowOf(args)
+		keys := make([]store.ChildrenKey, len(parents))
+		out := make([]any, len(parents))
+		for i, p := range parents {
+			k := key(p.(*P))
+			c, err := dataloader.Under(l, k, items(l), w)
+			if err != nil {
+				return nil, err
+			}
+			keys[i], out[i] = k.End(w), c
+		}
+		_, err := dataloader.Children.In(l).All(ctx, keys)
+		return out, err
+	}
+}
+
 // toCount is an edge to a number that is read off the list under a parent.
-func toCount[P any](parent func(*P) id.ID) edge {
+func toCount[P any](key func(*P) store.ChildrenKey) edge {
 	return func(ctx context.Context, l *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
-		keys := childrenKeys(parents, parent, store.Window{})
-		found, err := l.Children.All(ctx, keys)
+		keys := make([]store.ChildrenKey, len(parents))
+		for i, p := range parents {
+			keys[i] = key(p.(*P))
+		}
+		found, err := dataloader.Children.In(l).All(ctx, keys)
 		if err != nil {
 			return nil, err
 		}
@@ -280,7 +176,7 @@ func toCount[P any](parent func(*P) id.ID) edge {
 				keys[i] = ""
 			}
 		}
-		_, err = l.ChildrenCounts.All(ctx, keys)
+		_, err = dataloader.ChildrenCounts.In(l).All(ctx, keys)
 		return nil, err
 	}
 }
@@ -321,7 +217,7 @@ func toNeighbour(side func(*store.Neighbours) id.ID) edge {
 		for i, p := range parents {
 			positions[i] = store.PositionOf(p.(*store.Article))
 		}
-		beside, err := l.Neighbours.All(ctx, positions)
+		beside, err := dataloader.Neighbours.In(l).All(ctx, positions)
 		if err != nil {
 			return nil, err
 		}
@@ -329,13 +225,13 @@ func toNeighbour(side func(*store.Neighbours) id.ID) edge {
 		for i, n := range beside {
 			ids[i] = side(n)
 		}
-		found, err := l.Articles.Present(ctx, ids)
+		found, err := articles(l).Present(ctx, ids)
 		return values(found), err
 	}
 }
 
 // connectionType is a page of a list; its elements are loaded for all pages at once.
-func connectionType[T any](name string) *objectType {
+func connectionType[T any](satisfies []string, _ map[string]edge) *objectType {
 	pagesOf := func(parents []any) []*dataloader.Connection[T] {
 		pages := make([]*dataloader.Connection[T], len(parents))
 		for i, p := range parents {
@@ -346,7 +242,7 @@ func connectionType[T any](name string) *objectType {
 	load := func(ctx context.Context, parents []any) ([]*T, error) {
 		return dataloader.NodesOf(ctx, pagesOf(parents))
 	}
-	return &objectType{[]string{name}, map[string]edge{
+	return &objectType{satisfies, map[string]edge{
 		"nodes": func(ctx context.Context, _ *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
 			found, err := load(ctx, parents)
 			return values(found), err
@@ -376,8 +272,8 @@ func connectionType[T any](name string) *objectType {
 }
 
 // edgeType is an element with its cursor; the element is loaded already.
-func edgeType[T any](name string) *objectType {
-	return &objectType{[]string{name}, map[string]edge{
+func edgeType[T any](satisfies []string, _ map[string]edge) *objectType {
+	return &objectType{satisfies, map[string]edge{
 		"node": func(_ context.Context, _ *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
 			out := make([]any, len(parents))
 			for i, p := range parents {

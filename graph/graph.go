@@ -35,23 +35,11 @@ func New(r Resolver) graphql.ExecutableSchema {
 	return generated.NewExecutableSchema(generated.Config{Resolvers: r, Directives: generated.DirectiveRoot{Auth: auth}})
 }
 
-// query, article … resolve the fields of the types of those names.
+// query, mutation and subscription resolve the root fields; those of other types are in rows.go.
 type (
-	query    struct{ Resolver }
-	mutation struct{ Resolver }
-	article  struct{ Resolver }
-	author   struct{ Resolver }
-	tag      struct{ Resolver }
-	comment  struct{ Resolver }
-	viewer   struct{ Resolver }
-	session  struct{ Resolver }
-	image    struct{ Resolver }
-
-	submission struct{ Resolver }
-
-	subscription     struct{ Resolver }
-	articlePublished struct{ Resolver }
-	commentAdded     struct{ Resolver }
+	query        struct{ Resolver }
+	mutation     struct{ Resolver }
+	subscription struct{ Resolver }
 )
 
 // Query resolves the root fields that read.
@@ -60,40 +48,8 @@ func (r Resolver) Query() generated.QueryResolver { return query{r} }
 // Mutation resolves the root fields that change something.
 func (r Resolver) Mutation() generated.MutationResolver { return mutation{r} }
 
-// Article resolves the fields of an article.
-func (r Resolver) Article() generated.ArticleResolver { return article{r} }
-
-// Author resolves the fields of an author.
-func (r Resolver) Author() generated.AuthorResolver { return author{r} }
-
-// Tag resolves the fields of a tag.
-func (r Resolver) Tag() generated.TagResolver { return tag{r} }
-
-// Comment resolves the fields of a comment.
-func (r Resolver) Comment() generated.CommentResolver { return comment{r} }
-
-// Viewer resolves the fields of who asks.
-func (r Resolver) Viewer() generated.ViewerResolver { return viewer{r} }
-
-// Session resolves the fields of a session.
-func (r Resolver) Session() generated.SessionResolver { return session{r} }
-
-// Image resolves the fields of a picture.
-func (r Resolver) Image() generated.ImageResolver { return image{r} }
-
-// Submission resolves the fields of a comment as its owner and editors see it.
-func (r Resolver) Submission() generated.SubmissionResolver { return submission{r} }
-
 // Subscription resolves the root fields that tell what happens.
 func (r Resolver) Subscription() generated.SubscriptionResolver { return subscription{r} }
-
-// ArticlePublishedEvent resolves the fields of such an event.
-func (r Resolver) ArticlePublishedEvent() generated.ArticlePublishedEventResolver {
-	return articlePublished{r}
-}
-
-// CommentAddedEvent resolves the fields of such an event.
-func (r Resolver) CommentAddedEvent() generated.CommentAddedEventResolver { return commentAdded{r} }
 
 // loaders are those of the response under way.
 func loaders(ctx context.Context) *dataloader.Loaders { return dataloader.From(ctx) }

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strings"
+	"slices"
 	"sync"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -72,14 +72,6 @@ func (LookAhead) InterceptField(ctx context.Context, next graphql.Resolver) (any
 		walk(ctx, graphql.GetOperationContext(ctx), []any{result}, field.Field.Selections)
 	}
 	return result, err
-}
-
-func isRoot(object string) bool {
-	switch object {
-	case "Query", "Mutation", "Viewer":
-		return true
-	}
-	return strings.HasSuffix(object, "Payload") || strings.HasSuffix(object, "Event")
 }
 
 // step is one edge on the way down, for all the parents it hangs on.
@@ -235,7 +227,7 @@ func (w *walker) edges(g group, selected ast.SelectionSet) ([]takenEdge, []any) 
 	if !w.run.Caches() {
 		return edges, g.values
 	}
-	if g.of == articlesType || g.of == authorsType || g.of == tagsType {
+	if slices.Contains(pageTypes, g.of) {
 		for _, v := range g.values {
 			v.(interface{ Resolve(context.Context) }).Resolve(w.ctx) // what hangs on it is selected, so that it will be read
 		}

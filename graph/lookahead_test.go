@@ -131,7 +131,7 @@ func TestOnlyARootFieldLooksAhead(t *testing.T) {
 				t.Errorf("the field's answer became %v, %v", got, err)
 			}
 			// Without a store a look fails, and its error says from where it was made.
-			_, err = loaders.Authors.All(t.Context(), result.AuthorIDs)
+			_, err = authors(loaders).All(t.Context(), result.AuthorIDs)
 			if looked := strings.Contains(fmt.Sprint(err), "graph.walk"); looked != c.looks {
 				t.Errorf("%s: it looked ahead: %t", c.reason, looked)
 			}

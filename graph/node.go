@@ -2,7 +2,6 @@ package graph
 
 import (
 	"context"
-	"errors"
 
 	"stoa/id"
 	"stoa/problem"
@@ -16,10 +15,10 @@ func (r Resolver) nodes(ctx context.Context, ids []id.ID) ([]store.Node, error) 
 		return nil, problem.New(problem.Invalid, "ids must be at most %d, not %d", store.MaxPageSize, len(ids)).At("ids")
 	}
 	found := map[id.ID]store.Node{}
-	if err := loaders(ctx).Find(ctx, ids, found); err != nil {
+	if err := find(ctx, loaders(ctx), ids, found); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(r.Blog.Find(ctx, ids, found), r.AccountService.Find(ctx, ids, found)); err != nil {
+	if err := loaders(ctx).FindFor(ctx, ids, found); err != nil {
 		return nil, err
 	}
 	out := make([]store.Node, len(ids))

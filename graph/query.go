@@ -23,7 +23,7 @@ func (q query) Article(ctx context.Context, slug string) (*store.Article, error)
 
 func (q query) Articles(ctx context.Context, first *int, after *string, last *int, before *string, where *blog.ArticleWhere, orderBy *blog.ArticleOrder) (*dataloader.ArticleConnection, error) {
 	list, err := q.Blog.Articles(ctx, where, orderBy, window(first, after, last, before))
-	return listed(loaders(ctx).Articles, list, err)
+	return listed(articles(loaders(ctx)), list, err)
 }
 
 func (q query) Author(ctx context.Context, slug string) (*store.Author, error) {
@@ -32,7 +32,7 @@ func (q query) Author(ctx context.Context, slug string) (*store.Author, error) {
 
 func (q query) Authors(ctx context.Context, first *int, after *string, last *int, before *string) (*dataloader.AuthorConnection, error) {
 	list, err := q.Blog.Authors(window(first, after, last, before))
-	return listed(loaders(ctx).Authors, list, err)
+	return listed(authors(loaders(ctx)), list, err)
 }
 
 func (q query) Tag(ctx context.Context, slug string) (*store.Tag, error) {
@@ -41,5 +41,5 @@ func (q query) Tag(ctx context.Context, slug string) (*store.Tag, error) {
 
 func (q query) Tags(ctx context.Context, first *int, after *string, last *int, before *string) (*dataloader.TagConnection, error) {
 	list, err := q.Blog.Tags(window(first, after, last, before))
-	return listed(loaders(ctx).Tags, list, err)
+	return listed(tags(loaders(ctx)), list, err)
 }

@@ -47,6 +47,6 @@ func toFoundText(ctx context.Context, l *dataloader.Loaders, parents []any, _ ma
 			texts = append(texts, textOf(a))
 		}
 	}
-	_, err := l.Revisions.All(ctx, texts)
+	_, err := revisions(l).All(ctx, texts)
 	return nil, err
 }

@@ -15,14 +15,6 @@ func (q query) Viewer(ctx context.Context) (*access.Viewer, error) {
 	return orNull(q.AccountService.Viewer(ctx))
 }
 
-func (viewer) Account(ctx context.Context, v *access.Viewer) (*store.Account, error) {
-	return orNull(loaders(ctx).Accounts.One(ctx, v.Account))
-}
-
-func (viewer) Session(ctx context.Context, v *access.Viewer) (*store.Session, error) {
-	return orNull(loaders(ctx).Sessions.One(ctx, v.Session))
-}
-
 func (viewer) Sessions(ctx context.Context, v *access.Viewer, first *int, after *string, last *int, before *string) (*dataloader.SessionConnection, error) {
 	return loaders(ctx).SessionsOf(v, window(first, after, last, before))
 }

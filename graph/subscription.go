@@ -20,11 +20,11 @@ func (s subscription) CommentAdded(ctx context.Context, article id.ID, after *id
 	return stream(ctx, f, err)
 }
 
-func (articlePublished) Article(ctx context.Context, e *store.Event) (*store.Article, error) {
-	return orNull(loaders(ctx).Articles.One(ctx, e.Of))
+func (articlePublishedEvent) Article(ctx context.Context, e *store.Event) (*store.Article, error) {
+	return orNull(articles(loaders(ctx)).One(ctx, e.Of))
 }
 
-func (commentAdded) Comment(ctx context.Context, e *store.Event) (*store.Comment, error) {
+func (commentAddedEvent) Comment(ctx context.Context, e *store.Event) (*store.Comment, error) {
 	return loaders(ctx).Added(ctx, e)
 }
 

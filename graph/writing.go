@@ -26,17 +26,17 @@ func (article) Revisions(ctx context.Context, a *store.Article, first *int, afte
 
 func (w viewer) Drafts(ctx context.Context, _ *access.Viewer, first *int, after *string, last *int, before *string) (*dataloader.ArticleConnection, error) {
 	list, err := w.Blog.Drafts(ctx, window(first, after, last, before))
-	return listed(loaders(ctx).Desk, list, err)
+	return listed(dataloader.Desk.In(loaders(ctx)), list, err)
 }
 
 func (w viewer) Queue(ctx context.Context, _ *access.Viewer, status []store.Status, first *int, after *string, last *int, before *string) (*dataloader.ArticleConnection, error) {
 	list, err := w.Blog.Queue(ctx, status, window(first, after, last, before))
-	return listed(loaders(ctx).Desk, list, err)
+	return listed(dataloader.Desk.In(loaders(ctx)), list, err)
 }
 
 func (w viewer) DeletedArticles(ctx context.Context, _ *access.Viewer, first *int, after *string, last *int, before *string) (*dataloader.ArticleConnection, error) {
 	list, err := w.Blog.DeletedArticles(ctx, window(first, after, last, before))
-	return listed(loaders(ctx).Desk, list, err)
+	return listed(dataloader.Desk.In(loaders(ctx)), list, err)
 }
 
 func (m mutation) ArticleCreate(ctx context.Context, in blog.NewArticle) (*generated.ArticleCreatePayload, error) {

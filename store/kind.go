@@ -67,6 +67,7 @@ type ListOf[T any] struct {
 	Sort string
 	At   func(*T) any
 
+	Name    string           // by which Kind.Under finds a list under parents
 	Under   id.Kind          // the kind of the parents
 	Field   string           // the field that names them
 	Parents func(*T) []id.ID // its value
@@ -358,6 +359,17 @@ func placeText(at any) string {
 	default:
 		return fmt.Sprint(at)
 	}
+}
+
+// Under names the list of a name under a parent. It panics where none is declared under things of
+// the parent's kind.
+func (k *Kind[T]) Under(list string, parent id.ID) ChildrenKey {
+	for i := range k.Lists {
+		if l := &k.Lists[i]; l.Name == list && l.Under == parent.Kind() {
+			return ChildrenKey(string(parent) + l.Tag)
+		}
+	}
+	panic(fmt.Sprintf("no list %q of %ss is declared under %s", list, k.Name, parent.Kind()))
 }
 
 // keys are the keys of the list under a parent.

@@ -1,6 +1,7 @@
 // Command generate writes graph/generated: what gqlgen makes of schema.graphqls and
 // gqlgen.yml, with a few edits that gqlgen has no setting for. Each edit says what it is
-// for, and fails when gqlgen's code no longer looks as it expects.
+// for, and fails when gqlgen's code no longer looks as it expects. It also writes graph/rows.go:
+// see rows.
 //
 // It is run by go generate ./..., and looks for gqlgen.yml where gqlgen does. It may import
 // gqlgen's generator, and nothing of ours.
@@ -14,6 +15,7 @@ import (
 
 	"github.com/99designs/gqlgen/api"
 	"github.com/99designs/gqlgen/codegen/config"
+	gql "github.com/vektah/gqlparser/v2/ast"
 )
 
 func main() {
@@ -28,14 +30,14 @@ func generate() error {
 	if err != nil {
 		return err
 	}
-	if err := api.Generate(c); err != nil {
+	if err := api.Generate(c, api.AddPlugin(&rows{})); err != nil {
 		return err
 	}
 	text, err := os.ReadFile(c.Exec.Filename)
 	if err != nil {
 		return err
 	}
-	if text, err = edited(text); err != nil {
+	if text, err = edited(text, c.Schema); err != nil {
 		return err
 	}
 	return os.WriteFile(c.Exec.Filename, text, 0o644)
@@ -49,45 +51,47 @@ type edit struct {
 	least int // how often it must apply
 }
 
-// edits are made in this order.
-var edits = []edit{
-	{"import package fragment",
-		regexp.MustCompile(`(?m)^(\t"stoa/graph/scalar")$`), "\t\"stoa/graph/fragment\"\n$1", 1},
+// edits returns what is made of code for a schema, in order.
+func edits(s *gql.Schema) []edit {
+	return []edit{
+		{"import package fragment",
+			regexp.MustCompile(`(?m)^(\t"stoa/graph/scalar")$`), "\t\"stoa/graph/fragment\"\n$1", 1},
 
-	// A run knows what fragment remembers; nil where gqlgen goes its own way.
-	{"give an execution its run",
-		regexp.MustCompile(`(?m)^type executionContext struct \{$`), "$0\n\trun *fragment.Run\n", 1},
-	{"find an execution's run",
-		regexp.MustCompile(`(?m)^(\tec := newExecutionContext\(opCtx, e, make\(chan graphql\.DeferredResult\)\))$`), "$1\n\tec.run = fragment.From(ctx)", 1},
+		// A run knows what fragment remembers; nil where gqlgen goes its own way.
+		{"give an execution its run",
+			regexp.MustCompile(`(?m)^type executionContext struct \{$`), "$0\n\trun *fragment.Run\n", 1},
+		{"find an execution's run",
+			regexp.MustCompile(`(?m)^(\tec := newExecutionContext\(opCtx, e, make\(chan graphql\.DeferredResult\)\))$`), "$1\n\tec.run = fragment.From(ctx)", 1},
 
-	// Collecting is the same for each object of a list, and for each request with a document.
-	{"collect fields once",
-		regexp.MustCompile(`graphql\.CollectFields\(ec\.OperationContext, sel, `), "ec.run.Fields(ec.OperationContext, sel, ", 50},
+		// Collecting is the same for each object of a list, and for each request with a document.
+		{"collect fields once",
+			regexp.MustCompile(`graphql\.CollectFields\(ec\.OperationContext, sel, `), "ec.run.Fields(ec.OperationContext, sel, ", 50},
 
-	// Look-ahead has loaded what the elements need: there is nothing to wait for.
-	{"execute lists in sequence",
-		regexp.MustCompile(`graphql\.MarshalSliceConcurrently\(ctx, len\(v\), 0, false, `), "fragment.List(ctx, ec.run, sel, v, ", 20},
-	{"execute edges in sequence",
-		regexp.MustCompile(`(?s)(\nfunc \(ec \*executionContext\) _(?:Article|Author|Tag|Comment|Submission|Session|Image|Revision|[A-Za-z]*Connection|[A-Za-z]*Edge)\(ctx .*?\n\}\n)`), "", 15},
+		// Look-ahead has loaded what the elements need: there is nothing to wait for.
+		{"execute lists in sequence",
+			regexp.MustCompile(`graphql\.MarshalSliceConcurrently\(ctx, len\(v\), 0, false, `), "fragment.List(ctx, ec.run, sel, v, ", 20},
+		{"execute edges in sequence",
+			regexp.MustCompile(`(?s)(\nfunc \(ec \*executionContext\) _(?:` + anyOf(sequential(s)) + `)\(ctx .*?\n\}\n)`), "", 15},
 
-	// The JSON of a published entity, and of a page, is the same until the entity changes.
-	{"remember the JSON of entities",
-		regexp.MustCompile(`(?m)^func \(ec \*executionContext\) _(Article|Author|Tag|Comment|ArticleConnection|AuthorConnection|TagConnection)\(ctx context\.Context, sel ast\.SelectionSet, obj (\S+)\) graphql\.Marshaler \{$`), "", 7},
+		// The JSON of a published entity, and of a page, is the same until the entity changes.
+		{"remember the JSON of entities",
+			regexp.MustCompile(`(?m)^func \(ec \*executionContext\) _(` + anyOf(cached(s)) + `)\(ctx context\.Context, sel ast\.SelectionSet, obj (\S+)\) graphql\.Marshaler \{$`), "", 7},
 
-	// Nobody here unmarshals by it, and it is made anew for each request.
-	{"leave out the map of unmarshalers",
-		regexp.MustCompile(`(?s)\tinputUnmarshalMap := graphql\.BuildUnmarshalerMap\(.*?\n\t\)\n`), "", 1},
-	{"leave out its use",
-		regexp.MustCompile(`(?m)^\s*ctx = graphql\.WithUnmarshalerMap\(ctx, inputUnmarshalMap\)\n`), "", 1},
-	{"begin with a buffer of the size that the last answer had",
-		regexp.MustCompile(`(?m)^(\t+)var buf bytes\.Buffer\n\t+data\.MarshalGQL\(&buf\)$`), "${1}buf := ec.run.Buffer()\n${1}data.MarshalGQL(buf)\n${1}ec.run.Wrote(buf)", 1},
+		// Nobody here unmarshals by it, and it is made anew for each request.
+		{"leave out the map of unmarshalers",
+			regexp.MustCompile(`(?s)\tinputUnmarshalMap := graphql\.BuildUnmarshalerMap\(.*?\n\t\)\n`), "", 1},
+		{"leave out its use",
+			regexp.MustCompile(`(?m)^\s*ctx = graphql\.WithUnmarshalerMap\(ctx, inputUnmarshalMap\)\n`), "", 1},
+		{"begin with a buffer of the size that the last answer had",
+			regexp.MustCompile(`(?m)^(\t+)var buf bytes\.Buffer\n\t+data\.MarshalGQL\(&buf\)$`), "${1}buf := ec.run.Buffer()\n${1}data.MarshalGQL(buf)\n${1}ec.run.Wrote(buf)", 1},
+	}
 }
 
 // concurrent is how gqlgen begins a field that has a resolver.
 var concurrent = regexp.MustCompile(`out\.Concurrently\(i, func\(ctx context\.Context\) graphql\.Marshaler \{ return innerFunc\(ctx, out\) \}\)`)
 
-func edited(text []byte) ([]byte, error) {
-	for _, e := range edits {
+func edited(text []byte, s *gql.Schema) ([]byte, error) {
+	for _, e := range edits(s) {
 		n := len(e.of.FindAll(text, -1))
 		if n < e.least {
 			return nil, fmt.Errorf("%s: found %d places where there should be %d at least: has gqlgen changed?", e.what, n, e.least)

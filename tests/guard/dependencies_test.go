@@ -34,11 +34,11 @@ func (x shelves) ask(ctx context.Context, l *dataloader.Loaders, slug string) st
 	x.t.Helper()
 	a, err := x.s.Store.ArticleBySlug(dataloader.WithRecorder(ctx, nil), slug)
 	stoatest.Check(x.t, err)
-	found, err := l.Articles.All(ctx, []id.ID{a.ID})
+	found, err := dataloader.Of(l, store.Articles).All(ctx, []id.ID{a.ID})
 	stoatest.Check(x.t, err)
-	_, err = l.Authors.All(ctx, found[0].AuthorIDs)
+	_, err = dataloader.Of(l, store.Authors).All(ctx, found[0].AuthorIDs)
 	stoatest.Check(x.t, err)
-	_, err = l.Children.All(ctx, []store.ChildrenKey{store.ChildrenKey(found[0].AuthorIDs[0])})
+	_, err = dataloader.Children.In(l).All(ctx, []store.ChildrenKey{store.ChildrenKey(found[0].AuthorIDs[0])})
 	stoatest.Check(x.t, err)
 	return found[0].Title
 }
@@ -163,7 +163,7 @@ func TestAResponseReadsNothingUnnoted(t *testing.T) {
 		l := x.loaders()
 		var other sync.WaitGroup
 		other.Go(func() { // waits for the database, and holds the author up
-			if _, err := l.Authors.All(ctx, []id.ID{a.AuthorIDs[0], id.New(id.Author)}); err != nil {
+			if _, err := dataloader.Of(l, store.Authors).All(ctx, []id.ID{a.AuthorIDs[0], id.New(id.Author)}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -171,7 +171,7 @@ func TestAResponseReadsNothingUnnoted(t *testing.T) {
 		if len(l.Stale(ctx, []*dataloader.Dependencies{b})) > 0 {
 			refused++
 		}
-		_, err := l.Articles.All(ctx, []id.ID{a.ID})
+		_, err := dataloader.Of(l, store.Articles).All(ctx, []id.ID{a.ID})
 		stoatest.Check(t, err)
 		other.Wait()
 		if _, names, ok := reading.End(); ok && !slices.Contains(names, string(a.ID)) {
