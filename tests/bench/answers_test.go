@@ -112,13 +112,13 @@ func requestText(b *testing.B, body []byte, form, etag string) []byte {
 	b.Helper()
 	var text bytes.Buffer
 	if form[0] == 'P' {
-		fmt.Fprintf(&text, "POST /graphql HTTP/1.1\r\nHost: stoa.test\r\nContent-Type: application/json\r\nAccept: application/json\r\nContent-Length: %d\r\n", len(body))
+		fmt.Fprintf(&text, "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAccept: application/json\r\nContent-Length: %d\r\n", len(body))
 	} else {
 		var envelope struct{ Query string }
 		if err := json.Unmarshal(body, &envelope); err != nil {
 			b.Fatal(err)
 		}
-		fmt.Fprintf(&text, "GET /graphql?query=%s HTTP/1.1\r\nHost: stoa.test\r\nAccept: application/json\r\n", url.QueryEscape(envelope.Query))
+		fmt.Fprintf(&text, "GET /graphql?query=%s HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n", url.QueryEscape(envelope.Query))
 		body = nil
 	}
 	if form == "POST/gzip" {

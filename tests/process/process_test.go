@@ -527,7 +527,7 @@ func (p *process) begin(t *testing.T) *slowRequest {
 	t.Cleanup(func() { conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 	r := &slowRequest{conn: conn, in: bufio.NewReader(conn), rest: slowBody[20:]}
-	fmt.Fprintf(conn, "POST /graphql HTTP/1.1\r\nHost: stoa\r\nContent-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", len(slowBody))
+	fmt.Fprintf(conn, "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", len(slowBody))
 	if line, err := r.in.ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {
 		t.Fatalf("the server doesn't ask for the body: %q, %v", line, err)
 	}
@@ -567,7 +567,7 @@ func TestSIGTERMLosesNoRequest(t *testing.T) {
 	}
 	defer probe.Close()
 	_ = probe.SetDeadline(time.Now().Add(30 * time.Second))
-	fmt.Fprint(probe, "GET /readyz HTTP/1.1\r\nHost: stoa\r\n")
+	fmt.Fprint(probe, "GET /readyz HTTP/1.1\r\nHost: localhost\r\n")
 
 	// Others come and go meanwhile, each on a connection of its own.
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}

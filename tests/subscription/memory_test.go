@@ -42,7 +42,7 @@ func TestMemoryOfSubscriptions(t *testing.T) {
 	const asked = `subscription { articlePublished { id article { title author { name } } } }`
 	kinds := map[string]func(t *testing.T, i int, c net.Conn){
 		"WebSocket": func(t *testing.T, i int, c net.Conn) {
-			fmt.Fprintf(c, "GET /graphql HTTP/1.1\r\nHost: x\r\n%sConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n", from(i))
+			fmt.Fprintf(c, "GET /graphql HTTP/1.1\r\nHost: localhost\r\n%sConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n", from(i))
 			_, err := c.Write(frame(`{"type":"connection_init"}`))
 			stoatest.Check(t, err)
 			_, err = c.Write(frame(`{"id":"1","type":"subscribe","payload":{"query":"` + asked + `"}}`))
@@ -50,8 +50,8 @@ func TestMemoryOfSubscriptions(t *testing.T) {
 			awaitText(t, c, "connection_ack")
 		},
 		"EventStream": func(t *testing.T, i int, c net.Conn) {
-			fmt.Fprintf(c, "GET /graphql?query=%s HTTP/1.1\r\nHost: x\r\n%sAccept: text/event-stream\r\n\r\n", strings.ReplaceAll(asked, " ", "%20"), from(i))
-			awaitText(t, c, "\r\n\r\n")
+			fmt.Fprintf(c, "GET /graphql?query=%s HTTP/1.1\r\nHost: localhost\r\n%sAccept: text/event-stream\r\n\r\n", strings.ReplaceAll(asked, " ", "%20"), from(i))
+			awaitText(t, c, "text/event-stream")
 		},
 	}
 	for kind, open := range kinds {
