@@ -149,7 +149,7 @@ func compareTimes(t *testing.T, s *stoatest.Stoa, mutation string, of func(strin
 	rand.Shuffle(len(samples), func(i, j int) { samples[i], samples[j] = samples[j], samples[i] })
 	handler := s.Handler()
 	ask := func(email string) (time.Duration, *httptest.ResponseRecorder) {
-		request, err := stoatest.NewCaller().Request(t.Context(), "", stoatest.Mutation(mutation), map[string]any{"input": of(email)})
+		request, err := stoatest.NewCaller().Request(t.Context(), "http://localhost", stoatest.Mutation(mutation), map[string]any{"input": of(email)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -112,8 +112,11 @@ func TestFeedsOverHTTP(t *testing.T) {
 				}
 			}
 			// A host that a client made up would come back to others out of a cache.
-			if got := stoatest.MustFetch(t, s, "GET", path, "Host: evil.example", "X-Forwarded-Host: evil.example"); got.Body != f.Body {
-				t.Errorf("what a client says of the host is in the answer")
+			if got := stoatest.MustFetch(t, s, "GET", path, "Host: api.lamp.example", "X-Forwarded-Host: evil.example"); got.Body != f.Body {
+				t.Errorf("what a client says of the host is in the answer: %s", got.Body)
+			}
+			if got := stoatest.MustFetch(t, s, "GET", path, "Host: evil.example"); got.Status != 403 || got.Header.Get("Cache-Control") != "no-store" {
+				t.Errorf("in development, another host is answered %d %v", got.Status, got.Header)
 			}
 		})
 	}

@@ -203,7 +203,7 @@ func TestPicturesAreUploadedByOtherClients(t *testing.T) {
 			"-sS", s.URL + "/graphql", "-H", "Authorization: Bearer " + token, "-H", "Apollo-Require-Preflight: 1",
 			"-F", "operations=" + string(operations), "-F", `map={"0": ["variables.input.file"]}`, "-F", "0=@" + file,
 		},
-		"node": {"clients/upload.mjs", s.URL + "/graphql", token, file},
+		"node": {"../clients/upload.mjs", s.URL + "/graphql", token, file},
 	} {
 		t.Run(name, func(t *testing.T) {
 			program, err := exec.LookPath(name)

@@ -253,7 +253,7 @@ func BenchmarkKeptHandler(b *testing.B) {
 		run := func(b *testing.B, h http.Handler) {
 			b.ReportAllocs()
 			reader := bytes.NewReader(body)
-			r := httptest.NewRequest(http.MethodPost, "/graphql", reader)
+			r := httptest.NewRequest(http.MethodPost, "http://localhost/graphql", reader)
 			r.Header = http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json"}}
 			w := nowhere{http.Header{}}
 			for b.Loop() {

@@ -143,7 +143,7 @@ func benchmarkPages(b *testing.B, s *stoatest.Stoa, name string, flush bool) {
 		b.Run(page.name+"/"+name, func(b *testing.B) {
 			handler := s.Handler()
 			ask := func() *httptest.ResponseRecorder {
-				request := httptest.NewRequest(http.MethodPost, "/graphql", bytes.NewReader(body))
+				request := httptest.NewRequest(http.MethodPost, "http://localhost/graphql", bytes.NewReader(body))
 				request.Header.Set("Content-Type", "application/json")
 				response := httptest.NewRecorder()
 				handler.ServeHTTP(response, request)
@@ -192,7 +192,7 @@ func BenchmarkSignedIn(b *testing.B) {
 		{"anonymous+viewer", both, nobody},
 	}
 	ask := func(by stoatest.Caller, query string) *httptest.ResponseRecorder {
-		request, err := by.Request(b.Context(), "", query, nil)
+		request, err := by.Request(b.Context(), "http://localhost", query, nil)
 		if err != nil {
 			b.Fatal(err)
 		}

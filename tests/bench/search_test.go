@@ -101,7 +101,7 @@ func BenchmarkSearch(b *testing.B) {
 				body, err := json.Marshal(map[string]any{"query": query, "variables": map[string]any{"q": text}})
 				stoatest.Check(b, err)
 				ask := func() {
-					request := httptest.NewRequest(http.MethodPost, "/graphql", bytes.NewReader(body))
+					request := httptest.NewRequest(http.MethodPost, "http://localhost/graphql", bytes.NewReader(body))
 					request.Header.Set("Content-Type", "application/json")
 					response := httptest.NewRecorder()
 					handler.ServeHTTP(response, request)

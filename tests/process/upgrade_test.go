@@ -33,7 +33,7 @@ var buildPrevious = sync.OnceValues(func() (string, error) {
 		return "", fmt.Errorf("%w: this checkout has no commit %s (a shallow clone: git fetch --unshallow brings it): %v %s", errNoPrevious, previousRevision[:12], err, out)
 	}
 	source := filepath.Join(buildFolder, "previous")
-	archive, err := exec.Command("git", "-C", "..", "archive", previousRevision).Output()
+	archive, err := exec.Command("git", "-C", "../..", "archive", previousRevision).Output()
 	if err != nil {
 		return "", fmt.Errorf("git archive: %w", err)
 	}
