@@ -365,7 +365,7 @@ func (s *Store) AddMail(ctx context.Context, l *OutgoingMail) error {
 	})
 }
 
-// NextMail returns the time at which the next mail is due; ok is false if there is none.
+// NextMail returns the due time of the next mail; ok is false if there is none.
 func (s *Store) NextMail(ctx context.Context) (at time.Time, ok bool, err error) {
 	return s.nextDue(ctx, outgoingKey)
 }
@@ -429,7 +429,7 @@ func (s *Store) Sweep(ctx context.Context, now, idle time.Time) error {
 	)
 }
 
-// endIdle ends the sessions whose last use was at a given time or before.
+// endIdle ends the sessions that were last used at idle or before.
 func (s *Store) endIdle(ctx context.Context, idle time.Time) error {
 	unused, err := find[LastUse](ctx, s.db.Collection(lastUses), bson.D{{Key: "at", Value: bson.D{{Key: "$lte", Value: idle}}}}, nil)
 	if err != nil {
@@ -462,7 +462,7 @@ func (s *Store) sweepSessions(ctx context.Context, filter bson.D) error {
 	return s.forgetSessions(ctx, found)
 }
 
-// sweep deletes the documents of a collection whose field has a time no later than before.
+// sweep deletes the documents of a collection with a time in field no later than before.
 func (s *Store) sweep(ctx context.Context, collection, field string, before time.Time) error {
 	_, err := s.db.Collection(collection).DeleteMany(ctx, bson.D{{Key: field, Value: bson.D{{Key: "$lte", Value: before}}}})
 	if err != nil {

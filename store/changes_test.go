@@ -1,5 +1,8 @@
 package store
 
+// The keys that a write makes stale, compared with the answers that it changes, over random
+// articles.
+
 import (
 	"fmt"
 	"maps"
@@ -32,7 +35,7 @@ func TestWhatAChangeOfAnArticleMakesStale(t *testing.T) {
 	cases := map[string]struct {
 		reason        string
 		before, after *Article
-		more          []string // besides itself, or instead of it where whole says so
+		more          []string // besides itself, or instead of it if whole is set
 		whole         bool
 	}{
 		"Draft":         {"those who edit see a draft", nil, with(status(Draft)), append(slices.Clone(slugs), desk...), false},
@@ -74,7 +77,7 @@ func TestWhatAChangeOfAnArticleMakesStale(t *testing.T) {
 			}
 			want = slices.Clone(want)
 			if c.before != nil && c.before.Public() || c.after != nil && c.after.Public() {
-				want = append(want, "editions/art", addressesTag) // every change of what is public
+				want = append(want, "editions/art", addressesTag) // every change of a public thing
 				slices.Sort(want)
 				want = slices.Compact(want)
 			}
@@ -89,8 +92,8 @@ func TestWhatAChangeOfAnArticleMakesStale(t *testing.T) {
 	}
 }
 
-// Every answer that a change makes another depends on something that the change makes
-// stale: held against answers worked out from the articles alone.
+// Every answer that a change modifies depends on something that the change makes stale: compared
+// with answers computed from the articles alone.
 func TestNoAnswerOutlivesWhatItWasMadeOf(t *testing.T) {
 	s := openStore(t, nil)
 	c := writeCrowd(t, s, 0)
@@ -125,17 +128,17 @@ func TestNoAnswerOutlivesWhatItWasMadeOf(t *testing.T) {
 
 type listed struct {
 	filter ArticleFilter
-	desk   *desk // instead of filter, for lists of those who edit
+	desk   *desk // instead of filter, for lists of authors and editors
 	deps   []string
 }
 
-// desk is a list of those who edit.
+// desk is a list of articles to work on.
 type desk struct {
 	owner    id.ID // "" for everybody's
 	statuses []Status
 }
 
-// everyDesk is one list for each of those that two authors and an editor can ask for.
+// everyDesk is one list for each desk of two authors and an editor.
 func everyDesk(t *testing.T, s *Store, all map[string]listed) {
 	t.Helper()
 	for _, v := range []access.Viewer{{Account: "acc_0", Role: access.Author}, {Account: "acc_1", Role: access.Author}, {Account: "acc_2", Role: access.Editor}} {
@@ -153,7 +156,7 @@ func everyDesk(t *testing.T, s *Store, all map[string]listed) {
 	}
 }
 
-// of is what d has of articles, with what decides where.
+// of is d's articles, each with the values that decide on its position.
 func (d desk) of(articles []*Article) string {
 	out := ""
 	for _, a := range articles {
@@ -168,8 +171,8 @@ func (d desk) of(articles []*Article) string {
 	return out
 }
 
-// everyList is one list for each combination of conditions and orders, with the tags that
-// the store says it depends on.
+// everyList is one list for each combination of conditions and orders, with its dependencies by the
+// store.
 func everyList(t *testing.T, s *Store) map[string]listed {
 	t.Helper()
 	all := map[string]listed{}
@@ -190,7 +193,7 @@ func everyList(t *testing.T, s *Store) map[string]listed {
 	return all
 }
 
-// answers is everything that can be cached about c's articles, under its key.
+// answers are all cacheable answers about c's articles, by key.
 func (c crowd) answers(lists map[string]listed) map[string]string {
 	out := map[string]string{"due": ""}
 	for name, l := range lists {
@@ -293,7 +296,7 @@ func TestKeysOfDifferentThingsAreDifferent(t *testing.T) {
 		slug{articles, "x"}.key(), slug{authors, "x"}.key(), slug{tags, "x"}.key(), string(id.At(id.Article, at)))
 	slices.Sort(all)
 	for i := 1; i < len(all); i++ {
-		// Lists by a tag and an author that there aren't are equally empty.
+		// Lists by an unknown tag and by an unknown author are equally empty.
 		if all[i] == all[i-1] && !strings.HasSuffix(all[i], "&true") {
 			t.Errorf("two things are kept under %s", all[i])
 		}

@@ -12,8 +12,9 @@ import (
 	"stoa/store/embedded"
 )
 
-// BenchmarkListsUnderATag measures what reads and publishing cost where a tag has 10,000
-// articles and 100,000, with nothing cached. What grows by more than twice is worth a look:
+// BenchmarkListsUnderATag measures the cost of reads and of publishing for a tag with 10,000
+// articles and one with 100,000, with nothing cached. A result that grows by more than twice is
+// worth a look:
 //
 //	go test ./store -run '^$' -bench ListsUnderATag -benchtime 50x
 func BenchmarkListsUnderATag(b *testing.B) {

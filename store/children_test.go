@@ -1,5 +1,7 @@
 package store
 
+// Lists under a parent: threads, windows on a head and beyond it, and the form in Redis.
+
 import (
 	"fmt"
 	"slices"
@@ -15,7 +17,7 @@ import (
 func second(n int) time.Time { return time.Unix(int64(n), 0).UTC() }
 
 func TestThreadsAreCountedAsFarAsTheyCanBeReached(t *testing.T) {
-	// a thread is written as child:parent, in any order; "a" answers the article itself.
+	// a thread is written as child:parent, in any order; "a" replies to the article itself.
 	cases := map[string]struct {
 		reason  string
 		rows    []row
@@ -55,7 +57,7 @@ func TestThreadsAreCountedAsFarAsTheyCanBeReached(t *testing.T) {
 	}
 }
 
-// lengthOf is how many elements a list has that is known whole.
+// lengthOf is the number of elements of a list that is in memory as a whole.
 func lengthOf(c *Children) int {
 	n, all := c.Len()
 	if !all {
@@ -109,7 +111,7 @@ func TestAWindowTakesCursorsOfItsOwnListOnly(t *testing.T) {
 	}
 }
 
-// A list under a parent is kept in Redis as it is in memory.
+// A list under a parent comes back from Redis unchanged.
 func TestChildrenSurviveBeingWrittenDown(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var rows []row
@@ -146,8 +148,8 @@ func TestChildrenSurviveBeingWrittenDown(t *testing.T) {
 	})
 }
 
-// Every window onto a list of more articles than its head has shows what the same window onto
-// the whole list would, and so do the windows onto a list of as many as the head has, or one more.
+// Every window on a list with more articles than its head shows the same as that window on the
+// whole list. So do the windows on a list with as many articles as a head, or one more.
 func TestAWindowBeyondTheHeadIsAsOneOntoTheWholeList(t *testing.T) {
 	s := openStore(t, nil)
 	for name, c := range map[string]struct {
@@ -219,7 +221,7 @@ func TestAWindowBeyondTheHeadIsAsOneOntoTheWholeList(t *testing.T) {
 				for i, after := range cursors {
 					for j, before := range cursors {
 						if i > 0 && j > 0 && j <= i {
-							continue // nothing is after what it is before
+							continue // nothing is after an element and before it
 						}
 						w := Window{First: &size, After: after, Before: before}
 						if backwards {

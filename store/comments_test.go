@@ -1,5 +1,7 @@
 package store
 
+// Comments over a real database: threads, counts, statuses, and accounts that are deleted.
+
 import (
 	"context"
 	"fmt"
@@ -50,8 +52,8 @@ func TestWhatAChangeOfACommentMakesStale(t *testing.T) {
 	}
 }
 
-// Whatever is done to comments, in whatever order, every count and list that was in memory is
-// what the documents say: held against answers worked out from the documents alone.
+// After any changes of comments, in any order, every count and list in memory agrees with the
+// documents: compared with answers computed from the documents alone.
 func TestCountsOfCommentsAreAlwaysRight(t *testing.T) {
 	s := openStore(t, nil)
 	owners := []id.ID{id.New(id.Account), id.New(id.Account)}
@@ -69,7 +71,7 @@ func TestCountsOfCommentsAreAlwaysRight(t *testing.T) {
 		all := map[id.ID]*Comment{}
 		var ids []id.ID
 		counts := map[CommentStatus]int{}
-		base := map[string]int{} // what earlier runs have left in lists of the whole database
+		base := map[string]int{} // from earlier runs, in lists of the whole database
 		listed := func(name string, ctx context.Context, list func(context.Context) (*List, error)) int {
 			l, err := list(ctx)
 			if err != nil {
@@ -161,8 +163,8 @@ func TestCountsOfCommentsAreAlwaysRight(t *testing.T) {
 	})
 }
 
-// depthIn is how deep a comment is shown, by the rule as people would say it: it and all that
-// it answers have their places, and what is deleted is shown for what answers it.
+// depthIn is the depth of a comment as shown, by the plain rule: the comment and all those above it
+// have their places, and a deleted comment is shown as long as it has replies.
 func depthIn(all map[id.ID]*Comment, comment id.ID) int {
 	var shown func(id.ID) bool
 	shown = func(i id.ID) bool {
@@ -204,7 +206,7 @@ func TestOfTwoWhoChangeACommentOneIsTold(t *testing.T) {
 	}
 }
 
-// An account that goes leaves no name behind, in what is written at that moment neither.
+// A deleted account leaves no name behind, in comments written at that moment neither.
 func TestAnAccountThatGoesIsForgottenInItsComments(t *testing.T) {
 	s := openStore(t, nil)
 	owner := &Secret{Account: Account{ID: id.New(id.Account), Email: "ruth@example.org"}}

@@ -1,6 +1,6 @@
 package store
 
-// Events: what became public, in the order of sequence numbers. Entry points: Store.take gives a
+// Events: the publications of articles and comments, in the order of sequence numbers. Entry points: Store.take gives a
 // number to a write, Store.eventsOf reads the events of rows; follow.go hands them to followers.
 
 import (

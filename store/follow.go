@@ -94,7 +94,7 @@ type reader struct {
 	failed  error
 
 	mu        sync.Mutex
-	at        uint64 // the sequence number up to which it has read
+	at        uint64 // the last sequence number that it has read
 	base      uint64 // recent has every event after this number
 	recent    []*Event
 	listening map[*Following]struct{}

@@ -88,7 +88,7 @@ const (
 	// migratorLease is the time that a migrator may be silent before another takes its place, by
 	// the clock of the other: clocks are never compared.
 	migratorLease = 15 * time.Second
-	// migratorBeat is the interval at which a migrator renews its lease.
+	// migratorBeat is the time between two renewals of the lease.
 	migratorBeat = 3 * time.Second
 )
 

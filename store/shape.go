@@ -23,7 +23,7 @@ func typeName(t reflect.Type) string {
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
-		return typeName(t.Elem()) // nil is null, or no field at all, which decode alike
+		return typeName(t.Elem()) // nil is null or no field: both decode to nil
 	case reflect.Slice, reflect.Array:
 		return "[" + typeName(t.Elem()) + "]"
 	case reflect.Struct:

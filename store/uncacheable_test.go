@@ -1,6 +1,6 @@
 package store
 
-// Reads past the caches, which make a response uncacheable.
+// Reads past the caches: they make a response uncacheable.
 
 import (
 	"context"
