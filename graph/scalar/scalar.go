@@ -1,4 +1,5 @@
-// Package scalar reads and writes the scalars of the schema. It imports id and problem.
+// Package scalar reads and writes the scalars of the schema. Entry points: a Marshal and an
+// Unmarshal function for each scalar. It imports id and problem.
 package scalar
 
 import (
@@ -16,7 +17,7 @@ import (
 // MarshalID writes an id as a string.
 func MarshalID(i id.ID) graphql.Marshaler { return graphql.MarshalString(string(i)) }
 
-// UnmarshalID reads an id. What isn't one is Invalid.
+// UnmarshalID reads an id; Invalid for any other value.
 func UnmarshalID(v any) (id.ID, error) {
 	switch v := v.(type) {
 	case string:
@@ -30,7 +31,7 @@ func UnmarshalID(v any) (id.ID, error) {
 	}
 }
 
-// MarshalDateTime writes t as RFC 3339 in UTC, with milliseconds where there are any.
+// MarshalDateTime writes t as RFC 3339 in UTC, with milliseconds unless they are zero.
 func MarshalDateTime(t time.Time) graphql.Marshaler {
 	return graphql.WriterFunc(func(w io.Writer) {
 		var b [40]byte
@@ -38,8 +39,8 @@ func MarshalDateTime(t time.Time) graphql.Marshaler {
 	})
 }
 
-// UnmarshalDateTime reads an RFC 3339 moment with any offset; what is finer than a
-// millisecond is cut off. What isn't one is Invalid.
+// UnmarshalDateTime reads an RFC 3339 moment with any offset, and cuts it to milliseconds; Invalid
+// for any other value.
 func UnmarshalDateTime(v any) (time.Time, error) {
 	s, ok := v.(string)
 	if !ok {
@@ -55,7 +56,7 @@ func UnmarshalDateTime(v any) (time.Time, error) {
 // MarshalUpload writes null: files are input only.
 func MarshalUpload(graphql.Upload) graphql.Marshaler { return graphql.Null }
 
-// UnmarshalUpload takes a file that the gateway has read. What isn't one is Invalid.
+// UnmarshalUpload takes a file that the gateway has read; Invalid for any other value.
 func UnmarshalUpload(v any) (graphql.Upload, error) {
 	file, ok := v.(graphql.Upload)
 	if !ok {
@@ -64,7 +65,7 @@ func UnmarshalUpload(v any) (graphql.Upload, error) {
 	return file, nil
 }
 
-// kind names what a client sent, for a sentence.
+// kind names the type of a client's value, for an error text.
 func kind(v any) string {
 	switch v := v.(type) {
 	case nil:

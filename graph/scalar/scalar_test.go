@@ -1,5 +1,7 @@
 package scalar
 
+// Scalars read and written, and values refused.
+
 import (
 	"encoding/json"
 	"strings"
@@ -22,7 +24,7 @@ func TestADateTimeIsReadWithAnyOffsetToTheMillisecond(t *testing.T) {
 	cases := map[string]struct {
 		reason string
 		in     any
-		want   string // as it is written; "" where it is refused
+		want   string // in the output form; "" if it is refused
 	}{
 		"UTC":       {"as the schema shows it", "2026-03-01T09:30:00Z", `"2026-03-01T09:30:00Z"`},
 		"Offset":    {"any offset is taken", "2026-03-01T09:30:00+05:30", `"2026-03-01T04:00:00Z"`},
