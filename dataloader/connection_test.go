@@ -1,5 +1,7 @@
 package dataloader
 
+// Pages of connections, with elements that go while they are read.
+
 import (
 	"context"
 	"errors"
@@ -12,7 +14,7 @@ import (
 	"stoa/store/cache"
 )
 
-// connectionOf is a connection over ids, of which gone are no longer there.
+// connectionOf is a connection over ids, and those in gone don't exist any more.
 func connectionOf(reads *int, gone []id.ID, ids ...id.ID) *Connection[store.Tag] {
 	page := &store.Page{HasNext: true}
 	for _, i := range ids {
@@ -65,7 +67,7 @@ func TestAConnectionReadsItsPageOnceAndOnlyWhenAsked(t *testing.T) {
 	}
 }
 
-// An element may go between the reading of the page's ids and that of what they name.
+// An element may go between the read of the page's ids and the read of the elements.
 func TestWhatHasGoneIsLeftOutAndTheOthersKeepTheirCursors(t *testing.T) {
 	reads := 0
 	whole, err := connectionOf(&reads, nil, "tag_a", "tag_b", "tag_c").Edges(t.Context())

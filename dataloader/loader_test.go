@@ -1,5 +1,7 @@
 package dataloader
 
+// One loader over a store of the test's: batches, answers in memory, failures and panics.
+
 import (
 	"context"
 	"errors"
@@ -14,13 +16,13 @@ import (
 	"stoa/store/cache"
 )
 
-// shelf is what a loader asks in these tests: it has every key but "none", and remembers
-// what it was asked for.
+// shelf is the store of a loader in these tests: it has every key but "none", and records the keys
+// it was asked for.
 type shelf struct {
 	mu    sync.Mutex
 	asked [][]string
 	err   error
-	wait  chan struct{} // what is asked for comes when it is closed; nil for at once
+	wait  chan struct{} // answers come when it is closed; nil for at once
 }
 
 func (s *shelf) fetch(_ context.Context, ks []string) ([]*string, error) {
@@ -68,15 +70,15 @@ func TestALoaderAsksForEachThingOnceAndForAllTogether(t *testing.T) {
 	cases := map[string]struct {
 		reason string
 		ask    [][]string
-		want   [][]string // what All returns each time
+		want   [][]string // the result of All, each time
 		asked  [][]string
 	}{
-		"Batch":   {"what is asked for together is asked of the store together", [][]string{{"a", "b"}}, [][]string{{"the a", "the b"}}, [][]string{{"a", "b"}}},
-		"Again":   {"what is known isn't asked for again", [][]string{{"a"}, {"a"}}, [][]string{{"the a"}, {"the a"}}, [][]string{{"a"}}},
-		"Rest":    {"only what isn't known is asked for, and answers keep their order", [][]string{{"b"}, {"a", "b", "c"}}, [][]string{{"the b"}, {"the a", "the b", "the c"}}, [][]string{{"b"}, {"a", "c"}}},
+		"Batch":   {"keys asked for together are one batch", [][]string{{"a", "b"}}, [][]string{{"the a", "the b"}}, [][]string{{"a", "b"}}},
+		"Again":   {"a known key isn't read again", [][]string{{"a"}, {"a"}}, [][]string{{"the a"}, {"the a"}}, [][]string{{"a"}}},
+		"Rest":    {"only unknown keys are read, and answers keep their order", [][]string{{"b"}, {"a", "b", "c"}}, [][]string{{"the b"}, {"the a", "the b", "the c"}}, [][]string{{"b"}, {"a", "c"}}},
 		"Twice":   {"one key twice is one question", [][]string{{"a", "a", "b", "a"}}, [][]string{{"the a", "the a", "the b", "the a"}}, [][]string{{"a", "b"}}},
 		"Absent":  {"that there is none is known, too", [][]string{{"none", "a"}, {"none"}}, [][]string{{"-", "the a"}, {"-"}}, [][]string{{"none", "a"}}},
-		"Empty":   {"the empty key names nothing, which the store needn't be asked", [][]string{{"", "a", ""}, {""}}, [][]string{{"-", "the a", "-"}, {"-"}}, [][]string{{"a"}}},
+		"Empty":   {"the empty key names nothing, so it isn't read", [][]string{{"", "a", ""}, {""}}, [][]string{{"-", "the a", "-"}, {"-"}}, [][]string{{"a"}}},
 		"Nothing": {"no keys, no question", [][]string{{}}, [][]string{nil}, nil},
 	}
 	for name, c := range cases {
@@ -112,8 +114,8 @@ func TestOneAndPresentLeaveOutWhatThereIsnt(t *testing.T) {
 	}
 }
 
-// An answer in which one field fails and another one succeeds with the same thing would
-// contradict itself.
+// A response would contradict itself if one field failed and another one succeeded with the same
+// thing.
 func TestAFailureIsRememberedForTheResponse(t *testing.T) {
 	broken := errors.New("the database is gone")
 	s := &shelf{err: broken}
@@ -131,7 +133,7 @@ func TestAFailureIsRememberedForTheResponse(t *testing.T) {
 		t.Errorf("with c: err = %v", err)
 	}
 	if v, err := l.One(t.Context(), "c"); err != nil || *v != "the c" {
-		t.Errorf("c, which was asked for together with what had failed, is %v, %v", v, err)
+		t.Errorf("c, asked for together with a failed key, is %v, %v", v, err)
 	}
 	if fmt.Sprint(s.asked) != "[[a b] [c]]" {
 		t.Errorf("the store was asked for %v", s.asked)
@@ -149,7 +151,7 @@ func TestALookIntoMemoryThatFindsNothingIsForgotten(t *testing.T) {
 		t.Errorf("a is %v, %v", v, err)
 	}
 	if v, err := l.One(MemoryOnly(t.Context()), "a"); err != nil || *v != "the a" {
-		t.Errorf("a, which is known, is %v, %v in memory", v, err)
+		t.Errorf("the known a is %v, %v in memory", v, err)
 	}
 	if fmt.Sprint(s.asked) != "[[a] [a]]" {
 		t.Errorf("the store was asked for %v", s.asked)
@@ -253,7 +255,7 @@ func TestWaitingForAnothersBatchEndsWithTheRequest(t *testing.T) {
 	<-done
 }
 
-// Nobody waits for ever, and the log gets the place.
+// Nobody waits for ever, and the log has the place of the panic.
 func TestAPanicInABatchIsTheErrorOfAllWhoAsk(t *testing.T) {
 	l := newLoader("book", func(context.Context, []string) ([]*string, error) { panic("no shelf") })
 	for range 2 {

@@ -1,5 +1,7 @@
 package graph
 
+// Errors on their way to a client. Entry points: Errors.Present and Errors.Recover, for gqlgen.
+
 import (
 	"context"
 	"crypto/rand"
@@ -21,12 +23,12 @@ import (
 const (
 	codeInternal = "INTERNAL"
 	codeTimeout  = "TIMEOUT"
-	codeTooSlow  = "TOO_SLOW" // a subscription's events aren't taken
+	codeTooSlow  = "TOO_SLOW" // a client doesn't take its subscription's events
 )
 
-// Errors decides what a client sees of an error. A problem is shown with its code; what
-// gqlgen itself says of a request is shown as it is; anything else is our fault: it is
-// logged here, once, and shown as INTERNAL with a reference that is in the log.
+// Errors turns each error into its form for the client. A problem is shown with its code, and an
+// error of gqlgen's about the request unchanged. Any other error is our fault: it is logged here,
+// once, and shown as INTERNAL with a reference that is also in the log.
 type Errors struct{ Log *slog.Logger }
 
 // Present is gqlgen's error presenter.
@@ -58,7 +60,7 @@ func (e Errors) Present(ctx context.Context, err error) *gqlerror.Error {
 	case errors.Is(err, store.ErrTooSlow):
 		shown.Message = "events come faster than you read them: subscribe again, after the last that you have had"
 		shown.Extensions = map[string]any{"code": codeTooSlow}
-	case errors.Is(ctx.Err(), context.DeadlineExceeded): // the request's own, not the database's
+	case errors.Is(ctx.Err(), context.DeadlineExceeded): // the request's own deadline, not the database's
 		shown.Message = "this took too long: ask for less at once, or try again"
 		shown.Extensions = map[string]any{"code": codeTimeout}
 	default:
@@ -72,9 +74,9 @@ func (e Errors) Present(ctx context.Context, err error) *gqlerror.Error {
 	return shown
 }
 
-// argument makes an error about an argument one of the field that takes it: gqlgen goes on
-// with the path of the field in the argument, where a client expects a field of the answer.
-// It returns what it has taken off the path.
+// argument turns an error about an argument into one of the field with that argument: gqlgen
+// continues the field's path into the argument, and a client expects fields of the response there.
+// It returns the part of the path that it removed.
 func (Errors) argument(ctx context.Context, shown *gqlerror.Error) ast.Path {
 	field := graphql.GetFieldContext(ctx)
 	if field == nil {
@@ -92,7 +94,7 @@ func (Errors) argument(ctx context.Context, shown *gqlerror.Error) ast.Path {
 	return argument
 }
 
-// Recover makes an error of a panic, with its stack for the log.
+// Recover turns a panic into an error, with its stack for the log.
 func (Errors) Recover(_ context.Context, cause any) error {
 	return fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
 }

@@ -1,5 +1,7 @@
 package graph
 
+// Errors shown and logged: problems, faults, time-outs and clients that leave.
+
 import (
 	"bytes"
 	"context"
@@ -19,7 +21,7 @@ import (
 	"stoa/problem"
 )
 
-// at is the context of a field, by its path in the answer.
+// at is the context of a field, by its path in the response.
 func at(ctx context.Context, path ...string) context.Context {
 	for i, name := range path {
 		ctx = graphql.WithFieldContext(ctx, &graphql.FieldContext{Field: graphql.CollectedField{Field: &ast.Field{
@@ -59,8 +61,8 @@ func text(t *testing.T, shown *gqlerror.Error) string {
 	return string(b)
 }
 
-// Only the request's own time running out is the caller's: a database that doesn't answer
-// in time is ours, and its error unwraps to the same.
+// Only the end of the request's own time is the caller's error: a database that is too slow is our
+// fault, and its error unwraps to the same.
 func TestATimeoutIsTheCallersOnlyWhenTheirTimeRanOut(t *testing.T) {
 	slow := fmt.Errorf("find: %w", context.DeadlineExceeded)
 	e, logged := presenter(t)
@@ -70,7 +72,7 @@ func TestATimeoutIsTheCallersOnlyWhenTheirTimeRanOut(t *testing.T) {
 	ended, cancel := context.WithDeadline(t.Context(), time.Unix(1, 0))
 	defer cancel()
 	if shown := e.Present(at(ended, "article"), slow); shown.Extensions["code"] != "TIMEOUT" {
-		t.Errorf("a request whose time ran out is shown %v", shown)
+		t.Errorf("a request at the end of its time is shown %v", shown)
 	}
 }
 
@@ -83,13 +85,13 @@ func TestWhatTheCallerCanPutRightIsShownAsItIs(t *testing.T) {
 		want   *gqlerror.Error
 	}{
 		"Problem":  {"its message and its code", conflict, &gqlerror.Error{Message: "only 3 left", Extensions: map[string]any{"code": "CONFLICT"}}},
-		"Wrapped":  {"what was wrapped around it is for us", fmt.Errorf("reserve sku-7: %w", conflict), &gqlerror.Error{Message: "only 3 left", Extensions: map[string]any{"code": "CONFLICT"}}},
+		"Wrapped":  {"the text around it is for us", fmt.Errorf("reserve sku-7: %w", conflict), &gqlerror.Error{Message: "only 3 left", Extensions: map[string]any{"code": "CONFLICT"}}},
 		"Argument": {"and the argument at fault", conflict.At("where", "ids"), &gqlerror.Error{Message: "only 3 left", Extensions: map[string]any{"code": "CONFLICT", "argument": []string{"where", "ids"}}}},
 		"Scalar": {
-			"which gqlgen writes behind the path of the field", gqlerror.WrapPath(ast.Path{ast.PathName("article"), ast.PathName("comments"), ast.PathName("ids"), ast.PathIndex(1)}, conflict),
+			"gqlgen writes it after the path of the field", gqlerror.WrapPath(ast.Path{ast.PathName("article"), ast.PathName("comments"), ast.PathName("ids"), ast.PathIndex(1)}, conflict),
 			&gqlerror.Error{Message: "only 3 left", Extensions: map[string]any{"code": "CONFLICT", "argument": ast.Path{ast.PathName("ids"), ast.PathIndex(1)}}},
 		},
-		"Gqlgen": {"what gqlgen says of a request is for the caller", gqlerror.Errorf("must not be null"), &gqlerror.Error{Message: "must not be null"}},
+		"Gqlgen": {"gqlgen's errors about a request are for the caller", gqlerror.Errorf("must not be null"), &gqlerror.Error{Message: "must not be null"}},
 		"Coded": {
 			"with its code and its rule", &gqlerror.Error{Message: "no", Rule: "Known", Extensions: map[string]any{"code": "X"}},
 			&gqlerror.Error{Message: "no", Rule: "Known", Extensions: map[string]any{"code": "X"}},
@@ -123,7 +125,7 @@ func TestWhatIsOurFaultIsLoggedOnceAndShownAsAReference(t *testing.T) {
 		cause  string // in the log
 	}{
 		"Plain":   {"an error of ours", fmt.Errorf("find in articles: %w", secret), "article.comments", "find in articles: dial mongodb://root:hunter2@db-3"},
-		"Located": {"one to which gqlgen has given a path", gqlerror.WrapPath(path, secret), "articles.nodes[4].author", "hunter2"},
+		"Located": {"an error with a path by gqlgen", gqlerror.WrapPath(path, secret), "articles.nodes[4].author", "hunter2"},
 		"Panic":   {"a panic", Errors{}.Recover(t.Context(), "index out of range hunter2"), "article.comments", "TestWhatIsOurFault"},
 		"Joined":  {"several at once", errors.Join(errors.New("one"), secret), "article.comments", "hunter2"},
 		"Foreign": {"a canceled context that isn't the client's", context.Canceled, "article.comments", "context canceled"},
@@ -162,7 +164,7 @@ func TestWhatIsOurFaultIsLoggedOnceAndShownAsAReference(t *testing.T) {
 	}
 }
 
-// A client that goes away in the middle of a request makes things fail; that is no fault.
+// When a client leaves in the middle of a request, other errors follow; they are no fault.
 func TestWhatFailsBecauseTheClientHasGoneIsNotLogged(t *testing.T) {
 	e, logged := presenter(t)
 	ctx, cancel := context.WithCancel(t.Context())

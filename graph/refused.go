@@ -1,5 +1,8 @@
 package graph
 
+// Refusals in the payloads of mutations, with the error enums of the domains. Entry points: auth,
+// refused, shown and its like.
+
 import (
 	"context"
 	"errors"
@@ -13,7 +16,7 @@ import (
 	"stoa/problem"
 )
 
-// auth is the directive @auth: who may not use a field doesn't get to its resolver.
+// auth is the directive @auth: without the role no resolver runs.
 func auth(ctx context.Context, _ any, next graphql.Resolver, requires access.Role) (any, error) {
 	if _, err := access.Require(ctx, requires); err != nil {
 		return nil, err
@@ -21,8 +24,8 @@ func auth(ctx context.Context, _ any, next graphql.Resolver, requires access.Rol
 	return next(ctx)
 }
 
-// refused returns the problem that a mutation's caller can put right, or else what is an
-// error of the whole answer: faults of ours, and that nobody has signed in.
+// refused separates the problems that a mutation's caller can put right from errors of the whole
+// response: faults of ours, and a caller without a session.
 func refused(err error) (*problem.Error, error) {
 	var p *problem.Error
 	if errors.As(err, &p) && p.Code != problem.Unauthenticated {
@@ -31,7 +34,7 @@ func refused(err error) (*problem.Error, error) {
 	return nil, err
 }
 
-// shown makes of an error what a payload says of it, by show.
+// shown turns an error into the errors of a payload, by show.
 func shown[E any](err error, show func(*problem.Error) *E) ([]*E, error) {
 	p, err := refused(err)
 	if p == nil {
@@ -64,10 +67,10 @@ func articleErrors(err error) ([]*generated.ArticleError, error) {
 	})
 }
 
-// seconds is how many whole ones it takes until d is over.
+// seconds is d in whole seconds, rounded up.
 func seconds(d time.Duration) int { return int(math.Ceil(d.Seconds())) }
 
-// retryAfter is how many seconds a payload tells to wait; nil where p says nothing of it.
+// retryAfter is the time to wait before the next attempt, in seconds; nil if p has none.
 func retryAfter(p *problem.Error) *int {
 	if p.RetryAfter <= 0 {
 		return nil
@@ -100,7 +103,7 @@ func orArticleErrors[T any](v T, err error) (T, []*generated.ArticleError, error
 	return v, errs, err
 }
 
-// some is list, empty where it is nil.
+// some is list, empty if it is nil.
 func some[T any](list []*T) []*T {
 	if list == nil {
 		return []*T{}

@@ -1,5 +1,7 @@
 package graph
 
+// Codes of refusals and the error enums of the schema.
+
 import (
 	"errors"
 	"fmt"
@@ -11,8 +13,8 @@ import (
 	"stoa/problem"
 )
 
-// A refusal's code goes by its name into the enum of each domain: so every code must be in
-// it, and the enum may have no other.
+// The code of a refusal is a value of each domain's enum, by its name: so each enum must have all
+// codes, and no others.
 func TestEveryRefusalHasItsPlaceInTheEnum(t *testing.T) {
 	inPayload := []problem.Code{
 		problem.Invalid, problem.NotFound, problem.Conflict, problem.Forbidden, problem.Throttled,

@@ -1,7 +1,8 @@
 package store
 
-// Events: the publications of articles and comments, in the order of sequence numbers. Entry points: Store.take gives a
-// number to a write, Store.eventsOf reads the events of rows; follow.go hands them to followers.
+// Events: the publications of articles and comments, in the order of sequence numbers. Entry
+// points: Store.take gives a number to a write, Store.eventsOf reads the events of rows; follow.go
+// hands them to followers.
 
 import (
 	"context"
