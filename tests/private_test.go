@@ -29,7 +29,7 @@ var mayLook = map[string][]string{
 	"store/children.go":             {"MarkPrivate"},               // the list of an account's sessions
 	"gateway/upload/upload.go":      {"ViewerFrom", "Require"},     // before the files of a mutation are read
 	"dataloader/loaders.go":         {"ViewerFrom"},                // visibility of earlier versions of an article
-	"store/pictures.go":             {"ViewerFrom"},                // may an unused upload be shown
+	"store/kind.go":                 {"ViewerFrom", "MarkPrivate"}, // visibility of a kind, such as of an unused upload
 	"store/writing.go":              {"ViewerFrom", "MarkPrivate"},
 	"blog/write.go":                 {"ViewerFrom", "Require"},
 	"edit/create.go":                {"Require"},
