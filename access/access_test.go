@@ -37,7 +37,7 @@ func TestRolesIncludeOneAnother(t *testing.T) {
 	}
 }
 
-func TestNobodyMayNothing(t *testing.T) {
+func TestAnonymousViewersHaveNoRights(t *testing.T) {
 	for _, r := range Roles {
 		if (Viewer{Role: Admin}).May(r) {
 			t.Errorf("who hasn't signed in may do what takes %s", r)

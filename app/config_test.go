@@ -45,7 +45,7 @@ func TestConfigureTakesEnvironmentThenFlags(t *testing.T) {
 	}
 }
 
-func TestABadValueIsRefusedByNameInOneLine(t *testing.T) {
+func TestInvalidSettingsAreRefusedInOneLine(t *testing.T) {
 	cases := map[string]struct {
 		env  map[string]string
 		args []string

@@ -50,7 +50,7 @@ func (a *accounts) told() (asked int, used string) {
 	return a.asked, strings.Join(a.used, " ")
 }
 
-func TestWhoAsks(t *testing.T) {
+func TestViewerOfARequest(t *testing.T) {
 	cases := map[string]struct {
 		reason  string
 		slug    string
@@ -141,7 +141,7 @@ func (s spy) InterceptResponse(ctx context.Context, next graphql.ResponseHandler
 
 // An execution can't find the viewer in its context by any means short of calling functions
 // (reflection can't look into closures). Only access knows it.
-func TestNothingElseRevealsWhoAsks(t *testing.T) {
+func TestOnlyAccessRevealsTheViewer(t *testing.T) {
 	secrets := []string{"of-q7walkedtoken", "walked-agent/1", "203.0.113.77"}
 	found, seen := &finder{secrets: secrets}, 0
 	s := newSite(t, func(o *Options) {

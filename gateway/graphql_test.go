@@ -180,7 +180,7 @@ func TestBytesAreWrittenAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestLargeAnswersAreCompressedForThoseWhoTakeIt(t *testing.T) {
+func TestLargeResponsesAreCompressedIfAccepted(t *testing.T) {
 	s := newSite(t, nil)
 	plain := s.post(t, `{article(slug:"large"){title}}`)
 	cases := map[string]struct {
@@ -358,7 +358,7 @@ func TestASlowSenderIsCut(t *testing.T) {
 	}
 }
 
-func TestAClientThatLeavesCancelsItsRequestAndIsNobodysFault(t *testing.T) {
+func TestDisconnectCancelsTheRequestWithoutAFault(t *testing.T) {
 	ended := make(chan struct{})
 	s := newSite(t, func(o *Options) {
 		o.Extensions = []graphql.HandlerExtension{afterwards{func() { close(ended) }}}
@@ -486,7 +486,7 @@ func TestReadinessFollowsItsQuestionAndDrain(t *testing.T) {
 	}
 }
 
-func TestNewSaysWhatIsWrong(t *testing.T) {
+func TestNewRejectsInvalidOptions(t *testing.T) {
 	good := func() Options {
 		return Options{Schema: generated.NewExecutableSchema(generated.Config{Resolvers: testRoot{}}), Present: (&presenter{}).present, Recover: recoverTest}
 	}

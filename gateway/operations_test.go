@@ -52,7 +52,7 @@ func TestBodiesAreBoundedToTheByte(t *testing.T) {
 	}
 }
 
-func TestWhatCostsTooMuchIsRefused(t *testing.T) {
+func TestTooExpensiveOperationsAreRefused(t *testing.T) {
 	s := newSite(t, nil)
 	r := s.post(t, `{ articles(first: 100) { nodes { comments(first: 100) { nodes { replies { nodes { id } } } } } } }`)
 	if r.codes(t) != refusal.CostTooHigh || !strings.Contains(r.body, `"cost":{"maximum":20000,"requested":220201}`) {
@@ -60,7 +60,7 @@ func TestWhatCostsTooMuchIsRefused(t *testing.T) {
 	}
 }
 
-func TestNullIsRefusedWhereTheDocumentTakesNone(t *testing.T) {
+func TestNullIsRefusedForNonNullUse(t *testing.T) {
 	s := newSite(t, nil)
 	cases := map[string]struct {
 		reason, query, variables string

@@ -150,7 +150,7 @@ func TestAPersistedQueryThatIsWrongIsRefused(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatMayRunIsKept(t *testing.T) {
+func TestOnlyExecutableDocumentsAreStored(t *testing.T) {
 	s := newSite(t, func(o *Options) { o.Introspection, o.Limits.Cost = false, 40 })
 	cases := map[string]struct{ text, code string }{
 		"Unparsed":      {"{", refusal.ParseFailed},
@@ -317,7 +317,7 @@ func TestATrustedDocumentIsAskedForByItsID(t *testing.T) {
 	}
 }
 
-func TestOnlyTrustedDocumentsAreAnsweredWhereOnlyTheyMayBe(t *testing.T) {
+func TestTrustedOnlyRefusesOtherDocuments(t *testing.T) {
 	server := redistest.Start(t)
 	s := newSite(t, func(o *Options) {
 		o.Trusted, o.TrustedOnly = []document.Trusted{{ID: "0a1b", Text: slugs}}, true

@@ -186,7 +186,7 @@ func TestPersistedOperationsShareAnswers(t *testing.T) {
 }
 
 // Every part of a request that can affect its response must distinguish two requests.
-func TestWhatTellsRequestsApart(t *testing.T) {
+func TestKeyCoversAllPartsOfARequest(t *testing.T) {
 	s, _ := keeping(t, megabyte, nil)
 	query := `query A($s: String!) { article(slug: $s) { title } } query B($s: String!) { article(slug: $s) { slug } }`
 	body := func(operation, slug string) string {
@@ -226,7 +226,7 @@ func TestWhatTellsRequestsApart(t *testing.T) {
 
 // Private, failed, partial and introspection responses, those that set a cookie, and those
 // with undeclared reads are made for each client, and no cache on the way stores them.
-func TestWhatIsNeverKept(t *testing.T) {
+func TestUncacheableResponses(t *testing.T) {
 	for name, query := range map[string]string{
 		"ReadsTheViewer":  titleOf("viewer"),
 		"ReadsTheClient":  titleOf("client"),
@@ -345,7 +345,7 @@ func TestEqualMissesAreExecutedOnce(t *testing.T) {
 }
 
 // A response begun before a change isn't sent to a request after it.
-func TestWhoComesAfterAChangeGetsNoEarlierAnswer(t *testing.T) {
+func TestRequestAfterAChangeGetsNoOlderResponse(t *testing.T) {
 	s, l := keeping(t, megabyte, nil)
 	begun, goOn := make(chan struct{}, 10), make(chan struct{})
 	var first atomic.Bool
@@ -452,7 +452,7 @@ func (s *site) leave(ctx context.Context, t *testing.T, query string) {
 	}
 }
 
-func TestWhatIsOldIsGivenOnceMoreWhatWasDroppedIsNot(t *testing.T) {
+func TestStaleResponsesAreSentDroppedOnesAreNot(t *testing.T) {
 	s, l := keeping(t, megabyte, nil)
 	ask := func() reply { return s.do(t, "GET", address(titleOf("press")), "") }
 	ask()
@@ -502,7 +502,7 @@ func TestWhatIsOldIsGivenOnceMoreWhatWasDroppedIsNot(t *testing.T) {
 	s.responses.Wait()
 }
 
-func TestAnswersFitIntoTheirBytes(t *testing.T) {
+func TestResponseCacheIsBoundedInBytes(t *testing.T) {
 	s, _ := keeping(t, 200<<10, nil)
 	for i := range 300 {
 		s.post(t, titleOf(fmt.Sprint("press", i, strings.Repeat("x", 1000))))

@@ -20,7 +20,7 @@ var nameLike = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_]*`)
 
 // With introspection off, no wrong request is told a name of the schema: each field and input
 // of the schema is requested with every kind of mistake.
-func TestWrongRequestsAreToldNoNames(t *testing.T) {
+func TestErrorsRevealNoSchemaNames(t *testing.T) {
 	s := newSite(t, func(o *Options) { o.Introspection = false })
 	open := newSite(t, nil)
 	schema := generated.NewExecutableSchema(generated.Config{}).Schema()

@@ -7,7 +7,7 @@ import (
 )
 
 // Every answer has the headers that keep a browser from misusing it, refusals among them.
-func TestEveryAnswerIsSecured(t *testing.T) {
+func TestEveryResponseHasSecurityHeaders(t *testing.T) {
 	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	s := newSite(t, func(o *Options) { o.Playground, o.Outbox, o.Limits.load.PerClient = page, page, 1 })
 	for _, request := range [][]string{
@@ -34,7 +34,7 @@ func TestEveryAnswerIsSecured(t *testing.T) {
 	}
 }
 
-func TestOnlyWhoCameByHTTPSIsHeldToIt(t *testing.T) {
+func TestHSTSOnlyOverHTTPS(t *testing.T) {
 	with := newSite(t, func(o *Options) { o.HSTS, o.Proxies = 24*time.Hour, prefixes("127.0.0.0/8", "::1/128") })
 	without := newSite(t, func(o *Options) { o.Proxies = prefixes("127.0.0.0/8", "::1/128") })
 	unknown := newSite(t, func(o *Options) { o.HSTS = 24 * time.Hour })

@@ -301,7 +301,7 @@ func TestSocketCloses(t *testing.T) {
 	}
 }
 
-func TestWhoIsAtTheOtherEnd(t *testing.T) {
+func TestWebSocketViewer(t *testing.T) {
 	cases := map[string]struct{ reason, header, params, want string }{
 		"Nobody":        {"no credentials", "", ``, ``},
 		"Cookie":        {"a browser", "Cookie: __Host-stoa=of-ada", ``, "ada"},

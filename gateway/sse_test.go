@@ -173,7 +173,7 @@ func TestStreamTimeout(t *testing.T) {
 	forever.expect(":", ":", ":") // a subscription has no end but its own
 }
 
-func TestStreamWhoseClientHasGone(t *testing.T) {
+func TestStreamEndsWithItsClient(t *testing.T) {
 	s := newSite(t, withStreams)
 	l := s.listen(t, "GET", `subscription { forever }`)
 	l.expect(":")
@@ -181,7 +181,7 @@ func TestStreamWhoseClientHasGone(t *testing.T) {
 	s.expectNone(t)
 }
 
-func TestStreamWhoseClientDoesNotRead(t *testing.T) {
+func TestStreamOfASlowClientIsClosed(t *testing.T) {
 	s := newSite(t, withStreams)
 	s.streams.Timeouts.Write = 100 * time.Millisecond
 	raw, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
@@ -251,7 +251,7 @@ func TestStreamAsItIsSent(t *testing.T) {
 
 // Bytes that a client sends after its request get no response, and there is little room for
 // them.
-func TestStreamWhoseClientGoesOnSending(t *testing.T) {
+func TestStreamIgnoresFurtherInput(t *testing.T) {
 	s := newSite(t, withStreams)
 	raw := s.raw(t, 1, `subscription { forever }`)
 	for err := error(nil); err == nil; {

@@ -68,7 +68,7 @@ func TestOperationsConsumeUnits(t *testing.T) {
 	}
 }
 
-func TestNothingIsFree(t *testing.T) {
+func TestEveryOperationCosts(t *testing.T) {
 	for name, query := range map[string]string{
 		"Known":   `{ __typename }`,
 		"New":     `{ a%d: __typename }`,

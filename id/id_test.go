@@ -47,7 +47,7 @@ func TestIDsFollowTypeID(t *testing.T) {
 	}
 }
 
-func TestParseTakesIDsAndSaysWhatIsWrong(t *testing.T) {
+func TestParseExplainsInvalidIDs(t *testing.T) {
 	for _, kind := range []Kind{Article, Author, Tag, Comment, Revision, Submission} {
 		made := New(kind)
 		if got, err := Parse(string(made)); err != nil || got != made || got.Kind() != kind {

@@ -130,7 +130,7 @@ func TestLeasesOvershootByAPortionEach(t *testing.T) {
 	}
 }
 
-func TestWhatIsReturnedCanBeTaken(t *testing.T) {
+func TestReturnedUnitsCanBeTaken(t *testing.T) {
 	all, _, _ := leased(t, 1, Limit{Burst: 100, Per: time.Hour})
 	spend(t, all[0], 100)
 	if spend(t, all[0], 60).Wait == 0 {

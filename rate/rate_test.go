@@ -111,7 +111,7 @@ func TestTakeAllOrNone(t *testing.T) {
 	})
 }
 
-func TestWhatNeverFits(t *testing.T) {
+func TestCostAboveTheBurst(t *testing.T) {
 	each(t, func(t *testing.T, one, _ *Limiter) {
 		ok := Limit{Burst: 2, Per: time.Second}
 		for name, uses := range map[string][]Use{

@@ -59,7 +59,7 @@ func TestAHashIsReadFromTheDatabaseAlone(t *testing.T) {
 	}
 }
 
-func TestAnEndedSessionCantBeMadeAgain(t *testing.T) {
+func TestEndedSessionsCannotBeRecreated(t *testing.T) {
 	s := openStore(t, nil)
 	owner := account("ada@example.org")
 	check(t, s.AddAccount(t.Context(), owner))
@@ -110,7 +110,7 @@ func TestUsesAreNotedAtMostOnceAMinute(t *testing.T) {
 	}
 }
 
-func TestAKeyIsGoodForOneInput(t *testing.T) {
+func TestIdempotencyKeyIsBoundToItsInput(t *testing.T) {
 	s := openStore(t, nil)
 	first := IdempotencyRecord{Caller: "ada", Key: anyKey, Mutation: "cartCreate", Input: []string{"one"}}
 	made, err := s.RecordIdempotency(t.Context(), first)
@@ -147,7 +147,7 @@ func TestAKeyIsGoodForOneInput(t *testing.T) {
 	}
 }
 
-func TestACodeIsGoodForOneThingUntilItsEnd(t *testing.T) {
+func TestCodesHaveOnePurposeAndExpire(t *testing.T) {
 	s := openStore(t, nil)
 	check(t, s.AddMailCode(t.Context(), &MailCode{Hash: "a", Kind: CodeToReset, EndsAt: second(100)}))
 	for name, c := range map[string]struct {

@@ -169,7 +169,7 @@ func TestOnlyAFewLookAtWhoAsks(t *testing.T) {
 
 // Every function of access that reveals the viewer marks the response private, and there is no
 // other way in.
-func TestAccessMarksWhatItTells(t *testing.T) {
+func TestAccessMarksResponsesPrivate(t *testing.T) {
 	functions := aboutAnswers(t)
 	marks := map[string]bool{}
 	for range functions { // as often as one could go through another

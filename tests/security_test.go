@@ -9,7 +9,7 @@ import (
 )
 
 // Each threat in docs/security.md names its evidence: existing tests or files.
-func TestWhatShowsThatAThreatIsStoppedIsThere(t *testing.T) {
+func TestThreatsNameExistingTests(t *testing.T) {
 	text, err := os.ReadFile("../docs/security.md")
 	if err != nil {
 		t.Fatal(err)

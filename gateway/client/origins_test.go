@@ -46,7 +46,7 @@ func TestOriginsAreChecked(t *testing.T) {
 	}
 }
 
-func TestAHandshakeIsOfTheOwnOriginOrAListedOne(t *testing.T) {
+func TestHandshakesNeedAnAllowedOrigin(t *testing.T) {
 	cases := map[string]struct {
 		reason, origin, proto string
 		ok                    bool

@@ -85,7 +85,7 @@ func TestOperationsCostByTheirPages(t *testing.T) {
 }
 
 // A plan gives the same cost for variables as for equal literals.
-func TestVariablesCostWhatLiteralsDo(t *testing.T) {
+func TestVariablesCostTheSameAsLiterals(t *testing.T) {
 	p := testWeights(t)
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 3000 {
@@ -176,7 +176,7 @@ func TestAPlanIsAsLongAsItsDocument(t *testing.T) {
 
 // A fragment costs more below a field that gives its lists a size than below one that gives
 // none.
-func TestAFragmentHasTheSizeOfWhereItIs(t *testing.T) {
+func TestFragmentsTakeTheSizeOfTheirList(t *testing.T) {
 	p, err := newCostWeights(gqlparser.MustLoadSchema(&ast.Source{Input: `
 		directive @listSize(assumedSize: Int, slicingArguments: [String!], sizedFields: [String!], requireOneSlicingArgument: Boolean = true) on FIELD_DEFINITION
 		type Query { sized(first: Int): Page @listSize(slicingArguments: ["first"], sizedFields: ["nodes"]) whole: Page }

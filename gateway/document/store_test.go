@@ -29,7 +29,7 @@ func TestPersistedQueriesAreBoundedInBytes(t *testing.T) {
 	}
 }
 
-func TestWhatIsInMemoryIsNeitherHashedNorParsed(t *testing.T) {
+func TestCachedDocumentsAreNeitherHashedNorParsed(t *testing.T) {
 	d := testDocuments(0, 0)
 	p, err := newStoreOf(d, newSharedTexts(nil, "", slog.Default()), []Trusted{{ID: "trusted", Text: twice}}, false)
 	if err != nil {
@@ -50,7 +50,7 @@ func TestWhatIsInMemoryIsNeitherHashedNorParsed(t *testing.T) {
 	}
 }
 
-func TestWhatOneReplicaWritesIsBounded(t *testing.T) {
+func TestWritesOfOneReplicaAreBounded(t *testing.T) {
 	server := redistest.Start(t)
 	shared := newSharedTexts(connect(t, server.URL()), "s", slog.Default())
 	for i := range 300 {

@@ -84,7 +84,7 @@ func manifestOf(t *testing.T) manifest {
 	return m
 }
 
-func TestEncodingIsWhatTheClientAccepts(t *testing.T) {
+func TestEncodingFollowsAcceptEncoding(t *testing.T) {
 	cases := map[string]struct {
 		reason string
 		accept []string // each its own header line
@@ -208,7 +208,7 @@ func TestVaryOfTheRouterStays(t *testing.T) {
 	}
 }
 
-func TestNothingIsSentTwiceToWhomHasIt(t *testing.T) {
+func TestUnchangedAssetsAreNotSentAgain(t *testing.T) {
 	server, m := start(t), manifestOf(t)
 	for _, path := range []string{"/", "/playground/" + m.Script, "/playground/LICENSES.txt"} {
 		plain, _ := ask(t, "GET", server+path)
@@ -452,7 +452,7 @@ func TestAssetsAskNoOtherHost(t *testing.T) {
 	}
 }
 
-func TestAssetsAreWhatTheirSourcesMake(t *testing.T) {
+func TestAssetsAreBuiltFromTheirSources(t *testing.T) {
 	const remedy = "run gateway/playground/vendor.sh"
 	m := manifestOf(t)
 

@@ -97,7 +97,7 @@ func TestMemoryOfAnEntry(t *testing.T) {
 }
 
 // Chunks hold the same bytes, and take little more room than needed.
-func TestChunksAreWhatTheyWereMadeOf(t *testing.T) {
+func TestChunksHoldTheSameBytes(t *testing.T) {
 	whole := make([]byte, 80_000)
 	for i := range whole {
 		whole[i] = byte(i * 7)

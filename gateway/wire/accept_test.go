@@ -76,7 +76,7 @@ func FuzzAccept(f *testing.F) {
 	})
 }
 
-func TestWhoPrefersAStream(t *testing.T) {
+func TestPrefersEventStream(t *testing.T) {
 	for accept, want := range map[string]bool{
 		"text/event-stream":                   true,
 		"text/event-stream, multipart/mixed":  true, // urql's subscriptions

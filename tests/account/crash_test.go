@@ -74,7 +74,7 @@ func resident(t *testing.T, replicas []*stoatest.Stoa) (stoatest.Member, stoates
 	return p, c
 }
 
-func TestAnAccountThatIsDeletedLeavesNothing(t *testing.T) {
+func TestDeletedAccountsLeaveNothing(t *testing.T) {
 	uri, redis := stoatest.Database(t), redistest.Start(t)
 	replicas := stoatest.StartThree(t, uri, redis.URL())
 	db := stoatest.OpenDatabase(t, uri)

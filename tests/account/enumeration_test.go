@@ -96,7 +96,7 @@ func TestDistributionsAreToldApart(t *testing.T) {
 
 func abs(x float64) float64 { return max(x, -x) }
 
-func TestNothingTellsWhetherAnAddressHasAnAccount(t *testing.T) {
+func TestResponsesDoNotRevealAccounts(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute: passwords are hashed a thousand times")
 	}

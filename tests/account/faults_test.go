@@ -28,7 +28,7 @@ func TestFiveEqualCallsForAMailAreAnsweredAlike(t *testing.T) {
 
 // A code of a second registration must not bring an account back that was deleted, nor
 // keep its address, name and password.
-func TestNoOlderCodeBringsADeletedAccountBack(t *testing.T) {
+func TestOldCodesDoNotRestoreDeletedAccounts(t *testing.T) {
 	uri := stoatest.Database(t)
 	replicas := stoatest.StartThree(t, uri, redistest.Start(t).URL())
 	db := stoatest.OpenDatabase(t, uri)
@@ -56,7 +56,7 @@ func TestNoOlderCodeBringsADeletedAccountBack(t *testing.T) {
 }
 
 // A sign-in during the deletion of its account leaves no session behind.
-func TestASignInDuringADeletionLeavesNothing(t *testing.T) {
+func TestSignInDuringDeletionLeavesNoSession(t *testing.T) {
 	uri := stoatest.Database(t)
 	replicas := stoatest.StartThree(t, uri, redistest.Start(t).URL())
 	db := stoatest.OpenDatabase(t, uri)

@@ -19,7 +19,7 @@ import (
 //
 // How many there are is bounded by the rates (account/throttle.go): a repetition counts, an
 // address takes four mails at once, and a client signs in to an account five times.
-func TestEqualCallsAtOnceMakeOneThing(t *testing.T) {
+func TestConcurrentEqualCallsCreateOneObject(t *testing.T) {
 	uri := stoatest.Database(t)
 	replicas := stoatest.StartThree(t, uri, redistest.Start(t).URL())
 	db := stoatest.OpenDatabase(t, uri)
@@ -163,7 +163,7 @@ func TestARepeatedSignInDoesNotReviveASession(t *testing.T) {
 
 // Two people may register one address. The account belongs to the one whose code is used
 // first, with that registration's password.
-func TestRegistrationsOfOneAddressAtOnceMakeOneAccount(t *testing.T) {
+func TestConcurrentRegistrationsMakeOneAccount(t *testing.T) {
 	uri := stoatest.Database(t)
 	replicas := stoatest.StartThree(t, uri, redistest.Start(t).URL())
 	db := stoatest.OpenDatabase(t, uri)

@@ -27,7 +27,7 @@ func refusals(t *testing.T, replicas []*stoatest.Stoa, c stoatest.Caller, n int,
 // One client can try an account's password ten times at once, on all replicas together, and
 // with or without such an account. Other clients aren't locked out by that, and a sign-in with
 // the right password resets the count.
-func TestTriesOfAPasswordAreThrottled(t *testing.T) {
+func TestPasswordAttemptsAreThrottled(t *testing.T) {
 	t.Parallel()
 	replicas := stoatest.StartAll(t, stoatest.ThreeOver(stoatest.Database(t), redistest.Start(t).URL())...)
 	owner := stoatest.AddMembers(t, replicas[0], 1, access.Customer)[0]

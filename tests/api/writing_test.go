@@ -37,7 +37,7 @@ const everyPath = `query ($id: ID!, $slug: String!, $com: ID!) {
 
 // A draft is reachable by nobody but its owner and editors: before it is published, when
 // it was published and isn't any more, when it is scheduled, and when it is deleted.
-func TestADraftIsReachableByNobodyElse(t *testing.T) {
+func TestDraftsAreHiddenFromOthers(t *testing.T) {
 	s := stoatest.Start(t, nil)
 	s.Import(t, stoatest.Articles(8))
 	owner, editor := stoatest.NewWriter(t, s, "owner", access.Author), stoatest.NewWriter(t, s, "editor", access.Editor)

@@ -391,7 +391,7 @@ type matrix struct {
 	try func(t *testing.T, what string, query func(caller string) string)
 }
 
-func TestAccessIsAsTheTableSays(t *testing.T) {
+func TestAccessMatrix(t *testing.T) {
 	m := openMatrix(t)
 	m.queries(t)
 	m.subscriptions(t)

@@ -69,7 +69,7 @@ func (d direct) ask(t *testing.T, caller string, params graphql.RawParams) (answ
 // Every query of the API files and of the access matrix is sent by every viewer: if any of the
 // responses is public, all of them are the same to the byte. And responses without people in
 // them are public, or there would be nothing to share.
-func TestWhatIsPublicIsTheSameForAll(t *testing.T) {
+func TestPublicResponsesAreTheSameForAll(t *testing.T) {
 	m := openMatrix(t)
 	d := openDirect(t, m, graph.NewLookAhead(m.s.Store, 4<<20))
 	var aliases []string // the cast of the files is other people
