@@ -428,6 +428,7 @@ func lastUse(t *testing.T, s *stoatest.Stoa, c stoatest.Caller) string {
 }
 
 func TestLastUseIsWrittenAtMostOnceAMinute(t *testing.T) {
+	t.Parallel() // it waits, and asserts no time
 	uri := stoatest.Database(t)
 	r := newRealm(t, stoatest.ThreeOver(uri, redistest.Start(t).URL())...)
 	db := stoatest.OpenDatabase(t, uri)
