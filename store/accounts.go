@@ -49,7 +49,7 @@ func (s *Store) ListAccounts(ctx context.Context, f AccountFilter, w Window) (*L
 	if err != nil {
 		return nil, err
 	}
-	q := query{collection: accounts, filter: accountsVisibleTo(v), sort: "createdAt", byTime: true, tags: []string{listTag(accounts)}}
+	q := query{collection: accounts, filter: accountsVisibleTo(v), sort: "createdAt", tags: []string{listTag(accounts)}}
 	if f.Email != nil {
 		q.filter = append(q.filter, bson.E{Key: "email", Value: *f.Email})
 	}

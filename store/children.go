@@ -48,31 +48,52 @@ func (k ChildrenKey) parent() id.ID { return id.ID(strings.TrimSuffix(string(k),
 func (k ChildrenKey) isEnd() bool { return strings.HasSuffix(string(k), endSuffix) }
 
 // bounded says whether no more than a part of the list is cached. Comments are read whole.
-func (k ChildrenKey) bounded() bool { return id.ID(k).Kind() != id.Article }
+func (k ChildrenKey) bounded() bool {
+	return id.ID(k).Kind() != id.Article || strings.Contains(string(k), "/")
+}
 
 // document is the id of the document that the list is under.
 func (k ChildrenKey) document() id.ID {
-	return id.ID(strings.TrimPrefix(string(k.parent()), string(id.Revision)+"_"))
+	parent, _, _ := strings.Cut(string(k), "/")
+	return id.ID(strings.TrimPrefix(parent, string(id.Revision)+"_"))
 }
 
-// childrenOf says where children of a kind of key are, and which of them are in the list.
+// group names the list without its parent: lists of one group are read together.
+func (k ChildrenKey) group() string {
+	parent, tag, _ := strings.Cut(string(k.parent()), "/")
+	return string(id.ID(parent).Kind()) + "/" + tag
+}
+
+// childrenOf says where children of a group are, which of them are in the list, and in which order.
 type childrenOf struct {
-	parents, collection, field string
-	shown                      bson.D
-	sort                       string
+	parents    string // the collection of the parents
+	collection string
+	field      string
+	shown      bson.D
+	sort       string
+	value      valueType
+	descending bool
 }
 
 func (k ChildrenKey) children() childrenOf {
-	switch id.ID(k).Kind() {
-	case id.Author:
-		return childrenOf{authors, articles, "authorIds", publicArticles(), string(ByPublished)}
-	case id.Tag:
-		return childrenOf{tags, articles, "tagIds", publicArticles(), string(ByPublished)}
-	case id.Account:
-		return childrenOf{accounts, sessions, "accountId", openSessions(), "createdAt"}
-	default:
-		return childrenOf{articles, revisions, "articleId", bson.D{}, "createdAt"}
+	group := k.group()
+	of, parents := childrenOf{parents: articles, collection: revisions, field: "articleId", shown: bson.D{}, sort: "createdAt", descending: true}, ""
+	if group == string(id.Account)+"/" {
+		of = childrenOf{parents: accounts, collection: sessions, field: "accountId", shown: openSessions(), sort: "createdAt", descending: true}
 	}
+	for _, kind := range kinds() {
+		f := kind.kind()
+		if f.id == k.document().Kind() {
+			parents = f.collection
+		}
+		for _, l := range f.lists {
+			if l.field != "" && string(l.under)+"/"+strings.TrimPrefix(l.tag, "/") == group {
+				of = childrenOf{collection: f.collection, field: l.field, shown: f.public, sort: l.sort, value: l.value, descending: !l.ascending}
+			}
+		}
+	}
+	of.parents = parents
+	return of
 }
 
 // Children is the list of what is under one parent, in order: articles and sessions newest
@@ -83,38 +104,44 @@ type Children struct {
 	entries []Entry           // articles, or the comments that answer the article itself
 	replies map[id.ID][]Entry // of comments, by the comment they answer
 	depths  map[id.ID]int     // of comments: 1 for those that answer the article itself
-	newest  bool              // newest first
-	more    bool              // there are others behind entries, or before those of an end
+	threads bool              // comments, which answer one another
+	// descending says that entries are in descending order.
+	descending bool
+	more       bool // there are others behind entries, or before those of an end
 }
 
 // row is an element as it is written down.
 type row struct {
 	ID     id.ID     `bson:"i"`
 	Parent id.ID     `bson:"p,omitempty"`
-	Time   time.Time `bson:"t"`
+	Time   time.Time `bson:"t,omitempty"`
+	Text   string    `bson:"s,omitempty"`
+	Number int64     `bson:"n,omitempty"`
 	// Gone says that only the comment's place is left: it is shown while one that answers it is.
 	Gone bool `bson:"g,omitempty"`
 }
 
+func (r row) entry() Entry { return Entry{ID: r.ID, Time: r.Time, Text: r.Text, Number: r.Number} }
+
 // newChildren sorts rows, of which an element may have several. Comments that answer one that
 // isn't there can't be reached, so they aren't in it, and neither are places that are left of
 // comments where nothing hangs on them.
-func newChildren(rows []row, newest bool) *Children {
-	c := &Children{rows: rows, newest: newest}
+func newChildren(rows []row, threads, descending bool) *Children {
+	c := &Children{rows: rows, threads: threads, descending: descending}
 	slices.SortFunc(c.rows, func(a, b row) int {
-		order := Entry{ID: a.ID, Time: a.Time}.compare(Entry{ID: b.ID, Time: b.Time})
-		if newest {
+		order := a.entry().compare(b.entry())
+		if descending {
 			return -order
 		}
 		return order
 	})
 	c.rows = slices.CompactFunc(c.rows, func(a, b row) bool { return a.ID == b.ID })
-	if !newest {
+	if threads {
 		c.thread()
 		return c
 	}
 	for _, r := range c.rows {
-		c.entries = append(c.entries, Entry{ID: r.ID, Time: r.Time})
+		c.entries = append(c.entries, r.entry())
 	}
 	return c
 }
@@ -150,7 +177,7 @@ func (c *Children) shown(under map[id.ID][]row, parent id.ID, depth int) []Entry
 // Len is how many elements there are, comments at every depth; all is false where there are
 // more of them.
 func (c *Children) Len() (n int, all bool) {
-	if !c.newest {
+	if c.threads {
 		return len(c.depths), true
 	}
 	return len(c.entries), !c.more
@@ -195,12 +222,12 @@ func (w *ChildrenWindow) Key() ChildrenKey { return w.key }
 
 // Page cuts the window out of its list; ok is false where it reaches beyond what c has of that.
 func (w *ChildrenWindow) Page(c *Children) (p *Page, ok bool) {
-	p = w.window.cut(w.name(), w.elements(c), c.newest)
+	p = w.window.cut(w.name(), w.elements(c), c.descending)
 	switch {
 	case !c.more:
 	case w.key.isEnd():
 		p.HasPrevious = true
-	case !w.window.within(c.entries):
+	case !w.window.within(c.entries, c.descending):
 		return nil, false
 	default:
 		p.HasNext = true
@@ -208,10 +235,14 @@ func (w *ChildrenWindow) Page(c *Children) (p *Page, ok bool) {
 	return p, true
 }
 
-// within says whether w is a part of entries, of which there are more behind, newest first.
-func (w window) within(entries []Entry) bool {
+// within says whether w is a part of entries, of which there are more behind.
+func (w window) within(entries []Entry, descending bool) bool {
+	compare := Entry.compare
+	if descending {
+		compare = func(a, b Entry) int { return b.compare(a) }
+	}
 	last := entries[len(entries)-1]
-	behind := func(e *Entry) bool { return e == nil || e.compare(last) < 0 }
+	behind := func(e *Entry) bool { return e == nil || compare(*e, last) > 0 }
 	if !behind(w.before) {
 		return true
 	}
@@ -220,7 +251,7 @@ func (w window) within(entries []Entry) bool {
 	}
 	from := 0
 	if w.after != nil {
-		from = sort.Search(len(entries), func(i int) bool { return entries[i].compare(*w.after) < 0 })
+		from = sort.Search(len(entries), func(i int) bool { return compare(entries[i], *w.after) > 0 })
 	}
 	return from+w.size <= len(entries)
 }
@@ -231,7 +262,7 @@ func (w *ChildrenWindow) Beyond(s *Store) *List {
 	of := w.key.children()
 	q := query{
 		collection: of.collection, filter: append(bson.D{{Key: of.field, Value: w.key.document()}}, of.shown...),
-		sort: of.sort, byTime: true, descending: true, tags: []string{listTag(w.key.parent())},
+		sort: of.sort, value: of.value, descending: of.descending, tags: []string{listTag(w.key.parent())},
 	}
 	return &List{query: q, named: w.name(), key: w.window.key(w.name()), window: w.window, store: s}
 }
@@ -282,14 +313,14 @@ func (s *Store) Children(ctx context.Context, keys []ChildrenKey) ([]*Children, 
 
 func (s *Store) readChildren(ctx context.Context, keys []ChildrenKey) (map[ChildrenKey]*Children, error) {
 	out := make(map[ChildrenKey]*Children, len(keys))
-	byKind := map[id.Kind][]ChildrenKey{}
+	groups := map[string][]ChildrenKey{}
 	for _, key := range keys {
-		out[key] = newChildren(nil, key.bounded())
-		byKind[id.ID(key).Kind()] = append(byKind[id.ID(key).Kind()], key)
+		out[key] = newChildren(nil, !key.bounded(), key.bounded())
+		groups[key.group()] = append(groups[key.group()], key)
 	}
-	for kind, keys := range byKind {
+	for _, keys := range groups {
 		read := s.readParts
-		if kind == id.Article {
+		if !keys[0].bounded() {
 			read = s.readThreads
 		}
 		if err := read(ctx, keys, out); err != nil {
@@ -306,10 +337,10 @@ func (s *Store) readThreads(ctx context.Context, keys []ChildrenKey, out map[Chi
 		options.Find().SetProjection(bson.D{{Key: "articleId", Value: 1}, {Key: "parentId", Value: 1}, {Key: "createdAt", Value: 1}, {Key: "status", Value: 1}}))
 	rows := map[ChildrenKey][]row{}
 	for _, c := range found {
-		rows[ChildrenKey(c.ArticleID)] = append(rows[ChildrenKey(c.ArticleID)], row{c.ID, c.ParentID, c.CreatedAt, c.IsDeleted()})
+		rows[ChildrenKey(c.ArticleID)] = append(rows[ChildrenKey(c.ArticleID)], row{ID: c.ID, Parent: c.ParentID, Time: c.CreatedAt, Gone: c.IsDeleted()})
 	}
 	for key, of := range rows {
-		out[key] = newChildren(of, false)
+		out[key] = newChildren(of, true, false)
 	}
 	return err
 }
@@ -318,17 +349,17 @@ func (s *Store) readThreads(ctx context.Context, keys []ChildrenKey, out map[Chi
 // each of the two.
 func (s *Store) readParts(ctx context.Context, keys []ChildrenKey, out map[ChildrenKey]*Children) error {
 	type document struct {
-		Parent id.ID `bson:"_id"`
-		Under  []struct {
-			ID        id.ID     `bson:"_id"`
-			Published time.Time `bson:"publishedAt"`
-			Created   time.Time `bson:"createdAt"`
-		} `bson:"under"`
+		Parent id.ID    `bson:"_id"`
+		Under  []bson.M `bson:"under"`
 	}
+	where := keys[0].children()
 	for _, end := range []bool{false, true} {
-		direction, size := -1, headSize
+		direction, size := 1, headSize
 		if end {
-			direction, size = 1, MaxPageSize
+			size = MaxPageSize
+		}
+		if where.descending != end {
+			direction = -1
 		}
 		of := map[id.ID]ChildrenKey{}
 		for _, k := range keys {
@@ -339,7 +370,6 @@ func (s *Store) readParts(ctx context.Context, keys []ChildrenKey, out map[Child
 		if len(of) == 0 {
 			continue
 		}
-		where := keys[0].children()
 		found, err := aggregate[document](ctx, s.db.Collection(where.parents), where.under(of,
 			bson.D{{Key: "$sort", Value: bson.D{{Key: where.sort, Value: direction}, {Key: "_id", Value: direction}}}},
 			bson.D{{Key: "$limit", Value: size + 1}},
@@ -350,13 +380,10 @@ func (s *Store) readParts(ctx context.Context, keys []ChildrenKey, out map[Child
 		for _, d := range found {
 			var rows []row
 			for _, c := range d.Under[:min(len(d.Under), size)] {
-				at := c.Created
-				if where.sort == string(ByPublished) {
-					at = c.Published
-				}
-				rows = append(rows, row{ID: c.ID, Time: at})
+				e := query{sort: where.sort}.entry(c)
+				rows = append(rows, row{ID: e.ID, Time: e.Time, Text: e.Text, Number: e.Number})
 			}
-			part := newChildren(rows, true)
+			part := newChildren(rows, false, where.descending)
 			part.more = len(d.Under) > size
 			out[of[d.Parent]] = part
 		}
@@ -393,7 +420,9 @@ func (s *Store) ChildrenCounts(ctx context.Context, keys []ChildrenKey) ([]*Chil
 }
 
 // tallied says whether writes maintain the count of the list.
-func (k ChildrenKey) tallied() bool { return id.ID(k).Kind() == id.Author || id.ID(k).Kind() == id.Tag }
+func (k ChildrenKey) tallied() bool {
+	return (id.ID(k).Kind() == id.Author || id.ID(k).Kind() == id.Tag) && !strings.Contains(string(k), "/")
+}
 
 func (s *Store) readChildrenCounts(ctx context.Context, keys []ChildrenKey) (map[ChildrenKey]*ChildrenCount, error) {
 	out := make(map[ChildrenKey]*ChildrenCount, len(keys))
@@ -437,17 +466,20 @@ func (s *Store) countChildren(ctx context.Context, keys []ChildrenKey, out map[C
 		Parent id.ID           `bson:"_id"`
 		Under  []ChildrenCount `bson:"under"`
 	}
-	byKind := map[id.Kind]map[id.ID]ChildrenKey{}
+	groups := map[string]map[id.ID]ChildrenKey{}
 	for _, k := range keys {
 		out[k] = &ChildrenCount{}
-		kind := id.ID(k).Kind()
-		if byKind[kind] == nil {
-			byKind[kind] = map[id.ID]ChildrenKey{}
+		if groups[k.group()] == nil {
+			groups[k.group()] = map[id.ID]ChildrenKey{}
 		}
-		byKind[kind][k.document()] = k
+		groups[k.group()][k.document()] = k
 	}
-	for kind, of := range byKind {
-		where := ChildrenKey(kind + "_").children()
+	for _, of := range groups {
+		var where childrenOf
+		for _, k := range of {
+			where = k.children()
+			break
+		}
 		found, err := aggregate[document](ctx, s.db.Collection(where.parents), where.under(of,
 			bson.D{{Key: "$group", Value: bson.D{{Key: "_id", Value: nil}, {Key: "n", Value: bson.D{{Key: "$sum", Value: 1}}}}}})...)
 		if err != nil {
@@ -470,13 +502,14 @@ func markPrivate(ctx context.Context, keys []ChildrenKey) {
 }
 
 type childrenDocument struct {
-	Rows   []row `bson:"r"`
-	Newest bool  `bson:"n"`
-	More   bool  `bson:"m,omitempty"`
+	Rows       []row `bson:"r"`
+	Threads    bool  `bson:"t,omitempty"`
+	Descending bool  `bson:"d,omitempty"`
+	More       bool  `bson:"m,omitempty"`
 }
 
 func encodeChildren(c *Children) ([]byte, error) {
-	return bson.Marshal(childrenDocument{c.rows, c.newest, c.more})
+	return bson.Marshal(childrenDocument{c.rows, c.threads, c.descending, c.more})
 }
 
 func decodeChildren(b []byte) (*Children, error) {
@@ -484,7 +517,7 @@ func decodeChildren(b []byte) (*Children, error) {
 	if err := bson.Unmarshal(b, &d); err != nil {
 		return nil, err
 	}
-	c := newChildren(d.Rows, d.Newest)
+	c := newChildren(d.Rows, d.Threads, d.Descending)
 	c.more = d.More
 	return c, nil
 }

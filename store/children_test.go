@@ -26,18 +26,18 @@ func TestThreadsAreCountedAsFarAsTheyCanBeReached(t *testing.T) {
 		replies map[id.ID]int
 	}{
 		"Nothing": {"nobody has said anything", nil, 0, nil, map[id.ID]int{"a": 0}},
-		"Flat":    {"oldest first, and equal times in the order of ids", []row{{"c", "", second(2), false}, {"b", "", second(1), false}, {"a", "", second(2), false}}, 3, []id.ID{"b", "a", "c"}, map[id.ID]int{"a": 0}},
-		"Thread":  {"replies count for the article, only direct ones for a comment", []row{{"c", "b", second(3), false}, {"a", "", second(1), false}, {"b", "a", second(2), false}, {"d", "a", second(4), false}}, 4, []id.ID{"a"}, map[id.ID]int{"a": 2, "b": 1, "c": 0, "d": 0}},
-		"Orphan":  {"a reply to what isn't there can't be reached", []row{{"a", "", second(1), false}, {"c", "gone", second(3), false}}, 1, []id.ID{"a"}, map[id.ID]int{"a": 0}},
-		"Orphans": {"nor can replies to it", []row{{"a", "", second(1), false}, {"c", "gone", second(3), false}, {"d", "c", second(4), false}, {"e", "d", second(5), false}}, 1, []id.ID{"a"}, map[id.ID]int{"a": 0}},
-		"Circle":  {"nor can those that answer one another", []row{{"a", "", second(1), false}, {"b", "c", second(2), false}, {"c", "b", second(3), false}}, 1, []id.ID{"a"}, map[id.ID]int{"a": 0}},
-		"Gone":    {"what is left of a comment is shown for its answer", []row{{"a", "", second(1), true}, {"b", "a", second(2), false}}, 2, []id.ID{"a"}, map[id.ID]int{"a": 1}},
-		"Goner":   {"and for that alone", []row{{"a", "", second(1), true}, {"b", "a", second(2), true}, {"c", "", second(3), false}}, 1, []id.ID{"c"}, map[id.ID]int{"a": 0}},
-		"Twice":   {"one row twice is one comment", []row{{"a", "", second(1), false}, {"b", "a", second(2), false}, {"a", "", second(1), false}, {"b", "a", second(2), false}}, 2, []id.ID{"a"}, map[id.ID]int{"a": 1}},
+		"Flat":    {"oldest first, and equal times in the order of ids", []row{{ID: "c", Parent: "", Time: second(2), Gone: false}, {ID: "b", Parent: "", Time: second(1), Gone: false}, {ID: "a", Parent: "", Time: second(2), Gone: false}}, 3, []id.ID{"b", "a", "c"}, map[id.ID]int{"a": 0}},
+		"Thread":  {"replies count for the article, only direct ones for a comment", []row{{ID: "c", Parent: "b", Time: second(3), Gone: false}, {ID: "a", Parent: "", Time: second(1), Gone: false}, {ID: "b", Parent: "a", Time: second(2), Gone: false}, {ID: "d", Parent: "a", Time: second(4), Gone: false}}, 4, []id.ID{"a"}, map[id.ID]int{"a": 2, "b": 1, "c": 0, "d": 0}},
+		"Orphan":  {"a reply to what isn't there can't be reached", []row{{ID: "a", Parent: "", Time: second(1), Gone: false}, {ID: "c", Parent: "gone", Time: second(3), Gone: false}}, 1, []id.ID{"a"}, map[id.ID]int{"a": 0}},
+		"Orphans": {"nor can replies to it", []row{{ID: "a", Parent: "", Time: second(1), Gone: false}, {ID: "c", Parent: "gone", Time: second(3), Gone: false}, {ID: "d", Parent: "c", Time: second(4), Gone: false}, {ID: "e", Parent: "d", Time: second(5), Gone: false}}, 1, []id.ID{"a"}, map[id.ID]int{"a": 0}},
+		"Circle":  {"nor can those that answer one another", []row{{ID: "a", Parent: "", Time: second(1), Gone: false}, {ID: "b", Parent: "c", Time: second(2), Gone: false}, {ID: "c", Parent: "b", Time: second(3), Gone: false}}, 1, []id.ID{"a"}, map[id.ID]int{"a": 0}},
+		"Gone":    {"what is left of a comment is shown for its answer", []row{{ID: "a", Parent: "", Time: second(1), Gone: true}, {ID: "b", Parent: "a", Time: second(2), Gone: false}}, 2, []id.ID{"a"}, map[id.ID]int{"a": 1}},
+		"Goner":   {"and for that alone", []row{{ID: "a", Parent: "", Time: second(1), Gone: true}, {ID: "b", Parent: "a", Time: second(2), Gone: true}, {ID: "c", Parent: "", Time: second(3), Gone: false}}, 1, []id.ID{"c"}, map[id.ID]int{"a": 0}},
+		"Twice":   {"one row twice is one comment", []row{{ID: "a", Parent: "", Time: second(1), Gone: false}, {ID: "b", Parent: "a", Time: second(2), Gone: false}, {ID: "a", Parent: "", Time: second(1), Gone: false}, {ID: "b", Parent: "a", Time: second(2), Gone: false}}, 2, []id.ID{"a"}, map[id.ID]int{"a": 1}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			o := newChildren(slices.Clone(c.rows), false)
+			o := newChildren(slices.Clone(c.rows), true, false)
 			if lengthOf(o) != c.len {
 				t.Errorf("%s: Len is %d; want %d", c.reason, lengthOf(o), c.len)
 			}
@@ -84,7 +84,7 @@ func idsOf(p *Page) []id.ID {
 }
 
 func TestAWindowTakesCursorsOfItsOwnListOnly(t *testing.T) {
-	o := newChildren([]row{{id.New(id.Comment), "", second(1), false}, {id.New(id.Comment), "", second(2), false}}, false)
+	o := newChildren([]row{{ID: id.New(id.Comment), Parent: "", Time: second(1), Gone: false}, {ID: id.New(id.Comment), Parent: "", Time: second(2), Gone: false}}, true, false)
 	first, err := NewChildrenWindow("art_x", "", Window{})
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +122,13 @@ func TestChildrenSurviveBeingWrittenDown(t *testing.T) {
 			}
 			rows = append(rows, r)
 		}
-		o := newChildren(rows, rapid.Bool().Draw(t, "newest"))
+		threads := rapid.Bool().Draw(t, "threads")
+		if !threads {
+			for i := range rows {
+				rows[i].Time, rows[i].Text, rows[i].Number = time.Time{}, rapid.StringN(0, 2, 4).Draw(t, "text"), rapid.Int64Range(-2, 2).Draw(t, "number")
+			}
+		}
+		o := newChildren(rows, threads, !threads && rapid.Bool().Draw(t, "descending"))
 		b, err := encodeChildren(o)
 		if err != nil {
 			t.Fatal(err)
@@ -137,13 +143,13 @@ func TestChildrenSurviveBeingWrittenDown(t *testing.T) {
 		if diff := cmp.Diff(o.replies, again.replies); diff != "" {
 			t.Errorf("replies: %s", diff)
 		}
-		if !o.newest {
+		if o.threads {
 			if diff := cmp.Diff(o.depths, again.depths); diff != "" {
 				t.Errorf("depths: %s", diff)
 			}
 		}
-		if o.newest != again.newest || lengthOf(o) != lengthOf(again) || lengthOf(o) != len(rows) {
-			t.Errorf("newest %t, %t; %d, %d of %d elements", o.newest, again.newest, lengthOf(o), lengthOf(again), len(rows))
+		if o.threads != again.threads || o.descending != again.descending || lengthOf(o) != lengthOf(again) || lengthOf(o) != len(rows) {
+			t.Errorf("threads %t, %t; descending %t, %t; %d, %d of %d elements", o.threads, again.threads, o.descending, again.descending, lengthOf(o), lengthOf(again), len(rows))
 		}
 	})
 }
@@ -198,7 +204,7 @@ func TestAWindowBeyondTheHeadIsAsOneOntoTheWholeList(t *testing.T) {
 		}
 		_, err := s.db.Collection(key.children().collection).InsertMany(t.Context(), all)
 		check(t, err)
-		whole := newChildren(rows, true)
+		whole := newChildren(rows, false, true)
 		found, err := s.Children(t.Context(), []ChildrenKey{key, key.End(Window{Last: new(int)})})
 		check(t, err)
 		if got := len(found[0].rows); got > headSize {

@@ -320,7 +320,7 @@ func (s *Store) ListOwnComments(ctx context.Context, w Window) (*List, error) {
 		return nil, err
 	}
 	return s.list(query{
-		collection: comments, filter: submissionsOf(v.Account), sort: "createdAt", byTime: true, descending: true,
+		collection: comments, filter: submissionsOf(v.Account), sort: "createdAt", descending: true,
 		tags: []string{ownTag(v.Account)}, empty: !v.SignedIn(),
 	}, w)
 }
@@ -332,7 +332,7 @@ func (s *Store) ListCommentQueue(ctx context.Context, statuses []CommentStatus, 
 		return nil, err
 	}
 	statuses = slices.Compact(slices.Sorted(slices.Values(statuses)))
-	q := query{collection: comments, sort: "createdAt", byTime: true, descending: true, empty: len(statuses) == 0}
+	q := query{collection: comments, sort: "createdAt", descending: true, empty: len(statuses) == 0}
 	if q.filter = in("status", statuses); q.empty {
 		q.filter = bson.D{}
 	}

@@ -59,13 +59,14 @@ type Visible[T any] struct {
 // ListOf declares a list of things of a kind, or with Field the lists of those under each
 // parent that they name. Only public things are in it.
 type ListOf[T any] struct {
-	// Tag is what the list depends on in the caches; for lists under parents, it follows the
-	// parent's id. "" names the parent's only list.
+	// Tag is what the list depends on in the caches. For lists under parents it follows the
+	// parent's id: a slash and a name, or "" for one list of each parent.
 	Tag string
 	// Sort is the field by which the list is ordered, and At the value of that: a time, a text or
 	// an int64.
-	Sort string
-	At   func(*T) any
+	Sort      string
+	At        func(*T) any
+	Ascending bool // for lists under parents; else the greatest comes first
 
 	Name    string           // by which Kind.Under finds a list under parents
 	Under   id.Kind          // the kind of the parents
@@ -86,22 +87,41 @@ type facts struct {
 	collection string
 	indexes    []index
 	lists      []listFacts
+	public     bson.D
 }
 
 // listFacts are what is known of a ListOf without its type.
 type listFacts struct {
-	tag   string
-	under id.Kind
+	tag       string
+	under     id.Kind
+	field     string
+	sort      string
+	value     valueType
+	ascending bool
 }
 
 func (k *Kind[T]) kind() *facts {
-	f := &facts{id: k.ID, collection: k.Collection}
+	f := &facts{id: k.ID, collection: k.Collection, public: k.Public.Filter}
+	if f.public == nil {
+		f.public = bson.D{}
+	}
 	for _, i := range k.Indexes {
 		i.collection = k.Collection
 		f.indexes = append(f.indexes, i)
 	}
 	for _, l := range k.Lists {
-		f.lists = append(f.lists, listFacts{l.Tag, l.Under})
+		f.lists = append(f.lists, l.facts())
+	}
+	return f
+}
+
+func (l *ListOf[T]) facts() listFacts {
+	f := listFacts{tag: l.Tag, under: l.Under, field: l.Field, sort: l.Sort, ascending: l.Ascending}
+	switch l.At(new(T)).(type) {
+	case string:
+		f.value = textValue
+	case int64:
+		f.value = numberValue
 	}
 	return f
 }
@@ -337,7 +357,7 @@ func (k *Kind[T]) places(d *T) map[string]string {
 				continue
 			}
 			for _, parent := range l.Parents(d) {
-				for _, key := range (listFacts{l.Tag, l.Under}).keys(parent) {
+				for _, key := range l.facts().keys(parent) {
 					put(key, place)
 				}
 			}

@@ -30,11 +30,20 @@ type query struct {
 	collection string
 	filter     bson.D
 	sort       string // the field; the id decides between equals
-	byTime     bool   // the field is a time rather than text
+	value      valueType
 	descending bool
 	tags       []string // its dependencies
 	empty      bool     // nothing can match: no need to look
 }
+
+// valueType is the type of the field that a list is ordered by.
+type valueType int
+
+const (
+	timeValue valueType = iota
+	textValue
+	numberValue // an int64
+)
 
 // name identifies a query by everything that its result depends on, the window excepted.
 func (q query) name() string {
@@ -131,10 +140,7 @@ func (q query) beyond(e Entry, after bool) bson.D {
 	if after != q.descending {
 		operator = "$gt"
 	}
-	var value any = e.Text
-	if q.byTime {
-		value = e.Time
-	}
+	value := [...]any{timeValue: e.Time, textValue: e.Text, numberValue: e.Number}[q.value]
 	return bson.D{{Key: "$or", Value: bson.A{
 		bson.D{{Key: q.sort, Value: bson.D{{Key: operator, Value: value}}}},
 		bson.D{{Key: q.sort, Value: value}, {Key: "_id", Value: bson.D{{Key: operator, Value: e.ID}}}},
@@ -186,6 +192,10 @@ func (q query) entry(document bson.M) Entry {
 		e.Text = v
 	case bson.DateTime:
 		e.Time = v.Time().UTC()
+	case int64:
+		e.Number = v
+	case int32:
+		e.Number = int64(v)
 	}
 	return e
 }

@@ -127,7 +127,7 @@ type ArticleFilter struct {
 // ListArticles returns a part of the list of published articles that meet f. An unknown tag or
 // author makes it empty.
 func (s *Store) ListArticles(ctx context.Context, f ArticleFilter, w Window) (*List, error) {
-	q := query{collection: articles, filter: publicArticles(), sort: string(f.Order), byTime: f.Order != ByTitle, descending: f.Descending}
+	q := query{collection: articles, filter: publicArticles(), sort: string(f.Order), value: map[bool]valueType{true: textValue}[f.Order == ByTitle], descending: f.Descending}
 	for _, by := range []struct {
 		slug              *string
 		collection, field string
@@ -172,12 +172,12 @@ func (s *Store) ListArticles(ctx context.Context, f ArticleFilter, w Window) (*L
 
 // ListAuthors returns a part of the list of all authors, by name.
 func (s *Store) ListAuthors(w Window) (*List, error) {
-	return s.list(query{collection: authors, filter: bson.D{}, sort: "nameKey", tags: []string{listTag(authors)}}, w)
+	return s.list(query{collection: authors, filter: bson.D{}, sort: "nameKey", value: textValue, tags: []string{listTag(authors)}}, w)
 }
 
 // ListTags returns a part of the list of all tags, by name.
 func (s *Store) ListTags(w Window) (*List, error) {
-	return s.list(query{collection: tags, filter: bson.D{}, sort: "nameKey", tags: []string{listTag(tags)}}, w)
+	return s.list(query{collection: tags, filter: bson.D{}, sort: "nameKey", value: textValue, tags: []string{listTag(tags)}}, w)
 }
 
 // listTag is the dependency of lists under a parent.

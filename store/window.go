@@ -3,6 +3,7 @@ package store
 // Windows on lists, pages and cursors. Entry points: Window, Page, window.cut.
 
 import (
+	"cmp"
 	"encoding/base64"
 	"hash/fnv"
 	"slices"
@@ -45,14 +46,18 @@ func (w Window) CacheKey() string {
 // Entry is an element's position in a list: the value that orders the list, and the id that decides
 // between equals.
 type Entry struct {
-	ID   id.ID     `bson:"i"`
-	Time time.Time `bson:"t,omitempty"` // for lists ordered by time, to the millisecond
-	Text string    `bson:"s,omitempty"` // for lists ordered by text
+	ID     id.ID     `bson:"i"`
+	Time   time.Time `bson:"t,omitempty"` // for lists ordered by time, to the millisecond
+	Text   string    `bson:"s,omitempty"` // for lists ordered by text
+	Number int64     `bson:"n,omitempty"` // for lists ordered by an int64
 }
 
 // compare orders entries: negative when a comes before b in ascending order.
 func (a Entry) compare(b Entry) int {
 	if c := a.Time.Compare(b.Time); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(a.Number, b.Number); c != 0 {
 		return c
 	}
 	if c := strings.Compare(a.Text, b.Text); c != 0 {
@@ -130,8 +135,11 @@ func (w Window) parse(list string) (window, error) {
 // are Unix milliseconds in base 36, text comes last, because it may contain anything.
 func encodeCursor(list string, e Entry) string {
 	moment := ""
-	if !e.Time.IsZero() {
+	switch {
+	case !e.Time.IsZero():
 		moment = strconv.FormatInt(e.Time.UnixMilli(), 36)
+	case e.Number != 0:
+		moment = "#" + strconv.FormatInt(e.Number, 36)
 	}
 	return base64.RawURLEncoding.EncodeToString([]byte(fingerprint(list) + " " + string(e.ID) + " " + moment + " " + e.Text))
 }
@@ -156,7 +164,11 @@ func decodeCursor(list, argument, cursor string) (Entry, error) {
 	if e.ID, err = id.Parse(part[1]); err != nil {
 		return Entry{}, broken
 	}
-	if part[2] != "" {
+	if number, is := strings.CutPrefix(part[2], "#"); is {
+		if e.Number, err = strconv.ParseInt(number, 36, 64); err != nil {
+			return Entry{}, broken
+		}
+	} else if part[2] != "" {
 		ms, err := strconv.ParseInt(part[2], 36, 64)
 		if err != nil {
 			return Entry{}, broken

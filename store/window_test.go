@@ -38,6 +38,7 @@ func entry(t *rapid.T, byTime bool) Entry {
 		e.Time = time.UnixMilli(rapid.Int64Range(-2, 2).Draw(t, "time")).UTC()
 	} else {
 		e.Text = rapid.SampledFrom([]string{"", "a", "aa", "b", "z"}).Draw(t, "text")
+		e.Number = rapid.Int64Range(-1, 1).Draw(t, "number")
 	}
 	return e
 }

@@ -149,7 +149,7 @@ func (s *Store) ListDesk(ctx context.Context, statuses []Status, own bool, w Win
 		return nil, err
 	}
 	filter, ok := deskOf(v, statuses, own)
-	q := query{collection: articles, filter: filter, sort: "updatedAt", byTime: true, descending: true, tags: []string{queueTag}, empty: !ok || len(statuses) == 0}
+	q := query{collection: articles, filter: filter, sort: "updatedAt", descending: true, tags: []string{queueTag}, empty: !ok || len(statuses) == 0}
 	if own {
 		q.tags = []string{draftsTag(v.Account)}
 	}
