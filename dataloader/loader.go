@@ -1,5 +1,8 @@
 package dataloader
 
+// One loader: batches for one kind of thing, with a memory of one response. Entry points: begin,
+// Loader.All, One, Present.
+
 import (
 	"context"
 	"errors"
@@ -11,15 +14,14 @@ import (
 	"stoa/store/cache"
 )
 
-// Loader is what one response knows of one kind of thing: each is asked of the database at
-// most once, those that are asked for together in one batch. What was known once stays so
-// for the rest of the response, or until a mutation in it has changed something, a failure
-// included, so that an answer agrees with itself.
+// Loader reads one kind of thing for one response: each thing once at most, and those requested
+// together in one batch. A result stays for the rest of the response, or until a mutation in it has
+// changed something. A failure stays, too, so that a response agrees with itself.
 type Loader[K ~string, T any] struct {
 	fetch func(context.Context, []K) ([]*T, error)
 	what  string       // for messages: "article"
-	from  source       // its identity in dependencies; nil where a result that it takes part in is uncacheable
-	shows func(K) bool // whether what a key names is the same for everybody; nil for all
+	from  source       // its identity in dependencies; nil if its results make a response uncacheable
+	shows func(K) bool // whether the thing of a key is the same for everybody; nil for all
 
 	mu       *sync.Mutex // of all loaders of the response
 	resolved map[K]resolved[T]
@@ -41,8 +43,8 @@ type result[T any] struct {
 
 type memoryOnly struct{}
 
-// MemoryOnly is cache.MemoryOnly for loaders, too: they return cache.ErrNotInMemory where
-// they would have to wait, for others of the response as for the store.
+// MemoryOnly is cache.MemoryOnly for loaders, too: a read that would have to wait, for the store or
+// for another read of the response, returns cache.ErrNotInMemory.
 func MemoryOnly(ctx context.Context) context.Context {
 	return context.WithValue(cache.MemoryOnly(ctx), memoryOnly{}, true)
 }
@@ -60,7 +62,7 @@ func begin[K ~string, T any](l *Loader[K, T], mu *sync.Mutex, what string, fetch
 // forget is for a caller that holds mu.
 func (l *Loader[K, T]) forget() { l.resolved, l.adopted = nil, nil }
 
-// All returns what each of ks names, in their order: nil for what there isn't.
+// All returns the things of ks, in their order: nil for the missing ones.
 func (l *Loader[K, T]) All(ctx context.Context, ks []K) ([]*T, error) {
 	out := make([]*T, len(ks))
 	if err := l.into(ctx, ks, out); err != nil {
@@ -71,7 +73,7 @@ func (l *Loader[K, T]) All(ctx context.Context, ks []K) ([]*T, error) {
 	return out, nil
 }
 
-// into is All into a slice that is there.
+// into is All into an existing slice.
 func (l *Loader[K, T]) into(ctx context.Context, ks []K, out []*T) error {
 	for i, r := range l.look(ctx, ks, out) {
 		if r == nil {
@@ -90,8 +92,8 @@ func (l *Loader[K, T]) into(ctx context.Context, ks []K, out []*T) error {
 	return nil
 }
 
-// look puts what is known into out, and loads what nobody else of the response is loading.
-// The rest is in the results, some of them to be waited for; nil where there is no rest.
+// look puts the known things into out, and loads those that nobody else in the response is loading.
+// The other results are returned, some of them still to be waited for; nil for none.
 func (l *Loader[K, T]) look(ctx context.Context, ks []K, out []*T) []*result[T] {
 	var none K
 	var results []*result[T]
@@ -144,7 +146,7 @@ func (l *Loader[K, T]) put(k K, n resolved[T]) {
 	l.resolved[k] = n
 }
 
-// isDone is the done of what was looked for in memory, for which nobody else waits.
+// isDone is the done of a look into memory: nobody else waits for that.
 var isDone = func() chan struct{} {
 	c := make(chan struct{})
 	close(c)
@@ -160,9 +162,8 @@ func (r *result[T]) settled() bool {
 	}
 }
 
-// load asks the store for ks and settles their results, whatever happens: a panic becomes
-// the error of all who ask. Those that were looked for in memory only, and found, are known
-// from then on.
+// load reads ks from the store and resolves their results in any case: a panic becomes the error of
+// all callers. A thing that was found by a look into memory is known from then on.
 func (l *Loader[K, T]) load(ctx context.Context, ks []K, results map[K]*result[T]) {
 	var values []*T
 	var err error
@@ -199,7 +200,7 @@ func (l *Loader[K, T]) load(ctx context.Context, ks []K, results map[K]*result[T
 	values, err = l.fetch(ctx, ks)
 }
 
-// Present is All without what there isn't.
+// Present is All without the missing things.
 func (l *Loader[K, T]) Present(ctx context.Context, ks []K) ([]*T, error) {
 	all, err := l.All(ctx, ks)
 	out := make([]*T, 0, len(all))
@@ -211,7 +212,7 @@ func (l *Loader[K, T]) Present(ctx context.Context, ks []K) ([]*T, error) {
 	return out, err
 }
 
-// One returns what k names; NotFound when there is none.
+// One returns the thing of k, or NotFound.
 func (l *Loader[K, T]) One(ctx context.Context, k K) (*T, error) {
 	all, err := l.All(ctx, []K{k})
 	if err != nil {

@@ -1,5 +1,7 @@
 package graph
 
+// The root fields node and nodes: things by their ids.
+
 import (
 	"context"
 
@@ -8,8 +10,8 @@ import (
 	"stoa/store"
 )
 
-// nodes returns what each id names, nil where there is nothing that the viewer may see: in
-// one batch for each kind of thing. Who asks is looked at only for what isn't public.
+// nodes returns the things with ids, nil for those that the viewer may not see: in one batch for
+// each kind. It reads the viewer only for ids of things that aren't public.
 func (r Resolver) nodes(ctx context.Context, ids []id.ID) ([]store.Node, error) {
 	if len(ids) > store.MaxPageSize {
 		return nil, problem.New(problem.Invalid, "ids must be at most %d, not %d", store.MaxPageSize, len(ids)).At("ids")
@@ -28,7 +30,7 @@ func (r Resolver) nodes(ctx context.Context, ids []id.ID) ([]store.Node, error) 
 	return out, nil
 }
 
-// node returns what an id names; NotFound where there is nothing that the viewer may see.
+// node returns the thing with an id, or NotFound if the viewer may not see it.
 func (r Resolver) node(ctx context.Context, i id.ID) (store.Node, error) {
 	found, err := r.nodes(ctx, []id.ID{i})
 	if err != nil {

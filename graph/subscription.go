@@ -28,9 +28,8 @@ func (commentAddedEvent) Comment(ctx context.Context, e *store.Event) (*store.Co
 	return loaders(ctx).Added(ctx, e)
 }
 
-// Streams has a subscription whose events can't go on end with the reason: gqlgen takes a
-// closed channel for the end of what there is. The response is then one without data, which
-// no event has.
+// Streams ends a failed subscription with the reason: gqlgen takes a closed channel for the end of
+// the events. The last response then has an error and no data, unlike any event.
 type Streams struct{}
 
 var (
@@ -47,10 +46,10 @@ func (Streams) Validate(graphql.ExecutableSchema) error { return nil }
 
 type streamKey struct{}
 
-// running is what a subscription follows.
+// running holds the Following of a subscription.
 type running struct{ following *store.Following }
 
-// InterceptOperation makes a subscription's place for what it follows.
+// InterceptOperation makes room for the Following of a subscription.
 func (Streams) InterceptOperation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 	if graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription {
 		ctx = context.WithValue(ctx, streamKey{}, &running{})
@@ -58,7 +57,7 @@ func (Streams) InterceptOperation(ctx context.Context, next graphql.OperationHan
 	return next(ctx)
 }
 
-// InterceptResponse says why there is no further event, once.
+// InterceptResponse returns the reason for the end of the events, once.
 func (Streams) InterceptResponse(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
 	response := next(ctx)
 	r, ok := ctx.Value(streamKey{}).(*running)
@@ -73,7 +72,7 @@ func (Streams) InterceptResponse(ctx context.Context, next graphql.ResponseHandl
 	return &graphql.Response{Errors: graphql.GetErrors(ctx)}
 }
 
-// stream makes f what the subscription follows, and returns its events.
+// stream makes f the Following of the subscription, and returns its events.
 func stream(ctx context.Context, f *store.Following, err error) (<-chan *store.Event, error) {
 	if err != nil {
 		return nil, err
