@@ -74,7 +74,7 @@ func TestNullIsRefusedForNonNullUse(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			r := s.do(t, "POST", "/graphql", `{"query":`+strconv.Quote(c.query)+`,"variables":`+c.variables+`}`, jsonBody)
-			if got := r.codes(t) == refusal.ValidationFailed && strings.Contains(r.body, "null isn't taken"); got != c.refused {
+			if got := r.codes(t) == refusal.ValidationFailed && strings.Contains(r.body, "null is not allowed"); got != c.refused {
 				t.Errorf("%s: %s", c.reason, r.body)
 			}
 		})

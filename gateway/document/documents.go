@@ -99,7 +99,7 @@ func (d *documents) parsed(text string) (*Document, error) {
 		return doc, nil
 	}
 	if len(text) > d.limits.Bytes {
-		return nil, refusal.New(refusal.DocumentTooLarge, "the document has %d bytes, where it may have %d: send long texts in variables", len(text), d.limits.Bytes)
+		return nil, refusal.New(refusal.DocumentTooLarge, "the document has %d bytes; at most %d are allowed: send long texts in variables", len(text), d.limits.Bytes)
 	}
 	tokens, err := scan(text, d.limits.Tokens)
 	if err != nil {

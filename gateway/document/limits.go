@@ -164,7 +164,7 @@ const unfinished = -1
 func measure(document *ast.QueryDocument, most Limits) error {
 	maxTokens, maxDepth := most.Tokens, most.Depth
 	if n := len(document.Fragments); n > most.Fragments {
-		return refusal.New(refusal.DocumentTooLarge, "the document has %d fragments, where it may have %d", n, most.Fragments)
+		return refusal.New(refusal.DocumentTooLarge, "the document has %d fragments; at most %d are allowed", n, most.Fragments)
 	}
 	m := measurer{fragments: map[string]*ast.FragmentDefinition{}, known: map[string]extent{}}
 	for _, fragment := range document.Fragments {
@@ -187,10 +187,10 @@ func measure(document *ast.QueryDocument, most Limits) error {
 			e.size += 1 + values(variable.DefaultValue) + m.directivesOf(variable.Directives)
 		}
 		if e.depth > maxDepth {
-			return refusal.New(refusal.DocumentTooDeep, "the operation nests fields %d levels deep, which may be %d at most", e.depth, maxDepth).At(operation.Position)
+			return refusal.New(refusal.DocumentTooDeep, "the operation nests fields %d levels deep; at most %d are allowed", e.depth, maxDepth).At(operation.Position)
 		}
 		if e.size > maxTokens {
-			return refusal.New(refusal.DocumentTooLarge, "the operation has %s selections, arguments and values once its fragments are written out, which may be %d at most", count(e.size), maxTokens).At(operation.Position)
+			return refusal.New(refusal.DocumentTooLarge, "the operation has %s selections, arguments and values once its fragments are written out; at most %d are allowed", count(e.size), maxTokens).At(operation.Position)
 		}
 		validated += e.size
 	}
@@ -201,17 +201,17 @@ func measure(document *ast.QueryDocument, most Limits) error {
 	case m.deepSchema != nil:
 		return refusal.New(refusal.DocumentTooDeep, "fields, interfaces and the like don't nest within %s: ask for the types by their names", m.deepSchema.Name).At(m.deepSchema.Position)
 	case validated > validatedTimes*maxTokens:
-		return refusal.New(refusal.DocumentTooLarge, "the document's operations and fragments have %s selections, arguments and values once fragments are written out, which may be %d at most", count(validated), validatedTimes*maxTokens)
+		return refusal.New(refusal.DocumentTooLarge, "the document's operations and fragments have %s selections, arguments and values once fragments are written out; at most %d are allowed", count(validated), validatedTimes*maxTokens)
 	case m.aliases > most.Aliases:
-		return refusal.New(refusal.DocumentTooLarge, "the document has %d aliases, where it may have %d", m.aliases, most.Aliases)
+		return refusal.New(refusal.DocumentTooLarge, "the document has %d aliases; at most %d are allowed", m.aliases, most.Aliases)
 	case m.directives > most.Directives:
-		return refusal.New(refusal.DocumentTooLarge, "the document has %d directives, where it may have %d", m.directives, most.Directives)
+		return refusal.New(refusal.DocumentTooLarge, "the document has %d directives; at most %d are allowed", m.directives, most.Directives)
 	}
 	for _, operation := range document.Operations {
 		names := map[string]bool{}
 		m.roots(operation.SelectionSet, names, map[string]bool{})
 		if len(names) > most.RootFields {
-			return refusal.New(refusal.DocumentTooLarge, "the operation asks for %d things at its top, where it may ask for %d", len(names), most.RootFields).At(operation.Position)
+			return refusal.New(refusal.DocumentTooLarge, "the operation asks for %d things at its top; at most %d are allowed", len(names), most.RootFields).At(operation.Position)
 		}
 	}
 	return nil

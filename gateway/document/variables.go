@@ -36,7 +36,7 @@ func coerceVariables(schema *ast.Schema, operation *ast.OperationDefinition, req
 			continue
 		}
 		if value == nil && required[name] {
-			return nil, badVariable(variable, "$"+name, "is null, where the document uses it null isn't taken")
+			return nil, badVariable(variable, "$"+name, "must not be null: the document uses it where null is not allowed")
 		}
 		coerced, wrong := coerce(schema, variable.Type, value, "$"+name)
 		if wrong != nil {

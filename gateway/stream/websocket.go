@@ -231,7 +231,7 @@ func (s *webSocket) introduce(payload json.RawMessage) bool {
 		signedIn, err := s.server.signedIn(s.caller.Token)
 		switch {
 		case err != nil && given:
-			s.end(closeTryLater, "who you are can't be told now")
+			s.end(closeTryLater, "the token can't be checked now")
 			return false
 		case err != nil: // each answer asks again, and so does the watcher
 		case !signedIn && given:

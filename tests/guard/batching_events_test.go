@@ -46,7 +46,7 @@ func (w walker) testEvents(t *testing.T, s *stoatest.Stoa) {
 				most += authenticated
 			}
 			if r.many > most {
-				t.Errorf("%s takes %d commands, which may be %d at most:\n%s", r.path, r.many, most, q)
+				t.Errorf("%s takes %d commands; at most %d are allowed:\n%s", r.path, r.many, most, q)
 			}
 		}
 	}

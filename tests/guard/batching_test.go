@@ -120,7 +120,7 @@ func (w walker) testEdges(t *testing.T, s *stoatest.Stoa) {
 					most += authenticated
 				}
 				if r.many > most {
-					t.Errorf("%s takes %d commands, which may be %d at most:\n%s", r.path, r.many, most, q)
+					t.Errorf("%s takes %d commands; at most %d are allowed:\n%s", r.path, r.many, most, q)
 				}
 				if len(path) > 1 {
 					name := path[len(path)-2].target.Name + "." + path[len(path)-1].field.Name
@@ -188,7 +188,7 @@ func (w walker) testSideBySide(t *testing.T, s *stoatest.Stoa) {
 		r.path = root.name() + " with everything"
 		rows = append(rows, r)
 		if most += allowed + authenticated; r.many > most {
-			t.Errorf("%s takes %d commands over %d parents, which may be %d at most:\n%s", r.path, r.many, many, most, q)
+			t.Errorf("%s takes %d commands over %d parents; at most %d are allowed:\n%s", r.path, r.many, many, most, q)
 		}
 	}
 	tabulate(t, rows)

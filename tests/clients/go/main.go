@@ -85,7 +85,7 @@ func must[T comparable](what string, got, want T) error {
 	return nil
 }
 
-// Do sends a request as who has signed in.
+// Do sends a request with the token of a signed-in account.
 func (a *api) Do(r *http.Request) (*http.Response, error) {
 	if a.token != "" {
 		r.Header.Set("Authorization", "Bearer "+a.token)
