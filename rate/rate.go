@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -38,10 +37,6 @@ const (
 	// and far below 2^53 µs, the end of Lua's exact numbers.
 	longest = 366 * 24 * time.Hour
 
-	// outage is the time without calls to Redis after a failure, so that requests don't
-	// wait for it. Then one request tries it again, and the others go on without.
-	outage = time.Second
-
 	// patience bounds one round trip, connecting included; the client's own limits bound each
 	// of its steps alone.
 	patience = 250 * time.Millisecond
@@ -63,7 +58,7 @@ type Limiter struct {
 	now      func() int64 // in microseconds from any origin, never going back
 	local    *table
 
-	downUntil atomic.Int64 // on the clock of now; 0 while Redis answers
+	breaker bus.Breaker // on the clock of now
 }
 
 // New returns the limiter of a namespace, which separates the sites in one Redis. With a nil
@@ -120,10 +115,10 @@ func (l *Limiter) decide(ctx context.Context, uses []Use) (verdict, error) {
 	if err := ctx.Err(); err != nil {
 		return verdict{which: -1}, fmt.Errorf("take from a rate: %w", err)
 	}
-	if ask, until := l.ask(); ask {
+	if ask, trial := l.ask(); ask {
 		v, err := l.shared(ctx, uses)
 		if err == nil {
-			l.reached(until)
+			l.reached(trial)
 			return v, nil
 		}
 		if ended := ctx.Err(); ended != nil {
@@ -146,7 +141,7 @@ type verdict struct {
 // bucket fills by itself, later.
 func (l *Limiter) Reset(parent context.Context, key string) {
 	l.local.reset(key)
-	ask, until := l.ask()
+	ask, trial := l.ask()
 	if !ask {
 		return
 	}
@@ -158,7 +153,7 @@ func (l *Limiter) Reset(parent context.Context, key string) {
 		}
 		return
 	}
-	l.reached(until)
+	l.reached(trial)
 }
 
 func check(uses []Use) error {
@@ -178,34 +173,29 @@ func check(uses []Use) error {
 	return nil
 }
 
-// ask says if Redis is to be asked: it answers, or this caller is the one to try it again.
-// until is for reached.
-func (l *Limiter) ask() (ask bool, until int64) {
+// ask reports whether this caller may call Redis. trial is for reached.
+func (l *Limiter) ask() (ask bool, trial time.Duration) {
 	if l.redis == nil {
 		return false, 0
 	}
-	until = l.downUntil.Load()
-	if until == 0 {
-		return true, 0
-	}
-	now := l.now()
-	next := now + outage.Microseconds()
-	return now >= until && l.downUntil.CompareAndSwap(until, next), next
+	return l.breaker.Allow(l.sinceStart())
 }
 
-// reached ends an outage after a successful try. A call that began before the outage doesn't
-// end it, so at most one outage a second is logged.
-func (l *Limiter) reached(until int64) {
-	if until != 0 && l.downUntil.CompareAndSwap(until, 0) {
+// reached ends an outage after a successful trial.
+func (l *Limiter) reached(trial time.Duration) {
+	if l.breaker.Succeeded(trial) {
 		l.log.Info("rates are counted in Redis again")
 	}
 }
 
 func (l *Limiter) failed(err error) {
-	if l.downUntil.Swap(l.now()+outage.Microseconds()) == 0 {
+	if l.breaker.Failed(l.sinceStart()) {
 		l.log.Info("rates are counted in this process alone: Redis doesn't answer", "error", err)
 	}
 }
+
+// sinceStart is now for the breaker.
+func (l *Limiter) sinceStart() time.Duration { return time.Duration(l.now()) * time.Microsecond }
 
 // takeAll stores in each key the microsecond at which the bucket will be full, by Redis's
 // clock, so the clocks of the replicas don't matter. A key expires a second after its bucket

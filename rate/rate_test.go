@@ -273,18 +273,18 @@ func TestRedisGoesAndComesBack(t *testing.T) {
 	}
 	s.Save(t)
 	s.Kill(t)
-	if n := count("meanwhile"); n != 2 || l.downUntil.Load() == 0 {
+	if n := count("meanwhile"); n != 2 || !l.breaker.Open() {
 		t.Errorf("%d taken of 2 while Redis is away", n)
 	}
 	s.Start(t)
 	if n := count("remembered"); n != 2 || l.local.buckets == nil || len(l.local.buckets) != 2 {
 		t.Errorf("%d taken of 2, and Redis is asked again before a second has passed", n)
 	}
-	clock.Add(outage.Microseconds())
+	clock.Add(bus.Rest.Microseconds())
 	if take(t, l, "before", limit, 1) == 0 {
 		t.Error("Redis is back with what it knew, and isn't asked")
 	}
-	if l.downUntil.Load() != 0 {
+	if l.breaker.Open() {
 		t.Error("Redis has answered and still counts as away")
 	}
 }
@@ -297,10 +297,10 @@ func TestOneCallerTriesRedisAgain(t *testing.T) {
 		t.Error("asked within the second")
 	}
 	l.reached(0)
-	if l.downUntil.Load() == 0 {
+	if !l.breaker.Open() {
 		t.Error("an answer to who had asked before the outage ended it")
 	}
-	later := l.now() + outage.Microseconds()
+	later := l.now() + bus.Rest.Microseconds()
 	l.now = func() int64 { return later }
 	first, until := l.ask()
 	if second, _ := l.ask(); !first || second {

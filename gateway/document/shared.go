@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -25,9 +24,6 @@ const (
 	// sharedPatience is how long one question to Redis may take: about as long as a client would
 	// take to send the text again.
 	sharedPatience = 250 * time.Millisecond
-
-	// sharedOutage is how long Redis isn't asked after it has failed.
-	sharedOutage = time.Second
 )
 
 // sharedBudget bounds the writes of one replica, in KiB: 8 MiB at once, more than all
@@ -42,8 +38,8 @@ type sharedTexts struct {
 	budget *rate.Limiter
 	log    *slog.Logger
 
-	began     time.Time
-	downUntil atomic.Int64 // since began, in nanoseconds; 0 while Redis is well
+	began   time.Time
+	breaker bus.Breaker // on the clock since began
 }
 
 func newSharedTexts(connection *bus.Connection, namespace string, log *slog.Logger) *sharedTexts {
@@ -90,9 +86,8 @@ func (s *sharedTexts) ask(parent context.Context, command func(context.Context) 
 	if s.redis == nil {
 		return false
 	}
-	until, now := s.downUntil.Load(), int64(time.Since(s.began))
-	next := now + int64(sharedOutage)
-	if until != 0 && (now < until || !s.downUntil.CompareAndSwap(until, next)) {
+	allowed, trial := s.breaker.Allow(time.Since(s.began))
+	if !allowed {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(parent, sharedPatience)
@@ -100,11 +95,11 @@ func (s *sharedTexts) ask(parent context.Context, command func(context.Context) 
 	err := command(ctx)
 	switch {
 	case err == nil || errors.Is(err, redis.Nil):
-		if until != 0 && s.downUntil.CompareAndSwap(next, 0) {
+		if s.breaker.Succeeded(trial) {
 			s.log.Info("persisted queries are shared by Redis again")
 		}
 		return true
-	case parent.Err() == nil && s.downUntil.Swap(int64(time.Since(s.began)+sharedOutage)) == 0:
+	case parent.Err() == nil && s.breaker.Failed(time.Since(s.began)):
 		s.log.Info("persisted queries are kept in this process alone: Redis doesn't answer", "error", err)
 	}
 	return false
