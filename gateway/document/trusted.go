@@ -5,11 +5,8 @@ package document
 // front end that doesn't fit the schema shows at the start.
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,9 +77,17 @@ func escapeGlob(path string) string {
 }
 
 func parseManifest(content []byte) ([]Trusted, error) {
-	members, err := manifestMembers(content)
+	type member struct {
+		name  string
+		value json.RawMessage
+	}
+	var members []member
+	err := envelope.Object(content, func(name string, value json.RawMessage) error {
+		members = append(members, member{name, value})
+		return nil
+	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("a manifest is a JSON object: %w", err)
 	}
 	for _, m := range members {
 		var format string
@@ -122,39 +127,6 @@ func parseApollo(content []byte) ([]Trusted, error) {
 		all = append(all, Trusted{ID: o.ID, Text: o.Body, Name: o.Name, Kind: o.Type})
 	}
 	return all, nil
-}
-
-type member struct {
-	name  string
-	value json.RawMessage
-}
-
-// manifestMembers returns those of a JSON object in their order, one that is there twice twice.
-func manifestMembers(content []byte) ([]member, error) {
-	decoder := json.NewDecoder(bytes.NewReader(content))
-	if token, err := decoder.Token(); err != nil || token != json.Delim('{') {
-		return nil, errors.New("a manifest is a JSON object")
-	}
-	var members []member
-	for decoder.More() {
-		var m member
-		token, err := decoder.Token()
-		if err == nil {
-			m.name, _ = token.(string)
-			err = decoder.Decode(&m.value)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("no valid JSON at byte %d: %w", decoder.InputOffset(), err)
-		}
-		members = append(members, m)
-	}
-	if _, err := decoder.Token(); err != nil {
-		return nil, errors.New("the JSON object has no end")
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("the manifest goes on after its JSON object")
-	}
-	return members, nil
 }
 
 // trust adds a document under its id and its hash, or returns its error.

@@ -132,37 +132,34 @@ func parseMap(text []byte) (map[string]string, error) {
 	if err := envelope.Bound(text); err != nil {
 		return nil, err
 	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	if token, err := decoder.Token(); err != nil || token != json.Delim('{') {
-		return nil, refusal.New(refusal.BadRequest, "map must be a JSON object such as %s", example)
-	}
 	paths := map[string]string{}
-	for decoder.More() {
-		token, err := decoder.Token()
-		name, _ := token.(string)
+	err := envelope.Object(text, func(name string, value json.RawMessage) error {
 		var to []string
-		if err == nil {
-			err = decoder.Decode(&to)
-		}
+		err := json.Unmarshal(value, &to)
 		switch _, twice := paths[name]; {
 		case err != nil:
-			return nil, refusal.New(refusal.BadRequest, "map must be a JSON object such as %s", example)
+			return envelope.ErrMember
 		case twice:
-			return nil, refusal.New(refusal.BadRequest, "map has the file %.40q twice", name)
+			return refusal.New(refusal.BadRequest, "map has the file %.40q twice", name)
 		case len(to) != 1:
-			return nil, refusal.New(refusal.BadRequest, "map has %d places for the file %.40q: send it for one", len(to), name)
+			return refusal.New(refusal.BadRequest, "map has %d places for the file %.40q: send it for one", len(to), name)
 		case len(paths) == maxFiles:
-			return nil, refusal.New(refusal.PayloadTooLarge, "map has more than %d files", maxFiles)
+			return refusal.New(refusal.PayloadTooLarge, "map has more than %d files", maxFiles)
 		case name == "operations" || name == "map":
-			return nil, refusal.New(refusal.BadRequest, "no file can be called %q", name)
+			return refusal.New(refusal.BadRequest, "no file can be called %q", name)
 		}
 		paths[name] = to[0]
-	}
-	if _, err := decoder.Token(); err != nil {
+		return nil
+	})
+	switch {
+	case errors.Is(err, envelope.ErrNoObject), errors.Is(err, envelope.ErrMember):
+		return nil, refusal.New(refusal.BadRequest, "map must be a JSON object such as %s", example)
+	case errors.Is(err, envelope.ErrNoEnd):
 		return nil, refusal.New(refusal.BadRequest, "map is no valid JSON")
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+	case errors.Is(err, envelope.ErrRest):
 		return nil, refusal.New(refusal.BadRequest, "map goes on after its JSON object")
+	case err != nil:
+		return nil, err
 	}
 	return paths, nil
 }
