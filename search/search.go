@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"stoa/clip"
 )
 
 // The fields of a Document, in the order of their weight.
@@ -129,7 +131,7 @@ func (x *Index) add(d Document) {
 	at := map[uint32]*[fields][]uint32{} // positions, by word
 	for f, text := range d.Fields {
 		position := uint32(0)
-		for w := range x.language.words(cut(text, MaxText)) {
+		for w := range x.language.words(clip.Bytes(text, MaxText)) {
 			n := x.word(w.folded)
 			if at[n] == nil {
 				at[n] = new([fields][]uint32)

@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	tokens "golang.org/x/net/html"
+
+	"stoa/clip"
 )
 
 const (
@@ -98,7 +100,7 @@ func (q *Query) window(text string, spans []span) (start, end int) {
 	if len(text)-start <= snippetSize {
 		return start, len(text)
 	}
-	end = start + len(cut(text[start:], snippetSize))
+	end = start + len(clip.Bytes(text[start:], snippetSize))
 	if at := strings.LastIndexByte(text[start:end], ' '); at > 0 {
 		end = start + at
 	}
@@ -124,7 +126,7 @@ func write(b *strings.Builder, text string, start, end int, spans []span) {
 
 // spans returns where text matches q, in order, at most maxMarks of each clause.
 func (q *Query) spans(text string) []span {
-	text = cut(text, MaxText)
+	text = clip.Bytes(text, MaxText)
 	var out []span
 	n := make([]int, len(q.clauses))
 	var row []word // the last words, for phrases
@@ -188,7 +190,7 @@ func clean(text string) string {
 // Plain returns the words of sanitised HTML, single spaces between them: at most MaxText
 // bytes of it, of which the first four times as much HTML are read.
 func Plain(text string) string {
-	text = cut(text, 4*MaxText)
+	text = clip.Bytes(text, 4*MaxText)
 	var b strings.Builder
 	b.Grow(min(len(text), MaxText))
 	gap := false
@@ -217,7 +219,7 @@ func Plain(text string) string {
 			b.WriteRune(r)
 		}
 	}
-	return cut(b.String(), MaxText)
+	return clip.Bytes(b.String(), MaxText)
 }
 
 // inline are the elements that don't part words.

@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
+
+	"stoa/clip"
 )
 
 // word is one word of a text.
@@ -96,9 +98,9 @@ func (l *Language) fold(text string) string {
 		ascii = text[i] < utf8.RuneSelf && text[i] != '\''
 	}
 	if ascii {
-		return cut(strings.ToLower(text), maxWord)
+		return clip.Bytes(strings.ToLower(text), maxWord)
 	}
-	text = cut(text, 16*maxWord) // a word that is longer is told from others by this
+	text = clip.Bytes(text, 16*maxWord) // a word that is longer is told from others by this
 	var b strings.Builder
 	var base rune
 	for _, r := range norm.NFKD.String(cases.Fold().String(norm.NFKC.String(text))) {
@@ -122,7 +124,7 @@ func (l *Language) fold(text string) string {
 	if l.code == "en" {
 		folded = strings.ReplaceAll(strings.TrimSuffix(folded, "'s"), "'", "")
 	}
-	return cut(folded, maxWord)
+	return clip.Bytes(folded, maxWord)
 }
 
 // accent says whether a mark on a letter only accents it: those of Latin and Greek do; in
@@ -138,15 +140,4 @@ func accent(base, mark rune) bool {
 // strokes are letters that people write without a keyboard for them as these.
 var strokes = map[rune]string{
 	'ø': "o", 'ł': "l", 'đ': "d", 'ð': "d", 'ħ': "h", 'ŧ': "t", 'ı': "i", 'æ': "ae", 'œ': "oe", 'þ': "th",
-}
-
-// cut returns the first n bytes of text, or fewer where that would cut a character.
-func cut(text string, n int) string {
-	if len(text) <= n {
-		return text
-	}
-	for n > 0 && !utf8.RuneStart(text[n]) {
-		n--
-	}
-	return text[:n]
 }

@@ -7,9 +7,9 @@ import (
 	"net/http"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"stoa/access"
+	"stoa/clip"
 	"stoa/gateway/refusal"
 )
 
@@ -92,12 +92,8 @@ func cookieOf(lines []string) string {
 func deviceOf(h http.Header) string {
 	device := h.Get("User-Agent")
 	if len(device) > maxDevice {
-		cut := maxDevice
-		for cut > maxDevice-utf8.UTFMax && !utf8.RuneStart(device[cut]) {
-			cut--
-		}
 		// The copy lets go of the rest, up to the size of all headers.
-		device = strings.Clone(device[:cut])
+		device = strings.Clone(clip.Bytes(device, maxDevice))
 	}
 	// Each broken byte is replaced by one that isn't: it never gets longer than it may be.
 	return strings.ToValidUTF8(device, "?")

@@ -10,13 +10,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/99designs/gqlgen/graphql/errcode"
 
+	"stoa/clip"
 	"stoa/problem"
 )
 
@@ -201,12 +201,8 @@ func Clip(s string) string {
 	if len(s) <= MaxMessage {
 		return s
 	}
-	cut := MaxMessage
-	for !utf8.RuneStart(s[cut]) {
-		cut--
-	}
 	// The copy doesn't keep a string of up to a megabyte in memory.
-	return fmt.Sprintf("%s… (%d bytes in all)", s[:cut], len(s))
+	return fmt.Sprintf("%s… (%d bytes in all)", clip.Bytes(s, MaxMessage), len(s))
 }
 
 // ClipName cuts a name or number from a request to 40 bytes, for a message.

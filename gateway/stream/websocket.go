@@ -19,7 +19,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/coder/websocket"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -27,6 +26,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"stoa/access"
+	"stoa/clip"
 	"stoa/gateway/client"
 	"stoa/gateway/envelope"
 	"stoa/gateway/operation"
@@ -573,11 +573,7 @@ func clipReason(reason string) string {
 	if len(reason) <= most {
 		return reason
 	}
-	cut := most - len("…")
-	for !utf8.RuneStart(reason[cut]) {
-		cut--
-	}
-	return reason[:cut] + "…"
+	return clip.Bytes(reason, most-len("…")) + "…"
 }
 
 // expectInit ends a connection without a connection_init.
