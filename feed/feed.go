@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"stoa/blog"
+	"stoa/lru"
 	"stoa/problem"
 	"stoa/store"
 )
@@ -58,8 +59,7 @@ type Feeds struct {
 	robots Document
 
 	mu    sync.Mutex
-	cache map[string]rendered // feeds by path
-	bytes int                 // of the documents in cache
+	cache *lru.Cache[string, rendered] // feeds by path
 
 	building chan struct{} // has an element while a request makes or reads the two fields below
 	stamp    string        // version of the articles in the sitemaps
@@ -88,7 +88,7 @@ func New(o Options) (*Feeds, error) {
 	if err := o.Links.Check(); err != nil {
 		return nil, fmt.Errorf("feeds: %w", err)
 	}
-	f := &Feeds{blog: o.Blog, links: o.Links, name: o.Name, cache: map[string]rendered{}, building: make(chan struct{}, 1)}
+	f := &Feeds{blog: o.Blog, links: o.Links, name: o.Name, cache: lru.New(0, cacheBytes, sizeOf), building: make(chan struct{}, 1)}
 	f.robots = f.writeRobots(o.Hide)
 	return f, nil
 }
@@ -132,7 +132,7 @@ func (f *Feeds) feed(ctx context.Context, path string, of blog.FeedOf) (Document
 		return Document{}, err
 	}
 	f.mu.Lock()
-	last, ok := f.cache[path]
+	last, ok := f.cache.Get(path)
 	f.mu.Unlock()
 	if ok && last.from == from {
 		return last.document, nil
@@ -167,17 +167,14 @@ func fingerprint(described atomFeed, articles []*store.Article) ([sha256.Size]by
 	return [sha256.Size]byte(sum.Sum(nil)), nil
 }
 
-// insert caches a feed. A full cache is emptied first: the feeds in use come back at once.
+// sizeOf is the size of a cached feed in bytes, without the fixed part of some 300.
+func sizeOf(path string, r rendered) int { return len(path) + len(r.document.Body) }
+
+// insert caches a feed.
 func (f *Feeds) insert(path string, r rendered) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.bytes -= len(f.cache[path].document.Body)
-	if f.bytes+len(r.document.Body) > cacheBytes {
-		clear(f.cache)
-		f.bytes = 0
-	}
-	f.cache[path] = r
-	f.bytes += len(r.document.Body)
+	f.cache.Add(path, r)
 }
 
 // sitemap returns the sitemap or a part of it. A request makes it if something in it has changed,

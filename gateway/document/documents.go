@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/parser"
@@ -17,6 +16,7 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"stoa/gateway/refusal"
+	"stoa/lru"
 )
 
 // The bounds of the cache of documents. A front end has some hundred; the rest is room for
@@ -67,8 +67,7 @@ type documents struct {
 	types, names  map[string]bool // of the schema: those of types, and all others
 
 	mu    sync.Mutex
-	lru   *simplelru.LRU[string, *Document] // valid ones, by text
-	bytes int                               // of lru, as sizeOf reckons
+	cache *lru.Cache[string, *Document] // valid documents, by text
 }
 
 func newDocuments(weights *costWeights, limits Limits, introspection bool) *documents {
@@ -80,8 +79,7 @@ func newDocuments(weights *costWeights, limits Limits, introspection bool) *docu
 		rules:         rulesOf(introspection),
 	}
 	d.types, d.names = namesOf(weights.schema)
-	// The only error there is says that the size isn't positive.
-	d.lru, _ = simplelru.NewLRU(maxDocuments, func(_ string, evicted *Document) { d.bytes -= sizeOf(evicted) })
+	d.cache = lru.New(maxDocuments, maxDocumentsBytes, func(_ string, doc *Document) int { return sizeOf(doc) })
 	return d
 }
 
@@ -89,7 +87,7 @@ func newDocuments(weights *costWeights, limits Limits, introspection bool) *docu
 func (d *documents) cached(text string) *Document {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	doc, _ := d.lru.Get(text)
+	doc, _ := d.cache.Get(text)
 	return doc
 }
 
@@ -141,19 +139,13 @@ func (d *documents) validate(doc *Document) error {
 }
 
 func (d *documents) keep(doc *Document) {
-	size := sizeOf(doc)
-	if size > maxDocumentBytes {
+	if sizeOf(doc) > maxDocumentBytes {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.lru.Contains(doc.Text) {
-		return
-	}
-	d.lru.Add(doc.Text, doc)
-	d.bytes += size
-	for d.bytes > maxDocumentsBytes {
-		d.lru.RemoveOldest()
+	if !d.cache.Contains(doc.Text) {
+		d.cache.Add(doc.Text, doc)
 	}
 }
 

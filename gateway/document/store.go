@@ -21,11 +21,11 @@ import (
 	"log/slog"
 	"sync"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"stoa/gateway/envelope"
 	"stoa/gateway/refusal"
+	"stoa/lru"
 	"stoa/store/bus"
 )
 
@@ -49,9 +49,8 @@ type Store struct {
 	trusted map[string]*Document // by each of their ids
 	texts   map[string]*Document // the same by text
 
-	mu    sync.Mutex
-	lru   *simplelru.LRU[string, *Document] // automatic ones, by hash
-	bytes int
+	mu        sync.Mutex
+	automatic *lru.Cache[string, *Document] // by hash
 }
 
 // Options tell a Store its schema, limits and trusted documents.
@@ -86,8 +85,7 @@ func NewStore(o Options) (*Store, error) {
 
 func newStoreOf(d *documents, shared *sharedTexts, trusted []Trusted, only bool) (*Store, error) {
 	s := &Store{documents: d, shared: shared, only: only, trusted: map[string]*Document{}, texts: map[string]*Document{}}
-	// The only error there is says that the size isn't positive; bytes bound it, too.
-	s.lru, _ = simplelru.NewLRU(maxDocuments, func(_ string, evicted *Document) { s.bytes -= sizeOf(evicted) })
+	s.automatic = lru.New(maxDocuments, maxPersistedBytes, func(_ string, doc *Document) int { return sizeOf(doc) })
 	for _, t := range trusted {
 		if err := s.trust(t); err != nil {
 			return nil, err
@@ -114,7 +112,7 @@ func (s *Store) Ready(e *envelope.Envelope) (*Document, error) {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		doc, _ := s.lru.Get(e.ID)
+		doc, _ := s.automatic.Get(e.ID)
 		return doc, nil
 	}
 	doc := s.texts[e.Query]
@@ -171,14 +169,10 @@ func (s *Store) Remember(ctx context.Context, e *envelope.Envelope, doc *Documen
 func (s *Store) add(doc *Document) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.lru.Contains(doc.Hash) {
+	if s.automatic.Contains(doc.Hash) {
 		return false
 	}
-	s.lru.Add(doc.Hash, doc)
-	s.bytes += sizeOf(doc)
-	for s.bytes > maxPersistedBytes {
-		s.lru.RemoveOldest()
-	}
+	s.automatic.Add(doc.Hash, doc)
 	return true
 }
 

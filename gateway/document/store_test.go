@@ -21,8 +21,8 @@ func TestPersistedQueriesAreBoundedInBytes(t *testing.T) {
 		last = "{" + strings.Repeat("__typename ", 4000) + strings.Repeat(" ", i) + "}"
 		p.Remember(t.Context(), &envelope.Envelope{Query: last, ID: HashOf(last)}, take(t, d, last))
 	}
-	if p.bytes > maxPersistedBytes || p.lru.Len() < 10 || p.lru.Len() > 40 {
-		t.Errorf("%d of 50 documents are kept, in %d bytes", p.lru.Len(), p.bytes)
+	if p.automatic.Bytes() > maxPersistedBytes || p.automatic.Len() < 10 || p.automatic.Len() > 40 {
+		t.Errorf("%d of 50 documents are kept, in %d bytes", p.automatic.Len(), p.automatic.Bytes())
 	}
 	if doc, err := p.Ready(&envelope.Envelope{ID: HashOf(last)}); doc == nil || err != nil {
 		t.Error("the last one isn't among them")
@@ -86,7 +86,7 @@ func BenchmarkFind(b *testing.B) {
 	b.Run("Unknown", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			d.lru.Purge()
+			d.cache.Clear()
 			take(b, d, introspection)
 		}
 	})
@@ -107,7 +107,7 @@ func TestTrustedDocumentsTakeNoRoom(t *testing.T) {
 		}
 		p.Remember(t.Context(), e, doc)
 	}
-	if kept := p.lru.Len(); kept != 0 {
+	if kept := p.automatic.Len(); kept != 0 {
 		t.Errorf("%d documents are kept that are there anyway", kept)
 	}
 	take(t, d, "{__typename}") // in neither way: it isn't found by its text
