@@ -54,6 +54,7 @@ type App struct {
 	Blog           *blog.Blog
 	AccountService *account.Service
 	Comments       *blog.Comments
+	Search         *search.Engine
 
 	// Pictures holds the uploaded images.
 	Pictures *media.Pictures
@@ -90,7 +91,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger, onCommand func(string
 		all.Go(func() { a.migrate(keep) })
 		all.Go(func() { a.Blog.Run(keep) })
 		all.Go(func() { a.AccountService.Run(keep) })
-		all.Go(func() { a.Blog.BuildIndex(keep) })
+		all.Go(func() { a.Search.Build(keep, a.log) })
 		all.Wait()
 	}()
 	return a, nil
@@ -175,7 +176,8 @@ func (a *App) open(ctx context.Context, options store.Options) error {
 		a.embedded.OnForeignWrite(a.Store.Flush)
 	}
 	previews := strings.ReplaceAll(a.config.PreviewURL, "{site}", a.config.SiteURL)
-	a.Blog = blog.New(a.Store, search.NewLanguage(a.config.Language), previews, a.log)
+	a.Search = search.New(search.NewLanguage(a.config.Language), a.Store)
+	a.Blog = blog.New(a.Store, a.Search, previews, a.log)
 	a.limiter = rate.New(a.redis, a.Store.Namespace(), a.log)
 	a.Comments = blog.NewComments(blog.CommentOptions{Store: a.Store, Limiter: a.limiter, Moderated: a.config.Moderated})
 	if a.AccountService, err = a.newAccounts(); err != nil {
@@ -239,7 +241,7 @@ func hostOf(link string) string {
 func newGateway(a *App) (*gateway.Gateway, error) {
 	shown := graph.Errors{Log: a.log}
 	options := gateway.Options{
-		Schema: graph.New(graph.Resolver{Blog: a.Blog, AccountService: a.AccountService, Pictures: a.Pictures, Comments: a.Comments}), Extensions: []graphql.HandlerExtension{graph.Streams{}, graph.NewLookAhead(a.Store, a.config.CacheBytes/8)},
+		Schema: graph.New(graph.Resolver{Blog: a.Blog, AccountService: a.AccountService, Pictures: a.Pictures, Comments: a.Comments, Index: a.Search}), Extensions: []graphql.HandlerExtension{graph.Streams{}, graph.NewLookAhead(a.Store, a.config.CacheBytes/8)},
 		Present: shown.Present, Recover: shown.Recover, Ready: a.Store.Ping, Introspection: a.config.Introspection, Log: a.log,
 		Cache: a.Store.Cache(), ResponseBytes: a.config.ResponseBytes,
 		Picture: a.picture, Limits: gateway.Limits{Cost: a.config.MaxCost, File: media.MaxBytes},

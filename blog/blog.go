@@ -28,11 +28,11 @@ type Blog struct {
 	// or its own; set before the first request.
 	Uploads func(ctx context.Context, picture id.ID, alt *string) (*store.Image, error)
 
-	store       *store.Store
-	searchIndex *searchIndex
-	markdown    *markdown.Renderer
-	previews    string
-	log         *slog.Logger
+	store    *store.Store
+	index    *search.Engine
+	markdown *markdown.Renderer
+	previews string
+	log      *slog.Logger
 
 	articles     *edit.Kind[draft]
 	authors      *edit.Kind[store.Author]
@@ -48,12 +48,13 @@ type Blog struct {
 	background *background.Group
 }
 
-// New returns the blog that is in s, whose texts are in a language. previews is what links
-// to previews look like, with {token} for what names the article.
-func New(s *store.Store, l *search.Language, previews string, log *slog.Logger) *Blog {
-	b := &Blog{store: s, searchIndex: newSearchIndex(l), markdown: markdown.New(), previews: previews, log: log, unreconciled: map[id.ID]bool{}}
+// New returns the blog in s, and registers its kinds with index. previews is the address of a
+// preview, with {token} in place of its token.
+func New(s *store.Store, index *search.Engine, previews string, log *slog.Logger) *Blog {
+	b := &Blog{store: s, index: index, markdown: markdown.New(), previews: previews, log: log, unreconciled: map[id.ID]bool{}}
 	b.articles, b.authors, b.tags = b.articleKind(), authorKind(s), tagKind(s)
 	b.initMerges()
+	registerKinds(index, s)
 	b.background = background.New(log, b.tasks()...)
 	return b
 }

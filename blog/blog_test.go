@@ -33,7 +33,7 @@ func openWith(t *testing.T, onCommand func(string)) (*Blog, *store.Store) {
 	})
 	check(t, err)
 	t.Cleanup(func() { check(t, s.Close(context.Background())) })
-	return New(s, search.NewLanguage("en"), "{token}", slog.New(slog.DiscardHandler)), s
+	return New(s, search.New(search.NewLanguage("en"), s), "{token}", slog.New(slog.DiscardHandler)), s
 }
 
 func check(t *testing.T, err error) {

@@ -1,7 +1,7 @@
 // Package graph answers the fields of the schema: one file a noun, each resolver one call.
 // Root fields call a domain package, edges call a loader; nothing is decided here.
 //
-// It may import access, account, blog, dataloader, media, store (for its documents), store/cache
+// It may import access, account, blog, dataloader, edit, media, search, store (for its documents), store/cache
 // (to look into memory only), id, problem and its own sub-packages. generated/ comes out of
 // schema.graphqls and gqlgen.yml by go generate.
 // Entry points: New, LookAhead, Streams, Errors.
@@ -19,6 +19,7 @@ import (
 	"stoa/id"
 	"stoa/media"
 	"stoa/problem"
+	"stoa/search"
 	"stoa/store"
 )
 
@@ -28,6 +29,7 @@ type Resolver struct {
 	AccountService *account.Service
 	Pictures       *media.Pictures
 	Comments       *blog.Comments
+	Index          *search.Engine
 }
 
 // New returns the schema with its resolvers.

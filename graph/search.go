@@ -9,7 +9,7 @@ import (
 )
 
 func (q query) Search(ctx context.Context, text string, types []id.Kind, first *int, after *string) (*dataloader.SearchConnection, error) {
-	query, list, err := q.Blog.Search(ctx, text, types, window(first, after, nil, nil))
+	query, list, err := q.Index.Search(ctx, text, types, window(first, after, nil, nil))
 	return loaders(ctx).Found(query, list, err)
 }
 

@@ -37,7 +37,7 @@ func BenchmarkFind(b *testing.B) {
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		x := New(NewLanguage("en"))
+		x := NewIndex(NewLanguage("en"))
 		began := time.Now()
 		x.Update(all, nil)
 		took := time.Since(began)
@@ -67,7 +67,7 @@ func BenchmarkFind(b *testing.B) {
 
 func BenchmarkUpdate(b *testing.B) {
 	all := corpus(2_000)
-	x := New(NewLanguage("en"))
+	x := NewIndex(NewLanguage("en"))
 	x.Update(all, nil)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {

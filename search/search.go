@@ -1,12 +1,13 @@
-// Package search finds texts by their words: an index in the process, the questions that
-// are asked of it, their ranking, and the pieces of text that are shown with what is found.
+// Package search finds things by their words: an index in the process for each kind of things,
+// queries, their ranking, and the pieces of text that are shown with a result.
 //
-// A word is what is between spaces and punctuation; letter case and accents don't count. A
-// word is found by every word of the same stem in the Language of the texts, the last one
-// of a query by every word that begins with it, and words in quotes as they stand, in a row.
+// A word is what stands between spaces and punctuation; letter case and accents don't count. A
+// query's word finds all words with the same stem in the Language of the texts. The last word of
+// a query finds all words that begin with it, too. Quoted words find themselves, in a row.
 //
-// It does no I/O and knows nothing of what the texts are. It may import problem, nothing
-// else of ours. Entry points: NewLanguage, New (an Index), Parse (a Query), Plain.
+// It knows no kind: a domain registers each of its kinds with an Engine, as text, facts and a
+// version. It may import id, problem and store; only engine.go does I/O.
+// Entry points: New (an Engine), NewLanguage, Parse (a Query), Plain.
 package search
 
 import (
@@ -87,8 +88,8 @@ type list struct {
 	data []byte
 }
 
-// New returns an empty index of texts in a language.
-func New(l *Language) *Index {
+// NewIndex returns an empty index of texts in a language.
+func NewIndex(l *Language) *Index {
 	return &Index{language: l, numbers: map[string]uint32{}, stems: map[string][]uint32{}, documents: map[string]uint32{}}
 }
 
@@ -198,7 +199,7 @@ func (x *Index) Compact() {
 			rows = append(rows, r)
 		}
 	}
-	fresh := New(x.language)
+	fresh := NewIndex(x.language)
 	var scratch []byte
 	for _, n := range x.sorted {
 		l := list{data: scratch[:0]}

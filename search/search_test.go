@@ -73,7 +73,7 @@ func TestWordsAreTheSameWhateverTheirCaseAccentsAndEnding(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			x := New(NewLanguage(c.language))
+			x := NewIndex(NewLanguage(c.language))
 			x.Update([]Document{document("it", "", "", c.text), document("other", "", "", "zzz")}, nil)
 			if got := found(t, x, c.query); !slices.Equal(got, []string{"it"}) {
 				t.Errorf("%s: %q finds %q", c.reason, c.query, got)
@@ -101,7 +101,7 @@ func TestWhatIsNotFound(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			x := New(NewLanguage(c.language))
+			x := NewIndex(NewLanguage(c.language))
 			x.Update([]Document{document("it", "plain", "", c.text)}, nil)
 			if c.query == "fed stoa" {
 				// A document that has both, so that the other isn't the best there is.
@@ -119,7 +119,7 @@ func TestWhatIsNotFound(t *testing.T) {
 }
 
 func TestATitleCountsMoreThanASummaryAndThatMoreThanAText(t *testing.T) {
-	x := New(NewLanguage("en"))
+	x := NewIndex(NewLanguage("en"))
 	much := strings.Repeat("porch ", 200)
 	x.Update([]Document{
 		document("text", "A walk", "Under a roof", much),
@@ -136,7 +136,7 @@ func TestATitleCountsMoreThanASummaryAndThatMoreThanAText(t *testing.T) {
 }
 
 func TestWhichWordsMustBeThere(t *testing.T) {
-	x := New(NewLanguage("en"))
+	x := NewIndex(NewLanguage("en"))
 	var all []Document
 	for i := range 10 {
 		all = append(all, document(fmt.Sprint("d", i), "", "", "the "+[]string{"red", "blue", "green"}[i%3]+fmt.Sprint(" number", i)))
@@ -166,7 +166,7 @@ func TestWhichWordsMustBeThere(t *testing.T) {
 }
 
 func TestTheNewerComesFirstOfWhatIsEquallyGood(t *testing.T) {
-	x := New(NewLanguage("en"))
+	x := NewIndex(NewLanguage("en"))
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for i, id := range []string{"old", "new", "middle"} {
 		d := document(id, "Stoa", "", "")
@@ -224,7 +224,7 @@ func drawDocument(t *rapid.T) Document {
 func TestAnIndexThatHasChangedEqualsAFreshOne(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := NewLanguage(rapid.SampledFrom([]string{"en", "de", "fr", "xx"}).Draw(t, "language"))
-		x, left := New(l), map[string]Document{}
+		x, left := NewIndex(l), map[string]Document{}
 		for range rapid.IntRange(1, 20).Draw(t, "updates") {
 			var put []Document
 			var gone []string
@@ -243,7 +243,7 @@ func TestAnIndexThatHasChangedEqualsAFreshOne(t *testing.T) {
 				x.Compact()
 			}
 		}
-		fresh := New(l)
+		fresh := NewIndex(l)
 		for _, d := range left {
 			fresh.Update([]Document{d}, nil)
 		}
@@ -271,7 +271,7 @@ func TestADocumentIsFoundByEachOfItsWords(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := NewLanguage(rapid.SampledFrom([]string{"en", "fr", "ru", "xx"}).Draw(t, "language"))
 		d := document("it", rapid.String().Draw(t, "title"), rapid.String().Draw(t, "summary"), texts(t, "body", 30))
-		x := New(l)
+		x := NewIndex(l)
 		x.Update([]Document{d, document("other", "other", "", "words")}, nil)
 		for _, text := range d.Fields {
 			var before string
@@ -300,7 +300,7 @@ func TestADocumentIsFoundByEachOfItsWords(t *testing.T) {
 
 // Any text is a query, or is refused for a reason that can be told.
 func TestAnyTextIsAQueryOrRefused(t *testing.T) {
-	x := New(NewLanguage("en"))
+	x := NewIndex(NewLanguage("en"))
 	x.Update([]Document{document("it", "The stoa", "", "")}, nil)
 	rapid.Check(t, func(t *rapid.T) {
 		q, err := Parse(x.language, rapid.String().Draw(t, "query"))
@@ -319,7 +319,7 @@ func FuzzParse(f *testing.F) {
 	}
 	indexes := map[string]*Index{}
 	for _, code := range append(Stemmed(), "") {
-		indexes[code] = New(NewLanguage(code))
+		indexes[code] = NewIndex(NewLanguage(code))
 		indexes[code].Update([]Document{document("it", "The painted porch", "A stoa", "画廊 l'eau")}, nil)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -40,7 +40,7 @@ var mayImport = map[string][]string{
 	"gateway/stream":        {"access", "clip", "gateway/client", "gateway/envelope", "gateway/operation", "gateway/refusal", "gateway/wire"},
 	"gateway/upload":        {"access", "gateway/envelope", "gateway/operation", "gateway/refusal", "id", "problem"},
 	"gateway/wire":          {"gateway/envelope", "gateway/refusal"},
-	"graph":                 {"access", "account", "blog", "dataloader", "edit", "graph/generated", "graph/fragment", "id", "media", "problem", "store", "store/cache"},
+	"graph":                 {"access", "account", "blog", "dataloader", "edit", "graph/generated", "graph/fragment", "id", "media", "problem", "search", "store", "store/cache"},
 	"graph/generated":       {"access", "account", "blog", "dataloader", "edit", "graph/fragment", "graph/scalar", "id", "problem", "store"},
 	"graph/generate":        {},
 	"graph/fragment":        {"access", "dataloader"},
@@ -69,7 +69,7 @@ var mayImport = map[string][]string{
 	"media/picture":         {"problem"},
 	"problem":               {},
 	"rate":                  {"store/bus"},
-	"search":                {"clip", "problem"},
+	"search":                {"clip", "id", "problem", "store"},
 }
 
 // homes lists the packages of Stoa that may import packages with effects outside the process.

@@ -310,5 +310,5 @@ func writeThreads(t *testing.T, s *stoatest.Stoa) {
 	for version := range 5 {
 		stoatest.Mutate(t, s, "articleUpdate", map[string]any{"id": draft, "expectedVersion": version + 1, "bodyMarkdown": fmt.Sprintf("Text %d.", version)}, "article { id }", nil)
 	}
-	stoatest.Check(t, s.Blog.Index(t.Context()))
+	stoatest.Check(t, s.Search.Update(t.Context()))
 }

@@ -137,7 +137,7 @@ func playStoa(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := a.Blog.Index(ctx); err != nil {
+	if err := a.Search.Update(ctx); err != nil {
 		return err
 	}
 	l, err := net.Listen("tcp", c.Listen)

@@ -90,7 +90,7 @@ func BenchmarkSearch(b *testing.B) {
 			runtime.ReadMemStats(&before)
 			s.Commands()
 			began := time.Now()
-			err := s.Blog.Index(b.Context())
+			err := s.Search.Update(b.Context())
 			stoatest.Check(b, err)
 			took, commands := time.Since(began), s.Commands()
 			runtime.GC()

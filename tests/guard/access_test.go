@@ -574,7 +574,7 @@ func (m *matrix) write(t *testing.T) {
 	slugs, err := m.s.Store.TakenSlugs(t.Context())
 	stoatest.Check(t, err)
 	stoatest.Check(t, m.s.Store.Relate(t.Context(), slugs["long"], []id.ID{draft.ID}))
-	stoatest.Check(t, m.s.Blog.Index(t.Context()))
+	stoatest.Check(t, m.s.Search.Update(t.Context()))
 }
 
 // objects are the types that have fields, in the order of the schema.

@@ -528,7 +528,7 @@ func manyThings(t *testing.T) (*stoatest.Stoa, walker) {
 	for name := range w.ids {
 		slices.Sort(w.ids[name])
 	}
-	stoatest.Check(t, s.Blog.Index(t.Context())) // else the first search would read all texts
+	stoatest.Check(t, s.Search.Update(t.Context())) // else the first search would read all texts
 	for _, i := range w.ids["Comment"] {
 		before, err := s.Store.CommentNow(t.Context(), id.ID(i))
 		stoatest.Check(t, err)

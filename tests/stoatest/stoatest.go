@@ -58,7 +58,7 @@ func Start(t testing.TB, settings Settings) *Stoa {
 	}
 	// The index is built beside requests, too; a test that counts commands must not count
 	// these.
-	if err := a.Blog.Index(context.Background()); err != nil {
+	if err := a.Search.Update(context.Background()); err != nil {
 		t.Fatalf("index: %v", err)
 	}
 	// So are the sweeps at the start, and they could finish work that a test interrupts on
