@@ -4,7 +4,7 @@
 // Neither the content nor the duration of a response reveals if an address has an account:
 // everything that depends on it is done by Run, after the response.
 //
-// It may import access, background, id, mail, problem, rate, store and its own sub-packages.
+// It may import access, background, edit, id, mail, problem, rate, store and its own sub-packages.
 // Entry points: New, the methods of Service, Run.
 package account
 
@@ -24,6 +24,7 @@ import (
 	"stoa/account/email"
 	"stoa/account/password"
 	"stoa/background"
+	"stoa/edit"
 	"stoa/id"
 	"stoa/mail"
 	"stoa/problem"
@@ -145,7 +146,7 @@ func (p *Service) Verify(ctx context.Context, in Coming) (*store.Account, error)
 	// The id is derived from the code, so a repetition after a crash and two calls at the same
 	// time create one account.
 	account := &store.Secret{PasswordHash: code.PasswordHash, Account: store.Account{
-		ID: id.Derived(id.Account, made, code.Hash), Email: code.Email, Name: code.Name, Role: access.Customer, CreatedAt: now(), Version: 1,
+		ID: id.Derived(id.Account, made, code.Hash), Email: code.Email, Name: code.Name, Role: access.Customer, CreatedAt: edit.Now(), Version: 1,
 	}}
 	err = p.store.AddAccount(ctx, account)
 	if problem.Is(err, problem.Conflict) {
@@ -309,7 +310,7 @@ func (p *Service) MakeAdmin(ctx context.Context, address string) (code string, e
 	}
 	there, err := p.store.SecretByEmail(ctx, address)
 	if problem.Is(err, problem.NotFound) {
-		there = &store.Secret{Account: store.Account{ID: id.New(id.Account), Email: address, Role: access.Admin, CreatedAt: now(), Version: 1}}
+		there = &store.Secret{Account: store.Account{ID: id.New(id.Account), Email: address, Role: access.Admin, CreatedAt: edit.Now(), Version: 1}}
 		err = p.store.AddAccount(ctx, there)
 	}
 	if err != nil {
@@ -321,7 +322,7 @@ func (p *Service) MakeAdmin(ctx context.Context, address string) (code string, e
 	}
 	code, sealed := newMailCode()
 	return code, p.store.AddMailCode(ctx, &store.MailCode{
-		Hash: sealed, Kind: store.CodeToReset, AccountID: changed.ID, Epoch: changed.Epoch, Email: address, EndsAt: now().Add(verifyFor),
+		Hash: sealed, Kind: store.CodeToReset, AccountID: changed.ID, Epoch: changed.Epoch, Email: address, EndsAt: edit.Now().Add(verifyFor),
 	})
 }
 
@@ -449,21 +450,15 @@ func (p *Service) checkPassword(secret, address, name string) error {
 	return password.Check(secret, p.minimum, address, name, p.host, "stoa")
 }
 
-// now is the time in UTC, cut to milliseconds as the database stores it.
-func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
-
 // write stores an outgoing mail for a mutation and counts it against the limit of its address.
 // With an idempotency key it does both once per key.
 func (p *Service) write(ctx context.Context, caller, mutation string, key *string, input []string, l *store.OutgoingMail) error {
-	l.CreatedAt = now()
-	l.ID = id.At(id.Mail, l.CreatedAt)
-	if key != nil {
-		record := store.IdempotencyRecord{Caller: caller, Key: *key, Mutation: mutation, Input: input}
-		made, err := p.store.RecordIdempotency(ctx, record)
-		if err != nil {
-			return err
-		}
-		l.CreatedAt, l.ID = made, id.Derived(id.Mail, made, record.Seed())
+	origin, err := edit.Begin(ctx, p.store, caller, mutation, key, input)
+	if err != nil {
+		return err
+	}
+	l.CreatedAt, l.ID = origin.At, origin.ID(id.Mail)
+	if origin.Repeatable() {
 		if there, err := p.store.HasMail(ctx, l.ID); err != nil || there {
 			return err
 		}
@@ -471,7 +466,7 @@ func (p *Service) write(ctx context.Context, caller, mutation string, key *strin
 	if err := p.throttleMail(ctx, l.To); err != nil {
 		return err
 	}
-	l.NextAt = now()
+	l.NextAt = edit.Now()
 	if err := p.store.AddMail(ctx, l); err != nil {
 		return fmt.Errorf("%s: %w", mutation, err)
 	}

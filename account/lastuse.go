@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"stoa/edit"
 	"stoa/id"
 )
 
@@ -46,7 +47,7 @@ func (p *Service) RecordUse(token string) {
 	if !ok {
 		return
 	}
-	at := now()
+	at := edit.Now()
 	u := p.lastUses
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"stoa/edit"
 	"stoa/id"
 )
 
@@ -45,7 +46,7 @@ func TestUsesAreRecordedAMinuteApart(t *testing.T) {
 	}
 	for name, c := range cases {
 		p := &Service{lastUses: newLastUses()}
-		p.lastUses.learn(session, now().Add(-c.before))
+		p.lastUses.learn(session, edit.Now().Add(-c.before))
 		p.RecordUse(token)
 		if noted := len(p.lastUses.take()) == 1; noted != c.noted {
 			t.Errorf("%s (%s): noted is %t", name, c.reason, noted)
@@ -68,7 +69,7 @@ func TestForgedTokenHidesNoUse(t *testing.T) {
 
 func TestLastUseOnlyMovesForward(t *testing.T) {
 	u := newLastUses()
-	session, at := id.New(id.Session), now()
+	session, at := id.New(id.Session), edit.Now()
 	for _, d := range []time.Duration{0, -time.Hour, time.Minute, -time.Minute, time.Second} {
 		u.learn(session, at.Add(d))
 	}
@@ -92,7 +93,7 @@ func TestUsesAreBounded(t *testing.T) {
 			first = token
 		}
 		p.RecordUse(token)
-		p.lastUses.learn(newest, now())
+		p.lastUses.learn(newest, edit.Now())
 	}
 	if n := len(p.lastUses.pending); n != maxPending {
 		t.Errorf("%d are to be written down, and %d is the most", n, maxPending)
@@ -104,7 +105,7 @@ func TestUsesAreBounded(t *testing.T) {
 		t.Error("the newest isn't known")
 	}
 	// A session with a pending use is still renewed.
-	before := now().Add(-time.Hour)
+	before := edit.Now().Add(-time.Hour)
 	p.lastUses.pending[first] = before
 	session, _, _ := parseToken(first)
 	delete(p.lastUses.known, session)
@@ -157,7 +158,7 @@ func BenchmarkUse(b *testing.B) {
 	p := &Service{lastUses: newLastUses()}
 	session, s := id.New(id.Session), newSecret()
 	token := tokenOf(session, s)
-	p.lastUses.learn(session, now())
+	p.lastUses.learn(session, edit.Now())
 	b.ReportAllocs()
 	for b.Loop() {
 		p.RecordUse(token)

@@ -11,6 +11,7 @@ import (
 
 	"stoa/access"
 	"stoa/account/email"
+	"stoa/edit"
 	"stoa/id"
 	"stoa/problem"
 	"stoa/store"
@@ -101,7 +102,7 @@ type session struct {
 }
 
 func newSession() session {
-	at := now()
+	at := edit.Now()
 	return session{id: id.At(id.Session, at), secret: newSecret(), at: at}
 }
 

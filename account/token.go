@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"stoa/edit"
 	"stoa/id"
 	"stoa/problem"
 	"stoa/store"
@@ -105,7 +106,7 @@ func (p *Service) mailCode(ctx context.Context, kind store.MailCodeKind, text st
 	if !ok {
 		return nil, invalidToken()
 	}
-	found, err := p.store.MailCode(ctx, kind, hex.EncodeToString(s.hash()), now())
+	found, err := p.store.MailCode(ctx, kind, hex.EncodeToString(s.hash()), edit.Now())
 	if problem.Is(err, problem.NotFound) {
 		return nil, invalidToken()
 	}

@@ -23,10 +23,6 @@ const (
 	// editFor is how long after it was written its author can change a comment: time for a
 	// slip of the pen, not for taking back what others have answered.
 	editFor = 15 * time.Minute
-
-	// tries is how often a change is tried, when somebody else changes the comment in
-	// between each time.
-	tries = 5
 )
 
 // How often somebody comments: each account, and all accounts of one client together.
@@ -53,11 +49,14 @@ type Comments struct {
 	limiter   *rate.Limiter
 	markdown  *markdown.Renderer
 	moderated bool
+	comments  *edit.Kind[store.Comment]
 }
 
 // NewComments returns the comments that are in o.Store.
 func NewComments(o CommentOptions) *Comments {
-	return &Comments{store: o.Store, limiter: o.Limiter, markdown: markdown.New(), moderated: o.Moderated}
+	c := &Comments{store: o.Store, limiter: o.Limiter, markdown: markdown.New(), moderated: o.Moderated}
+	c.comments = c.commentKind()
+	return c
 }
 
 // CommentAdd is a comment that somebody writes.
@@ -86,24 +85,19 @@ func (c *Comments) Add(ctx context.Context, in CommentAdd) (*store.Submission, e
 	if err := c.throttle(ctx, rate.Use{Key: "comment/ask/" + string(v.Account), Limit: askByAccount, Cost: 1}); err != nil {
 		return nil, err
 	}
-	made := &store.Comment{
-		ArticleID: in.ArticleID, AccountID: v.Account, BodyMarkdown: canonical, CreatedAt: edit.Now(), Version: 1,
-	}
+	made := &store.Comment{ArticleID: in.ArticleID, AccountID: v.Account, BodyMarkdown: canonical, Version: 1}
 	if in.ParentID != nil {
 		made.ParentID = commentOf(*in.ParentID)
 	}
-	made.ID = id.At(id.Comment, made.CreatedAt)
-	if in.IdempotencyKey != nil {
-		record := store.IdempotencyRecord{
-			Caller: string(v.Account), Key: *in.IdempotencyKey, Mutation: "commentAdd",
-			Input: []string{string(made.ArticleID), string(made.ParentID), canonical},
-		}
-		if made.CreatedAt, err = c.store.RecordIdempotency(ctx, record); err != nil {
-			return nil, err
-		}
-		made.ID = id.Derived(id.Comment, made.CreatedAt, record.Seed())
+	origin, err := edit.Begin(ctx, c.store, string(v.Account), "commentAdd", in.IdempotencyKey,
+		[]string{string(made.ArticleID), string(made.ParentID), canonical})
+	if err != nil {
+		return nil, err
+	}
+	made.ID, made.CreatedAt = origin.ID(id.Comment), origin.At
+	if origin.Repeatable() {
 		there, err := c.store.CommentNow(ctx, made.ID)
-		if err == nil || !problem.Is(err, problem.NotFound) {
+		if !problem.Is(err, problem.NotFound) {
 			return (*store.Submission)(there), err
 		}
 	}
@@ -207,26 +201,33 @@ func (c *Comments) Update(ctx context.Context, in CommentUpdate) (*store.Submiss
 	if err != nil {
 		return nil, refusedText(err, "bodyMarkdown")
 	}
-	return c.change(ctx, v, in.ID, in.ExpectedVersion, func(x *store.Comment) error {
-		at := edit.Now()
-		switch {
-		case !v.Is(x.AccountID):
-			return problem.New(problem.Forbidden, "only who wrote a comment can change it").At("id")
-		case x.IsDeleted():
-			return problem.New(problem.Conflict, "the comment has been deleted").At("id")
-		case x.State() == store.CommentHidden || x.State() == store.CommentSpam:
-			return problem.New(problem.Forbidden, "an editor has taken the comment down").At("id")
-		case !at.Before(editableUntil(x.CreatedAt)):
-			return problem.New(problem.Forbidden, "a comment can be changed for %d minutes", int(editFor.Minutes())).At("id")
-		case x.BodyMarkdown == canonical:
+	return c.change(ctx, edit.Change[store.Comment]{ID: in.ID, Expected: in.ExpectedVersion, May: mayReword,
+		Apply: func(_ context.Context, v access.Viewer, x *store.Comment) error {
+			if x.BodyMarkdown == canonical {
+				return nil
+			}
+			x.BodyMarkdown, x.BodyHTML, x.EditedAt = canonical, html, new(edit.Now())
+			if x.Status = x.State(); c.begins(v) == store.CommentPending { // comments from before statuses get one
+				x.Status, x.Visible = store.CommentPending, false
+			}
 			return nil
-		}
-		x.BodyMarkdown, x.BodyHTML, x.EditedAt = canonical, html, &at
-		if c.begins(v) == store.CommentPending {
-			x.Status, x.Visible = store.CommentPending, false
-		}
-		return nil
+		},
 	})
+}
+
+// mayReword returns the reason why v can't change the words of x, or nil.
+func mayReword(v access.Viewer, x *store.Comment) error {
+	switch {
+	case !v.Is(x.AccountID):
+		return problem.New(problem.Forbidden, "only who wrote a comment can change it").At("id")
+	case x.IsDeleted():
+		return problem.New(problem.Conflict, "the comment has been deleted").At("id")
+	case x.State() == store.CommentHidden || x.State() == store.CommentSpam:
+		return problem.New(problem.Forbidden, "an editor has taken the comment down").At("id")
+	case !edit.Now().Before(editableUntil(x.CreatedAt)):
+		return problem.New(problem.Forbidden, "a comment can be changed for %d minutes", int(editFor.Minutes())).At("id")
+	}
+	return nil
 }
 
 // CommentDelete names a comment that is to go.
@@ -235,20 +236,20 @@ type CommentDelete struct{ ID id.ID }
 // Delete deletes a comment for its author or an editor: its words and name are gone for good.
 // Its place stays while somebody's answer to it is shown.
 func (c *Comments) Delete(ctx context.Context, in CommentDelete) (*store.Submission, error) {
-	v, err := access.Require(ctx, access.Customer)
-	if err != nil {
-		return nil, err
-	}
-	return c.change(ctx, v, in.ID, nil, func(x *store.Comment) error {
-		switch {
-		case !v.Is(x.AccountID) && !v.May(access.Editor):
+	return c.change(ctx, edit.Change[store.Comment]{ID: in.ID,
+		May: func(v access.Viewer, x *store.Comment) error {
+			if v.Is(x.AccountID) || v.May(access.Editor) {
+				return nil
+			}
 			return problem.New(problem.Forbidden, "only who wrote a comment, or an editor, can delete it").At("id")
-		case x.IsDeleted():
+		},
+		Apply: func(_ context.Context, _ access.Viewer, x *store.Comment) error {
+			if !x.IsDeleted() {
+				// A comment without a place in its thread gets none by being deleted.
+				x.Status, x.AuthorName, x.BodyMarkdown, x.BodyHTML = store.CommentDeleted, "", "", ""
+			}
 			return nil
-		}
-		// One that had no place in its thread gets none by being deleted.
-		x.Status, x.AuthorName, x.BodyMarkdown, x.BodyHTML = store.CommentDeleted, "", "", ""
-		return nil
+		},
 	})
 }
 
@@ -276,48 +277,43 @@ type CommentModerate struct {
 // Moderate shows a comment or takes it down, for editors. With it goes, and comes back, what
 // answers it.
 func (c *Comments) Moderate(ctx context.Context, in CommentModerate) (*store.Submission, error) {
-	v, err := access.Require(ctx, access.Editor)
-	if err != nil {
+	if _, err := access.Require(ctx, access.Editor); err != nil {
 		return nil, err
 	}
-	return c.change(ctx, v, in.ID, in.ExpectedVersion, func(x *store.Comment) error {
-		if x.IsDeleted() {
-			return problem.New(problem.Conflict, "the comment has been deleted").At("id")
-		}
-		x.Status = becomes[in.Action]
-		x.Visible = x.Status == store.CommentVisible
-		return nil
+	return c.change(ctx, edit.Change[store.Comment]{ID: in.ID, Expected: in.ExpectedVersion,
+		May: func(_ access.Viewer, x *store.Comment) error {
+			if x.IsDeleted() {
+				return problem.New(problem.Conflict, "the comment has been deleted").At("id")
+			}
+			return nil
+		},
+		Apply: func(_ context.Context, _ access.Viewer, x *store.Comment) error {
+			if x.State() != becomes[in.Action] {
+				x.Status = becomes[in.Action]
+				x.Visible = x.Status == store.CommentVisible
+			}
+			return nil
+		},
 	})
 }
 
-// change turns a comment, as it is in the database, into what by makes of it; by refuses v
-// what v may not do. What v may not see is NotFound.
-func (c *Comments) change(ctx context.Context, v access.Viewer, comment id.ID, expected *int64, by func(*store.Comment) error) (*store.Submission, error) {
-	for try := 1; ; try++ {
-		before, err := c.seen(ctx, v, comment)
-		if err != nil {
-			return nil, err
-		}
-		after := *before
-		if err := by(&after); err != nil {
-			return nil, err
-		}
-		if expected != nil && *expected != before.Version {
-			return nil, problem.New(problem.Conflict, "the comment has changed in the meantime: it has version %d now", before.Version).At("expectedVersion")
-		}
-		after.Status = after.State() // what is older than statuses gets one
-		if same := *before; same.State() == after.Status && same.BodyMarkdown == after.BodyMarkdown && same.BodyHTML == after.BodyHTML {
-			return (*store.Submission)(before), nil
-		}
-		err = c.store.ChangeComment(ctx, before, &after)
-		if problem.Is(err, problem.Conflict) && try < tries {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		return (*store.Submission)(&after), nil
+// commentKind describes comments to package edit, for changes.
+func (c *Comments) commentKind() *edit.Kind[store.Comment] {
+	return &edit.Kind[store.Comment]{
+		ID: id.Comment, Name: "comment", Role: access.Customer, Store: c.store,
+		Fields: func(x *store.Comment) edit.Fields { return edit.Fields{ID: &x.ID, Version: x.Version} },
+		Read:   c.store.CommentNow, Visible: c.visible, Replace: c.store.ChangeComment,
 	}
+}
+
+// change changes a comment as edit.Kind.Change does. The id may be that of its submission.
+func (c *Comments) change(ctx context.Context, in edit.Change[store.Comment]) (*store.Submission, error) {
+	in.ID = commentOf(in.ID)
+	out, err := c.comments.Change(ctx, in)
+	if out.Current != nil {
+		err = problem.New(problem.Conflict, "the comment has changed in the meantime: it has version %d now", out.Current.Version).At("expectedVersion")
+	}
+	return (*store.Submission)(out.Value), err
 }
 
 // commentOf is the comment's id where i is that of a submission.
@@ -328,22 +324,16 @@ func commentOf(i id.ID) id.ID {
 	return i
 }
 
-// seen returns a comment as it is in the database, if v may know of it: it is shown, or v may
-// see it whatever its status.
-func (c *Comments) seen(ctx context.Context, v access.Viewer, comment id.ID) (*store.Comment, error) {
-	comment = commentOf(comment)
-	found, err := c.store.CommentNow(ctx, comment)
-	if err == nil && !(*store.Submission)(found).VisibleTo(v) {
-		var shown []*store.Comment
-		if shown, err = publicComments(ctx, c.store, []id.ID{comment}); err == nil && shown[0] == nil {
-			err = problem.New(problem.NotFound, "there is no such comment")
-		}
+// visible returns NotFound unless the comment is shown, or v may see it in any status.
+func (c *Comments) visible(ctx context.Context, v access.Viewer, x *store.Comment) error {
+	if (*store.Submission)(x).VisibleTo(v) {
+		return nil
 	}
-	var refused *problem.Error
-	if errors.As(err, &refused) {
-		return nil, refused.At("id")
+	shown, err := publicComments(ctx, c.store, []id.ID{x.ID})
+	if err == nil && shown[0] == nil {
+		err = problem.New(problem.NotFound, "there is no such comment")
 	}
-	return found, err
+	return err
 }
 
 // publicComments returns the comments that are shown, under articles that are public.

@@ -57,7 +57,7 @@ var mayImport = map[string][]string{
 	"importer":              {"blog", "edit", "id", "problem", "store"},
 	"importer/demo":         {},
 	"access":                {"id", "problem"},
-	"account":               {"access", "account/email", "account/password", "background", "id", "mail", "problem", "rate", "store"},
+	"account":               {"access", "account/email", "account/password", "background", "edit", "id", "mail", "problem", "rate", "store"},
 	"account/email":         {"problem"},
 	"account/password":      {"problem"},
 	"clip":                  {},
