@@ -1,9 +1,9 @@
-// Package blog is writing: articles, their authors and tags, and what readers say of them.
-// It decides who may read what, what an import makes of a text, and when a scheduled
-// article appears.
+// Package blog is the domain of writing: articles, authors, tags and comments. It decides on
+// permissions, makes articles of imported texts, and publishes scheduled articles.
 //
-// It may import access, background, rate, store, search, id, problem and its own sub-packages. Entry
-// points: New, Run and the methods of Blog, NewComments and those of Comments.
+// It may import access, background, edit, id, problem, rate, search, store and its own
+// sub-packages. Entry points: New, Run and the other methods of Blog; NewComments and the methods
+// of Comments.
 package blog
 
 import (
@@ -22,10 +22,10 @@ import (
 	"stoa/store"
 )
 
-// Blog is everything that is published, or will be.
+// Blog is the domain of articles, authors and tags. It is safe for concurrent use.
 type Blog struct {
-	// Uploads returns an uploaded picture that the viewer may use, with a description of it
-	// or its own; set before the first request.
+	// Uploads returns an uploaded picture that the viewer may use, with alt as its description, or
+	// its own one if alt is nil. It is set before the first request.
 	Uploads func(ctx context.Context, picture id.ID, alt *string) (*store.Image, error)
 
 	store    *store.Store
@@ -59,13 +59,13 @@ func New(s *store.Store, index *search.Engine, previews string, log *slog.Logger
 	return b
 }
 
-// ArticleWhere says which published articles a list has; every condition that isn't nil
-// must be met.
+// ArticleWhere is the filter of a list of published articles; an article meets every condition that
+// isn't nil.
 type ArticleWhere struct {
 	Tag, Author                     *string // slugs
 	PublishedAfter, PublishedBefore *time.Time
 	IDs                             []id.ID
-	Query                           *string // see Search
+	Query                           *string // a search query: see search.Parse
 }
 
 // ArticleOrder is the order of a list of articles.
@@ -77,14 +77,14 @@ type ArticleOrder struct {
 // Direction is the direction of an order.
 type Direction string
 
-// The directions there are.
+// The directions.
 const (
 	Ascending  Direction = "ASC"
 	Descending Direction = "DESC"
 )
 
-// Article returns the article that has this slug, or had it; NotFound where the viewer may
-// see none. Who asks is looked at only where no published one has it.
+// Article returns the article that has or had a slug; NotFound if there is none that the viewer may
+// see. The viewer is asked for only if no published article has the slug.
 func (b *Blog) Article(ctx context.Context, slug string) (*store.Article, error) {
 	found, err := b.store.ArticleBySlug(ctx, slug)
 	if problem.Is(err, problem.NotFound) {
@@ -93,8 +93,8 @@ func (b *Blog) Article(ctx context.Context, slug string) (*store.Article, error)
 	return found, err
 }
 
-// Articles returns a part of the list of published articles that meet where, newest first
-// unless order says otherwise.
+// Articles returns a window of the list of published articles that meet where: newest first, or in
+// the given order.
 func (b *Blog) Articles(ctx context.Context, where *ArticleWhere, order *ArticleOrder, w store.Window) (*store.List, error) {
 	f := store.ArticleFilter{Order: store.ByPublished, Descending: true}
 	if order != nil {
@@ -117,29 +117,31 @@ func direction(descending bool) Direction {
 	return Ascending
 }
 
-// Published follows the articles that become public: see store.Follow.
+// Published follows the articles that become public, from now on or after an event: see
+// store.Follow.
 func (b *Blog) Published(ctx context.Context, after *id.ID) (*store.Following, error) {
 	return b.store.Published(ctx, after)
 }
 
-// Author returns the author with this slug; NotFound where there is none.
+// Author returns the author with a slug; NotFound if there is none.
 func (b *Blog) Author(ctx context.Context, slug string) (*store.Author, error) {
 	return b.store.AuthorBySlug(ctx, slug)
 }
 
-// Authors returns a part of the list of all authors, by name.
+// Authors returns a window of the list of all authors, by name.
 func (b *Blog) Authors(w store.Window) (*store.List, error) { return b.store.ListAuthors(w) }
 
-// Tag returns the tag with this slug; NotFound where there is none.
+// Tag returns the tag with a slug; NotFound if there is none.
 func (b *Blog) Tag(ctx context.Context, slug string) (*store.Tag, error) {
 	return b.store.TagBySlug(ctx, slug)
 }
 
-// Tags returns a part of the list of all tags, by name.
+// Tags returns a window of the list of all tags, by name.
 func (b *Blog) Tags(w store.Window) (*store.List, error) { return b.store.ListTags(w) }
 
-// Find adds to found what ids name that isn't public and the viewer may see: in one batch for
-// each kind of thing. Who asks is looked at only for articles and revisions that aren't there yet.
+// Find adds documents to found by their ids: those that aren't public but visible to the viewer, in
+// one batch for each kind. The viewer is asked for only if an article or a revision isn't in found
+// yet.
 func (b *Blog) Find(ctx context.Context, ids []id.ID, found map[id.ID]store.Node) error {
 	var missed []id.ID
 	for _, i := range ids {
@@ -153,7 +155,8 @@ func (b *Blog) Find(ctx context.Context, ids []id.ID, found map[id.ID]store.Node
 	)
 }
 
-// Excerpt returns the first words of a's text, 1 to store.LeadWords of them.
+// Excerpt returns the first words of an article's text; Invalid unless words is 1 to
+// store.LeadWords.
 func Excerpt(a *store.Article, words int) (string, error) {
 	if words < 1 || words > store.LeadWords {
 		return "", problem.New(problem.Invalid, "words must be between 1 and %d, not %d", store.LeadWords, words).At("words")

@@ -1,5 +1,8 @@
 package blog
 
+// Comments on articles: adding, changing, deleting and moderating them. Entry points: NewComments
+// and the methods of Comments.
+
 import (
 	"context"
 	"errors"
@@ -16,17 +19,17 @@ import (
 )
 
 const (
-	// MaxDepth is how deep threads of comments go: one more level is refused. Beyond that
-	// there is no room on a phone.
+	// MaxDepth is the deepest level of a thread of comments; an answer below it is refused. A phone
+	// has no room for more.
 	MaxDepth = 5
 
-	// editFor is how long after it was written its author can change a comment: time for a
-	// slip of the pen, not for taking back what others have answered.
+	// editFor is the time in which an author can change a comment. It is enough for a slip of the
+	// pen, but too short to take back words after others have answered.
 	editFor = 15 * time.Minute
 )
 
-// How often somebody comments: each account, and all accounts of one client together.
-// Asking takes a look at the database, however it ends, so it has a limit of its own.
+// Rate limits of comments: of each account, and of all accounts of one client together. Every
+// request looks into the database, with any outcome, so requests have a limit of their own.
 var (
 	addByAccount   = rate.Limit{Burst: 5, Per: 30 * time.Second}
 	addByClient    = rate.Limit{Burst: 20, Per: 10 * time.Second}
@@ -34,16 +37,16 @@ var (
 	changeByAuthor = rate.Limit{Burst: 20, Per: 5 * time.Second}
 )
 
-// CommentOptions says what comments are kept with.
+// CommentOptions are the parts that comments are made of.
 type CommentOptions struct {
 	Store   *store.Store
 	Limiter *rate.Limiter
-	// Moderated says that what readers write waits until an editor has approved it. What
-	// authors and editors write appears at once.
+	// Moderated makes comments of readers wait for the approval of an editor. Comments of authors
+	// and editors appear at once.
 	Moderated bool
 }
 
-// Comments is what readers say about articles.
+// Comments is the domain of comments on articles. It is safe for concurrent use.
 type Comments struct {
 	store     *store.Store
 	limiter   *rate.Limiter
@@ -52,14 +55,14 @@ type Comments struct {
 	comments  *edit.Kind[store.Comment]
 }
 
-// NewComments returns the comments that are in o.Store.
+// NewComments returns the comments in o.Store.
 func NewComments(o CommentOptions) *Comments {
 	c := &Comments{store: o.Store, limiter: o.Limiter, markdown: markdown.New(), moderated: o.Moderated}
 	c.comments = c.commentKind()
 	return c
 }
 
-// CommentAdd is a comment that somebody writes.
+// CommentAdd is the input of Add.
 type CommentAdd struct {
 	ArticleID      id.ID
 	ParentID       *id.ID // the comment it answers; nil for the article itself
@@ -67,9 +70,9 @@ type CommentAdd struct {
 	IdempotencyKey *string
 }
 
-// Add makes a comment of the viewer's. NotFound when the article isn't public or the parent
-// isn't shown under it, Invalid when the parent is as deep as comments go or the text isn't
-// what a comment may have, Throttled when it is too often.
+// Add creates a comment of the viewer's. It returns NotFound if the article isn't public or the
+// parent isn't shown under it, Invalid if the parent is at the deepest level or the text breaks a
+// rule, and Throttled if the viewer or the client comments too often.
 func (c *Comments) Add(ctx context.Context, in CommentAdd) (*store.Submission, error) {
 	v, err := access.Require(ctx, access.Customer)
 	if err != nil {
@@ -154,7 +157,7 @@ func (c *Comments) checkParent(ctx context.Context, made *store.Comment) error {
 	return nil
 }
 
-// begins is the status of what v writes.
+// begins returns the first status of a comment by v.
 func (c *Comments) begins(v access.Viewer) store.CommentStatus {
 	if c.moderated && !v.May(access.Author) {
 		return store.CommentPending
@@ -162,7 +165,7 @@ func (c *Comments) begins(v access.Viewer) store.CommentStatus {
 	return store.CommentVisible
 }
 
-// nameOf is the name of the viewer's account.
+// nameOf returns the name of the viewer's account; Unauthenticated if the account has gone.
 func (c *Comments) nameOf(ctx context.Context, v access.Viewer) (string, error) {
 	found, err := c.store.Accounts(ctx, []id.ID{v.Account})
 	if err != nil {
@@ -174,21 +177,21 @@ func (c *Comments) nameOf(ctx context.Context, v access.Viewer) (string, error) 
 	return found[0].Name, nil
 }
 
-// Added follows the comments that are shown under an article; NotFound where that isn't
-// public. See store.Follow.
+// Added follows the comments that are shown under an article; NotFound if the article isn't public.
+// See store.Follow.
 func (c *Comments) Added(ctx context.Context, article id.ID, after *id.ID) (*store.Following, error) {
 	return c.store.CommentsAdded(ctx, article, after)
 }
 
-// CommentUpdate is what its author changes of a comment.
+// CommentUpdate is the input of Update.
 type CommentUpdate struct {
 	ID              id.ID
 	BodyMarkdown    string
 	ExpectedVersion *int64 // nil for any
 }
 
-// Update changes the words of a comment of the viewer's, in the first 15 minutes. Where
-// comments wait for an editor, it waits once more.
+// Update changes the words of a comment of the viewer's, in the first 15 minutes. If comments wait
+// for an editor, it waits once more.
 func (c *Comments) Update(ctx context.Context, in CommentUpdate) (*store.Submission, error) {
 	v, err := access.Require(ctx, access.Customer)
 	if err != nil {
@@ -230,11 +233,11 @@ func mayReword(v access.Viewer, x *store.Comment) error {
 	return nil
 }
 
-// CommentDelete names a comment that is to go.
+// CommentDelete is the input of Delete.
 type CommentDelete struct{ ID id.ID }
 
-// Delete deletes a comment for its author or an editor: its words and name are gone for good.
-// Its place stays while somebody's answer to it is shown.
+// Delete deletes a comment, for its author and for editors: its words and name are gone for good.
+// Its place stays as long as an answer to it is shown.
 func (c *Comments) Delete(ctx context.Context, in CommentDelete) (*store.Submission, error) {
 	return c.change(ctx, edit.Change[store.Comment]{ID: in.ID,
 		May: func(v access.Viewer, x *store.Comment) error {
@@ -253,10 +256,10 @@ func (c *Comments) Delete(ctx context.Context, in CommentDelete) (*store.Submiss
 	})
 }
 
-// Verdict is what an editor makes of a comment.
+// Verdict is an editor's decision on a comment.
 type Verdict string
 
-// The verdicts there are.
+// The verdicts.
 const (
 	Approve Verdict = "APPROVE"
 	Hide    Verdict = "HIDE"
@@ -267,15 +270,14 @@ var becomes = map[Verdict]store.CommentStatus{
 	Approve: store.CommentVisible, Hide: store.CommentHidden, Spam: store.CommentSpam,
 }
 
-// CommentModerate is a verdict on a comment.
+// CommentModerate is the input of Moderate.
 type CommentModerate struct {
 	ID              id.ID
 	Action          Verdict
 	ExpectedVersion *int64 // nil for any
 }
 
-// Moderate shows a comment or takes it down, for editors. With it goes, and comes back, what
-// answers it.
+// Moderate shows or hides a comment, for editors. Its answers are shown or hidden with it.
 func (c *Comments) Moderate(ctx context.Context, in CommentModerate) (*store.Submission, error) {
 	if _, err := access.Require(ctx, access.Editor); err != nil {
 		return nil, err
@@ -316,7 +318,7 @@ func (c *Comments) change(ctx context.Context, in edit.Change[store.Comment]) (*
 	return (*store.Submission)(out.Value), err
 }
 
-// commentOf is the comment's id where i is that of a submission.
+// commentOf returns the id of a comment, for this id or that of its submission.
 func commentOf(i id.ID) id.ID {
 	if i.Kind() == id.Submission {
 		return i.As(id.Comment)
@@ -336,7 +338,8 @@ func (c *Comments) visible(ctx context.Context, v access.Viewer, x *store.Commen
 	return err
 }
 
-// publicComments returns the comments that are shown, under articles that are public.
+// publicComments returns the comments that are shown, under articles that are public; nil for each
+// other id.
 func publicComments(ctx context.Context, s *store.Store, ids []id.ID) ([]*store.Comment, error) {
 	found, err := s.ShownComments(ctx, ids, s.Children)
 	if err != nil {
@@ -345,7 +348,8 @@ func publicComments(ctx context.Context, s *store.Store, ids []id.ID) ([]*store.
 	return store.UnderPublic(ctx, found, s.Articles)
 }
 
-// EditableUntil is until when who wrote x can change its words, while it is shown or waits.
+// EditableUntil returns the end of the time in which the author can change x, while it is shown or
+// waits for approval.
 func EditableUntil(x *store.Submission) *time.Time {
 	until := editableUntil(x.CreatedAt)
 	return &until
@@ -353,8 +357,8 @@ func EditableUntil(x *store.Submission) *time.Time {
 
 func editableUntil(written time.Time) time.Time { return written.Add(editFor) }
 
-// refusedText returns Invalid at a path for a text beyond a limit of markdown, and any other
-// error as it is.
+// refusedText returns Invalid at a path for a text beyond a limit of markdown, and any other error
+// as it is.
 func refusedText(err error, path ...string) error {
 	if errors.As(err, new(*markdown.Refusal)) {
 		return problem.New(problem.Invalid, "%s", err).At(path...)

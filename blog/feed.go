@@ -1,5 +1,7 @@
 package blog
 
+// The content of feeds and of the sitemap. Entry points: Blog.Feed, Blog.Texts, Blog.Addresses.
+
 import (
 	"context"
 
@@ -7,26 +9,25 @@ import (
 	"stoa/store"
 )
 
-// feedSize is how many articles a feed has. Who reads it once a week misses none of a site
-// that publishes seven a day.
+// feedSize is the number of articles in a feed. A weekly reader of a site with seven articles a day
+// misses none.
 const feedSize = 50
 
-// FeedOf says whose or what part of the published articles a feed has: all where both are
-// nil. They are slugs, and at most one is set.
+// FeedOf selects the articles of a feed by a slug; nothing selects all. At most one is set.
 type FeedOf struct{ Tag, Author *string }
 
-// Feed is what a feed is made of: the newest published articles, newest first, with who and
-// what they name. A name that isn't there any more isn't in the maps.
+// Feed is the content of a feed, without the texts: the newest published articles, newest first,
+// and the authors and tags that they refer to. The maps lack those that have gone.
 type Feed struct {
-	Tag      *store.Tag    // that it is of; nil for none
-	Author   *store.Author // that it is of; nil for none
+	Tag      *store.Tag    // the feed is of it; nil for none
+	Author   *store.Author // the feed is of it; nil for none
 	Articles []*store.Article
 	Authors  map[id.ID]*store.Author
 	Tags     map[id.ID]*store.Tag
 }
 
-// Feed returns what a feed is made of but the texts; NotFound where there is no such tag or
-// author. It takes six database commands at most, and none once the caches know it.
+// Feed returns the content of a feed; NotFound if there is no such tag or author. It takes at most
+// six database commands, and none with warm caches.
 func (b *Blog) Feed(ctx context.Context, of FeedOf) (*Feed, error) {
 	out := &Feed{}
 	var err error
@@ -71,8 +72,8 @@ func (b *Blog) Feed(ctx context.Context, of FeedOf) (*Feed, error) {
 	return out, err
 }
 
-// Texts returns the texts of articles, by the ids of the revisions, in one database command
-// at most.
+// Texts returns the texts of articles, by the ids of their revisions, in at most one database
+// command.
 func (b *Blog) Texts(ctx context.Context, articles []*store.Article) (map[id.ID]*store.Revision, error) {
 	ids := make([]id.ID, len(articles))
 	for i, a := range articles {
@@ -81,7 +82,7 @@ func (b *Blog) Texts(ctx context.Context, articles []*store.Article) (map[id.ID]
 	return keyed(ctx, ids, b.store.Revisions)
 }
 
-// keyed loads what ids name.
+// keyed loads documents into a map by id.
 func keyed[T any](ctx context.Context, ids []id.ID, load func(context.Context, []id.ID) ([]*T, error)) (map[id.ID]*T, error) {
 	out := make(map[id.ID]*T, len(ids))
 	if len(ids) == 0 {
@@ -96,13 +97,13 @@ func keyed[T any](ctx context.Context, ids []id.ID, load func(context.Context, [
 	return out, err
 }
 
-// Addresses calls visit with everything that has a page of its own and may be read by
-// everyone; see store.Store.Addresses.
+// Addresses calls visit with everything public that has a page of its own; see
+// store.Store.Addresses.
 func (b *Blog) Addresses(ctx context.Context, visit func(store.Address)) error {
 	return b.store.Addresses(ctx, visit)
 }
 
-// AddressesStamp returns a text that stays the same while Addresses would visit the same.
+// AddressesStamp returns a text that differs when Addresses would visit other things.
 func (b *Blog) AddressesStamp(ctx context.Context) (string, error) {
 	return b.store.AddressesStamp(ctx)
 }

@@ -1,5 +1,8 @@
 package blog
 
+// Importing articles, authors, tags and comments from another system, so that a repeated import
+// changes nothing. Entry points: Blog.BeginImport and the methods of Importing.
+
 import (
 	"context"
 	"errors"
@@ -14,11 +17,11 @@ import (
 	"stoa/store"
 )
 
-// Import is an article as another system wrote it.
+// Import is an article from another system.
 type Import struct {
 	Source                   string // path relative to the imported folder, with the folder's identity in front
 	Digest                   string // of everything below, hex SHA-256; an equal digest means nothing to do
-	Slug                     string // wanted; it gets a number where it is taken
+	Slug                     string // the wanted slug; a taken one gets a number
 	Title, Summary, Markdown string // Title and Summary are plain text
 	Authors                  []ImportName
 	Tags                     []ImportName
@@ -26,16 +29,16 @@ type Import struct {
 	UpdatedAt                time.Time // UTC; zero when unknown
 	Draft                    bool
 	Cover                    string   // URL or site-relative path, "" when none
-	Aliases                  []string // last elements of old addresses, under which it is still found
+	Aliases                  []string // last elements of former addresses, to be found under them
 }
 
-// ImportName is an author or a tag, by what addresses it and what people read.
+// ImportName is an author or a tag, by slug and name.
 type ImportName struct{ Slug, Name string }
 
-// ImportStatus is what came of an Import.
+// ImportStatus is the outcome of one Import.
 type ImportStatus string
 
-// What can come of one.
+// The outcomes.
 const (
 	Created   ImportStatus = "created"
 	Updated   ImportStatus = "updated"
@@ -43,16 +46,15 @@ const (
 	Failed    ImportStatus = "failed"
 )
 
-// Outcome is what came of the Import from Source. Err is set with Failed only.
+// Outcome is the outcome of the Import from Source. Err is set with Failed only.
 type Outcome struct {
 	Source string
 	Status ImportStatus
 	Err    error
 }
 
-// Importing is one import under way. It knows what the blog held when it began and what
-// it has added since; what others add meanwhile it meets as a conflict. It isn't for
-// concurrent use.
+// Importing is an import in progress. It knows the blog's content at its beginning and its own
+// additions. A later addition of somebody else's is met as a conflict. It isn't for concurrent use.
 type Importing struct {
 	blog    *Blog
 	dry     bool
@@ -64,7 +66,8 @@ type Importing struct {
 	changed map[id.ID]bool
 }
 
-// BeginImport reads what the blog holds. With dry nothing is written.
+// BeginImport begins an import: it reads the blog's sources, slugs, authors and tags. A dry import
+// writes nothing.
 func (b *Blog) BeginImport(ctx context.Context, dry bool) (*Importing, error) {
 	i := &Importing{blog: b, dry: dry, now: time.Now(), changed: map[id.ID]bool{}}
 	var err error
@@ -81,9 +84,8 @@ func (b *Blog) BeginImport(ctx context.Context, dry bool) (*Importing, error) {
 	return i, err
 }
 
-// Add creates or updates what a batch holds, in order. That one fails doesn't stop the
-// others; the error is for what stops everything, and the outcomes are then of those
-// before it.
+// Add creates or updates the articles of a batch, in order. A failed one doesn't stop the others.
+// An error stops everything; the outcomes are those of the articles before it.
 func (i *Importing) Add(ctx context.Context, batch []Import) ([]Outcome, error) {
 	var out []Outcome
 	for _, in := range batch {
@@ -105,7 +107,7 @@ func (i *Importing) Add(ctx context.Context, batch []Import) ([]Outcome, error) 
 }
 
 func (i *Importing) add(ctx context.Context, in Import) (ImportStatus, error) {
-	in.Digest = fmt.Sprintf("%s.%d", in.Digest, markdown.Version) // what is rendered better is an update
+	in.Digest = fmt.Sprintf("%s.%d", in.Digest, markdown.Version) // a better rendering is an update
 	before := i.known[in.Source]
 	if before != nil && before.Digest == in.Digest {
 		return Unchanged, nil
@@ -126,8 +128,8 @@ func (i *Importing) add(ctx context.Context, in Import) (ImportStatus, error) {
 		if after.TagIDs, err = i.tagIDs(ctx, in.Tags); err != nil {
 			return "", err
 		}
-		// Without relations it is found by the next import, should this one be killed
-		// before it relates it.
+		// An article without relations is found by the next import, if this one is killed before it
+		// relates it.
 		if before == nil || !slices.Equal(before.AuthorIDs, after.AuthorIDs) || !slices.Equal(before.TagIDs, after.TagIDs) {
 			after.RelatedIDs = []id.ID{}
 			i.changed[after.ID] = true
@@ -144,7 +146,7 @@ func (i *Importing) add(ctx context.Context, in Import) (ImportStatus, error) {
 	return status, nil
 }
 
-// article makes the article that in asks for, out of the one that is there, if one is.
+// article makes the article of an import, from the existing one if there is one.
 func (i *Importing) article(in Import, before *store.Article, rendered markdown.Rendered) *store.Article {
 	a := &store.Article{Version: 1}
 	if before != nil {
@@ -165,11 +167,11 @@ func (i *Importing) article(in Import, before *store.Article, rendered markdown.
 	if a.UpdatedAt.Before(a.PublishedAt) {
 		a.UpdatedAt = a.PublishedAt
 	}
-	if a.UpdatedAt.IsZero() { // a draft of which nothing is said
+	if a.UpdatedAt.IsZero() { // a draft without any date
 		a.UpdatedAt = i.now.UTC().Truncate(time.Millisecond)
 	}
 	switch {
-	case !a.DeletedAt.IsZero(): // what was deleted here isn't brought back by an import
+	case !a.DeletedAt.IsZero(): // an import doesn't restore a deleted article
 	case in.Draft:
 		a.Status = store.Draft
 	case a.PublishedAt.After(i.now):
@@ -185,8 +187,8 @@ func (i *Importing) article(in Import, before *store.Article, rendered markdown.
 	return a
 }
 
-// address gives a its slug, and keeps those under which it was known. An article keeps
-// the number it was given as long as the wanted slug stays, whatever happens around it.
+// address gives an article its slug, and keeps its former ones. An article keeps its number as long
+// as the wanted slug stays the same, even if the slug without the number becomes free.
 func (i *Importing) address(a *store.Article, in Import, before *store.Article) {
 	if before == nil || before.WantedSlug != in.Slug {
 		a.Slug, a.WantedSlug = in.Slug, in.Slug
@@ -217,8 +219,8 @@ func (i *Importing) takenByOther(slug string, a id.ID) bool {
 	return taken && owner != a
 }
 
-// write stores the text, unless it is the one that is there, and then the article, which
-// names it: an import that is killed in between leaves a text that nobody names.
+// write stores the text, unless it is unchanged, and then the article that refers to it. An import
+// that is killed in between leaves an unused text.
 func (i *Importing) write(ctx context.Context, before, after *store.Article, source string, rendered markdown.Rendered) error {
 	s := i.blog.store
 	same := false
@@ -278,7 +280,7 @@ func (i *Importing) tagIDs(ctx context.Context, names []ImportName) ([]id.ID, er
 	return ids, nil
 }
 
-// Author says more of an author than an article's byline does; made when there is none.
+// Author adds a biography and an address to an author, and creates the author if there is none.
 func (i *Importing) Author(ctx context.Context, n ImportName, bio, url string) error {
 	rendered, err := i.blog.markdown.Render(ctx, bio)
 	if err != nil {
@@ -300,7 +302,7 @@ func (i *Importing) Author(ctx context.Context, n ImportName, bio, url string) e
 	return store.Change(ctx, i.blog.store, there, a)
 }
 
-// Tag says more of a tag than the articles under it do; made when there is none.
+// Tag adds a description to a tag, and creates the tag if there is none.
 func (i *Importing) Tag(ctx context.Context, n ImportName, description string) error {
 	there := i.tags[n.Slug]
 	t := &store.Tag{ID: id.New(id.Tag), Slug: n.Slug}
@@ -315,15 +317,15 @@ func (i *Importing) Tag(ctx context.Context, n ImportName, description string) e
 	return store.Change(ctx, i.blog.store, there, t)
 }
 
-// ImportComment is a comment as another system wrote it, with those that answer it.
+// ImportComment is a comment from another system, with its replies.
 type ImportComment struct {
 	Name, Markdown string
 	At             time.Time
 	Replies        []ImportComment
 }
 
-// Comments adds a thread of comments to the article with a slug. A comment's id follows
-// from its place and time, so a thread that is added again is there once.
+// Comments adds a thread of comments to the article with a slug. The id of a comment follows from
+// its position and time, so a second import of a thread changes nothing.
 func (i *Importing) Comments(ctx context.Context, slug string, thread []ImportComment) error {
 	article, ok := i.slugs[slug]
 	if !ok {
@@ -355,7 +357,7 @@ func (i *Importing) Comments(ctx context.Context, slug string, thread []ImportCo
 	return i.blog.store.AddComments(ctx, all)
 }
 
-// Finish relates what was imported to everything else.
+// Finish relates the imported articles to all others.
 func (i *Importing) Finish(ctx context.Context) error {
 	if i.dry {
 		return nil

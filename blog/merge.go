@@ -1,7 +1,7 @@
 package blog
 
-// Merging authors and merging tags: what a merge means for them and for articles. Package edit
-// has the rest. Entry points: MergeAuthors, MergeTags, FinishMerges.
+// Merging authors and merging tags: the consequences for them and for articles. Package edit has
+// the steps. Entry points: MergeAuthors, MergeTags, FinishMerges.
 
 import (
 	"cmp"
@@ -30,8 +30,8 @@ func (b *Blog) initMerges() {
 	b.tagMerges.Inherit = func(from, into *store.Tag) { into.Description = cmp.Or(into.Description, from.Description) }
 }
 
-// MergeAuthors makes one author of two, for editors: the articles by the one are by the other,
-// which is found under the slugs of both.
+// MergeAuthors makes one author of two, for editors: the articles by both are by the one that
+// stays, found under the slugs of both.
 func (b *Blog) MergeAuthors(ctx context.Context, in edit.Merge) (*store.Author, error) {
 	return b.authorMerges.Merge(ctx, in)
 }

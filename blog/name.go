@@ -1,5 +1,8 @@
 package blog
 
+// Creating and changing authors and tags: the fields that only they have. Entry points:
+// CreateAuthor, UpdateAuthor, CreateTag, UpdateTag.
+
 import (
 	"context"
 	"fmt"
@@ -16,7 +19,7 @@ import (
 // MaxName is the longest name of an author or a tag, in characters.
 const MaxName = 100
 
-// NewAuthor is what an author begins with; nil for what is left out.
+// NewAuthor is the input of CreateAuthor; nil for an omitted value.
 type NewAuthor struct {
 	Name           string
 	Slug           *string
@@ -26,7 +29,7 @@ type NewAuthor struct {
 	IdempotencyKey *string `json:"-"`
 }
 
-// AuthorUpdate is what is to change of an author; nil for what stays.
+// AuthorUpdate is the input of UpdateAuthor; nil for a value that stays.
 type AuthorUpdate struct {
 	ID          id.ID
 	Name        *string
@@ -36,7 +39,7 @@ type AuthorUpdate struct {
 	AccountID   *id.ID
 }
 
-// NewTag is what a tag begins with; nil for what is left out.
+// NewTag is the input of CreateTag; nil for an omitted value.
 type NewTag struct {
 	Name           string
 	Slug           *string
@@ -44,7 +47,7 @@ type NewTag struct {
 	IdempotencyKey *string `json:"-"`
 }
 
-// TagUpdate is what is to change of a tag; nil for what stays.
+// TagUpdate is the input of UpdateTag; nil for a value that stays.
 type TagUpdate struct {
 	ID          id.ID
 	Name        *string
@@ -84,7 +87,7 @@ func tagKind(s *store.Store) *edit.Kind[store.Tag] {
 	}
 }
 
-// one reads one document with load, which reads many.
+// one reads one document by a function that reads many.
 func one[T any](what string, load func(context.Context, []id.ID) ([]*T, error)) func(context.Context, id.ID) (*T, error) {
 	return func(ctx context.Context, i id.ID) (*T, error) {
 		found, err := load(ctx, []id.ID{i})

@@ -1,5 +1,8 @@
 package blog
 
+// Links that show one unpublished article to everyone who has them. Entry points: CreatePreview,
+// Preview.
+
 import (
 	"context"
 	"crypto/hmac"
@@ -18,25 +21,25 @@ import (
 )
 
 const (
-	// previewFor is how long a link shows its article unless told, longestPreview at most.
+	// previewFor is the default lifetime of a link, longestPreview the longest.
 	previewFor     = 7 * 24 * time.Hour
 	longestPreview = 30 * 24 * time.Hour
 )
 
-// PreviewRequest asks for a link to an article; nil for previewFor.
+// PreviewRequest is the input of CreatePreview; a nil ExpiresIn means previewFor.
 type PreviewRequest struct {
 	ID        id.ID
 	ExpiresIn *int // seconds
 }
 
-// Preview is a link that shows an article to whoever has it, published or not.
+// Preview is a link that shows an article to everyone who has it, published or not.
 type Preview struct {
 	Token     string
 	URL       string
 	ExpiresAt time.Time
 }
 
-// CreatePreview makes a link to an article that the viewer may edit.
+// CreatePreview makes a link to an article that the viewer may edit; NotFound if there is none.
 func (b *Blog) CreatePreview(ctx context.Context, in PreviewRequest) (*Preview, error) {
 	v, err := access.Require(ctx, access.Author)
 	if err != nil {
@@ -68,8 +71,8 @@ func (b *Blog) CreatePreview(ctx context.Context, in PreviewRequest) (*Preview, 
 	return p, nil
 }
 
-// Preview returns the article that a link shows; NotFound for one that was never made, is
-// too old, or whose article is deleted.
+// Preview returns the article that a link shows; NotFound if the link was never made or is too old,
+// or if the article is deleted.
 func (b *Blog) Preview(ctx context.Context, token string) (*store.Article, error) {
 	access.MarkPrivate(ctx)
 	missing := problem.New(problem.NotFound, "the link is too old, or there is no such article")
@@ -92,7 +95,7 @@ func (b *Blog) Preview(ctx context.Context, token string) (*store.Article, error
 	return b.store.ArticleFor(ctx, id.ID(part[0]))
 }
 
-// seal is what nobody else can make of what a link names.
+// seal returns the signature of a link. Nobody without the key can make it.
 func (b *Blog) seal(ctx context.Context, named string) ([]byte, error) {
 	b.mu.Lock()
 	key := b.key

@@ -1,5 +1,8 @@
 package blog
 
+// Related articles: stored with each article, and computed again after changes. Entry point:
+// Blog.relate, which Reconcile, CleanUp and imports call.
+
 import (
 	"cmp"
 	"context"
@@ -10,20 +13,20 @@ import (
 	"stoa/store"
 )
 
-// keepRelated is how many related articles are kept: more than can be asked for, as some
-// may be unpublished later.
+// maxRelated is the number of related articles that are stored: more than a query can ask for,
+// since some may be unpublished later.
 const maxRelated = 12
 
-// relate says again which articles are related to those in changed, to those that nothing
-// is related to yet or something that isn't public any more, and to those that share a tag or
-// an author with one of these, or are in changed themselves.
+// relate stores the related articles of all articles in changed; of those without any, or with one
+// that isn't public any more; and of all that share a tag or an author with these, or whose tag or
+// author is in changed.
 //
-// What has no relations yet gets them last: until then, who comes after a process that was
-// killed sees what it left to do.
+// Articles without relations get theirs last. Until then, the process that follows a killed one
+// sees the work that it left.
 //
-// Two articles are as close as the tags that they share are rare, each counting the
-// logarithm of its inverse frequency (Spärck Jones 1972); a shared author breaks ties as
-// half of the rarest tag would, then the newer article comes first.
+// Two articles are the closer, the rarer the tags are that they share: each tag counts the
+// logarithm of its inverse frequency (Spärck Jones 1972). A shared author counts half of such a
+// tag. The newer article comes first among equally close ones.
 func (b *Blog) relate(ctx context.Context, changed map[id.ID]bool) error {
 	all, err := b.store.PublicArticles(ctx)
 	if err != nil {
@@ -35,7 +38,7 @@ func (b *Blog) relate(ctx context.Context, changed map[id.ID]bool) error {
 			under[parent] = append(under[parent], at)
 		}
 	}
-	near := map[id.ID]bool{} // tags and authors of what was changed or is new
+	near := map[id.ID]bool{} // tags and authors of changed and new articles
 	for parent := range under {
 		if changed[parent] {
 			near[parent] = true

@@ -1,5 +1,7 @@
 package blog
 
+// Former texts of articles: restoring and comparing them. Entry points: RestoreRevision, Compare.
+
 import (
 	"context"
 	"fmt"
@@ -14,10 +16,10 @@ import (
 	"stoa/store"
 )
 
-// diffLines is how many lines of a text, besides those that both begin or end with, are
-// compared one by one; texts that differ in more are shown as replaced whole. The worst of
-// TestADiffIsBounded takes some milliseconds, as lines that come again and again are no
-// anchors (autoJunk): with them, x x x… against x y x y… took 28 s.
+// diffLines is the number of lines that are compared one by one, apart from the common beginning
+// and end of both texts. Texts that differ in more lines are shown as replaced whole. The worst of
+// TestADiffIsBounded takes some milliseconds, as repeated lines are no anchors (autoJunk): with
+// them, x x x… against x y x y… took 28 s.
 const diffLines = 1500
 
 // RevisionRestore is the input of RestoreRevision. ExpectedVersion is the article's.
@@ -26,13 +28,13 @@ type RevisionRestore struct {
 	ExpectedVersion *int64 // nil for any
 }
 
-// Diff is what has become of one text in another.
+// Diff is the difference between two texts.
 type Diff struct {
 	Unified        string
 	Added, Removed int // lines
 }
 
-// RestoreRevision makes an article say again what it said: as a new revision, under the
+// RestoreRevision gives an article the text of a former revision, as a new revision, under the
 // rules of Update.
 func (b *Blog) RestoreRevision(ctx context.Context, in RevisionRestore) (ArticleResult, error) {
 	r, err := b.revision(ctx, in.ID)
@@ -48,7 +50,7 @@ func (b *Blog) RestoreRevision(ctx context.Context, in RevisionRestore) (Article
 	})
 }
 
-// revision returns a revision that is the viewer's business; NotFound where there is none.
+// revision returns a revision that is visible to the viewer; NotFound if there is none.
 func (b *Blog) revision(ctx context.Context, i id.ID) (*store.Revision, error) {
 	found, err := b.store.VisibleRevisions(ctx, []id.ID{i})
 	if err != nil {
@@ -60,8 +62,8 @@ func (b *Blog) revision(ctx context.Context, i id.ID) (*store.Revision, error) {
 	return found[0], nil
 }
 
-// Compare returns what has become of one revision in another of the same article; NotFound
-// where either isn't the viewer's business.
+// Compare returns the difference between two revisions of one article; NotFound if one of them
+// isn't visible to the viewer, Invalid if they are of two articles.
 func (b *Blog) Compare(ctx context.Context, from, to id.ID) (*Diff, error) {
 	before, err := b.revision(ctx, from)
 	if err != nil {
@@ -77,7 +79,7 @@ func (b *Blog) Compare(ctx context.Context, from, to id.ID) (*Diff, error) {
 	return compare(before, after), nil
 }
 
-// compare tells two revisions apart, title and summary as the first lines.
+// compare returns the difference, with title and summary as the first lines.
 func compare(before, after *store.Revision) *Diff {
 	a, b := linesOf(before), linesOf(after)
 	head := 0
@@ -92,7 +94,7 @@ func compare(before, after *store.Revision) *Diff {
 	if len(changed) > diffLines || len(now) > diffLines {
 		return replaced(before, after, head, changed, now)
 	}
-	// Three lines around what differs are shown, of those that both have.
+	// Three lines before and after a difference are shown, from the common beginning and end.
 	from, to := max(0, head-3), 3
 	to = min(to, tail)
 	shown := difflib.UnifiedDiff{
@@ -126,8 +128,8 @@ func replaced(before, after *store.Revision, head int, changed, now []string) *D
 	return &Diff{Removed: write(&out, "-", changed), Added: write(&out, "+", now), Unified: out.String()}
 }
 
-// hunk is the line before a run of lines, as GNU diff writes it: a run of none is named by
-// the line before it.
+// hunk returns the header of a hunk, as GNU diff writes it: an empty run is named by the line
+// before it.
 func hunk(from, n, to, m int) string {
 	at := func(start, n int) string {
 		if n == 0 {

@@ -1,5 +1,9 @@
 package blog
 
+// Background work: due articles, relations, interrupted work, old deleted articles. Entry points:
+// Run, Quiesce, and the tasks that a test calls by themselves: PublishDue, Reconcile, CleanUp,
+// Purge.
+
 import (
 	"context"
 	"errors"
@@ -13,21 +17,22 @@ import (
 	"stoa/store"
 )
 
-// lookEvery is how often a replica looks whether a scheduled article is due. The look is
-// answered from memory until somebody schedules one.
+// lookEvery is the pause between two looks for due articles. A look is answered from memory until
+// somebody schedules an article.
 const lookEvery = 250 * time.Millisecond
 
 const (
-	// mergesEvery is how often a replica looks for merges that ended in between.
+	// mergesEvery is the pause between two looks for merges that were cut short.
 	mergesEvery = time.Minute
-	// purgeEvery is how often it looks for what was deleted too long ago to be restored.
+	// purgeEvery is the pause between two looks for deleted articles that are too old to be
+	// restored.
 	purgeEvery = time.Hour
-	// cleanUpEvery is how often it looks for what processes that died have left half done and
-	// nobody has noted: it reads the relations of all articles, and who has commented.
+	// cleanUpEvery is the pause between two looks for unfinished work of dead processes that isn't
+	// noted anywhere: a look reads the relations of all articles, and the accounts of all comments.
 	cleanUpEvery = time.Hour
 )
 
-// tasks are what Run repeats. What the others change is related last.
+// tasks are repeated by Run. The articles that they change are related last.
 func (b *Blog) tasks() []background.Task {
 	return []background.Task{
 		{Every: lookEvery, Trouble: "scheduled articles can't be published for now", Do: func(ctx context.Context) error {
@@ -44,23 +49,23 @@ func (b *Blog) tasks() []background.Task {
 	}
 }
 
-// Run does what nobody waits for, until ctx ends: it publishes scheduled articles when they
-// are due, relates articles to each other, finishes what others left half done, and deletes
-// for good. Every replica does so; a compare-and-set lets one of them win.
+// Run works in the background until ctx ends: it publishes scheduled articles when they are due,
+// relates articles to each other, finishes interrupted work, and deletes old articles for good.
+// Every replica does so; a compare-and-set lets one of them win.
 func (b *Blog) Run(ctx context.Context) { b.background.Run(ctx) }
 
-// Quiesce returns when Run has done the work that answers so far have left: articles are related,
-// and articles that are due are published.
+// Quiesce returns when Run has done the work that earlier responses left: articles are related, and
+// due articles are published.
 func (b *Blog) Quiesce(ctx context.Context) error { return b.background.Quiesce(ctx) }
 
-// Purge deletes for good, with its revisions and comments, what was deleted longer ago than
-// it can be restored, and returns how many articles that were.
+// Purge deletes old deleted articles for good, with their revisions and comments, after the time in
+// which they can be restored. It returns their number.
 func (b *Blog) Purge(ctx context.Context, now time.Time) (int, error) {
 	return b.store.PurgeDeleted(ctx, now.Add(-restorable))
 }
 
-// reconcileLater marks articles with their authors and tags, so that the next Reconcile
-// relates them anew.
+// reconcileLater marks articles with their authors and tags, so that the next Reconcile relates
+// them again.
 func (b *Blog) reconcileLater(states ...*store.Article) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -71,8 +76,8 @@ func (b *Blog) reconcileLater(states ...*store.Article) {
 	}
 }
 
-// CleanUp finishes the work of processes that died: it relates articles, and removes the names
-// of deleted accounts from their comments.
+// CleanUp finishes the work of dead processes: it relates articles, and removes the names of
+// deleted accounts from their comments.
 func (b *Blog) CleanUp(ctx context.Context) error {
 	err := b.relate(ctx, nil)
 	gone, forgetErr := b.store.ForgetGone(ctx)
@@ -82,9 +87,9 @@ func (b *Blog) CleanUp(ctx context.Context) error {
 	return errors.Join(err, forgetErr)
 }
 
-// Reconcile relates the articles that were changed since its last call; when it returns, none
-// of that is under way. Work that fails is left for the next call. Work that this process
-// doesn't live to do is left for the next relate of any process: see CleanUp.
+// Reconcile relates the articles that were changed since its last call. When it returns, no such
+// work is in progress. Failed work is left for the next call. Work that this process dies before is
+// left for the next relate of any process: see CleanUp.
 func (b *Blog) Reconcile(ctx context.Context) error {
 	b.relating.Lock()
 	defer b.relating.Unlock()
@@ -104,7 +109,7 @@ func (b *Blog) Reconcile(ctx context.Context) error {
 	return err
 }
 
-// PublishDue publishes the articles that are due at now and returns those that this call
+// PublishDue publishes the articles that are due at now, and returns those that this call
 // published: another replica may have been faster.
 func (b *Blog) PublishDue(ctx context.Context, now time.Time) ([]*store.Article, error) {
 	at, ok, err := b.store.NextDue(ctx)

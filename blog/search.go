@@ -16,7 +16,7 @@ import (
 	"stoa/store"
 )
 
-// articleFacts are the values by which lists of articles are filtered and sorted, 500 bytes an
+// articleFacts are the values that lists of articles are filtered and sorted by, 500 bytes an
 // article.
 type articleFacts struct {
 	published, updated time.Time
@@ -61,8 +61,8 @@ func named[T any](load func(context.Context, []id.ID) ([]*T, error), edition fun
 	}
 }
 
-// matching returns one window of the published articles that where.Query finds and that meet the
-// other conditions of where, all of it from memory.
+// matching returns a window of the published articles that where.Query finds and that meet its
+// other conditions, all of it from memory.
 func (b *Blog) matching(ctx context.Context, where ArticleWhere, order ArticleOrder, w store.Window) (*store.List, error) {
 	q, err := b.index.Parse(*where.Query, "where", "query")
 	if err != nil {
@@ -98,7 +98,7 @@ func (b *Blog) matching(ctx context.Context, where ArticleWhere, order ArticleOr
 	return part.List(entries, order.Direction == Descending, false), nil
 }
 
-// name tells where from every other.
+// name returns a text that differs for every other filter.
 func (where ArticleWhere) name() string {
 	text := func(s *string) string {
 		if s == nil {
@@ -116,7 +116,7 @@ func (where ArticleWhere) name() string {
 		moment(where.PublishedBefore), fmt.Sprint(where.IDs != nil, slices.Sorted(slices.Values(where.IDs)))}, " ")
 }
 
-// predicate is the rest of where, but for the query.
+// predicate returns the conditions of a filter, without the query, as a function.
 func (b *Blog) predicate(ctx context.Context, where ArticleWhere) (func(id.ID, articleFacts) bool, error) {
 	var tag, author id.ID
 	none := false

@@ -1,5 +1,9 @@
 package blog
 
+// Creating and changing articles, their publication and deletion, and the lists of unpublished
+// ones. Entry points: Create, Update, Publish, Schedule, Unpublish, DeleteArticle, Restore, Drafts,
+// Queue, DeletedArticles.
+
 import (
 	"context"
 	"errors"
@@ -16,18 +20,18 @@ import (
 	"stoa/store"
 )
 
-// Limits of what is written, in characters, bytes or elements as said.
+// Limits of articles: in characters, or the number of elements.
 const (
 	MaxTitle   = 300  // characters
 	MaxSummary = 2000 // characters
 	MaxAuthors = 20
 	MaxTags    = 50
 
-	// restorable is how long a deleted article can be restored.
+	// restorable is the time in which a deleted article can be restored.
 	restorable = 30 * 24 * time.Hour
 )
 
-// NewArticle is what an article begins with; nil for what is left out.
+// NewArticle is the input of Create; nil for an omitted value.
 type NewArticle struct {
 	Title          string
 	Slug           *string
@@ -39,15 +43,14 @@ type NewArticle struct {
 	IdempotencyKey *string `json:"-"`
 }
 
-// Cover is a picture as an author names it: by its address, or by the id of an upload; by
-// neither, none.
+// Cover is the input of a picture: its address, or the id of an upload. Neither means no picture.
 type Cover struct {
 	URL     string
 	ImageID *id.ID
 	Alt     *string
 }
 
-// ArticleUpdate is what is to change of an article; nil for what stays.
+// ArticleUpdate is the input of Update; nil for a value that stays.
 type ArticleUpdate struct {
 	ID              id.ID
 	ExpectedVersion int64
@@ -115,8 +118,8 @@ func (b *Blog) articleKind() *edit.Kind[draft] {
 	}
 }
 
-// Create creates an article, a draft of the viewer's. Without authors, it is by the viewer's own
-// author page, which is created if there is none.
+// Create creates an article, a draft of the viewer's. If there are no authors, it is by the
+// viewer's own author page, and creates that if it is missing.
 func (b *Blog) Create(ctx context.Context, in NewArticle) (ArticleResult, error) {
 	update := ArticleUpdate{Title: &in.Title, Summary: in.Summary, BodyMarkdown: in.BodyMarkdown, Cover: in.Cover, AuthorIDs: in.AuthorIDs, TagIDs: in.TagIDs}
 	if update.BodyMarkdown == nil {
@@ -265,7 +268,7 @@ func (b *Blog) Restore(ctx context.Context, in ArticleTransition) (ArticleResult
 	})
 }
 
-// mayChange says what speaks against v changing a, which it knows of.
+// mayChange returns the reason why v can't change a visible article, or nil.
 func mayChange(v access.Viewer, a *draft) error {
 	switch {
 	case a.Status == store.Deleted:
@@ -278,7 +281,8 @@ func mayChange(v access.Viewer, a *draft) error {
 	return nil
 }
 
-// mayPublish says what speaks against v deciding when a is public.
+// mayPublish returns the reason why v can't change an article's time or state of publication, or
+// nil.
 func mayPublish(v access.Viewer, a *draft) error {
 	if !v.May(access.Editor) {
 		return problem.New(problem.Forbidden, "this takes the role %s; yours is %s", access.Editor, v.Role).At("id")
@@ -315,13 +319,13 @@ func (b *Blog) replaceArticle(ctx context.Context, was, is *draft) error {
 	return err
 }
 
-// contentDiffers says whether readers are told something else, besides the text.
+// contentDiffers reports whether readers see a difference, apart from the text.
 func contentDiffers(before, after *store.Article) bool {
 	return before.Slug != after.Slug || !reflect.DeepEqual(before.Cover, after.Cover) ||
 		!slices.Equal(before.AuthorIDs, after.AuthorIDs) || !slices.Equal(before.TagIDs, after.TagIDs)
 }
 
-// moved says whether other articles are related otherwise after a change than before it.
+// moved reports whether the relations of other articles may differ after a change.
 func moved(before, after *store.Article) bool {
 	if !before.Public() && !after.Public() {
 		return false
@@ -329,8 +333,8 @@ func moved(before, after *store.Article) bool {
 	return before.Public() != after.Public() || !slices.Equal(before.AuthorIDs, after.AuthorIDs) || !slices.Equal(before.TagIDs, after.TagIDs)
 }
 
-// apply makes a what in says, its slug excepted. It gets a new text where title, summary or
-// text are others than before.
+// apply changes an article as in says, without the slug. The article gets a new text if title,
+// summary or text differ.
 func (b *Blog) apply(ctx context.Context, v access.Viewer, a *draft, in ArticleUpdate) error {
 	title, summary := a.Title, a.Summary
 	var err error
@@ -375,8 +379,8 @@ func (b *Blog) apply(ctx context.Context, v access.Viewer, a *draft, in ArticleU
 	return nil
 }
 
-// source returns the text that a is to have, and whether it has another one now. One that
-// is about to begin has none.
+// source returns the text that an article gets, and whether it is a new one. An article in creation
+// has none yet.
 func (b *Blog) source(ctx context.Context, a *draft, given *string) (text string, isNew bool, err error) {
 	if a.CreatedAt.IsZero() && a.Slug == "" {
 		return *given, true, nil
@@ -394,7 +398,7 @@ func (b *Blog) source(ctx context.Context, a *draft, given *string) (text string
 	return *given, *given != found[0].Markdown, nil
 }
 
-// revision is the text of a, without an id.
+// revision makes a revision of a text, with a random id.
 func revision(a *store.Article, source string, rendered markdown.Rendered) *store.Revision {
 	r := &store.Revision{
 		ID: id.New(id.Revision), ArticleID: a.ID, Version: a.Version, Title: a.Title, Summary: a.Summary,
@@ -406,7 +410,7 @@ func revision(a *store.Article, source string, rendered markdown.Rendered) *stor
 	return r
 }
 
-// cover returns the picture that c names; nil, without an error, where it names none.
+// cover returns the picture of an input; nil without an error if there is none.
 func (b *Blog) cover(ctx context.Context, c Cover) (*store.Image, error) {
 	switch {
 	case c.ImageID != nil && c.URL != "":
@@ -442,14 +446,14 @@ func (b *Blog) cover(ctx context.Context, c Cover) (*store.Image, error) {
 // MaxAlt is the longest description of a picture, in characters.
 const MaxAlt = 500
 
-// Drafts returns a part of the list of the viewer's own drafts and scheduled articles, the
-// last changed first.
+// Drafts returns a window of the list of the viewer's own drafts and scheduled articles, the last
+// changed first.
 func (b *Blog) Drafts(ctx context.Context, w store.Window) (*store.List, error) {
 	return b.store.ListDesk(ctx, []store.Status{store.Draft, store.Scheduled}, true, w)
 }
 
-// Queue returns a part of the list of everybody's drafts and scheduled articles, the last
-// changed first, for editors.
+// Queue returns a window of the list of everybody's drafts and scheduled articles, the last changed
+// first, for editors.
 func (b *Blog) Queue(ctx context.Context, statuses []store.Status, w store.Window) (*store.List, error) {
 	if _, err := access.Require(ctx, access.Editor); err != nil {
 		return nil, err
@@ -462,8 +466,8 @@ func (b *Blog) Queue(ctx context.Context, statuses []store.Status, w store.Windo
 	return b.store.ListDesk(ctx, slices.Compact(slices.Sorted(slices.Values(statuses))), false, w)
 }
 
-// DeletedArticles returns a part of the list of what can be restored, the last deleted
-// first: the viewer's own, for editors everybody's.
+// DeletedArticles returns a window of the list of articles that can be restored, the last deleted
+// first: the viewer's own, or everybody's for editors.
 func (b *Blog) DeletedArticles(ctx context.Context, w store.Window) (*store.List, error) {
 	v, err := access.ViewerFrom(ctx)
 	if err != nil {

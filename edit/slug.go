@@ -121,8 +121,8 @@ func formerSlugs(old []string, slug, now string) []string {
 	return slices.Compact(out)
 }
 
-// numberedWarning returns the warning that a document got another slug than the wanted one;
-// nothing if it got that, or if it isn't known which one was wanted.
+// numberedWarning returns the warning that a document got another slug than the wanted one; nothing
+// if it got that, or if the wanted one isn't known.
 func numberedWarning(wanted, got string) []*problem.Warning {
 	if wanted == got || wanted == "" {
 		return []*problem.Warning{}

@@ -44,7 +44,7 @@ type Entry struct {
 	Version int64     // a digest: it differs when anything below differs; see store.Editions
 	Fields  Fields    // the text
 	Time    time.Time // the newer thing comes first of equally good ones
-	Facts   any       // the values by which lists of the kind are filtered and sorted; nil for none
+	Facts   any       // values to filter and sort lists of the kind by; nil for none
 }
 
 // Engine finds everything public by its words. It has one index a kind, so that a word that is
@@ -94,9 +94,9 @@ func (e *Engine) Parse(text string, at ...string) (*Query, error) {
 	return q, problem.Locate(err, at...)
 }
 
-// Search returns one window of the things that text finds, the best first, and the query, which
-// highlights texts. No kinds stand for all. The list ends at the best MaxFound. Invalid means that
-// the text or the window is malformed.
+// Search returns a window of the things that match text, the best first, and the query, to
+// highlight texts with. No kinds stand for all. The list ends at the best MaxFound. Invalid means
+// that the text or the window is malformed.
 func (e *Engine) Search(ctx context.Context, text string, kinds []id.Kind, w store.Window) (*Query, *store.List, error) {
 	q, err := e.Parse(text, "query")
 	if err != nil {
@@ -121,12 +121,12 @@ func (e *Engine) Search(ctx context.Context, text string, kinds []id.Kind, w sto
 	return q, part.List(entries, false, len(hits) > most), nil
 }
 
-// rank returns a text by which hits are sorted: the better ones first, then the newer ones.
+// rank returns a text to sort hits by: the better ones first, then the newer ones.
 func rank(h Hit) string {
 	return fmt.Sprintf("%016x%016x", math.MaxUint64-math.Float64bits(h.Score), uint64(math.MaxInt64)-uint64(h.Time))
 }
 
-// find returns the hits of a query, the best first, whichever kind they are of.
+// find returns the hits of a query among all of kinds, the best first.
 func (e *Engine) find(q *Query, kinds []id.Kind) []Hit {
 	e.mu.RLock()
 	defer e.mu.RUnlock()

@@ -1,5 +1,7 @@
 package search
 
+// Finding documents in an index, and ranking them. Entry points: Index.Find, Best.
+
 import (
 	"cmp"
 	"math"
@@ -7,67 +9,65 @@ import (
 	"strings"
 )
 
-// How good an occurrence is. Within a field, more occurrences count ever less, by BM25's
-// saturation (Robertson and Zaragoza, The Probabilistic Relevance Framework, 2009, section
-// 3.4): n/(n + k·(1 - b + b·length/average)). The fields add up by their weights, which are
-// so far apart that one occurrence in a title counts more than any number in a summary, and
-// one there more than any number in a text, unless the title or the summary is several
-// times as long as others.
+// The value of an occurrence. Within a field, more occurrences count ever less, by BM25's
+// saturation (Robertson and Zaragoza, The Probabilistic Relevance Framework, 2009, section 3.4):
+// n/(n + k·(1 - b + b·length/average)). The fields add up by their weights. These are so far apart
+// that one occurrence in a title counts more than any number in a summary, and one there more than
+// any number in a text, unless the title or the summary is several times as long as others.
 var (
 	weights    = [fields]float64{4, 2, 1}
-	saturation = [fields]float64{0.4, 0.6, 1.2} // k; 1.2 is what is usual for texts
+	saturation = [fields]float64{0.4, 0.6, 1.2} // k; 1.2 is usual for texts
 	shortness  = [fields]float64{0.3, 0.3, 0.75}
 )
 
 const (
-	// sameStem and begun are what another form of the word counts, and one that goes on,
-	// beside the word itself.
+	// sameStem and begun are the values of another form of the word, and of a longer word, beside
+	// the word itself.
 	sameStem, itself = 4, 5 // fifths: whole numbers add up the same in any order
 	begun            = 0.5
 
-	// common is which share of the documents has a word that needn't be in what is found.
+	// common is the share of the documents above which a word is optional: results may lack it.
 	common = 0.5
 )
 
-// Hit is a document that was found.
+// Hit is a document that a query found.
 type Hit struct {
 	ID    string
-	Score float64 // 0 to 1: how much of what could be had of the query it has
+	Score float64 // 0 to 1: the share of the best score that the query allows
 	Time  int64   // the document's, Unix milliseconds
 }
 
-// Best orders hits: the better first, then the newer, then by id.
+// Best is the order of hits: the better first, then the newer, then by id.
 func Best(a, b Hit) int {
 	return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(b.Time, a.Time), strings.Compare(a.ID, b.ID))
 }
 
-// finding is one query under way.
+// finding is the state of one query in progress.
 type finding struct {
 	index *Index
 	query *Query
 
 	scores  []float64 // by document
-	words   []uint8   // how many of the words that it must have it has
-	phrases []uint8   // how many of the phrases
-	seen    []uint32  // documents that have anything
+	words   []uint8   // number of required words in it
+	phrases []uint8   // number of phrases in it
+	seen    []uint32  // documents with any clause
 	marked  []bool    // those in seen
-	most    float64   // what a document could have
+	most    float64   // the best score of a document with everything
 
 	average [fields]float64
-	tallies []tally // by document: of the clause at hand
+	tallies []tally // by document: of the present clause
 	touched []uint32
 }
 
-// tally is how often a document has a clause, by field, each occurrence by its worth: so
-// many times itself.
+// tally is the number of occurrences of a clause in a document, by field. Each occurrence counts by
+// its value, in fifths.
 type tally [fields]uint32
 
 func (t tally) none() bool { return t == tally{} }
 
-// Find returns the documents that have every phrase of q and every word, the best first.
-// Small words, and those that more than half of the documents have, needn't be there, unless
-// there are no others. Where no document has them all, those are returned that have the most of them,
-// at least half.
+// Find returns the documents with every phrase of q and every word, the best first. Small words are
+// optional, and so are words that more than half of the documents have, unless there are no others.
+// If no document has all of them, Find returns those that have the most of them, at least half.
 func (x *Index) Find(q *Query) []Hit {
 	n := len(x.rows)
 	if n == 0 {
@@ -93,7 +93,7 @@ func (x *Index) Find(q *Query) []Hit {
 		}
 	}
 	none := words == 0
-	if none { // then those that needn't be there count
+	if none { // then the optional ones count
 		words = len(q.clauses) - phrases
 	}
 	for i := range found {
@@ -102,15 +102,15 @@ func (x *Index) Find(q *Query) []Hit {
 	return f.hits(words, phrases)
 }
 
-// result is what is known of one clause.
+// result is the outcome of one clause.
 type result struct {
 	documents []uint32
 	scores    []float64
 	rarity    float64
-	optional  bool // it needn't be there
+	optional  bool // documents without it are found, too
 }
 
-// find looks a clause up.
+// find looks up one clause.
 func (f *finding) find(c *clause) result {
 	if c.phrase {
 		f.phrase(c)
@@ -130,15 +130,15 @@ func (f *finding) find(c *clause) result {
 	if !c.prefix {
 		return r
 	}
-	// What goes on is scored by itself, so that many words with one beginning don't make
-	// the word that is one of them look common.
+	// Longer words have a score of their own. Otherwise many words with one beginning would make
+	// the word itself look common.
 	for _, n := range x.begunBy(c.words[0]) {
 		f.scan(n, itself)
 	}
 	return r.merge(f.take(begun))
 }
 
-// begunBy are the words that begin with a prefix.
+// begunBy returns the words that begin with a prefix.
 func (x *Index) begunBy(prefix string) []uint32 {
 	from, _ := slices.BinarySearchFunc(x.sorted, prefix, func(n uint32, p string) int { return strings.Compare(x.texts[n], p) })
 	to := from
@@ -148,7 +148,7 @@ func (x *Index) begunBy(prefix string) []uint32 {
 	return x.sorted[from:to]
 }
 
-// scan adds a word's occurrences to the tallies, each for what it is worth.
+// scan adds a word's occurrences to the tallies, each with its value.
 func (f *finding) scan(word uint32, worth uint32) {
 	for p := range f.index.lists[word].all() {
 		if f.index.rows[p.document].id == "" {
@@ -164,7 +164,7 @@ func (f *finding) scan(word uint32, worth uint32) {
 	}
 }
 
-// take turns the tallies into scores, times worth, and clears them.
+// take makes scores of the tallies, times worth, and clears them.
 func (f *finding) take(worth float64) result {
 	slices.Sort(f.touched)
 	r := result{documents: f.touched, scores: make([]float64, len(f.touched))}
@@ -188,7 +188,7 @@ func (f *finding) take(worth float64) result {
 	return r
 }
 
-// merge returns what is in either, each document by the better of its two scores.
+// merge returns the documents of both, each with the better of its two scores.
 func (r result) merge(o result) result {
 	if len(r.documents) == 0 {
 		return o
@@ -211,8 +211,8 @@ func (r result) merge(o result) result {
 	return out
 }
 
-// phrase puts the occurrences of a phrase into the tallies. It begins with the word that
-// takes the least to read, and of the others looks only at documents that are left.
+// phrase puts the occurrences of a phrase into the tallies. It begins with the word with the
+// shortest list. Of the other lists it looks only at documents that are left.
 func (f *finding) phrase(c *clause) {
 	x := f.index
 	type slot struct {
@@ -250,15 +250,15 @@ func (f *finding) phrase(c *clause) {
 	}
 }
 
-// place is where a phrase may begin: a document in the upper half, a field in two bits and
-// a position in thirty.
+// place is a possible beginning of a phrase: the document in the upper half, the field in two bits
+// and the position in thirty.
 type place uint64
 
 func (p place) document() uint32 { return uint32(p >> 32) }
 func (p place) field() int       { return int(p >> 30 & 3) }
 
-// places returns where phrases begin whose word at an offset is one of words, in order:
-// anywhere, or at places in left.
+// places returns the beginnings of phrases, in order, if the word at an offset is one of words:
+// anywhere, or among the places in left.
 func (x *Index) places(words []uint32, offset uint32, left []place, anywhere bool) []place {
 	var out []place
 	for _, n := range words {
@@ -301,7 +301,7 @@ func (x *Index) places(words []uint32, offset uint32, left []place, anywhere boo
 	return out
 }
 
-// count adds a clause's scores to the documents'.
+// count adds the scores of a clause to those of the documents.
 func (f *finding) count(r *result, phrase, optional bool) {
 	sum := 0.0
 	for _, w := range weights {
@@ -323,7 +323,7 @@ func (f *finding) count(r *result, phrase, optional bool) {
 	}
 }
 
-// hits are the documents that have what they must have.
+// hits returns the documents with all that is required.
 func (f *finding) hits(words, phrases int) []Hit {
 	most := 0
 	for _, d := range f.seen {

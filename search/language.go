@@ -1,5 +1,7 @@
 package search
 
+// Languages: stems and small words. Entry points: NewLanguage, Stemmed.
+
 import (
 	"maps"
 	"slices"
@@ -23,7 +25,7 @@ import (
 	"github.com/blevesearch/snowballstem/turkish"
 )
 
-// Language is how texts are taken apart into words and these into stems.
+// Language splits texts into words, and reduces words to stems. It is safe for concurrent use.
 type Language struct {
 	code    string
 	stemmer func(*snowballstem.Env) bool // nil for none
@@ -37,16 +39,16 @@ var stemmers = map[string]func(*snowballstem.Env) bool{
 	"pt": portuguese.Stem, "ro": romanian.Stem, "ru": russian.Stem, "sv": swedish.Stem, "tr": turkish.Stem,
 }
 
-// Stemmed returns the codes of the languages (ISO 639-1) whose words have stems here.
+// Stemmed returns the codes of the languages (ISO 639-1) with stemmers.
 func Stemmed() []string { return slices.Sorted(maps.Keys(stemmers)) }
 
-// NewLanguage returns the language with an ISO 639-1 code. In one that isn't among Stemmed
-// every word is its own stem.
+// NewLanguage returns the language with an ISO 639-1 code. Without a stemmer, every word is its own
+// stem.
 func NewLanguage(code string) *Language { return &Language{code, stemmers[code], smallWords(code)} }
 
-// small are words that say how others hang together, folded: what has all the others needn't
-// have them, or "how do I get my idea funded" would find only what says "I". Languages
-// without a list have none but those that most documents have: see Index.Find.
+// small are the function words of languages, folded. Results may lack them; otherwise "how do I get
+// my idea funded" would find only texts with "I". In languages without a list, only words that most
+// documents have are optional: see Index.Find.
 var small = map[string]string{
 	"en": "a about all am an and any are as at be been but by can could did do does for from had has have he her him his how i if in into is it its me my no not of on or our she should so some than that the their them then there these they this those to us was we were what when where which while who whom whose why will with would you your",
 	"de": "aber als am an auch auf aus bei bin bis bist da das dass dein dem den der des die dies diese dir doch du durch ein eine einem einen einer es fur hat haben ich ihr im in ist ja kann man mein mich mir mit nach nicht noch nur oder sich sie sind so uber um und uns von vor wann war warum was wer wie wir wird wo zu zum zur",
@@ -63,16 +65,16 @@ func smallWords(code string) map[string]bool {
 	return words
 }
 
-// accented are endings that Snowball knows by their accents only, and that hardly any other
-// ending looks like without them.
+// accented are endings that Snowball recognises only with their accents, and that are rare without
+// them.
 var accented = map[string][][2]string{
 	"es": {{"cion", "ción"}, {"sion", "sión"}},
 	"pt": {{"cao", "ção"}, {"coes", "ções"}, {"sao", "são"}, {"soes", "sões"}},
 }
 
-// stem returns the stem of a folded word. It is taken of the word without its accents, so
-// that with and without them it is the same; where the accent decides about the ending,
-// the stem is a little longer or shorter than Snowball's.
+// stem returns the stem of a folded word. It is the same with and without accents, since it is made
+// from the word without them. If the accent decides about the ending, the stem is a little longer
+// or shorter than Snowball's.
 func (l *Language) stem(folded string) string {
 	if l.stemmer == nil {
 		return folded

@@ -1,5 +1,7 @@
 package search
 
+// Queries: parsed once, then used for finding and for highlighting. Entry point: Parse.
+
 import (
 	"slices"
 	"strings"
@@ -9,16 +11,16 @@ import (
 )
 
 const (
-	// MaxQuery is how many characters a query may have: a long sentence.
+	// MaxQuery is the longest query, in characters: a long sentence.
 	MaxQuery = 200
-	// MaxWords is how many words a query may have; each is looked up by itself.
+	// MaxWords is the number of words that a query may have; each is looked up by itself.
 	MaxWords = 16
-	// minPrefix is how many letters of the last word it takes to find longer ones: one
-	// letter says nothing yet, and begins too much.
+	// minPrefix is the number of letters from which the last word finds longer ones. One letter
+	// says nothing yet, and begins too many words.
 	minPrefix = 2
 )
 
-// Query is what somebody looks for.
+// Query is a parsed query. It is safe for concurrent use.
 type Query struct {
 	language *Language
 	text     string
@@ -28,16 +30,15 @@ type Query struct {
 // clause is a part of a query: a word, or several in a row.
 type clause struct {
 	words  []string // folded
-	phrase bool     // as they stand and in a row
-	prefix bool     // the last may go on
-	stem   string   // where it isn't a phrase
-	small  bool     // a word that needn't be there
+	phrase bool     // the words themselves, in a row
+	prefix bool     // the last word may be the beginning of a longer one
+	stem   string   // not of a phrase
+	small  bool     // an optional word
 }
 
-// Parse reads a query: words, and phrases in straight or curly double quotes; a quote that
-// isn't closed reaches to the end. Everything else separates words. It returns Invalid for
-// a query without a word, and for one that is longer than MaxQuery or has more than
-// MaxWords.
+// Parse parses a query: words, and phrases in straight or curly double quotes. A phrase without a
+// closing quote reaches to the end. Everything else separates words. It returns Invalid for a query
+// without a word, for one longer than MaxQuery, and for one with more than MaxWords.
 func Parse(l *Language, text string) (*Query, error) {
 	if n := utf8.RuneCountInString(text); n > MaxQuery {
 		return nil, problem.New(problem.Invalid, "a query may have %d characters, not %d: use fewer words", MaxQuery, n)
@@ -72,11 +73,12 @@ func isQuote(r rune) bool {
 	return r == '"' || r == '“' || r == '”' || r == '„' || r == '«' || r == '»'
 }
 
-// add adds the words of a part of the query, as a phrase where it was quoted, and returns
-// how many they are. The last word of the last part may go on where nothing follows it.
+// add adds the words of a part of the query, as a phrase if it was quoted, and returns their
+// number. The last word of the last part may be the beginning of a longer one if nothing follows
+// it.
 func (q *Query) add(part string, quoted, last bool) int {
 	n, end := 0, -1
-	var row clause // of words to be found in a row
+	var row clause // of words that must stand in a row
 	flush := func() {
 		if len(row.words) > 0 {
 			row.phrase = true
@@ -106,7 +108,7 @@ func (q *Query) add(part string, quoted, last bool) int {
 	return n
 }
 
-// put adds a clause that isn't there yet.
+// put adds a clause unless it is there.
 func (q *Query) put(c clause) {
 	for i, have := range q.clauses {
 		if have.phrase == c.phrase && slices.Equal(have.words, c.words) {
@@ -117,5 +119,5 @@ func (q *Query) put(c clause) {
 	q.clauses = append(q.clauses, c)
 }
 
-// String returns the query as it was asked.
+// String returns the text of the query, unchanged.
 func (q *Query) String() string { return q.text }

@@ -1,13 +1,14 @@
 // Package search finds things by their words: an index in the process for each kind of things,
 // queries, their ranking, and the pieces of text that are shown with a result.
 //
-// A word is what stands between spaces and punctuation; letter case and accents don't count. A
-// query's word finds all words with the same stem in the Language of the texts. The last word of
-// a query finds all words that begin with it, too. Quoted words find themselves, in a row.
+// Spaces and punctuation separate words; letter case and accents don't count. A query's word finds
+// all words with the same stem in the Language of the texts. The last word of a query finds all
+// words that begin with it, too. Quoted words find themselves, in a row.
 //
 // It knows no kind: a domain registers each of its kinds with an Engine, as text, facts and a
-// version. It may import id, problem and store; only engine.go does I/O.
-// Entry points: New (an Engine), NewLanguage, Parse (a Query), Plain.
+// version. It may import clip, id, problem and store; only engine.go does I/O. This file is the index of
+// one kind. Entry points: New (an Engine), NewLanguage, Parse (a Query), Plain; NewIndex (an
+// Index).
 package search
 
 import (
@@ -29,41 +30,40 @@ const (
 )
 
 const (
-	// MaxText is how many bytes of a field are read, and of a text for a snippet: 256 KiB
-	// are some 40,000 English words, a book's half. It bounds what one document takes.
+	// MaxText is the number of bytes of a field, or of a text for a snippet, that are read: 256 KiB
+	// are some 40,000 English words, half a book. It bounds the cost of one document.
 	MaxText = 256 << 10
 
-	// maxWord is how many bytes of a word, folded, tell it from others.
+	// maxWord is the number of bytes of a folded word that are compared.
 	maxWord = 64
 
-	// compactAfter is how many documents must be dead before an index is rewritten for
-	// them; they must be half as many as those alive, too.
+	// compactAfter is the number of dead documents at which an index is rewritten without them, if
+	// they are at least half as many as the living.
 	compactAfter = 256
 )
 
 // Fields are the texts of a Document, plain: its Title, Summary and Body.
 type Fields [fields]string
 
-// Document is what is to be found.
+// Document is one thing in an Index.
 type Document struct {
 	ID     string
 	Fields Fields
-	Time   time.Time // the newer comes first of what is equally good
+	Time   time.Time // the newer one comes first of equally good documents
 }
 
-// Index finds documents by their words. It may be asked by many at once, but not while it
-// is updated.
+// Index finds documents by their words. It is safe for concurrent queries, but not for queries
+// during an update.
 //
-// Documents are numbered as they come, so that each word's list of them only ever grows at
-// its end; what is removed or replaced stays in the lists, dead, until the index is
-// compacted. Dead documents count nowhere: an index answers as if it had been made of those
-// alive alone.
+// Documents get ascending numbers, so each word's list of documents only grows at its end. A
+// removed or replaced document stays in the lists, dead, until the index is compacted. Dead
+// documents count nowhere: the results are those of an index of the living documents alone.
 type Index struct {
 	language *Language
 
 	numbers map[string]uint32 // of words, in lists and texts
 	texts   []string          // words
-	lists   []list            // where each word occurs
+	lists   []list            // the occurrences of each word
 	stems   map[string][]uint32
 	sorted  []uint32 // words, by their text
 
@@ -72,17 +72,17 @@ type Index struct {
 	lengths   [fields]int       // words in all fields of the living
 }
 
-// row is what ranking needs of a document.
+// row has the values of one document for ranking.
 type row struct {
 	id      string // "" for a dead one
 	time    int64  // Unix milliseconds
 	lengths [fields]uint32
 }
 
-// list is where a word occurs: for each document, ascending, the distance of its number
-// from the one before, shifted left by three, with a bit for each field that has the word;
-// then for each such field, how often, how many bytes its positions take, and these, each
-// as the distance from the one before. All are varints.
+// list has the occurrences of a word. For each document, ascending: the distance of its number from
+// the one before, shifted left by three, with a bit for each field with the word. Then for each
+// such field: the number of occurrences, the number of bytes of their positions, and these, each as
+// the distance from the one before. All are varints.
 type list struct {
 	last uint32 // the number of the last document
 	data []byte
@@ -93,11 +93,11 @@ func NewIndex(l *Language) *Index {
 	return &Index{language: l, numbers: map[string]uint32{}, stems: map[string][]uint32{}, documents: map[string]uint32{}}
 }
 
-// Len is how many documents there are.
+// Len returns the number of living documents.
 func (x *Index) Len() int { return len(x.documents) }
 
-// Update puts documents into the index, in the place of those with the same ids, and
-// removes those with the ids in gone. Of each field, the first MaxText bytes count.
+// Update adds documents to the index, in place of those with the same ids, and removes those with
+// the ids in gone. It reads the first MaxText bytes of each field.
 func (x *Index) Update(put []Document, gone []string) {
 	for _, id := range gone {
 		x.remove(id)
@@ -150,13 +150,13 @@ func (x *Index) add(d Document) {
 	}
 }
 
-// word returns the number of a folded word, a new one where it hasn't occurred yet.
+// word returns the number of a folded word; a new one for a new word.
 func (x *Index) word(folded string) uint32 {
 	if n, ok := x.numbers[folded]; ok {
 		return n
 	}
 	n := uint32(len(x.texts))
-	folded = strings.Clone(folded) // else it keeps its whole text
+	folded = strings.Clone(folded) // a part of the text would hold all of it in memory
 	x.numbers[folded] = n
 	x.texts = append(x.texts, folded)
 	x.lists = append(x.lists, list{})
@@ -165,7 +165,7 @@ func (x *Index) word(folded string) uint32 {
 	return n
 }
 
-// sort puts the words from number known on into their places among all.
+// sort sorts the words from number known on into all others.
 func (x *Index) sort(known int) {
 	if known == len(x.texts) {
 		return
@@ -187,8 +187,8 @@ func (x *Index) sort(known int) {
 	x.sorted = append(append(merged, old...), added...)
 }
 
-// Compact forgets what is dead, and gives back the room that lists have to grow. It takes
-// about as long as a tenth of making the index anew.
+// Compact removes dead documents, and the spare room of lists. It takes about a tenth of the time
+// that a new index takes.
 func (x *Index) Compact() {
 	renumbered := make([]uint32, len(x.rows))
 	rows := make([]row, 0, len(x.documents))
@@ -247,16 +247,16 @@ func (l *list) append(document, mask uint32, rest []byte) {
 	l.last = document
 }
 
-// posting is where a word occurs in one document.
+// posting has the occurrences of a word in one document.
 type posting struct {
 	document uint32
 	mask     uint32
 	counts   [fields]uint32
-	at       [fields][]byte // positions; nil where there is none
-	rest     []byte         // all that is written behind the document's number and mask
+	at       [fields][]byte // positions; nil for none
+	rest     []byte         // everything after the document's number and mask
 }
 
-// all yields the postings of a list.
+// all yields the postings of a list, in order. They share one value.
 func (l *list) all() func(yield func(*posting) bool) {
 	return func(yield func(*posting) bool) {
 		var p posting

@@ -1,5 +1,8 @@
 package search
 
+// Pieces of text with highlighted matches, and plain text of HTML. Entry points: Query.Highlight,
+// Query.Snippet, Plain.
+
 import (
 	"html"
 	"slices"
@@ -13,11 +16,11 @@ import (
 )
 
 const (
-	// snippetSize is how many bytes of text a snippet has, two lines as results show them.
+	// snippetSize is the length of a snippet, in bytes of text: two lines of a page of results.
 	snippetSize = 240
-	// leadSize is how many bytes of it come before the first word that was found, at most.
+	// leadSize is the most that comes before the first match, in bytes.
 	leadSize = 60
-	// maxMarks bounds how much of a text is looked at for the best place: so many matches.
+	// maxMarks is the number of matches in a text that are looked at to find the best place.
 	maxMarks = 1000
 )
 
@@ -27,8 +30,8 @@ type span struct {
 	clause     int
 }
 
-// Highlight returns text as HTML in which what q found is in <mark> elements; there is no
-// other element in it. Of text, the first MaxText bytes count.
+// Highlight returns text as HTML with the matches of q in <mark> elements, and no other element. It
+// reads the first MaxText bytes of text.
 func (q *Query) Highlight(text string) string {
 	text = clean(text)
 	var b strings.Builder
@@ -36,9 +39,8 @@ func (q *Query) Highlight(text string) string {
 	return b.String()
 }
 
-// Snippet returns the piece of text in which most of q is, in the form of Highlight, with
-// an ellipsis where text goes on; found is false, and the piece the beginning of text,
-// where none of q is in it.
+// Snippet returns the piece of text with most of q in it, in the form of Highlight, with an
+// ellipsis at a cut. Without any match, found is false and the piece is the beginning of text.
 func (q *Query) Snippet(text string) (piece string, found bool) {
 	text = clean(text)
 	spans := q.spans(text)
@@ -54,8 +56,8 @@ func (q *Query) Snippet(text string) (piece string, found bool) {
 	return b.String(), len(spans) > 0
 }
 
-// window chooses the piece: where the most clauses are, then the most matches, then the
-// earliest. It begins and ends with whole words, where these aren't longer than it.
+// window chooses the piece: the one with the most clauses, then with the most matches, then the
+// earliest. It begins and ends with whole words, unless these are longer than a snippet.
 func (q *Query) window(text string, spans []span) (start, end int) {
 	if len(spans) > 0 {
 		first, most := 0, -1
@@ -124,7 +126,7 @@ func write(b *strings.Builder, text string, start, end int, spans []span) {
 	b.WriteString(html.EscapeString(text[at:end]))
 }
 
-// spans returns where text matches q, in order, at most maxMarks of each clause.
+// spans returns the matches of q in text, in order, at most maxMarks of each clause.
 func (q *Query) spans(text string) []span {
 	text = clip.Bytes(text, MaxText)
 	var out []span
@@ -150,7 +152,7 @@ func (q *Query) spans(text string) []span {
 	return out
 }
 
-// ends says whether a row of words ends with what c looks for.
+// ends reports whether a row of words ends with a match of c.
 func (c *clause) ends(l *Language, row []word) bool {
 	last := row[len(row)-1].folded
 	want := c.words[len(c.words)-1]
@@ -171,7 +173,8 @@ func (c *clause) ends(l *Language, row []word) bool {
 	return true
 }
 
-// clean is text without what HTML can't hold, one space for every white space.
+// clean returns text without characters that HTML can't hold, and with a space for each other white
+// space.
 func clean(text string) string {
 	bad := func(r rune) bool {
 		return r == utf8.RuneError || r != ' ' && (unicode.IsControl(r) || unicode.IsSpace(r))
@@ -187,8 +190,8 @@ func clean(text string) string {
 	}, text)
 }
 
-// Plain returns the words of sanitised HTML, single spaces between them: at most MaxText
-// bytes of it, of which the first four times as much HTML are read.
+// Plain returns the words of sanitised HTML with single spaces between them: at most MaxText bytes,
+// from at most four times as many bytes of HTML.
 func Plain(text string) string {
 	text = clip.Bytes(text, 4*MaxText)
 	var b strings.Builder
@@ -222,7 +225,7 @@ func Plain(text string) string {
 	return clip.Bytes(b.String(), MaxText)
 }
 
-// inline are the elements that don't part words.
+// inline are the elements that don't separate words.
 var inline = map[string]bool{
 	"a": true, "abbr": true, "b": true, "bdi": true, "bdo": true, "cite": true, "code": true, "data": true, "del": true, "dfn": true,
 	"em": true, "i": true, "ins": true, "kbd": true, "mark": true, "q": true, "s": true, "samp": true, "small": true, "span": true,

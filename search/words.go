@@ -1,5 +1,7 @@
 package search
 
+// Splitting texts into words, and folding these. Entry points: Language.words, Language.fold.
+
 import (
 	"iter"
 	"strings"
@@ -15,23 +17,23 @@ import (
 // word is one word of a text.
 type word struct {
 	start, end int    // in bytes
-	folded     string // by which it is compared
+	folded     string // for comparisons
 }
 
-// apart are the scripts that are written without spaces: each of their letters is a word,
-// and a row of them in a query a phrase.
+// apart are the scripts without spaces: each of their letters is a word, and a row of them in a
+// query is a phrase.
 var apart = []*unicode.RangeTable{unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar}
 
 func isApart(r rune) bool { return r >= 0x0e00 && unicode.In(r, apart...) }
 
 func isApostrophe(r rune) bool { return r == '\'' || r == '’' }
 
-// words yields the words of a text in order: runs of letters, digits and marks. An
-// apostrophe within a word belongs to it in English, where a final "'s" is left out, and
-// parts words elsewhere (l'eau).
+// words yields the words of a text in order: runs of letters, digits and marks. An apostrophe
+// inside a word belongs to it in English, but a final "'s" is left out. In other languages it
+// separates words (l'eau).
 func (l *Language) words(text string) iter.Seq[word] {
 	return func(yield func(word) bool) {
-		start := -1 // of the word under way
+		start := -1 // the beginning of the present word
 		for i := 0; i < len(text); {
 			r, size := rune(text[i]), 1
 			if r >= utf8.RuneSelf {
@@ -91,7 +93,7 @@ func (l *Language) word(text string, start, end int) word {
 	return word{start, end, l.fold(text[start:end])}
 }
 
-// fold makes words that differ in case, accents or width the same.
+// fold returns a text that is the same for words that differ in case, accents or width.
 func (l *Language) fold(text string) string {
 	ascii := true
 	for i := 0; i < len(text) && ascii; i++ {
@@ -100,7 +102,7 @@ func (l *Language) fold(text string) string {
 	if ascii {
 		return clip.Bytes(strings.ToLower(text), maxWord)
 	}
-	text = clip.Bytes(text, 16*maxWord) // a word that is longer is told from others by this
+	text = clip.Bytes(text, 16*maxWord) // longer words differ by this part only
 	var b strings.Builder
 	var base rune
 	for _, r := range norm.NFKD.String(cases.Fold().String(norm.NFKC.String(text))) {
@@ -127,9 +129,9 @@ func (l *Language) fold(text string) string {
 	return clip.Bytes(folded, maxWord)
 }
 
-// accent says whether a mark on a letter only accents it: those of Latin and Greek do; in
-// Cyrillic й is another letter than и, but ё is е and a stress mark is none; elsewhere
-// marks are vowels.
+// accent reports whether a mark on a letter only accents it. Marks of Latin and Greek do. In
+// Cyrillic, й is another letter than и, but ё is е, and a stress mark only accents. In other
+// scripts marks are vowels.
 func accent(base, mark rune) bool {
 	if mark < 0x300 || mark > 0x36f {
 		return false
@@ -137,7 +139,7 @@ func accent(base, mark rune) bool {
 	return !unicode.Is(unicode.Cyrillic, base) || mark == 0x301 || mark == 0x300 || mark == 0x308 && (base == 'е')
 }
 
-// strokes are letters that people write without a keyboard for them as these.
+// strokes are letters that people without such keys write as these.
 var strokes = map[rune]string{
 	'ø': "o", 'ł': "l", 'đ': "d", 'ð': "d", 'ħ': "h", 'ŧ': "t", 'ı': "i", 'æ': "ae", 'œ': "oe", 'þ': "th",
 }
