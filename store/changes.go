@@ -1,5 +1,9 @@
 package store
 
+// Writes of articles and their revisions, and reads of whole collections for imports, relating and
+// the schedule. Entry points: AddArticle, ChangeArticle, AddRevision, NextDue, Due, Imported,
+// Relate, Begin. The function write is below every write of the package.
+
 import (
 	"context"
 	"errors"
@@ -15,18 +19,19 @@ import (
 	"stoa/id"
 )
 
-// What is done at its time: dueKey and outgoingKey name, in the caches, when the next is due.
+// Cache keys of the time of the next scheduled article and of the next outgoing mail.
 const (
-	dueKey      = "due"     // the next scheduled article
-	outgoingKey = "letters" // the next outgoing mail; a stored name, which only a migration changes
+	dueKey      = "due"
+	outgoingKey = "letters" // the old name: only a migration changes a stored name
 )
 
-// queueTag is what lists of everybody's drafts depend on, draftsTag those of one account.
+// queueTag is the dependency of lists of all accounts' drafts, draftsTag of one account's lists.
 const queueTag = "list/queue"
 
 func draftsTag(owner id.ID) string { return "list/drafts/" + string(owner) }
 
-// listKeys is what becomes stale when something is added to a parent, leaves it, or moves.
+// listKeys returns the keys that become stale when a list under a parent gains or loses an
+// element, or changes its order.
 func listKeys(parent id.ID) []string {
 	return []string{childrenKey(ChildrenKey(parent)), listTag(parent)}
 }
@@ -36,7 +41,8 @@ func compact(keys []string) []string {
 	return slices.Compact(keys)
 }
 
-// write makes a change that stales keys.
+// write runs change, a write to the database, and drops keys from the caches of all replicas
+// before and after it; see cache.Write.
 func (s *Store) write(ctx context.Context, keys []string, change func(context.Context) error) error {
 	return s.cache.Write(ctx, withFormerKeys(keys), func(ctx context.Context) (err error) {
 		if slices.Contains(keys, editionsKey(id.Article)) {
@@ -48,11 +54,11 @@ func (s *Store) write(ctx context.Context, keys []string, change func(context.Co
 	})
 }
 
-// errInterrupted is what became of a write that panicked.
+// errInterrupted is the outcome of a write that panicked.
 var errInterrupted = errors.New("a write was interrupted")
 
-// writeArticle is write for a change that turns before into after, one of them public: then
-// what is known of the editions needn't be forgotten.
+// writeArticle is write for a change that turns before into after, one of them public. It updates
+// the known editions by after; write would forget them.
 func (s *Store) writeArticle(ctx context.Context, before, after *Article, change func(context.Context) error) error {
 	return s.cache.Write(ctx, withFormerKeys(Articles.stale(before, after)), func(ctx context.Context) error {
 		err := errInterrupted
@@ -73,7 +79,7 @@ func (s *Store) AddRevision(ctx context.Context, r *Revision) error {
 	})
 }
 
-// DeleteRevision takes back a text that no article has come to name.
+// DeleteRevision deletes a text that no article refers to, after its article couldn't be written.
 func (s *Store) DeleteRevision(ctx context.Context, r *Revision) error {
 	return s.write(ctx, revisionKeys(r), func(ctx context.Context) error {
 		if _, err := s.db.Collection(revisions).DeleteOne(ctx, bson.D{{Key: "_id", Value: r.ID}}); err != nil {
@@ -109,8 +115,9 @@ func (s *Store) AddArticle(ctx context.Context, a *Article) error {
 	})
 }
 
-// ChangeArticle turns before, as it was read, into after, whose version it raises;
-// Conflict when somebody else was faster, or when the slug is taken.
+// ChangeArticle replaces the article before, as it was read, by after, and sets the version of
+// after to the next one. It returns Conflict if the article has another version by now, or if the
+// slug is taken.
 func (s *Store) ChangeArticle(ctx context.Context, before, after *Article) error {
 	after.Version = before.Version + 1
 	set := bson.D{
@@ -157,7 +164,7 @@ func (s *Store) ChangeArticle(ctx context.Context, before, after *Article) error
 	})
 }
 
-// due is when the next of something is to be done; zero for never.
+// due is the time of the next scheduled article or outgoing mail; zero if there is none.
 type due struct {
 	At time.Time `bson:"t"`
 }
@@ -193,15 +200,15 @@ func (s *Store) NextDue(ctx context.Context) (at time.Time, ok bool, err error) 
 	return s.nextDue(ctx, dueKey)
 }
 
-// Due returns the articles that were scheduled for now or earlier, the earliest first.
+// Due returns at most MaxPageSize articles that are scheduled for now or earlier, the earliest
+// first.
 func (s *Store) Due(ctx context.Context, now time.Time) ([]*Article, error) {
 	return find[Article](ctx, s.db.Collection(articles),
 		bson.D{{Key: "status", Value: Scheduled}, {Key: "publishedAt", Value: bson.D{{Key: "$lte", Value: now}}}},
 		options.Find().SetSort(bson.D{{Key: "publishedAt", Value: 1}}).SetLimit(MaxPageSize))
 }
 
-// Imported returns every article that came from an import, by its source, as it is in the
-// database now.
+// Imported returns all imported articles by their source. It reads the database, past the caches.
 func (s *Store) Imported(ctx context.Context) (map[string]*Article, error) {
 	found, err := find[Article](ctx, s.db.Collection(articles), bson.D{{Key: "source", Value: bson.D{{Key: "$gt", Value: ""}}}}, nil)
 	if err != nil {
@@ -214,7 +221,8 @@ func (s *Store) Imported(ctx context.Context) (map[string]*Article, error) {
 	return out, nil
 }
 
-// TakenSlugs returns which slugs articles have or had, and whose they are.
+// TakenSlugs returns the present and former slugs of all articles, with the articles' ids. Of two
+// articles with one slug, the one that has it now wins.
 func (s *Store) TakenSlugs(ctx context.Context) (map[string]id.ID, error) {
 	found, err := find[Article](ctx, s.db.Collection(articles), bson.D{}, projection("slug", "oldSlugs"))
 	if err != nil {
@@ -234,15 +242,15 @@ func (s *Store) TakenSlugs(ctx context.Context) (map[string]id.ID, error) {
 	return out, nil
 }
 
-// PublicArticles returns what decides which published articles are related: ids, times,
-// authors, tags and the present relations of them all, newest first.
+// PublicArticles returns the published articles for relating, newest first, with these fields
+// only: id, time, authors, tags and present relations.
 func (s *Store) PublicArticles(ctx context.Context) ([]*Article, error) {
 	return find[Article](ctx, s.db.Collection(articles), publicArticles(),
 		projection("publishedAt", "authorIds", "tagIds", "relatedIds").SetSort(bson.D{{Key: "publishedAt", Value: -1}, {Key: "_id", Value: -1}}))
 }
 
-// Relate says which articles are related to one, the closest first. It isn't a change of
-// the article: neither its version nor its time moves.
+// Relate sets the related articles of an article, the closest first. Its version and its
+// UpdatedAt stay the same.
 func (s *Store) Relate(ctx context.Context, article id.ID, related []id.ID) error {
 	return s.write(ctx, []string{string(article)}, func(ctx context.Context) error {
 		_, err := s.db.Collection(articles).UpdateOne(ctx, bson.D{{Key: "_id", Value: article}},
@@ -254,7 +262,8 @@ func (s *Store) Relate(ctx context.Context, article id.ID, related []id.ID) erro
 	})
 }
 
-// AllAuthors returns every author, by their slugs, old ones too, as they are in the database now.
+// AllAuthors returns every author by present and former slugs. It reads the database, past the
+// caches.
 func (s *Store) AllAuthors(ctx context.Context) (map[string]*Author, error) {
 	found, err := find[Author](ctx, s.db.Collection(authors), bson.D{}, nil)
 	out := make(map[string]*Author, len(found))
@@ -269,7 +278,7 @@ func (s *Store) AllAuthors(ctx context.Context) (map[string]*Author, error) {
 	return out, err
 }
 
-// AllTags returns every tag, by their slugs, old ones too, as they are in the database now.
+// AllTags returns every tag by present and former slugs. It reads the database, past the caches.
 func (s *Store) AllTags(ctx context.Context) (map[string]*Tag, error) {
 	found, err := find[Tag](ctx, s.db.Collection(tags), bson.D{}, nil)
 	out := make(map[string]*Tag, len(found))
@@ -284,8 +293,8 @@ func (s *Store) AllTags(ctx context.Context) (map[string]*Tag, error) {
 	return out, err
 }
 
-// Begin notes that something is about to be done that must be done again if it isn't
-// finished; see Unfinished and Finish.
+// Begin records that a task is about to run. A task that is recorded and never finished must run
+// again; see Unfinished and Finish.
 func (s *Store) Begin(ctx context.Context, task string) error {
 	_, err := s.db.Collection(meta).InsertOne(ctx, bson.D{{Key: "_id", Value: "task/" + task}})
 	if err != nil && !mongo.IsDuplicateKeyError(err) {
@@ -303,7 +312,7 @@ func (s *Store) Unfinished(ctx context.Context, task string) (bool, error) {
 	return err == nil, nil
 }
 
-// Finish takes back what Begin noted.
+// Finish deletes the record that Begin made.
 func (s *Store) Finish(ctx context.Context, task string) error {
 	if _, err := s.db.Collection(meta).DeleteOne(ctx, bson.D{{Key: "_id", Value: "task/" + task}}); err != nil {
 		return fmt.Errorf("note that %s is finished: %w", task, err)

@@ -25,19 +25,19 @@ import (
 
 const (
 	// suspectAfter is how long a registered write may take before readers no longer trust the
-	// count: some hundred times what a write takes. It bounds how long a count lacks what a
-	// killed writer has written.
+	// count: about a hundred times the usual duration of a write. It is also the longest time for
+	// which a count may miss the write of a killed process.
 	suspectAfter = 250 * time.Millisecond
-	// abandonedAfter is how long after its registration a write is surely over: more than
-	// twice cache.WriteLimit, which ends it, so that clocks may differ by seconds.
+	// abandonedAfter is the age at which a registered write has ended for certain. It is more than
+	// twice cache.WriteLimit, the limit of a write, so that clocks may differ by seconds.
 	abandonedAfter = 5 * time.Second
 	// recountAfter is how long a count is trusted after it was counted. Replicas of the version
 	// before don't register, and somebody may change the database by other means.
 	recountAfter = 5 * time.Minute
 )
 
-// tally is the maintained count of one list. OK says that N is the number of elements, but for
-// what the writes in Pending have done or will do.
+// tally is the maintained count of one list. If OK is set, N is the number of elements, except for
+// the effects of the writes in Pending.
 type tally struct {
 	ID        string               `bson:"_id"`
 	N         int64                `bson:"n"`
@@ -100,8 +100,8 @@ func (s *Store) counting(ctx context.Context, by map[string]int64, write func(co
 
 func pendingField(name string) string { return "pending." + name }
 
-// register notes that a write of a name begins, in one command for all lists. Tallies that
-// there aren't are made: what is counted later must find the write.
+// register records the beginning of a write under a random name, in one command for all lists. It
+// makes missing tallies: a count made during the write must find the registration.
 func (s *Store) register(ctx context.Context, name string, lists []string) error {
 	update := bson.D{{Key: "$set", Value: bson.D{{Key: pendingField(name), Value: time.Now().UTC()}}}, revised()}
 	models := make([]mongo.WriteModel, len(lists))
@@ -119,8 +119,9 @@ func (s *Store) register(ctx context.Context, name string, lists []string) error
 	}
 }
 
-// apply adds the differences of a registered write, and ends its registration. Where that was
-// taken for abandoned, the count may have been made before the write: it counts no longer.
+// apply adds the differences of a registered write, and ends its registration. If a reader has
+// removed the registration as abandoned, it may have counted before the write: then the tally is
+// marked for a new count.
 func (s *Store) apply(ctx context.Context, name string, lists []string, by map[string]int64) error {
 	registered := bson.E{Key: pendingField(name), Value: bson.D{{Key: "$exists", Value: true}}}
 	models := make([]mongo.WriteModel, len(lists))
@@ -164,9 +165,10 @@ func (s *Store) readTallies(ctx context.Context, lists []string) (map[string]*ta
 	return out, nil
 }
 
-// refill writes down what has been counted after was was read: by a compare-and-set, so that
-// a count with a write in the middle of it isn't kept. Without a tally no write under way had
-// registered, and one that has since has made it. A failure leaves the tally as it is.
+// refill stores counts that were made after the tallies was were read. It uses compare-and-set, so
+// a count isn't stored if a write registered or ended meanwhile. If there was no tally, no write
+// was in progress, and a later write has made one: then the insert fails. A failure leaves the
+// tally as it is.
 func (s *Store) refill(ctx context.Context, was map[string]*tally, counted map[string]int64, now time.Time) {
 	var models []mongo.WriteModel
 	for _, list := range slices.Sorted(maps.Keys(counted)) {

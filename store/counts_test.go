@@ -1,5 +1,7 @@
 package store
 
+// Tests of maintained counts, with two replicas, killed writers and long lists.
+
 import (
 	"context"
 	"fmt"
@@ -50,11 +52,11 @@ func twoStores(t testing.TB, watch func(*event.CommandStartedEvent)) [2]*Store {
 	return out
 }
 
-// killed ends a write as the death of its process would: where has says, before the document
-// is written or after that.
+// killed is the panic that ends a write as the death of its process would: before the document is
+// written, or afterwards.
 type killed struct{ afterwards bool }
 
-// dies does what write would in a process that is killed in the middle.
+// dies runs a counted write that is cut short in the middle, as in a process that is killed.
 func dies(s *Store, by map[string]int64, how killed, write func(context.Context) error) {
 	defer func() {
 		if p := recover(); p != nil && p != how {
@@ -89,8 +91,8 @@ func later(t testing.TB, s *Store, by time.Duration) {
 	}
 }
 
-// Whatever two replicas write, in whatever order, and whatever they are killed in: each count
-// that is read is the number of articles that the database has.
+// Two replicas write in any order and are killed at any point. Each count that is read is the
+// number of articles in the database.
 func TestCountsAreWhatTheDatabaseHas(t *testing.T) {
 	stores := twoStores(t, nil)
 	rapid.Check(t, func(r *rapid.T) {

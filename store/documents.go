@@ -10,22 +10,23 @@ import (
 	"stoa/id"
 )
 
-// Status decides who may see an article. Only a write changes it: time passing doesn't.
+// Status is the visibility of an article. Only a write changes it: the time of a scheduled article
+// passing doesn't.
 type Status string
 
-// The statuses of articles.
+// The statuses of articles, with the readers of each.
 const (
-	Draft     Status = "DRAFT"     // its authors and editors
-	Scheduled Status = "SCHEDULED" // the same, until PublishedAt has come and a replica publishes it
+	Draft     Status = "DRAFT"     // its owner and editors
+	Scheduled Status = "SCHEDULED" // the same, until a replica publishes it after PublishedAt
 	Published Status = "PUBLISHED" // everyone
-	Deleted   Status = "DELETED"   // its owner and editors, who may restore it
+	Deleted   Status = "DELETED"   // its owner and editors, in lists for restoring it
 )
 
 // purging is the status of an article that is being deleted for good: nobody sees it, and nothing
 // restores it.
 const purging Status = "PURGING"
 
-// Article is an article without its text, which is in the Revision that it names. Documents
+// Article is an article without its text. The text is in the Revision with RevisionID. Documents
 // returned by the store are shared between requests: they are never changed.
 type Article struct {
 	ID             id.ID     `bson:"_id"`
@@ -60,10 +61,10 @@ type Article struct {
 // show whether the excerpt was cut.
 const LeadWords = 100
 
-// Appears returns the time at which a was published, or is due; nil for neither.
+// Appears returns the time of a's publication, past or scheduled; nil if there is none.
 func (a *Article) Appears() *time.Time { return orNil(a.PublishedAt) }
 
-// Began returns the time at which a was begun; nil if unknown.
+// Began returns the time of a's creation; nil if unknown.
 func (a *Article) Began() *time.Time { return orNil(a.CreatedAt) }
 
 func orNil(t time.Time) *time.Time {
@@ -329,7 +330,7 @@ type OutgoingMail struct {
 	Attempts     int       `bson:"attempts"`
 }
 
-// Node is a document with an id of its own, by which clients can fetch it.
+// Node is a document that clients can fetch by its id.
 type Node interface{ NodeID() id.ID }
 
 // NodeID returns the article's id.

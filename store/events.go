@@ -291,7 +291,7 @@ func (s *Store) eventsOf(ctx context.Context, t Topic, rows []*eventRow, fresh b
 	return visible, nil
 }
 
-// forgetHidden drops those of ids for which get returns nothing.
+// forgetHidden drops the cached values of ids that get doesn't return.
 func forgetHidden[T any](ctx context.Context, s *Store, ids []id.ID, get func(context.Context, []id.ID) ([]*T, error)) error {
 	found, err := get(ctx, ids)
 	for i, v := range found {

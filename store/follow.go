@@ -122,9 +122,9 @@ func (f *Following) Err() error {
 	return f.failed
 }
 
-// Follow follows t until ctx ends: from now on, or from the event after, which the client received
-// on this replica or another. Once it has returned, no later event is missed. Invalid if after is
-// no event of t.
+// Follow follows the events of t until ctx ends. It begins with the next event, or after the event
+// with the id after, even if another replica sent that one to the client. No event later than the
+// return of Follow is missed. It returns Invalid if after isn't an event of t.
 func (s *Store) Follow(ctx context.Context, t Topic, after *id.ID) (*Following, error) {
 	var from uint64
 	var err error

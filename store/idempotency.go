@@ -46,14 +46,13 @@ type idempotencyDocument struct {
 	At    time.Time `bson:"at"`
 }
 
-// RecordIdempotency returns the time at which c was first recorded: now for the first of any
-// number of equal calls. It returns KeyReused when the key came with another input, and
-// Invalid when it is no key.
+// RecordIdempotency records c and returns the time of its first recording. It returns KeyReused if
+// the key was recorded with another input, and Invalid for a malformed key.
 //
-// The caller derives the id of the new thing from c and that time (see
-// IdempotencyRecord.Seed) and makes it by a conditional insert. So equal calls make and find
-// the same thing, at once or later, and after a crash. The response isn't stored: it is
-// looked up anew for the present viewer.
+// The caller derives the id of the new document from c and that time (see
+// IdempotencyRecord.Seed), and makes the document by a conditional insert. So equal calls make
+// and find the same document, side by side, later, or after a crash. The response isn't stored:
+// it is made anew for the present viewer.
 func (s *Store) RecordIdempotency(ctx context.Context, c IdempotencyRecord) (time.Time, error) {
 	if err := CheckKey(&c.Key); err != nil {
 		return time.Time{}, err
@@ -80,7 +79,7 @@ func (s *Store) RecordIdempotency(ctx context.Context, c IdempotencyRecord) (tim
 	return stored.At, nil
 }
 
-// Seed is the text from which the id of the new thing is derived.
+// Seed returns the text for deriving the id of the new document.
 func (c IdempotencyRecord) Seed() string { return c.Caller + "\x00" + c.Mutation + "\x00" + c.Key }
 
 // id reveals nothing about the key.

@@ -27,12 +27,14 @@ type Kind[T any] struct {
 	Size       func(*T) int64 // about how many bytes one takes in the caches, its id aside
 	Indexes    []index        // besides the one on _id
 
-	// Public says which ones everybody may see. Without a predicate that is all of them.
+	// Public is the rule by which everybody may see a document. Without a predicate every
+	// document is public.
 	Public Visible[T]
-	// VisibleTo says whether a viewer may see one that isn't public; nil where nobody may.
+	// VisibleTo says whether a viewer may see a document that isn't public; nil if nobody may.
 	VisibleTo func(*T, access.Viewer) bool
-	// ReadFor replaces the read by ids for the viewer, where more than the document decides. It
-	// gets the declaration, which it can't name: that would make a circle.
+	// ReadFor replaces the read by ids for the viewer if the document alone doesn't decide. The
+	// declaration is an argument because a function in it can't refer to its variable: Go refuses
+	// the initialization cycle.
 	ReadFor func(ctx context.Context, s *Store, k *Kind[T], ids []id.ID) ([]*T, error)
 	// Private says that everything about this kind depends on the viewer: there is no read for
 	// everybody.
@@ -49,26 +51,26 @@ type Kind[T any] struct {
 	Keys func(d *T, put func(key, place string))
 }
 
-// Visible is a rule of visibility twice: as a predicate, for what was read by id, and as a
-// filter, for what lists are read by.
+// Visible is a rule of visibility in two forms: a predicate for documents read by id, and a
+// filter for lists.
 type Visible[T any] struct {
 	Is     func(*T) bool
 	Filter bson.D
 }
 
-// ListOf declares a list of things of a kind, or with Field the lists of those under each
-// parent that they name. Only public things are in it.
+// ListOf declares a list of a kind's public documents. With Field it declares a list under each
+// parent: the documents whose Field contains the parent's id.
 type ListOf[T any] struct {
-	// Tag is what the list depends on in the caches. For lists under parents it follows the
-	// parent's id: a slash and a name, or "" for one list of each parent.
+	// Tag is the cache key that a change of the list drops. For a list under a parent it is the
+	// part after the parent's id: a slash and a name, or "" for the parent's only list.
 	Tag string
-	// Sort is the field by which the list is ordered, and At the value of that: a time, a text or
-	// an int64.
+	// Sort is the name of the field that orders the list. At returns the field's value: a time, a
+	// text or an int64.
 	Sort      string
 	At        func(*T) any
 	Ascending bool // for lists under parents; else the greatest comes first
 
-	Name    string           // by which Kind.Under finds a list under parents
+	Name    string           // of a list under parents, for Kind.Under
 	Under   id.Kind          // the kind of the parents
 	Field   string           // the field that names them
 	Parents func(*T) []id.ID // its value
@@ -81,7 +83,7 @@ type declared interface {
 	findFor(ctx context.Context, s *Store, ids []id.ID, found map[id.ID]Node) error
 }
 
-// facts are what is known of a kind without its type.
+// facts are the parts of a Kind that don't depend on its Go type.
 type facts struct {
 	id         id.Kind
 	collection string
@@ -90,7 +92,7 @@ type facts struct {
 	public     bson.D
 }
 
-// listFacts are what is known of a ListOf without its type.
+// listFacts are the parts of a ListOf that don't depend on its Go type.
 type listFacts struct {
 	tag       string
 	under     id.Kind
@@ -126,8 +128,8 @@ func (l *ListOf[T]) facts() listFacts {
 	return f
 }
 
-// open makes the table of whole documents, read by their ids. An id of another kind, which a
-// client may send, has a name apart: its own is the name of something else.
+// open makes the cached table of whole documents by id. A client may send an id of another kind.
+// Its cache key gets the collection as a prefix, since the plain id is the key of another table.
 func (k *Kind[T]) open(s *Store) any {
 	return &cache.Table[id.ID, T]{
 		Key: func(i id.ID) string {
@@ -150,14 +152,14 @@ func (k *Kind[T]) open(s *Store) any {
 
 func idOf[T any](d *T) id.ID { return any(d).(Node).NodeID() }
 
-// any returns the documents with ids, whoever may see them, in their order: nil where there is
-// none.
+// any returns the documents with ids, in the order of ids, without an access check. A missing
+// document is nil.
 func (k *Kind[T]) any(ctx context.Context, s *Store, ids []id.ID) ([]*T, error) {
 	return s.kinds[k.ID].(*cache.Table[id.ID, T]).Get(ctx, s.cache, ids)
 }
 
-// that returns those of the documents with ids for which may is true, in the order of ids: nil
-// for the others.
+// that returns the documents with ids, in the order of ids. A missing document is nil, and so is
+// one that may refuses.
 func (k *Kind[T]) that(ctx context.Context, s *Store, ids []id.ID, may func(*T) bool) ([]*T, error) {
 	found, err := k.any(ctx, s, ids)
 	if may == nil {
@@ -171,8 +173,8 @@ func (k *Kind[T]) that(ctx context.Context, s *Store, ids []id.ID, may func(*T) 
 	return found, err
 }
 
-// All returns the public documents with ids, in their order: nil where there is none. For a
-// private kind it is For.
+// All returns the public documents with ids, in the order of ids. A missing or hidden document is
+// nil. For a private kind All is For.
 func (k *Kind[T]) All(ctx context.Context, s *Store, ids []id.ID) ([]*T, error) {
 	if k.Private {
 		return k.For(ctx, s, ids)
@@ -180,8 +182,8 @@ func (k *Kind[T]) All(ctx context.Context, s *Store, ids []id.ID) ([]*T, error) 
 	return k.that(ctx, s, ids, k.Public.Is)
 }
 
-// For returns the documents with ids that the viewer may see, in their order: nil where there
-// is none. It looks who asks.
+// For returns the documents with ids that the viewer may see, in the order of ids. A missing or
+// hidden document is nil. For reads the viewer, so the response becomes private.
 func (k *Kind[T]) For(ctx context.Context, s *Store, ids []id.ID) ([]*T, error) {
 	if k.ReadFor != nil {
 		return k.ReadFor(ctx, s, k, ids)
@@ -195,19 +197,19 @@ func (k *Kind[T]) For(ctx context.Context, s *Store, ids []id.ID) ([]*T, error) 
 	})
 }
 
-// Now returns the documents with ids as they are in the database now, whoever may see them, in
-// any order, without those that there aren't.
+// Now returns the documents with ids from the database, past the caches, in any order and without
+// an access check. Missing documents are left out.
 func (k *Kind[T]) Now(ctx context.Context, s *Store, ids []id.ID) ([]*T, error) {
 	return find[T](ctx, s.db.Collection(k.Collection), in("_id", ids), nil)
 }
 
-// BySlug returns the public document that has a slug, or had it; NotFound where there is none.
+// BySlug returns the public document with a present or former slug. Errors: NotFound.
 func (k *Kind[T]) BySlug(ctx context.Context, s *Store, slug string) (*T, error) {
 	return k.bySlug(ctx, s, slug, func(ids []id.ID) ([]*T, error) { return k.All(ctx, s, ids) })
 }
 
-// BySlugFor is BySlug for what the viewer may see. The answer is private whether there is one
-// or not.
+// BySlugFor returns the document with a present or former slug if the viewer may see it. Errors:
+// NotFound. The response is private in both cases.
 func (k *Kind[T]) BySlugFor(ctx context.Context, s *Store, slug string) (*T, error) {
 	access.MarkPrivate(ctx)
 	return k.bySlug(ctx, s, slug, func(ids []id.ID) ([]*T, error) { return k.For(ctx, s, ids) })
@@ -237,19 +239,19 @@ func (k *Kind[T]) bySlug(ctx context.Context, s *Store, text string, read func([
 		if there[0] != nil || again { // hidden
 			return nil, missing
 		}
-		// It has become part of another, which has its slug now, since the slug was looked up.
+		// The document was merged into another after the slug was looked up. The other document
+		// has the slug now.
 		s.cache.Drop(slug{k.Collection, text}.key())
 	}
 }
 
-// SlugsTaken returns which of slugs documents have, or had, and the ids of those, as they are in
-// the database now.
+// SlugsTaken returns the slugs that are a present or former slug of some document, with the ids of
+// those documents. It reads the database, past the caches.
 func (k *Kind[T]) SlugsTaken(ctx context.Context, s *Store, slugs []string) (map[string]id.ID, error) {
 	return s.slugsTaken(ctx, k.Collection, slugs)
 }
 
-// Add stores a new document at version 1; Conflict when another one has its slug, or when it was
-// added before.
+// Add stores a new document at version 1. It returns Conflict if the id or the slug is taken.
 func (k *Kind[T]) Add(ctx context.Context, s *Store, d *T) error {
 	*k.Version(d) = 1
 	return k.write(ctx, s, nil, d, func(ctx context.Context) error {
@@ -258,8 +260,9 @@ func (k *Kind[T]) Add(ctx context.Context, s *Store, d *T) error {
 	})
 }
 
-// Change turns a document, as it was read, into after, whose version it raises; Conflict when
-// somebody else was faster, or when another document has the slug.
+// Change replaces the document before, as it was read, by after, and sets the version of after to
+// the next one. It writes the fields that differ. It returns Conflict if the document has another
+// version by now, or if the slug is taken.
 func (k *Kind[T]) Change(ctx context.Context, s *Store, before, after *T) error {
 	*k.Version(after) = *k.Version(before) + 1
 	return k.write(ctx, s, before, after, func(ctx context.Context) error {
@@ -275,8 +278,8 @@ func (k *Kind[T]) Change(ctx context.Context, s *Store, before, after *T) error 
 	})
 }
 
-// Delete deletes a document that nobody has changed since it was read; Conflict when somebody
-// has. No other document may name it any more.
+// Delete deletes a document. It returns Conflict if the document has changed since it was read. No
+// other document may refer to it any more.
 func (k *Kind[T]) Delete(ctx context.Context, s *Store, d *T) error {
 	return k.write(ctx, s, d, nil, func(ctx context.Context) error {
 		result, err := s.db.Collection(k.Collection).DeleteOne(ctx, k.atVersion(d))
@@ -295,7 +298,7 @@ func (k *Kind[T]) atVersion(d *T) bson.D {
 	return bson.D{{Key: "_id", Value: idOf(d)}, {Key: "version", Value: *k.Version(d)}}
 }
 
-// taken is what a unique index refuses.
+// taken describes, in an error, the value that a unique index refused.
 func (k *Kind[T]) taken(d *T) string {
 	if k.Slugs == nil {
 		return "the " + k.Name
@@ -307,9 +310,9 @@ func (k *Kind[T]) write(ctx context.Context, s *Store, before, after *T, change 
 	return s.write(ctx, k.stale(before, after), change)
 }
 
-// stale is every key in the caches that is stale when before turns into after: those of the
-// document itself, and those under which its place differs. One of the two may be nil, for a
-// document that isn't there: then the lists under it are stale, too.
+// stale returns the cache keys that become stale when before turns into after: the key of the
+// document, and the keys with a different place for it. For an added document before is nil, for a
+// deleted one after is nil. The keys of the lists under it are stale in both cases, too.
 func (k *Kind[T]) stale(before, after *T) []string {
 	was, is := k.places(before), k.places(after)
 	keys := []string{}
@@ -381,8 +384,8 @@ func placeText(at any) string {
 	}
 }
 
-// Under names the list of a name under a parent. It panics where none is declared under things of
-// the parent's kind.
+// Under returns the key of the list of that name under a parent. It panics if no such list is
+// declared under the parent's kind.
 func (k *Kind[T]) Under(list string, parent id.ID) ChildrenKey {
 	for i := range k.Lists {
 		if l := &k.Lists[i]; l.Name == list && l.Under == parent.Kind() {
@@ -410,8 +413,8 @@ func listsUnder(kind id.Kind) []listFacts {
 	return out
 }
 
-// findFor adds to found those of ids that are of the kind, that the viewer may see, and that
-// aren't found yet. It looks who asks only where there are such ids.
+// findFor adds to found the documents of this kind with ids that the viewer may see, without those
+// in found already. It reads the viewer only if some id is left to look up.
 func (k *Kind[T]) findFor(ctx context.Context, s *Store, ids []id.ID, found map[id.ID]Node) error {
 	if !k.Private && k.VisibleTo == nil && k.ReadFor == nil {
 		return nil
@@ -434,9 +437,9 @@ func (k *Kind[T]) findFor(ctx context.Context, s *Store, ids []id.ID, found map[
 	return err
 }
 
-// FindFor adds to found what ids name that the viewer may see, and that isn't found yet: in one
-// batch for each kind. It looks who asks only where an id of something that isn't public to all
-// is left.
+// FindFor adds to found the documents with ids that the viewer may see, without those in found
+// already. It sends one batch for each kind. It reads the viewer only if an id of a kind with
+// hidden documents is left to look up.
 func (s *Store) FindFor(ctx context.Context, ids []id.ID, found map[id.ID]Node) error {
 	for _, k := range kinds() {
 		if err := k.findFor(ctx, s, ids, found); err != nil {

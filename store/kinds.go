@@ -1,6 +1,7 @@
 package store
 
-// The kinds that there are. Entry points: kinds, and the declarations.
+// The declarations of all kinds of documents, with their lists and indexes. Entry points: kinds,
+// Articles, Authors, Tags, Comments and their like.
 
 import (
 	"strconv"
@@ -45,8 +46,8 @@ var Articles = &Kind[Article]{
 			put(draftsTag(a.OwnerID), at)
 		}
 	},
-	// publishedAt ends the indexes by title and by change, so that a list bounded by it passes
-	// over the keys of other articles without reading them.
+	// The indexes by title and by change end with publishedAt. So a list with a bound on it skips
+	// other articles by their index keys, without reading the documents.
 	Indexes: []index{
 		{fields: []string{"slug"}, unique: true},
 		{fields: []string{"oldSlugs"}},
@@ -106,7 +107,7 @@ var Tags = &Kind[Tag]{
 	Indexes: []index{{fields: []string{"oldSlugs"}}, {fields: []string{"slug"}, unique: true}, {fields: []string{"nameKey", "_id"}}},
 }
 
-// Comments are what readers said.
+// Comments are the readers' comments on articles.
 var Comments = &Kind[Comment]{
 	ID: id.Comment, Name: "comment", Collection: comments,
 	Size:   func(c *Comment) int64 { return int64(400 + len(c.AuthorName) + len(c.BodyHTML) + len(c.BodyMarkdown)) },

@@ -1,5 +1,7 @@
 package store
 
+// Tests of Neighbours: the articles published next before and next after an article.
+
 import (
 	"slices"
 	"testing"

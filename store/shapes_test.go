@@ -1,5 +1,8 @@
 package store
 
+// Every query of the store has an index that serves it: these tests send all queries, and compare
+// the driver's commands with the declared indexes. Entry points: everyQuery, index.serves.
+
 import (
 	"context"
 	"fmt"
@@ -18,9 +21,6 @@ import (
 	"stoa/id"
 	"stoa/problem"
 )
-
-// Every query of the store has an index that serves it: these tests send all queries, and check the
-// driver's commands against the declared indexes.
 
 // shape is the part of a query that matters to an index.
 type shape struct {

@@ -2,9 +2,9 @@
 // one that knows what each write makes stale in the caches.
 //
 // It may import access, id, problem and its own sub-packages; no other package may import
-// the MongoDB driver. It knows nothing of GraphQL or of HTTP. Who asks it knows only where
-// what is private is read: see visible.go.
-// Entry points: Open, the methods of Store, the documents in documents.go.
+// the MongoDB driver. It knows nothing of GraphQL or of HTTP. Only reads of private documents
+// read the viewer: see visible.go.
+// Entry points: Open, the methods of Store, the kinds in kinds.go, the documents in documents.go.
 package store
 
 import (
@@ -31,17 +31,18 @@ import (
 )
 
 const (
-	// defaultDatabase is used where the URI names none.
+	// defaultDatabase is the database if the URI names none.
 	defaultDatabase = "stoa"
 
-	// selectLimit is how long a command waits for a server that can take it. Shorter than
-	// cache.WriteLimit, so that a write fails for a reason that can be told.
+	// selectLimit is how long a command waits for a suitable server. It is shorter than
+	// cache.WriteLimit: so a write without a server fails with the driver's error, and its
+	// outcome is known.
 	selectLimit = 1500 * time.Millisecond
 )
 
-// Options says where the documents are.
+// Options configure a Store. URI, CacheBytes and Log are required.
 type Options struct {
-	// URI of the server or cluster; its database is used, "stoa" where it names none.
+	// URI of the server or cluster. The path names the database, "stoa" by default.
 	URI string
 	// Dialer reaches the server instead of the network; nil for the network.
 	Dialer options.ContextDialer
@@ -51,11 +52,11 @@ type Options struct {
 	Redis *bus.Connection
 	// CacheBytes bounds the cache in the process.
 	CacheBytes int64
-	// OnCommand is called with the name of each command sent to the database, those that
-	// keep replicas in step excepted; nil for nothing.
+	// OnCommand is called with the name of each command sent to the database, except commands on
+	// the registry of degraded replicas. It may be nil.
 	OnCommand func(name string)
 	Log       *slog.Logger
-	// Program says which version of Stoa this is, to those whose database it migrates.
+	// Program is Stoa's version. Error messages and the record of a migration contain it.
 	Program string
 }
 
@@ -72,12 +73,13 @@ type Store struct {
 	program string // Options.Program
 
 	log       *slog.Logger
-	known     *knownEditions // nil where others write, too
+	known     *knownEditions // nil unless Options.Exclusive
 	sequences sequences
 	live      *live
 }
 
-// CheckURI says what is wrong with a URI, as far as that can be told without the network.
+// CheckURI returns an error for a malformed URI. It uses no network, so it doesn't look up the
+// hosts of a mongodb+srv URI.
 func CheckURI(uri string) error {
 	if strings.HasPrefix(uri, connstring.SchemeMongoDBSRV+"://") {
 		return nil // its hosts are in the DNS
@@ -100,7 +102,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-// connect returns a store that reaches the database and nothing more.
+// connect returns a store with a client and nothing else: no indexes, caches or replicas.
 func connect(o Options) (*Store, error) {
 	parsed, err := connstring.ParseAndValidate(o.URI)
 	if err != nil {
@@ -118,7 +120,8 @@ func connect(o Options) (*Store, error) {
 }
 
 func clientOptions(o Options) *options.ClientOptions {
-	// Reads that fill a cache must see every acknowledged write, whatever the URI says.
+	// Reads that fill a cache must see every acknowledged write. So these options override the
+	// URI.
 	c := options.Client().ApplyURI(o.URI).
 		SetReadPreference(readpref.Primary()).
 		SetReadConcern(readconcern.Majority()).
@@ -187,7 +190,8 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close leaves the other replicas and the database. What is under way is given until ctx.
+// Close ends subscriptions, the caches and the connections to the database. Commands in progress
+// may finish until ctx ends.
 func (s *Store) Close(ctx context.Context) error {
 	s.live.close()
 	s.cache.Close()
@@ -197,20 +201,20 @@ func (s *Store) Close(ctx context.Context) error {
 	return nil
 }
 
-// Flush forgets everything that the process remembers: somebody else has written.
+// Flush empties the caches of the process, because something else has written to the database.
 func (s *Store) Flush() {
 	s.known.forget()
 	s.sequences.forget()
 	s.cache.Flush()
 }
 
-// Cache is the caches themselves, for who keeps whole answers.
+// Cache returns the caches, for the response cache.
 func (s *Store) Cache() *cache.Cache { return s.cache }
 
-// Counts tells which tier answered so far.
+// Counts returns how many reads each cache tier has answered so far.
 func (s *Store) Counts() cache.Counts { return s.cache.Counts() }
 
-// Namespace is the random name of this database, which its keys in Redis begin with.
+// Namespace returns the random name of this database. Its keys in Redis begin with it.
 func (s *Store) Namespace() string { return s.namespace }
 
 // Names of the collections.
@@ -293,8 +297,8 @@ func (s *Store) degradedRegistry() *cache.DegradedRegistry {
 // elements takes another command for each so many.
 const oneReply = 10_000
 
-// aggregate returns what a pipeline makes of a collection, in one command where that is at
-// most oneReply documents and 16 MB.
+// aggregate returns the results of a pipeline over a collection. It sends one command if they are
+// at most oneReply documents and 16 MB.
 func aggregate[T any](ctx context.Context, c *mongo.Collection, stages ...bson.D) ([]*T, error) {
 	cursor, err := c.Aggregate(ctx, stages, options.Aggregate().SetBatchSize(oneReply))
 	if err != nil {
@@ -307,8 +311,8 @@ func aggregate[T any](ctx context.Context, c *mongo.Collection, stages ...bson.D
 	return out, nil
 }
 
-// find returns the documents that match, in one command where they are at most oneReply
-// and 16 MB, or at most the limit in o.
+// find returns the documents that match. It sends one command if they are at most oneReply
+// documents and 16 MB.
 func find[T any](ctx context.Context, c *mongo.Collection, filter bson.D, o *options.FindOptionsBuilder) ([]*T, error) {
 	if o == nil {
 		o = options.Find()
@@ -324,7 +328,7 @@ func find[T any](ctx context.Context, c *mongo.Collection, filter bson.D, o *opt
 	return out, nil
 }
 
-// in is the condition that field is one of values; a plain equality where there is one.
+// in is the condition that field is one of values. For one value it is an equality.
 func in[T any](field string, values []T) bson.D {
 	if len(values) == 1 {
 		return bson.D{{Key: field, Value: values[0]}}
@@ -332,7 +336,7 @@ func in[T any](field string, values []T) bson.D {
 	return bson.D{{Key: field, Value: bson.D{{Key: "$in", Value: values}}}}
 }
 
-// conflict turns what a unique index refuses into a problem.
+// conflict turns a duplicate key error into a Conflict about what.
 func conflict(err error, what string) error {
 	if mongo.IsDuplicateKeyError(err) {
 		return problem.New(problem.Conflict, "%s is taken", what)

@@ -1,5 +1,7 @@
 package store
 
+// Tests of stored names: fields, collections and keys that other versions of the program read, too.
+
 import (
 	"fmt"
 	"maps"
@@ -15,9 +17,9 @@ import (
 	"stoa/store/cache"
 )
 
-// The names of what is stored are in testdata/stored.txt, so that a change of one is seen:
-// other versions of the program read the same database and the same Redis meanwhile. Adding a
-// line is an expansion. A line that changes or goes takes a migration: see docs/operations.md.
+// The names of stored fields, collections and keys are in testdata/stored.txt, so that a review
+// shows each change of a name. Another version of the program may use the same database and Redis.
+// A new line is an expansion. A changed or removed line takes a migration: see docs/operations.md.
 // UPDATE=1 go test ./store -run StoredNames writes it.
 func TestStoredNamesAreWhatTheyWere(t *testing.T) {
 	const path = "testdata/stored.txt"

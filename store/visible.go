@@ -1,5 +1,8 @@
 package store
 
+// Visibility: each rule is a predicate, for documents read by id, and a filter, for lists.
+// TestPredicatesAndFiltersAgree compares the two. Entry points: Public, VisibleTo, EditableBy.
+
 import (
 	"time"
 
@@ -8,9 +11,6 @@ import (
 	"stoa/access"
 	"stoa/id"
 )
-
-// Visibility: each rule is a predicate, for documents read by id, and a filter, for lists.
-// TestPredicatesAndFiltersAgree compares the two.
 
 // Public reports whether everyone may see a.
 func (a *Article) Public() bool { return a.Status == Published }
