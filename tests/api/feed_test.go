@@ -144,6 +144,12 @@ func TestRobotsAreWelcomeInProduction(t *testing.T) {
 	if got := stoatest.MustFetch(t, s, "GET", "/sitemap.xml"); strings.Count(got.Body, "<url>") != 1 {
 		t.Errorf("an empty sitemap is %s", got.Body)
 	}
+	for _, path := range []string{"/robots.txt", "/feed.atom", "/sitemap.xml"} {
+		own := stoatest.MustFetch(t, s, "GET", path)
+		if got := stoatest.MustFetch(t, s, "GET", path, "Host: evil.example", "X-Forwarded-Host: evil.example"); got.Status != 200 || got.Body != own.Body {
+			t.Errorf("%s repeats a host that a client made up: %d %s", path, got.Status, got.Body)
+		}
+	}
 	unknown := stoatest.Start(t, stoatest.Settings{"STOA_ENV": "production"})
 	for _, path := range []string{"/robots.txt", "/feed.atom", "/sitemap.xml"} {
 		if got := stoatest.MustFetch(t, unknown, "GET", path); got.Status != 404 {
