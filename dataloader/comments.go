@@ -1,5 +1,9 @@
 package dataloader
 
+// Comments of the response: their position in a thread, single comments, and the lists of
+// submissions for their owner and for editors. Entry points: Depth, ShownOne, OwnComments,
+// CommentQueue.
+
 import (
 	"context"
 	"fmt"
@@ -9,7 +13,7 @@ import (
 	"stoa/store"
 )
 
-// Depth returns how deep in its thread a comment is; 1 for one that answers the article.
+// Depth returns the depth of a comment in its thread: 1 for a comment on the article itself.
 func (l *Loaders) Depth(ctx context.Context, c *store.Comment) (int, error) {
 	thread, err := Children.In(l).One(ctx, store.ChildrenKey(c.ArticleID))
 	if err != nil {
@@ -18,8 +22,7 @@ func (l *Loaders) Depth(ctx context.Context, c *store.Comment) (int, error) {
 	return thread.Depth(c.ID), nil
 }
 
-// ShownOne returns a comment that is shown to everyone, under an article that is public; nil
-// where it isn't.
+// ShownOne returns a comment if it is shown to everyone under a public article, and nil otherwise.
 func (l *Loaders) ShownOne(ctx context.Context, comment id.ID) (*store.Comment, error) {
 	found, err := CommentsByID.In(l).All(ctx, []id.ID{comment})
 	if err != nil {
@@ -28,7 +31,7 @@ func (l *Loaders) ShownOne(ctx context.Context, comment id.ID) (*store.Comment, 
 	return found[0], nil
 }
 
-// Added returns the comment that an event is of; nil where it isn't shown any more.
+// Added returns the comment of an event; nil if it isn't shown any more.
 func (l *Loaders) Added(ctx context.Context, e *store.Event) (*store.Comment, error) {
 	return l.ShownOne(ctx, e.Of)
 }
@@ -44,8 +47,8 @@ func (l *Loaders) CommentQueue(ctx context.Context, statuses []store.CommentStat
 	return l.submissions(fmt.Sprint(statuses), w, func() (*store.List, error) { return l.store.ListCommentQueue(ctx, statuses, w) })
 }
 
-// submissions returns the same connection for the same list, so that the response reads it
-// once.
+// submissions returns the connection over a list of submissions. It keeps the connection by name
+// and window, so that a response reads each list once.
 func (l *Loaders) submissions(name string, w store.Window, list func() (*store.List, error)) (*SubmissionConnection, error) {
 	key := name + w.CacheKey()
 	l.mu.Lock()

@@ -1,5 +1,8 @@
 package dataloader
 
+// Connections: pages of lists as clients see them, with edges, cursors and counts. Entry points:
+// Connection and its methods, NodesOf, CountsOf.
+
 import (
 	"context"
 	"sync"
@@ -9,7 +12,7 @@ import (
 	"stoa/store"
 )
 
-// MaxCount is where counting stops at the latest.
+// MaxCount is the highest number up to which a client can have a list counted.
 const MaxCount = 10_000
 
 // Connection is a part of a list as clients page through it. Nothing is read until one of
@@ -18,10 +21,10 @@ type Connection[T any] struct {
 	page  func(context.Context) (*store.Page, error)
 	count func(ctx context.Context, most int) (n int, exact bool, err error)
 	items *Loader[id.ID, T]
-	cut   bool   // both come out of a list under a parent, by its loader
-	name  string // of a cached page; "" for others
-	// uncounted names the list that has to be counted to tell how much of it there is up to most;
-	// "" where that is known. Nil for lists that the database orders.
+	cut   bool   // page and count use the loader of a list under a parent
+	name  string // the key of a cached page; "" for others
+	// uncounted returns the key of the list if its length, up to most, takes a count, and ""
+	// otherwise. It is nil for lists that the database orders.
 	uncounted func(ctx context.Context, most int) (store.ChildrenKey, error)
 
 	mu   sync.Mutex
@@ -57,7 +60,7 @@ type Edge[T any] struct {
 	Cursor string
 }
 
-// PageInfo is where a page lies in its list.
+// PageInfo is the position of a page in its list.
 type PageInfo struct {
 	HasNextPage     bool
 	HasPreviousPage bool
@@ -80,7 +83,7 @@ func (c *Connection[T]) Page(ctx context.Context) (*store.Page, error) {
 	return p, err
 }
 
-// once reads the page the first time.
+// once reads the page at the first call, and returns the same page afterwards.
 func (c *Connection[T]) once(ctx context.Context) (*store.Page, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -188,7 +191,7 @@ func (c *Connection[T]) Edges(ctx context.Context) ([]*Edge[T], error) {
 	return edges, nil
 }
 
-// PageInfo returns where the page lies in its list.
+// PageInfo returns the page's position in its list.
 func (c *Connection[T]) PageInfo(ctx context.Context) (*PageInfo, error) {
 	p, err := c.Page(ctx)
 	if err != nil {

@@ -1,7 +1,7 @@
-// Package dataloader gives the resolvers of one response what they ask for, in batches and
-// once: nothing is read twice, and what the elements of a list need is read for all of
-// them in one go before the first of them asks (graph looks ahead and calls the same
-// loaders). No timer and no goroutine waits for a batch to fill.
+// Package dataloader loads entities and lists for the resolvers of one response: each key once,
+// many keys in one batch. Look-ahead, in package graph, loads an edge for all elements of a list
+// before the first resolver of that edge runs. So no timer and no goroutine waits for a batch to
+// fill.
 //
 // It may import access, search, store, store/cache (for its errors), id and problem. It knows
 // nothing of GraphQL. Entry points: With, From, the methods of Loaders.
@@ -20,23 +20,24 @@ import (
 	"stoa/store"
 )
 
-// Loaders is what one response knows: a loader for each source that it has asked.
+// Loaders are the loaders of one response: one for each source in use.
 type Loaders struct {
 	store     *store.Store
-	resolving sync.Mutex // guards what all of them have resolved
+	resolving sync.Mutex // guards the resolved values of all loaders
 	made      []made
-	first     [8]made // what most responses have of made
+	first     [8]made // the first elements of made, enough for most responses
 	mu        sync.Mutex
-	lists     map[string]*SubmissionConnection // of submissions, that the response has asked for
+	lists     map[string]*SubmissionConnection // the lists of submissions in this response, by name and window
 }
 
-// made is a loader that has come into being.
+// made is a loader with its source.
 type made struct {
 	from   source
 	loader verifiable
 }
 
-// source is what a loader asks. It is declared once, so that it identifies its loader.
+// source is the origin of a loader's values. Sources are package variables, so a pointer identifies
+// a source, and the loader of it within a response.
 type source interface {
 	open(*Loaders) verifiable
 }
@@ -53,19 +54,19 @@ func (k *ofKind[T]) open(l *Loaders) verifiable {
 	return loader
 }
 
-// Of returns the response's loader of the documents of a kind: what is public, or for a private
-// kind what the viewer may see.
+// Of returns the response's loader of a kind of documents. It finds the public ones, or for a
+// private kind those that the viewer may see.
 func Of[T any](l *Loaders, k *store.Kind[T]) *Loader[id.ID, T] {
 	return l.loader((*ofKind[T])(k)).(*Loader[id.ID, T])
 }
 
-// Source declares a loader of something else than the documents of a kind, or of documents that
-// are read in a way of their own.
+// Source declares a loader of values that aren't documents of a kind, or of documents with another
+// read than the kind's.
 type Source[K ~string, T any] struct {
-	what   string
+	what   string // for messages
 	fetch  func(ctx context.Context, l *Loaders, ks []K) ([]*T, error)
-	public bool         // what is read is the same for everybody, and may be a dependency
-	shows  func(K) bool // which keys that holds for; nil for all
+	public bool         // values are the same for every viewer, and may be dependencies
+	shows  func(K) bool // reports whether public holds for a key; nil if for all
 }
 
 func (s *Source[K, T]) open(l *Loaders) verifiable {
@@ -79,14 +80,14 @@ func (s *Source[K, T]) open(l *Loaders) verifiable {
 // In returns the response's loader of s.
 func (s *Source[K, T]) In(l *Loaders) *Loader[K, T] { return l.loader(s).(*Loader[K, T]) }
 
-// What isn't just the documents of a kind. A source of the name of a kind takes its place for
-// the edges of the schema, one with ByID after the name for node and nodes.
+// The sources. A source with the name of a kind replaces the kind's loader in edges of the schema.
+// A source with that name and ByID replaces it in node and nodes.
 var (
 	// Comments are those that are shown in their threads.
 	Comments = &Source[id.ID, store.Comment]{what: "comment", public: true, fetch: func(ctx context.Context, l *Loaders, ids []id.ID) ([]*store.Comment, error) {
 		return l.store.ShownComments(ctx, ids, Children.In(l).All)
 	}}
-	// CommentsByID are those of them whose articles are public.
+	// CommentsByID are the comments of Comments under public articles.
 	CommentsByID = &Source[id.ID, store.Comment]{what: "comment", public: true, fetch: func(ctx context.Context, l *Loaders, ids []id.ID) ([]*store.Comment, error) {
 		found, err := Comments.In(l).All(ctx, ids)
 		if err != nil {
@@ -102,7 +103,7 @@ var (
 	ChildrenCounts = &Source[store.ChildrenKey, store.ChildrenCount]{what: "count", public: true, shows: isForAll, fetch: func(ctx context.Context, l *Loaders, ks []store.ChildrenKey) ([]*store.ChildrenCount, error) {
 		return l.store.ChildrenCounts(ctx, ks)
 	}}
-	// Neighbours are the articles beside articles.
+	// Neighbours are the ids of the articles published next before and after an article.
 	Neighbours = &Source[store.Position, store.Neighbours]{what: "neighbours", public: true, fetch: func(ctx context.Context, l *Loaders, ks []store.Position) ([]*store.Neighbours, error) {
 		return l.store.Neighbours(ctx, ks)
 	}}
@@ -114,7 +115,7 @@ var (
 	Desk = &Source[id.ID, store.Article]{what: "article", fetch: func(ctx context.Context, l *Loaders, ids []id.ID) ([]*store.Article, error) {
 		return l.store.Desk(ctx, ids)
 	}}
-	// Texts are the revisions of what the viewer may edit.
+	// Texts are the revisions of articles that the viewer may edit.
 	Texts = &Source[id.ID, store.Revision]{what: "revision", fetch: func(ctx context.Context, l *Loaders, ids []id.ID) ([]*store.Revision, error) {
 		return store.Revisions.For(ctx, l.store, ids)
 	}}
@@ -129,21 +130,21 @@ func isForAll(k store.ChildrenKey) bool {
 	return kind != id.Account && kind != id.Revision
 }
 
-// New returns loaders that know nothing yet.
+// New returns loaders that have resolved nothing yet.
 func New(s *store.Store) *Loaders {
 	l := &Loaders{store: s}
 	l.made = l.first[:0]
 	return l
 }
 
-// loader returns the loader of a source, which comes into being when something first asks for it.
+// loader returns the response's loader of a source, and makes it at the first call.
 func (l *Loaders) loader(from source) verifiable {
 	l.resolving.Lock()
 	defer l.resolving.Unlock()
 	return l.known(from)
 }
 
-// known is loader for who holds resolving.
+// known is loader without the lock. The caller holds resolving.
 func (l *Loaders) known(from source) verifiable {
 	for i := range l.made {
 		if l.made[i].from == from {
@@ -155,7 +156,7 @@ func (l *Loaders) known(from source) verifiable {
 	return loader
 }
 
-// Forget makes the loaders know nothing, after something has been changed.
+// Forget discards all resolved values, after a mutation.
 func (l *Loaders) Forget() {
 	l.resolving.Lock()
 	for _, m := range l.made {
@@ -167,16 +168,16 @@ func (l *Loaders) Forget() {
 	clear(l.lists)
 }
 
-// FindFor adds to found what ids name that isn't public and the viewer may see, in one batch for
-// each kind. Who asks is looked at only where there is such an id that isn't found yet.
+// FindFor adds to found the hidden documents with ids that the viewer may see, in one batch for each
+// kind. It reads the viewer only if an id of a kind with hidden documents isn't in found already.
 func (l *Loaders) FindFor(ctx context.Context, ids []id.ID, found map[id.ID]store.Node) error {
 	return l.store.FindFor(ctx, ids, found)
 }
 
 type key struct{}
 
-// later makes loaders when something first asks for them: a subscription waits long for
-// each of its events.
+// later makes the loaders of a response at their first use: a subscription may wait long for its
+// next event, and needs none until then.
 type later struct {
 	once    sync.Once
 	store   *store.Store
@@ -220,7 +221,8 @@ func (l *Loaders) SessionsOf(v *access.Viewer, w store.Window) (*SessionConnecti
 	return windowed(l, store.ChildrenKey(v.Account), "", w, Of(l, store.Sessions))
 }
 
-// RevisionsOf returns a part of what an article said, for those who may know: nil for others.
+// RevisionsOf returns a part of an article's revisions if the viewer may edit the article, and nil
+// otherwise.
 func (l *Loaders) RevisionsOf(ctx context.Context, a *store.Article, w store.Window) (*RevisionConnection, error) {
 	v, err := access.ViewerFrom(ctx)
 	if err != nil || !a.EditableBy(v) {
@@ -229,7 +231,7 @@ func (l *Loaders) RevisionsOf(ctx context.Context, a *store.Article, w store.Win
 	return windowed(l, store.RevisionsOf(a.ID), "", w, Texts.In(l))
 }
 
-// LastUse returns when a session was used last; nil where it wasn't since it began.
+// LastUse returns the time of a session's last use; nil if it wasn't used after its beginning.
 func (l *Loaders) LastUse(ctx context.Context, x *store.Session) (*time.Time, error) {
 	found, err := LastUses.In(l).All(ctx, []id.ID{x.ID})
 	if err != nil || found[0] == nil {
@@ -274,8 +276,8 @@ func windowed[T any](l *Loaders, key store.ChildrenKey, under id.ID, w store.Win
 	}, nil
 }
 
-// CountUnder returns how long a list under a parent is; that of an article's comments, with the
-// replies to them.
+// CountUnder returns the number of elements of a list under a parent. For the comments on an article
+// it includes replies.
 func (l *Loaders) CountUnder(ctx context.Context, key store.ChildrenKey) (int, error) {
 	return l.countUnder(ctx, key, math.MaxInt, (*store.Children).Len)
 }
@@ -362,7 +364,8 @@ func (l *Loaders) Headings(ctx context.Context, a *store.Article) ([]*store.Head
 	return headings, err
 }
 
-// text returns a's revision. That it is missing is a fault: it is written before a is.
+// text returns a's revision. A missing revision is an error of ours, since the revision is written
+// before the article.
 func (l *Loaders) text(ctx context.Context, a *store.Article) (*store.Revision, error) {
 	found, err := Of(l, store.Revisions).All(ctx, []id.ID{a.RevisionID})
 	if err == nil && found[0] == nil {

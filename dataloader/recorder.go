@@ -1,5 +1,9 @@
 package dataloader
 
+// Dependencies of rendered JSON: a Recorder collects the keys that the loaders are asked for, with
+// their values. Later, Loaders can tell whether the same keys still have the same values. Entry
+// points: WithRecorder, Recorder.End, Loaders.Stale, Loaders.Adopt.
+
 import (
 	"context"
 	"slices"
@@ -9,9 +13,8 @@ import (
 	"stoa/store/cache"
 )
 
-// Recorder is a dependency recorder: it collects what the loaders are asked for while something
-// is rendered, so that it can be told later whether the result would be the same. Entry points:
-// WithRecorder, End, Loaders.Stale. It is safe for concurrent use.
+// Recorder is a dependency recorder: while something is rendered, it collects the keys that the
+// loaders are asked for, with their values. It is safe for concurrent use.
 type Recorder struct {
 	// Of is the entity or page being rendered. Reading it is not recorded as a dependency.
 	Of any
@@ -30,8 +33,8 @@ type dependency struct {
 
 type recorderKey struct{}
 
-// WithRecorder returns a context under which r records what the loaders are asked for. With a nil
-// r nothing is recorded.
+// WithRecorder returns a context with r: r records the loads made with it. With a nil r nothing is
+// recorded.
 func WithRecorder(ctx context.Context, r *Recorder) context.Context {
 	return context.WithValue(ctx, recorderKey{}, r)
 }
@@ -69,8 +72,8 @@ func (r *Recorder) Add(d *Dependencies) {
 	}
 }
 
-// Merge records everything that another recorder has, which recorded a fragment of the result.
-// On a nil Recorder it does nothing.
+// Merge adds everything that inner, the recorder of a part of the result, has recorded. On a nil
+// Recorder it does nothing.
 func (r *Recorder) Merge(inner *Recorder) {
 	if r == nil {
 		return
@@ -124,7 +127,7 @@ type Dependencies struct {
 	validity atomic.Pointer[validity]
 }
 
-// validity tells without the loaders that they would return the same values.
+// validity proves, without a load, that the loaders would return the same values.
 type validity struct {
 	token *cache.Validity
 	names []string
@@ -152,8 +155,8 @@ func (l *Loaders) AttachValidity(ctx context.Context, d *Dependencies) {
 
 // Stale returns the indexes of the sets that aren't valid for this response: some dependency has
 // another value now, or isn't in the process's memory. The response adopts the dependencies of
-// the valid sets: they are resolved from then on, so that whatever else the response asks for
-// agrees with them, and they are recorded as read.
+// the valid sets: they are recorded as read, and resolved, so that later loads of the response
+// agree with them.
 func (l *Loaders) Stale(ctx context.Context, sets []*Dependencies) (stale []int) {
 	for i, d := range sets {
 		if !l.Adopt(ctx, d) {
@@ -178,9 +181,9 @@ func (l *Loaders) Stale(ctx context.Context, sets []*Dependencies) (stale []int)
 	return differ
 }
 
-// Adopt makes the dependencies of d resolved in this response, and records them as read, if d has
-// a valid token and agrees with what the response has resolved already. It reports whether it
-// did.
+// Adopt makes the dependencies of d resolved in this response, and records them as read. It does so
+// if d has a valid token and the response has resolved none of them to another value, and reports
+// whether it did.
 func (l *Loaders) Adopt(ctx context.Context, d *Dependencies) bool {
 	v := d.validity.Load()
 	if v == nil {
@@ -224,7 +227,7 @@ func (l *Loader[K, T]) record(ctx context.Context, ks []K, values []*T) {
 	}
 }
 
-// verifiable is a loader whose dependencies can be compared with its present values.
+// verifiable is a loader of any type, for comparing dependencies with present values.
 type verifiable interface {
 	verify(ctx context.Context, sets []*Dependencies, same []bool)
 	// The caller of the others holds Loaders.resolving.
@@ -353,8 +356,8 @@ func (l *Loader[K, T]) verify(ctx context.Context, sets []*Dependencies, same []
 }
 
 // resolveFromMemory resolves ks in one batch from the process's memory. It resolves none of them
-// if one is missing or the fetch panics: a later request for that key meets the failure where it
-// is handled.
+// if one is missing or the fetch panics: a later load of that key fails in its resolver, and the
+// error is handled there.
 func (l *Loader[K, T]) resolveFromMemory(ctx context.Context, ks []K) {
 	defer func() { _ = recover() }()
 	values, err := l.fetch(ctx, ks)

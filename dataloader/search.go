@@ -1,5 +1,8 @@
 package dataloader
 
+// Results of a search as a connection: entities of several kinds, with highlighted titles and
+// snippets. Entry points: Found, SearchConnection, SearchEdge.
+
 import (
 	"context"
 
@@ -8,14 +11,14 @@ import (
 	"stoa/store"
 )
 
-// SearchConnection is a part of what a query has found: things of several kinds.
+// SearchConnection is a part of a query's results: entities of several kinds.
 type SearchConnection struct {
 	Connection[store.Node]
 	loaders *Loaders
 	query   *search.Query
 }
 
-// SearchEdge is something that was found.
+// SearchEdge is one result.
 type SearchEdge struct {
 	Node    store.Node
 	Cursor  string
@@ -23,7 +26,7 @@ type SearchEdge struct {
 	query   *search.Query
 }
 
-// Found returns a connection over what q has found, or err.
+// Found returns a connection over list, the results of q, or err.
 func (l *Loaders) Found(q *search.Query, list *store.List, err error) (*SearchConnection, error) {
 	if err != nil {
 		return nil, err
@@ -31,8 +34,8 @@ func (l *Loaders) Found(q *search.Query, list *store.List, err error) (*SearchCo
 	return &SearchConnection{Connection: Connection[store.Node]{page: list.Page, count: list.Count}, loaders: l, query: q}, nil
 }
 
-// Nodes returns what is on the page, in one batch for each kind. What has gone since it was
-// found is left out: the loaders know only what is public.
+// Nodes returns the entities of the page, loaded in one batch for each kind. An entity that is no
+// longer public is left out.
 func (c *SearchConnection) Nodes(ctx context.Context) ([]store.Node, error) {
 	edges, err := c.Edges(ctx)
 	nodes := make([]store.Node, len(edges))
@@ -42,7 +45,7 @@ func (c *SearchConnection) Nodes(ctx context.Context) ([]store.Node, error) {
 	return nodes, err
 }
 
-// Edges is Nodes with their cursors.
+// Edges returns the entities of the page with their cursors.
 func (c *SearchConnection) Edges(ctx context.Context) ([]*SearchEdge, error) {
 	p, err := c.Page(ctx)
 	if err != nil {
@@ -68,7 +71,7 @@ func (c *SearchConnection) Edges(ctx context.Context) ([]*SearchEdge, error) {
 	return edges, nil
 }
 
-// TitleHTML returns the title or the name, highlighted.
+// TitleHTML returns the title or the name as HTML, with the words of the query highlighted.
 func (e *SearchEdge) TitleHTML() string {
 	switch n := e.Node.(type) {
 	case *store.Article:
@@ -81,8 +84,8 @@ func (e *SearchEdge) TitleHTML() string {
 	return ""
 }
 
-// SnippetHTML returns the piece of the text that has the most of what was looked for,
-// highlighted.
+// SnippetHTML returns the passage with the most words of the query, as HTML with those highlighted.
+// For an article it is from the text, or from the summary if the text has none of the words.
 func (e *SearchEdge) SnippetHTML(ctx context.Context) (string, error) {
 	switch n := e.Node.(type) {
 	case *store.Article:
