@@ -4,9 +4,8 @@ package clip
 
 import "unicode/utf8"
 
-// Bytes returns the first most bytes of s at the most: fewer where most would cut a character in
-// UTF-8. The result shares the memory of s. In text that isn't UTF-8 it goes back 3 bytes at the
-// most.
+// Bytes returns the first most bytes of s, or a few less, so that no UTF-8 character is cut. In text
+// that isn't UTF-8 it leaves out at most 3 bytes more than needed. The result shares the memory of s.
 func Bytes(s string, most int) string {
 	if len(s) <= most {
 		return s

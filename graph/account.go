@@ -1,5 +1,8 @@
 package graph
 
+// Root fields about accounts: account and accounts, and the mutations that register, change and
+// delete accounts.
+
 import (
 	"context"
 

@@ -1,5 +1,8 @@
 package graph
 
+// Fields of Article that don't follow from the schema: its text and excerpt, comments, related and
+// neighbouring articles. Its other edges are in rows.go, its revisions in writing.go.
+
 import (
 	"context"
 

@@ -1,5 +1,7 @@
 package graph
 
+// The mutation cachePurge, for administrators.
+
 import (
 	"context"
 

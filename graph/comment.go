@@ -1,5 +1,8 @@
 package graph
 
+// Fields and mutations about comments, and the edges of look-ahead for them. A Submission is a
+// comment as its owner and editors see it.
+
 import (
 	"context"
 	"time"
@@ -62,7 +65,8 @@ func (m mutation) CommentModerate(ctx context.Context, in blog.CommentModerate) 
 	return &generated.CommentModeratePayload{Submission: changed, UserErrors: errs}, err
 }
 
-// toShown is an edge from submissions to the comments that they are to everyone.
+// toShown is an edge from submissions to the same comments as everyone sees them. A hidden comment
+// has none.
 func toShown(ctx context.Context, l *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
 	ids := make([]id.ID, len(parents))
 	for i, p := range parents {

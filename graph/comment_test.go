@@ -1,5 +1,7 @@
 package graph
 
+// Tests of the codes in the userErrors of comments' payloads, and of the argument status.
+
 import (
 	"errors"
 	"fmt"

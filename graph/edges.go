@@ -1,5 +1,9 @@
 package graph
 
+// The edges of the schema for look-ahead: functions that load one field for all parents at once.
+// Entry points: edges, the table of those that the generator doesn't write; toOne, toMany and the
+// like, for both tables.
+
 import (
 	"context"
 	"strings"
@@ -13,8 +17,8 @@ import (
 	"stoa/store"
 )
 
-// edge loads one field of every parent, into the loaders, and returns the values under
-// which the query goes on.
+// edge loads one field of every parent into the loaders. It returns the values of the field, as the
+// parents of the next level.
 type edge func(ctx context.Context, l *dataloader.Loaders, parents []any, args map[string]any) ([]any, error)
 
 // objectType is a type of the schema that has edges.
@@ -28,12 +32,12 @@ func pageOf[T any](c *dataloader.Connection[T], t *objectType) fragment.Subject 
 	return fragment.Subject{Of: of, Name: name, Types: t.satisfies}
 }
 
-// pure are the resolvers of such objects, and of what hangs on them, that read nothing but
-// the object itself and their arguments. A field that is neither here nor an edge makes its fragment uncacheable.
+// pure are the resolvers in cached fragments that read nothing but the object and their arguments.
+// A field with a resolver that is neither here nor an edge makes its fragment uncacheable.
 var pure = map[string]bool{"Article.excerpt": true, "Image.url": true}
 
-// edges are the edges that don't follow from the schema, by type and field. Those that do are in
-// rows.go. The walk over the schema in tests/guard fails when one is missing.
+// edges are the edges that don't follow from the schema, by type and field. The generated ones are
+// in rows.go. The walk over the schema in tests/guard fails when one is missing.
 var edges = map[string]edge{
 	"Article.bodyMarkdown":    toOne(revisions, textOf),
 	"Article.bodyHtml":        toOne(revisions, textOf),
@@ -68,7 +72,8 @@ func newType(satisfies []string, derived map[string]edge) *objectType {
 	return &objectType{satisfies, derived}
 }
 
-// flatten calls yield with each value, and with each element of those that are lists.
+// flatten calls yield with each value. For a value that is a list, it calls yield with each element
+// instead.
 func flatten(values []any, yield func(any)) {
 	for _, v := range values {
 		switch list := v.(type) {
@@ -87,12 +92,12 @@ func threadOf(c *store.Comment) id.ID { return c.ArticleID }
 
 func threadKey(c *store.Comment) store.ChildrenKey { return store.ChildrenKey(c.ArticleID) }
 
-// toOne is an edge to the one thing that a parent names.
+// toOne is an edge to one entity, whose id is key's result for the parent.
 func toOne[P, C any](items func(*dataloader.Loaders) *dataloader.Loader[id.ID, C], key func(*P) id.ID) edge {
 	return toMany(items, func(p *P) []id.ID { return []id.ID{key(p)} })
 }
 
-// toMany is an edge to the things that a parent names.
+// toMany is an edge to several entities, with the ids that keys returns for the parent.
 func toMany[P, C any](items func(*dataloader.Loaders) *dataloader.Loader[id.ID, C], keys func(*P) []id.ID) edge {
 	return func(ctx context.Context, l *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
 		var all []id.ID
@@ -123,7 +128,8 @@ func toChildren[P, C any](parent func(*P) id.ID, part func(*dataloader.Loaders, 
 	}
 }
 
-// toRevisions is the edge to what articles said; to nothing for those who may not know.
+// toRevisions is the edge from articles to their revisions. An article that the viewer may not edit
+// has none.
 func toRevisions(ctx context.Context, l *dataloader.Loaders, parents []any, args map[string]any) ([]any, error) {
 	var out []any
 	var keys []store.ChildrenKey
@@ -210,7 +216,7 @@ func toRelated(ctx context.Context, l *dataloader.Loaders, parents []any, args m
 	return out, nil
 }
 
-// toNeighbour is an edge from articles to those beside them in the list of all.
+// toNeighbour is an edge from articles to the ones published next after them, or next before.
 func toNeighbour(side func(*store.Neighbours) id.ID) edge {
 	return func(ctx context.Context, l *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
 		positions := make([]store.Position, len(parents))
@@ -230,7 +236,7 @@ func toNeighbour(side func(*store.Neighbours) id.ID) edge {
 	}
 }
 
-// connectionType is a page of a list; its elements are loaded for all pages at once.
+// connectionType is the type of pages of a list. The elements of all pages are loaded in one batch.
 func connectionType[T any](satisfies []string, _ map[string]edge) *objectType {
 	pagesOf := func(parents []any) []*dataloader.Connection[T] {
 		pages := make([]*dataloader.Connection[T], len(parents))
@@ -271,7 +277,7 @@ func connectionType[T any](satisfies []string, _ map[string]edge) *objectType {
 	}}
 }
 
-// edgeType is an element with its cursor; the element is loaded already.
+// edgeType is the type of elements with their cursors. The elements are loaded already.
 func edgeType[T any](satisfies []string, _ map[string]edge) *objectType {
 	return &objectType{satisfies, map[string]edge{
 		"node": func(_ context.Context, _ *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
@@ -292,8 +298,7 @@ func values[T any](list []*T) []any {
 	return out
 }
 
-// windowOf reads the arguments by which a list is paged. What isn't right is left for the
-// resolver to refuse.
+// windowOf reads the paging arguments. It ignores invalid ones: the resolver refuses them.
 func windowOf(args map[string]any) store.Window {
 	var w store.Window
 	for name, to := range map[string]**int{"first": &w.First, "last": &w.Last} {

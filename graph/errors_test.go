@@ -34,7 +34,7 @@ func at(ctx context.Context, path ...string) context.Context {
 // record is one line of a log.
 type record map[string]any
 
-// presenter returns an Errors and what it has logged so far.
+// presenter returns an Errors, and a function that returns its log so far.
 func presenter(t *testing.T) (Errors, func() []record) {
 	t.Helper()
 	var log bytes.Buffer

@@ -1,5 +1,5 @@
-// Package graph answers the fields of the schema: one file a noun, each resolver one call.
-// Root fields call a domain package, edges call a loader; nothing is decided here.
+// Package graph has the resolvers of the schema: one file a noun, each resolver one call. Root
+// fields call a domain package, edges call a loader; rules are in the domain packages.
 //
 // It may import access, account, blog, dataloader, edit, media, search, store (for its documents), store/cache
 // (to look into memory only), id, problem and its own sub-packages. generated/ comes out of
@@ -23,7 +23,7 @@ import (
 	"stoa/store"
 )
 
-// Resolver is what the resolvers call.
+// Resolver has the services that the resolvers call.
 type Resolver struct {
 	Blog           *blog.Blog
 	AccountService *account.Service
@@ -37,26 +37,27 @@ func New(r Resolver) graphql.ExecutableSchema {
 	return generated.NewExecutableSchema(generated.Config{Resolvers: r, Directives: generated.DirectiveRoot{Auth: auth}})
 }
 
-// query, mutation and subscription resolve the root fields; those of other types are in rows.go.
+// query, mutation and subscription resolve the root fields. The resolver types of other objects are
+// in rows.go.
 type (
 	query        struct{ Resolver }
 	mutation     struct{ Resolver }
 	subscription struct{ Resolver }
 )
 
-// Query resolves the root fields that read.
+// Query returns the resolvers of queries.
 func (r Resolver) Query() generated.QueryResolver { return query{r} }
 
-// Mutation resolves the root fields that change something.
+// Mutation returns the resolvers of mutations.
 func (r Resolver) Mutation() generated.MutationResolver { return mutation{r} }
 
-// Subscription resolves the root fields that tell what happens.
+// Subscription returns the resolvers of subscriptions.
 func (r Resolver) Subscription() generated.SubscriptionResolver { return subscription{r} }
 
-// loaders are those of the response under way.
+// loaders returns the loaders of the response that ctx belongs to.
 func loaders(ctx context.Context) *dataloader.Loaders { return dataloader.From(ctx) }
 
-// orNull makes what isn't there null, for fields that may be.
+// orNull turns NotFound into null, for nullable fields.
 func orNull[T any](v T, err error) (T, error) {
 	if problem.Is(err, problem.NotFound) {
 		var null T
@@ -65,7 +66,7 @@ func orNull[T any](v T, err error) (T, error) {
 	return v, err
 }
 
-// listed makes a connection of a list whose elements items loads.
+// listed returns a connection over a list, or err. items loads the elements.
 func listed[T any](items *dataloader.Loader[id.ID, T], list *store.List, err error) (*dataloader.Connection[T], error) {
 	if err != nil {
 		return nil, err
@@ -73,7 +74,7 @@ func listed[T any](items *dataloader.Loader[id.ID, T], list *store.List, err err
 	return dataloader.Listed(list, items), nil
 }
 
-// first is the first of ids; "" where there is none.
+// first returns the first of ids, or "" if there are none.
 func first(ids []id.ID) id.ID {
 	if len(ids) == 0 {
 		return ""
@@ -81,7 +82,7 @@ func first(ids []id.ID) id.ID {
 	return ids[0]
 }
 
-// window is what a client pages by.
+// window makes a Window of a client's paging arguments.
 func window(first *int, after *string, last *int, before *string) store.Window {
 	return store.Window{First: first, After: after, Last: last, Before: before}
 }

@@ -1,5 +1,7 @@
 package graph
 
+// The mutation imageUpload, and Image.url.
+
 import (
 	"context"
 

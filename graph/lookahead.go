@@ -1,5 +1,8 @@
 package graph
 
+// Look-ahead: the edges under a root field's result are loaded level by level, before the executor
+// calls the resolvers. Entry points: LookAhead, NewLookAhead, walk.
+
 import (
 	"context"
 	"errors"
@@ -17,18 +20,18 @@ import (
 	"stoa/store/cache"
 )
 
-// LookAhead gives each response its loaders, and when a root field has its answer, loads
-// everything that the query selects under it: level by level, each edge once for all the
-// parents it hangs on. When the executor then comes to an element's own edge, its loader
-// knows the answer. So the number of batches depends on the query's shape and never on
-// how many things come back, and no batch waits for a timer or a goroutine.
+// LookAhead gives each response its loaders. When a root field has its result, LookAhead loads
+// everything that the query selects under it: level by level, each edge once for all its parents.
+// When the executor reaches the edge of one element, the loader has resolved it. So the number of
+// batches depends on the shape of the query and never on the number of results, and no batch waits
+// for a timer or a goroutine.
 type LookAhead struct {
 	Store *store.Store
 	// Fragments caches JSON of entities; nil in tests without it.
 	Fragments *fragment.Cache
 }
 
-// NewLookAhead returns a LookAhead whose fragment cache takes about bytes bytes.
+// NewLookAhead returns a LookAhead with a fragment cache of about bytes bytes.
 func NewLookAhead(s *store.Store, bytes int64) LookAhead {
 	return LookAhead{Store: s, Fragments: fragment.New(bytes, subject)}
 }
@@ -46,7 +49,7 @@ func (LookAhead) ExtensionName() string { return "LookAhead" }
 // Validate agrees with any schema.
 func (LookAhead) Validate(graphql.ExecutableSchema) error { return nil }
 
-// InterceptOperation begins what is remembered of the operation's document.
+// InterceptOperation begins a run of the operation, with the plan of its document.
 func (l LookAhead) InterceptOperation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 	return next(l.Fragments.Begin(ctx))
 }
@@ -56,9 +59,9 @@ func (l LookAhead) InterceptResponse(ctx context.Context, next graphql.ResponseH
 	return next(dataloader.With(fragment.From(ctx).Response(ctx), l.Store))
 }
 
-// InterceptField looks ahead from what a root field returned; so do the fields of what a
-// mutation answers, of an event, and of the viewer, whose lists are as large as those of
-// Query. What is known before a mutation isn't afterwards.
+// InterceptField looks ahead from the result of a root field. It does the same for the fields of
+// payloads, of events and of the viewer: their lists may be as large as those of Query. After a
+// mutation it discards the values in the loaders.
 func (LookAhead) InterceptField(ctx context.Context, next graphql.Resolver) (any, error) {
 	field := graphql.GetFieldContext(ctx)
 	if field.IsResolver && !known(field) {
@@ -74,7 +77,7 @@ func (LookAhead) InterceptField(ctx context.Context, next graphql.Resolver) (any
 	return result, err
 }
 
-// step is one edge on the way down, for all the parents it hangs on.
+// step is one edge of one level, for all its parents.
 type step struct {
 	edge     edge
 	parents  []any
@@ -85,7 +88,8 @@ type step struct {
 	err      error
 }
 
-// run loads the step's edge. A panic is left for the resolver to meet, where it is handled.
+// run loads the step's edge. A panic becomes the step's error: the resolver will panic, too, and the
+// executor handles that.
 func (s *step) run(ctx context.Context, l *dataloader.Loaders) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -107,8 +111,8 @@ func known(field *graphql.FieldContext) bool {
 	return pure[field.Object+"."+field.Field.Name]
 }
 
-// walk goes down a selection from the values that a field returned. Errors are not its
-// business: the loaders remember them for the fields that they belong to.
+// walk loads the edges of a selection, from the values that a field returned downwards. It ignores
+// errors: the loaders return them to the resolvers of the fields in question.
 func walk(ctx context.Context, op *graphql.OperationContext, values []any, selected ast.SelectionSet) {
 	w := walker{ctx: ctx, inMemory: dataloader.MemoryOnly(ctx), op: op, run: fragment.From(ctx), loaders: dataloader.From(ctx)}
 	level := w.steps(nil, values, selected)
@@ -158,9 +162,9 @@ type group struct {
 	values []any
 }
 
-// steps adds the edges that a selection takes from values, which may be lists and of
-// several types. A value that occurs twice is a parent once. Values with a valid fragment are no
-// parents: the dependencies of the fragment are resolved by then.
+// steps adds to out the edges that are selected on values. Values may be lists, and of several
+// types. A value that occurs twice is a parent once. A value with a valid fragment isn't a parent:
+// the dependencies of the fragment are resolved already.
 func (w *walker) steps(out []*step, values []any, selected ast.SelectionSet) []*step {
 	if len(selected) == 0 {
 		return out
@@ -177,7 +181,7 @@ func (w *walker) steps(out []*step, values []any, selected ast.SelectionSet) []*
 	return out
 }
 
-// groups sorts values by their types, in the order in which those come.
+// groups sorts values by type, in the order of first occurrence.
 func groups(values []any) []group {
 	var all []group
 	seen := make(map[any]bool, len(values))
@@ -199,11 +203,11 @@ func groups(values []any) []group {
 	return all
 }
 
-// takenEdge is an edge that a selection takes.
+// takenEdge is a selected edge.
 type takenEdge struct {
 	edge  edge
 	field graphql.CollectedField
-	args  map[string]any // nil where they depend on variables
+	args  map[string]any // nil if they depend on variables
 }
 
 func (e *takenEdge) arguments(op *graphql.OperationContext) map[string]any {
@@ -213,8 +217,8 @@ func (e *takenEdge) arguments(op *graphql.OperationContext) map[string]any {
 	return e.field.ArgumentMap(op.Variables)
 }
 
-// edges returns the edges that a selection takes from the values of g, and those that have
-// to be loaded.
+// edges returns the edges that are selected on the values of g, and the values without a valid
+// fragment, for which the edges must be loaded.
 func (w *walker) edges(g group, selected ast.SelectionSet) ([]takenEdge, []any) {
 	if w.run == nil {
 		return taken(graphql.CollectFields(w.op, selected, g.of.satisfies), g.of), g.values
@@ -229,7 +233,7 @@ func (w *walker) edges(g group, selected ast.SelectionSet) ([]takenEdge, []any) 
 	}
 	if slices.Contains(pageTypes, g.of) {
 		for _, v := range g.values {
-			v.(interface{ Resolve(context.Context) }).Resolve(w.ctx) // what hangs on it is selected, so that it will be read
+			v.(interface{ Resolve(context.Context) }).Resolve(w.ctx) // some edge of it is selected, so it will be read anyway
 		}
 	}
 	return edges, w.withoutFragments(s, g.values)

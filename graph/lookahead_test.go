@@ -1,5 +1,7 @@
 package graph
 
+// Tests of look-ahead: its steps and arguments, panics and errors.
+
 import (
 	"context"
 	"errors"
@@ -19,8 +21,7 @@ import (
 	"stoa/store"
 )
 
-// selected parses a query and returns its operation with what it selects from its only
-// root field.
+// selected parses a query and returns its operation, and the selection of its only root field.
 func selected(t *testing.T, query string, variables map[string]any) (*graphql.OperationContext, ast.SelectionSet) {
 	t.Helper()
 	document, errs := gqlparser.LoadQueryWithRules(New(Resolver{}).Schema(), query, rules.NewDefaultRules())
@@ -77,8 +78,8 @@ func TestTheWayDownFollowsWhatIsSelected(t *testing.T) {
 	}
 }
 
-// What the executor would catch in a resolver, nobody catches in a look ahead: it must do
-// so itself, in the goroutines that it starts most of all.
+// The executor recovers panics of resolvers, but not those of look-ahead. So look-ahead recovers them
+// itself, most of all in the goroutines that it starts.
 func TestAPanicOnTheWayDownIsLeftToTheField(t *testing.T) {
 	broken := func(context.Context, *dataloader.Loaders, []any, map[string]any) ([]any, error) { panic("a bug") }
 	well := func(_ context.Context, _ *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
@@ -130,7 +131,7 @@ func TestOnlyARootFieldLooksAhead(t *testing.T) {
 			if got != result || !errors.Is(err, c.err) {
 				t.Errorf("the field's answer became %v, %v", got, err)
 			}
-			// Without a store a look fails, and its error says from where it was made.
+			// Without a store look-ahead fails, and the error says that it comes from there.
 			_, err = authors(loaders).All(t.Context(), result.AuthorIDs)
 			if looked := strings.Contains(fmt.Sprint(err), "graph.walk"); looked != c.looks {
 				t.Errorf("%s: it looked ahead: %t", c.reason, looked)

@@ -1,5 +1,7 @@
 package graph
 
+// Root fields that read published entities: node, nodes, article, author and tag, with their lists.
+
 import (
 	"context"
 

@@ -14,8 +14,8 @@ import (
 	"stoa/store"
 )
 
-// isRoot says whether look-ahead begins at the fields of a type: those of queries and of the
-// viewer, of what mutations answer and of events.
+// isRoot says whether look-ahead begins at the fields of a type: of Query, of the viewer, of payloads
+// and of events.
 func isRoot(object string) bool {
 	switch object {
 	case "AccountDeletePayload", "AccountRegisterPayload", "AccountRoleSetPayload", "AccountUpdatePayload", "AccountVerifyPayload", "ArticleCreatePayload", "ArticleDeletePayload", "ArticlePreviewCreatePayload", "ArticlePublishPayload", "ArticlePublishedEvent", "ArticleRestorePayload", "ArticleRevisionRestorePayload", "ArticleSchedulePayload", "ArticleUnpublishPayload", "ArticleUpdatePayload", "AuthorCreatePayload", "AuthorMergePayload", "AuthorUpdatePayload", "CachePurgePayload", "CommentAddPayload", "CommentAddedEvent", "CommentDeletePayload", "CommentModeratePayload", "CommentUpdatePayload", "EmailChangeConfirmPayload", "EmailChangeRequestPayload", "ImageUploadPayload", "Mutation", "PasswordChangePayload", "PasswordResetPayload", "PasswordResetRequestPayload", "Query", "SessionCreatePayload", "SessionRevokePayload", "SessionsRevokeOthersPayload", "TagCreatePayload", "TagMergePayload", "TagUpdatePayload", "Viewer":
@@ -64,7 +64,7 @@ var (
 		"session": toOne(sessions, func(x *access.Viewer) id.ID { return x.Session })})
 )
 
-// fragmentTypes are the types of what is published, pageTypes those of pages of lists of it.
+// fragmentTypes are the types of published entities, pageTypes those of pages of their lists.
 var (
 	fragmentTypes = []*objectType{articleType, authorType, commentType, tagType}
 	pageTypes     = []*objectType{articleConnectionType, authorConnectionType, tagConnectionType}
@@ -149,8 +149,8 @@ func subject(v any) fragment.Subject {
 	return fragment.Subject{}
 }
 
-// find adds to found what ids name that everybody may see: in one batch for each kind. It is
-// what the rest of the response knows, too, so that an answer agrees with itself.
+// find adds to found the public entities with ids, in one batch for each kind. It uses the loaders of
+// the response, so that the response agrees with itself.
 func find(ctx context.Context, l *dataloader.Loaders, ids []id.ID, found map[id.ID]store.Node) error {
 	return errors.Join(
 		store.Gather(ctx, found, ids, store.Articles.ID, articles(l).All),

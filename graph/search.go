@@ -1,5 +1,7 @@
 package graph
 
+// The root field search, and the edges from its results. Entry points: Search, toFound.
+
 import (
 	"context"
 
@@ -13,7 +15,7 @@ func (q query) Search(ctx context.Context, text string, types []id.Kind, first *
 	return loaders(ctx).Found(query, list, err)
 }
 
-// toFound is an edge to what is on pages of what was found.
+// toFound is an edge from pages of results to the results on them.
 func toFound[C any](on func(*dataloader.SearchConnection, context.Context) ([]C, error)) edge {
 	return func(ctx context.Context, _ *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
 		var out []any
@@ -30,7 +32,7 @@ func toFound[C any](on func(*dataloader.SearchConnection, context.Context) ([]C,
 	}
 }
 
-// toFoundNode is the edge to what was found; it is loaded already.
+// toFoundNode is the edge from a result to its entity. The entity is loaded already.
 func toFoundNode(_ context.Context, _ *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
 	out := make([]any, len(parents))
 	for i, p := range parents {
@@ -39,7 +41,7 @@ func toFoundNode(_ context.Context, _ *dataloader.Loaders, parents []any, _ map[
 	return out, nil
 }
 
-// toFoundText is the edge to the texts that snippets are cut out of.
+// toFoundText is the edge from results to the revisions of articles, for cutting snippets.
 func toFoundText(ctx context.Context, l *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
 	var texts []id.ID
 	for _, p := range parents {

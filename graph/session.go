@@ -1,5 +1,7 @@
 package graph
 
+// The root field viewer, its sessions, and the mutations that sign in and out.
+
 import (
 	"context"
 	"time"

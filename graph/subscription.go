@@ -1,5 +1,8 @@
 package graph
 
+// The subscriptions and the fields of their events. Entry points: the root fields; Streams, the
+// extension that ends a failed subscription with its error.
+
 import (
 	"context"
 

@@ -1,5 +1,8 @@
 package graph
 
+// Authors' and editors' fields: drafts and queues, revisions and previews, and the mutations of
+// articles, authors and tags.
+
 import (
 	"context"
 

@@ -17,8 +17,8 @@ type Cache[K comparable, V any] struct {
 	bytes    int // the sizes of all entries
 }
 
-// New returns a cache of at most entries entries (0 for any number) whose sizes, in bytes, have a
-// sum of at most maxBytes. The size of an entry must stay the same while it is in the cache.
+// New returns a cache of at most entries entries (0 for any number) and at most maxBytes bytes, the
+// sum of their sizes. The size of an entry must stay the same while it is in the cache.
 func New[K comparable, V any](entries, maxBytes int, size func(K, V) int) *Cache[K, V] {
 	if entries <= 0 {
 		entries = math.MaxInt

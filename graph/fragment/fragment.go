@@ -1,18 +1,17 @@
-// Package fragment caches what executing a query finds out again and again: the fields that a
-// selection has for a type, and the JSON of an entity under a selection.
+// Package fragment caches two results of executing queries: the fields of a selection for a type,
+// and the JSON of an entity under a selection.
 //
 // A fragment is the JSON of one entity, or of one page of a list, under one selection, with its
-// dependency set: everything that the loaders were asked for while it was rendered. It is
-// reused while its validity token is valid: while none of its dependencies was dropped from the
-// caches (cache.Validity). Without a valid token the loaders are asked for the same
-// dependencies, and the fragment is reused if they return the same values, by identity: cached
-// values never change, and a changed entity is another value. So a fragment is never older than
-// the caches, a response records the same dependencies with a fragment as without, and a
-// response agrees with itself. A selection that read the viewer, failed, or read anything but
-// the loaders gives no fragment.
+// dependency set: the loads made while it was rendered. It is reused while its validity token is
+// valid: while none of its dependencies was dropped from the caches (cache.Validity). Without a
+// valid token the loaders are asked for the same dependencies, and the fragment is reused if they
+// return the same values, by identity: cached values never change, and a changed entity is another
+// value. So a fragment is never older than the caches, a response records the same dependencies
+// with a fragment as without, and a response agrees with itself. A selection that read the viewer,
+// failed, or read anything but the loaders gives no fragment.
 //
-// generated calls it, by the edits of graph/generate; without it (a nil Run) everything
-// goes gqlgen's own way, and to the same bytes.
+// The generated code calls this package, by the edits of graph/generate. Without it (a nil Run)
+// gqlgen's own code runs, and writes the same bytes.
 //
 // It may import access and dataloader. Entry points: New, Begin, the methods of Run, Of, List.
 package fragment
@@ -50,9 +49,9 @@ type Subject struct {
 	Types []string // that an object has, its own first, as generated lists them
 }
 
-// New returns a cache whose fragments take about bytes bytes at most, without the values that they
-// share with the caches of store. With 0 bytes it returns nil, for tests: everything goes
-// gqlgen's way. subject returns the subject of an object.
+// New returns a cache for fragments of about bytes bytes at most, without the values that they share
+// with the caches of store. With 0 bytes it returns nil, for tests of gqlgen's own code. subject
+// returns the subject of an object.
 func New(bytes int64, subject func(any) Subject) *Cache {
 	if bytes <= 0 {
 		return nil
@@ -116,7 +115,8 @@ func (r *Run) Wrote(b *bytes.Buffer) {
 	}
 }
 
-// Select returns what selected is for objects that satisfy some types, the first their own.
+// Select returns the fields of selected for objects of the type satisfies[0]. The other names are
+// its interfaces.
 func (r *Run) Select(selected ast.SelectionSet, satisfies []string) *Selection {
 	key := selectionKey{unsafe.SliceData(selected), len(selected), satisfies[0]}
 	if s := r.plan.known(key); s != nil {
@@ -307,8 +307,8 @@ func (r *Run) render(ctx context.Context, key fragmentKey, of any, execute func(
 	return p
 }
 
-// List is graphql.MarshalSliceConcurrently, one element after the other: what an element
-// needs has been loaded for all of them before. Elements with a valid fragment take nothing more.
+// List is graphql.MarshalSliceConcurrently without concurrency: look-ahead has loaded the edges of
+// all elements before. An element with a valid fragment isn't executed.
 func List[T any](ctx context.Context, r *Run, selected ast.SelectionSet, list []T, element func(context.Context, int) graphql.Marshaler) graphql.Array {
 	if r == nil {
 		return graphql.MarshalSliceConcurrently(ctx, len(list), 0, false, element)
@@ -355,7 +355,7 @@ func (r *Run) fragment(ctx context.Context, v *validated, selected ast.Selection
 	return p
 }
 
-// one makes one element. ok is false where that panicked.
+// one executes one element. After a panic ok is false.
 func one(ctx context.Context, i int, element func(context.Context, int) graphql.Marshaler) (m graphql.Marshaler, ok bool) {
 	ctx = graphql.WithFieldContext(ctx, &graphql.FieldContext{Index: &i})
 	defer func() {
@@ -366,8 +366,8 @@ func one(ctx context.Context, i int, element func(context.Context, int) graphql.
 	return element(ctx, i), true
 }
 
-// Field makes one of an object's fields. What it needs has been loaded for all objects of
-// its kind before, so that nothing is won by making fields side by side.
+// Field executes one field of an object. Look-ahead has loaded it for all objects of the type
+// before, so executing fields side by side would gain nothing.
 func (r *Run) Field(ctx context.Context, of *graphql.FieldSet, i int, field func(context.Context, *graphql.FieldSet) graphql.Marshaler) {
 	if r == nil {
 		of.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return field(ctx, of) })

@@ -1,5 +1,8 @@
 package fragment
 
+// Plans: the fields of each selection of a document for each type, worked out once for all requests.
+// Entry points: plans.of, plan.known, plan.add, Once.
+
 import (
 	"runtime"
 	"slices"
@@ -11,14 +14,14 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// plans has the plans of every document that the gateway keeps or somebody runs. A document
-// is known by its address while it lives, and takes its plans along.
+// plans has the plans of every document in memory, by the document's address. When a document is
+// garbage collected, its plans go, too.
 type plans struct {
 	documents sync.Map // weak.Pointer[ast.QueryDocument] → *document
 }
 
-// document is the plans of one document: one for each choice of the variables that decide
-// by @skip and @include what is selected.
+// document has the plans of one document: one for each choice. A choice is the values of the
+// variables in @skip and @include.
 type document struct {
 	decides []string // the names of those variables
 
@@ -26,8 +29,8 @@ type document struct {
 	plans map[string]*plan
 }
 
-// maxChoices is how many plans a document has; under further choices it has one for each
-// run. Clients have a few switches in a query.
+// maxChoices is the highest number of stored plans of a document. Under a further choice each run
+// makes a plan of its own. A client's query has a few such variables.
 const maxChoices = 16
 
 // of returns the plan of an operation.
@@ -63,7 +66,7 @@ func (p *plans) of(op *graphql.OperationContext) *plan {
 	return is
 }
 
-// choice writes down the values of variables that decide, which are Boolean.
+// choice encodes the values of the Boolean variables in decides, one byte each.
 func choice(decides []string, variables map[string]any) string {
 	if len(decides) == 0 {
 		return ""
@@ -131,15 +134,15 @@ func variablesIn(v *ast.Value, names []string) []string {
 	return names
 }
 
-// plan is what is known of a document's selections under one choice.
+// plan has the selections of a document under one choice, as far as they were needed.
 type plan struct {
 	mu         sync.RWMutex
 	selections map[selectionKey]*Selection
 	size       atomic.Int64 // of the last answer, in bytes
 }
 
-// selectionKey names a selection for one type: by where it lies, since what lies there lives
-// as long as the plan and never changes.
+// selectionKey identifies a selection for one type by its address in the document. The document
+// lives as long as the plan and never changes.
 type selectionKey struct {
 	first *ast.Selection
 	n     int
@@ -148,13 +151,13 @@ type selectionKey struct {
 
 // Selection is a selection for objects of one type.
 type Selection struct {
-	// Fields are those to be answered, as graphql.CollectFields returns them.
+	// Fields are the fields to execute, as graphql.CollectFields returns them.
 	Fields []graphql.CollectedField
 
-	extra atomic.Pointer[any] // whatever else is known of it; see Once
+	extra atomic.Pointer[any] // a value that Once has made
 
 	id        uint64
-	variables []string // whose values what is under it depends on
+	variables []string // the names of the variables in it, sorted
 }
 
 // ids numbers selections, so that a fragment can name one without holding on to its document.
@@ -166,8 +169,8 @@ func (p *plan) known(key selectionKey) *Selection {
 	return p.selections[key]
 }
 
-// add adds a selection, and returns it or the one that another has added meanwhile: what is
-// selected further down is known by where it lies, so that there must be one.
+// add adds a selection, and returns it, or the one that another goroutine has added meanwhile. There
+// must be one only, since the keys of the selections under it are addresses in its fields.
 func (p *plan) add(key selectionKey, fields []graphql.CollectedField) *Selection {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -213,7 +216,7 @@ func variablesOf(f *ast.Field, names []string) []string {
 	return names
 }
 
-// Once returns what make has made of s, once for all runs.
+// Once returns make(s), called once for all runs: later calls return the stored result.
 func Once[T any](s *Selection, make func(*Selection) T) T {
 	if found := s.extra.Load(); found != nil {
 		return (*found).(T)

@@ -1,10 +1,10 @@
-// Command generate writes graph/generated: what gqlgen makes of schema.graphqls and
-// gqlgen.yml, with a few edits that gqlgen has no setting for. Each edit says what it is
-// for, and fails when gqlgen's code no longer looks as it expects. It also writes graph/rows.go:
-// see rows.
+// Command generate writes graph/generated: gqlgen's output for schema.graphqls and gqlgen.yml, with
+// a few edits that gqlgen has no setting for. Each edit has a purpose in words, and fails when
+// gqlgen's code has changed so that it no longer applies. The command also writes graph/rows.go: see
+// rows.
 //
-// It is run by go generate ./..., and looks for gqlgen.yml where gqlgen does. It may import
-// gqlgen's generator, and nothing of ours.
+// go generate ./... runs it. Like gqlgen, it looks for gqlgen.yml in the working directory and above.
+// It may import gqlgen's generator, and nothing of ours.
 package main
 
 import (
@@ -51,13 +51,13 @@ type edit struct {
 	least int // how often it must apply
 }
 
-// edits returns what is made of code for a schema, in order.
+// edits returns the edits of the generated code for a schema, in order.
 func edits(s *gql.Schema) []edit {
 	return []edit{
 		{"import package fragment",
 			regexp.MustCompile(`(?m)^(\t"stoa/graph/scalar")$`), "\t\"stoa/graph/fragment\"\n$1", 1},
 
-		// A run knows what fragment remembers; nil where gqlgen goes its own way.
+		// A run gives access to the caches of package fragment. It is nil in tests of gqlgen's own code.
 		{"give an execution its run",
 			regexp.MustCompile(`(?m)^type executionContext struct \{$`), "$0\n\trun *fragment.Run\n", 1},
 		{"find an execution's run",
@@ -67,7 +67,7 @@ func edits(s *gql.Schema) []edit {
 		{"collect fields once",
 			regexp.MustCompile(`graphql\.CollectFields\(ec\.OperationContext, sel, `), "ec.run.Fields(ec.OperationContext, sel, ", 50},
 
-		// Look-ahead has loaded what the elements need: there is nothing to wait for.
+		// Look-ahead has loaded the edges of all elements, so there is nothing to wait for.
 		{"execute lists in sequence",
 			regexp.MustCompile(`graphql\.MarshalSliceConcurrently\(ctx, len\(v\), 0, false, `), "fragment.List(ctx, ec.run, sel, v, ", 20},
 		{"execute edges in sequence",
@@ -87,7 +87,7 @@ func edits(s *gql.Schema) []edit {
 	}
 }
 
-// concurrent is how gqlgen begins a field that has a resolver.
+// concurrent matches gqlgen's code for executing a field with a resolver.
 var concurrent = regexp.MustCompile(`out\.Concurrently\(i, func\(ctx context\.Context\) graphql\.Marshaler \{ return innerFunc\(ctx, out\) \}\)`)
 
 func edited(text []byte, s *gql.Schema) ([]byte, error) {

@@ -10,7 +10,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// The edits are in the generated code, and fail where it isn't what they expect.
+// The edits are in the generated code, and fail on code that they don't apply to.
 func TestEditsAreMade(t *testing.T) {
 	text, err := os.ReadFile("../generated/exec.go")
 	if err != nil {

@@ -26,7 +26,8 @@ const (
 	pagedBy  = "first after last before" // the arguments of a connection
 )
 
-// rows writes rowsFile. It is a plugin of gqlgen's, which knows the Go type of each field.
+// rows writes rowsFile. It is a plugin of gqlgen, because gqlgen gives plugins the Go type of each
+// field.
 type rows struct {
 	*codegen.Data
 	byHand map[string]bool // "article.Related": resolvers that graph has already; "Article": types with edges
@@ -84,8 +85,8 @@ func written(folder string) (map[string]bool, error) {
 	return out, err
 }
 
-// goType is how graph writes the Go type that a type of the schema is bound to; "" for one that
-// gqlgen makes.
+// goType returns the Go type of a type of the schema, with the name of its package: "store.Article".
+// For a type that gqlgen makes it returns "".
 func (r *rows) goType(name string) string {
 	if m := r.Config.Models[name].Model; len(m) == 1 && strings.HasPrefix(m[0], "stoa/") && !strings.HasPrefix(m[0], "stoa/graph/") {
 		return path.Base(m[0])
@@ -93,8 +94,8 @@ func (r *rows) goType(name string) string {
 	return ""
 }
 
-// variable is the variable of a package whose type is a pointer to a generic one of a name, with
-// the last argument's Go type; "" for none.
+// variable returns the name of a package's variable of the type *generic[…, of]; "" if there is
+// none. It is used for *store.Kind[of].
 func (r *rows) variable(pkg, generic, of string) string {
 	p := r.Config.Packages.Load("stoa/" + pkg)
 	if p == nil || p.Types == nil {
@@ -117,7 +118,8 @@ func (r *rows) variable(pkg, generic, of string) string {
 	return ""
 }
 
-// kind is the variable in store that declares the documents of a type; "" for other types.
+// kind returns the name of the variable of package store that declares the documents of a type; ""
+// if there is none.
 func (r *rows) kind(name string) string { return r.variable("store", "Kind", r.goType(name)) }
 
 // source says whether dataloader declares a source of a name.
@@ -158,7 +160,7 @@ func (r *rows) text() []byte {
 			}
 		}
 		if made == "newType" && r.edges.Len() == 0 && !r.byHand[o.Name] && !pages[o.Name] {
-			continue // nothing hangs on it
+			continue // look-ahead and the fragment cache don't need it
 		}
 		satisfies := fmt.Sprintf("%q", o.Name)
 		for _, i := range o.Implements {
@@ -199,8 +201,8 @@ import (
 	"stoa/store"
 )
 
-// isRoot says whether look-ahead begins at the fields of a type: those of queries and of the
-// viewer, of what mutations answer and of events.
+// isRoot says whether look-ahead begins at the fields of a type: of Query, of the viewer, of payloads
+// and of events.
 func isRoot(object string) bool {
 	switch object {
 	case %s:
@@ -212,7 +214,7 @@ func isRoot(object string) bool {
 var (
 %s)
 
-// fragmentTypes are the types of what is published, pageTypes those of pages of lists of it.
+// fragmentTypes are the types of published entities, pageTypes those of pages of their lists.
 var (
 	fragmentTypes = []*objectType{%s}
 	pageTypes     = []*objectType{%s}
@@ -233,8 +235,8 @@ func subject(v any) fragment.Subject {
 	return fragment.Subject{}
 }
 
-// find adds to found what ids name that everybody may see: in one batch for each kind. It is
-// what the rest of the response knows, too, so that an answer agrees with itself.
+// find adds to found the public entities with ids, in one batch for each kind. It uses the loaders of
+// the response, so that the response agrees with itself.
 func find(ctx context.Context, l *dataloader.Loaders, ids []id.ID, found map[id.ID]store.Node) error {
 	return errors.Join(
 %s	)
@@ -254,9 +256,9 @@ func find(ctx context.Context, l *dataloader.Loaders, ids []id.ID, found map[id.
 	return out.Bytes()
 }
 
-// edge writes the row and the resolver of a field that needs no more than the schema says: to
-// what ids in the document name, to a list under it, or the length of one. What is otherwise is
-// left out, and graph doesn't build before it is written by hand.
+// edge writes the row and the resolver of a field, if they follow from the schema and the document:
+// a field with an entity or entities by their ids, a list under the document, or the length of such
+// a list. It writes nothing for other fields: graph doesn't build until they are written by hand.
 func (r *rows) edge(o *codegen.Object, f *codegen.Field, goType string) {
 	head := func(result string) string {
 		return fmt.Sprintf("\nfunc (%s) %s(ctx context.Context, x *%s) (%s, error) {\n\treturn ", lower(o.Name), f.GoFieldName, goType, result)
@@ -302,8 +304,8 @@ func (r *rows) edge(o *codegen.Object, f *codegen.Field, goType string) {
 	}
 }
 
-// under returns the type of the elements of a list under o, and the key of the list; nil where a
-// field isn't one, or is written by hand.
+// under returns the type of the elements of the list under o in the field name, and an expression
+// for the list's key. It returns nil if the field isn't such a list, or is written by hand.
 func (r *rows) under(o *codegen.Object, name string) (of *gql.Definition, key string) {
 	at := slices.IndexFunc(o.Fields, func(f *codegen.Field) bool { return f.Name == name })
 	if at < 0 || r.kind(o.Name) == "" {
@@ -321,7 +323,7 @@ func (r *rows) under(o *codegen.Object, name string) (of *gql.Definition, key st
 	return r.Schema.Types[nodes.Type.Name()], fmt.Sprintf("store.%s.Under(%q, x.ID)", r.kind(nodes.Type.Name()), name)
 }
 
-// field is the name of a field of o's struct that holds an id or ids; "" for none.
+// field returns name if o's struct has a field of that name for an id or ids, and "" otherwise.
 func field(o *codegen.Object, name string) string {
 	s, ok := o.Type.Underlying().(*types.Struct)
 	if !ok {
@@ -335,7 +337,7 @@ func field(o *codegen.Object, name string) string {
 	return ""
 }
 
-// roots returns the names of the types at whose fields look-ahead begins.
+// roots returns the names of the types for isRoot: look-ahead begins at their fields.
 func roots(s *gql.Schema) map[string]bool {
 	out := map[string]bool{"Query": true, "Mutation": true, "Viewer": true}
 	for _, d := range []*gql.Definition{s.Mutation, s.Subscription} {
@@ -346,8 +348,8 @@ func roots(s *gql.Schema) map[string]bool {
 	return out
 }
 
-// cached returns the names of the types whose JSON the fragment cache keeps: Nodes that are
-// public, and the connections of them that Query has.
+// cached returns the names of the types with fragments in the cache: public Nodes, and the
+// connections of them in fields of Query.
 func cached(s *gql.Schema) map[string]bool {
 	out := map[string]bool{}
 	for _, d := range s.PossibleTypes["Node"] {
@@ -363,7 +365,7 @@ func cached(s *gql.Schema) map[string]bool {
 	return out
 }
 
-// sequential returns the names of the types whose edges look-ahead loads.
+// sequential returns the names of the types with edges that look-ahead loads.
 func sequential(s *gql.Schema) map[string]bool {
 	out, isRoot := map[string]bool{}, roots(s)
 	for name, d := range s.Types {
@@ -383,7 +385,7 @@ func quoted(names map[string]bool) string {
 	return strings.Join(out, ", ")
 }
 
-// anyOf is a regular expression for names.
+// anyOf returns a regular expression that matches each of names.
 func anyOf(names map[string]bool) string {
 	var out []string
 	for name := range names {

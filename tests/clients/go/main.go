@@ -313,8 +313,8 @@ func (a *api) safe(ctx context.Context) error {
 	return must("the status of a mutation by GET", response.StatusCode, http.StatusMethodNotAllowed)
 }
 
-// dialer opens the WebSocket, which its user closes: genqlient's Close doesn't end a
-// connection that has subscriptions.
+// dialer opens the WebSocket. Its user closes the connection, since genqlient's Close doesn't end one
+// with subscriptions.
 type dialer struct{ connection *websocket.Conn }
 
 func (d *dialer) DialContext(ctx context.Context, address string, header http.Header) (graphql.WSConn, error) {
