@@ -11,7 +11,8 @@
 // The option --dir takes another working tree, so that --words can compare two revisions: comments
 // should become plainer, not fewer.
 //
-// main prints, count.go finds and counts. The command imports nothing of Stoa's.
+// .ci/run runs it as a step. main prints, count.go finds and counts. The command imports nothing of
+// Stoa's.
 package main
 
 import (
