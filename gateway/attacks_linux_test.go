@@ -217,7 +217,7 @@ func TestAttacks(t *testing.T) {
 					}
 				})
 				s.streams.Timeouts = stream.Timeouts{Init: 100 * time.Millisecond, Ping: time.Hour, Pong: time.Hour, Write: 200 * time.Millisecond, End: 100 * time.Millisecond}
-				if r := s.post(t, `{ __typename }`); r.status != 200 { // buffers and connections are there
+				if r := s.post(t, `{ __typename }`); r.status != 200 { // allocates buffers and a connection before the measurement
 					t.Fatalf("got %d", r.status)
 				}
 				runtime.GC()

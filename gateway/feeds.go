@@ -35,7 +35,7 @@ type Document struct {
 	Modified time.Time // zero for not known
 }
 
-// isFeed says whether a path is Options.Feeds' to answer.
+// isFeed reports whether requests for a path go to Options.Feeds.
 func isFeed(path string) bool {
 	return path == "/robots.txt" || strings.HasPrefix(path, "/sitemap") && strings.HasSuffix(path, ".xml") || strings.HasSuffix(path, "/feed.atom")
 }

@@ -126,7 +126,7 @@ func (c *talk) hear() (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	_, b, err := c.Read(ctx)
-	// Only the line end within an answer is in the way of comparing.
+	// A message is compared without its line ends.
 	text := strings.ReplaceAll(string(b), "\n", "")
 	found := costInMessage.FindStringIndex(text)
 	if strings.Contains(text, `"type":"next"`) && found == nil {

@@ -249,7 +249,7 @@ func TestStreamAsItIsSent(t *testing.T) {
 	}
 }
 
-// Bytes that a client sends after its request get no response, and there is little room for
+// Bytes that a client sends after its request get no response, and the server buffers only a few of
 // them.
 func TestStreamIgnoresFurtherInput(t *testing.T) {
 	s := newSite(t, withStreams)

@@ -1,8 +1,8 @@
 package admission
 
 // Usage: the units that one response uses, taken from the buckets of its rate-limit subjects. Those
-// are the client's address and the account of the viewer. Nobody is told the viewer, so that the
-// response stays as public as it was.
+// are the client's address and the account of the viewer. Only package access reads the viewer for
+// this, and the response doesn't depend on it. So a public response stays public.
 
 import (
 	"context"

@@ -23,8 +23,8 @@ import (
 // Chromium takes (Fetch leaves it to browsers).
 const preflightAge = 2 * time.Hour
 
-// allowedHeaders are the headers of known clients: Apollo's, urql's and Relay's, those that
-// other servers require of browsers, and those of traces.
+// allowedHeaders are the request headers of known clients: of Apollo, urql and Relay, those that
+// other servers require of browsers, and those of distributed tracing.
 var allowedHeaders = []string{
 	"Accept", "Authorization", "Content-Type", "Last-Event-ID",
 	"Apollo-Require-Preflight", "ApolloGraphQL-Client-Name", "ApolloGraphQL-Client-Version",

@@ -45,8 +45,8 @@ func DropSecurityHeaders(h http.Header) {
 	delete(h, "X-Frame-Options")
 }
 
-// overTLS says whether the visitor came by HTTPS, as a proxy of ours says, the last one to
-// write. Over HTTP browsers ignore the header, and it may not be sent (RFC 6797, 7.2).
+// overTLS reports whether the request came by HTTPS, to this server or to a trusted proxy. Of several
+// proxies the last one counts. Over HTTP the HSTS header must not be sent (RFC 6797, 7.2).
 func (c *Clients) overTLS(r *http.Request) bool {
 	if r.TLS != nil {
 		return true

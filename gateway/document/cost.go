@@ -52,7 +52,7 @@ type costWeights struct {
 	fields    map[*ast.FieldDefinition]*fieldCost
 	arguments map[*ast.ArgumentDefinition]int64
 	inputs    map[*ast.FieldDefinition]int64 // fields of input objects
-	weighted  map[string]bool                // input objects that lead to a weight
+	weighted  map[string]bool                // input objects with a weight in them, at any depth
 }
 
 // fieldCost is the cost of one field.

@@ -53,8 +53,8 @@ type Limits struct {
 // WithDefaults returns l with the default of each limit that is 0.
 func (l Limits) WithDefaults() Limits {
 	return Limits{
-		// Twenty times as much as a page's document has. A text that is sent to be stored belongs into a
-		// variable.
+		// Twenty times the document of a page. The text of an article or comment to be stored belongs in
+		// a variable.
 		Bytes: cmp.Or(l.Bytes, 128<<10),
 		// 25 times as many as GraphiQL's introspection has (186 as written, 250 with fragments written
 		// out). Time to validate grows with it.

@@ -89,7 +89,8 @@ func TestFieldsOfOneNameMustBeOneField(t *testing.T) {
 
 func TestComparingFieldsEndsWithItsSteps(t *testing.T) {
 	schema := gqlparser.MustLoadSchema(&ast.Source{Input: overlapSchema})
-	// On each level the interface's field meets the cat's and the dog's: 2^18 in all.
+	// On each of 18 levels the interface's field is compared with the cat's and with the dog's: 2^18
+	// comparisons.
 	query := "{being" + nested(18, "{friend", "{age}", " ...on Cat{friend{age}} ...on Dog{friend{age}}}") + "}"
 	if err := overlaps(t, schema, query, 100_000); err == nil || refusal.Code(err) != refusal.DocumentTooLarge {
 		t.Errorf("got %+v", err)

@@ -31,12 +31,12 @@ import (
 
 const (
 	// maxPersistedText bounds the stored text of an automatic persisted query, in bytes: a
-	// client must send a larger one each time. Those of front ends have some hundred bytes to
-	// some thousand.
+	// client must send a larger one each time. Texts of front ends have a few hundred to a few
+	// thousand bytes.
 	maxPersistedText = 64 << 10
 
-	// maxPersistedBytes is how much memory they may take, as sizeOf reckons, and so about a
-	// thousand of them.
+	// maxPersistedBytes bounds the memory of all stored documents, as estimated by sizeOf: there is
+	// room for about a thousand.
 	maxPersistedBytes = 32 << 20
 )
 

@@ -210,7 +210,7 @@ func asObject(name string, value any) (map[string]any, error) {
 	}
 }
 
-// KindOf names the kind of a JSON value, for a sentence.
+// KindOf names the kind of a JSON value with an article, for messages: "a string".
 func KindOf(value any) string {
 	switch value := value.(type) {
 	case nil:

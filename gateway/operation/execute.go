@@ -165,8 +165,8 @@ func refusedBy(errs gqlerror.List) error {
 	return refusal.Of(code, errs)
 }
 
-// Ended says why the request of ctx ended before its response was there. A client that has gone is
-// nobody's fault and reads nothing.
+// Ended returns the error for a request that ended before its response was ready, and logs a timeout.
+// A client that has gone away isn't logged.
 func (p *Pipeline) Ended(ctx context.Context, operation string) error {
 	late, ok := context.Cause(ctx).(outOfTime) // it is never wrapped
 	if !ok {
@@ -194,8 +194,8 @@ func (p *Pipeline) presentOne(ctx context.Context, err error) *gqlerror.Error {
 	return p.present(ctx, err)
 }
 
-// resolved gives gqlgen's executor, as its cache of documents, the one that Prepare has parsed,
-// bounded and validated for this request.
+// resolved is the document cache of gqlgen's executor. For each request it has one document: the one
+// that Prepare has parsed, bounded and validated.
 type resolved struct{}
 
 // Get returns the document of the request that ctx belongs to.

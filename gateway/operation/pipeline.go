@@ -137,8 +137,8 @@ type Prepared struct {
 // Streams says whether p is a subscription.
 func (p *Prepared) Streams() bool { return p.Operation.Operation == ast.Subscription }
 
-// Prepare finds the operation that e asks for and checks all that there is to refuse in it before it
-// runs. mayRun refuses an operation that this transport doesn't take; it may change e's variables.
+// Prepare finds the operation that e asks for, and makes all checks that need no execution. mayRun
+// refuses an operation that this transport doesn't take; it may change e's variables.
 func (p *Pipeline) Prepare(ctx context.Context, e *envelope.Envelope, mayRun func(*ast.OperationDefinition) error) (*Prepared, error) {
 	doc, err := p.find(ctx, e)
 	if err != nil {

@@ -88,8 +88,8 @@ type Cache struct {
 	making  sync.Mutex
 	flights map[Key]*flight
 
-	// private has keys of responses that came out private or failed the last time: a client that asks
-	// for it needn't wait to see it come out so again.
+	// private has the keys of responses that were private or failed the last time. Requests for these
+	// don't wait for one another: a private response can't be shared.
 	private [1 << 10]atomic.Uint64
 
 	draining   atomic.Bool
@@ -125,11 +125,11 @@ type Counts struct {
 	Made    int64 // had their response executed
 	Entries int   // that there are now
 	Keys    int   // of these entries
-	Size    int64 // of them, in bytes, as is reckoned
+	Size    int64 // of them, in bytes, estimated
 	Flights int   // responses that are being made, and that others may wait for
 }
 
-// Counts tells how the cache does.
+// Counts returns the present counts.
 func (c *Cache) Counts() Counts {
 	now := Counts{Hits: c.hits.Load(), Made: c.made.Load()}
 	c.making.Lock()
@@ -173,7 +173,7 @@ func (c *Cache) set(id Key, e *Entry) {
 	s.mu.Unlock()
 }
 
-// unset forgets id if it is e's.
+// unset removes the key id if its entry is e.
 func (c *Cache) unset(id Key, e *Entry) {
 	s := &c.shards[id.a%shards]
 	s.mu.Lock()

@@ -1,7 +1,8 @@
 package stream
 
-// Where an event stream is written to: the response of net/http (httpStream), or a connection that
-// was taken over from it, so that nothing of net/http's stays while it waits (hijackedStream).
+// Outputs of an event stream: the response of net/http (httpStream), or a connection that was hijacked
+// from net/http (hijackedStream). A hijacked connection takes less memory while it waits, since
+// net/http's buffers and goroutines are freed.
 
 import (
 	"bytes"

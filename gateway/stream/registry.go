@@ -35,7 +35,7 @@ const (
 
 // connection is a WebSocket or an event stream.
 type connection interface {
-	// end ends it and has the client know why, as far as its protocol goes.
+	// end ends it and tells the client the reason, as far as the protocol allows.
 	end(code websocket.StatusCode, reason string)
 	// drain lets operations finish until ctx ends, subscriptions excepted, and ends it.
 	drain(ctx context.Context)

@@ -206,8 +206,8 @@ func (s *webSocket) invalid(what string, err error) bool {
 	return false
 }
 
-// introduce learns the caller from connection_init. Its payload comes before
-// the credentials of the handshake.
+// introduce takes the caller's token from the payload of connection_init. A token there replaces the
+// credentials of the handshake. It is false if the connection was ended.
 func (s *webSocket) introduce(payload json.RawMessage) bool {
 	s.mu.Lock()
 	again := s.introduced
@@ -481,7 +481,8 @@ func (s *webSocket) write(text []byte) bool {
 	return s.writeNow(text)
 }
 
-// writeNow sends text; s.writing is held. A client that doesn't read in time is left.
+// writeNow sends text. The caller holds s.writing. If the client doesn't read in time, its connection
+// is closed and the result is false.
 func (s *webSocket) writeNow(text []byte) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), s.server.Timeouts.Write)
 	defer cancel()

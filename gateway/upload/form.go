@@ -307,7 +307,7 @@ func (s *spool) fill(from io.Reader) (int64, error) {
 		return n, &diskError{fmt.Errorf("keep an upload: %w", err)}
 	}
 	s.disk, s.ReadSeeker = file, file
-	_ = os.Remove(file.Name()) // where that can't be while it is open, close does
+	_ = os.Remove(file.Name()) // if the system can't remove an open file, close removes it
 	more, err := io.Copy(disk{file}, io.MultiReader(&start, from))
 	if err != nil {
 		return more, err

@@ -37,15 +37,15 @@ const (
 	// maxMap is the size of the map in bytes: room for ten paths of some kilobytes.
 	maxMap = 64 << 10
 
-	// partHeader is how much may come between the contents of two parts, in bytes: a boundary
-	// and the headers: browsers send two. Bytes that are read ahead count.
+	// partHeader bounds the bytes between the contents of two parts: a boundary, and the part's
+	// headers. Browsers send two headers. Bytes that are read ahead count.
 	partHeader = 16 << 10
 
 	// inMemory is how much of a file stays in memory; a larger one goes to a file of its own.
 	inMemory = 1 << 20
 
-	// uploadWork is how many times the usual time a request with files may take once they are
-	// there: to make something of them is work, and waits for other work.
+	// uploadWork multiplies the time limit of a request with files, counted from the arrival of the
+	// files: processing pictures takes long and waits for other pictures.
 	uploadWork = 3
 
 	// maxUploads bounds the multipart requests read at once, and so their memory to 64 MiB and

@@ -56,9 +56,9 @@ type HeaderCache struct {
 // Accepted is the meaning of an Accept header.
 type Accepted struct {
 	Media MediaType // "" if none is acceptable
-	HTML  bool      // it names a page
+	HTML  bool      // it contains text/html, as browsers send it
 
-	Stream bool // it wants events
+	Stream bool // it prefers an event stream
 }
 
 // Accept reads h's Accept. With several lines, nothing is remembered.
