@@ -207,7 +207,8 @@ func TestAccessMarksResponsesPrivate(t *testing.T) {
 		}
 	}
 
-	// An Answer is had from Begin alone, shows nothing but this, and nothing lies beside it.
+	// Only Begin returns an Answer. It has these exported methods and no exported fields, and the
+	// package has no other exported variables.
 	methods, values := map[string]bool{}, map[string]bool{}
 	for _, p := range parseAll(t) {
 		if p.pkg != "access" {

@@ -16,8 +16,8 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// A feed takes as many database commands as it has kinds of things in it, and none once
-// they are known; its viewer is never looked at.
+// The number of database commands for a feed is that of the kinds of documents in it, and zero when
+// they are cached. A feed doesn't depend on the viewer.
 func TestFeedsTakeFewCommandsAndNoViewer(t *testing.T) {
 	s := stoatest.Start(t, nil)
 	s.Import(t, stoatest.Articles(60))

@@ -13,7 +13,7 @@ import (
 	"stoa/tests/stoatest"
 )
 
-// A page may be of an account that there is, and of no other.
+// An author's page can belong to an existing account only.
 func TestAnAuthorsPageIsOfAnAccountThatThereIs(t *testing.T) {
 	s := stoatest.Start(t, nil)
 	editor, _ := stoatest.SignedIn(t, s, "Edgar", access.Editor)
@@ -52,7 +52,7 @@ func TestAnAuthorsPageIsOfAnAccountThatThereIs(t *testing.T) {
 	}
 }
 
-// An imported draft without a date has been changed when it was imported.
+// For an imported draft without a date, the time of the last change is the time of the import.
 func TestAnImportedDraftWithoutADateIsAsOldAsItsImport(t *testing.T) {
 	s := stoatest.Start(t, nil)
 	began := time.Now().Add(-time.Second)

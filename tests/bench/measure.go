@@ -43,7 +43,7 @@ const shown = ` viewer { account { name } }`
 // responseCache is the setting of the response cache; some versions don't have it.
 const responseCache = "STOA_RESPONSE_CACHE_BYTES"
 
-// site is all that runs.
+// site has all processes of one benchmark, and its results.
 type site struct {
 	o        options
 	dir      string

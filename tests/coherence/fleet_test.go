@@ -204,7 +204,7 @@ func (f *fleet) shows(q question, kept, how string, a *followed, said any, is fu
 	if newest < seen {
 		complain("after it has answered", seen)
 	}
-	least := max(own, seen, 1) // that can have been meant
+	least := max(own, seen, 1) // the oldest version that the replica may return
 	late := func(d time.Duration) bool { return d > stoatest.PromisedStale*stoatest.Slack && !f.busy.Excuses(d) }
 	var behind time.Duration
 	for version, at := range a.acked {

@@ -24,8 +24,8 @@ import (
 // Fragments change no byte of any response, nor its privacy: every query is executed by
 // gqlgen's own way, and by an executor with fragments.
 
-// asks is how often the one that remembers is asked: a part is kept when it is met again, so
-// that the third answer has it.
+// asks is the number of times that the executor with fragments executes a query. A fragment is stored
+// at the second time, so the third response contains it.
 const asks = 3
 
 // both is the two executors, over the same caches.
@@ -39,7 +39,7 @@ func openBoth(t *testing.T, m *matrix) *both {
 	t.Helper()
 	b := &both{openDirect(t, m, graph.LookAhead{Store: m.s.Store}), openDirect(t, m, graph.NewLookAhead(m.s.Store, 4<<20)), m, 0}
 	for _, d := range []direct{b.plain, b.parts} {
-		// A part is known by the document that its selection stands in.
+		// Fragments belong to the selections of one document in memory, so it must be parsed once.
 		d.executor.SetQueryCache(graphql.MapCache[*gql.QueryDocument]{})
 	}
 	return b

@@ -37,7 +37,7 @@ func TestMemoryOfSubscriptions(t *testing.T) {
 		}
 		return append(b, text...)
 	}
-	// Each from another address, as a proxy that is believed tells.
+	// Each connection is from another address, forwarded by a trusted proxy.
 	from := func(i int) string { return fmt.Sprintf("X-Forwarded-For: 10.%d.%d.%d\r\n", i>>16, i>>8&255, i&255) }
 	const asked = `subscription { articlePublished { id article { title author { name } } } }`
 	kinds := map[string]func(t *testing.T, i int, c net.Conn){

@@ -409,6 +409,6 @@ func (a *api) subscription(ctx context.Context) error {
 		if event.Comment == nil {
 			return true, fmt.Errorf("the event is %+v", event)
 		}
-		return event.Comment.Id == missed, nil // one that was said once more may come before it
+		return event.Comment.Id == missed, nil // repeated comments of the first subscription may come before it
 	})
 }
