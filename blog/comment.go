@@ -37,7 +37,7 @@ var (
 	changeByAuthor = rate.Limit{Burst: 20, Per: 5 * time.Second}
 )
 
-// CommentOptions are the parts that comments are made of.
+// CommentOptions are the services and settings that Comments needs.
 type CommentOptions struct {
 	Store   *store.Store
 	Limiter *rate.Limiter

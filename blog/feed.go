@@ -103,7 +103,8 @@ func (b *Blog) Addresses(ctx context.Context, visit func(store.Address)) error {
 	return b.store.Addresses(ctx, visit)
 }
 
-// AddressesStamp returns a text that differs when Addresses would visit other things.
+// AddressesStamp returns a version of the addresses: a text that changes when Addresses would visit
+// other pages.
 func (b *Blog) AddressesStamp(ctx context.Context) (string, error) {
 	return b.store.AddressesStamp(ctx)
 }

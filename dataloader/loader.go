@@ -162,8 +162,9 @@ func (r *result[T]) settled() bool {
 	}
 }
 
-// load reads ks from the store and resolves their results in any case: a panic becomes the error of
-// all callers. A thing that was found by a look into memory is known from then on.
+// load reads ks from the store, and resolves their results in every case: after a panic, all callers
+// get it as an error. Things found in the process's memory are resolved, too, for the rest of the
+// response.
 func (l *Loader[K, T]) load(ctx context.Context, ks []K, results map[K]*result[T]) {
 	var values []*T
 	var err error

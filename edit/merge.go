@@ -139,7 +139,8 @@ func (m *Merges[T]) finish(ctx context.Context, in Merge) (*T, error) {
 	return into, err
 }
 
-// absorb gives the document that stays the slugs and values of the other one, if that is there.
+// absorb gives the slugs and values of the document in.ID to the one that stays, in.IntoID. If in.ID
+// is gone already, it changes nothing.
 func (m *Merges[T]) absorb(ctx context.Context, in Merge) (*T, error) {
 	k := m.Kind
 	return Update(func() (*T, error) { return k.Read(ctx, in.IntoID) }, func(into *T) (*T, error) {

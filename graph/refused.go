@@ -79,25 +79,25 @@ func retryAfter(p *problem.Error) *int {
 	return &wait
 }
 
-// orAccountErrors is accountErrors beside a value.
+// orAccountErrors passes v on, and splits err by accountErrors.
 func orAccountErrors[T any](v T, err error) (T, []*generated.AccountError, error) {
 	errs, err := accountErrors(err)
 	return v, errs, err
 }
 
-// orCommentErrors is commentErrors beside a value.
+// orCommentErrors passes v on, and splits err by commentErrors.
 func orCommentErrors[T any](v T, err error) (T, []*generated.CommentError, error) {
 	errs, err := commentErrors(err)
 	return v, errs, err
 }
 
-// orMediaErrors is mediaErrors beside a value.
+// orMediaErrors passes v on, and splits err by mediaErrors.
 func orMediaErrors[T any](v T, err error) (T, []*generated.MediaError, error) {
 	errs, err := mediaErrors(err)
 	return v, errs, err
 }
 
-// orArticleErrors is articleErrors beside a value.
+// orArticleErrors passes v on, and splits err by articleErrors.
 func orArticleErrors[T any](v T, err error) (T, []*generated.ArticleError, error) {
 	errs, err := articleErrors(err)
 	return v, errs, err

@@ -32,7 +32,7 @@ func New[K comparable, V any](entries, maxBytes int, size func(K, V) int) *Cache
 // Get returns the value of k, which is the most recently used from then on.
 func (c *Cache[K, V]) Get(k K) (V, bool) { return c.list.Get(k) }
 
-// Contains reports whether k has a value. It is no use of it.
+// Contains reports whether k has a value. It doesn't count as a use of the entry.
 func (c *Cache[K, V]) Contains(k K) bool { return c.list.Contains(k) }
 
 // Add stores v under k in the place of an earlier value, and evicts others until all fit. A value

@@ -72,8 +72,8 @@ func Open(o Options) (*Pictures, error) {
 	return &Pictures{store: o.Store, blobs: blobs, maker: picture.New(o.Picture), base: o.Base}, nil
 }
 
-// CheckLocation returns an error unless the location is a valid one. It doesn't go there, so the
-// place may still be missing.
+// CheckLocation returns an error for a malformed location. It doesn't access the location, so a valid
+// one may still not exist.
 func CheckLocation(location string) error {
 	_, err := blob.Open(location)
 	return err
@@ -267,7 +267,7 @@ func (p *Pictures) Serve(ctx context.Context, name string) (content *blob.Blob, 
 	return content, types[kind], err
 }
 
-// parseName reports whether nameOf makes such a name, and of which kind.
+// parseName returns the kind in a name. ok is false if nameOf can't have made the name.
 func parseName(name string) (picture.Kind, bool) {
 	sum, rest, _ := strings.Cut(name, "-")
 	width, kind, _ := strings.Cut(rest, ".")

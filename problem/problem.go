@@ -59,7 +59,7 @@ func Locate(err error, path ...string) error {
 	return err
 }
 
-// TooMuch returns the Throttled refusal of an excess. The same may be tried again after wait.
+// TooMuch returns a Throttled error: what names the excess, and after wait a new attempt can succeed.
 func TooMuch(what string, wait time.Duration) *Error {
 	wait = max(wait.Round(time.Second), time.Second)
 	return New(Throttled, "%s: try again in %s", what, wait).After(wait)

@@ -21,10 +21,10 @@ var (
 )
 
 const (
-	// sameStem and begun are the values of another form of the word, and of a longer word, beside
-	// the word itself.
-	sameStem, itself = 4, 5 // fifths: whole numbers add up the same in any order
-	begun            = 0.5
+	// An occurrence of the word itself counts 5 fifths, one of another form of it 4. Fifths are
+	// integers, and sums of integers are the same in any order.
+	sameStem, itself = 4, 5
+	begun            = 0.5 // the weight of longer words that begin with the word
 
 	// common is the share of the documents above which a word is optional: results may lack it.
 	common = 0.5
@@ -93,7 +93,7 @@ func (x *Index) Find(q *Query) []Hit {
 		}
 	}
 	none := words == 0
-	if none { // then the optional ones count
+	if none { // all words are optional: then all of them count
 		words = len(q.clauses) - phrases
 	}
 	for i := range found {

@@ -46,7 +46,7 @@ type Cache struct {
 type Subject struct {
 	Of    any      // another value after each change; nil for a type without fragments
 	Name  string   // the same after each change
-	Types []string // that an object has, its own first, as generated lists them
+	Types []string // the object's type, then its interfaces, in the order of the generated code
 }
 
 // New returns a cache for fragments of about bytes bytes at most, without the values that they share

@@ -118,7 +118,7 @@ func (s *scaler) add(row []byte) {
 	}
 }
 
-// weigh adds part of a row to the row under way.
+// weigh adds a share of an input row, 0 to 1, to the output row in progress.
 func (s *scaler) weigh(row []byte, part float32) {
 	if part <= 0 {
 		return

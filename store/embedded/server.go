@@ -80,7 +80,7 @@ func (s *Server) URI() string { return "mongodb://embedded/?directConnection=tru
 // Dialer connects the owning process's own client, through options.Client().SetDialer.
 func (s *Server) Dialer() Dialer { return Dialer{s.conns} }
 
-// Dialer makes own connections to a server.
+// Dialer makes connections to a server within its process, without a socket.
 type Dialer struct{ conns *listeners }
 
 // DialContext returns a connection to the server, for any network and address. It fails once the
