@@ -1,7 +1,7 @@
 package gateway
 
-// Pictures: GET and HEAD below /media/. Names follow from the content of a picture, so an answer
-// is right for ever.
+// Pictures: GET and HEAD below /media/. The name of a picture follows from its content, so a response
+// never becomes stale.
 
 import (
 	"context"

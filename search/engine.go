@@ -237,7 +237,7 @@ func (e *Engine) follow(ctx context.Context, k *kindIndex, editions *store.Editi
 	if len(gone) > 0 {
 		e.put(k, nil, gone)
 	}
-	// A thing that goes while it is read isn't in the next editions.
+	// A document that is deleted during this read is missing in the next editions, and is then removed.
 	err := k.Read(ctx, changed, func(entries []Entry) {
 		for some := range slices.Chunk(entries, indexAtOnce) {
 			e.put(k, some, nil)

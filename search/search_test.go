@@ -1,5 +1,7 @@
 package search
 
+// Tests of the index: words found, ranking, refused queries, and updates.
+
 import (
 	"fmt"
 	"slices"
@@ -200,8 +202,7 @@ func TestQueriesThatAreRefused(t *testing.T) {
 	}
 }
 
-// vocabulary makes words that share beginnings and stems, so that everything there is in
-// ranking happens.
+// vocabulary makes words that share beginnings and stems, so that every rule of ranking has an effect.
 var vocabulary = rapid.SampledFrom([]string{
 	"stoa", "stoas", "Stoic", "stoics", "walk", "walked", "walking", "wall", "the", "a", "of", "café", "cafe", "market", "markets",
 	"marketing", "painted", "porch", "l'eau", "agency's", "508", "covid-19", "画廊", "Ёлка", "naïve", "\"", ".", "\n",

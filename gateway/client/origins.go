@@ -55,7 +55,7 @@ func newOrigins(list []string) (*origins, error) {
 		}
 		o.listed[origin] = true
 	}
-	if len(list) > 0 { // with none rs/cors would let in all
+	if len(list) > 0 { // for an empty list rs/cors would allow every origin
 		o.cors = cors.New(cors.Options{
 			AllowOriginFunc:  func(origin string) bool { return o.listed[origin] },
 			AllowedMethods:   []string{http.MethodGet, http.MethodHead, http.MethodPost},

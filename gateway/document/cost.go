@@ -394,8 +394,8 @@ func (c *compiler) amount(s sum) amount {
 	return amount{0, len(c.plan.steps) - 1}
 }
 
-// set compiles a selection under a field that gives those of its fields that fromAbove names
-// their size.
+// set compiles a selection under a field. fromAbove are the field's sizedFields (@listSize), such as
+// nodes and edges: their length is an argument of the field.
 func (c *compiler) set(set ast.SelectionSet, fromAbove []string, key string) sized {
 	var once, each sum
 	for _, selection := range set {

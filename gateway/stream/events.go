@@ -99,11 +99,11 @@ func (g *Server) ServeEvents(w http.ResponseWriter, r *http.Request, from access
 		leaveLoad() // it waits from now on, and is counted as a connection
 		if raw, err := takeOver(w); err == nil {
 			taken = true
-			// The copies let go of the request.
+			// The originals share the memory of the whole request, and the stream may last for hours.
 			s.caller.Token, s.caller.Client.Device = strings.Clone(from.Token), strings.Clone(from.Client.Device)
 			hijacked := newHijackedStream(raw, r, h)
 			s.out = hijacked
-			// A goroutine of its own has a smaller stack than this one, and lets the request go.
+			// A new goroutine has a smaller stack than this one, and no reference to the request.
 			go func() {
 				defer leave()
 				s.serveHijacked(ctx, p, hijacked)

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// maxUnasked is how much a client may send after a request whose answer lasts, in bytes: as
-// much as one more request's headers may have. It isn't answered.
+// maxUnasked bounds the bytes that a client may send after the request of a stream: the size of one
+// more request's headers. They get no response.
 const maxUnasked = 64 << 10
 
 // output takes the text of a stream.

@@ -144,8 +144,8 @@ func (all *registry) watch(s connection, token string) {
 	}
 }
 
-// keepWatch closes connections with ended sessions, as long as there are any that
-// have one. Where that can't be told it closes none, and says so once.
+// keepWatch closes connections with ended sessions, until no connection has a session. While
+// sessions can't be checked it closes none, and logs that once.
 func (all *registry) keepWatch() {
 	defer all.running.Done()
 	tick := time.NewTicker(watchEvery)

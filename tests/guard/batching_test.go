@@ -49,7 +49,7 @@ var readEachTime = map[string]string{
 
 // edge is a field that leads to things.
 type edge struct {
-	through []string // fields on the way that lead to no thing, such as viewer
+	through []string // fields on the path that have no id, such as viewer
 	field   *gql.FieldDefinition
 	target  *gql.Definition // an object
 	paged   bool            // a connection

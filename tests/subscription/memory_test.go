@@ -77,7 +77,7 @@ func TestMemoryOfSubscriptions(t *testing.T) {
 			if most := map[string]int{"WebSocket": 30 << 10, "EventStream": 30 << 10}[kind]; total > most {
 				t.Errorf("that is more than %d", most)
 			}
-			// All of them are told.
+			// Every connection receives an event.
 			began := time.Now()
 			at := time.Now().UTC().Truncate(time.Millisecond)
 			stoatest.Check(t, s.Store.AddArticle(t.Context(), &store.Article{

@@ -48,7 +48,7 @@ func (f *follower) follow(ctx context.Context) {
 		stands()
 		connected, cut := context.WithTimeout(ctx, rand.N(700*time.Millisecond))
 		if variables["after"] == nil {
-			connected = ctx // there is nothing yet that it could go on after
+			connected = ctx // without an event there is no id to continue after
 		}
 		for {
 			e, err := k.Event(connected)
