@@ -1,5 +1,7 @@
 package account
 
+// Tests of the last uses of sessions, in memory until they are written.
+
 import (
 	"sync"
 	"testing"

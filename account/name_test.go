@@ -1,5 +1,7 @@
 package account
 
+// Tests of the rules for accounts' names.
+
 import (
 	"strings"
 	"testing"

@@ -1,5 +1,7 @@
 package account
 
+// Tests of the keys of rate limits.
+
 import (
 	"net/netip"
 	"testing"

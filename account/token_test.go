@@ -1,5 +1,7 @@
 package account
 
+// Tests of session tokens and mail codes.
+
 import (
 	"bytes"
 	"crypto/sha256"

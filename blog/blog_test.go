@@ -1,5 +1,7 @@
 package blog
 
+// Tests of reads: access to drafts, with and after a role, and the time of publication.
+
 import (
 	"context"
 	"log/slog"

@@ -1,5 +1,7 @@
 package blog
 
+// Tests of merges of authors and tags: interrupted at any command, and side by side.
+
 import (
 	"context"
 	"slices"

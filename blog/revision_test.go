@@ -1,5 +1,7 @@
 package blog
 
+// Tests of differences between revisions.
+
 import (
 	"fmt"
 	"math/rand/v2"

@@ -1,5 +1,7 @@
 package edit
 
+// Tests of creating, changing, deleting and merging, with a kind of their own.
+
 import (
 	"context"
 	"fmt"

@@ -1,5 +1,7 @@
 package edit
 
+// Tests of slugs made from any text, and of former slugs.
+
 import (
 	"regexp"
 	"slices"

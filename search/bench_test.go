@@ -1,5 +1,7 @@
 package search
 
+// Benchmarks of queries, updates and snippets.
+
 import (
 	"fmt"
 	"math/rand/v2"

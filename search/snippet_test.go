@@ -1,5 +1,7 @@
 package search
 
+// Tests of snippets and highlighting.
+
 import (
 	"html"
 	"strings"

@@ -1,5 +1,7 @@
 package store
 
+// Benchmarks of long lists under a parent.
+
 import (
 	"context"
 	"fmt"
