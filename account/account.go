@@ -146,7 +146,7 @@ func (p *Service) Verify(ctx context.Context, in Coming) (*store.Account, error)
 	// The id is derived from the code, so a repetition after a crash and two calls at the same
 	// time create one account.
 	account := &store.Secret{PasswordHash: code.PasswordHash, Account: store.Account{
-		ID: id.Derived(id.Account, made, code.Hash), Email: code.Email, Name: code.Name, Role: access.Customer, CreatedAt: edit.Now(), Version: 1,
+		ID: id.Derived(id.Account, made, code.Hash), Email: code.Email, Name: code.Name, Role: access.Customer, CreatedAt: store.Now(), Version: 1,
 	}}
 	err = p.store.AddAccount(ctx, account)
 	if problem.Is(err, problem.Conflict) {
@@ -310,7 +310,7 @@ func (p *Service) MakeAdmin(ctx context.Context, address string) (code string, e
 	}
 	there, err := p.store.SecretByEmail(ctx, address)
 	if problem.Is(err, problem.NotFound) {
-		there = &store.Secret{Account: store.Account{ID: id.New(id.Account), Email: address, Role: access.Admin, CreatedAt: edit.Now(), Version: 1}}
+		there = &store.Secret{Account: store.Account{ID: id.New(id.Account), Email: address, Role: access.Admin, CreatedAt: store.Now(), Version: 1}}
 		err = p.store.AddAccount(ctx, there)
 	}
 	if err != nil {
@@ -322,7 +322,7 @@ func (p *Service) MakeAdmin(ctx context.Context, address string) (code string, e
 	}
 	code, sealed := newMailCode()
 	return code, p.store.AddMailCode(ctx, &store.MailCode{
-		Hash: sealed, Kind: store.CodeToReset, AccountID: changed.ID, Epoch: changed.Epoch, Email: address, EndsAt: edit.Now().Add(verifyFor),
+		Hash: sealed, Kind: store.CodeToReset, AccountID: changed.ID, Epoch: changed.Epoch, Email: address, EndsAt: store.Now().Add(verifyFor),
 	})
 }
 
@@ -466,7 +466,7 @@ func (p *Service) write(ctx context.Context, caller, mutation string, key *strin
 	if err := p.throttleMail(ctx, l.To); err != nil {
 		return err
 	}
-	l.NextAt = edit.Now()
+	l.NextAt = store.Now()
 	if err := p.store.AddMail(ctx, l); err != nil {
 		return fmt.Errorf("%s: %w", mutation, err)
 	}

@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"stoa/edit"
 	"stoa/id"
+	"stoa/store"
 )
 
 const (
@@ -47,7 +47,7 @@ func (p *Service) RecordUse(token string) {
 	if !ok {
 		return
 	}
-	at := edit.Now()
+	at := store.Now()
 	u := p.lastUses
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"stoa/edit"
 	"stoa/id"
+	"stoa/store"
 )
 
 func TestUsesAreRecordedAMinuteApart(t *testing.T) {
@@ -48,7 +48,7 @@ func TestUsesAreRecordedAMinuteApart(t *testing.T) {
 	}
 	for name, c := range cases {
 		p := &Service{lastUses: newLastUses()}
-		p.lastUses.learn(session, edit.Now().Add(-c.before))
+		p.lastUses.learn(session, store.Now().Add(-c.before))
 		p.RecordUse(token)
 		if noted := len(p.lastUses.take()) == 1; noted != c.noted {
 			t.Errorf("%s (%s): noted is %t", name, c.reason, noted)
@@ -71,7 +71,7 @@ func TestForgedTokenHidesNoUse(t *testing.T) {
 
 func TestLastUseOnlyMovesForward(t *testing.T) {
 	u := newLastUses()
-	session, at := id.New(id.Session), edit.Now()
+	session, at := id.New(id.Session), store.Now()
 	for _, d := range []time.Duration{0, -time.Hour, time.Minute, -time.Minute, time.Second} {
 		u.learn(session, at.Add(d))
 	}
@@ -95,7 +95,7 @@ func TestUsesAreBounded(t *testing.T) {
 			first = token
 		}
 		p.RecordUse(token)
-		p.lastUses.learn(newest, edit.Now())
+		p.lastUses.learn(newest, store.Now())
 	}
 	if n := len(p.lastUses.pending); n != maxPending {
 		t.Errorf("%d are to be written down, and %d is the most", n, maxPending)
@@ -107,7 +107,7 @@ func TestUsesAreBounded(t *testing.T) {
 		t.Error("the newest isn't known")
 	}
 	// A session with a pending use is still renewed.
-	before := edit.Now().Add(-time.Hour)
+	before := store.Now().Add(-time.Hour)
 	p.lastUses.pending[first] = before
 	session, _, _ := parseToken(first)
 	delete(p.lastUses.known, session)
@@ -160,7 +160,7 @@ func BenchmarkUse(b *testing.B) {
 	p := &Service{lastUses: newLastUses()}
 	session, s := id.New(id.Session), newSecret()
 	token := tokenOf(session, s)
-	p.lastUses.learn(session, edit.Now())
+	p.lastUses.learn(session, store.Now())
 	b.ReportAllocs()
 	for b.Loop() {
 		p.RecordUse(token)

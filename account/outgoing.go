@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"stoa/background"
-	"stoa/edit"
 	"stoa/mail"
 	"stoa/problem"
 	"stoa/store"
@@ -41,7 +40,7 @@ func (p *Service) tasks() []background.Task {
 		{Every: lookEvery, Trouble: "mails can't be sent for now", Do: p.sendDue},
 		{Every: useDelay, Trouble: "the use of sessions can't be noted for now", Do: p.writeLastUses},
 		{Every: sweepEvery, Trouble: "what has ended can't be deleted for now", Sweep: true, Later: true, Do: func(ctx context.Context) error {
-			return errors.Join(p.Resume(ctx), p.store.Sweep(ctx, edit.Now(), edit.Now().Add(-p.idle)))
+			return errors.Join(p.Resume(ctx), p.store.Sweep(ctx, store.Now(), store.Now().Add(-p.idle)))
 		}},
 	}
 }
@@ -65,10 +64,10 @@ func (p *Service) Quiesce(ctx context.Context) error { return p.background.Quies
 // sendDue sends the mails that are due.
 func (p *Service) sendDue(ctx context.Context) error {
 	at, ok, err := p.store.NextMail(ctx)
-	if err != nil || !ok || at.After(edit.Now()) {
+	if err != nil || !ok || at.After(store.Now()) {
 		return err
 	}
-	due, err := p.store.DueMails(ctx, edit.Now())
+	due, err := p.store.DueMails(ctx, store.Now())
 	if err != nil {
 		return err
 	}
@@ -94,7 +93,7 @@ func (p *Service) sendDue(ctx context.Context) error {
 // send sends one mail, unless another replica has taken it. It returns errors of the database
 // only; a refusal by the mail server is logged, and the mail is rescheduled or given up.
 func (p *Service) send(ctx context.Context, l *store.OutgoingMail) error {
-	taken, err := p.store.TakeMail(ctx, l, edit.Now().Add(takenFor))
+	taken, err := p.store.TakeMail(ctx, l, store.Now().Add(takenFor))
 	if err != nil || !taken {
 		return err
 	}
@@ -114,12 +113,12 @@ func (p *Service) send(ctx context.Context, l *store.OutgoingMail) error {
 	}
 	switch {
 	case err == nil:
-	case edit.Now().Sub(l.CreatedAt) > giveUp || mail.Permanent(err):
+	case store.Now().Sub(l.CreatedAt) > giveUp || mail.Permanent(err):
 		p.log.Error("a mail can't be sent and is given up", "mail", l.ID, "kind", l.Kind, "error", err)
 	default:
 		pause := min(firstPause<<min(l.Attempts, 10), lastPause)
 		p.log.Warn("a mail can't be sent for now", "mail", l.ID, "kind", l.Kind, "again in", pause.String(), "error", err)
-		return p.store.RescheduleMail(ctx, l.ID, edit.Now().Add(pause))
+		return p.store.RescheduleMail(ctx, l.ID, store.Now().Add(pause))
 	}
 	return p.store.CloseMail(context.WithoutCancel(ctx), l.ID)
 }
@@ -141,16 +140,16 @@ func (p *Service) compose(ctx context.Context, l *store.OutgoingMail) (mail.Mess
 		if out.Kind = mail.Registered; has {
 			out.Name = there.Name
 		} else {
-			out.Kind, code = mail.Verify, &store.MailCode{Kind: store.CodeToVerify, Name: l.Name, PasswordHash: l.PasswordHash, EndsAt: edit.Now().Add(verifyFor)}
+			out.Kind, code = mail.Verify, &store.MailCode{Kind: store.CodeToVerify, Name: l.Name, PasswordHash: l.PasswordHash, EndsAt: store.Now().Add(verifyFor)}
 		}
 	case store.ResetMail:
 		if out.Kind = mail.NoAccount; has {
 			out.Name = there.Name
-			out.Kind, code = mail.Reset, &store.MailCode{Kind: store.CodeToReset, AccountID: there.ID, Epoch: there.Epoch, EndsAt: edit.Now().Add(resetFor)}
+			out.Kind, code = mail.Reset, &store.MailCode{Kind: store.CodeToReset, AccountID: there.ID, Epoch: there.Epoch, EndsAt: store.Now().Add(resetFor)}
 		}
 	case store.EmailMail:
 		if out.Kind = mail.EmailTaken; !has {
-			out.Kind, code = mail.EmailChange, &store.MailCode{Kind: store.CodeToChangeEmail, AccountID: l.AccountID, Epoch: l.Epoch, Replaces: l.Other, EndsAt: edit.Now().Add(resetFor)}
+			out.Kind, code = mail.EmailChange, &store.MailCode{Kind: store.CodeToChangeEmail, AccountID: l.AccountID, Epoch: l.Epoch, Replaces: l.Other, EndsAt: store.Now().Add(resetFor)}
 		}
 	case store.PasswordNotice:
 		if has && there.ID == l.AccountID && there.Epoch >= l.Epoch {

@@ -8,7 +8,6 @@ import (
 
 	"stoa/access"
 	"stoa/account/email"
-	"stoa/edit"
 	"stoa/id"
 	"stoa/problem"
 	"stoa/store"
@@ -66,7 +65,7 @@ func (p *Service) setPassword(ctx context.Context, of *store.Secret, hash string
 // after the change has been made or has failed, so a crash in between doesn't lose it. Then
 // compose sees if the change was made.
 func (p *Service) announced(ctx context.Context, l *store.OutgoingMail, change func() (*store.Account, error)) (*store.Account, error) {
-	l.CreatedAt = edit.Now()
+	l.CreatedAt = store.Now()
 	l.NextAt, l.ID = l.CreatedAt.Add(2*finishLimit), id.At(id.Mail, l.CreatedAt)
 	if err := p.store.AddMail(ctx, l); err != nil {
 		return nil, err
@@ -75,7 +74,7 @@ func (p *Service) announced(ctx context.Context, l *store.OutgoingMail, change f
 	if err != nil {
 		return nil, err
 	}
-	return changed, p.store.RescheduleMail(ctx, l.ID, edit.Now())
+	return changed, p.store.RescheduleMail(ctx, l.ID, store.Now())
 }
 
 // newHash checks a new password for an account and hashes it.

@@ -11,7 +11,6 @@ import (
 
 	"stoa/access"
 	"stoa/account/email"
-	"stoa/edit"
 	"stoa/id"
 	"stoa/problem"
 	"stoa/store"
@@ -102,7 +101,7 @@ type session struct {
 }
 
 func newSession() session {
-	at := edit.Now()
+	at := store.Now()
 	return session{id: id.At(id.Session, at), secret: newSecret(), at: at}
 }
 

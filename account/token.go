@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"stoa/edit"
 	"stoa/id"
 	"stoa/problem"
 	"stoa/store"
@@ -106,7 +105,7 @@ func (p *Service) mailCode(ctx context.Context, kind store.MailCodeKind, text st
 	if !ok {
 		return nil, invalidToken()
 	}
-	found, err := p.store.MailCode(ctx, kind, hex.EncodeToString(s.hash()), edit.Now())
+	found, err := p.store.MailCode(ctx, kind, hex.EncodeToString(s.hash()), store.Now())
 	if problem.Is(err, problem.NotFound) {
 		return nil, invalidToken()
 	}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"stoa/access"
-	"stoa/edit"
 	"stoa/id"
 	"stoa/problem"
 	"stoa/search"
@@ -51,7 +50,7 @@ func as(t *testing.T, s *store.Store, role access.Role) (context.Context, *acces
 	ctx, answer := access.Begin(t.Context(), access.Request{})
 	if role != "" {
 		v := access.Viewer{Account: id.New(id.Account), Role: role}
-		check(t, s.AddAccount(t.Context(), &store.Secret{Account: store.Account{ID: v.Account, Email: string(v.Account), Name: "Writer", Role: role, CreatedAt: edit.Now()}}))
+		check(t, s.AddAccount(t.Context(), &store.Secret{Account: store.Account{ID: v.Account, Email: string(v.Account), Name: "Writer", Role: role, CreatedAt: store.Now()}}))
 		access.Become(ctx, v)
 	}
 	return ctx, answer

@@ -209,7 +209,7 @@ func (c *Comments) Update(ctx context.Context, in CommentUpdate) (*store.Submiss
 			if x.BodyMarkdown == canonical {
 				return nil
 			}
-			x.BodyMarkdown, x.BodyHTML, x.EditedAt = canonical, html, new(edit.Now())
+			x.BodyMarkdown, x.BodyHTML, x.EditedAt = canonical, html, new(store.Now())
 			if x.Status = x.State(); c.begins(v) == store.CommentPending { // comments from before statuses get one
 				x.Status, x.Visible = store.CommentPending, false
 			}
@@ -227,7 +227,7 @@ func mayReword(v access.Viewer, x *store.Comment) error {
 		return problem.New(problem.Conflict, "the comment has been deleted").At("id")
 	case x.State() == store.CommentHidden || x.State() == store.CommentSpam:
 		return problem.New(problem.Forbidden, "an editor has taken the comment down").At("id")
-	case !edit.Now().Before(editableUntil(x.CreatedAt)):
+	case !store.Now().Before(editableUntil(x.CreatedAt)):
 		return problem.New(problem.Forbidden, "a comment can be changed for %d minutes", int(editFor.Minutes())).At("id")
 	}
 	return nil

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"stoa/access"
-	"stoa/edit"
 	"stoa/id"
 	"stoa/problem"
 	"stoa/store"
@@ -60,7 +59,7 @@ func (b *Blog) CreatePreview(ctx context.Context, in PreviewRequest) (*Preview, 
 	if err != nil {
 		return nil, problem.Locate(err, "id")
 	}
-	ends := edit.Now().Add(lasts).Truncate(time.Second)
+	ends := store.Now().Add(lasts).Truncate(time.Second)
 	named := string(a.ID) + "." + strconv.FormatInt(ends.Unix(), 36)
 	seal, err := b.seal(ctx, named)
 	if err != nil {

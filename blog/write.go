@@ -195,7 +195,7 @@ func (b *Blog) Publish(ctx context.Context, in ArticleTransition) (ArticleResult
 		if a.Public() {
 			return nil
 		}
-		if at := edit.Now(); a.PublishedAt.IsZero() || a.Status == store.Scheduled || a.PublishedAt.After(at) {
+		if at := store.Now(); a.PublishedAt.IsZero() || a.Status == store.Scheduled || a.PublishedAt.After(at) {
 			a.PublishedAt = at
 		}
 		a.Status = store.Published
@@ -210,7 +210,7 @@ func (b *Blog) Schedule(ctx context.Context, in ArticleSchedule) (ArticleResult,
 		if a.Public() {
 			return problem.New(problem.Invalid, "the article is published: unpublish it first").At("id")
 		}
-		if !at.After(edit.Now()) {
+		if !at.After(store.Now()) {
 			return problem.New(problem.Invalid, "at must be in the future: publish what is to appear now").At("at")
 		}
 		a.Status, a.PublishedAt = store.Scheduled, at
@@ -243,7 +243,7 @@ func (b *Blog) DeleteArticle(ctx context.Context, in ArticleTransition) (Article
 			a.PublishedAt = time.Time{}
 		}
 		if a.Status != store.Deleted {
-			a.Status, a.DeletedAt = store.Deleted, edit.Now()
+			a.Status, a.DeletedAt = store.Deleted, store.Now()
 		}
 		return nil
 	})
@@ -294,14 +294,14 @@ func mayPublish(v access.Viewer, a *draft) error {
 func (b *Blog) replaceArticle(ctx context.Context, was, is *draft) error {
 	before, after, r := &was.Article, &is.Article, is.text
 	if r != nil {
-		r.ID, r.ArticleID, r.Version, r.CreatedAt = id.New(id.Revision), after.ID, before.Version+1, edit.Now()
+		r.ID, r.ArticleID, r.Version, r.CreatedAt = id.New(id.Revision), after.ID, before.Version+1, store.Now()
 		after.RevisionID = r.ID
 		if err := b.store.AddRevision(ctx, r); err != nil {
 			return err
 		}
 	}
 	if r != nil || contentDiffers(before, after) || before.Status != after.Status || !before.PublishedAt.Equal(after.PublishedAt) {
-		after.UpdatedAt = edit.Now()
+		after.UpdatedAt = store.Now()
 	}
 	if after.Status == store.Published && after.UpdatedAt.Before(after.PublishedAt) {
 		after.UpdatedAt = after.PublishedAt
@@ -402,7 +402,7 @@ func (b *Blog) source(ctx context.Context, a *draft, given *string) (text string
 func revision(a *store.Article, source string, rendered markdown.Rendered) *store.Revision {
 	r := &store.Revision{
 		ID: id.New(id.Revision), ArticleID: a.ID, Version: a.Version, Title: a.Title, Summary: a.Summary,
-		Markdown: source, HTML: rendered.HTML, CreatedAt: edit.Now(),
+		Markdown: source, HTML: rendered.HTML, CreatedAt: store.Now(),
 	}
 	for _, h := range rendered.TOC {
 		r.Headings = append(r.Headings, store.Heading{Level: h.Level, Text: h.Text, Anchor: h.Anchor})

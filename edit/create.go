@@ -25,7 +25,7 @@ type Origin struct {
 // caller sent the key with another mutation or input, and Invalid if the key is malformed.
 func Begin(ctx context.Context, s *store.Store, caller, mutation string, key *string, input any) (Origin, error) {
 	if key == nil {
-		return Origin{At: Now()}, nil
+		return Origin{At: store.Now()}, nil
 	}
 	record := store.IdempotencyRecord{Caller: caller, Key: *key, Mutation: mutation, Input: input}
 	at, err := s.RecordIdempotency(ctx, record)

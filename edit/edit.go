@@ -10,7 +10,6 @@ package edit
 import (
 	"context"
 	"reflect"
-	"time"
 
 	"stoa/access"
 	"stoa/id"
@@ -70,9 +69,6 @@ type Result[T any] struct {
 	Warnings []*problem.Warning // differences between the request and the outcome
 	Current  *T                 // the present document, if the expected version was another one
 }
-
-// Now returns the current time as the database stores it: UTC, to the millisecond.
-func Now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
 // Update changes one document by compare-and-set: it reads it, lets change make its successor
 // and writes that, all again after a Conflict of write, up to 100 times. If the successor equals

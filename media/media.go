@@ -19,7 +19,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"stoa/access"
@@ -94,7 +93,7 @@ func (p *Pictures) Upload(ctx context.Context, file io.ReadSeeker, alt string, k
 	if err != nil {
 		return nil, err
 	}
-	at := time.Now().UTC().Truncate(time.Millisecond)
+	at := store.Now()
 	as := id.At(id.Image, at)
 	if key != nil {
 		record := store.IdempotencyRecord{Caller: string(v.Account), Key: *key, Mutation: "imageUpload", Input: []string{sum, alt}}

@@ -1,7 +1,8 @@
 package store
 
 // The documents that the database stores, with their fields, and the values derived from them.
-// Entry points: Article, Author, Tag, Comment, Account, Session and their like.
+// Entry points: Article, Author, Tag, Comment, Account, Session and their like; Now for
+// their times.
 
 import (
 	"time"
@@ -9,6 +10,9 @@ import (
 	"stoa/access"
 	"stoa/id"
 )
+
+// Now returns the current time as the database stores it: UTC, to the millisecond.
+func Now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
 // Status is the visibility of an article. Only a write changes it: the time of a scheduled article
 // passing doesn't.

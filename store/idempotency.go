@@ -61,7 +61,7 @@ func (s *Store) RecordIdempotency(ctx context.Context, c IdempotencyRecord) (tim
 	if err != nil {
 		return time.Time{}, err
 	}
-	own := idempotencyDocument{c.id(), input, time.Now().UTC().Truncate(time.Millisecond)}
+	own := idempotencyDocument{c.id(), input, Now()}
 	_, err = s.db.Collection(idempotency).InsertOne(ctx, own)
 	if err == nil {
 		return own.At, nil

@@ -194,7 +194,7 @@ func TestConcurrentRegistrationsMakeOneAccount(t *testing.T) {
 			}
 			passwords = append(passwords, secret)
 			l := &store.OutgoingMail{ID: id.New(id.Mail), Kind: store.RegisterMail, To: address, Name: "Ruth", PasswordHash: hash}
-			l.CreatedAt = time.Now().UTC().Truncate(time.Millisecond)
+			l.CreatedAt = store.Now()
 			l.NextAt = l.CreatedAt
 			if err := replicas[i%3].Store.AddMail(t.Context(), l); err != nil {
 				t.Fatal(err)

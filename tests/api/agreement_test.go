@@ -20,7 +20,7 @@ func TestAnAnswerAgreesWithItself(t *testing.T) {
 	stoatest.Check(t, err)
 	top := &store.Comment{
 		ID: id.New(id.Comment), ArticleID: article.ID, AuthorName: "Ruth", BodyMarkdown: "A", BodyHTML: "<p>A</p>\n",
-		CreatedAt: time.Now().UTC().Truncate(time.Millisecond), Status: store.CommentVisible, Visible: true, Version: 1,
+		CreatedAt: store.Now(), Status: store.CommentVisible, Visible: true, Version: 1,
 	}
 	reply := *top
 	reply.ID, reply.ParentID, reply.CreatedAt = id.New(id.Comment), top.ID, top.CreatedAt.Add(time.Second)

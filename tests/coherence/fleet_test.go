@@ -264,7 +264,7 @@ func (f *fleet) write(replica int, a *followed) {
 	after := *before
 	after.Title = title(a.slug, before.Version+1)
 	after.TitleKey = store.SortKey(after.Title)
-	after.UpdatedAt = time.Now().UTC().Truncate(time.Millisecond)
+	after.UpdatedAt = store.Now()
 	a.begins(before.Version + 1)
 	err = s.ChangeArticle(ctx, before, &after)
 	if problem.Is(err, problem.Conflict) {

@@ -227,7 +227,7 @@ func TestARenamedArticleMovesInEveryOrderEverywhere(t *testing.T) {
 		after := *doc
 		after.Title = []string{"0 begins", "Z ends"}[round%2]
 		after.TitleKey = store.SortKey(after.Title)
-		after.UpdatedAt = time.Now().UTC().Truncate(time.Millisecond)
+		after.UpdatedAt = store.Now()
 		for _, s := range replicas {
 			place(s)
 			place(s)

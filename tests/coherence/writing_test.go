@@ -163,7 +163,7 @@ func (f *fleet) followOther(t *testing.T) {
 		if said := saidIn(n); said > before {
 			c := &store.Comment{
 				ID: utterance(before), ArticleID: talk.ID, AccountID: ruth.ID, AuthorName: "Ruth", BodyMarkdown: "A", BodyHTML: "<p>A</p>\n",
-				CreatedAt: time.Now().UTC().Truncate(time.Millisecond), Status: store.CommentVisible, Visible: true, Version: 1,
+				CreatedAt: store.Now(), Status: store.CommentVisible, Visible: true, Version: 1,
 			}
 			if before%2 == 1 {
 				c.ParentID = utterance(before - 1)

@@ -251,7 +251,7 @@ func says(t testing.TB, s *stoatest.Stoa, who stoatest.Person, status store.Comm
 	}
 	c := &store.Comment{
 		ID: id.New(id.Comment), ArticleID: press.ID, AccountID: who.ID, AuthorName: who.Name, BodyMarkdown: "Hello.", BodyHTML: "<p>Hello.</p>\n",
-		CreatedAt: time.Now().UTC().Truncate(time.Millisecond), Status: status, Visible: status == store.CommentVisible, Version: 1,
+		CreatedAt: store.Now(), Status: status, Visible: status == store.CommentVisible, Version: 1,
 	}
 	if _, err := s.Store.AddComment(t.Context(), c); err != nil {
 		t.Fatal(err)
@@ -282,7 +282,7 @@ func article(t *testing.T, s *stoatest.Stoa, owner stoatest.Person, status store
 	s.Token = ""
 	before, err := s.Store.ArticleNow(t.Context(), made)
 	stoatest.Check(t, err)
-	after, at := *before, time.Now().UTC().Truncate(time.Millisecond)
+	after, at := *before, store.Now()
 	switch after.Status = status; status {
 	case store.Published:
 		after.PublishedAt = at
@@ -564,7 +564,7 @@ func (m *matrix) write(t *testing.T) {
 	add("Out", store.Published)
 	gone := add("Gone", store.Draft)
 	preview(gone, "gone")
-	deleted, at := *gone, time.Now().UTC().Truncate(time.Millisecond)
+	deleted, at := *gone, store.Now()
 	deleted.Status, deleted.DeletedAt = store.Deleted, at
 	stoatest.Check(t, m.s.Store.ChangeArticle(t.Context(), gone, &deleted))
 	former := add("Former", store.Draft)

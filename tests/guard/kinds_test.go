@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2"
@@ -66,7 +65,7 @@ var samples = []sample{
 		create: func(t *testing.T, m *matrix, of links) string {
 			c := &store.Comment{
 				ID: id.New(id.Comment), ArticleID: id.ID(of["Article"]), AccountID: m.people["admin"].ID, BodyMarkdown: "Sample", BodyHTML: "<p>Sample</p>\n",
-				CreatedAt: time.Now().UTC().Truncate(time.Millisecond), Status: store.CommentVisible, Visible: true, Version: 1,
+				CreatedAt: store.Now(), Status: store.CommentVisible, Visible: true, Version: 1,
 			}
 			_, err := m.s.Store.AddComment(t.Context(), c)
 			stoatest.Check(t, err)

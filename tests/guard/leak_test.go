@@ -182,7 +182,7 @@ func (g *guesser) change(press *store.Article) *store.Article {
 	case 2:
 		after.Summary = fmt.Sprint("Changed ", g.random.IntN(1000))
 	}
-	after.UpdatedAt = time.Now().UTC().Truncate(time.Millisecond)
+	after.UpdatedAt = store.Now()
 	stoatest.Check(g.t, g.s.Store.ChangeArticle(g.t.Context(), press, &after))
 	return &after
 }

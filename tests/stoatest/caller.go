@@ -215,7 +215,7 @@ func AddMembers(t testing.TB, s *Stoa, n int, role access.Role) []Member {
 		p := Member{ID: string(id.New(id.Account)), Email: NewAddress(), Password: Password}
 		p.Name = "Reader " + p.Email[:6]
 		err := s.Store.AddAccount(t.Context(), &store.Secret{PasswordHash: hash, Account: store.Account{
-			ID: id.ID(p.ID), Email: p.Email, Name: p.Name, Role: role, CreatedAt: time.Now().UTC().Truncate(time.Millisecond), Version: 1,
+			ID: id.ID(p.ID), Email: p.Email, Name: p.Name, Role: role, CreatedAt: store.Now(), Version: 1,
 		}})
 		if err != nil {
 			t.Fatal(err)

@@ -46,7 +46,7 @@ func (s *Stoa) Join(t testing.TB, address, name string, role access.Role, at tim
 		t.Fatal(err)
 	}
 	if at.IsZero() {
-		at = time.Now().UTC().Truncate(time.Millisecond)
+		at = store.Now()
 	}
 	made := &store.Secret{PasswordHash: hash, Account: store.Account{
 		ID: id.At(id.Account, at), Email: address, Name: name, Role: role, CreatedAt: at, Version: 1,
@@ -64,7 +64,7 @@ func (s *Stoa) Join(t testing.TB, address, name string, role access.Role, at tim
 func (s *Stoa) SignIn(t testing.TB, account *store.Account) (session id.ID, token string) {
 	t.Helper()
 	s.mu.Lock()
-	at := time.Now().UTC().Truncate(time.Millisecond)
+	at := store.Now()
 	if !at.After(s.signedIn) {
 		at = s.signedIn.Add(time.Millisecond)
 	}

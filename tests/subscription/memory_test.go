@@ -79,7 +79,7 @@ func TestMemoryOfSubscriptions(t *testing.T) {
 			}
 			// Every connection receives an event.
 			began := time.Now()
-			at := time.Now().UTC().Truncate(time.Millisecond)
+			at := store.Now()
 			stoatest.Check(t, s.Store.AddArticle(t.Context(), &store.Article{
 				ID: id.New(id.Article), Slug: strings.ToLower(kind), Title: "News by " + kind, Status: store.Published, PublishedAt: at, UpdatedAt: at,
 				OldSlugs: []string{}, AuthorIDs: []id.ID{}, TagIDs: []id.ID{}, RelatedIDs: []id.ID{}, Version: 1,
