@@ -93,8 +93,8 @@ func (b *Blog) Article(ctx context.Context, slug string) (*store.Article, error)
 	return found, err
 }
 
-// Articles returns a window of the list of published articles that meet where: newest first, or in
-// the given order.
+// Articles returns a window of the list of published articles with the conditions in where: newest
+// first, or in the given order.
 func (b *Blog) Articles(ctx context.Context, where *ArticleWhere, order *ArticleOrder, w store.Window) (*store.List, error) {
 	f := store.ArticleFilter{Order: store.ByPublished, Descending: true}
 	if order != nil {

@@ -44,7 +44,7 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// as returns a context in which somebody with a role asks, and what is noted of the answer.
+// as returns the context of a response to a viewer with a role, and the response's scope.
 func as(t *testing.T, s *store.Store, role access.Role) (context.Context, *access.Answer) {
 	t.Helper()
 	ctx, answer := access.Begin(t.Context(), access.Request{})
@@ -56,14 +56,14 @@ func as(t *testing.T, s *store.Store, role access.Role) (context.Context, *acces
 	return ctx, answer
 }
 
-// asked returns a context in which nobody asks.
+// asked returns the context of a response to an anonymous client.
 func asked(t *testing.T) (context.Context, *access.Answer) {
 	t.Helper()
 	return access.Begin(t.Context(), access.Request{})
 }
 
-// What is public is found without a look at who asks, so that it can be kept for everyone;
-// what isn't found looks the same whether it is hidden or absent.
+// Public documents are found without reading the viewer, so the response can be cached for everyone.
+// The errors for hidden and for missing documents are the same.
 func TestWhoAsksIsLookedAtOnlyForWhatIsntPublic(t *testing.T) {
 	b, s := open(t)
 	editor, _ := as(t, s, access.Editor)
@@ -75,7 +75,7 @@ func TestWhoAsksIsLookedAtOnlyForWhatIsntPublic(t *testing.T) {
 	check(t, err)
 	is, err := s.Articles(editor, []id.ID{public.Article.ID})
 	check(t, err)
-	known := map[id.ID]store.Node{public.Article.ID: is[0]} // what everybody may see has been found before
+	known := map[id.ID]store.Node{public.Article.ID: is[0]} // public articles were found before
 	cases := map[string]struct {
 		reason        string
 		slug          string
@@ -112,7 +112,7 @@ func TestWhoAsksIsLookedAtOnlyForWhatIsntPublic(t *testing.T) {
 	}
 }
 
-// An author who isn't one any more has no say in what was theirs.
+// An account without its role of author can no longer read or change its drafts.
 func TestARoleThatWasTakenAwayTakesTheDraftsAlong(t *testing.T) {
 	b, s := open(t)
 	ctx, _ := as(t, s, access.Author)
@@ -135,8 +135,8 @@ func TestARoleThatWasTakenAwayTakesTheDraftsAlong(t *testing.T) {
 	}
 }
 
-// When it was first published stays, whatever becomes of it afterwards; when it was to be
-// published doesn't.
+// An article keeps the time of its first publication through later changes. A scheduled time goes
+// when the article is published earlier, or its schedule is cancelled.
 func TestWhenAnArticleWasPublished(t *testing.T) {
 	b, s := open(t)
 	ctx, _ := as(t, s, access.Editor)

@@ -15,8 +15,8 @@ import (
 	"stoa/store"
 )
 
-// A merge is cut short at each command that it sends, in turn, and then finished, as
-// another replica would: nothing is lost, whatever was the last thing that it did.
+// A merge is interrupted at each of its commands in turn, and then finished by another replica.
+// Nothing is lost in any case.
 func TestAMergeCanBeCutShortAnywhere(t *testing.T) {
 	cuts := 0
 	for done := false; !done; cuts++ {
@@ -86,7 +86,7 @@ func TestAMergeCanBeCutShortAnywhere(t *testing.T) {
 	t.Logf("cut at each of %d commands", cuts-1)
 }
 
-// Two merges of which each would undo the other: at most one is done.
+// Of two merges in opposite directions at most one is done.
 func TestMergesThatMeetAreRefused(t *testing.T) {
 	b, s := open(t)
 	editor, _ := as(t, s, access.Editor)
@@ -120,8 +120,8 @@ func TestMergesThatMeetAreRefused(t *testing.T) {
 	}
 }
 
-// Two that were noted and never begun or refused are done one after the other: what would
-// go into what has gone stays.
+// Two recorded merges that were never begun or refused are finished one after the other. A document
+// that would be merged into a deleted one stays.
 func TestMergesThatMetAreFinishedInOneOrder(t *testing.T) {
 	b, s := open(t)
 	editor, _ := as(t, s, access.Editor)

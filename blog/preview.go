@@ -31,7 +31,7 @@ type PreviewRequest struct {
 	ExpiresIn *int // seconds
 }
 
-// Preview is a link that shows an article to everyone who has it, published or not.
+// Preview is a link to one article, published or not. Everyone with the link can read the article.
 type Preview struct {
 	Token     string
 	URL       string

@@ -44,7 +44,7 @@ func TestADiffShowsWhatDiffers(t *testing.T) {
 	}
 }
 
-// What is shown turns the one text into the other.
+// The lines of a difference turn the one text into the other.
 func TestADiffCanBeApplied(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		texts := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c", ""}), 1, 30)
