@@ -126,26 +126,13 @@ type Cookie struct {
 // cookie to set. It is safe for concurrent use.
 type Answer struct {
 	request Request
-	private mark
+	private atomic.Bool
 
 	mu     sync.Mutex
 	asked  bool // viewer and err are set
 	viewer Viewer
 	err    error
 	cookie *Cookie
-}
-
-// mark is a flag that counts how often it was set.
-type mark struct{ times atomic.Uint64 }
-
-func (m *mark) Load() bool { return m.times.Load() > 0 }
-
-func (m *mark) Store(set bool) {
-	if set {
-		m.times.Add(1)
-	} else {
-		m.times.Store(0)
-	}
 }
 
 type key struct{}
@@ -175,20 +162,39 @@ func from(ctx context.Context) *Answer {
 	return a
 }
 
-// Touched returns how often the response of ctx has been marked private so far. If it is the
-// same before and after some work, that work has not depended on the viewer.
-func Touched(ctx context.Context) uint64 {
-	if a := from(ctx); a != nil {
-		return a.private.times.Load()
+// Watch records if the work under its context made the response private. It is safe for
+// concurrent use.
+type Watch struct {
+	touched atomic.Bool
+	outer   *Watch
+}
+
+type watchKey struct{}
+
+// Watching returns a watch and the context for the work that it is about. The work has not depended
+// on the viewer if the watch isn't touched after it, whatever else the response does meanwhile.
+func Watching(ctx context.Context) (context.Context, *Watch) {
+	outer, _ := ctx.Value(watchKey{}).(*Watch)
+	w := &Watch{outer: outer}
+	return context.WithValue(ctx, watchKey{}, w), w
+}
+
+// Touched says if the work has made the response private.
+func (w *Watch) Touched() bool { return w.touched.Load() }
+
+// touch makes the response private, and tells the watches that ctx is under.
+func (a *Answer) touch(ctx context.Context) {
+	a.private.Store(true)
+	for w, _ := ctx.Value(watchKey{}).(*Watch); w != nil; w = w.outer {
+		w.touched.Store(true)
 	}
-	return 0
 }
 
 // MarkPrivate makes the response of ctx private. Code that reads documents of a private kind
 // calls it.
 func MarkPrivate(ctx context.Context) {
 	if a := from(ctx); a != nil {
-		a.private.Store(true)
+		a.touch(ctx)
 	}
 }
 
@@ -199,7 +205,7 @@ func ViewerFrom(ctx context.Context) (Viewer, error) {
 	if a == nil {
 		return Viewer{}, nil
 	}
-	a.private.Store(true)
+	a.touch(ctx)
 	return a.look(ctx)
 }
 
@@ -220,7 +226,7 @@ func ClientFrom(ctx context.Context) Client {
 	if a == nil {
 		return Client{}
 	}
-	a.private.Store(true)
+	a.touch(ctx)
 	return a.request.Client
 }
 
@@ -231,7 +237,7 @@ func ByCookie(ctx context.Context) bool {
 	if a == nil {
 		return false
 	}
-	a.private.Store(true)
+	a.touch(ctx)
 	return a.request.ByCookie && a.request.Cookies
 }
 
@@ -254,7 +260,7 @@ func Require(ctx context.Context, r Role) (Viewer, error) {
 // after a sign-out.
 func Become(ctx context.Context, v Viewer) {
 	if a := from(ctx); a != nil {
-		a.private.Store(true)
+		a.touch(ctx)
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.viewer, a.err, a.asked = v, nil, true
@@ -270,7 +276,7 @@ func CookiesFrom(ctx context.Context) bool {
 // Keep sets the cookie of the response. It does nothing if the response can't set one.
 func Keep(ctx context.Context, c Cookie) {
 	if a := from(ctx); a != nil {
-		a.private.Store(true)
+		a.touch(ctx)
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.cookie = &c

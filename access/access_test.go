@@ -124,3 +124,31 @@ func TestRequireSaysWhyNot(t *testing.T) {
 		}
 	}
 }
+
+func TestAWatchIsTouchedByItsOwnWork(t *testing.T) {
+	ctx, a := Begin(t.Context(), Request{})
+	outer, watchesOuter := Watching(ctx)
+	inner, watchesInner := Watching(outer)
+	beside, watchesBeside := Watching(ctx)
+	MarkPrivate(ctx)
+	if watchesOuter.Touched() || watchesInner.Touched() || watchesBeside.Touched() || !a.Private() {
+		t.Error("work outside of a watch touches it, or leaves the response public")
+	}
+	for name, touch := range map[string]func(context.Context){
+		"MarkPrivate": MarkPrivate,
+		"ViewerFrom":  func(ctx context.Context) { _, _ = ViewerFrom(ctx) },
+		"ClientFrom":  func(ctx context.Context) { ClientFrom(ctx) },
+		"ByCookie":    func(ctx context.Context) { ByCookie(ctx) },
+		"Become":      func(ctx context.Context) { Become(ctx, Viewer{}) },
+		"Keep":        func(ctx context.Context) { Keep(ctx, Cookie{}) },
+	} {
+		watched, watch := Watching(beside)
+		if touch(watched); !watch.Touched() {
+			t.Errorf("%s leaves its watch untouched", name)
+		}
+	}
+	_, _ = ViewerFrom(inner)
+	if !watchesInner.Touched() || !watchesOuter.Touched() || !watchesBeside.Touched() {
+		t.Error("work in a watch doesn't touch it and those around it")
+	}
+}

@@ -78,7 +78,7 @@ type Count struct {
 func (c *Connection[T]) Page(ctx context.Context) (*store.Page, error) {
 	p, err := c.once(ctx)
 	if r := RecorderFrom(ctx); r != nil && (!c.cut || err == nil && p.Cached() != nil) && (err != nil || p.Cached() == nil || p.Cached() != r.Of) {
-		r.MarkUncacheable()
+		r.readPastLoaders()
 	}
 	return p, err
 }
@@ -211,7 +211,7 @@ func (c *Connection[T]) Count(ctx context.Context, max int) (*Count, error) {
 		return nil, problem.New(problem.Invalid, "max must be between 1 and %d, not %d", MaxCount, max).At("max")
 	}
 	if !c.cut {
-		RecorderFrom(ctx).MarkUncacheable()
+		RecorderFrom(ctx).readPastLoaders()
 	}
 	n, exact, err := c.count(ctx, max)
 	return &Count{n, exact}, err

@@ -179,21 +179,56 @@ type key struct{}
 // later makes the loaders of a response at their first use: a subscription may wait long for its
 // next event, and needs none until then.
 type later struct {
-	once    sync.Once
-	store   *store.Store
+	store *store.Store
+
+	mu      sync.Mutex
 	loaders *Loaders
+	adopted *Dependencies // before there were loaders
 }
 
-// With attaches to the context of a response loaders that know nothing yet.
+// With attaches to the context of a response loaders that have resolved nothing yet.
 func With(ctx context.Context, s *store.Store) context.Context {
 	return context.WithValue(ctx, key{}, &later{store: s})
 }
 
 // From returns the loaders of the response that ctx belongs to. It panics outside one.
-func From(ctx context.Context) *Loaders {
-	l := ctx.Value(key{}).(*later)
-	l.once.Do(func() { l.loaders = New(l.store) })
+func From(ctx context.Context) *Loaders { return ctx.Value(key{}).(*later).get() }
+
+func (l *later) get() *Loaders {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.loaders == nil {
+		l.loaders = New(l.store)
+		if l.adopted != nil {
+			l.loaders.adopt(l.adopted) // nobody else has them yet
+		}
+	}
 	return l.loaders
+}
+
+// Adopt is Loaders.Adopt for the response that ctx belongs to. The first set needs no loaders.
+func Adopt(ctx context.Context, d *Dependencies) bool {
+	l := ctx.Value(key{}).(*later)
+	if adopted, first := l.adoptFirst(ctx, d); first {
+		return adopted
+	}
+	return l.get().Adopt(ctx, d)
+}
+
+// adoptFirst adopts d if nothing is resolved yet, so nothing can disagree with it.
+func (l *later) adoptFirst(ctx context.Context, d *Dependencies) (adopted, first bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.loaders != nil || l.adopted != nil {
+		return false, false
+	}
+	v := d.validity.Load()
+	if v == nil || !v.token.ValidNow() {
+		return false, true
+	}
+	l.adopted = d
+	v.token.AddTo(ctx, v.names)
+	return true, true
 }
 
 // Listed returns a connection over a list that the database orders.

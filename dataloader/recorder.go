@@ -18,6 +18,9 @@ import (
 type Recorder struct {
 	// Of is the entity or page being rendered. Reading it is not recorded as a dependency.
 	Of any
+	// Tracked is true if every read of the caches is recorded by a recorder of package cache, too.
+	// Then a read past the loaders doesn't make the result uncacheable.
+	Tracked bool
 
 	mu          sync.Mutex
 	reads       []dependency
@@ -52,6 +55,13 @@ func (r *Recorder) MarkUncacheable() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.uncacheable = true
+	}
+}
+
+// readPastLoaders records a read of the caches that no loader made.
+func (r *Recorder) readPastLoaders() {
+	if r != nil && !r.Tracked {
+		r.MarkUncacheable()
 	}
 }
 
@@ -153,6 +163,30 @@ func (l *Loaders) AttachValidity(ctx context.Context, d *Dependencies) {
 	}
 }
 
+// Track returns a recorder of all reads of the caches under its context.
+func (l *Loaders) Track(ctx context.Context) (context.Context, *cache.Recorder) {
+	return l.store.Cache().Record(ctx)
+}
+
+// AttachTracked is AttachValidity with a token for d and for all that tracked has recorded. It
+// reports whether there is one.
+func (l *Loaders) AttachTracked(ctx context.Context, d *Dependencies, tracked *cache.Recorder) bool {
+	token, names, ok := tracked.End()
+	if !ok {
+		return false
+	}
+	ctx, recorder := l.store.Cache().Record(WithRecorder(ctx, nil))
+	if !New(l.store).same(ctx, []*Dependencies{d})[0] || !token.ValidNow() { // so since recorder began nothing of it was dropped
+		return false
+	}
+	token.AddTo(ctx, names)
+	token, names, ok = recorder.End()
+	if ok {
+		d.validity.Store(&validity{token, slices.Clone(names)})
+	}
+	return ok
+}
+
 // Stale returns the indexes of the sets that aren't valid for this response: some dependency has
 // another value now, or isn't in the process's memory. The response adopts the dependencies of
 // the valid sets: they are recorded as read, and resolved, so that later loads of the response
@@ -199,11 +233,16 @@ func (l *Loaders) Adopt(ctx context.Context, d *Dependencies) bool {
 			return false
 		}
 	}
+	l.adopt(d)
+	v.token.AddTo(ctx, v.names)
+	return true
+}
+
+// adopt makes the dependencies of d resolved. The caller holds resolving.
+func (l *Loaders) adopt(d *Dependencies) {
 	for _, from := range d.sources {
 		l.known(from).adopt(d.reads)
 	}
-	v.token.AddTo(ctx, v.names)
-	return true
 }
 
 // record adds the values of ks to the recorder of ctx.

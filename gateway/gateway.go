@@ -67,6 +67,10 @@ type Options struct {
 	// are looked up before it would run.
 	Extensions []graphql.HandlerExtension
 
+	// Answer returns the data of a query that can be had without execution; nil for any other
+	// operation. Nil executes every query.
+	Answer operation.AnswerFunc
+
 	// Authenticate returns the viewer behind a token: the zero Viewer for an unknown token, an
 	// error if the look-up failed. It is called when something asks for the viewer, at most
 	// once for a response. Without it nobody is ever signed in.
@@ -190,7 +194,7 @@ func New(o Options) (*Gateway, error) {
 		return nil, err
 	}
 	pipeline, err := operation.New(operation.Options{
-		Schema: o.Schema, Present: o.Present, Recover: o.Recover, Extensions: o.Extensions, Rates: o.Rates, Load: limits.load, Log: o.Log,
+		Schema: o.Schema, Present: o.Present, Recover: o.Recover, Extensions: o.Extensions, Answer: o.Answer, Rates: o.Rates, Load: limits.load, Log: o.Log,
 		Documents: document.Options{
 			Limits: limits.document, Introspection: o.Introspection,
 			Trusted: o.Trusted, TrustedOnly: o.TrustedOnly, Redis: o.Redis, Namespace: o.Namespace,

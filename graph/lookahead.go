@@ -49,6 +49,12 @@ func (LookAhead) ExtensionName() string { return "LookAhead" }
 // Validate agrees with any schema.
 func (LookAhead) Validate(graphql.ExecutableSchema) error { return nil }
 
+// Answer returns the data of a query if valid fragments make it up, and nil for any other
+// operation. The gateway then skips the execution.
+func (l LookAhead) Answer(ctx context.Context, op *graphql.OperationContext) []byte {
+	return l.Fragments.Answer(dataloader.With(ctx, l.Store), op)
+}
+
 // InterceptOperation begins a run of the operation, with the plan of its document.
 func (l LookAhead) InterceptOperation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 	return next(l.Fragments.Begin(ctx))
@@ -64,7 +70,7 @@ func (l LookAhead) InterceptResponse(ctx context.Context, next graphql.ResponseH
 // mutation it discards the values in the loaders.
 func (LookAhead) InterceptField(ctx context.Context, next graphql.Resolver) (any, error) {
 	field := graphql.GetFieldContext(ctx)
-	if field.IsResolver && !known(field) {
+	if field.IsResolver && field.Object != "Query" && !known(field) { // the reads of root fields are tracked: see fragment
 		dataloader.RecorderFrom(ctx).MarkUncacheable()
 	}
 	result, err := next(ctx)

@@ -36,17 +36,24 @@ type Options struct {
 	Present    graphql.ErrorPresenterFunc
 	Recover    graphql.RecoverFunc
 	Extensions []graphql.HandlerExtension // the first outermost
+	Answer     AnswerFunc                 // nil executes every query
 	Documents  document.Options           // its Schema is taken from the one above
 	Load       admission.Limits
 	Rates      *rate.Leases // nil for no limit
 	Log        *slog.Logger
 }
 
+// AnswerFunc returns the data of a query that can be had without execution, and nil for any other
+// operation.
+type AnswerFunc func(context.Context, *graphql.OperationContext) []byte
+
 // Pipeline runs operations. It is safe for concurrent use.
 type Pipeline struct {
 	// Load counts the work at once.
 	Load *admission.Load
 
+	schema        *ast.Schema
+	answer        AnswerFunc
 	executor      *executor.Executor
 	documents     *document.Store
 	rates         *rate.Leases
@@ -63,7 +70,7 @@ func New(o Options) (*Pipeline, error) {
 		return nil, err
 	}
 	p := &Pipeline{
-		Load: admission.NewLoad(o.Load), executor: executor.New(o.Schema), documents: documents, rates: o.Rates,
+		Load: admission.NewLoad(o.Load), schema: o.Documents.Schema, answer: o.Answer, executor: executor.New(o.Schema), documents: documents, rates: o.Rates,
 		present: o.Present, introspection: o.Documents.Introspection, log: o.Log,
 	}
 	p.executor.SetQueryCache(resolved{})
@@ -120,7 +127,7 @@ func (p *Pipeline) BeginRenewal(ctx context.Context) (context.Context, *Scope) {
 }
 
 func begin(ctx context.Context, from access.Request, rates *rate.Leases) (context.Context, *Scope) {
-	ctx, answer := access.Begin(graphql.StartOperationTrace(ctx), from)
+	ctx, answer := access.Begin(ctx, from)
 	s := &Scope{Usage: admission.NewUsage(rates, answer)}
 	return context.WithValue(ctx, scopeKey{}, s), s
 }

@@ -68,6 +68,9 @@ type Run struct {
 	op     *graphql.OperationContext
 	caches bool // fragments are looked up and stored
 
+	roots []root      // of a query; see Query
+	found []*Fragment // of roots: those that are valid
+
 	mu        sync.Mutex
 	variables map[*Selection]string
 }
@@ -272,38 +275,42 @@ func Of[T any](ctx context.Context, r *Run, selected ast.SelectionSet, satisfies
 			return p
 		}
 	}
-	return r.render(ctx, key, of.Of, func(ctx context.Context) graphql.Marshaler { return fields(ctx, selected, obj) })
+	return r.render(ctx, key, &dataloader.Recorder{Of: of.Of}, func(ctx context.Context) graphql.Marshaler { return fields(ctx, selected, obj) }, func(d *dataloader.Dependencies) bool {
+		dataloader.From(ctx).AttachValidity(ctx, d)
+		return true // without a token, the loaders can be asked
+	})
 }
 
-// render renders a fragment, and stores it if it is cacheable.
-func (r *Run) render(ctx context.Context, key fragmentKey, of any, execute func(context.Context) graphql.Marshaler) graphql.Marshaler {
+// render renders a fragment, and stores it if it is cacheable. attach gives its dependencies a
+// validity token, and reports whether the fragment can be used.
+func (r *Run) render(ctx context.Context, key fragmentKey, recorder *dataloader.Recorder, execute func(context.Context) graphql.Marshaler, attach func(*dataloader.Dependencies) bool) graphql.Marshaler {
 	if graphql.GetErrors(ctx) != nil {
 		return execute(ctx)
 	}
-	touched := access.Touched(ctx)
-	recorder := dataloader.Recorder{Of: of}
-	made := execute(dataloader.WithRecorder(ctx, &recorder))
-	dataloader.RecorderFrom(ctx).Merge(&recorder)
+	watched, watch := access.Watching(ctx)
+	made := execute(dataloader.WithRecorder(watched, recorder))
+	dataloader.RecorderFrom(ctx).Merge(recorder)
 	if made == graphql.Null || graphql.GetErrors(ctx) != nil || ctx.Err() != nil {
 		return made
 	}
 	deps, ok := recorder.End()
 	if recorder.Uncacheable() {
-		r.cache.entries.put(key, &Fragment{of: of, uncacheable: true})
+		r.cache.entries.put(key, &Fragment{of: recorder.Of, uncacheable: true})
 	}
-	if !ok || access.Touched(ctx) != touched { // by another root field, perhaps
+	if !ok || watch.Touched() {
 		return made
 	}
 	var b bytes.Buffer
 	made.MarshalGQL(&b)
-	p := &Fragment{of: of, json: b.Bytes(), deps: deps}
+	p := &Fragment{of: recorder.Of, json: b.Bytes(), deps: deps}
 	if b.Len() > maxFragment {
-		r.cache.entries.put(key, &Fragment{of: of, uncacheable: true})
+		r.cache.entries.put(key, &Fragment{of: recorder.Of, uncacheable: true})
 		return p
 	}
 	p.json = bytes.Clone(p.json)
-	dataloader.From(ctx).AttachValidity(ctx, deps)
-	r.cache.entries.put(key, p)
+	if attach(deps) {
+		r.cache.entries.put(key, p)
+	}
 	return p
 }
 

@@ -177,6 +177,16 @@ func (p *plan) add(key selectionKey, fields []graphql.CollectedField) *Selection
 	if s := p.selections[key]; s != nil {
 		return s
 	}
+	s := selectionOf(fields)
+	if p.selections == nil {
+		p.selections = map[selectionKey]*Selection{}
+	}
+	p.selections[key] = s
+	return s
+}
+
+// selectionOf returns a new selection.
+func selectionOf(fields []graphql.CollectedField) *Selection {
 	s := &Selection{Fields: fields, id: ids.Add(1)}
 	for _, f := range fields {
 		s.variables = variablesOf(f.Field, s.variables)
@@ -184,10 +194,6 @@ func (p *plan) add(key selectionKey, fields []graphql.CollectedField) *Selection
 	}
 	slices.Sort(s.variables)
 	s.variables = slices.Compact(s.variables)
-	if p.selections == nil {
-		p.selections = map[selectionKey]*Selection{}
-	}
-	p.selections[key] = s
 	return s
 }
 

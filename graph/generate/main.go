@@ -67,6 +67,12 @@ func edits(s *gql.Schema) []edit {
 		{"collect fields once",
 			regexp.MustCompile(`graphql\.CollectFields\(ec\.OperationContext, sel, `), "ec.run.Fields(ec.OperationContext, sel, ", 50},
 
+		// The answer of a root field is the same until one of its dependencies changes.
+		{"look for the fragments of root fields",
+			regexp.MustCompile(`(?m)^\tfields := ec\.run\.Fields\(ec\.OperationContext, sel, queryImplementors\)$`), "\tec.run.Query(ctx, sel)\n$0", 1},
+		{"answer root fields by fragments",
+			regexp.MustCompile(`out\.Concurrently\(i, func\(ctx context\.Context\) graphql\.Marshaler \{ return rrm\(innerCtx\) \}\)`), "ec.run.Root(innerCtx, out, i, rrm)", 8},
+
 		// Look-ahead has loaded the edges of all elements, so there is nothing to wait for.
 		{"execute lists in sequence",
 			regexp.MustCompile(`graphql\.MarshalSliceConcurrently\(ctx, len\(v\), 0, false, `), "fragment.List(ctx, ec.run, sel, v, ", 20},

@@ -93,6 +93,21 @@ func (r *Recorder) End() (s *Validity, names []string, ok bool) {
 	return s, r.names, s.Valid(time.Now().UnixNano())
 }
 
+// AddTo adds the recorded reads to the recorder of ctx, for work that is part of a response.
+func (r *Recorder) AddTo(ctx context.Context) {
+	to := recorderOf(ctx)
+	if to == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	to.names = append(to.names, r.names...)
+	to.loaded, to.expires = min(to.loaded, r.loaded), min(to.expires, r.expires)
+	to.uncacheable = to.uncacheable || r.uncacheable
+}
+
 // Began is the time before the first read, in Unix nanoseconds.
 func (r *Recorder) Began() int64 { return r.began }
 

@@ -233,3 +233,30 @@ func BenchmarkValid(b *testing.B) {
 		}
 	})
 }
+
+// A response depends on all that a part of it depends on, if that has a recorder of its own.
+func TestAPartsReadsAreItsResponses(t *testing.T) {
+	t.Parallel()
+	r := newWorld(t).alone()
+	outer, response := r.Record(t.Context())
+	inner, part := r.Record(outer)
+	if _, err := r.items.Get(inner, r.Cache, []string{"a"}); err != nil {
+		t.Fatal(err)
+	}
+	part.AddTo(outer)
+	s, names, ok := response.End()
+	if !ok || len(names) != 1 {
+		t.Fatalf("the response depends on %q, and %t that it gets a token", names, ok)
+	}
+	r.mustWrite(t, "a")
+	if s.ValidNow() {
+		t.Error("the response is valid though its part has changed")
+	}
+	outer, response = r.Record(t.Context())
+	inner, part = r.Record(outer)
+	MarkUncacheable(inner)
+	part.AddTo(outer)
+	if _, _, ok := response.End(); ok {
+		t.Error("a response with an uncacheable part gets a token")
+	}
+}

@@ -30,7 +30,7 @@ type direct struct {
 
 func openDirect(t *testing.T, m *matrix, ahead graph.LookAhead) direct {
 	t.Helper()
-	d := direct{executor.New(graph.New(graph.Resolver{Blog: m.s.Blog, AccountService: m.s.AccountService, Pictures: m.s.Pictures})), m}
+	d := direct{executor.New(graph.New(graph.Resolver{Blog: m.s.Blog, AccountService: m.s.AccountService, Pictures: m.s.Pictures, Index: m.s.Search})), m}
 	d.executor.Use(ahead)
 	shown := graph.Errors{Log: slog.New(slog.DiscardHandler)}
 	d.executor.SetErrorPresenter(shown.Present)
