@@ -1,13 +1,11 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
-	"mime/multipart"
 	"net/http"
 	"os"
 	"strings"
@@ -20,6 +18,7 @@ import (
 	"stoa/graph/generated"
 	"stoa/id"
 	"stoa/store"
+	"stoa/tests/requests"
 )
 
 // testMutation accepts every upload, and returns a description of it.
@@ -41,35 +40,6 @@ func (testMutation) ImageUpload(_ context.Context, in generated.ImageUploadInput
 func (testImage) URL(_ context.Context, i *store.Image, _ *int) (string, error) { return i.URL, nil }
 
 const uploadQuery = `mutation($in: ImageUploadInput!) { imageUpload(input: $in) { image { url alt } } }`
-
-// operations is the envelope of an upload.
-const operations = `{"query": "mutation($in: ImageUploadInput!) { imageUpload(input: $in) { image { url alt } } }", "variables": {"in": {"file": null, "alt": "a press"}}}`
-
-const oneFile = `{"0": ["variables.in.file"]}`
-
-// part is one of a form; a name with a file name is a file.
-type part struct{ name, content string }
-
-// formOf writes parts as clients do.
-func formOf(parts ...part) (body, contentType string) {
-	var b bytes.Buffer
-	w := multipart.NewWriter(&b)
-	for _, p := range parts {
-		create := w.CreateFormField
-		if p.name != "operations" && p.name != "map" {
-			create = func(name string) (io.Writer, error) { return w.CreateFormFile(name, "picture.jpg") }
-		}
-		to, err := create(p.name)
-		if err == nil {
-			_, err = io.WriteString(to, p.content)
-		}
-		if err != nil {
-			panic(err)
-		}
-	}
-	_ = w.Close()
-	return b.String(), w.FormDataContentType()
-}
 
 // uploadSite is a site with roles for tokens. It spools uploads to a folder, which must be
 // empty when the test ends.
@@ -112,43 +82,43 @@ func TestMultipartRequests(t *testing.T) {
 	large := strings.Repeat("0123456789abcdef", 2<<16) // 2 MiB: on the disk
 	cases := map[string]struct {
 		reason  string
-		parts   []part
+		parts   []requests.Part
 		headers []string
 		status  int
 		want    string // in the answer
 	}{
-		"Small":      {"a small file stays in memory", []part{{"operations", operations}, {"map", oneFile}, {"0", "picture"}}, uploader, 200, `"url":"7 `},
-		"Large":      {"a large one goes to the disk", []part{{"operations", operations}, {"map", oneFile}, {"0", large}}, uploader, 200, `"url":"2097152 `},
-		"Empty":      {"a file may be empty", []part{{"operations", operations}, {"map", oneFile}, {"0", ""}}, uploader, 200, `"url":"0 `},
-		"AnyHeader":  {"any of the headers will do", []part{{"operations", operations}, {"map", oneFile}, {"0", "x"}}, []string{uploader[0], "GraphQL-Preflight: 1"}, 200, `"url":"1 `},
-		"NoFiles":    {"a form needs no file", []part{{"operations", `{"query": "{ article(slug: \"a\") { slug } }"}`}, {"map", `{}`}}, uploader, 200, `"slug":"a"`},
-		"NoHeader":   {"a page of another site could have sent it", []part{{"operations", operations}, {"map", oneFile}, {"0", "x"}}, uploader[:1], 415, "Apollo-Require-Preflight"},
-		"Anonymous":  {"nobody else makes us read files", []part{{"operations", operations}, {"map", oneFile}, {"0", "x"}}, uploader[1:], 401, "UNAUTHENTICATED"},
-		"Ended":      {"nor does a session that has ended", []part{{"operations", operations}, {"map", oneFile}, {"0", "x"}}, []string{"Authorization: Bearer nobody", uploader[1]}, 401, "UNAUTHENTICATED"},
-		"Role":       {"nor who may not do it", []part{{"operations", operations}, {"map", oneFile}, {"0", large}}, []string{"Authorization: Bearer CUSTOMER", uploader[1]}, 200, "FORBIDDEN"},
-		"Unmapped":   {"a file that goes nowhere", []part{{"operations", operations}, {"map", oneFile}, {"0", "x"}, {"1", "y"}}, uploader, 400, `part \"1\"`},
-		"Twice":      {"a file that goes to two places", []part{{"operations", operations}, {"map", `{"0": ["variables.in.file", "variables.in.alt"]}`}, {"0", "x"}}, uploader, 400, "2 places"},
-		"TwoFiles":   {"two files for one place", []part{{"operations", operations}, {"map", oneFile}, {"0", "x"}, {"0", "y"}}, uploader, 400, "two files"},
-		"OnePlace":   {"two entries for one place", []part{{"operations", operations}, {"map", `{"0": ["variables.in.file"], "1": ["variables.in.file"]}`}, {"0", "x"}, {"1", "y"}}, uploader, 400, "no null there"},
-		"SameKey":    {"one key twice in the map", []part{{"operations", operations}, {"map", `{"0": ["variables.in.file"], "0": ["variables.in.file"]}`}, {"0", "x"}}, uploader, 400, "twice"},
-		"Missing":    {"a file that doesn't come", []part{{"operations", operations}, {"map", oneFile}}, uploader, 400, "no such part"},
-		"NoSuchPath": {"a place that isn't there", []part{{"operations", operations}, {"map", `{"0": ["variables.in.picture"]}`}, {"0", "x"}}, uploader, 400, "no null there"},
-		"NotNull":    {"a place that is taken", []part{{"operations", operations}, {"map", `{"0": ["variables.in.alt"]}`}, {"0", "x"}}, uploader, 400, "no null there"},
-		"Outside":    {"a place that is no variable", []part{{"operations", operations}, {"map", `{"0": ["query"]}`}, {"0", "x"}}, uploader, 400, "no null there"},
-		"Order":      {"the envelope comes first", []part{{"map", oneFile}, {"operations", operations}, {"0", "x"}}, uploader, 400, "must come before"},
-		"FileFirst":  {"files come last", []part{{"0", large}, {"operations", operations}, {"map", oneFile}}, uploader, 400, "must come before"},
-		"Batch":      {"one request at a time", []part{{"operations", "[" + operations + "]"}, {"map", `{"0": ["0.variables.in.file"]}`}, {"0", "x"}}, uploader, 400, "array"},
-		"TooLarge":   {"a file may be 3 MiB here", []part{{"operations", operations}, {"map", oneFile}, {"0", strings.Repeat("x", 3<<20+1)}}, uploader, 413, "PAYLOAD_TOO_LARGE"},
-		"TooMuch":    {"and all of them not more than two", []part{{"operations", operations}, {"map", oneFile}, {"0", strings.Repeat("x", 9<<20)}}, uploader, 413, "PAYLOAD_TOO_LARGE"},
-		"TooMany":    {"there are ten files at most", []part{{"operations", operations}, {"map", manyFiles(11)}}, uploader, 413, "more than 10"},
-		"LargeMap":   {"the map is small", []part{{"operations", operations}, {"map", strings.Repeat(" ", 64<<10) + oneFile}}, uploader, 413, "map is larger"},
-		"Wrong":      {"what can't be run isn't read", []part{{"operations", `{"query": "{ nothing }", "variables": {"f": null}}`}, {"map", `{"0": ["variables.f"]}`}, {"0", large}}, uploader, 200, "VALIDATION_FAILED"},
-		"WrongType":  {"a file is no text", []part{{"operations", `{"query": "query($s: String!) { article(slug: $s) { slug } }", "variables": {"s": null}}`}, {"map", `{"0": ["variables.s"]}`}, {"0", "x"}}, uploader, 200, "is a file"},
-		"NoObject":   {"the map is an object", []part{{"operations", operations}, {"map", `[]`}}, uploader, 400, "JSON object"},
+		"Small":      {"a small file stays in memory", []requests.Part{{"operations", requests.Upload}, {"map", requests.OneFile}, {"0", "picture"}}, uploader, 200, `"url":"7 `},
+		"Large":      {"a large one goes to the disk", []requests.Part{{"operations", requests.Upload}, {"map", requests.OneFile}, {"0", large}}, uploader, 200, `"url":"2097152 `},
+		"Empty":      {"a file may be empty", []requests.Part{{"operations", requests.Upload}, {"map", requests.OneFile}, {"0", ""}}, uploader, 200, `"url":"0 `},
+		"AnyHeader":  {"any of the headers will do", []requests.Part{{"operations", requests.Upload}, {"map", requests.OneFile}, {"0", "x"}}, []string{uploader[0], "GraphQL-Preflight: 1"}, 200, `"url":"1 `},
+		"NoFiles":    {"a form needs no file", []requests.Part{{"operations", `{"query": "{ article(slug: \"a\") { slug } }"}`}, {"map", `{}`}}, uploader, 200, `"slug":"a"`},
+		"NoHeader":   {"a page of another site could have sent it", []requests.Part{{"operations", requests.Upload}, {"map", requests.OneFile}, {"0", "x"}}, uploader[:1], 415, "Apollo-Require-Preflight"},
+		"Anonymous":  {"nobody else makes us read files", []requests.Part{{"operations", requests.Upload}, {"map", requests.OneFile}, {"0", "x"}}, uploader[1:], 401, "UNAUTHENTICATED"},
+		"Ended":      {"nor does a session that has ended", []requests.Part{{"operations", requests.Upload}, {"map", requests.OneFile}, {"0", "x"}}, []string{"Authorization: Bearer nobody", uploader[1]}, 401, "UNAUTHENTICATED"},
+		"Role":       {"nor who may not do it", []requests.Part{{"operations", requests.Upload}, {"map", requests.OneFile}, {"0", large}}, []string{"Authorization: Bearer CUSTOMER", uploader[1]}, 200, "FORBIDDEN"},
+		"Unmapped":   {"a file that goes nowhere", []requests.Part{{"operations", requests.Upload}, {"map", requests.OneFile}, {"0", "x"}, {"1", "y"}}, uploader, 400, `part \"1\"`},
+		"Twice":      {"a file that goes to two places", []requests.Part{{"operations", requests.Upload}, {"map", `{"0": ["variables.in.file", "variables.in.alt"]}`}, {"0", "x"}}, uploader, 400, "2 places"},
+		"TwoFiles":   {"two files for one place", []requests.Part{{"operations", requests.Upload}, {"map", requests.OneFile}, {"0", "x"}, {"0", "y"}}, uploader, 400, "two files"},
+		"OnePlace":   {"two entries for one place", []requests.Part{{"operations", requests.Upload}, {"map", `{"0": ["variables.in.file"], "1": ["variables.in.file"]}`}, {"0", "x"}, {"1", "y"}}, uploader, 400, "no null there"},
+		"SameKey":    {"one key twice in the map", []requests.Part{{"operations", requests.Upload}, {"map", `{"0": ["variables.in.file"], "0": ["variables.in.file"]}`}, {"0", "x"}}, uploader, 400, "twice"},
+		"Missing":    {"a file that doesn't come", []requests.Part{{"operations", requests.Upload}, {"map", requests.OneFile}}, uploader, 400, "no such part"},
+		"NoSuchPath": {"a place that isn't there", []requests.Part{{"operations", requests.Upload}, {"map", `{"0": ["variables.in.picture"]}`}, {"0", "x"}}, uploader, 400, "no null there"},
+		"NotNull":    {"a place that is taken", []requests.Part{{"operations", requests.Upload}, {"map", `{"0": ["variables.in.alt"]}`}, {"0", "x"}}, uploader, 400, "no null there"},
+		"Outside":    {"a place that is no variable", []requests.Part{{"operations", requests.Upload}, {"map", `{"0": ["query"]}`}, {"0", "x"}}, uploader, 400, "no null there"},
+		"Order":      {"the envelope comes first", []requests.Part{{"map", requests.OneFile}, {"operations", requests.Upload}, {"0", "x"}}, uploader, 400, "must come before"},
+		"FileFirst":  {"files come last", []requests.Part{{"0", large}, {"operations", requests.Upload}, {"map", requests.OneFile}}, uploader, 400, "must come before"},
+		"Batch":      {"one request at a time", []requests.Part{{"operations", "[" + requests.Upload + "]"}, {"map", `{"0": ["0.variables.in.file"]}`}, {"0", "x"}}, uploader, 400, "array"},
+		"TooLarge":   {"a file may be 3 MiB here", []requests.Part{{"operations", requests.Upload}, {"map", requests.OneFile}, {"0", strings.Repeat("x", 3<<20+1)}}, uploader, 413, "PAYLOAD_TOO_LARGE"},
+		"TooMuch":    {"and all of them not more than two", []requests.Part{{"operations", requests.Upload}, {"map", requests.OneFile}, {"0", strings.Repeat("x", 9<<20)}}, uploader, 413, "PAYLOAD_TOO_LARGE"},
+		"TooMany":    {"there are ten files at most", []requests.Part{{"operations", requests.Upload}, {"map", manyFiles(11)}}, uploader, 413, "more than 10"},
+		"LargeMap":   {"the map is small", []requests.Part{{"operations", requests.Upload}, {"map", strings.Repeat(" ", 64<<10) + requests.OneFile}}, uploader, 413, "map is larger"},
+		"Wrong":      {"what can't be run isn't read", []requests.Part{{"operations", `{"query": "{ nothing }", "variables": {"f": null}}`}, {"map", `{"0": ["variables.f"]}`}, {"0", large}}, uploader, 200, "VALIDATION_FAILED"},
+		"WrongType":  {"a file is no text", []requests.Part{{"operations", `{"query": "query($s: String!) { article(slug: $s) { slug } }", "variables": {"s": null}}`}, {"map", `{"0": ["variables.s"]}`}, {"0", "x"}}, uploader, 200, "is a file"},
+		"NoObject":   {"the map is an object", []requests.Part{{"operations", requests.Upload}, {"map", `[]`}}, uploader, 400, "JSON object"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			body, contentType := formOf(c.parts...)
+			body, contentType := requests.Form(c.parts...)
 			answer := s.do(t, "POST", "/graphql", body, append([]string{"Content-Type: " + contentType}, c.headers...)...)
 			if answer.status != c.status || !strings.Contains(answer.body, c.want) {
 				t.Errorf("%s: %d %.300s", c.reason, answer.status, answer.body)
@@ -181,7 +151,7 @@ func TestFilesComeByMultipartOnly(t *testing.T) {
 			t.Errorf("%s: %d %s", name, answer.status, answer.body)
 		}
 	}
-	body, contentType := formOf(part{"operations", operations}, part{"map", oneFile}, part{"0", "x"})
+	body, contentType := requests.Form(requests.Part{"operations", requests.Upload}, requests.Part{"map", requests.OneFile}, requests.Part{"0", "x"})
 	if answer := s.do(t, "GET", "/graphql", body, append(uploader, "Content-Type: "+contentType)...); answer.status != 400 {
 		t.Errorf("a GET with a form: %d %s", answer.status, answer.body)
 	}
@@ -193,7 +163,7 @@ func TestFilesComeByMultipartOnly(t *testing.T) {
 // An incomplete form is refused, wherever it ends.
 func TestBrokenForms(t *testing.T) {
 	s := uploadSite(t, nil)
-	body, contentType := formOf(part{"operations", operations}, part{"map", oneFile}, part{"0", strings.Repeat("x", 1000)})
+	body, contentType := requests.Form(requests.Part{"operations", requests.Upload}, requests.Part{"map", requests.OneFile}, requests.Part{"0", strings.Repeat("x", 1000)})
 	for n := 0; n < len(body)-4; n += 37 {
 		answer := s.do(t, "POST", "/graphql", body[:n], append(uploader, "Content-Type: "+contentType)...)
 		if answer.status != 400 {
@@ -214,7 +184,7 @@ func TestBrokenForms(t *testing.T) {
 // One account sends a few at once, and a sender that stops is let go.
 func TestUploadsAtOnceAndSlowOnes(t *testing.T) {
 	s := uploadSite(t, func(o *Options) { o.Limits.upload = 2 * time.Second })
-	body, contentType := formOf(part{"operations", operations}, part{"map", oneFile}, part{"0", strings.Repeat("x", 2<<20)})
+	body, contentType := requests.Form(requests.Part{"operations", requests.Upload}, requests.Part{"map", requests.OneFile}, requests.Part{"0", strings.Repeat("x", 2<<20)})
 	send := func(body io.Reader) (reply, error) {
 		r, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"/graphql", body)
 		if err != nil {
@@ -266,7 +236,7 @@ func TestUploadsAtOnceAndSlowOnes(t *testing.T) {
 func BenchmarkMultipart(b *testing.B) {
 	s := uploadSite(b, func(o *Options) { o.Limits.File = 20 << 20 })
 	for _, size := range []int{100 << 10, 5 << 20, 20 << 20} {
-		body, contentType := formOf(part{"operations", operations}, part{"map", oneFile}, part{"0", strings.Repeat("x", size)})
+		body, contentType := requests.Form(requests.Part{"operations", requests.Upload}, requests.Part{"map", requests.OneFile}, requests.Part{"0", strings.Repeat("x", size)})
 		b.Run(fmt.Sprintf("%dKB", size>>10), func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(size))

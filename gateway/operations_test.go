@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"stoa/gateway/refusal"
+	"stoa/tests/requests"
 )
 
 func TestOneDocumentServesManyAtOnce(t *testing.T) {
@@ -29,7 +30,7 @@ func TestOneDocumentServesManyAtOnce(t *testing.T) {
 
 func TestIntrospectionPassesEveryLimit(t *testing.T) {
 	s := newSite(t, nil)
-	if r := s.post(t, introspection); r.status != 200 || r.codes(t) != "" || len(r.body) < 10_000 {
+	if r := s.post(t, requests.Introspection); r.status != 200 || r.codes(t) != "" || len(r.body) < 10_000 {
 		t.Errorf("got %d %.300s", r.status, r.body)
 	}
 }
@@ -80,28 +81,3 @@ func TestNullIsRefusedForNonNullUse(t *testing.T) {
 		})
 	}
 }
-
-// introspection is the query of GraphiQL.
-const introspection = `query IntrospectionQuery {
-  __schema {
-    description
-    queryType { name kind } mutationType { name kind } subscriptionType { name kind }
-    types { ...FullType }
-    directives { name description isRepeatable locations args(includeDeprecated: true) { ...InputValue } }
-  }
-}
-fragment FullType on __Type {
-  kind name description specifiedByURL isOneOf
-  fields(includeDeprecated: true) {
-    name description args(includeDeprecated: true) { ...InputValue } type { ...TypeRef } isDeprecated deprecationReason
-  }
-  inputFields(includeDeprecated: true) { ...InputValue }
-  interfaces { ...TypeRef }
-  enumValues(includeDeprecated: true) { name description isDeprecated deprecationReason }
-  possibleTypes { ...TypeRef }
-}
-fragment InputValue on __InputValue { name description type { ...TypeRef } defaultValue isDeprecated deprecationReason }
-fragment TypeRef on __Type {
-  kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name ofType {
-    kind name ofType { kind name ofType { kind name ofType { kind name } } } } } } } } }
-}`

@@ -7,6 +7,7 @@ import (
 
 	"stoa/gateway/refusal"
 	"stoa/graph/generated"
+	"stoa/tests/requests"
 )
 
 func testDocuments(maxTokens, maxDepth int) *documents {
@@ -76,7 +77,7 @@ func TestBytesPerToken(t *testing.T) {
 		"Fields":    "{" + strings.Repeat("__typename ", 4900) + "}",
 		"Arguments": "{" + repeat(400, `a%d: article(slug:"a"){id} `) + "}",
 		"Fragments": "{" + repeat(300, `... on Query @skip(if:false) { a%d: __typename } `) + "}",
-		"Usual":     introspection,
+		"Usual":     requests.Introspection,
 	} {
 		d := testDocuments(0, 0)
 		const copies = 20
@@ -150,7 +151,7 @@ func TestSizesDoNotOverflow(t *testing.T) {
 
 func FuzzDocument(f *testing.F) {
 	for _, seed := range []string{
-		introspection, "{", `{article(slug:"a"){...F @defer}} fragment F on Article{title}`, "query($a:[ID!]=[\"x\"]){nodes(ids:$a){id}}",
+		requests.Introspection, "{", `{article(slug:"a"){...F @defer}} fragment F on Article{title}`, "query($a:[ID!]=[\"x\"]){nodes(ids:$a){id}}",
 		"{a:__typename a:__schema{types{name}}}", "{...F} fragment F on Query{...F}", `{articles(where:{ids:[[1]]}){x}}`, "subscription{x}", "#\n{\"\"\"}",
 	} {
 		f.Add(seed)

@@ -8,6 +8,7 @@ import (
 
 	"stoa/gateway/envelope"
 	"stoa/tests/redistest"
+	"stoa/tests/requests"
 )
 
 func TestPersistedQueriesAreBoundedInBytes(t *testing.T) {
@@ -71,7 +72,7 @@ func BenchmarkFind(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	doc := take(b, d, introspection)
+	doc := take(b, d, requests.Introspection)
 	p.Remember(b.Context(), &envelope.Envelope{Query: doc.Text, ID: doc.Hash}, doc)
 	for name, e := range map[string]*envelope.Envelope{"Hash": {ID: doc.Hash}, "Text": {Query: doc.Text}} {
 		b.Run(name, func(b *testing.B) {
@@ -87,7 +88,7 @@ func BenchmarkFind(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			d.cache.Clear()
-			take(b, d, introspection)
+			take(b, d, requests.Introspection)
 		}
 	})
 }

@@ -1,54 +1,24 @@
 package upload
 
 import (
-	"bytes"
 	"io"
-	"mime/multipart"
 	"strings"
 	"testing"
 
 	"github.com/99designs/gqlgen/graphql"
 
 	"stoa/gateway/refusal"
+	"stoa/tests/requests"
 )
-
-// operations is the envelope of an upload.
-const operations = `{"query": "mutation($in: ImageUploadInput!) { imageUpload(input: $in) { image { url alt } } }", "variables": {"in": {"file": null, "alt": "a press"}}}`
-
-const oneFile = `{"0": ["variables.in.file"]}`
-
-// part is one of a form; a name with a file name is a file.
-type part struct{ name, content string }
-
-// formOf writes parts as clients do.
-func formOf(parts ...part) (body, contentType string) {
-	var b bytes.Buffer
-	w := multipart.NewWriter(&b)
-	for _, p := range parts {
-		create := w.CreateFormField
-		if p.name != "operations" && p.name != "map" {
-			create = func(name string) (io.Writer, error) { return w.CreateFormFile(name, "picture.jpg") }
-		}
-		to, err := create(p.name)
-		if err == nil {
-			_, err = io.WriteString(to, p.content)
-		}
-		if err != nil {
-			panic(err)
-		}
-	}
-	_ = w.Close()
-	return b.String(), w.FormDataContentType()
-}
 
 // Any input is a form or is refused, and holds no more than allowed.
 func FuzzMultipart(f *testing.F) {
-	for _, parts := range [][]part{
-		{{"operations", operations}, {"map", oneFile}, {"0", "picture"}},
-		{{"operations", operations}, {"map", `{"0": ["variables.in.file"], "a": ["variables.in.files.3"]}`}, {"0", ""}, {"a", "\r\n--"}},
+	for _, parts := range [][]requests.Part{
+		{{"operations", requests.Upload}, {"map", requests.OneFile}, {"0", "picture"}},
+		{{"operations", requests.Upload}, {"map", `{"0": ["variables.in.file"], "a": ["variables.in.files.3"]}`}, {"0", ""}, {"a", "\r\n--"}},
 		{{"map", "{}"}},
 	} {
-		body, contentType := formOf(parts...)
+		body, contentType := requests.Form(parts...)
 		_, boundary, _ := strings.Cut(contentType, "boundary=")
 		f.Add(strings.ReplaceAll(body, boundary, "b"))
 	}
