@@ -80,22 +80,7 @@ func fresh(b *Redis) bool { return b.FreshUntil() > time.Now().UnixNano() }
 
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	within(t, 30*time.Second, what, cond)
-}
-
-// within waits until cond holds, and fails the test if it doesn't within limit. The limit is
-// stretched while others use the machine.
-func within(t *testing.T, limit time.Duration, what string, cond func() bool) {
-	t.Helper()
-	allowed := contention.Allow(time.Now().Add(limit))
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !cond() {
-		if allowed.Over() {
-			t.Fatalf("not within %v: %s", limit, what)
-		}
-		<-tick.C
-	}
+	contention.Await(t, 30*time.Second, what, cond)
 }
 
 func TestADropBlocksAndTellsTheOthers(t *testing.T) {
@@ -120,7 +105,7 @@ func TestADropBlocksAndTellsTheOthers(t *testing.T) {
 			t.Errorf("%q is blocked for %v, %v; want %v", key, left, err, BlockFor)
 		}
 	}
-	within(t, slack*time.Second, "B hears of every key in order", func() bool { return slices.Equal(heardByB.dropped(), keys) })
+	contention.Await(t, slack*time.Second, "B hears of every key in order", func() bool { return slices.Equal(heardByB.dropped(), keys) })
 	if got := heardByA.dropped(); len(got) > 0 {
 		t.Errorf("A hears %q of its own drops; it knows", got)
 	}
@@ -183,7 +168,7 @@ func TestFreshnessEndsWithRedis(t *testing.T) {
 		func() { s.Kill(t) },
 	} {
 		fault()
-		within(t, slack*silence, "it isn't fresh, nor reached", func() bool { return !fresh(b) && !b.Reached(time.Now()) })
+		contention.Await(t, slack*silence, "it isn't fresh, nor reached", func() bool { return !fresh(b) && !b.Reached(time.Now()) })
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		if err := b.Drop(ctx, []string{"key"}); err == nil || ctx.Err() != nil {
 			t.Errorf("a drop without Redis ends with %v", err)

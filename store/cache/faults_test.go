@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"stoa/store/bus"
+	"stoa/tests/contention"
 	"stoa/tests/redistest"
 )
 
@@ -163,7 +164,7 @@ func TestAWriterThatDiesLeavesNothingOldForLong(t *testing.T) {
 				want := w.db.get("a")
 				b.readUntil(t, slack*time.Second, "a", want)
 				c.readUntil(t, slack*time.Second, "a", want)
-				within(t, slack*time.Second, "the list has the written value", func() bool { return list() == fmt.Sprint(want-1, ",0") })
+				contention.Await(t, slack*time.Second, "the list has the written value", func() bool { return list() == fmt.Sprint(want-1, ",0") })
 				stop()
 				eventually(t, "it is in Redis again, and the list is right", func() bool {
 					b.flush()
@@ -241,7 +242,7 @@ func TestAWriteThatFailsMayHappenLater(t *testing.T) {
 		w.db.raise("tag")
 		for _, r := range []*replica{a, b} {
 			r.readUntil(t, slack*time.Second, "a", 2)
-			within(t, slack*time.Second, "the list says so, too", func() bool { return list(r) == "1,0" })
+			contention.Await(t, slack*time.Second, "the list says so, too", func() bool { return list(r) == "1,0" })
 		}
 	})
 }
@@ -319,7 +320,7 @@ func TestAKeyThatComesAndGoes(t *testing.T) {
 		ready(t, a, b)
 		eventuallyAnswers := func(r *replica, want int) {
 			t.Helper()
-			within(t, slack*time.Second, fmt.Sprintf("replica %s answers %d", r.name, want), func() bool {
+			contention.Await(t, slack*time.Second, fmt.Sprintf("replica %s answers %d", r.name, want), func() bool {
 				v, err := r.get("a")
 				return err == nil && v == want
 			})
@@ -765,7 +766,7 @@ func aReplicaWithoutRedisJoinsReplicasWithIt(t testing.TB, w *world) {
 		b.readUntil(t, slack*time.Second, "a", v)
 	}
 	v := a.mustWrite(t, "a")
-	within(t, slack*time.Second, "C sees the write of A", func() bool { got, err := c.get("a"); return err == nil && got == v })
+	contention.Await(t, slack*time.Second, "C sees the write of A", func() bool { got, err := c.get("a"); return err == nil && got == v })
 	if b.shared(time.Now().UnixNano()) {
 		t.Error("B relies on Redis while somebody writes past it")
 	}
@@ -982,7 +983,7 @@ func aCloseIsNoSilence(t testing.TB, w *world) {
 	ready(t, a, b)
 	b.Close()
 	trusted := time.Now()
-	within(t, slack*time.Second, "A trusts its tiers for 1.5 s after B has left", func() bool {
+	contention.Await(t, slack*time.Second, "A trusts its tiers for 1.5 s after B has left", func() bool {
 		if !a.trusted(time.Now().UnixNano()) {
 			trusted = time.Now()
 		}

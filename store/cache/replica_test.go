@@ -446,28 +446,13 @@ func (t *trial) Fatalf(format string, args ...any) {
 // eventually waits until cond holds, for longer than anything here may ever take.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	within(t, 30*time.Second, what, cond)
-}
-
-// within waits until cond holds, and fails the test if it doesn't within limit. The limit is
-// stretched while others use the machine.
-func within(t testing.TB, limit time.Duration, what string, cond func() bool) {
-	t.Helper()
-	allowed := contention.Allow(time.Now().Add(limit))
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !cond() {
-		if allowed.Over() {
-			t.Fatalf("not within %v: %s", limit, what)
-		}
-		<-tick.C
-	}
+	contention.Await(t, 30*time.Second, what, cond)
 }
 
 // readUntil reads key on r, under the promises, until it answers want.
 func (r *replica) readUntil(t testing.TB, limit time.Duration, key string, want int) {
 	t.Helper()
-	within(t, limit, fmt.Sprintf("replica %s answers %s=%d", r.name, key, want), func() bool {
+	contention.Await(t, limit, fmt.Sprintf("replica %s answers %s=%d", r.name, key, want), func() bool {
 		v, _, err := r.read(key)
 		if err != nil {
 			t.Fatal(err)

@@ -1,12 +1,13 @@
 // Package contention detects that other processes use the test's machine, so that a test of
 // time can be strict on an idle machine and patient on a busy one.
 //
-// Entry points: Monitor, Allow. It may import none of our packages.
+// Entry points: Monitor, Allow, Await. It may import none of our packages.
 package contention
 
 import (
 	"runtime"
 	"sync"
+	"testing"
 	"time"
 )
 
@@ -81,4 +82,26 @@ func (a *Allowance) Shared() bool {
 	all, own, ok := used()
 	others := (all - a.all) - (own - a.own)
 	return a.ok && ok && others > time.Since(a.began)*time.Duration(runtime.NumCPU())/3
+}
+
+// Await polls until done every 2 ms, and fails the test if that takes longer than limit. The limit
+// is stretched as an Allowance is.
+func Await(t testing.TB, limit time.Duration, what string, done func() bool) {
+	t.Helper()
+	AwaitEvery(t, 2*time.Millisecond, limit, what, done)
+}
+
+// AwaitEvery is Await with another pause between polls.
+func AwaitEvery(t testing.TB, pause, limit time.Duration, what string, done func() bool) {
+	t.Helper()
+	began := time.Now()
+	allowed := Allow(began.Add(limit))
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for !done() {
+		if allowed.Over() {
+			t.Fatalf("waited %s for %s", time.Since(began).Round(time.Millisecond), what)
+		}
+		<-tick.C
+	}
 }

@@ -68,20 +68,10 @@ func Median(d []time.Duration) time.Duration {
 	return slices.Sorted(slices.Values(d))[len(d)/2]
 }
 
-// Await polls until done, and fails the test if that takes longer than limit. The limit is
-// stretched while other processes use the machine.
+// Await is contention.Await with a longer pause, since done often asks a server.
 func Await(t *testing.T, limit time.Duration, what string, done func() bool) {
 	t.Helper()
-	began := time.Now()
-	allowed := contention.Allow(began.Add(limit))
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		if allowed.Over() {
-			t.Fatalf("waited %s for %s", time.Since(began).Round(time.Millisecond), what)
-		}
-		<-tick.C
-	}
+	contention.AwaitEvery(t, 10*time.Millisecond, limit, what, done)
 }
 
 // PromisedLate bounds the delay of a scheduled article's publication.
