@@ -7,11 +7,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/event"
 
 	"stoa/access"
 	"stoa/id"
@@ -21,13 +19,8 @@ import (
 // of the store is sent over collections of some hundred documents, of which it needs a few, and the
 // database explains it.
 func TestEveryQueryExaminesWhatItReturns(t *testing.T) {
-	var mu sync.Mutex
-	var commands []bson.Raw
-	s := openStore(t, func(e *event.CommandStartedEvent) {
-		mu.Lock()
-		defer mu.Unlock()
-		commands = append(commands, slices.Clone(e.Command))
-	})
+	var sentBy commandLog
+	s := openStore(t, sentBy.watch)
 	calls := everyCall(t, s)
 	fillCollections(t, s)
 	explained := 0
@@ -37,14 +30,7 @@ func TestEveryQueryExaminesWhatItReturns(t *testing.T) {
 			continue
 		}
 		s.Flush() // so that no answer comes from memory
-		mu.Lock()
-		commands = nil
-		mu.Unlock()
-		call(t.Context())
-		mu.Lock()
-		sent := slices.Clone(commands)
-		mu.Unlock()
-		for _, command := range sent {
+		for _, command := range sentBy.during(func() { call(t.Context()) }) {
 			plain := explainable(t, command)
 			if plain == nil {
 				continue

@@ -171,17 +171,35 @@ func TestAnIndexServesWhatItIsFor(t *testing.T) {
 	}
 }
 
+// commandLog records the commands that a store sends. It is safe for concurrent use.
+type commandLog struct {
+	mu       sync.Mutex
+	commands []bson.Raw
+}
+
+func (l *commandLog) watch(e *event.CommandStartedEvent) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.commands = append(l.commands, slices.Clone(e.Command))
+}
+
+// during returns the commands sent while f runs.
+func (l *commandLog) during(f func()) []bson.Raw {
+	l.mu.Lock()
+	l.commands = nil
+	l.mu.Unlock()
+	f()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.commands)
+}
+
 // everyQuery calls every method of the store, with every combination of arguments that makes
 // another query, and returns the commands sent to the database, by method.
 func everyQuery(t *testing.T) map[string][]shape {
 	t.Helper()
-	var mu sync.Mutex
-	var commands []bson.Raw
-	s := openStore(t, func(e *event.CommandStartedEvent) {
-		mu.Lock()
-		defer mu.Unlock()
-		commands = append(commands, slices.Clone(e.Command))
-	})
+	var sentBy commandLog
+	s := openStore(t, sentBy.watch)
 	calls := everyCall(t, s)
 	sent := map[string][]shape{}
 	all := reflect.TypeFor[*Store]()
@@ -193,14 +211,7 @@ func everyQuery(t *testing.T) map[string][]shape {
 			continue
 		}
 		s.Flush() // so that no answer comes from memory
-		mu.Lock()
-		commands = nil
-		mu.Unlock()
-		call(t.Context())
-		mu.Lock()
-		seen := slices.Clone(commands)
-		mu.Unlock()
-		for _, c := range seen {
+		for _, c := range sentBy.during(func() { call(t.Context()) }) {
 			for _, q := range shapesOf(t, c) {
 				if !slices.ContainsFunc(sent[name], func(other shape) bool { return other.String() == q.String() }) {
 					sent[name] = append(sent[name], q)
