@@ -30,15 +30,15 @@ const asks = 3
 
 // both is the two executors, over the same caches.
 type both struct {
-	plain, parts direct
-	m            *matrix
-	asked        int
+	plain, fragments direct
+	m                *matrix
+	asked            int
 }
 
 func openBoth(t *testing.T, m *matrix) *both {
 	t.Helper()
 	b := &both{openDirect(t, m, graph.LookAhead{Store: m.s.Store}), openDirect(t, m, graph.NewLookAhead(m.s.Store, 4<<20)), m, 0}
-	for _, d := range []direct{b.plain, b.parts} {
+	for _, d := range []direct{b.plain, b.fragments} {
 		// Fragments belong to the selections of one document in memory, so it must be parsed once.
 		d.executor.SetQueryCache(graphql.MapCache[*gql.QueryDocument]{})
 	}
@@ -51,7 +51,7 @@ func (b *both) same(t *testing.T, what string, callers []string, params graphql.
 	for _, caller := range callers {
 		want, private := b.plain.ask(t, caller, params)
 		for n := range asks {
-			got, isPrivate := b.parts.ask(t, caller, params)
+			got, isPrivate := b.fragments.ask(t, caller, params)
 			b.asked++
 			if got == want && isPrivate == private {
 				continue
@@ -64,7 +64,7 @@ func (b *both) same(t *testing.T, what string, callers []string, params graphql.
 }
 
 // Every query of the API files and of the access matrix, as everybody.
-func TestPartsChangeNoByteOfKnownQueries(t *testing.T) {
+func TestFragmentsChangeNoByteOfKnownQueries(t *testing.T) {
 	m := openMatrix(t)
 	b := openBoth(t, m)
 	m.try = func(t *testing.T, what string, query func(string) string) {
@@ -95,7 +95,7 @@ func TestPartsChangeNoByteOfKnownQueries(t *testing.T) {
 }
 
 // Queries at random, as people at random, again and again while things change.
-func TestPartsChangeNoByteOfRandomQueries(t *testing.T) {
+func TestFragmentsChangeNoByteOfRandomQueries(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("SEED"); text != "" {
 		var err error
