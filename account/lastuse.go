@@ -24,6 +24,8 @@ const (
 	// maxLastUses bounds the sessions whose last use is in memory; beyond it, last uses are
 	// read from the database again. maxPending bounds the uses waiting to be written; beyond
 	// it, uses are dropped. Both together take at most 16 MB.
+	// A full map of last uses is emptied: an lru.Cache would take twice the memory for an entry,
+	// and its owner would lock it for longer in each request.
 	maxLastUses = 100_000
 	maxPending  = 10_000
 )
