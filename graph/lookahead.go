@@ -70,7 +70,7 @@ func (l LookAhead) InterceptResponse(ctx context.Context, next graphql.ResponseH
 // mutation it discards the values in the loaders.
 func (LookAhead) InterceptField(ctx context.Context, next graphql.Resolver) (any, error) {
 	field := graphql.GetFieldContext(ctx)
-	if field.IsResolver && field.Object != "Query" && !known(field) { // the reads of root fields are tracked: see fragment
+	if field.IsResolver && field.Object != "Query" && !readsOnlyLoaders(field) { // the reads of root fields are tracked: see fragment
 		dataloader.RecorderFrom(ctx).MarkUncacheable()
 	}
 	result, err := next(ctx)
@@ -105,8 +105,8 @@ func (s *step) run(ctx context.Context, l *dataloader.Loaders) {
 	s.children, s.err = s.edge(ctx, l, s.parents, s.args)
 }
 
-// known says whether a resolver reads nothing but its object and the loaders.
-func known(field *graphql.FieldContext) bool {
+// readsOnlyLoaders says whether a resolver reads nothing but its object and the loaders.
+func readsOnlyLoaders(field *graphql.FieldContext) bool {
 	for _, t := range fragmentTypes {
 		if t.satisfies[0] == field.Object {
 			if _, ok := t.edges[field.Field.Name]; ok {
