@@ -334,10 +334,7 @@ func (a *App) addFeeds(options *gateway.Options) error {
 	if err != nil {
 		return err
 	}
-	options.Feeds = func(ctx context.Context, path string) (gateway.Document, error) {
-		d, err := feeds.Document(ctx, path)
-		return gateway.Document(d), err
-	}
+	options.Feeds = feeds.Document
 	return nil
 }
 

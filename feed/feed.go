@@ -2,8 +2,8 @@
 // (sitemaps.org) and robots.txt (RFC 9309). It contains only content that everyone may read: there
 // is no viewer here.
 //
-// It may import blog, store (for its documents), id and problem; it knows nothing of HTTP. Entry
-// points: New, Feeds.Document; CheckBase, CheckTemplate and Links.Check for configuration.
+// It may import blog, store (for its documents), id, lru, problem and feed/content; it knows nothing
+// of HTTP. Entry points: New, Feeds.Document; CheckBase, CheckTemplate and Links.Check for configuration.
 package feed
 
 import (
@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"stoa/blog"
+	"stoa/feed/content"
 	"stoa/lru"
 	"stoa/problem"
 	"stoa/store"
@@ -33,16 +34,6 @@ const (
 	robotsPath  = "/robots.txt"
 )
 
-// Document is the content of a path. Its bytes are shared and never changed.
-type Document struct {
-	Type     string // media type
-	Body     []byte
-	Gzip     bool      // Body is compressed
-	Size     int       // of the uncompressed body, in bytes
-	ETag     string    // follows from the uncompressed bytes, without quotes
-	Modified time.Time // time of the newest change in it; zero if unknown
-}
-
 // Options configure the content of the feeds and its URLs.
 type Options struct {
 	Blog  *blog.Blog
@@ -56,20 +47,20 @@ type Feeds struct {
 	blog   *blog.Blog
 	links  Links
 	name   string
-	robots Document
+	robots content.Document
 
 	mu    sync.Mutex
 	cache *lru.Cache[string, rendered] // feeds by path
 
 	building chan struct{} // has an element while a request makes or reads the two fields below
 	stamp    string        // version of the articles in the sitemaps
-	sitemaps map[string]Document
+	sitemaps map[string]content.Document
 }
 
 // rendered is a finished feed with the fingerprint of its sources.
 type rendered struct {
 	from     [sha256.Size]byte
-	document Document
+	document content.Document
 }
 
 const (
@@ -94,7 +85,7 @@ func New(o Options) (*Feeds, error) {
 }
 
 // Document returns the document of a path, or NotFound.
-func (f *Feeds) Document(ctx context.Context, path string) (Document, error) {
+func (f *Feeds) Document(ctx context.Context, path string) (content.Document, error) {
 	switch {
 	case path == robotsPath:
 		return f.robots, nil
@@ -111,7 +102,7 @@ func (f *Feeds) Document(ctx context.Context, path string) (Document, error) {
 			return f.feed(ctx, path, blog.FeedOf{Author: &slug})
 		}
 	}
-	return Document{}, missing(path)
+	return content.Document{}, missing(path)
 }
 
 func missing(path string) error {
@@ -121,15 +112,15 @@ func missing(path string) error {
 // feed returns the feed of a part of the published articles. Its sources are read each time,
 // without a database command while the caches have them; the feed is written again when they have
 // changed.
-func (f *Feeds) feed(ctx context.Context, path string, of blog.FeedOf) (Document, error) {
+func (f *Feeds) feed(ctx context.Context, path string, of blog.FeedOf) (content.Document, error) {
 	found, err := f.blog.Feed(ctx, of)
 	if err != nil {
-		return Document{}, err
+		return content.Document{}, err
 	}
 	described := f.describe(path, found)
 	from, err := fingerprint(described, found.Articles)
 	if err != nil {
-		return Document{}, err
+		return content.Document{}, err
 	}
 	f.mu.Lock()
 	last, ok := f.cache.Get(path)
@@ -139,12 +130,12 @@ func (f *Feeds) feed(ctx context.Context, path string, of blog.FeedOf) (Document
 	}
 	texts, err := f.blog.Texts(ctx, found.Articles)
 	if err != nil {
-		return Document{}, err
+		return content.Document{}, err
 	}
 	f.fill(&described, found.Articles, texts)
 	written, err := xml.MarshalIndent(described, "", " ")
 	if err != nil {
-		return Document{}, fmt.Errorf("write %s: %w", path, err)
+		return content.Document{}, fmt.Errorf("write %s: %w", path, err)
 	}
 	p := newPacker()
 	p.write(xml.Header)
@@ -179,32 +170,32 @@ func (f *Feeds) insert(path string, r rendered) {
 
 // sitemap returns the sitemap or a part of it. A request makes it if something in it has changed,
 // and other requests wait.
-func (f *Feeds) sitemap(ctx context.Context, path string) (Document, error) {
+func (f *Feeds) sitemap(ctx context.Context, path string) (content.Document, error) {
 	select {
 	case f.building <- struct{}{}:
 		defer func() { <-f.building }()
 	case <-ctx.Done():
-		return Document{}, fmt.Errorf("wait for the sitemap: %w", context.Cause(ctx))
+		return content.Document{}, fmt.Errorf("wait for the sitemap: %w", context.Cause(ctx))
 	}
 	stamp, err := f.blog.AddressesStamp(ctx)
 	if err != nil {
-		return Document{}, err
+		return content.Document{}, err
 	}
 	if f.stamp != stamp || f.sitemaps == nil {
 		made, err := f.build(ctx)
 		if err != nil {
-			return Document{}, err
+			return content.Document{}, err
 		}
 		f.stamp, f.sitemaps = stamp, made
 	}
 	d, ok := f.sitemaps[path]
 	if !ok {
-		return Document{}, missing(path)
+		return content.Document{}, missing(path)
 	}
 	return d, nil
 }
 
-func (f *Feeds) build(ctx context.Context) (map[string]Document, error) {
+func (f *Feeds) build(ctx context.Context) (map[string]content.Document, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), buildLimit)
 	defer cancel()
 	s := newSitemap()
@@ -229,11 +220,11 @@ func (f *Feeds) build(ctx context.Context) (map[string]Document, error) {
 	return s.finish(f.links.public), nil
 }
 
-func (f *Feeds) writeRobots(hide bool) Document {
+func (f *Feeds) writeRobots(hide bool) content.Document {
 	body := "User-agent: *\nAllow: /\n\nSitemap: " + f.links.public(sitemapPath) + "\n"
 	if hide {
 		body = "User-agent: *\nDisallow: /\n"
 	}
 	sum := sha256.Sum256([]byte(body))
-	return Document{Type: "text/plain; charset=utf-8", Body: []byte(body), Size: len(body), ETag: hex.EncodeToString(sum[:16])}
+	return content.Document{Type: "text/plain; charset=utf-8", Body: []byte(body), Size: len(body), ETag: hex.EncodeToString(sum[:16])}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/mmcdole/gofeed"
 
 	"stoa/blog"
+	"stoa/feed/content"
 	"stoa/id"
 	"stoa/store"
 )
@@ -72,7 +73,7 @@ func (f *Feeds) written(t testing.TB, path string, from *blog.Feed, texts map[id
 	return []byte(xml.Header + string(out) + "\n")
 }
 
-func plain(t testing.TB, d Document) []byte {
+func plain(t testing.TB, d content.Document) []byte {
 	t.Helper()
 	if !d.Gzip {
 		return d.Body

@@ -12,6 +12,8 @@ import (
 	"hash"
 	"io"
 	"time"
+
+	"stoa/feed/content"
 )
 
 // The bounds of a sitemap (https://www.sitemaps.org/protocol.html).
@@ -33,7 +35,7 @@ const (
 // sitemap takes one URL after the other. Memory has only the compressed bytes.
 type sitemap struct {
 	urls, bytes int // limits of a part
-	parts       []Document
+	parts       []content.Document
 	now         *packer // the part under way; nil for none
 	count       int     // of URLs in it
 	newest      time.Time
@@ -70,14 +72,14 @@ func (s *sitemap) end() {
 
 // finish returns the documents by path: one sitemap, or an index with its parts. They all lie at
 // the top, because a sitemap counts only for URLs beside it and below.
-func (s *sitemap) finish(public func(path string) string) map[string]Document {
+func (s *sitemap) finish(public func(path string) string) map[string]content.Document {
 	if s.now != nil {
 		s.end()
 	}
 	if len(s.parts) == 1 {
-		return map[string]Document{sitemapPath: s.parts[0]}
+		return map[string]content.Document{sitemapPath: s.parts[0]}
 	}
-	out, index := map[string]Document{}, newPacker()
+	out, index := map[string]content.Document{}, newPacker()
 	index.write(indexOpen)
 	var newest time.Time
 	for i, part := range s.parts {
@@ -125,9 +127,9 @@ func (p *packer) write(s string) {
 	p.size += len(s)
 }
 
-func (p *packer) document(media string, changed time.Time) Document {
+func (p *packer) document(media string, changed time.Time) content.Document {
 	_ = p.zip.Close()
-	return Document{
+	return content.Document{
 		Type: media, Body: bytes.Clone(p.packed.Bytes()), Gzip: true, Size: p.size,
 		ETag: hex.EncodeToString(p.sum.Sum(nil)[:16]), Modified: changed,
 	}

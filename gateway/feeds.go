@@ -15,6 +15,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
+	"stoa/feed/content"
 	"stoa/gateway/refusal"
 	"stoa/gateway/wire"
 	"stoa/problem"
@@ -24,16 +25,6 @@ import (
 // of the load of a popular feed, and is how long a withdrawn article may still be in a copy
 // of somebody else's. Here it is gone at once.
 const feedCaching = "public, max-age=300"
-
-// Document is a page as it is sent. Nobody changes its bytes.
-type Document struct {
-	Type     string // media type
-	Body     []byte
-	Gzip     bool      // Body is compressed
-	Size     int       // of the uncompressed Body, in bytes
-	ETag     string    // follows from the uncompressed bytes, without quotes
-	Modified time.Time // zero for not known
-}
 
 // isFeed reports whether requests for a path go to Options.Feeds.
 func isFeed(path string) bool {
@@ -64,7 +55,7 @@ func (g *Gateway) serveFeed(w http.ResponseWriter, r *http.Request) {
 // writeDocument sends d, or says that the client has it. Only the ETag says so: the time of
 // the newest article goes back when that article is withdrawn, and If-Modified-Since would
 // keep it.
-func (g *Gateway) writeDocument(w http.ResponseWriter, r *http.Request, d Document) {
+func (g *Gateway) writeDocument(w http.ResponseWriter, r *http.Request, d content.Document) {
 	zipped := d.Gzip && d.Size >= wire.MinGzip && g.codec.HeaderCache.Gzip(r.Header)
 	h, tag := w.Header(), d.ETag
 	if zipped {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"stoa/feed/content"
 	"stoa/gateway/refusal"
 	"stoa/problem"
 )
@@ -14,19 +15,19 @@ import (
 func TestFeedsThatCantBeMadeAreRefused(t *testing.T) {
 	s := newSite(t, func(o *Options) {
 		o.Limits.timeout = 50 * time.Millisecond
-		o.Feeds = func(ctx context.Context, path string) (Document, error) {
+		o.Feeds = func(ctx context.Context, path string) (content.Document, error) {
 			switch path {
 			case "/tags/fault/feed.atom":
-				return Document{}, errors.New(secret)
+				return content.Document{}, errors.New(secret)
 			case "/tags/slow/feed.atom":
 				<-ctx.Done()
-				return Document{}, context.Cause(ctx)
+				return content.Document{}, context.Cause(ctx)
 			case "/tags/panic/feed.atom":
 				panic(secret)
 			case "/tags/broken/feed.atom":
-				return Document{Type: "application/atom+xml", Body: []byte("no gzip"), Gzip: true, Size: 2000, ETag: "x"}, nil
+				return content.Document{Type: "application/atom+xml", Body: []byte("no gzip"), Gzip: true, Size: 2000, ETag: "x"}, nil
 			}
-			return Document{}, problem.New(problem.NotFound, "there is no tag %q", path)
+			return content.Document{}, problem.New(problem.NotFound, "there is no tag %q", path)
 		}
 	})
 	cases := map[string]struct {

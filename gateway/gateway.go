@@ -25,6 +25,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"stoa/access"
+	"stoa/feed/content"
 	"stoa/gateway/client"
 	"stoa/gateway/document"
 	"stoa/gateway/operation"
@@ -97,7 +98,7 @@ type Options struct {
 
 	// Feeds returns the document at the path of a feed, a sitemap or robots.txt; NotFound if
 	// there is none. It knows no viewer. Nil serves none of them.
-	Feeds func(ctx context.Context, path string) (Document, error)
+	Feeds func(ctx context.Context, path string) (content.Document, error)
 
 	// Holds says of each token whether it is still valid, at the same index. It is asked twice a second for
 	// those of open connections, at most a thousand at once, and has two seconds; a connection
@@ -164,7 +165,7 @@ type Gateway struct {
 	codec      *wire.Codec
 	playground http.Handler
 	outbox     http.Handler
-	feeds      func(context.Context, string) (Document, error)
+	feeds      func(context.Context, string) (content.Document, error)
 	ready      func(context.Context) error
 	clients    *client.Clients
 	pipeline   *operation.Pipeline
