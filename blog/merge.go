@@ -16,7 +16,8 @@ import (
 
 // initMerges describes both kinds of merges to package edit.
 func (b *Blog) initMerges() {
-	b.authorMerges.Kind, b.authorMerges.Move = b.authors, b.moveArticles
+	write := store.ReplaceByKind{id.Article: b.moveArticle}
+	b.authorMerges.Kind, b.authorMerges.Write = b.authors, write
 	b.authorMerges.Refuse = func(from, into *store.Author) error {
 		if from.AccountID != "" && into.AccountID != "" && from.AccountID != into.AccountID {
 			return problem.New(problem.Invalid, "both are pages of accounts, of different ones").At("id")
@@ -26,7 +27,7 @@ func (b *Blog) initMerges() {
 	b.authorMerges.Inherit = func(from, into *store.Author) {
 		into.AccountID, into.BioHTML, into.URL = cmp.Or(into.AccountID, from.AccountID), cmp.Or(into.BioHTML, from.BioHTML), cmp.Or(into.URL, from.URL)
 	}
-	b.tagMerges.Kind, b.tagMerges.Move = b.tags, b.moveArticles
+	b.tagMerges.Kind, b.tagMerges.Write = b.tags, write
 	b.tagMerges.Inherit = func(from, into *store.Tag) { into.Description = cmp.Or(into.Description, from.Description) }
 }
 
@@ -46,26 +47,15 @@ func (b *Blog) FinishMerges(ctx context.Context) error {
 	return errors.Join(b.authorMerges.Finish(ctx), b.tagMerges.Finish(ctx))
 }
 
-// moveArticles puts the author or tag that stays in place of the other one in all articles.
-func (b *Blog) moveArticles(ctx context.Context, in edit.Merge) error {
-	for {
-		under, err := b.store.ArticlesUnder(ctx, in.ID)
-		if err != nil || len(under) == 0 {
-			return err
-		}
-		for _, before := range under {
-			after := *before
-			after.AuthorIDs, after.TagIDs = in.Replace(before.AuthorIDs), in.Replace(before.TagIDs)
-			if after.Public() {
-				after.RelatedIDs = []id.ID{}
-			}
-			err := b.store.ChangeArticle(ctx, before, &after)
-			if err != nil && !problem.Is(err, problem.Conflict) { // after a conflict it comes again
-				return err
-			}
-			if err == nil && after.Public() {
-				b.reconcileLater(before, &after)
-			}
-		}
+// moveArticle writes an article whose author or tag is another one after a merge.
+func (b *Blog) moveArticle(ctx context.Context, was, is store.Node) error {
+	before, after := was.(*store.Article), is.(*store.Article)
+	if after.Public() {
+		after.RelatedIDs = []id.ID{}
 	}
+	err := b.store.ChangeArticle(ctx, before, after)
+	if err == nil && after.Public() {
+		b.reconcileLater(before, after)
+	}
+	return err
 }

@@ -412,7 +412,7 @@ func TestPermissionsAreAsked(t *testing.T) {
 	}
 }
 
-// A merge gives the one that stays the slugs, the values and the references of the other one.
+// A merge gives the one that stays the slugs and the values of the other one.
 func TestAMergeLeavesOne(t *testing.T) {
 	x := open(t)
 	ctx := by(t, access.Staff)
@@ -422,11 +422,6 @@ func TestAMergeLeavesOne(t *testing.T) {
 		check(t, err)
 		ids = append(ids, made.Value.ID)
 	}
-	_, err := x.Change(ctx, Change[product]{ID: ids[2], Apply: func(_ context.Context, _ access.Viewer, p *product) error {
-		p.Goes = []id.ID{ids[0], ids[1]}
-		return nil
-	}})
-	check(t, err)
 	m := &Merges[product]{Kind: x.Kind,
 		Refuse: func(_, into *product) error {
 			if into.ID == ids[2] {
@@ -435,13 +430,6 @@ func TestAMergeLeavesOne(t *testing.T) {
 			return nil
 		},
 		Inherit: func(from, into *product) { into.Variants = slices.Concat(into.Variants, from.Variants) },
-		Move: func(ctx context.Context, in Merge) error {
-			_, err := x.Change(ctx, Change[product]{ID: ids[2], Apply: func(_ context.Context, _ access.Viewer, p *product) error {
-				p.Goes = in.Replace(p.Goes)
-				return nil
-			}})
-			return err
-		},
 	}
 	in := Merge{ID: ids[0], IntoID: ids[1]}
 	for range 2 { // the second time it is done
@@ -449,9 +437,6 @@ func TestAMergeLeavesOne(t *testing.T) {
 		if check(t, err); into.ID != ids[1] || !slices.Equal(into.OldSlugs, []string{"mug"}) || len(into.Variants) != 2 || !slices.Equal(into.Merged, ids[:1]) {
 			t.Errorf("merged: %+v", into)
 		}
-	}
-	if p, err := x.read(ctx, ids[2]); err != nil || !slices.Equal(p.Goes, ids[1:2]) {
-		t.Errorf("it goes with %v, %v", p.Goes, err)
 	}
 	if _, err := x.read(ctx, ids[0]); !problem.Is(err, problem.NotFound) {
 		t.Errorf("the one that was to go: %v", err)

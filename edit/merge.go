@@ -14,6 +14,7 @@ import (
 	"stoa/access"
 	"stoa/id"
 	"stoa/problem"
+	"stoa/store"
 )
 
 // mergeTask begins the name of an unfinished merge's task. The ids of both documents follow,
@@ -52,9 +53,9 @@ type Merges[T any] struct {
 	// Inherit gives into the values that it lacks and from has. It is called again after a
 	// conflict.
 	Inherit func(from, into *T)
-	// Move changes every document that refers to in.ID so that it refers to in.IntoID. It is called
-	// twice: the second time after the document has gone.
-	Move func(ctx context.Context, in Merge) error
+	// Write writes the documents that referred to from, of kinds that store.Kind.Change isn't
+	// enough for.
+	Write store.ReplaceByKind
 
 	mu          sync.Mutex
 	overlapping map[Merge]bool // merges that overlapped others at the last Finish
@@ -127,7 +128,7 @@ func (m *Merges[T]) finish(ctx context.Context, in Merge) (*T, error) {
 	}
 	if err == nil {
 		// A document may come to refer to the one that goes while it goes.
-		for _, step := range []func(context.Context, Merge) error{m.Move, m.remove, m.Move} {
+		for _, step := range []func(context.Context, Merge) error{m.move, m.remove, m.move} {
 			if err := step(ctx, in); err != nil {
 				return nil, err
 			}
@@ -160,6 +161,11 @@ func (m *Merges[T]) absorb(ctx context.Context, in Merge) (*T, error) {
 		m.Inherit(from, &after)
 		return &after, nil
 	}, func(before, after *T) error { return k.Replace(ctx, before, after) })
+}
+
+// move makes every document in a list under the one that goes refer to the one that stays.
+func (m *Merges[T]) move(ctx context.Context, in Merge) error {
+	return m.Kind.Store.MoveChildren(ctx, in.ID, in.Replace, m.Write)
 }
 
 // remove deletes the document that goes, if it is there.

@@ -2,7 +2,8 @@ package store
 
 // A kind of document, declared once. From the declaration follow its cached table, its reads by
 // id and by slug, its visibility, and the keys that a write of it makes stale.
-// Entry points: Kind and its methods, ListOf, Visible; the declarations are in kinds.go.
+// Entry points: Kind and its methods, ListOf, Visible, Store.MoveChildren; the declarations are in
+// kinds.go.
 
 import (
 	"context"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"stoa/access"
 	"stoa/id"
@@ -74,6 +76,8 @@ type ListOf[T any] struct {
 	Under   id.Kind          // the kind of the parents
 	Field   string           // the field that names them
 	Parents func(*T) []id.ID // its value
+	// SetParents sets it, for lists under a kind with merges: see Store.MoveChildren.
+	SetParents func(*T, []id.ID)
 }
 
 // declared is a Kind of any type.
@@ -81,6 +85,7 @@ type declared interface {
 	kind() *facts
 	open(*Store) any // a *cache.Table[id.ID, T]
 	findFor(ctx context.Context, s *Store, ids []id.ID, found map[id.ID]Node) error
+	moveChildren(ctx context.Context, s *Store, parent id.ID, replace func([]id.ID) []id.ID, write ReplaceByKind) error
 }
 
 // facts are the parts of a Kind that don't depend on its Go type.
@@ -444,6 +449,56 @@ func (s *Store) FindFor(ctx context.Context, ids []id.ID, found map[id.ID]Node) 
 	for _, k := range kinds() {
 		if err := k.findFor(ctx, s, ids, found); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// ReplaceByKind has functions that write after in place of before, by the kind of both, where
+// Kind.Change isn't enough.
+type ReplaceByKind map[id.Kind]func(ctx context.Context, before, after Node) error
+
+// MoveChildren moves every document away from a parent that is going: replace returns a document's
+// new parents, without that one. A document is of any kind with a list declared under the parent's
+// kind, and moves if it is hidden, too. One that another writer changes meanwhile is read again.
+// MoveChildren doesn't find a document that comes under the parent later.
+func (s *Store) MoveChildren(ctx context.Context, parent id.ID, replace func([]id.ID) []id.ID, write ReplaceByKind) error {
+	for _, k := range kinds() {
+		if err := k.moveChildren(ctx, s, parent, replace, write); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *Kind[T]) moveChildren(ctx context.Context, s *Store, parent id.ID, replace func([]id.ID) []id.ID, write ReplaceByKind) error {
+	for _, l := range k.Lists {
+		if l.Field == "" || l.Under != parent.Kind() {
+			continue
+		}
+		if l.SetParents == nil {
+			return fmt.Errorf("the list %q of %ss under %s declares no SetParents", l.Name, k.Name, l.Under)
+		}
+		for {
+			under, err := find[T](ctx, s.db.Collection(k.Collection), bson.D{{Key: l.Field, Value: parent}}, options.Find().SetLimit(MaxPageSize))
+			if err != nil {
+				return err
+			}
+			if len(under) == 0 {
+				break
+			}
+			for _, before := range under {
+				after := *before
+				l.SetParents(&after, replace(l.Parents(before)))
+				if by := write[k.ID]; by != nil {
+					err = by(ctx, any(before).(Node), any(&after).(Node))
+				} else {
+					err = k.Change(ctx, s, before, &after)
+				}
+				if err != nil && !problem.Is(err, problem.Conflict) {
+					return err
+				}
+			}
 		}
 	}
 	return nil

@@ -28,8 +28,10 @@ var Articles = &Kind[Article]{
 		{Tag: listTag(AllArticles), Sort: string(ByPublished), At: publishedAt},
 		{Tag: orderTag(ByTitle), Sort: string(ByTitle), At: func(a *Article) any { return a.TitleKey }},
 		{Tag: orderTag(ByUpdated), Sort: string(ByUpdated), At: func(a *Article) any { return a.UpdatedAt }},
-		{Name: "articles", Sort: string(ByPublished), At: publishedAt, Under: id.Author, Field: "authorIds", Parents: func(a *Article) []id.ID { return a.AuthorIDs }},
-		{Name: "articles", Sort: string(ByPublished), At: publishedAt, Under: id.Tag, Field: "tagIds", Parents: func(a *Article) []id.ID { return a.TagIDs }},
+		{Name: "articles", Sort: string(ByPublished), At: publishedAt, Under: id.Author, Field: "authorIds", Parents: func(a *Article) []id.ID { return a.AuthorIDs },
+			SetParents: func(a *Article, ids []id.ID) { a.AuthorIDs = ids }},
+		{Name: "articles", Sort: string(ByPublished), At: publishedAt, Under: id.Tag, Field: "tagIds", Parents: func(a *Article) []id.ID { return a.TagIDs },
+			SetParents: func(a *Article, ids []id.ID) { a.TagIDs = ids }},
 	},
 	Keys: func(a *Article, put func(key, place string)) {
 		if a.Status == Scheduled {

@@ -431,9 +431,9 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 				t.Error(err)
 			}
 		},
-		"ArticlesUnder": func(ctx context.Context) {
-			done(s.ArticlesUnder(ctx, author.ID))
-			done(s.ArticlesUnder(ctx, tag.ID))
+		"MoveChildren": func(ctx context.Context) {
+			check(t, s.MoveChildren(ctx, id.New(id.Author), nil, nil))
+			check(t, s.MoveChildren(ctx, id.New(id.Tag), nil, nil))
 		},
 		"Tasks":      func(ctx context.Context) { done(s.Tasks(ctx, "merge/")) },
 		"PreviewKey": func(ctx context.Context) { done(s.PreviewKey(ctx)) },

@@ -216,16 +216,6 @@ func (s *Store) RevisionAt(ctx context.Context, article id.ID, version int64) (*
 	return found[0], nil
 }
 
-// ArticlesUnder returns some of the articles, of any status, that name an author or a tag, as they
-// are in the database now: at most a hundred.
-func (s *Store) ArticlesUnder(ctx context.Context, parent id.ID) ([]*Article, error) {
-	field := "tagIds"
-	if parent.Kind() == id.Author {
-		field = "authorIds"
-	}
-	return find[Article](ctx, s.db.Collection(articles), bson.D{{Key: field, Value: parent}}, options.Find().SetLimit(MaxPageSize))
-}
-
 // Tasks returns the names of the tasks that were begun and not finished, without prefix, for those
 // that have it.
 func (s *Store) Tasks(ctx context.Context, prefix string) ([]string, error) {

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,7 +13,9 @@ import (
 	"time"
 
 	"stoa/access"
+	"stoa/edit"
 	"stoa/id"
+	"stoa/problem"
 	"stoa/store"
 	"stoa/tests/contention"
 	"stoa/tests/redistest"
@@ -468,20 +472,15 @@ func TestAMergeThatWasCutShortIsFinished(t *testing.T) {
 			}
 			// As if it had ended after the first article.
 			stoatest.Check(t, s.Store.Begin(t.Context(), "merge/"+from+"/"+into))
-			some, err := s.Store.ArticlesUnder(t.Context(), id.ID(from))
-			stoatest.Check(t, err)
-			after := *some[0]
-			for _, ids := range []*[]id.ID{&after.AuthorIDs, &after.TagIDs} {
-				*ids = slices.Clone(*ids)
-				for i := range *ids {
-					if string((*ids)[i]) == from {
-						(*ids)[i] = id.ID(into)
-					}
-				}
-				slices.Sort(*ids)
-				*ids = slices.Compact(*ids)
+			ended := errors.New("the process has ended")
+			err := s.Store.MoveChildren(t.Context(), id.ID(from), edit.Merge{ID: id.ID(from), IntoID: id.ID(into)}.Replace, store.ReplaceByKind{
+				id.Article: func(ctx context.Context, before, after store.Node) error {
+					return errors.Join(s.Store.ChangeArticle(ctx, before.(*store.Article), after.(*store.Article)), ended)
+				},
+			})
+			if !errors.Is(err, ended) || problem.Is(err, problem.Conflict) {
+				t.Fatal(err)
 			}
-			stoatest.Check(t, s.Store.ChangeArticle(t.Context(), some[0], &after))
 			if other := nameID(t, s, kind, "2"); mergeOf(t, s, editor, kind, other, from) != "CONFLICT" {
 				t.Error("what is being merged can be merged into")
 			}
