@@ -254,7 +254,7 @@ func (i *Importing) authorIDs(ctx context.Context, names []ImportName) ([]id.ID,
 		a := i.authors[n.Slug]
 		if a == nil {
 			a = &store.Author{ID: id.New(id.Author), Slug: n.Slug, Name: n.Name, NameKey: store.SortKey(n.Name)}
-			if err := store.Add(ctx, i.blog.store, a); err != nil {
+			if err := store.Authors.Add(ctx, i.blog.store, a); err != nil {
 				return nil, err
 			}
 			i.authors[n.Slug] = a
@@ -270,7 +270,7 @@ func (i *Importing) tagIDs(ctx context.Context, names []ImportName) ([]id.ID, er
 		t := i.tags[n.Slug]
 		if t == nil {
 			t = &store.Tag{ID: id.New(id.Tag), Slug: n.Slug, Name: n.Name, NameKey: store.SortKey(n.Name)}
-			if err := store.Add(ctx, i.blog.store, t); err != nil {
+			if err := store.Tags.Add(ctx, i.blog.store, t); err != nil {
 				return nil, err
 			}
 			i.tags[n.Slug] = t
@@ -297,9 +297,9 @@ func (i *Importing) Author(ctx context.Context, n ImportName, bio, url string) e
 	}
 	i.authors[n.Slug] = a
 	if there == nil {
-		return store.Add(ctx, i.blog.store, a)
+		return store.Authors.Add(ctx, i.blog.store, a)
 	}
-	return store.Change(ctx, i.blog.store, there, a)
+	return store.Authors.Change(ctx, i.blog.store, there, a)
 }
 
 // Tag adds a description to a tag, and creates the tag if there is none.
@@ -312,9 +312,9 @@ func (i *Importing) Tag(ctx context.Context, n ImportName, description string) e
 	t.Name, t.NameKey, t.Description = n.Name, store.SortKey(n.Name), description
 	i.tags[n.Slug] = t
 	if there == nil {
-		return store.Add(ctx, i.blog.store, t)
+		return store.Tags.Add(ctx, i.blog.store, t)
 	}
-	return store.Change(ctx, i.blog.store, there, t)
+	return store.Tags.Change(ctx, i.blog.store, there, t)
 }
 
 // ImportComment is a comment from another system, with its replies.

@@ -57,55 +57,16 @@ type TagUpdate struct {
 
 // authorKind describes authors to package edit.
 func authorKind(s *store.Store) *edit.Kind[store.Author] {
-	return &edit.Kind[store.Author]{
-		ID: id.Author, Name: "author", Role: access.Editor, Store: s,
-		Fields: func(a *store.Author) edit.Fields {
-			return edit.Fields{ID: &a.ID, Version: a.Version, Name: a.Name, Slug: &a.Slug, OldSlugs: &a.OldSlugs, MergedIDs: &a.MergedIDs}
-		},
-		Read:   one("author", s.AuthorsNow),
-		Taken:  taken(s, id.Author),
-		Insert: func(ctx context.Context, a *store.Author) error { return store.Add(ctx, s, a) },
-		Replace: func(ctx context.Context, before, after *store.Author) error {
-			return store.Change(ctx, s, before, after)
-		},
-		Remove: func(ctx context.Context, a *store.Author) error { return store.Delete(ctx, s, a) },
-	}
+	return edit.Of(s, store.Authors, access.Editor, func(a *store.Author) edit.Fields {
+		return edit.Fields{ID: &a.ID, Version: a.Version, Name: a.Name, Slug: &a.Slug, OldSlugs: &a.OldSlugs, MergedIDs: &a.MergedIDs}
+	})
 }
 
 // tagKind describes tags to package edit.
 func tagKind(s *store.Store) *edit.Kind[store.Tag] {
-	return &edit.Kind[store.Tag]{
-		ID: id.Tag, Name: "tag", Role: access.Editor, Store: s,
-		Fields: func(t *store.Tag) edit.Fields {
-			return edit.Fields{ID: &t.ID, Version: t.Version, Name: t.Name, Slug: &t.Slug, OldSlugs: &t.OldSlugs, MergedIDs: &t.MergedIDs}
-		},
-		Read:    one("tag", s.TagsNow),
-		Taken:   taken(s, id.Tag),
-		Insert:  func(ctx context.Context, t *store.Tag) error { return store.Add(ctx, s, t) },
-		Replace: func(ctx context.Context, before, after *store.Tag) error { return store.Change(ctx, s, before, after) },
-		Remove:  func(ctx context.Context, t *store.Tag) error { return store.Delete(ctx, s, t) },
-	}
-}
-
-// one reads one document by a function that reads many.
-func one[T any](what string, load func(context.Context, []id.ID) ([]*T, error)) func(context.Context, id.ID) (*T, error) {
-	return func(ctx context.Context, i id.ID) (*T, error) {
-		found, err := load(ctx, []id.ID{i})
-		if err != nil {
-			return nil, err
-		}
-		if len(found) == 0 {
-			return nil, problem.New(problem.NotFound, "there is no %s with the id %s", what, i)
-		}
-		return found[0], nil
-	}
-}
-
-// taken looks up the owners of slugs of a kind.
-func taken(s *store.Store, kind id.Kind) func(context.Context, []string) (map[string]id.ID, error) {
-	return func(ctx context.Context, slugs []string) (map[string]id.ID, error) {
-		return s.SlugsTaken(ctx, kind, slugs)
-	}
+	return edit.Of(s, store.Tags, access.Editor, func(t *store.Tag) edit.Fields {
+		return edit.Fields{ID: &t.ID, Version: t.Version, Name: t.Name, Slug: &t.Slug, OldSlugs: &t.OldSlugs, MergedIDs: &t.MergedIDs}
+	})
 }
 
 // CreateAuthor creates an author's page, for editors.

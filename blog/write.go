@@ -112,7 +112,9 @@ func (b *Blog) articleKind() *edit.Kind[draft] {
 			}
 			return problem.New(problem.NotFound, "there is no such article")
 		},
-		Taken:   taken(b.store, id.Article),
+		Taken: func(ctx context.Context, slugs []string) (map[string]id.ID, error) {
+			return store.Articles.SlugsTaken(ctx, b.store, slugs)
+		},
 		Insert:  func(ctx context.Context, a *draft) error { return b.store.AddArticle(ctx, &a.Article) },
 		Replace: b.replaceArticle,
 	}

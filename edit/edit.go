@@ -3,7 +3,7 @@
 // of its kinds once, and calls edit for every mutation.
 //
 // It knows no kind. It may import access, id, problem and store.
-// Entry points: Kind with its methods Create, Add, Change and Delete; Merges; Begin for things
+// Entry points: Of and Kind, with its methods Create, Add, Change and Delete; Merges; Begin for things
 // without a slug; Update for compare-and-set alone; Line, CheckURL and Existing for input.
 package edit
 
@@ -49,6 +49,30 @@ type Kind[T any] struct {
 	// Remove deletes a document; Conflict if it has changed since it was read. Nil for a kind
 	// without Delete and merges.
 	Remove func(context.Context, *T) error
+}
+
+// Of returns the description of a kind whose functions are those of its declaration. The caller may
+// replace some, before the first use.
+func Of[T any](s *store.Store, k *store.Kind[T], role access.Role, fields func(*T) Fields) *Kind[T] {
+	return &Kind[T]{
+		ID: k.ID, Name: k.Name, Role: role, Store: s, Fields: fields,
+		Read: func(ctx context.Context, i id.ID) (*T, error) {
+			found, err := k.Now(ctx, s, []id.ID{i})
+			if err != nil {
+				return nil, err
+			}
+			if len(found) == 0 {
+				return nil, problem.New(problem.NotFound, "there is no %s with the id %s", k.Name, i)
+			}
+			return found[0], nil
+		},
+		Taken: func(ctx context.Context, slugs []string) (map[string]id.ID, error) {
+			return k.SlugsTaken(ctx, s, slugs)
+		},
+		Insert:  func(ctx context.Context, d *T) error { return k.Add(ctx, s, d) },
+		Replace: func(ctx context.Context, before, after *T) error { return k.Change(ctx, s, before, after) },
+		Remove:  func(ctx context.Context, d *T) error { return k.Delete(ctx, s, d) },
+	}
 }
 
 // Fields are the fields of one document that this package reads and sets. A nil pointer stands
