@@ -137,18 +137,21 @@ func (c *Comments) checkParent(ctx context.Context, made *store.Comment) error {
 	if made.ParentID == "" {
 		return nil
 	}
-	parents, err := c.store.Comments(ctx, []id.ID{made.ParentID})
+	parents, err := c.store.ShownComments(ctx, []id.ID{made.ParentID}, c.store.Children)
 	if err != nil {
 		return err
+	}
+	if parents[0] == nil || parents[0].ArticleID != made.ArticleID {
+		return problem.New(problem.NotFound, "the article has no such comment").At("parentId")
 	}
 	thread, err := c.store.Children(ctx, []store.ChildrenKey{store.ChildrenKey(made.ArticleID)})
 	if err != nil {
 		return err
 	}
-	depth := thread[0].Depth(made.ParentID)
+	depth, err := c.store.Depth(ctx, parents[0], thread[0])
 	switch {
-	case depth == 0 || parents[0] == nil:
-		return problem.New(problem.NotFound, "the article has no such comment").At("parentId")
+	case err != nil:
+		return err
 	case parents[0].IsDeleted():
 		return problem.New(problem.Conflict, "the comment has been deleted: nothing is left to answer").At("parentId")
 	case depth >= MaxDepth:

@@ -7,6 +7,7 @@ package dataloader
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"stoa/access"
 	"stoa/id"
@@ -19,7 +20,57 @@ func (l *Loaders) Depth(ctx context.Context, c *store.Comment) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return thread.Depth(c.ID), nil
+	return l.store.Depth(ctx, c, thread)
+}
+
+// Depths loads the dependencies of Depth for each of cs.
+func (l *Loaders) Depths(ctx context.Context, cs []*store.Comment) error {
+	threads, err := Children.In(l).All(ctx, threadsOf(cs))
+	if err != nil {
+		return err
+	}
+	var long []*store.Comment
+	for i, thread := range threads {
+		if !thread.Threaded() {
+			long = append(long, cs[i])
+		}
+	}
+	_, err = l.store.Ancestors(ctx, long)
+	return err
+}
+
+// ReplyCount returns how many comments answer c directly.
+func (l *Loaders) ReplyCount(ctx context.Context, c *store.Comment) (int, error) {
+	replies, err := l.RepliesTo(c, store.Window{})
+	if err != nil {
+		return 0, err
+	}
+	n, _, err := replies.count(ctx, math.MaxInt)
+	return n, err
+}
+
+// ReplyCounts loads the dependencies of ReplyCount for each of cs: one batch for their threads, one
+// for the replies in long threads, and one for the counts of those.
+func (l *Loaders) ReplyCounts(ctx context.Context, cs []*store.Comment) error {
+	lists := make([]*CommentConnection, len(cs))
+	for i, c := range cs {
+		var err error
+		if lists[i], err = l.RepliesTo(c, store.Window{}); err != nil {
+			return err
+		}
+	}
+	if err := LoadParts(ctx, l, lists); err != nil {
+		return err
+	}
+	return CountsOf(ctx, l, lists, math.MaxInt)
+}
+
+func threadsOf(cs []*store.Comment) []store.ChildrenKey {
+	keys := make([]store.ChildrenKey, len(cs))
+	for i, c := range cs {
+		keys[i] = store.ChildrenKey(c.ArticleID)
+	}
+	return keys
 }
 
 // ShownOne returns a comment if it is shown to everyone under a public article, and nil otherwise.

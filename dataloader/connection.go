@@ -26,6 +26,7 @@ type Connection[T any] struct {
 	// uncounted returns the key of the list if its length, up to most, takes a count, and ""
 	// otherwise. It is nil for lists that the database orders.
 	uncounted func(ctx context.Context, most int) (store.ChildrenKey, error)
+	window    *store.ChildrenWindow // nil for lists that the database orders
 
 	mu   sync.Mutex
 	read *store.Page
@@ -142,6 +143,24 @@ func NodesOf[T any](ctx context.Context, pages []*Connection[T]) ([]*T, error) {
 		return []*T{}, nil
 	}
 	return pages[0].items.Present(ctx, all)
+}
+
+// LoadParts loads the lists under parents that pages are cut from: in one batch, and in a second
+// one for those that are parts of long threads of comments.
+func LoadParts[T any](ctx context.Context, l *Loaders, pages []*Connection[T]) error {
+	keys := make([]store.ChildrenKey, len(pages))
+	for i, c := range pages {
+		keys[i] = c.window.Key()
+	}
+	found, err := Children.In(l).All(ctx, keys)
+	if err != nil {
+		return err
+	}
+	for i, c := range pages {
+		keys[i] = c.window.Part(found[i]) // "" loads nothing
+	}
+	_, err = Children.In(l).All(ctx, keys)
+	return err
 }
 
 // CountsOf counts the lists of several pages up to most, in one batch.

@@ -281,11 +281,22 @@ func windowed[T any](l *Loaders, key store.ChildrenKey, under id.ID, w store.Win
 	if err != nil {
 		return nil, err
 	}
+	part := func(ctx context.Context) (*store.Children, error) {
+		children, err := Children.In(l).One(ctx, window.Key())
+		if err != nil {
+			return nil, err
+		}
+		if part := window.Part(children); part != "" {
+			return Children.In(l).One(ctx, part)
+		}
+		return children, nil
+	}
 	return &Connection[T]{
-		items: items,
-		cut:   true,
+		items:  items,
+		cut:    true,
+		window: window,
 		page: func(ctx context.Context) (*store.Page, error) {
-			children, err := Children.In(l).One(ctx, window.Key())
+			children, err := part(ctx)
 			if err != nil {
 				return nil, err
 			}
@@ -295,18 +306,23 @@ func windowed[T any](l *Loaders, key store.ChildrenKey, under id.ID, w store.Win
 			return window.Beyond(l.store).Page(ctx)
 		},
 		count: func(ctx context.Context, most int) (int, bool, error) {
-			n, err := l.countUnder(ctx, window.Key(), most, window.Len)
+			children, err := part(ctx)
+			if err != nil {
+				return 0, false, err
+			}
+			known, all := window.Len(children)
+			n, err := l.countUnder(ctx, window.Counted(), most, known, all)
 			return min(n, most), n <= most, err
 		},
 		uncounted: func(ctx context.Context, most int) (store.ChildrenKey, error) {
-			children, err := Children.In(l).One(ctx, window.Key())
+			children, err := part(ctx)
 			if err != nil {
 				return "", err
 			}
 			if n, all := window.Len(children); all || n >= most {
 				return "", nil
 			}
-			return window.Key().Whole(), nil
+			return window.Counted(), nil
 		},
 	}, nil
 }
@@ -314,37 +330,28 @@ func windowed[T any](l *Loaders, key store.ChildrenKey, under id.ID, w store.Win
 // CountUnder returns the number of elements of a list under a parent. For the comments on an article
 // it includes replies.
 func (l *Loaders) CountUnder(ctx context.Context, key store.ChildrenKey) (int, error) {
-	return l.countUnder(ctx, key, math.MaxInt, (*store.Children).Len)
-}
-
-// countUnder returns how much of a list there is by a measure, and more than most where there
-// is: out of what the response knows of the list, or else by counting.
-func (l *Loaders) countUnder(ctx context.Context, key store.ChildrenKey, most int, measure func(*store.Children) (n int, all bool)) (int, error) {
 	children, err := Children.In(l).One(ctx, key)
 	if err != nil {
 		return 0, err
 	}
-	n, all := measure(children)
+	n, all := children.Len()
+	return l.countUnder(ctx, key.Whole(), math.MaxInt, n, all)
+}
+
+// countUnder returns how many elements a list has, and more than most if there are more: n are
+// known, all of them or not.
+func (l *Loaders) countUnder(ctx context.Context, key store.ChildrenKey, most, n int, all bool) (int, error) {
 	if all || n > most {
 		return n, nil
 	}
 	if n == most {
 		return most + 1, nil
 	}
-	count, err := ChildrenCounts.In(l).One(ctx, key.Whole())
+	count, err := ChildrenCounts.In(l).One(ctx, key)
 	if err != nil {
 		return 0, err
 	}
 	return count.N, nil
-}
-
-// ReplyCount returns how many comments answer c directly.
-func (l *Loaders) ReplyCount(ctx context.Context, c *store.Comment) (int, error) {
-	children, err := Children.In(l).One(ctx, store.ChildrenKey(c.ArticleID))
-	if err != nil {
-		return 0, err
-	}
-	return children.Replies(c.ID), nil
 }
 
 // MaxRelated is how many related articles can be asked for.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 
-	"stoa/access"
 	"stoa/dataloader"
 	"stoa/graph/fragment"
 	"stoa/id"
@@ -42,16 +41,16 @@ var edges = map[string]edge{
 	"Article.bodyMarkdown":    toOne(revisions, textOf),
 	"Article.bodyHtml":        toOne(revisions, textOf),
 	"Article.tableOfContents": toOne(revisions, textOf),
-	"Article.comments":        toChildren((*store.Article).NodeID, (*dataloader.Loaders).CommentsOn),
+	"Article.comments":        toChildren((*dataloader.Loaders).CommentsOn),
 	"Article.commentCount":    toCount(func(a *store.Article) store.ChildrenKey { return store.ChildrenKey(a.ID) }),
 	"Article.related":         toRelated,
 	"Article.next":            toNeighbour(func(n *store.Neighbours) id.ID { return n.Newer }),
 	"Article.previous":        toNeighbour(func(n *store.Neighbours) id.ID { return n.Older }),
 	"Article.revisions":       toRevisions,
-	"Comment.replies":         toChildren(threadOf, (*dataloader.Loaders).RepliesTo),
-	"Comment.replyCount":      toCount(threadKey),
-	"Comment.depth":           toCount(threadKey),
-	"Viewer.sessions":         toChildren(func(v *access.Viewer) id.ID { return v.Account }, (*dataloader.Loaders).SessionsOf),
+	"Comment.replies":         toChildren((*dataloader.Loaders).RepliesTo),
+	"Comment.replyCount":      toNumber((*dataloader.Loaders).ReplyCounts),
+	"Comment.depth":           toNumber((*dataloader.Loaders).Depths),
+	"Viewer.sessions":         toChildren((*dataloader.Loaders).SessionsOf),
 	"Viewer.comments":         toOwnComments,
 	"Viewer.commentQueue":     toCommentQueue,
 	"Session.lastUsedAt":      toOne(dataloader.LastUses.In, (*store.Session).NodeID),
@@ -87,10 +86,7 @@ func flatten(values []any, yield func(any)) {
 	}
 }
 
-func textOf(a *store.Article) id.ID   { return a.RevisionID }
-func threadOf(c *store.Comment) id.ID { return c.ArticleID }
-
-func threadKey(c *store.Comment) store.ChildrenKey { return store.ChildrenKey(c.ArticleID) }
+func textOf(a *store.Article) id.ID { return a.RevisionID }
 
 // toOne is an edge to one entity, whose id is key's result for the parent.
 func toOne[P, C any](items func(*dataloader.Loaders) *dataloader.Loader[id.ID, C], key func(*P) id.ID) edge {
@@ -110,21 +106,27 @@ func toMany[P, C any](items func(*dataloader.Loaders) *dataloader.Loader[id.ID, 
 }
 
 // toChildren is an edge to a connection cut from the list under a parent.
-func toChildren[P, C any](parent func(*P) id.ID, part func(*dataloader.Loaders, *P, store.Window) (*dataloader.Connection[C], error)) edge {
+func toChildren[P, C any](part func(*dataloader.Loaders, *P, store.Window) (*dataloader.Connection[C], error)) edge {
 	return func(ctx context.Context, l *dataloader.Loaders, parents []any, args map[string]any) ([]any, error) {
-		w := windowOf(args)
-		if _, err := dataloader.Children.In(l).All(ctx, childrenKeys(parents, parent, w)); err != nil {
-			return nil, err
-		}
-		var out []any
-		for _, p := range parents {
-			c, err := part(l, p.(*P), w)
-			if err != nil {
+		lists := make([]*dataloader.Connection[C], len(parents))
+		for i, p := range parents {
+			var err error
+			if lists[i], err = part(l, p.(*P), windowOf(args)); err != nil {
 				return nil, err
 			}
-			out = append(out, c)
 		}
-		return out, nil
+		return values(lists), dataloader.LoadParts(ctx, l, lists)
+	}
+}
+
+// toNumber is an edge to a number that load loads for all parents.
+func toNumber[P any](load func(*dataloader.Loaders, context.Context, []*P) error) edge {
+	return func(ctx context.Context, l *dataloader.Loaders, parents []any, _ map[string]any) ([]any, error) {
+		of := make([]*P, len(parents))
+		for i, p := range parents {
+			of[i] = p.(*P)
+		}
+		return nil, load(l, ctx, of)
 	}
 }
 
@@ -185,14 +187,6 @@ func toCount[P any](key func(*P) store.ChildrenKey) edge {
 		_, err = dataloader.ChildrenCounts.In(l).All(ctx, keys)
 		return nil, err
 	}
-}
-
-func childrenKeys[P any](parents []any, parent func(*P) id.ID, w store.Window) []store.ChildrenKey {
-	keys := make([]store.ChildrenKey, len(parents))
-	for i, p := range parents {
-		keys[i] = store.ChildrenKey(parent(p.(*P))).End(w)
-	}
-	return keys
 }
 
 // toRelated is the edge to the first of an article's related articles.

@@ -9,14 +9,14 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"stoa/access"
 	"stoa/id"
 )
 
 // ChildrenKey names a list by its parent: an author or a tag for their published articles,
-// an article for its visible comments, an account for its sessions, or RevisionsOf an article.
+// an article for its thread of comments, an account for its sessions, RevisionsOf an article, or
+// RepliesTo a comment in a thread that is longer than its head.
 type ChildrenKey id.ID
 
 // RevisionsOf names the list of an article's revisions, newest first.
@@ -28,10 +28,26 @@ func RevisionsOf(article id.ID) ChildrenKey {
 // size, so that the first page and the one after it come out of memory.
 const headSize = 2 * MaxPageSize
 
+// RepliesTo names the list of comments that answer a comment on an article, oldest first.
+func RepliesTo(article, comment id.ID) ChildrenKey {
+	return ChildrenKey(string(comment) + repliesOn + string(article))
+}
+
+// repliesOn is between the two ids in RepliesTo.
+const repliesOn = "@"
+
 // End names the end of a list that a window without cursors takes the last elements of; the
-// list itself for other windows, and for comments.
+// list itself for other windows, and for threads: those are looked at whole first, see
+// ChildrenWindow.Part.
 func (k ChildrenKey) End(w Window) ChildrenKey {
-	if k.bounded() && w.Last != nil && w.After == nil && w.Before == nil {
+	if k.thread() != "" {
+		return k
+	}
+	return k.end(w)
+}
+
+func (k ChildrenKey) end(w Window) ChildrenKey {
+	if w.Last != nil && w.After == nil && w.Before == nil {
 		return k + endSuffix
 	}
 	return k
@@ -47,22 +63,56 @@ func (k ChildrenKey) parent() id.ID { return id.ID(strings.TrimSuffix(string(k),
 
 func (k ChildrenKey) isEnd() bool { return strings.HasSuffix(string(k), endSuffix) }
 
-// bounded says whether no more than a part of the list is cached. Comments are read whole.
-func (k ChildrenKey) bounded() bool {
-	return id.ID(k).Kind() != id.Article || strings.Contains(string(k), "/")
-}
-
 // document is the id of the document that the list is under.
 func (k ChildrenKey) document() id.ID {
 	parent, _, _ := strings.Cut(string(k), "/")
+	parent, _, _ = strings.Cut(parent, repliesOn)
 	return id.ID(strings.TrimPrefix(parent, string(id.Revision)+"_"))
+}
+
+// thread is the article of a list of comments; "" for other lists.
+func (k ChildrenKey) thread() id.ID {
+	switch k.group() {
+	case topGroup:
+		return k.parent()
+	case repliesGroup:
+		_, article, _ := strings.Cut(string(k.parent()), repliesOn)
+		return id.ID(article)
+	}
+	return ""
+}
+
+// headDeps are the dependencies of the head of the list, listDeps those of its end, its count and
+// its pages. All lists of a thread depend on the same.
+func (k ChildrenKey) headDeps() []string {
+	if article := k.thread(); article != "" {
+		k = ChildrenKey(article)
+	}
+	return []string{childrenKey(k), formerKey(childrenKey(k))}
+}
+
+func (k ChildrenKey) listDeps() []string {
+	if k.thread() != "" {
+		return k.headDeps()
+	}
+	return []string{listTag(k.parent())}
 }
 
 // group names the list without its parent: lists of one group are read together.
 func (k ChildrenKey) group() string {
 	parent, tag, _ := strings.Cut(string(k.parent()), "/")
+	if strings.Contains(parent, repliesOn) {
+		tag = repliesOn
+	}
 	return string(id.ID(parent).Kind()) + "/" + tag
 }
+
+// topGroup are the lists of comments that answer an article, repliesGroup those of the replies to a
+// comment. No kind declares them: comments are written in other ways, see comments.go.
+const (
+	topGroup     = string(id.Article) + "/"
+	repliesGroup = string(id.Comment) + "/" + repliesOn
+)
 
 // childrenOf says where children of a group are, which of them are in the list, and in which order.
 type childrenOf struct {
@@ -77,9 +127,14 @@ type childrenOf struct {
 
 func (k ChildrenKey) children() childrenOf {
 	group := k.group()
-	of, parents := childrenOf{parents: articles, collection: revisions, field: "articleId", shown: bson.D{}, sort: "createdAt", descending: true}, ""
-	if group == string(id.Account)+"/" {
-		of = childrenOf{parents: accounts, collection: sessions, field: "accountId", shown: openSessions(), sort: "createdAt", descending: true}
+	of, parents := childrenOf{collection: revisions, field: "articleId", shown: bson.D{}, sort: "createdAt", descending: true}, articles
+	switch group {
+	case string(id.Account) + "/":
+		of = childrenOf{collection: sessions, field: "accountId", shown: openSessions(), sort: "createdAt", descending: true}
+	case topGroup:
+		of = childrenOf{collection: comments, field: "articleId", shown: append(bson.D{{Key: "parentId", Value: nil}}, listedComments()...), sort: "createdAt"}
+	case repliesGroup:
+		of = childrenOf{collection: comments, field: "parentId", shown: listedComments(), sort: "createdAt"}
 	}
 	for _, kind := range kinds() {
 		f := kind.kind()
@@ -96,18 +151,25 @@ func (k ChildrenKey) children() childrenOf {
 	return of
 }
 
-// Children is the list of what is under one parent, in order: articles and sessions newest
-// first, comments oldest first. It holds ids and times only, about 100 bytes an element: all
-// comments, and of the rest the first headSize, or the last MaxPageSize.
+// Children is the list under one parent, in order: articles, sessions and revisions
+// newest first, comments oldest first. It holds ids and times only, about 100 bytes an element,
+// of at most headSize elements, or of the last MaxPageSize.
+//
+// A thread of up to headSize comments is known whole, with all replies. Of a longer one it is
+// the head of the comments that answer the article itself, and each comment's replies are a list
+// of their own: see ChildrenWindow.Part.
 type Children struct {
 	rows    []row
 	entries []Entry           // articles, or the comments that answer the article itself
-	replies map[id.ID][]Entry // of comments, by the comment they answer
-	depths  map[id.ID]int     // of comments: 1 for those that answer the article itself
-	threads bool              // comments, which answer one another
+	replies map[id.ID][]Entry // of a thread that is known whole, by the comment they answer
+	depths  map[id.ID]int     // of a thread that is known whole: 1 for those that answer the article itself
+	threads bool              // a thread that is known whole
 	// descending says that entries are in descending order.
 	descending bool
 	more       bool // there are others behind entries, or before those of an end
+	end        bool // the last elements rather than the first
+	shown      int  // of a longer thread: how many comments it shows, at every depth
+	reached    bool // of a longer thread: it shows each comment that isn't deleted
 }
 
 // row is an element as it is written down.
@@ -123,9 +185,9 @@ type row struct {
 
 func (r row) entry() Entry { return Entry{ID: r.ID, Time: r.Time, Text: r.Text, Number: r.Number} }
 
-// newChildren sorts rows, of which an element may have several. Comments that answer one that
+// newChildren sorts rows; an element may have several. Comments that answer one that
 // isn't there can't be reached, so they aren't in it, and neither are places that are left of
-// comments where nothing hangs on them.
+// comments without shown replies.
 func newChildren(rows []row, threads, descending bool) *Children {
 	c := &Children{rows: rows, threads: threads, descending: descending}
 	slices.SortFunc(c.rows, func(a, b row) int {
@@ -146,7 +208,10 @@ func newChildren(rows []row, threads, descending bool) *Children {
 	return c
 }
 
-// thread reads off the rows what can be reached from the article down. Each comment answers
+// Threaded says whether c is a thread that is known whole.
+func (c *Children) Threaded() bool { return c.threads }
+
+// thread finds the comments that can be reached from the article down. Each comment answers
 // one, so each is met once, and those that answer one another in a circle are not met.
 func (c *Children) thread() {
 	under := map[id.ID][]row{}
@@ -154,14 +219,14 @@ func (c *Children) thread() {
 		under[r.Parent] = append(under[r.Parent], r)
 	}
 	c.replies, c.depths = map[id.ID][]Entry{}, map[id.ID]int{}
-	c.entries = c.shown(under, "", 1)
+	c.entries = c.reach(under, "", 1)
 }
 
-// shown is which of the comments that answer parent are shown, at a depth.
-func (c *Children) shown(under map[id.ID][]row, parent id.ID, depth int) []Entry {
+// reach returns the shown ones of the comments that answer parent, at a depth.
+func (c *Children) reach(under map[id.ID][]row, parent id.ID, depth int) []Entry {
 	var out []Entry
 	for _, r := range under[parent] {
-		replies := c.shown(under, r.ID, depth+1)
+		replies := c.reach(under, r.ID, depth+1)
 		if r.Gone && len(replies) == 0 {
 			continue
 		}
@@ -174,37 +239,41 @@ func (c *Children) shown(under map[id.ID][]row, parent id.ID, depth int) []Entry
 	return out
 }
 
-// Len is how many elements there are, comments at every depth; all is false where there are
-// more of them.
+// Len is the number of elements, comments at every depth; all is false if there are more of
+// them.
 func (c *Children) Len() (n int, all bool) {
-	if c.threads {
+	switch {
+	case c.threads:
 		return len(c.depths), true
+	case c.shown > 0:
+		return c.shown, true
 	}
 	return len(c.entries), !c.more
 }
 
-// Shows says whether a comment can be reached from its article: it, and all above it, have
-// their places in the thread.
+// Shows says whether a comment can be reached from its article in a thread that is known whole:
+// it, and all above it, have their places in the thread.
 func (c *Children) Shows(comment id.ID) bool { return c.depths[comment] > 0 }
 
-// Depth is how deep in its thread a comment is: 1 for one that answers the article itself, 0
-// for one that isn't shown.
+// Depth is how deep in a thread that is known whole a comment is: 1 for one that answers the article
+// itself, 0 for one that isn't shown.
 func (c *Children) Depth(comment id.ID) int { return c.depths[comment] }
 
-// Replies is how many comments answer a comment directly.
+// Replies is how many comments answer a comment directly, in a thread that is known whole.
 func (c *Children) Replies(comment id.ID) int { return len(c.replies[comment]) }
 
 // ChildrenWindow is a part of a list under a parent, checked but not read.
 type ChildrenWindow struct {
 	key    ChildrenKey
-	under  id.ID // the comment whose replies these are; "" for the list's own elements
+	under  id.ID // the comment that all elements reply to; "" for the list's own elements
 	window window
+	asked  Window
 }
 
 // NewChildrenWindow checks a window against a list under a parent, or against the replies to
 // one comment in it.
 func NewChildrenWindow(key ChildrenKey, under id.ID, w Window) (*ChildrenWindow, error) {
-	out := &ChildrenWindow{key: key.End(w), under: under}
+	out := &ChildrenWindow{key: key.End(w), under: under, asked: w}
 	var err error
 	out.window, err = w.parse(out.name())
 	if err != nil {
@@ -217,15 +286,38 @@ func (w *ChildrenWindow) name() string {
 	return "children/" + string(w.key.parent()) + "/" + string(w.under)
 }
 
-// Key names what the window is cut from.
+// Key names the list that the window is cut from, unless Part names another.
 func (w *ChildrenWindow) Key() ChildrenKey { return w.key }
 
-// Page cuts the window out of its list; ok is false where it reaches beyond what c has of that.
+// Part names the part of a long thread that the window is cut from; "" if that is c, the list of
+// Key.
+func (w *ChildrenWindow) Part(c *Children) ChildrenKey {
+	if w.key.thread() == "" || c.Threaded() {
+		return ""
+	}
+	if part := w.list().end(w.asked); part != w.key {
+		return part
+	}
+	return ""
+}
+
+// list names the list that the window is a part of, that of a thread's replies included.
+func (w *ChildrenWindow) list() ChildrenKey {
+	if w.under != "" {
+		return RepliesTo(w.key.thread(), w.under)
+	}
+	return w.key.Whole()
+}
+
+// Counted names the list of the window for ChildrenCounts, for lists that aren't known whole.
+func (w *ChildrenWindow) Counted() ChildrenKey { return w.list() }
+
+// Page cuts the window out of its list; ok is false if it reaches beyond c.
 func (w *ChildrenWindow) Page(c *Children) (p *Page, ok bool) {
 	p = w.window.cut(w.name(), w.elements(c), c.descending)
 	switch {
 	case !c.more:
-	case w.key.isEnd():
+	case c.end:
 		p.HasPrevious = true
 	case !w.window.within(c.entries, c.descending):
 		return nil, false
@@ -235,7 +327,7 @@ func (w *ChildrenWindow) Page(c *Children) (p *Page, ok bool) {
 	return p, true
 }
 
-// within says whether w is a part of entries, of which there are more behind.
+// within says whether w is a part of entries, the head of a longer list.
 func (w window) within(entries []Entry, descending bool) bool {
 	compare := Entry.compare
 	if descending {
@@ -256,28 +348,28 @@ func (w window) within(entries []Entry, descending bool) bool {
 	return from+w.size <= len(entries)
 }
 
-// Beyond returns the part of the list that the window is, read by keyset; it is for where
-// Page isn't ok.
+// Beyond returns the window, read by keyset: for a window that Page can't cut.
 func (w *ChildrenWindow) Beyond(s *Store) *List {
-	of := w.key.children()
+	list := w.list()
+	of := list.children()
 	q := query{
-		collection: of.collection, filter: append(bson.D{{Key: of.field, Value: w.key.document()}}, of.shown...),
-		sort: of.sort, value: of.value, descending: of.descending, tags: []string{listTag(w.key.parent())},
+		collection: of.collection, filter: append(bson.D{{Key: of.field, Value: list.document()}}, of.shown...),
+		sort: of.sort, value: of.value, descending: of.descending, tags: list.listDeps(),
 	}
 	return &List{query: q, named: w.name(), key: w.window.key(w.name()), window: w.window, store: s}
 }
 
-// Len is how many elements the window is cut from; all is false where there are more.
+// Len is the number of elements that the window is cut from; all is false if the list has more.
 func (w *ChildrenWindow) Len(c *Children) (n int, all bool) { return len(w.elements(c)), !c.more }
 
 func (w *ChildrenWindow) elements(c *Children) []Entry {
-	if w.under != "" {
+	if w.under != "" && c.Threaded() {
 		return c.replies[w.under]
 	}
 	return c.entries
 }
 
-// Children returns the list of each key, empty where nothing hangs on it; in one command
+// Children returns the list of each key, empty for a parent without children; in one command
 // for all keys of a kind that aren't cached.
 func (s *Store) Children(ctx context.Context, keys []ChildrenKey) ([]*Children, error) {
 	markPrivate(ctx, keys)
@@ -314,35 +406,29 @@ func (s *Store) Children(ctx context.Context, keys []ChildrenKey) ([]*Children, 
 func (s *Store) readChildren(ctx context.Context, keys []ChildrenKey) (map[ChildrenKey]*Children, error) {
 	out := make(map[ChildrenKey]*Children, len(keys))
 	groups := map[string][]ChildrenKey{}
+	var threads, parts []ChildrenKey
 	for _, key := range keys {
-		out[key] = newChildren(nil, !key.bounded(), key.bounded())
-		groups[key.group()] = append(groups[key.group()], key)
+		switch {
+		case key.group() == topGroup && !key.isEnd():
+			threads = append(threads, key)
+		case key.thread() != "":
+			parts = append(parts, key)
+		default:
+			out[key] = newChildren(nil, false, true)
+			groups[key.group()] = append(groups[key.group()], key)
+		}
 	}
 	for _, keys := range groups {
-		read := s.readParts
-		if !keys[0].bounded() {
-			read = s.readThreads
-		}
-		if err := read(ctx, keys, out); err != nil {
+		if err := s.readParts(ctx, keys, out); err != nil {
 			return nil, err
 		}
 	}
-	return out, nil
-}
-
-// readThreads reads all comments of articles into out.
-func (s *Store) readThreads(ctx context.Context, keys []ChildrenKey, out map[ChildrenKey]*Children) error {
-	found, err := find[Comment](ctx, s.db.Collection(comments),
-		append(in("articleId", keys), publicComments()...),
-		options.Find().SetProjection(bson.D{{Key: "articleId", Value: 1}, {Key: "parentId", Value: 1}, {Key: "createdAt", Value: 1}, {Key: "status", Value: 1}}))
-	rows := map[ChildrenKey][]row{}
-	for _, c := range found {
-		rows[ChildrenKey(c.ArticleID)] = append(rows[ChildrenKey(c.ArticleID)], row{ID: c.ID, Parent: c.ParentID, Time: c.CreatedAt, Gone: c.IsDeleted()})
+	if len(threads) > 0 {
+		if err := s.readThreads(ctx, threads, out); err != nil {
+			return nil, err
+		}
 	}
-	for key, of := range rows {
-		out[key] = newChildren(of, true, false)
-	}
-	return err
+	return out, s.readThreadParts(ctx, parts, out)
 }
 
 // readParts reads the heads and the ends of lists of one kind into out, in one command for
@@ -384,25 +470,29 @@ func (s *Store) readParts(ctx context.Context, keys []ChildrenKey, out map[Child
 				rows = append(rows, row{ID: e.ID, Time: e.Time, Text: e.Text, Number: e.Number})
 			}
 			part := newChildren(rows, false, where.descending)
-			part.more = len(d.Under) > size
+			part.more, part.end = len(d.Under) > size, end
 			out[of[d.Parent]] = part
 		}
 	}
 	return nil
 }
 
-// under is a pipeline that looks up, for each of the parents, what stages make of the children
-// under it.
+// under is a pipeline that looks up the children of each parent and passes them through stages.
 func (c childrenOf) under(of map[id.ID]ChildrenKey, stages ...bson.D) []bson.D {
 	return []bson.D{
 		{{Key: "$match", Value: in("_id", slices.Sorted(maps.Keys(of)))}},
 		{{Key: "$project", Value: bson.D{{Key: "_id", Value: 1}}}},
-		{{Key: "$lookup", Value: bson.D{
-			{Key: "from", Value: c.collection}, {Key: "localField", Value: "_id"}, {Key: "foreignField", Value: c.field},
-			{Key: "pipeline", Value: append([]bson.D{{{Key: "$match", Value: c.shown}}}, stages...)},
-			{Key: "as", Value: "under"},
-		}}},
+		c.beneath("under", stages...),
 	}
+}
+
+// beneath is a stage that looks up the children of each parent and passes them through stages.
+func (c childrenOf) beneath(as string, stages ...bson.D) bson.D {
+	return bson.D{{Key: "$lookup", Value: bson.D{
+		{Key: "from", Value: c.collection}, {Key: "localField", Value: "_id"}, {Key: "foreignField", Value: c.field},
+		{Key: "pipeline", Value: append([]bson.D{{{Key: "$match", Value: c.shown}}}, stages...)},
+		{Key: "as", Value: as},
+	}}}
 }
 
 // ChildrenCount is how many elements a list under a parent has.
@@ -410,51 +500,81 @@ type ChildrenCount struct {
 	N int `bson:"n"`
 }
 
-// ChildrenCounts returns how many elements the list of each key has, those of comments
-// excepted. Those of articles are maintained by the writes; what isn't, or can't be trusted, is
-// counted by the keys of an index. That takes one command for all keys of a kind that aren't
-// cached.
+// ChildrenCounts returns how many elements the list of each key has: for an article, the comments
+// that answer it directly. The writes maintain those of articles and comments; others, and
+// those that can't be trusted, are counted by the keys of an index. That takes one command for all
+// keys of a kind that aren't cached.
 func (s *Store) ChildrenCounts(ctx context.Context, keys []ChildrenKey) ([]*ChildrenCount, error) {
 	markPrivate(ctx, keys)
 	return s.tables.childrenCounts.Get(ctx, s.cache, keys)
 }
 
-// tallied says whether writes maintain the count of the list.
-func (k ChildrenKey) tallied() bool {
-	return (id.ID(k).Kind() == id.Author || id.ID(k).Kind() == id.Tag) && !strings.Contains(string(k), "/")
+// tally is the id of the tally of the list; "" if writes maintain none.
+func (k ChildrenKey) tally() string {
+	switch k.group() {
+	case string(id.Author) + "/", string(id.Tag) + "/":
+		return string(k)
+	case topGroup:
+		return topTally(k.thread())
+	case repliesGroup:
+		return repliesTally(k.thread(), k.document())
+	}
+	return ""
 }
 
 func (s *Store) readChildrenCounts(ctx context.Context, keys []ChildrenKey) (map[ChildrenKey]*ChildrenCount, error) {
 	out := make(map[ChildrenKey]*ChildrenCount, len(keys))
 	var lists []string
 	for _, k := range keys {
-		if k.tallied() {
-			lists = append(lists, string(k))
+		if list := k.tally(); list != "" {
+			lists = append(lists, list)
+		}
+		if article := k.thread(); article != "" {
+			lists = append(lists, threadTally(article))
 		}
 	}
 	now, there := time.Now(), map[string]*tally{}
 	if len(lists) > 0 {
 		var err error
-		if there, err = s.readTallies(ctx, lists); err != nil {
+		if there, err = s.readTallies(ctx, compact(lists)); err != nil {
 			return nil, err
 		}
 	}
-	var rest []ChildrenKey
+	var rest, untrusted []ChildrenKey
 	for _, k := range keys {
-		if t := there[string(k)]; t.trusted(now) {
+		t := there[k.tally()]
+		switch article := k.thread(); {
+		case article != "" && !there[threadTally(article)].trusted(now):
+			untrusted = append(untrusted, k)
+		case t.trusted(now):
 			out[k] = &ChildrenCount{int(t.N)}
-			continue
+		default:
+			rest = append(rest, k)
 		}
-		rest = append(rest, k)
+	}
+	if len(untrusted) > 0 {
+		whole, err := s.readWhole(ctx, untrusted)
+		if err != nil {
+			return nil, err
+		}
+		for _, k := range untrusted {
+			out[k] = &ChildrenCount{len(whole[k.thread()].under(k))}
+		}
 	}
 	if err := s.countChildren(ctx, rest, out); err != nil {
 		return nil, err
 	}
 	counted := map[string]int64{}
 	for _, k := range rest {
-		if k.tallied() {
-			counted[string(k)] = int64(out[k].N)
+		if list := k.tally(); list != "" {
+			counted[list] = int64(out[k].N)
 		}
+	}
+	if len(counted) == 0 {
+		return out, nil
+	}
+	if err := s.dropUncertain(ctx, counted, there); err != nil {
+		return nil, err
 	}
 	s.refill(ctx, there, counted, now)
 	return out, nil
@@ -494,7 +614,7 @@ func (s *Store) countChildren(ctx context.Context, keys []ChildrenKey, out map[C
 	return nil
 }
 
-// markPrivate says that who asks matters where one of keys names a list that isn't for all.
+// markPrivate marks the response private if one of keys names a list that isn't for all.
 func markPrivate(ctx context.Context, keys []ChildrenKey) {
 	if slices.ContainsFunc(keys, func(k ChildrenKey) bool { return id.ID(k).Kind() == id.Account || id.ID(k).Kind() == id.Revision }) {
 		access.MarkPrivate(ctx)
@@ -506,10 +626,13 @@ type childrenDocument struct {
 	Threads    bool  `bson:"t,omitempty"`
 	Descending bool  `bson:"d,omitempty"`
 	More       bool  `bson:"m,omitempty"`
+	End        bool  `bson:"e,omitempty"`
+	Shown      int   `bson:"s,omitempty"`
+	Reached    bool  `bson:"a,omitempty"`
 }
 
 func encodeChildren(c *Children) ([]byte, error) {
-	return bson.Marshal(childrenDocument{c.rows, c.threads, c.descending, c.more})
+	return bson.Marshal(childrenDocument{c.rows, c.threads, c.descending, c.more, c.end, c.shown, c.reached})
 }
 
 func decodeChildren(b []byte) (*Children, error) {
@@ -518,6 +641,6 @@ func decodeChildren(b []byte) (*Children, error) {
 		return nil, err
 	}
 	c := newChildren(d.Rows, d.Threads, d.Descending)
-	c.more = d.More
+	c.more, c.end, c.shown, c.reached = d.More, d.End, d.Shown, d.Reached
 	return c, nil
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -48,16 +49,21 @@ func statusTag(status CommentStatus) string { return "list/comments/" + string(s
 // One that is there already is left as it is. They come from elsewhere, so that they are
 // there is no event.
 func (s *Store) AddComments(ctx context.Context, cs []*Comment) error {
+	if err := s.giveAncestors(ctx, cs); err != nil {
+		return err
+	}
 	keys := []string{}
 	for _, c := range cs {
 		keys = append(keys, commentKeys(nil, c)...)
 	}
 	return s.write(ctx, compact(keys), func(ctx context.Context) error {
-		_, err := s.db.Collection(comments).InsertMany(ctx, cs, options.InsertMany().SetOrdered(false))
-		if err != nil && !mongo.IsDuplicateKeyError(err) {
-			return fmt.Errorf("add comments: %w", err)
-		}
-		return nil
+		return s.addToThreads(ctx, cs, func(ctx context.Context) error {
+			_, err := s.db.Collection(comments).InsertMany(ctx, cs, options.InsertMany().SetOrdered(false))
+			if err != nil && !mongo.IsDuplicateKeyError(err) {
+				return fmt.Errorf("add comments: %w", err)
+			}
+			return nil
+		})
 	})
 }
 
@@ -88,28 +94,33 @@ func (s *Store) AddComment(ctx context.Context, c *Comment) (*Comment, error) {
 
 // addComment stores c, unless it is there.
 func (s *Store) addComment(ctx context.Context, c *Comment) error {
+	if err := s.giveAncestors(ctx, []*Comment{c}); err != nil {
+		return err
+	}
 	insert := func(ctx context.Context) error {
 		_, err := s.db.Collection(comments).InsertOne(ctx, c)
 		return err
 	}
-	unlessThere := func(err error) error {
-		if err != nil && !mongo.IsDuplicateKeyError(err) {
-			return fmt.Errorf("add a comment: %w", err)
-		}
-		return nil
-	}
-	if !c.Visible {
-		return s.write(ctx, commentKeys(nil, c), func(ctx context.Context) error { return unlessThere(insert(ctx)) })
-	}
-	t := Topic(c.ArticleID)
-	return s.inTurn(t, func() error {
-		return s.write(ctx, commentKeys(nil, c), func(ctx context.Context) error {
-			return unlessThere(s.take(ctx, t, func(ctx context.Context, event string) error {
-				c.Event = event
-				return insert(ctx)
-			}))
+	const what = "the comment's id"
+	var err error
+	if c.Visible {
+		err = s.inThread(nil, c, func() error {
+			return s.write(ctx, commentKeys(nil, c), func(ctx context.Context) error {
+				return s.countingThread(ctx, nil, c, func(ctx context.Context, _ bool) error {
+					return conflict(s.take(ctx, Topic(c.ArticleID), func(ctx context.Context, event string) error {
+						c.Event = event
+						return insert(ctx)
+					}), what)
+				})
+			})
 		})
-	})
+	} else {
+		err = s.write(ctx, commentKeys(nil, c), func(ctx context.Context) error { return conflict(insert(ctx), what) })
+	}
+	if err != nil && !problem.Is(err, problem.Conflict) { // then it is there
+		return fmt.Errorf("add a comment: %w", err)
+	}
+	return nil
 }
 
 // CommentNow returns a comment, whoever may see it, as it is in the database now; NotFound
@@ -145,22 +156,30 @@ func (s *Store) ChangeComment(ctx context.Context, before, after *Comment) error
 	if after.EditedAt != nil {
 		set = append(set, bson.E{Key: "editedAt", Value: after.EditedAt})
 	}
-	update := func(ctx context.Context, set bson.D) error {
-		result, err := s.db.Collection(comments).UpdateOne(ctx, bson.D{{Key: "_id", Value: before.ID}, version}, bson.D{{Key: "$set", Value: set}})
+	update := func(ctx context.Context, set bson.D, bare bool) error {
+		change := bson.D{{Key: "$set", Value: set}}
+		switch {
+		case bare:
+			change[0].Value = append(slices.Clip(set), bson.E{Key: "bare", Value: true})
+		case before.IsDeleted() != after.IsDeleted():
+			change = append(change, bson.E{Key: "$unset", Value: bson.D{{Key: "bare", Value: ""}}})
+		}
+		result, err := s.db.Collection(comments).UpdateOne(ctx, bson.D{{Key: "_id", Value: before.ID}, version}, change)
 		if err != nil {
 			return fmt.Errorf("change %s: %w", before.ID, err)
 		}
 		return changed(result.MatchedCount, nil, "the comment")
 	}
-	if before.Visible || !after.Visible {
-		return s.write(ctx, commentKeys(before, after), func(ctx context.Context) error { return update(ctx, set) })
-	}
-	t := Topic(after.ArticleID)
-	return s.inTurn(t, func() error {
+	return s.inThread(before, after, func() error {
 		return s.write(ctx, commentKeys(before, after), func(ctx context.Context) error {
-			return s.take(ctx, t, func(ctx context.Context, event string) error {
-				after.Event = event
-				return update(ctx, append(slices.Clip(set), bson.E{Key: "event", Value: event}))
+			return s.countingThread(ctx, before, after, func(ctx context.Context, bare bool) error {
+				if before.Visible || !after.Visible {
+					return update(ctx, set, bare)
+				}
+				return s.take(ctx, Topic(after.ArticleID), func(ctx context.Context, event string) error {
+					after.Event = event
+					return update(ctx, append(slices.Clip(set), bson.E{Key: "event", Value: event}), bare)
+				})
 			})
 		})
 	})
@@ -243,17 +262,30 @@ func (s *Store) ShownComments(ctx context.Context, ids []id.ID, children func(co
 	if !some {
 		return found, nil
 	}
-	in, err := children(ctx, slices.DeleteFunc(compactKeys(threads), func(k ChildrenKey) bool { return k == "" }))
+	articles := slices.DeleteFunc(compactKeys(threads), func(k ChildrenKey) bool { return k == "" })
+	in, err := children(ctx, articles)
 	if err != nil {
 		return nil, err
 	}
 	shown := map[id.ID]bool{}
-	for _, o := range in {
+	long := map[id.ID]*Children{}
+	for i, o := range in {
+		if !o.Threaded() {
+			long[id.ID(articles[i])] = o
+			continue
+		}
 		for _, c := range found {
 			if c != nil && o.Shows(c.ID) {
 				shown[c.ID] = true
 			}
 		}
+	}
+	if len(long) > 0 {
+		inLong, err := s.shownInLongThreads(ctx, slices.DeleteFunc(slices.Clone(found), func(c *Comment) bool { return c == nil || long[c.ArticleID] == nil }), long, children)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(shown, inLong)
 	}
 	for i, c := range found {
 		if c != nil && !shown[c.ID] {
@@ -261,6 +293,16 @@ func (s *Store) ShownComments(ctx context.Context, ids []id.ID, children func(co
 		}
 	}
 	return found, nil
+}
+
+// Depth returns how deep a comment is that is shown in thread, the list of its article: 1 for
+// one that answers the article.
+func (s *Store) Depth(ctx context.Context, c *Comment, thread *Children) (int, error) {
+	if thread.Threaded() {
+		return thread.Depth(c.ID), nil
+	}
+	up, err := s.Ancestors(ctx, []*Comment{c})
+	return len(up[c.ID]) + 1, err
 }
 
 // UnderPublic returns those of comments whose articles are public, in their order: nil for the

@@ -67,7 +67,14 @@ func TestCountsOfCommentsAreAlwaysRight(t *testing.T) {
 		return ctx
 	}
 	rapid.Check(t, func(r *rapid.T) {
-		articles := []id.ID{id.New(id.Article), id.New(id.Article)}
+		var articles []id.ID
+		for i := range 2 {
+			a := published(string(id.New(id.Article)), second(i))
+			if err := s.AddArticle(context.Background(), a); err != nil {
+				r.Fatal(err)
+			}
+			articles = append(articles, a.ID)
+		}
 		all := map[id.ID]*Comment{}
 		var ids []id.ID
 		counts := map[CommentStatus]int{}
@@ -211,7 +218,9 @@ func TestAnAccountThatGoesIsForgottenInItsComments(t *testing.T) {
 	s := openStore(t, nil)
 	owner := &Secret{Account: Account{ID: id.New(id.Account), Email: "ruth@example.org"}}
 	check(t, s.AddAccount(t.Context(), owner))
-	article := id.New(id.Article)
+	on := published("a", second(1))
+	check(t, s.AddArticle(t.Context(), on))
+	article := on.ID
 	say := func() (*Comment, error) {
 		return s.AddComment(context.Background(), &Comment{
 			ID: id.New(id.Comment), ArticleID: article, AccountID: owner.ID, AuthorName: "Ruth Casey", BodyHTML: "<p>Yes.</p>", Status: CommentVisible, Visible: true, Version: 1,

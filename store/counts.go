@@ -44,7 +44,8 @@ type tally struct {
 	OK        bool                 `bson:"ok"`
 	Rev       int64                `bson:"rev"` // goes up with each change of the document
 	CountedAt time.Time            `bson:"countedAt"`
-	Pending   map[string]time.Time `bson:"pending"` // writes under way, by a random name, and when they registered
+	Reached   bool                 `bson:"reached,omitempty"` // of a thread: it shows each comment that isn't deleted
+	Pending   map[string]time.Time `bson:"pending"`           // writes under way, by a random name, and when they registered
 }
 
 // trusted says whether N can be given to readers.

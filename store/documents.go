@@ -199,9 +199,12 @@ const (
 
 // Comment is a reader's comment on an article.
 type Comment struct {
-	ID           id.ID         `bson:"_id"`
-	ArticleID    id.ID         `bson:"articleId"`
-	ParentID     id.ID         `bson:"parentId,omitempty"`  // the comment that it replies to, "" for the article itself
+	ID        id.ID `bson:"_id"`
+	ArticleID id.ID `bson:"articleId"`
+	ParentID  id.ID `bson:"parentId,omitempty"` // the comment that it replies to, "" for the article itself
+	// AncestorIDs are the comments that it is under, from the one that replies to the article down to
+	// ParentID. It is also empty for replies of earlier versions: see Store.Ancestors.
+	AncestorIDs  []id.ID       `bson:"ancestorIds,omitempty"`
 	AccountID    id.ID         `bson:"accountId,omitempty"` // its owner; "" if no account owns it
 	AuthorName   string        `bson:"authorName"`          // the account's name when it was written; "" after the account is deleted
 	BodyMarkdown string        `bson:"bodyMarkdown,omitempty"`
@@ -213,6 +216,9 @@ type Comment struct {
 	// with replies.
 	Visible bool  `bson:"visible"`
 	Version int64 `bson:"version,omitempty"` // goes up by one with every change: for compare-and-set
+	// Bare says that nothing shown is left under the place of a deleted comment, so that the place
+	// isn't shown either. It is maintained in long threads only: see Store.trust.
+	Bare bool `bson:"bare,omitempty"`
 	// Event is the sequence number, among those of its article, of the event that it was shown; ""
 	// if it never was shown, was imported, or was there before there were events.
 	Event string `bson:"event,omitempty"`

@@ -143,11 +143,13 @@ func (p *sequences) forget() {
 
 // inTurn runs the functions that take a number of t one after another.
 func (s *Store) inTurn(t Topic, do func() error) error {
-	turn := &s.sequences.turns[t.mark()%uint32(len(s.sequences.turns))]
+	turn := s.sequences.turn(t)
 	turn.Lock()
 	defer turn.Unlock()
 	return do()
 }
+
+func (p *sequences) turn(t Topic) *sync.Mutex { return &p.turns[t.mark()%uint32(len(p.turns))] }
 
 // take calls write with the next sequence number of t, for the document that it makes public, and
 // again with a later one if another process was faster. Its errors are the driver's.

@@ -116,6 +116,8 @@ var Comments = &Kind[Comment]{
 	Public: Visible[Comment]{(*Comment).Public, publicComments()},
 	Indexes: []index{
 		{fields: []string{"articleId", "visible", "createdAt", "_id", "parentId", "status"}},
+		{fields: []string{"articleId", "parentId", "visible", "bare", "createdAt", "_id"}},
+		{fields: []string{"parentId", "visible", "bare", "createdAt", "_id"}},
 		{fields: []string{"status", "-createdAt", "-_id"}},
 		{fields: []string{"accountId", "-createdAt", "-_id"}},
 		{fields: []string{"event"}, unique: true, sparse: true},

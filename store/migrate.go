@@ -34,6 +34,7 @@ type migration struct {
 // ever changed or removed.
 var migrations = []migration{
 	{name: "drop the indexes that longer ones have replaced", left: replacedIndexes, do: dropReplaced},
+	{name: "give comments the ids of those that they are under", left: unplacedComments, do: placeComments},
 }
 
 // replaced are the names of indexes of articles that end in publishedAt since format 1. The longer

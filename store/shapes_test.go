@@ -367,6 +367,10 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 		"ShownComments": func(ctx context.Context) {
 			done(s.ShownComments(ctx, []id.ID{comment.ID, id.New(id.Comment)}, s.Children))
 		},
+		"Ancestors": func(ctx context.Context) {
+			done(s.Ancestors(ctx, []*Comment{{ID: id.New(id.Comment), ParentID: id.New(id.Comment)}, {ID: id.New(id.Comment), ParentID: comment.ID}}))
+		},
+		"Depth": nothing,
 		"Submissions": func(ctx context.Context) {
 			ctx, _ = access.Begin(ctx, access.Request{})
 			access.Become(ctx, access.Viewer{Account: owner.ID, Role: access.Customer})

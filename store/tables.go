@@ -46,19 +46,19 @@ func (s *Store) makeTables() tables {
 			Format: formatOf[named](),
 		},
 		children: cache.Table[ChildrenKey, Children]{
-			Key: childrenKey, Deps: func(k ChildrenKey) []string { return []string{childrenKey(k), formerKey(childrenKey(k))} },
+			Key: childrenKey, Deps: ChildrenKey.headDeps,
 			Load: s.readChildren, Encode: encodeChildren, Decode: decodeChildren,
 			Size:   func(c *Children) int64 { return int64(200 + 180*len(c.rows)) },
 			Format: formatOf[childrenDocument](),
 		},
 		ends: cache.Table[ChildrenKey, Children]{
-			Key: childrenKey, Deps: func(k ChildrenKey) []string { return []string{listTag(k.parent())} },
+			Key: childrenKey, Deps: ChildrenKey.listDeps,
 			Load: s.readChildren, Encode: encodeChildren, Decode: decodeChildren,
 			Size:   func(c *Children) int64 { return int64(200 + 180*len(c.rows)) },
 			Format: formatOf[childrenDocument](),
 		},
 		childrenCounts: cache.Table[ChildrenKey, ChildrenCount]{
-			Key: func(k ChildrenKey) string { return "count/" + childrenKey(k) }, Deps: func(k ChildrenKey) []string { return []string{listTag(k.parent())} },
+			Key: func(k ChildrenKey) string { return "count/" + childrenKey(k) }, Deps: ChildrenKey.listDeps,
 			Load: s.readChildrenCounts, Encode: encode[ChildrenCount], Decode: decode[ChildrenCount],
 			Size:   func(*ChildrenCount) int64 { return 8 },
 			Format: formatOf[ChildrenCount](),

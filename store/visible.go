@@ -51,6 +51,9 @@ func (c *Comment) Public() bool { return c.Visible }
 
 func publicComments() bson.D { return bson.D{{Key: "visible", Value: true}} }
 
+// listedComments selects the comments that are in the list of their parent, in a long thread.
+func listedComments() bson.D { return append(publicComments(), bson.E{Key: "bare", Value: nil}) }
+
 // VisibleTo reports whether v may see x, with any status: the owner and editors.
 func (x *Submission) VisibleTo(v access.Viewer) bool {
 	return v.Is(x.AccountID) || v.May(access.Editor)

@@ -298,7 +298,11 @@ func (s *Store) purge(ctx context.Context, a *Article) error {
 		if err != nil {
 			return fmt.Errorf("delete %s: %w", a.ID, err)
 		}
-		return changed(result.DeletedCount, nil, "the article")
+		if err := changed(result.DeletedCount, nil, "the article"); err != nil {
+			return err
+		}
+		s.forgetTallies(ctx, a.ID)
+		return nil
 	})
 }
 
