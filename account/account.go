@@ -10,7 +10,6 @@ package account
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -324,14 +323,6 @@ func (p *Service) MakeAdmin(ctx context.Context, address string) (code string, e
 	return code, p.store.AddMailCode(ctx, &store.MailCode{
 		Hash: sealed, Kind: store.CodeToReset, AccountID: changed.ID, Epoch: changed.Epoch, Email: address, EndsAt: store.Now().Add(verifyFor),
 	})
-}
-
-// Find adds to found the accounts and sessions among ids that the viewer may see.
-func (p *Service) Find(ctx context.Context, ids []id.ID, found map[id.ID]store.Node) error {
-	return errors.Join(
-		store.Gather(ctx, found, ids, id.Account, p.store.Accounts),
-		store.Gather(ctx, found, ids, id.Session, p.store.Sessions),
-	)
 }
 
 // Account returns the account with an id; NotFound if the viewer may not see it.

@@ -8,7 +8,6 @@ package blog
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -138,22 +137,6 @@ func (b *Blog) Tag(ctx context.Context, slug string) (*store.Tag, error) {
 
 // Tags returns a window of the list of all tags, by name.
 func (b *Blog) Tags(w store.Window) (*store.List, error) { return b.store.ListTags(w) }
-
-// Find adds documents to found by their ids: those that aren't public but visible to the viewer, in
-// one batch for each kind. The viewer is asked for only if an article or a revision isn't in found
-// yet.
-func (b *Blog) Find(ctx context.Context, ids []id.ID, found map[id.ID]store.Node) error {
-	var missed []id.ID
-	for _, i := range ids {
-		if found[i] == nil {
-			missed = append(missed, i)
-		}
-	}
-	return errors.Join(
-		store.Gather(ctx, found, missed, id.Revision, b.store.VisibleRevisions),
-		store.Gather(ctx, found, missed, id.Article, b.store.VisibleArticles),
-	)
-}
 
 // Excerpt returns the first words of an article's text; Invalid unless words is 1 to
 // store.LeadWords.

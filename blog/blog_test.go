@@ -94,7 +94,7 @@ func TestWhoAsksIsLookedAtOnlyForWhatIsntPublic(t *testing.T) {
 		}
 		ctx, answer = asked(t)
 		found := maps.Clone(known)
-		check(t, b.Find(ctx, []id.ID{c.id}, found))
+		check(t, s.FindFor(ctx, []id.ID{c.id}, found))
 		if (found[c.id] != nil) != c.found || answer.Private() != c.listed {
 			t.Errorf("%s by id: %v, private %t although %s", name, found, answer.Private(), c.reason)
 		}

@@ -412,22 +412,9 @@ func TestPublishingCostsTheSameUnderALongTag(t *testing.T) {
 			if plain == nil {
 				continue
 			}
-			for i, e := range plain { // explain takes one statement
-				if e.Key == "updates" {
-					values, err := e.Value.(bson.RawValue).Array().Values()
-					check(t, err)
-					plain[i].Value = bson.A{values[0]}
-				}
-			}
-			var out struct {
-				Stats struct {
-					Documents int64 `bson:"totalDocsExamined"`
-					Keys      int64 `bson:"totalKeysExamined"`
-				} `bson:"executionStats"`
-			}
-			check(t, s.db.RunCommand(t.Context(), bson.D{{Key: "explain", Value: plain}, {Key: "verbosity", Value: "executionStats"}}).Decode(&out))
-			c.documents += out.Stats.Documents
-			c.keys += out.Stats.Keys
+			documents, keys := examined(t, s, plain)
+			c.documents += documents
+			c.keys += keys
 		}
 		costs[n] = c
 	}

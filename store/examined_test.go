@@ -81,6 +81,27 @@ func lookedUp(t *testing.T, s *Store, command bson.D) int {
 	return n
 }
 
+// examined returns how many documents and keys the first statement of an explainable command
+// examines.
+func examined(t *testing.T, s *Store, plain bson.D) (documents, keys int64) {
+	t.Helper()
+	for i, e := range plain {
+		if e.Key == "updates" {
+			values, err := e.Value.(bson.RawValue).Array().Values()
+			check(t, err)
+			plain[i].Value = bson.A{values[0]}
+		}
+	}
+	var out struct {
+		Stats struct {
+			Documents int64 `bson:"totalDocsExamined"`
+			Keys      int64 `bson:"totalKeysExamined"`
+		} `bson:"executionStats"`
+	}
+	check(t, s.db.RunCommand(t.Context(), bson.D{{Key: "explain", Value: plain}, {Key: "verbosity", Value: "executionStats"}}).Decode(&out))
+	return out.Stats.Documents, out.Stats.Keys
+}
+
 // explainable returns the part of a command that can be explained; nil for a command without a
 // filter.
 func explainable(t *testing.T, command bson.Raw) bson.D {
