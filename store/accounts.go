@@ -21,6 +21,14 @@ import (
 	"stoa/store/cache"
 )
 
+// Accounts are the accounts. How they are written is in accounts.go.
+var Accounts = &Kind[Account]{
+	ID: id.Account, Name: "account", Collection: accounts, Private: true,
+	Size:    func(a *Account) int64 { return int64(250 + len(a.Email) + len(a.Name)) },
+	ReadFor: accountsFor,
+	Indexes: []index{{fields: []string{"email"}, unique: true}, {fields: []string{"createdAt", "_id"}}, {fields: []string{"role", "createdAt", "_id"}}},
+}
+
 // Accounts is Accounts.For.
 func (s *Store) Accounts(ctx context.Context, ids []id.ID) ([]*Account, error) {
 	return Accounts.For(ctx, s, ids)

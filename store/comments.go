@@ -1,5 +1,7 @@
 package store
 
+// Comments: reads and writes. Entry points: Comments, the methods of Store.
+
 import (
 	"context"
 	"fmt"
@@ -14,6 +16,21 @@ import (
 	"stoa/id"
 	"stoa/problem"
 )
+
+// Comments are the readers' comments on articles.
+var Comments = &Kind[Comment]{
+	ID: id.Comment, Name: "comment", Collection: comments,
+	Size:   func(c *Comment) int64 { return int64(400 + len(c.AuthorName) + len(c.BodyHTML) + len(c.BodyMarkdown)) },
+	Public: Visible[Comment]{(*Comment).Public, publicComments()},
+	Indexes: []index{
+		{fields: []string{"articleId", "visible", "createdAt", "_id", "parentId", "status"}},
+		{fields: []string{"articleId", "parentId", "visible", "bare", "createdAt", "_id"}},
+		{fields: []string{"parentId", "visible", "bare", "createdAt", "_id"}},
+		{fields: []string{"status", "-createdAt", "-_id"}},
+		{fields: []string{"accountId", "-createdAt", "-_id"}},
+		{fields: []string{"event"}, unique: true, sparse: true},
+	},
+}
 
 // commentKeys is everything that becomes stale when before turns into after; before is nil
 // for a comment that isn't there yet. When and on what it was written never changes.

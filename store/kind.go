@@ -2,8 +2,8 @@ package store
 
 // A kind of document, declared once. From the declaration follow its cached table, its reads by
 // id and by slug, its visibility, and the keys that a write of it makes stale.
-// Entry points: Kind and its methods, ListOf, Visible, Store.MoveChildren; the declarations are in
-// kinds.go.
+// Entry points: Kind and its methods, ListOf, Visible, Store.MoveChildren; a declaration is in the file
+// of its noun.
 
 import (
 	"context"
@@ -78,6 +78,11 @@ type ListOf[T any] struct {
 	Parents func(*T) []id.ID // its value
 	// SetParents sets it, for lists under a kind with merges: see Store.MoveChildren.
 	SetParents func(*T, []id.ID)
+}
+
+// kinds returns every kind. A kind that isn't here has no table, no indexes and no lists.
+func kinds() []declared {
+	return []declared{Articles, Revisions, Authors, Tags, Comments, Accounts, Sessions, Pictures}
 }
 
 // declared is a Kind of any type.

@@ -1,12 +1,19 @@
 package store
 
-// Uploaded pictures: reads and writes. Entry points: Store.Pictures, Store.AddPicture.
+// Uploaded pictures: reads and writes. Entry points: Pictures, Store.Pictures, Store.AddPicture.
 
 import (
 	"context"
 
 	"stoa/id"
 )
+
+// Pictures are the uploaded pictures. They have no node(id:).
+var Pictures = &Kind[Picture]{
+	ID: id.Image, Name: "picture", Collection: pictures, Private: true,
+	Size:      func(p *Picture) int64 { return int64(400 + len(p.Alt) + 8*len(p.Widths)) },
+	VisibleTo: (*Picture).VisibleTo,
+}
 
 // Pictures returns the uploaded pictures with ids that the viewer may use, in their order: nil for
 // the others.

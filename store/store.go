@@ -4,7 +4,7 @@
 // It may import access, id, problem and its own sub-packages; no other package may import
 // the MongoDB driver. It knows nothing of GraphQL or of HTTP. Only reads of private documents
 // read the viewer: see visible.go.
-// Entry points: Open, the methods of Store, the kinds in kinds.go, the documents in documents.go.
+// Entry points: Open, the methods of Store, the kinds in the files of their nouns, the documents in documents.go.
 package store
 
 import (
