@@ -41,7 +41,6 @@ type Blog struct {
 
 	mu           sync.Mutex
 	unreconciled map[id.ID]bool // is to be related to other articles: see Reconcile
-	key          []byte         // of links to previews; nil until one is made or followed
 
 	relating   sync.Mutex // held while Reconcile relates
 	background *background.Group

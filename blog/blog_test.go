@@ -112,6 +112,84 @@ func TestWhoAsksIsLookedAtOnlyForWhatIsntPublic(t *testing.T) {
 	}
 }
 
+// A link to a preview ends with everything that it rests on, and with nothing else.
+func TestPreviewsEnd(t *testing.T) {
+	b, s := open(t)
+	account := func(change func(*store.Secret)) func(*testing.T, context.Context, *store.Article) {
+		return func(t *testing.T, ctx context.Context, _ *store.Article) {
+			v, err := access.ViewerFrom(ctx)
+			check(t, err)
+			was, err := s.SecretOf(t.Context(), v.Account)
+			check(t, err)
+			is := *was
+			change(&is)
+			check(t, s.ChangeAccount(t.Context(), was, &is))
+		}
+	}
+	status := func(change func(context.Context, ArticleTransition) (ArticleResult, error)) func(*testing.T, context.Context, *store.Article) {
+		return func(t *testing.T, ctx context.Context, a *store.Article) {
+			v, err := access.ViewerFrom(ctx)
+			check(t, err)
+			access.Become(ctx, access.Viewer{Account: v.Account, Role: access.Editor})
+			_, err = change(ctx, ArticleTransition{ID: a.ID})
+			check(t, err)
+		}
+	}
+	cases := map[string]struct {
+		reason string
+		change func(*testing.T, context.Context, *store.Article)
+		ends   bool
+	}{
+		"Nothing": {"the link shows the draft", func(*testing.T, context.Context, *store.Article) {}, false},
+		"Edited": {"the link shows what the draft is now", func(t *testing.T, ctx context.Context, a *store.Article) {
+			title := "New"
+			_, err := b.Update(ctx, ArticleUpdate{ID: a.ID, ExpectedVersion: a.Version, Title: &title})
+			check(t, err)
+		}, false},
+		"Published": {"everybody may read it", status(b.Publish), false},
+		"Deleted":   {"nobody may read it", status(b.DeleteArticle), true},
+		"Restored": {"a restored draft is shown to nobody by itself", func(t *testing.T, ctx context.Context, a *store.Article) {
+			status(b.DeleteArticle)(t, ctx, a)
+			status(b.Restore)(t, ctx, a)
+		}, true},
+		"Revoked":        {"its owner has ended it", status(b.RevokePreviews), true},
+		"NewName":        {"the account is the same", account(func(a *store.Secret) { a.Name = "New" }), false},
+		"NewPassword":    {"a thief of the session may have made it", account(func(a *store.Secret) { a.PasswordHash, a.Epoch = "new", a.Epoch+1 }), true},
+		"RoleTaken":      {"its maker may not read the draft any more", account(func(a *store.Secret) { a.Role, a.Epoch = access.Customer, a.Epoch+1 }), true},
+		"RoleTakenAlone": {"nor without an epoch", account(func(a *store.Secret) { a.Role = access.Customer }), true},
+		"AccountDeleted": {"there is nobody who shows it", func(t *testing.T, ctx context.Context, _ *store.Article) {
+			v, err := access.ViewerFrom(ctx)
+			check(t, err)
+			there, err := s.SecretOf(t.Context(), v.Account)
+			check(t, err)
+			check(t, s.DeleteAccount(t.Context(), &there.Account))
+		}, true},
+		"OwnerChanged": {"the draft is somebody else's", func(t *testing.T, _ context.Context, a *store.Article) {
+			is := *a
+			is.OwnerID = id.New(id.Account)
+			check(t, s.ChangeArticle(t.Context(), a, &is))
+		}, true},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			ctx, _ := as(t, s, access.Author)
+			made, err := b.Create(ctx, NewArticle{Title: name})
+			check(t, err)
+			link, err := b.CreatePreview(ctx, PreviewRequest{ID: made.Article.ID})
+			check(t, err)
+			c.change(t, ctx, made.Article)
+			reader, _ := asked(t)
+			if _, err := b.Preview(reader, link.Token); c.ends != problem.Is(err, problem.NotFound) || !c.ends && err != nil {
+				t.Errorf("%s, and yet: %v", c.reason, err)
+			}
+			again, err := b.Preview(reader, link.Token[:len(link.Token)-1])
+			if !problem.Is(err, problem.NotFound) {
+				t.Errorf("a token without its end shows %v, %v", again, err)
+			}
+		})
+	}
+}
+
 // An account without its role of author can no longer read or change its drafts.
 func TestARoleThatWasTakenAwayTakesTheDraftsAlong(t *testing.T) {
 	b, s := open(t)

@@ -1,15 +1,12 @@
 package blog
 
 // Links that show one unpublished article to everyone who has them. Entry points: CreatePreview,
-// Preview.
+// RevokePreviews, Preview.
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
+	"fmt"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -38,7 +35,12 @@ type Preview struct {
 	ExpiresAt time.Time
 }
 
-// CreatePreview makes a link to an article that the viewer may edit; NotFound if there is none.
+// previewPurpose separates the tokens of previews from other sealed texts.
+const previewPurpose = "preview"
+
+// CreatePreview makes a link to an article that the viewer may edit; NotFound if there is none. The
+// link ends at its time, and before that with the viewer's right to edit the article, with a new
+// password or role of the viewer, with the article's deletion, and by RevokePreviews.
 func (b *Blog) CreatePreview(ctx context.Context, in PreviewRequest) (*Preview, error) {
 	v, err := access.Require(ctx, access.Author)
 	if err != nil {
@@ -52,63 +54,51 @@ func (b *Blog) CreatePreview(ctx context.Context, in PreviewRequest) (*Preview, 
 		}
 		lasts = time.Duration(*in.ExpiresIn) * time.Second
 	}
-	a, err := b.store.ArticleNow(ctx, in.ID)
-	if err == nil && (a.Status == store.Deleted || !a.EditableBy(v)) {
+	a, by, err := b.store.Shared(ctx, in.ID, v.Account)
+	if err == nil && !a.EditableBy(v) {
 		err = problem.New(problem.NotFound, "there is no such article")
 	}
 	if err != nil {
 		return nil, problem.Locate(err, "id")
 	}
 	ends := store.Now().Add(lasts).Truncate(time.Second)
-	named := string(a.ID) + "." + strconv.FormatInt(ends.Unix(), 36)
-	seal, err := b.seal(ctx, named)
+	token, err := b.store.Seal(ctx, previewPurpose, fmt.Sprintln(a.ID, a.PreviewEpoch, by.ID, by.Epoch, ends.Unix()))
 	if err != nil {
 		return nil, err
 	}
-	p := &Preview{Token: named + "." + base64.RawURLEncoding.EncodeToString(seal), ExpiresAt: ends}
-	p.URL = strings.ReplaceAll(b.previews, "{token}", url.QueryEscape(p.Token))
-	return p, nil
+	return &Preview{Token: token, URL: strings.ReplaceAll(b.previews, "{token}", url.QueryEscape(token)), ExpiresAt: ends}, nil
 }
 
-// Preview returns the article that a link shows; NotFound if the link was never made or is too old,
-// or if the article is deleted.
+// RevokePreviews ends all links to an article, for those who may change it.
+func (b *Blog) RevokePreviews(ctx context.Context, in ArticleTransition) (ArticleResult, error) {
+	return b.transition(ctx, in, mayChange, func(a *draft) error {
+		a.PreviewEpoch++
+		return nil
+	})
+}
+
+// Preview returns the article that a link shows; NotFound if the link was never made or has ended.
 func (b *Blog) Preview(ctx context.Context, token string) (*store.Article, error) {
 	access.MarkPrivate(ctx)
-	missing := problem.New(problem.NotFound, "the link is too old, or there is no such article")
-	part := strings.Split(token, ".")
-	if len(token) > 256 || len(part) != 3 {
-		return nil, missing
-	}
-	given, err := base64.RawURLEncoding.Strict().DecodeString(part[2])
-	if err != nil {
-		return nil, missing
-	}
-	seal, err := b.seal(ctx, part[0]+"."+part[1])
+	text, err := b.store.Unseal(ctx, previewPurpose, token)
 	if err != nil {
 		return nil, err
 	}
-	ends, err := strconv.ParseInt(part[1], 36, 64)
-	if err != nil || !hmac.Equal(seal, given) || !time.Now().Before(time.Unix(ends, 0)) {
+	var article, account id.ID
+	var ofArticle, ofAccount, ends int64
+	if _, err := fmt.Sscanln(text, &article, &ofArticle, &account, &ofAccount, &ends); err != nil {
+		return nil, fmt.Errorf("read the preview %q: %w", text, err)
+	}
+	missing := problem.New(problem.NotFound, "the link has ended, or there is no such article")
+	if !time.Now().Before(time.Unix(ends, 0)) {
 		return nil, missing
 	}
-	return b.store.ArticleFor(ctx, id.ID(part[0]))
-}
-
-// seal returns the signature of a link. Nobody without the key can make it.
-func (b *Blog) seal(ctx context.Context, named string) ([]byte, error) {
-	b.mu.Lock()
-	key := b.key
-	b.mu.Unlock()
-	if key == nil {
-		var err error
-		if key, err = b.store.PreviewKey(ctx); err != nil {
-			return nil, err
-		}
-		b.mu.Lock()
-		b.key = key
-		b.mu.Unlock()
+	a, by, err := b.store.Shared(ctx, article, account)
+	if err != nil {
+		return nil, err
 	}
-	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte("preview\x00" + named))
-	return mac.Sum(nil), nil
+	if a.PreviewEpoch != ofArticle || by.Epoch != ofAccount || !a.EditableBy(access.Viewer{Account: by.ID, Role: by.Role}) {
+		return nil, missing
+	}
+	return a, nil
 }

@@ -246,6 +246,7 @@ func (b *Blog) DeleteArticle(ctx context.Context, in ArticleTransition) (Article
 		}
 		if a.Status != store.Deleted {
 			a.Status, a.DeletedAt = store.Deleted, store.Now()
+			a.PreviewEpoch++
 		}
 		return nil
 	})

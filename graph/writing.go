@@ -87,6 +87,11 @@ func (m mutation) ArticlePreviewCreate(ctx context.Context, in blog.PreviewReque
 	return &generated.ArticlePreviewCreatePayload{Preview: made, UserErrors: errs}, err
 }
 
+func (m mutation) ArticlePreviewsRevoke(ctx context.Context, in blog.ArticleTransition) (*generated.ArticlePreviewsRevokePayload, error) {
+	out, errs, err := orArticleErrors(m.Blog.RevokePreviews(ctx, in))
+	return &generated.ArticlePreviewsRevokePayload{Article: out.Article, UserErrors: errs}, err
+}
+
 func (m mutation) AuthorCreate(ctx context.Context, in blog.NewAuthor) (*generated.AuthorCreatePayload, error) {
 	out, errs, err := orArticleErrors(m.Blog.CreateAuthor(ctx, in))
 	return &generated.AuthorCreatePayload{Author: out.Value, Warnings: some(out.Warnings), UserErrors: errs}, err

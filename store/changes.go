@@ -129,7 +129,7 @@ func (s *Store) ChangeArticle(ctx context.Context, before, after *Article) error
 		{Key: "ownerId", Value: after.OwnerID}, {Key: "createdAt", Value: after.CreatedAt}, {Key: "deletedAt", Value: after.DeletedAt},
 		{Key: "authorIds", Value: after.AuthorIDs}, {Key: "tagIds", Value: after.TagIDs},
 		{Key: "revisionId", Value: after.RevisionID}, {Key: "version", Value: after.Version},
-		{Key: "source", Value: after.Source}, {Key: "digest", Value: after.Digest},
+		{Key: "source", Value: after.Source}, {Key: "digest", Value: after.Digest}, {Key: "previewEpoch", Value: after.PreviewEpoch},
 	}
 	if !slices.Equal(before.RelatedIDs, after.RelatedIDs) { // else Relate may have been faster
 		set = append(set, bson.E{Key: "relatedIds", Value: after.RelatedIDs})

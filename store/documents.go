@@ -56,6 +56,8 @@ type Article struct {
 	Version        int64     `bson:"version"` // goes up by one with every change: for compare-and-set
 	Source         string    `bson:"source"`  // the id of its file for an import; "" if it was written here
 	Digest         string    `bson:"digest"`  // of the imported content
+	// PreviewEpoch goes up to end all previews of the article: when it is deleted, and on demand.
+	PreviewEpoch int64 `bson:"previewEpoch"`
 	// Event is the sequence number, among those of AllPublished, of the event that it became
 	// public; "" if it never was public, or was before there were events.
 	Event string `bson:"event,omitempty"`

@@ -129,7 +129,7 @@ func writeRecord(t *testing.T, s *Store) {
 	}
 	check(t, s.Begin(ctx, "merge/x"))
 	check(t, s.Purge(ctx, []string{"list/all"}))
-	if _, err := s.PreviewKey(ctx); err != nil {
+	if _, err := s.sealKey(ctx); err != nil {
 		t.Fatal(err)
 	}
 }

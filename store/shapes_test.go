@@ -426,7 +426,11 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 		"VisibleArticles": func(ctx context.Context) { done(s.VisibleArticles(ctx, []id.ID{article.ID, id.New(id.Article)})) },
 		"Desk":            func(ctx context.Context) { done(s.Desk(ctx, []id.ID{article.ID, id.New(id.Article)})) },
 		"VisibleBySlug":   func(ctx context.Context) { done(s.VisibleBySlug(ctx, "article")) },
-		"ArticleFor":      func(ctx context.Context) { done(s.ArticleFor(ctx, article.ID)) },
+		"Shared": func(ctx context.Context) {
+			if _, _, err := s.Shared(ctx, article.ID, owner.ID); err != nil {
+				t.Error(err)
+			}
+		},
 		"VisibleRevisions": func(ctx context.Context) {
 			done(s.VisibleRevisions(ctx, []id.ID{id.New(id.Revision), article.RevisionID}))
 		},
@@ -439,8 +443,8 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 			check(t, s.MoveChildren(ctx, id.New(id.Author), nil, nil))
 			check(t, s.MoveChildren(ctx, id.New(id.Tag), nil, nil))
 		},
-		"Tasks":      func(ctx context.Context) { done(s.Tasks(ctx, "merge/")) },
-		"PreviewKey": func(ctx context.Context) { done(s.PreviewKey(ctx)) },
+		"Tasks": func(ctx context.Context) { done(s.Tasks(ctx, "merge/")) },
+		"Seal":  func(ctx context.Context) { done(s.Seal(ctx, "purpose", "text")) },
 		"PurgeDeleted": func(ctx context.Context) {
 			gone := changedTo(published("gone", second(1)), func(a *Article) { a.Status, a.DeletedAt = Deleted, second(1) })
 			check(t, s.AddArticle(ctx, gone))

@@ -9,10 +9,12 @@ package store
 
 import (
 	"context"
+	"crypto/cipher"
 	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -68,6 +70,9 @@ type Store struct {
 	tables    tables
 	kinds     map[id.Kind]any // the tables of documents; see Kind.open
 	namespace string          // see Namespace
+
+	sealing sync.Mutex  // held while sealed is read or set
+	sealed  cipher.AEAD // the cipher of sealed texts; nil before the first
 
 	format  int    // of the database, when it was opened
 	program string // Options.Program

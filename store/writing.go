@@ -5,15 +5,12 @@ package store
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"stoa/access"
@@ -126,18 +123,23 @@ func (s *Store) VisibleBySlug(ctx context.Context, slug string) (*Article, error
 	return Articles.BySlugFor(ctx, s, slug)
 }
 
-// ArticleFor returns an article to a viewer admitted by its id alone: not a deleted one, or
-// NotFound. It makes the response private.
-func (s *Store) ArticleFor(ctx context.Context, article id.ID) (*Article, error) {
+// Shared returns an article and the account that shared it, without an access check: the caller
+// decides if the account's right to share it is left. It returns NotFound if one of the two is
+// missing or the article is deleted. It makes the response private.
+func (s *Store) Shared(ctx context.Context, article, account id.ID) (*Article, *Account, error) {
 	access.MarkPrivate(ctx)
 	found, err := Articles.any(ctx, s, []id.ID{article})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if a := found[0]; a != nil && (a.Public() || a.Status == Draft || a.Status == Scheduled) {
-		return a, nil
+	by, err := Accounts.any(ctx, s, []id.ID{account})
+	if err != nil {
+		return nil, nil, err
 	}
-	return nil, problem.New(problem.NotFound, "there is no such article")
+	if a := found[0]; a != nil && by[0] != nil && (a.Public() || a.Status == Draft || a.Status == Scheduled) {
+		return a, by[0], nil
+	}
+	return nil, nil, problem.New(problem.NotFound, "there is no such article")
 }
 
 // ListDesk returns a part of the list of the articles in statuses that are the viewer's own or, for
@@ -304,27 +306,4 @@ func (s *Store) purge(ctx context.Context, a *Article) error {
 		s.forgetTallies(ctx, a.ID)
 		return nil
 	})
-}
-
-// PreviewKey returns the secret that signs links to previews: random, the same on every replica,
-// made by the first one to ask.
-func (s *Store) PreviewKey(ctx context.Context) ([]byte, error) {
-	type document struct {
-		ID  string `bson:"_id"`
-		Key []byte `bson:"key"`
-	}
-	c, mine := s.db.Collection(meta), document{"previewKey", make([]byte, 32)}
-	var there document
-	err := c.FindOne(ctx, bson.D{{Key: "_id", Value: mine.ID}}).Decode(&there)
-	if errors.Is(err, mongo.ErrNoDocuments) {
-		_, _ = rand.Read(mine.Key) // never fails: crypto/rand ends the process instead
-		if _, err := c.InsertOne(ctx, mine); err != nil && !mongo.IsDuplicateKeyError(err) {
-			return nil, fmt.Errorf("make the key of previews: %w", err)
-		}
-		err = c.FindOne(ctx, bson.D{{Key: "_id", Value: mine.ID}}).Decode(&there)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the key of previews: %w", err)
-	}
-	return there.Key, nil
 }

@@ -177,6 +177,11 @@ type ComplexityRoot struct {
 		UserErrors func(childComplexity int) int
 	}
 
+	ArticlePreviewsRevokePayload struct {
+		Article    func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
 	ArticlePublishPayload struct {
 		Article    func(childComplexity int) int
 		Current    func(childComplexity int) int
@@ -381,6 +386,7 @@ type ComplexityRoot struct {
 		ArticleCreate          func(childComplexity int, input blog.NewArticle) int
 		ArticleDelete          func(childComplexity int, input blog.ArticleTransition) int
 		ArticlePreviewCreate   func(childComplexity int, input blog.PreviewRequest) int
+		ArticlePreviewsRevoke  func(childComplexity int, input blog.ArticleTransition) int
 		ArticlePublish         func(childComplexity int, input blog.ArticleTransition) int
 		ArticleRestore         func(childComplexity int, input blog.ArticleTransition) int
 		ArticleRevisionRestore func(childComplexity int, input blog.RevisionRestore) int
@@ -666,6 +672,7 @@ type MutationResolver interface {
 	ArticleRestore(ctx context.Context, input blog.ArticleTransition) (*ArticleRestorePayload, error)
 	ArticleRevisionRestore(ctx context.Context, input blog.RevisionRestore) (*ArticleRevisionRestorePayload, error)
 	ArticlePreviewCreate(ctx context.Context, input blog.PreviewRequest) (*ArticlePreviewCreatePayload, error)
+	ArticlePreviewsRevoke(ctx context.Context, input blog.ArticleTransition) (*ArticlePreviewsRevokePayload, error)
 	AuthorCreate(ctx context.Context, input blog.NewAuthor) (*AuthorCreatePayload, error)
 	AuthorUpdate(ctx context.Context, input blog.AuthorUpdate) (*AuthorUpdatePayload, error)
 	AuthorMerge(ctx context.Context, input edit.Merge) (*AuthorMergePayload, error)
@@ -1208,6 +1215,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ArticlePreviewCreatePayload.UserErrors(childComplexity), true
+
+	case "ArticlePreviewsRevokePayload.article":
+		if e.ComplexityRoot.ArticlePreviewsRevokePayload.Article == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ArticlePreviewsRevokePayload.Article(childComplexity), true
+	case "ArticlePreviewsRevokePayload.userErrors":
+		if e.ComplexityRoot.ArticlePreviewsRevokePayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ArticlePreviewsRevokePayload.UserErrors(childComplexity), true
 
 	case "ArticlePublishPayload.article":
 		if e.ComplexityRoot.ArticlePublishPayload.Article == nil {
@@ -1965,6 +1985,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ArticlePreviewCreate(childComplexity, args["input"].(blog.PreviewRequest)), true
+	case "Mutation.articlePreviewsRevoke":
+		if e.ComplexityRoot.Mutation.ArticlePreviewsRevoke == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_articlePreviewsRevoke_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ArticlePreviewsRevoke(childComplexity, args["input"].(blog.ArticleTransition)), true
 	case "Mutation.articlePublish":
 		if e.ComplexityRoot.Mutation.ArticlePublish == nil {
 			break
@@ -3679,7 +3710,7 @@ type TagEdge @cacheControl(maxAge: 60, scope: PUBLIC, staleWhileRevalidate: 300)
 extend type Query {
   "The difference between two revisions of one article; null if the viewer may not see either of them."
   revisionDiff("The id of the one that came first." from: ID!, "The id of the other." to: ID!): RevisionDiff @cost(weight: "50")
-  "The article of a preview link from ` + "`" + `articlePreviewCreate` + "`" + `, published or not; null if the link has expired or never existed."
+  "The article of a preview link from ` + "`" + `articlePreviewCreate` + "`" + `, published or not; null if the link has ended or never existed: see ` + "`" + `articlePreviewCreate` + "`" + `."
   preview("The token of the link." token: String!): Article @cacheControl(maxAge: 0, scope: PRIVATE)
 }
 
@@ -3700,8 +3731,10 @@ extend type Mutation {
   articleRestore("The article to restore." input: ArticleRestoreInput!): ArticleRestorePayload! @auth(requires: AUTHOR)
   "Restores the content of an article from one of its revisions, as a new revision."
   articleRevisionRestore("The revision to restore." input: ArticleRevisionRestoreInput!): ArticleRevisionRestorePayload! @auth(requires: AUTHOR)
-  "Creates a link that shows an article, published or not, to everybody with the link, for a limited time."
+  "Creates a link that shows an article, published or not, to everybody with the link, for a limited time. It ends earlier if the article is deleted, if its creator may no longer edit the article or gets a new password or role, and by ` + "`" + `articlePreviewsRevoke` + "`" + `."
   articlePreviewCreate("The article, and the lifetime of the link." input: ArticlePreviewCreateInput!): ArticlePreviewCreatePayload! @auth(requires: AUTHOR)
+  "Ends all preview links of an article. Its owner may do so while it isn't published, editors always."
+  articlePreviewsRevoke("The article." input: ArticlePreviewsRevokeInput!): ArticlePreviewsRevokePayload! @auth(requires: AUTHOR)
   "Creates an author."
   authorCreate("The author's name and page." input: AuthorCreateInput!): AuthorCreatePayload! @auth(requires: EDITOR)
   "Changes an author. The old slug still finds it."
@@ -4048,6 +4081,20 @@ type ArticlePreview {
 type ArticlePreviewCreatePayload {
   "The link; null if there are errors."
   preview: ArticlePreview
+  "The reasons why nothing was done; empty on success."
+  userErrors: [ArticleError!]!
+}
+
+"The article whose previews end."
+input ArticlePreviewsRevokeInput {
+  "The id of the article."
+  id: ID!
+}
+
+"The result of ending previews."
+type ArticlePreviewsRevokePayload {
+  "The article after the change; null if there are errors."
+  article: Article
   "The reasons why nothing was done; empty on success."
   userErrors: [ArticleError!]!
 }
@@ -5256,6 +5303,16 @@ func (ec *executionContext) childFields_ArticlePreviewCreatePayload(ctx context.
 		return ec.fieldContext_ArticlePreviewCreatePayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ArticlePreviewCreatePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ArticlePreviewsRevokePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "article":
+		return ec.fieldContext_ArticlePreviewsRevokePayload_article(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ArticlePreviewsRevokePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ArticlePreviewsRevokePayload", field.Name)
 }
 
 func (ec *executionContext) childFields_ArticlePublishPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6494,6 +6551,20 @@ func (ec *executionContext) field_Mutation_articlePreviewCreate_args(ctx context
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (blog.PreviewRequest, error) {
 			return ec.unmarshalNArticlePreviewCreateInput2stoaᚋblogᚐPreviewRequest(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_articlePreviewsRevoke_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (blog.ArticleTransition, error) {
+			return ec.unmarshalNArticlePreviewsRevokeInput2stoaᚋblogᚐArticleTransition(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -9616,6 +9687,70 @@ func (ec *executionContext) _ArticlePreviewCreatePayload_userErrors(ctx context.
 func (ec *executionContext) fieldContext_ArticlePreviewCreatePayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	fc = &graphql.FieldContext{
 		Object:     "ArticlePreviewCreatePayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ArticleError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ArticlePreviewsRevokePayload_article(ctx context.Context, field graphql.CollectedField, obj *ArticlePreviewsRevokePayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ArticlePreviewsRevokePayload_article(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Article, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *store.Article) graphql.Marshaler {
+			return ec.marshalOArticle2ᚖstoaᚋstoreᚐArticle(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ArticlePreviewsRevokePayload_article(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ArticlePreviewsRevokePayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Article(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ArticlePreviewsRevokePayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *ArticlePreviewsRevokePayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ArticlePreviewsRevokePayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*ArticleError) graphql.Marshaler {
+			return ec.marshalNArticleError2ᚕᚖstoaᚋgraphᚋgeneratedᚐArticleErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ArticlePreviewsRevokePayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ArticlePreviewsRevokePayload",
 		Field:      field,
 		IsMethod:   false,
 		IsResolver: false,
@@ -13160,6 +13295,68 @@ func (ec *executionContext) fieldContext_Mutation_articlePreviewCreate(ctx conte
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_articlePreviewCreate_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_articlePreviewsRevoke(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_articlePreviewsRevoke(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ArticlePreviewsRevoke(ctx, fc.Args["input"].(blog.ArticleTransition))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				requires, err := ec.unmarshalNRole2stoaᚋaccessᚐRole(ctx, "AUTHOR")
+				if err != nil {
+					var zeroVal *ArticlePreviewsRevokePayload
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *ArticlePreviewsRevokePayload
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive0, requires)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *ArticlePreviewsRevokePayload) graphql.Marshaler {
+			return ec.marshalNArticlePreviewsRevokePayload2ᚖstoaᚋgraphᚋgeneratedᚐArticlePreviewsRevokePayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_articlePreviewsRevoke(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ArticlePreviewsRevokePayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_articlePreviewsRevoke_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -19828,6 +20025,36 @@ func (ec *executionContext) unmarshalInputArticlePreviewCreateInput(ctx context.
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputArticlePreviewsRevokeInput(ctx context.Context, obj any) (blog.ArticleTransition, error) {
+	var it blog.ArticleTransition
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"id"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "id":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("id"))
+			data, err := ec.unmarshalNID2stoaᚋidᚐID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ID = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputArticlePublishInput(ctx context.Context, obj any) (blog.ArticleTransition, error) {
 	var it blog.ArticleTransition
 	if obj == nil {
@@ -22768,6 +22995,49 @@ func (ec *executionContext) _ArticlePreviewCreatePayload(ctx context.Context, se
 	return out
 }
 
+var articlePreviewsRevokePayloadImplementors = []string{"ArticlePreviewsRevokePayload"}
+
+func (ec *executionContext) _ArticlePreviewsRevokePayload(ctx context.Context, sel ast.SelectionSet, obj *ArticlePreviewsRevokePayload) graphql.Marshaler {
+	fields := ec.run.Fields(ec.OperationContext, sel, articlePreviewsRevokePayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ArticlePreviewsRevokePayload")
+		case "article":
+			out.Values[i] = ec._ArticlePreviewsRevokePayload_article(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._ArticlePreviewsRevokePayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var articlePublishPayloadImplementors = []string{"ArticlePublishPayload"}
 
 func (ec *executionContext) _ArticlePublishPayload(ctx context.Context, sel ast.SelectionSet, obj *ArticlePublishPayload) graphql.Marshaler {
@@ -24986,6 +25256,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "articlePreviewCreate":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_articlePreviewCreate(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "articlePreviewsRevoke":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_articlePreviewsRevoke(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -28862,6 +29139,21 @@ func (ec *executionContext) marshalNArticlePreviewCreatePayload2ᚖstoaᚋgraph�
 		return graphql.Null
 	}
 	return ec._ArticlePreviewCreatePayload(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNArticlePreviewsRevokeInput2stoaᚋblogᚐArticleTransition(ctx context.Context, v any) (blog.ArticleTransition, error) {
+	res, err := ec.unmarshalInputArticlePreviewsRevokeInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNArticlePreviewsRevokePayload2ᚖstoaᚋgraphᚋgeneratedᚐArticlePreviewsRevokePayload(ctx context.Context, sel ast.SelectionSet, v *ArticlePreviewsRevokePayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._ArticlePreviewsRevokePayload(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNArticlePublishInput2stoaᚋblogᚐArticleTransition(ctx context.Context, v any) (blog.ArticleTransition, error) {

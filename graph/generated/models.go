@@ -145,6 +145,14 @@ type ArticlePreviewCreatePayload struct {
 	UserErrors []*ArticleError `json:"userErrors"`
 }
 
+// The result of ending previews.
+type ArticlePreviewsRevokePayload struct {
+	// The article after the change; null if there are errors.
+	Article *store.Article `json:"article,omitempty"`
+	// The reasons why nothing was done; empty on success.
+	UserErrors []*ArticleError `json:"userErrors"`
+}
+
 // The result of publishing an article.
 type ArticlePublishPayload struct {
 	// The article after the change; null if there are errors.

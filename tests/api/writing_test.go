@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -395,19 +396,44 @@ func TestAPreviewShowsADraftToWhoeverHasTheLink(t *testing.T) {
 	if got := shown(p.Token); got != "DRAFT<p><em>Soon</em></p>\n" {
 		t.Errorf("the link shows %q", got)
 	}
-	parts := strings.Split(p.Token, ".")
 	another := owner.Do(t, s, "articleCreate", map[string]any{"title": "Another"}).Article
+	sealed := []byte(p.Token)
+	for i := range sealed {
+		other := bytes.Clone(sealed)
+		if other[i]++; i%10 == 0 && shown(string(other)) != "" {
+			t.Errorf("with another character %d the token shows the draft", i)
+		}
+	}
 	for name, token := range map[string]string{
-		"Nothing": "", "Half": parts[0] + "." + parts[1], "OtherArticle": another.ID + "." + parts[1] + "." + parts[2], "Longer": parts[0] + ".zzzzzzz." + parts[2],
-		"OtherSeal": parts[0] + "." + parts[1] + "." + strings.Repeat("A", 43), "Long": strings.Repeat(".", 10_000),
+		"Nothing": "", "Half": p.Token[:len(p.Token)/2], "Article": a.ID, "Twice": p.Token + p.Token, "Long": strings.Repeat("A", 10_000),
 	} {
 		if got := shown(token); got != "" {
 			t.Errorf("%s shows %q", name, got)
 		}
 	}
+	revoke := func(w stoatest.Writer) string {
+		t.Helper()
+		var out struct{ Out stoatest.Wrote }
+		w.Data(t, s, &out, `mutation ($in: ArticlePreviewsRevokeInput!) { out: articlePreviewsRevoke(input: $in) { article { id } userErrors { code } } }`, map[string]any{"in": map[string]any{"id": a.ID}})
+		return out.Out.Reason()
+	}
+	if got := revoke(other); got != "NOT_FOUND" || shown(p.Token) == "" {
+		t.Errorf("another author revokes the links of a draft: %q", got)
+	}
+	if got := revoke(owner); got != "" || shown(p.Token) != "" {
+		t.Errorf("the owner revokes them: %q, and they show %q", got, shown(p.Token))
+	}
+	p = create(owner, map[string]any{"id": a.ID}).Out.Preview
+	if got := shown(p.Token); got == "" {
+		t.Error("a later link shows nothing")
+	}
 	editor.Do(t, s, "articleDelete", map[string]any{"id": a.ID})
 	if got := shown(p.Token); got != "" {
 		t.Errorf("of what is deleted it shows %q", got)
+	}
+	owner.Do(t, s, "articleRestore", map[string]any{"id": a.ID})
+	if got := shown(p.Token); got != "" {
+		t.Errorf("after deletion and restoration it shows %q", got)
 	}
 	short := create(editor, map[string]any{"id": another.ID, "expiresIn": 1}).Out.Preview
 	stoatest.Await(t, 5*time.Second, "the link to end", func() bool { return shown(short.Token) == "" })

@@ -179,6 +179,7 @@ var hidden = []struct{ what, query string }{
 	{"Query.search: an author of nothing published", `{ search(query: "zed") { asked: nodes { __typename } } }`},
 	{"Query.preview: a draft", `{ asked: preview(token: "<preview of drafted>") { id } }`},
 	{"Query.preview: a deleted article", `{ asked: preview(token: "<preview of gone>") { id } }`},
+	{"Query.preview: by an account that may not edit the draft any more", `{ asked: preview(token: "<preview of former>") { id } }`},
 	{"Query.revisionDiff: of a published article", `{ asked: revisionDiff(from: "<text of press>", to: "<text of press>") { added } }`},
 	{"Query.revisionDiff: of a draft of the author's", `{ asked: revisionDiff(from: "<text of drafted>", to: "<text of drafted>") { added } }`},
 	{"Article.related: to a draft", `{ article(slug: "long") { asked: related { id } } }`},
@@ -359,6 +360,8 @@ var changes = []change{
 	{"articlePreviewCreate", "the owner's draft", ofArticle(store.Draft, `id: "<id>"`), true},
 	{"articlePreviewCreate", "the owner's published article", ofArticle(store.Published, `id: "<id>"`), true},
 	{"articlePreviewCreate", "the owner's deleted article", ofArticle(store.Deleted, `id: "<id>"`), true},
+	{"articlePreviewsRevoke", "the owner's draft", ofArticle(store.Draft, `id: "<id>"`), true},
+	{"articlePreviewsRevoke", "the owner's published article", ofArticle(store.Published, `id: "<id>"`), true},
 	{"articleRevisionRestore", "the owner's draft", ofArticle(store.Draft, `id: "<text>"`), true},
 	{"articleRevisionRestore", "the owner's published article", ofArticle(store.Published, `id: "<text>"`), true},
 	{"authorCreate", "", takes(`name: "New"`), true},
@@ -568,6 +571,7 @@ func (m *matrix) write(t *testing.T) {
 	deleted.Status, deleted.DeletedAt = store.Deleted, at
 	stoatest.Check(t, m.s.Store.ChangeArticle(t.Context(), gone, &deleted))
 	former := add("Former", store.Draft)
+	preview(former, "former")
 	moved := *former
 	moved.OwnerID = m.people["owner"].ID
 	stoatest.Check(t, m.s.Store.ChangeArticle(t.Context(), former, &moved))
