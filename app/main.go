@@ -46,10 +46,8 @@ func Main(args []string, lookup func(string) (string, bool), out, errOut io.Writ
 	if len(rest) > 0 {
 		command, rest = rest[0], rest[1:]
 	}
-	// The first signal begins an orderly shutdown; a second one ends the process.
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilSignalled()
 	defer stop()
-	context.AfterFunc(ctx, stop)
 	log := newLogger(c, errOut)
 	switch command {
 	case "serve":
@@ -80,6 +78,23 @@ func Main(args []string, lookup func(string) (string, bool), out, errOut io.Writ
 		err = usage("there is no command %q: use serve, import, admin, purge, backup, restore, migrate, schema, version or --help", command)
 	}
 	return exitCode(err, errOut)
+}
+
+// untilSignalled returns a context that the first SIGINT or SIGTERM ends, for an orderly shutdown. A
+// second one ends the process, from before ctx ends.
+func untilSignalled() (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+		case <-ctx.Done():
+		}
+		signal.Stop(signals) // before cancel: from here on a signal has its usual effect
+		cancel()
+	}()
+	return ctx, cancel
 }
 
 // asks says if the command line is one of words and nothing else, or has --help.
