@@ -10,6 +10,7 @@ import (
 	"stoa/id"
 	"stoa/problem"
 	"stoa/store"
+	"stoa/store/cache"
 )
 
 // MaxCount is the highest number up to which a client can have a list counted.
@@ -101,7 +102,7 @@ func (c *Connection[T]) once(ctx context.Context) (*store.Page, error) {
 // Resolve reads the page if it is in the process's memory.
 func (c *Connection[T]) Resolve(ctx context.Context) {
 	if c.name != "" {
-		_, _ = c.once(MemoryOnly(ctx)) // the resolver of the page meets the error
+		_, _ = c.once(cache.MemoryOnly(ctx)) // the resolver of the page meets the error
 	}
 }
 

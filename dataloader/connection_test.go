@@ -23,7 +23,7 @@ func connectionOf(reads *int, gone []id.ID, ids ...id.ID) *Connection[store.Tag]
 	return &Connection[store.Tag]{
 		page: func(ctx context.Context) (*store.Page, error) {
 			*reads++
-			if ctx.Value(memoryOnly{}) != nil {
+			if cache.IsMemoryOnly(ctx) {
 				return nil, cache.ErrNotInMemory
 			}
 			return page, nil
@@ -47,7 +47,7 @@ func TestAConnectionReadsItsPageOnceAndOnlyWhenAsked(t *testing.T) {
 	if _, err := c.Count(t.Context(), 5); err != nil || reads != 0 {
 		t.Errorf("counting read %d pages: %v", reads, err)
 	}
-	if _, err := c.Nodes(MemoryOnly(t.Context())); !errors.Is(err, cache.ErrNotInMemory) {
+	if _, err := c.Nodes(cache.MemoryOnly(t.Context())); !errors.Is(err, cache.ErrNotInMemory) {
 		t.Errorf("in memory: %v", err)
 	}
 	reads = 0

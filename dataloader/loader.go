@@ -18,10 +18,10 @@ import (
 // together in one batch. A result stays for the rest of the response, or until a mutation in it has
 // changed something. A failure stays, too, so that a response agrees with itself.
 type Loader[K ~string, T any] struct {
-	fetch func(context.Context, []K) ([]*T, error)
-	what  string       // for messages: "article"
-	from  source       // its identity in dependencies; nil if its results make a response uncacheable
-	shows func(K) bool // whether the thing of a key is the same for everybody; nil for all
+	fetch func(context.Context, []K) ([]*T, error) // under MemoryOnly it may get a key twice
+	what  string                                   // for messages: "article"
+	from  source                                   // its identity in dependencies; nil if its results make a response uncacheable
+	shows func(K) bool                             // whether the thing of a key is the same for everybody; nil for all
 
 	mu       *sync.Mutex // of all loaders of the response
 	resolved map[K]resolved[T]
@@ -39,14 +39,6 @@ type result[T any] struct {
 	done  chan struct{}
 	value *T
 	err   error
-}
-
-type memoryOnly struct{}
-
-// MemoryOnly is cache.MemoryOnly for loaders, too: a read that would have to wait, for the store or
-// for another read of the response, returns cache.ErrNotInMemory.
-func MemoryOnly(ctx context.Context) context.Context {
-	return context.WithValue(cache.MemoryOnly(ctx), memoryOnly{}, true)
 }
 
 func newLoader[K ~string, T any](what string, fetch func(context.Context, []K) ([]*T, error)) *Loader[K, T] {
@@ -75,6 +67,9 @@ func (l *Loader[K, T]) All(ctx context.Context, ks []K) ([]*T, error) {
 
 // into is All into an existing slice.
 func (l *Loader[K, T]) into(ctx context.Context, ks []K, out []*T) error {
+	if cache.IsMemoryOnly(ctx) {
+		return l.fromMemory(ctx, ks, out)
+	}
 	for i, r := range l.look(ctx, ks, out) {
 		if r == nil {
 			continue
@@ -92,14 +87,73 @@ func (l *Loader[K, T]) into(ctx context.Context, ks []K, out []*T) error {
 	return nil
 }
 
+// fromMemory is into under MemoryOnly: the things that aren't resolved come from the process's memory
+// in one batch, and are resolved for the rest of the response.
+func (l *Loader[K, T]) fromMemory(ctx context.Context, ks []K, out []*T) error {
+	var none K
+	var unknown []K
+	var at []int // in ks
+	l.mu.Lock()
+	l.resolveAdopted()
+	var failed error
+	for i, k := range ks {
+		n, is := l.resolved[k]
+		switch {
+		case k == none:
+		case !is || !n.settled():
+			unknown, at = append(unknown, k), append(at, i)
+		case n.later != nil:
+			if out[i] = n.later.value; failed == nil {
+				failed = n.later.err
+			}
+		default:
+			out[i] = n.value
+		}
+	}
+	l.mu.Unlock()
+	if failed != nil || len(unknown) == 0 {
+		return failed
+	}
+	values, err := l.resolveFromMemory(ctx, unknown)
+	if err != nil {
+		if !errors.Is(err, cache.ErrNotInMemory) {
+			l.fail(unknown, err)
+		}
+		return err
+	}
+	for i, v := range values {
+		out[at[i]] = v
+	}
+	return nil
+}
+
+// resolveFromMemory reads ks in one batch from the process's memory, and resolves them. It resolves
+// none of them if one isn't there.
+func (l *Loader[K, T]) resolveFromMemory(ctx context.Context, ks []K) ([]*T, error) {
+	values, err := l.read(ctx, ks)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.resolveAdopted()
+	if l.resolved == nil {
+		l.resolved = make(map[K]resolved[T], len(ks))
+	}
+	for i, k := range ks {
+		if _, ok := l.resolved[k]; !ok {
+			l.resolved[k] = resolved[T]{value: values[i]}
+		}
+	}
+	return values, nil
+}
+
 // look puts the known things into out, and loads those that nobody else in the response is loading.
 // The other results are returned, some of them still to be waited for; nil for none.
 func (l *Loader[K, T]) look(ctx context.Context, ks []K, out []*T) []*result[T] {
 	var none K
-	var results []*result[T]
-	var unknown []K
-	var mine map[K]*result[T]
-	waits := false
+	var results, mine []*result[T]
+	var unknown []K // of mine
 	l.mu.Lock()
 	l.resolveAdopted()
 	for i, k := range ks {
@@ -111,25 +165,15 @@ func (l *Loader[K, T]) look(ctx context.Context, ks []K, out []*T) []*result[T] 
 			out[i] = n.value
 			continue
 		}
+		if !is {
+			n.later = &result[T]{done: make(chan struct{})}
+			unknown, mine = append(unknown, k), append(mine, n.later)
+			l.put(k, n)
+		}
 		if results == nil {
-			results, mine = make([]*result[T], len(ks)), make(map[K]*result[T], len(ks)-i)
-			waits = ctx.Value(memoryOnly{}) == nil
+			results = make([]*result[T], len(ks))
 		}
-		r := n.later
-		if !is || !r.settled() && !waits {
-			if r = mine[k]; r == nil {
-				r = &result[T]{}
-				mine[k] = r
-				unknown = append(unknown, k)
-			}
-			if waits {
-				if r.done == nil {
-					r.done = make(chan struct{})
-				}
-				l.put(k, resolved[T]{later: r})
-			}
-		}
-		results[i] = r
+		results[i] = n.later
 	}
 	l.mu.Unlock()
 	if len(unknown) > 0 {
@@ -146,59 +190,56 @@ func (l *Loader[K, T]) put(k K, n resolved[T]) {
 	l.resolved[k] = n
 }
 
-// isDone is the done of a look into memory: nobody else waits for that.
-var isDone = func() chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}()
-
-func (r *result[T]) settled() bool {
+// settled reports whether the value or the error of r is known.
+func (r resolved[T]) settled() bool {
+	if r.later == nil {
+		return true
+	}
 	select {
-	case <-r.done:
+	case <-r.later.done:
 		return true
 	default:
 		return false
 	}
 }
 
-// load reads ks from the store, and resolves their results in every case: after a panic, all callers
-// get it as an error. Things found in the process's memory are resolved, too, for the rest of the
-// response.
-func (l *Loader[K, T]) load(ctx context.Context, ks []K, results map[K]*result[T]) {
-	var values []*T
-	var err error
+// load reads ks from the store, and settles their results in every case.
+func (l *Loader[K, T]) load(ctx context.Context, ks []K, results []*result[T]) {
+	values, err := l.read(ctx, ks)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, r := range results {
+		if r.err = err; err == nil {
+			r.value = values[i]
+			if l.resolved[ks[i]].later == r { // else it was forgotten meanwhile
+				l.resolved[ks[i]] = resolved[T]{value: r.value}
+			}
+		}
+		close(r.done)
+	}
+}
+
+// fail resolves those of ks that aren't resolved yet to err.
+func (l *Loader[K, T]) fail(ks []K, err error) {
+	r := &result[T]{done: make(chan struct{}), err: err}
+	close(r.done)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, k := range ks {
+		if _, ok := l.resolved[k]; !ok {
+			l.put(k, resolved[T]{later: r})
+		}
+	}
+}
+
+// read is fetch, with the error of a panic.
+func (l *Loader[K, T]) read(ctx context.Context, ks []K) (values []*T, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("load %s: panic: %v\n%s", l.what, p, debug.Stack())
 		}
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.resolveAdopted()
-		for i, k := range ks {
-			r := results[k]
-			now := resolved[T]{later: r}
-			if r.err = err; err == nil {
-				r.value = values[i]
-				now = resolved[T]{value: r.value}
-			}
-			if r.done == nil {
-				r.done = isDone
-			} else {
-				close(r.done)
-			}
-			is, ok := l.resolved[k]
-			switch mine := ok && is.later == r; {
-			case errors.Is(err, cache.ErrNotInMemory):
-				if mine {
-					delete(l.resolved, k)
-				}
-			case mine || !ok:
-				l.put(k, now)
-			}
-		}
 	}()
-	values, err = l.fetch(ctx, ks)
+	return l.fetch(ctx, ks)
 }
 
 // Present is All without the missing things.

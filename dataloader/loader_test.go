@@ -143,17 +143,17 @@ func TestAFailureIsRememberedForTheResponse(t *testing.T) {
 func TestALookIntoMemoryThatFindsNothingIsForgotten(t *testing.T) {
 	s := &shelf{err: cache.ErrNotInMemory}
 	l := loaderOf(s)
-	if _, err := l.All(MemoryOnly(t.Context()), []string{"a", "a"}); !errors.Is(err, cache.ErrNotInMemory) {
+	if _, err := l.All(cache.MemoryOnly(t.Context()), []string{"a", "a"}); !errors.Is(err, cache.ErrNotInMemory) {
 		t.Fatalf("err = %v", err)
 	}
 	s.fail(nil)
 	if v, err := l.One(t.Context(), "a"); err != nil || *v != "the a" {
 		t.Errorf("a is %v, %v", v, err)
 	}
-	if v, err := l.One(MemoryOnly(t.Context()), "a"); err != nil || *v != "the a" {
+	if v, err := l.One(cache.MemoryOnly(t.Context()), "a"); err != nil || *v != "the a" {
 		t.Errorf("the known a is %v, %v in memory", v, err)
 	}
-	if fmt.Sprint(s.asked) != "[[a] [a]]" {
+	if fmt.Sprint(s.asked) != "[[a a] [a]]" {
 		t.Errorf("the store was asked for %v", s.asked)
 	}
 }
@@ -161,7 +161,7 @@ func TestALookIntoMemoryThatFindsNothingIsForgotten(t *testing.T) {
 func TestALookIntoMemoryThatFindsSomethingIsRemembered(t *testing.T) {
 	s := &shelf{}
 	l := loaderOf(s)
-	if v, err := l.One(MemoryOnly(t.Context()), "a"); err != nil || *v != "the a" {
+	if v, err := l.One(cache.MemoryOnly(t.Context()), "a"); err != nil || *v != "the a" {
 		t.Fatalf("a is %v, %v", v, err)
 	}
 	if v, err := l.One(t.Context(), "a"); err != nil || *v != "the a" || len(s.asked) != 1 {
@@ -213,7 +213,7 @@ func TestALookIntoMemoryDoesntWaitForAnothersBatch(t *testing.T) {
 	s := &shelf{wait: make(chan struct{})}
 	look := &shelf{err: cache.ErrNotInMemory}
 	l := newLoader("book", func(ctx context.Context, ks []string) ([]*string, error) {
-		if ctx.Value(memoryOnly{}) != nil {
+		if cache.IsMemoryOnly(ctx) {
 			return look.fetch(ctx, ks)
 		}
 		return s.fetch(ctx, ks)
@@ -226,7 +226,7 @@ func TestALookIntoMemoryDoesntWaitForAnothersBatch(t *testing.T) {
 		}
 	}()
 	s.begun(1)
-	if _, err := l.One(MemoryOnly(t.Context()), "a"); !errors.Is(err, cache.ErrNotInMemory) {
+	if _, err := l.One(cache.MemoryOnly(t.Context()), "a"); !errors.Is(err, cache.ErrNotInMemory) {
 		t.Errorf("err = %v", err)
 	}
 	close(s.wait)
@@ -275,7 +275,7 @@ func TestManyAtOnceAgree(t *testing.T) {
 				k := fmt.Sprint((i + g) % 50)
 				ctx := t.Context()
 				if i%3 == 0 {
-					ctx = MemoryOnly(ctx)
+					ctx = cache.MemoryOnly(ctx)
 				}
 				got, err := l.All(ctx, []string{k, "none", k})
 				if err != nil || *got[0] != "the "+k || got[1] != nil || *got[0] != *got[2] {

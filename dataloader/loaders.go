@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,7 +26,8 @@ type Loaders struct {
 	store     *store.Store
 	resolving sync.Mutex // guards the resolved values of all loaders
 	made      []made
-	first     [8]made // the first elements of made, enough for most responses
+	first     [8]made         // the first elements of made, enough for most responses
+	adopted   []*Dependencies // resolved in this response; a loader learns of them when it is made
 	mu        sync.Mutex
 	lists     map[string]*SubmissionConnection // the lists of submissions in this response, by name and window
 }
@@ -153,12 +155,18 @@ func (l *Loaders) known(from source) verifiable {
 	}
 	loader := from.open(l)
 	l.made = append(l.made, made{from, loader})
+	for _, d := range l.adopted {
+		if slices.Contains(d.sources, from) {
+			loader.adopt(d.reads)
+		}
+	}
 	return loader
 }
 
 // Forget discards all resolved values, after a mutation.
 func (l *Loaders) Forget() {
 	l.resolving.Lock()
+	l.adopted = nil
 	for _, m := range l.made {
 		m.loader.forget()
 	}

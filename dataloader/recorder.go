@@ -229,7 +229,7 @@ func (l *Loaders) Adopt(ctx context.Context, d *Dependencies) bool {
 		return false
 	}
 	for _, from := range d.sources {
-		if !l.known(from).mayAdopt(d.reads) {
+		if l.resolves(from) && !l.known(from).mayAdopt(d.reads) {
 			return false
 		}
 	}
@@ -238,10 +238,20 @@ func (l *Loaders) Adopt(ctx context.Context, d *Dependencies) bool {
 	return true
 }
 
-// adopt makes the dependencies of d resolved. The caller holds resolving.
+// resolves reports whether anything of from may be resolved in this response.
+func (l *Loaders) resolves(from source) bool {
+	return slices.ContainsFunc(l.made, func(m made) bool { return m.from == from }) ||
+		slices.ContainsFunc(l.adopted, func(d *Dependencies) bool { return slices.Contains(d.sources, from) })
+}
+
+// adopt makes the dependencies of d resolved. It makes no loader: most are never asked for anything
+// that no fragment has. The caller holds resolving.
 func (l *Loaders) adopt(d *Dependencies) {
-	for _, from := range d.sources {
-		l.known(from).adopt(d.reads)
+	l.adopted = append(l.adopted, d)
+	for _, m := range l.made {
+		if slices.Contains(d.sources, m.from) {
+			m.loader.adopt(d.reads)
+		}
 	}
 }
 
@@ -279,7 +289,7 @@ type verifiable interface {
 // same reports for each set whether all its keys have the same values now. It asks for all of
 // them like a response, but in the process's memory only: a value elsewhere isn't the same.
 func (l *Loaders) same(ctx context.Context, sets []*Dependencies) []bool {
-	ctx = MemoryOnly(ctx)
+	ctx = cache.MemoryOnly(ctx)
 	same := make([]bool, len(sets))
 	var sources []source
 	for i, d := range sets {
@@ -381,7 +391,7 @@ func (l *Loader[K, T]) verify(ctx context.Context, sets []*Dependencies, same []
 	}
 	l.mu.Unlock()
 	if len(ks) > 0 {
-		l.resolveFromMemory(ctx, ks)
+		_, _ = l.resolveFromMemory(ctx, ks) // after an error a later load fails in its resolver, and the error is handled there
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -390,28 +400,6 @@ func (l *Loader[K, T]) verify(ctx context.Context, sets []*Dependencies, same []
 			if same[i] && r.from == l.from {
 				same[i] = l.is(r)
 			}
-		}
-	}
-}
-
-// resolveFromMemory resolves ks in one batch from the process's memory. It resolves none of them
-// if one is missing or the fetch panics: a later load of that key fails in its resolver, and the
-// error is handled there.
-func (l *Loader[K, T]) resolveFromMemory(ctx context.Context, ks []K) {
-	defer func() { _ = recover() }()
-	values, err := l.fetch(ctx, ks)
-	if err != nil {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.resolveAdopted()
-	if l.resolved == nil {
-		l.resolved = make(map[K]resolved[T], len(ks))
-	}
-	for i, k := range ks {
-		if _, ok := l.resolved[k]; !ok {
-			l.resolved[k] = resolved[T]{value: values[i]}
 		}
 	}
 }

@@ -52,7 +52,11 @@ func (LookAhead) Validate(graphql.ExecutableSchema) error { return nil }
 // Answer returns the data of a query if valid fragments make it up, and nil for any other
 // operation. The gateway then skips the execution.
 func (l LookAhead) Answer(ctx context.Context, op *graphql.OperationContext) []byte {
-	return l.Fragments.Answer(dataloader.With(ctx, l.Store), op)
+	run := l.Fragments.Answering(op)
+	if run == nil {
+		return nil
+	}
+	return run.Answer(dataloader.With(ctx, l.Store))
 }
 
 // InterceptOperation begins a run of the operation, with the plan of its document.
@@ -120,12 +124,19 @@ func readsOnlyLoaders(field *graphql.FieldContext) bool {
 // walk loads the edges of a selection, from the values that a field returned downwards. It ignores
 // errors: the loaders return them to the resolvers of the fields in question.
 func walk(ctx context.Context, op *graphql.OperationContext, values []any, selected ast.SelectionSet) {
-	w := walker{ctx: ctx, inMemory: dataloader.MemoryOnly(ctx), op: op, run: fragment.From(ctx), loaders: dataloader.From(ctx)}
+	if len(selected) == 0 {
+		return
+	}
+	w := walker{ctx: ctx, op: op, run: fragment.From(ctx), loaders: dataloader.From(ctx)}
 	level := w.steps(nil, values, selected)
+	if len(level) == 0 {
+		return
+	}
+	inMemory := cache.MemoryOnly(ctx)
 	for len(level) > 0 {
 		var waiting []*step
 		for _, s := range level {
-			if s.run(w.inMemory, w.loaders); errors.Is(s.err, cache.ErrNotInMemory) {
+			if s.run(inMemory, w.loaders); errors.Is(s.err, cache.ErrNotInMemory) {
 				waiting = append(waiting, s)
 			}
 		}
@@ -156,10 +167,10 @@ func together(waiting []*step, do func(*step)) {
 
 // walker is one walk.
 type walker struct {
-	ctx, inMemory context.Context
-	op            *graphql.OperationContext
-	run           *fragment.Run
-	loaders       *dataloader.Loaders
+	ctx     context.Context
+	op      *graphql.OperationContext
+	run     *fragment.Run
+	loaders *dataloader.Loaders
 }
 
 // group is the values of one type in a list.
@@ -172,7 +183,7 @@ type group struct {
 // types. A value that occurs twice is a parent once. A value with a valid fragment isn't a parent:
 // the dependencies of the fragment are resolved already.
 func (w *walker) steps(out []*step, values []any, selected ast.SelectionSet) []*step {
-	if len(selected) == 0 {
+	if len(selected) == 0 || len(values) == 0 {
 		return out
 	}
 	for _, g := range groups(values) {

@@ -56,9 +56,12 @@ func (p *Pipeline) answerOf(ctx context.Context, o *Prepared) []byte {
 	if p.answer == nil || o.Operation.Operation != ast.Query {
 		return nil
 	}
-	variables, err := validator.VariableValues(p.schema, o.Operation, o.Params.Variables) // as the executor does
-	if err != nil {
-		return nil
+	var variables map[string]any
+	if len(o.Operation.VariableDefinitions) > 0 {
+		var err error
+		if variables, err = validator.VariableValues(p.schema, o.Operation, o.Params.Variables); err != nil { // as the executor does
+			return nil
+		}
 	}
 	return p.answer(ctx, &graphql.OperationContext{Doc: o.Document.AST, Operation: o.Operation, Variables: variables})
 }

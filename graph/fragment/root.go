@@ -1,5 +1,5 @@
 // Fragments of root fields: the whole answer of a field of Query under its arguments and selection.
-// Entry points: Cache.Answer for a whole query, Run.Query and Run.Root for one that is executed.
+// Entry points: Cache.Answering for a whole query, Run.Query and Run.Root for one that is executed.
 
 package fragment
 
@@ -73,16 +73,24 @@ func forEverybody(d *ast.Directive) bool {
 	return scope != nil && scope.Value.Raw == "PUBLIC" && age != nil && age.Value.Raw != "0"
 }
 
-// Answer returns the data of a query whose root fields all have valid fragments, and nil for any
-// other operation. Nothing is executed, and ctx has no loaders yet.
-func (p *Cache) Answer(ctx context.Context, op *graphql.OperationContext) []byte {
+// Answering returns the run of a query that valid fragments may make up, for Run.Answer; nil for any
+// other operation.
+func (p *Cache) Answering(op *graphql.OperationContext) *Run {
 	if p == nil || op.Operation.Operation != ast.Query {
 		return nil
 	}
-	r := &Run{cache: p, plan: p.plans.of(op), op: op, caches: true}
-	set := op.Operation.SelectionSet
-	s := r.plan.known(selectionKey{unsafe.SliceData(set), len(set), queryName})
-	if s == nil || slices.ContainsFunc(Once(s, roots), func(f root) bool { return f.selection == nil }) || !r.look(ctx, s) {
+	plan, set := p.plans.of(op), op.Operation.SelectionSet
+	s := plan.known(selectionKey{unsafe.SliceData(set), len(set), queryName})
+	if s == nil || slices.ContainsFunc(Once(s, roots), func(f root) bool { return f.selection == nil }) {
+		return nil
+	}
+	return &Run{cache: p, plan: plan, op: op, caches: true, roots: Once(s, roots)}
+}
+
+// Answer returns the data of the query, or nil if a fragment isn't valid. Nothing is executed, and no
+// loaders of ctx are made.
+func (r *Run) Answer(ctx context.Context) []byte {
+	if !r.look(ctx) {
 		return nil
 	}
 	size := len("{}")
@@ -99,9 +107,8 @@ func (p *Cache) Answer(ctx context.Context, op *graphql.OperationContext) []byte
 	return append(data, '}')
 }
 
-// look looks for the fragments of the root fields of s, and reports if all of them are valid.
-func (r *Run) look(ctx context.Context, s *Selection) (all bool) {
-	r.roots = Once(s, roots)
+// look looks for the fragments of the root fields, and reports if all of them are valid.
+func (r *Run) look(ctx context.Context) (all bool) {
 	r.found = make([]*Fragment, len(r.roots))
 	all = true
 	for i, root := range r.roots {
@@ -116,7 +123,8 @@ func (r *Run) look(ctx context.Context, s *Selection) (all bool) {
 // Query looks for the fragments of a query's root fields, which Root uses.
 func (r *Run) Query(ctx context.Context, selected ast.SelectionSet) {
 	if r.Caches() && len(selected) > 0 {
-		r.look(ctx, r.Select(selected, []string{queryName}))
+		r.roots = Once(r.Select(selected, []string{queryName}), roots)
+		r.look(ctx)
 	}
 }
 

@@ -60,10 +60,13 @@ func MemoryOnly(ctx context.Context) context.Context {
 	return context.WithValue(ctx, memoryOnly{}, true)
 }
 
+// IsMemoryOnly reports whether reads under ctx may not wait.
+func IsMemoryOnly(ctx context.Context) bool { return ctx.Value(memoryOnly{}) != nil }
+
 // Waiting returns a context under which reads wait, in spite of MemoryOnly: for results that live
 // longer than the look into memory.
 func Waiting(ctx context.Context) context.Context {
-	if ctx.Value(memoryOnly{}) == nil {
+	if !IsMemoryOnly(ctx) {
 		return ctx
 	}
 	return context.WithValue(ctx, memoryOnly{}, nil)

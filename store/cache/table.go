@@ -65,7 +65,7 @@ func (t *Table[K, T]) Get(ctx context.Context, c *Cache, ks []K) ([]*T, error) {
 	if len(missing) == 0 {
 		return out, nil
 	}
-	if ctx.Value(memoryOnly{}) != nil {
+	if IsMemoryOnly(ctx) {
 		return nil, ErrNotInMemory
 	}
 	if err := t.load(ctx, c, missing); err != nil {
