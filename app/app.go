@@ -378,7 +378,7 @@ func (a *App) Serve(ctx context.Context, l net.Listener) error {
 	var open connections
 	server.ConnState = open.follow
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
+	go func() { failed <- server.Serve(a.gateway.Listen(l)) }()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve HTTP: %w", err)

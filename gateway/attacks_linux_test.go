@@ -14,6 +14,7 @@ import (
 	"os"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -37,6 +38,8 @@ type attack struct {
 	send string                             // the bytes
 	want string                             // "STATUS CODE", a row of them where several come, or what becomes of the connection
 	talk func(t *testing.T, s *site) string // instead of send
+
+	cached bool // the server caches responses
 }
 
 // post is the bytes of a POST with this body.
@@ -114,6 +117,7 @@ func attacks() []attack {
 		{name: "smuggling: a space before the colon", send: rawPost("0\r\n\r\n"+smuggled, "Transfer-Encoding : chunked"), want: "400, closed"},
 		{name: "smuggling: a chunk's size with a sign", send: rawPost("+5\r\n"+plain[:5]+"\r\n0\r\n\r\n"+smuggled, "Transfer-Encoding: chunked"), want: "400 BAD_REQUEST, closed"},
 		{name: "smuggling: two hosts", send: strings.Replace(rawPost(plain), "Host: localhost\r\n", "Host: localhost\r\nHost: other\r\n", 1), want: "400, closed"},
+		{name: "200 connections that fetch a cached response of 100 KB and read nothing", talk: fetchAndWait, cached: true, want: "bounded"},
 		{name: "a WebSocket that never reads", talk: neverRead, want: "closed"},
 		{name: "a WebSocket that never introduces itself", talk: neverIntroduce, want: "closed 4408"},
 	}
@@ -140,6 +144,54 @@ func neverRead(t *testing.T, s *site) string {
 		}
 	}
 	return "open"
+}
+
+// fetchAndWait asks for 20 MB in all, and reads nothing of it. The kernel holds a part for the server.
+func fetchAndWait(t *testing.T, s *site) string {
+	for range 200 {
+		c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
+		_, _ = io.WriteString(c, rawQuery(`{ article(slug: "large") { title } }`))
+		_ = c.SetReadDeadline(time.Now().Add(patience))
+		if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+			return err.Error()
+		}
+	}
+	if waiting := waitingAt(t, s); waiting > waitingMost+waitingMost/4 {
+		return fmt.Sprintf("%d bytes wait", waiting)
+	}
+	return "bounded"
+}
+
+// waitingMost is how many bytes may wait for one client in these tests.
+const waitingMost = 2 << 20
+
+// waitingAt is the sum of the bytes that wait for clients of s, as the kernel has it.
+func waitingAt(t *testing.T, s *site) (sum int64) {
+	t.Helper()
+	text, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, number, _ := strings.Cut(strings.TrimPrefix(s.url, "http://"), ":")
+	port, _ := strconv.Atoi(number)
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) < 5 || !strings.HasSuffix(fields[1], fmt.Sprintf(":%04X", port)) {
+			continue
+		}
+		sent, _, _ := strings.Cut(fields[4], ":")
+		n, err := strconv.ParseInt(sent, 16, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += n
+	}
+	return sum
 }
 
 func neverIntroduce(t *testing.T, s *site) string {
@@ -210,8 +262,12 @@ func TestAttacks(t *testing.T) {
 		t.Run(a.name, func(t *testing.T) {
 			cpu, memory := time.Hour, uint64(1<<60)
 			for range 3 {
-				s := newSite(t, func(o *Options) {
-					o.Limits.timeout = 2 * time.Second
+				makes := newSite
+				if a.cached {
+					makes = func(t testing.TB, change func(*Options)) *site { s, _ := keeping(t, 1<<20, change); return s }
+				}
+				s := makes(t, func(o *Options) {
+					o.Limits.timeout, o.Limits.backlog.PerClient = 2*time.Second, waitingMost
 					if strings.Contains(a.name, "never comes") {
 						o.Limits.timeout = 200 * time.Millisecond
 					}

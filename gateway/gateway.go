@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -26,6 +27,7 @@ import (
 
 	"stoa/access"
 	"stoa/feed/content"
+	"stoa/gateway/backlog"
 	"stoa/gateway/client"
 	"stoa/gateway/document"
 	"stoa/gateway/operation"
@@ -173,6 +175,7 @@ type Gateway struct {
 	uploads    *upload.Uploads
 	picture    func(context.Context, string) (*Picture, error)
 	limits     Limits
+	backlog    *backlog.Backlog
 	responses  *responsecache.Cache
 	log        *slog.Logger
 	draining   atomic.Bool
@@ -215,6 +218,7 @@ func New(o Options) (*Gateway, error) {
 		uploads:    upload.New(upload.Options{Pipeline: pipeline, MaxBody: limits.body, MaxFile: limits.File, Arrival: limits.upload, Response: limits.timeout}),
 		picture:    o.Picture,
 		limits:     limits,
+		backlog:    backlog.New(limits.backlog, clients.IsProxy),
 		log:        o.Log,
 	}
 	g.responses = responsecache.New(responsecache.Options{
@@ -227,7 +231,7 @@ func New(o Options) (*Gateway, error) {
 }
 
 // Server returns an http.Server with g as its handler and with the bounds that lie below a
-// handler's reach. The caller gives it a listener, and its own way to stop.
+// handler's reach. The caller gives it a listener of Listen, and its own way to stop.
 func (g *Gateway) Server() *http.Server {
 	return &http.Server{
 		Handler: g,
@@ -243,6 +247,10 @@ func (g *Gateway) Server() *http.Server {
 		ErrorLog:       slog.NewLogLogger(g.log.Handler(), slog.LevelWarn),
 	}
 }
+
+// Listen returns l with a bound on its connections: how many a client may have, and how many bytes may
+// wait for those that don't read.
+func (g *Gateway) Listen(l net.Listener) net.Listener { return g.backlog.Listen(l) }
 
 // Drain makes /readyz say 503 from now on, so that no new requests are sent here. Requests
 // are still answered.

@@ -162,7 +162,7 @@ func newSite(t testing.TB, change func(*Options)) *site {
 	}
 	s.Gateway = g
 	server := httptest.NewUnstartedServer(nil)
-	server.Config = g.Server()
+	server.Config, server.Listener = g.Server(), g.Listen(server.Listener)
 	server.Start()
 	s.url = server.URL
 	transport := &http.Transport{DisableCompression: true}

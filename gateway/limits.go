@@ -6,9 +6,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"stoa/gateway/admission"
+	"stoa/gateway/backlog"
 	"stoa/gateway/document"
 	"stoa/gateway/stream"
 	"stoa/rate"
@@ -45,6 +47,9 @@ type Limits struct {
 
 	// stream bounds WebSockets and event streams.
 	stream stream.Limits
+
+	// backlog bounds the bytes that clients haven't taken yet.
+	backlog backlog.Limits
 }
 
 // withDefaults returns l with the default of each limit that is 0.
@@ -58,6 +63,7 @@ func (l Limits) withDefaults() Limits {
 	l.upload = cmp.Or(l.upload, 2*time.Minute)
 	l.load = l.load.WithDefaults()
 	l.stream = l.stream.WithDefaults()
+	l.backlog = l.backlog.WithDefaults(debug.SetMemoryLimit(-1))
 	return l
 }
 
@@ -66,7 +72,7 @@ func (l Limits) validate(rates *rate.Leases) error {
 	if l.File < 0 || l.body < 0 || l.timeout < 0 || l.upload < 0 {
 		return errors.New("a limit is negative; 0 is its default")
 	}
-	if err := errors.Join(l.document.Validate(), l.load.Validate(), l.stream.Validate()); err != nil {
+	if err := errors.Join(l.document.Validate(), l.load.Validate(), l.stream.Validate(), l.backlog.Validate()); err != nil {
 		return err
 	}
 	if rates != nil && rates.Limit().Burst < l.Cost {

@@ -30,6 +30,9 @@ type Picture struct {
 // pictureTime is how long opening a picture may take. A bucket answers in a tenth of it.
 const pictureTime = 5 * time.Second
 
+// slowest is the rate at which a client may read a picture, in bytes a second, beyond the first minute.
+const slowest = 100_000
+
 // servePicture answers a request for a picture.
 func (g *Gateway) servePicture(w http.ResponseWriter, r *http.Request) {
 	if !readOnly(r.Method) {
@@ -57,7 +60,7 @@ func (g *Gateway) servePicture(w http.ResponseWriter, r *http.Request) {
 	// Front ends of other sites draw it, on canvases too: there is nothing in it about a viewer.
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	h.Set("Access-Control-Allow-Origin", "*")
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(wire.WriteTime))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(wire.WriteTime + time.Duration(picture.Size)*time.Second/slowest))
 	if content, ok := picture.Content.(io.ReadSeeker); ok {
 		http.ServeContent(w, r, "", picture.MadeAt, content)
 		return

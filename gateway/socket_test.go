@@ -710,7 +710,7 @@ func TestMemoryOfSockets(t *testing.T) {
 		t.Skip("opens 2,000 connections")
 	}
 	const connections = 2000
-	s := newSite(t, func(o *Options) { o.Limits.stream.PerAddress = connections })
+	s := newSite(t, func(o *Options) { o.Limits.stream.PerAddress, o.Limits.backlog.Connections = connections, connections })
 	used := func() (heap, stack uint64) {
 		runtime.GC()
 		runtime.GC()

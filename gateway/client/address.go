@@ -51,6 +51,9 @@ func parseHop(s string) (netip.Addr, bool) {
 	return address.WithZone("").Unmap(), true
 }
 
+// IsProxy says if an address is that of a trusted proxy.
+func (c *Clients) IsProxy(a netip.Addr) bool { return within(c.proxies, a) }
+
 func within(prefixes []netip.Prefix, address netip.Addr) bool {
 	for _, p := range prefixes {
 		if p.Contains(address) {

@@ -107,7 +107,7 @@ func takeOver(w http.ResponseWriter) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if tcp, ok := raw.(*net.TCPConn); ok {
+	if tcp, ok := raw.(interface{ SetWriteBuffer(int) error }); ok {
 		_ = tcp.SetWriteBuffer(kernelBuffer)
 	}
 	// Some clients send their first message without waiting for the handshake's end.
