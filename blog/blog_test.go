@@ -112,6 +112,40 @@ func TestWhoAsksIsLookedAtOnlyForWhatIsntPublic(t *testing.T) {
 	}
 }
 
+// An author's name stands on an article only if the author or an editor wants it there.
+func TestAuthorsNameOnlyThemselves(t *testing.T) {
+	b, s := open(t)
+	ctx, _ := as(t, s, access.Author)
+	editor, _ := as(t, s, access.Editor)
+	made, err := b.Create(ctx, NewArticle{Title: "Mine"})
+	check(t, err)
+	own := made.Article.AuthorIDs[0]
+	other, err := b.CreateAuthor(editor, NewAuthor{Name: "Other"})
+	check(t, err)
+	version := made.Article.Version
+	byline := func(ctx context.Context, pages ...id.ID) error {
+		_, err := b.Update(ctx, ArticleUpdate{ID: made.Article.ID, ExpectedVersion: version, AuthorIDs: pages})
+		if err == nil {
+			version++
+		}
+		return err
+	}
+	for _, pages := range [][]id.ID{{other.Value.ID}, {own, other.Value.ID}} {
+		if err := byline(ctx, pages...); !problem.Is(err, problem.Forbidden) {
+			t.Errorf("an author names somebody else: %v", err)
+		}
+		if _, err := b.Create(ctx, NewArticle{Title: "Another", AuthorIDs: pages}); !problem.Is(err, problem.Forbidden) {
+			t.Errorf("an author begins with somebody else's name: %v", err)
+		}
+	}
+	check(t, byline(editor, own, other.Value.ID))
+	check(t, byline(ctx, other.Value.ID, own)) // an editor has named both
+	check(t, byline(ctx, own))
+	if err := byline(ctx, own, other.Value.ID); !problem.Is(err, problem.Forbidden) {
+		t.Errorf("an author names anew who isn't in the byline any more: %v", err)
+	}
+}
+
 // A link to a preview ends with everything that it rests on, and with nothing else.
 func TestPreviewsEnd(t *testing.T) {
 	b, s := open(t)

@@ -357,9 +357,18 @@ func (b *Blog) apply(ctx context.Context, v access.Viewer, a *draft, in ArticleU
 		}
 	}
 	if in.AuthorIDs != nil {
-		if a.AuthorIDs, err = edit.Existing(ctx, in.AuthorIDs, "authorIds", "author", MaxAuthors, b.store.AuthorsNow); err != nil {
+		var pages []*store.Author
+		named, err := edit.Existing(ctx, in.AuthorIDs, "authorIds", "author", MaxAuthors, func(ctx context.Context, ids []id.ID) (_ []*store.Author, err error) {
+			pages, err = b.store.AuthorsNow(ctx, ids)
+			return pages, err
+		})
+		if err == nil {
+			err = mayName(v, a, pages)
+		}
+		if err != nil {
 			return err
 		}
+		a.AuthorIDs = named
 	}
 	if in.TagIDs != nil {
 		if a.TagIDs, err = edit.Existing(ctx, in.TagIDs, "tagIds", "tag", MaxTags, b.store.TagsNow); err != nil {
@@ -379,6 +388,17 @@ func (b *Blog) apply(ctx context.Context, v access.Viewer, a *draft, in ArticleU
 	a.ReadingMinutes = markdown.ReadingMinutes(rendered.Words)
 	a.text = revision(&a.Article, source, rendered)
 	a.text.AccountID = v.Account
+	return nil
+}
+
+// mayName returns the reason why v can't put a page on an article, or nil. Editors put anybody's;
+// others their own, beside those that are on it already.
+func mayName(v access.Viewer, a *draft, pages []*store.Author) error {
+	for _, p := range pages {
+		if !v.May(access.Editor) && !v.Is(p.AccountID) && !slices.Contains(a.AuthorIDs, p.ID) {
+			return problem.New(problem.Forbidden, "%s isn't your page: an editor can put it on the article", p.Name).At("authorIds")
+		}
+	}
 	return nil
 }
 

@@ -3883,7 +3883,7 @@ input ArticleCreateInput {
   bodyMarkdown: Markdown
   "The cover image."
   cover: CoverInput
-  "The authors in the order of the byline, at most 20; if left out or empty, the viewer."
+  "The authors in the order of the byline, at most 20; if left out or empty, the viewer. Only editors name other people's author pages: for others that is ` + "`" + `FORBIDDEN` + "`" + `."
   authorIds: [ID!]
   "The tags, at most 50."
   tagIds: [ID!]
@@ -3917,7 +3917,7 @@ input ArticleUpdateInput {
   bodyMarkdown: Markdown
   "The cover image."
   cover: CoverInput
-  "The authors in the order of the byline, at most 20."
+  "The authors in the order of the byline, at most 20. Only editors add other people's author pages: for others that is ` + "`" + `FORBIDDEN` + "`" + `, except for those in the byline already."
   authorIds: [ID!]
   "The tags, at most 50."
   tagIds: [ID!]
