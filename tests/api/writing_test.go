@@ -49,7 +49,9 @@ func TestDraftsAreHiddenFromOthers(t *testing.T) {
 	others := []stoatest.Writer{stoatest.Nobody, stoatest.NewWriter(t, s, "customer", access.Customer), stoatest.NewWriter(t, s, "other", access.Author), stoatest.NewWriter(t, s, "staff", access.Staff)}
 	var names struct{ Tag, Author struct{ ID string } }
 	s.Data(t, &names, `{ tag(slug: "tag-0") { id } author(slug: "author-0") { id } }`, nil)
-	var page struct{ AuthorUpdate struct{ Author struct{ ID string } } }
+	var page struct {
+		AuthorUpdate struct{ Author struct{ ID string } }
+	}
 	editor.Data(t, s, &page, `mutation ($in: AuthorUpdateInput!) { authorUpdate(input: $in) { author { id } } }`, map[string]any{"in": map[string]any{"id": names.Author.ID, "accountId": owner.ID}})
 
 	look := func(w stoatest.Writer, article, slug, comment string) string {
