@@ -119,6 +119,11 @@ func attacks() []attack {
 		{name: "smuggling: two hosts", send: strings.Replace(rawPost(plain), "Host: localhost\r\n", "Host: localhost\r\nHost: other\r\n", 1), want: "400, closed"},
 		{name: "200 connections that fetch a cached response of 100 KB and read nothing", talk: fetchAndWait, cached: true, want: "bounded"},
 		{name: "a WebSocket that never reads", talk: neverRead, want: "closed"},
+		{name: "a WebSocket that pings without end", talk: flood([]byte{0x89, 0x80, 0, 0, 0, 0}), want: "closed 1008"},
+		{name: "… in messages of its protocol", talk: flood(frameOf(`{"type":"ping"}`)), want: "closed 1008"},
+		{name: "… in answers that nobody asked for", talk: flood([]byte{0x8a, 0x80, 0, 0, 0, 0}), want: "closed 1008"},
+		{name: "a message of empty frames without end", talk: flood([]byte{0x01, 0x80, 0, 0, 0, 0}, []byte{0x00, 0x80, 0, 0, 0, 0}), want: "closed 1008"},
+		{name: "a WebSocket whose operations are refused without end", talk: refused, want: "closed 1008"},
 		{name: "a WebSocket that never introduces itself", talk: neverIntroduce, want: "closed 4408"},
 	}
 }
@@ -161,7 +166,7 @@ func fetchAndWait(t *testing.T, s *site) string {
 			return err.Error()
 		}
 	}
-	if waiting := waitingAt(t, s); waiting > waitingMost+waitingMost/4 {
+	if waiting := waitingAt(t, s); waiting > 2*waitingMost {
 		return fmt.Sprintf("%d bytes wait", waiting)
 	}
 	return "bounded"
@@ -192,6 +197,73 @@ func waitingAt(t *testing.T, s *site) (sum int64) {
 		sum += n
 	}
 	return sum
+}
+
+// flood sends the first frame, and then the last one without end.
+func flood(frames ...[]byte) func(*testing.T, *site) string {
+	return func(t *testing.T, s *site) string {
+		raw, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer raw.Close()
+		_ = raw.SetDeadline(time.Now().Add(patience))
+		fmt.Fprintf(raw, "GET /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: %s\r\n\r\n", stream.Subprotocol)
+		reader := bufio.NewReader(raw)
+		if _, err := http.ReadResponse(reader, nil); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = raw.Write(frameOf(`{"type":"connection_init"}`))
+		_, _ = raw.Write(frames[0])
+		go func() {
+			for many := bytes.Repeat(frames[len(frames)-1], 50); ; {
+				if _, err := raw.Write(many); err != nil {
+					return
+				}
+			}
+		}()
+		for { // frames of less than 126 bytes
+			head := make([]byte, 2)
+			if _, err := io.ReadFull(reader, head); err != nil {
+				return err.Error()
+			}
+			body := make([]byte, head[1])
+			if _, err := io.ReadFull(reader, body); err != nil {
+				return err.Error()
+			}
+			if head[0] == 0x88 {
+				return fmt.Sprintf("closed %d", int(body[0])<<8|int(body[1]))
+			}
+		}
+	}
+}
+
+// frameOf is a frame of a short text, masked with zeroes.
+func frameOf(text string) []byte {
+	return append([]byte{0x81, 0x80 | byte(len(text)), 0, 0, 0, 0}, text...)
+}
+
+// refused asks for more operations at once than a connection may have.
+func refused(t *testing.T, s *site) string {
+	c := s.talk(t).begin("")
+	for i := range 1000 {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		err := c.Write(ctx, websocket.MessageText, []byte(subscribeText(fmt.Sprint(i), `{ article(slug: "slow") { id } }`)))
+		cancel()
+		if err != nil {
+			break
+		}
+	}
+	for {
+		_, err := c.hear()
+		var closed websocket.CloseError
+		if errors.As(err, &closed) {
+			return fmt.Sprintf("closed %d", closed.Code)
+		}
+		if err != nil {
+			return err.Error()
+		}
+	}
 }
 
 func neverIntroduce(t *testing.T, s *site) string {

@@ -159,9 +159,9 @@ func (g *Gateway) serveOne(w http.ResponseWriter, r *http.Request, media wire.Me
 func (g *Gateway) respond(ctx context.Context, r *http.Request, body []byte, scope *operation.Scope, form responsecache.Form) (entry *responsecache.Entry, exact bool, response *graphql.Response, err error) {
 	var asked *envelope.Envelope
 	if form.Get {
-		asked, err = envelope.ParseAddress(r.URL.RawQuery)
+		asked, err = g.pipeline.ParseAddress(ctx, r.URL.RawQuery)
 	} else {
-		asked, err = envelope.Parse(body)
+		asked, err = g.pipeline.Parse(ctx, body)
 	}
 	if err != nil {
 		return nil, false, nil, err

@@ -263,6 +263,9 @@ func TestSocketCloses(t *testing.T) {
 		"TooDeep":         {"a bomb", []string{strings.Repeat(`{"a":`, 100)}, 4400, "deeper"},
 		"NoType":          {"what is it", []string{`{}`}, 4400, "no type"},
 		"OtherType":       {"the older protocol", []string{`{"type":"start"}`}, 4400, `"start"`},
+		"TypeTwice":       {"the first or the last", []string{`{"type":"ping","type":"connection_init"}`}, 4400, `the message has "type" twice`},
+		"MemberTwice":     {"however it is written", []string{begin, `{"id":"a","id":"b","type":"subscribe","payload":{"query":"{one}"}}`}, 4400, `the message has "id" twice`},
+		"VariableTwice":   {"as in a body", []string{begin, `{"id":"a","type":"subscribe","payload":{"query":"{one}","variables":{"a":1,"a":2}}}`}, 4400, `an object has "a" twice`},
 		"TypeNumber":      {"not a string", []string{`{"type":1}`}, 4400, "type"},
 		"NoID":            {"which one", []string{begin, `{"type":"subscribe","payload":{"query":"{one}"}}`}, 4400, "id"},
 		"LongID":          {"a client's memory isn't ours", []string{begin, subscribeText(long, "{ one }")}, 4400, "id"},
@@ -448,7 +451,12 @@ func TestClientThatIsThereStays(t *testing.T) {
 	s := newSite(t, nil)
 	s.streams.Timeouts.Ping, s.streams.Timeouts.Pong = 5*time.Millisecond, patience
 	c := s.talk(t).begin("")
-	for began := time.Now(); time.Since(began) < 100*time.Millisecond; { // some twenty pings
+	for began := time.Now(); time.Since(began) < 100*time.Millisecond; { // some twenty pings of ours
+		c.say(subscribeText("a", `{ __typename }`))
+		c.expectPart("next")
+		c.expectPart("complete")
+	}
+	for range 20 {
 		c.say(`{"type":"ping"}`)
 		c.expect(`{"type":"pong"}`)
 	}

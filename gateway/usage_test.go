@@ -92,6 +92,36 @@ func TestEveryOperationCosts(t *testing.T) {
 	}
 }
 
+// Envelopes that can't be read use the client's rates, too: by their bytes, before they are read.
+func TestRefusedEnvelopesCost(t *testing.T) {
+	broken := `{"query":"` + strings.Repeat("x", 1<<20-100)
+	cases := map[string]struct {
+		reason     string
+		sends      func(*site) reply
+		burst, may int
+	}{
+		"Large": {"a megabyte costs 2,047", func(s *site) reply { return s.do(t, "POST", "/graphql", broken, "Content-Type: application/json") }, 4200, 2},
+		"Stream": {"by every way", func(s *site) reply {
+			return s.do(t, "POST", "/graphql", broken, "Content-Type: application/json", "Accept: text/event-stream")
+		}, 4200, 2},
+		"Small":   {"nothing is free", func(s *site) reply { return s.do(t, "POST", "/graphql", `{"query":`, "Content-Type: application/json") }, 10, 10},
+		"Address": {"nor by GET", func(s *site) reply { return s.do(t, "GET", "/graphql?query={a}&variables={", "") }, 10, 10},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := rated(t, c.burst, nil)
+			for range c.may {
+				if r := c.sends(s); r.status != 400 {
+					t.Fatalf("%s: %d %s", c.reason, r.status, r.body)
+				}
+			}
+			if r := c.sends(s); r.status != 429 || r.codes(t) != refusal.Throttled {
+				t.Errorf("%s: after %d of them another gets %d", c.reason, c.may, r.status)
+			}
+		})
+	}
+}
+
 // An account has a bucket of its own, for all addresses. If it is empty, nothing is taken from
 // the client's bucket.
 func TestAccountsConsumeUnits(t *testing.T) {

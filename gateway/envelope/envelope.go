@@ -58,7 +58,7 @@ const (
 // members are ignored, since the specification reserves them for its own future; they are
 // named if the query is missing, in case one is a misspelling.
 func Parse(body []byte) (*Envelope, error) {
-	if err := Check(body); err != nil {
+	if err := check(body); err != nil {
 		return nil, err
 	}
 	d := &decoder{text: body}
@@ -83,12 +83,10 @@ func Parse(body []byte) (*Envelope, error) {
 		return e.set(name, value)
 	})
 	switch {
-	case err == errSyntax:
-		return nil, Explain(body)
 	case err != nil:
-		return nil, err
+		return nil, d.explain(err)
 	case !d.ended():
-		return nil, refusal.New(refusal.BadRequest, "the body goes on after its JSON object, at byte %d", d.at)
+		return nil, d.goesOn()
 	}
 	if err := e.resolveID(); err != nil {
 		return nil, err
@@ -230,20 +228,35 @@ func KindOf(value any) string {
 	}
 }
 
-// Explain returns the error for a body that the decoder rejected.
-func Explain(body []byte) error {
-	var syntax *json.SyntaxError
-	if err := json.Unmarshal(body, new(json.RawMessage)); !errors.As(err, &syntax) {
-		return refusal.New(refusal.BadRequest, "the body is no valid JSON")
+// explained is how much of a body is read again to explain its fault, in bytes. A longer one is a
+// program's, and has its fault where the decoder stopped.
+const explained = 16 << 10
+
+// explain returns the error for a body that the decoder rejected with err.
+func (d *decoder) explain(err error) error {
+	if err != errSyntax {
+		return err
 	}
-	if syntax.Error() == "unexpected end of JSON input" {
+	if d.at >= len(d.text) {
 		return refusal.New(refusal.BadRequest, "the body is no valid JSON: it ends in the middle")
 	}
-	return refusal.New(refusal.BadRequest, "the body is no valid JSON: %s, byte %d, counted from 1", syntax, syntax.Offset)
+	var syntax *json.SyntaxError
+	if len(d.text) <= explained && errors.As(json.Unmarshal(d.text, new(json.RawMessage)), &syntax) {
+		if syntax.Error() == "unexpected end of JSON input" {
+			return refusal.New(refusal.BadRequest, "the body is no valid JSON: it ends in the middle")
+		}
+		return refusal.New(refusal.BadRequest, "the body is no valid JSON: %s, byte %d, counted from 1", syntax, syntax.Offset)
+	}
+	return refusal.New(refusal.BadRequest, "the body is no valid JSON, byte %d, counted from 1", d.at+1)
 }
 
-// Check refuses a body that is wrong at first sight, before memory is spent on decoding it.
-func Check(body []byte) error {
+// goesOn returns the error for a body that the decoder didn't read to its end.
+func (d *decoder) goesOn() error {
+	return refusal.New(refusal.BadRequest, "the body goes on after its JSON object, at byte %d", d.at)
+}
+
+// check refuses a body that is wrong at first sight, before memory is spent on decoding it.
+func check(body []byte) error {
 	start := bytes.TrimLeft(body, " \t\r\n")
 	switch {
 	case len(start) == 0:

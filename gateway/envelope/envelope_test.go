@@ -127,6 +127,28 @@ func TestAnAddressIsReadStrictly(t *testing.T) {
 	}
 }
 
+// BenchmarkEnvelope reads bodies of a megabyte that take the longest.
+func BenchmarkEnvelope(b *testing.B) {
+	const size = 1 << 20
+	for name, body := range map[string]string{
+		"Text":        `{"query":"` + strings.Repeat("x", size) + `"}`,
+		"Escapes":     `{"query":"` + strings.Repeat(`\u00e9`, size/6) + `"}`,
+		"Values":      `{"query":"{a}","x":[` + manyValues(96) + `],"y":"` + strings.Repeat("é", size/2-20<<10) + `"}`,
+		"OpenString":  `{"query":"` + strings.Repeat("x", size),
+		"BrokenAtEnd": `{"query":"` + strings.Repeat(`\n`, size/2) + `",}`,
+		"Spaces":      `{"query":` + strings.Repeat(" ", size) + `x}`,
+		"Number":      `{"query":` + strings.Repeat("9", size) + `}`,
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = Parse([]byte(body))
+			}
+		})
+	}
+}
+
 func FuzzEnvelope(f *testing.F) {
 	for _, seed := range []string{
 		`{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"ab"}}}`, `{"documentId":"sha256:ab","id":1}`, `{"doc_id":"a","id":"b"}`,

@@ -26,7 +26,7 @@ type decoder struct {
 	at   int
 }
 
-// errSyntax is the error for invalid JSON; Explain finds the position.
+// errSyntax is the error for invalid JSON; explain finds the position.
 var errSyntax = refusal.New(refusal.BadRequest, "this is no valid JSON")
 
 func (d *decoder) space() {
@@ -223,7 +223,7 @@ func hasEscape(text []byte) bool {
 // number reads a number as it is written, so that none loses a digit.
 func (d *decoder) number() (json.Number, error) {
 	start := d.at
-	for d.at < len(d.text) && strings.IndexByte("+-.eE0123456789", d.text[d.at]) >= 0 {
+	for d.at < len(d.text) && d.at-start <= maxNumber && strings.IndexByte("+-.eE0123456789", d.text[d.at]) >= 0 {
 		d.at++
 	}
 	text := d.text[start:d.at]

@@ -132,6 +132,45 @@ func begin(ctx context.Context, from access.Request, rates *rate.Leases) (contex
 	return context.WithValue(ctx, scopeKey{}, s), s
 }
 
+// cheapEnvelope is the size of an envelope, in bytes, that an operation's cost includes.
+const cheapEnvelope = 4 << 10
+
+// Parse reads the envelope in a body. The client's rates are used for a large one before it is read,
+// and for one that is refused. ctx is one of Begin.
+func (p *Pipeline) Parse(ctx context.Context, body []byte) (*envelope.Envelope, error) {
+	return p.parse(ctx, len(body), func() (*envelope.Envelope, error) { return envelope.Parse(body) })
+}
+
+// ParseAddress is Parse for the parameters of an address.
+func (p *Pipeline) ParseAddress(ctx context.Context, query string) (*envelope.Envelope, error) {
+	return p.parse(ctx, len(query), func() (*envelope.Envelope, error) { return envelope.ParseAddress(query) })
+}
+
+func (p *Pipeline) parse(ctx context.Context, bytes int, read func() (*envelope.Envelope, error)) (*envelope.Envelope, error) {
+	if bytes > cheapEnvelope {
+		if err := p.ConsumeEnvelope(ctx, bytes); err != nil {
+			return nil, err
+		}
+		return read()
+	}
+	e, err := read()
+	if err != nil {
+		if throttled := p.ConsumeEnvelope(ctx, bytes); throttled != nil {
+			return nil, throttled
+		}
+	}
+	return e, err
+}
+
+// ConsumeEnvelope uses the client's rates for reading so many bytes. ctx is one of Begin.
+func (p *Pipeline) ConsumeEnvelope(ctx context.Context, bytes int) error {
+	scope, err := scopeOf(ctx)
+	if err != nil {
+		return err
+	}
+	return scope.Usage.ConsumeEnvelope(ctx, bytes)
+}
+
 // Prepared is an operation that may be executed.
 type Prepared struct {
 	Document  *document.Document

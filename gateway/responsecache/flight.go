@@ -234,9 +234,9 @@ func (c *Cache) renewNow(ctx context.Context, e *Entry, address string, body []b
 	var asked *envelope.Envelope
 	var err error
 	if form.Get {
-		asked, err = envelope.ParseAddress(address)
+		asked, err = c.pipeline.ParseAddress(ctx, address)
 	} else {
-		asked, err = envelope.Parse(body)
+		asked, err = c.pipeline.Parse(ctx, body)
 	}
 	if err != nil {
 		return err

@@ -72,14 +72,14 @@ func (g *Server) ServeEvents(w http.ResponseWriter, r *http.Request, from access
 	began := time.Now()
 	limited, cancelLimit := operation.WithTimeout(context.Background(), began, g.timeout)
 	defer cancelLimit()
-	asked, err := g.codec.ReadEnvelope(w, r, began)
+	scope, _ := g.pipeline.Begin(limited, from)
+	asked, err := g.readEnvelope(scope, w, r, began)
 	if err != nil {
 		g.codec.Refuse(w, r, wire.JSON, err)
 		return
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s := &eventStream{server: g, caller: from, cancel: cancel, done: make(chan struct{})}
-	scope, _ := g.pipeline.Begin(limited, from)
 	p, err := g.pipeline.Prepare(scope, asked, func(o *ast.OperationDefinition) error {
 		if o.Operation == ast.Subscription {
 			resume(r, o, asked)
@@ -118,6 +118,20 @@ func (g *Server) ServeEvents(w http.ResponseWriter, r *http.Request, from access
 	}
 	s.out = &httpStream{w, http.NewResponseController(w)}
 	s.serve(ctx, p, err)
+}
+
+// readEnvelope reads r's envelope from the body or the address, depending on its method.
+func (g *Server) readEnvelope(ctx context.Context, w http.ResponseWriter, r *http.Request, began time.Time) (*envelope.Envelope, error) {
+	if r.Method != http.MethodPost {
+		return g.pipeline.ParseAddress(ctx, r.URL.RawQuery)
+	}
+	body := g.codec.Buffers.Get()
+	defer g.codec.Buffers.Put(body)
+	if err := g.codec.ReadBody(w, r, body, began); err != nil {
+		return nil, err
+	}
+	wire.ClearReadDeadline(w)
+	return g.pipeline.Parse(ctx, body.Bytes())
 }
 
 // serve sends the stream from its beginning to its end: the responses to p, or else err.

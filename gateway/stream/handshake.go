@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -56,7 +57,7 @@ func (g *Server) ServeWebSocket(w http.ResponseWriter, r *http.Request) {
 		g.codec.Refuse(w, r, wire.JSON, err)
 		return
 	}
-	hijacked := &hijacker{ResponseWriter: w}
+	hijacked := &hijacker{ResponseWriter: w, meter: &meter{left: unaskedBurst, at: time.Now()}}
 	conn, err := websocket.Accept(hijacked, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{Subprotocol},
 		InsecureSkipVerify: true, // checkHandshake has, against the same list as all else
@@ -69,7 +70,7 @@ func (g *Server) ServeWebSocket(w http.ResponseWriter, r *http.Request) {
 	conn.SetReadLimit(g.maxBody)
 	// The copies let go of the request.
 	from.Token, from.Client.Device = strings.Clone(from.Token), strings.Clone(from.Client.Device)
-	s := &webSocket{server: g, conn: conn, raw: hijacked.raw, caller: from}
+	s := &webSocket{server: g, conn: conn, raw: hijacked.raw, meter: hijacked.meter, caller: from}
 	// A goroutine of its own has a smaller stack than this one, and lets the request go.
 	go func() {
 		defer leave()
@@ -91,7 +92,8 @@ func (g *Server) checkHandshake(r *http.Request) error {
 // hijacker keeps hold of the connection below a WebSocket, and gives it small buffers.
 type hijacker struct {
 	http.ResponseWriter
-	raw net.Conn
+	raw   net.Conn
+	meter *meter
 }
 
 // Hijack is http.Hijacker's.
@@ -100,6 +102,6 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	h.raw = raw
-	return raw, bufio.NewReadWriter(bufio.NewReaderSize(raw, socketBuffer), bufio.NewWriterSize(raw, socketBuffer)), nil
+	h.raw, h.meter.Conn = raw, raw
+	return h.meter, bufio.NewReadWriter(bufio.NewReaderSize(h.meter, socketBuffer), bufio.NewWriterSize(raw, socketBuffer)), nil
 }

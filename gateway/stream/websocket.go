@@ -49,6 +49,8 @@ const (
 	closeDuplicate   = websocket.StatusCode(4409) // an operation's id that is taken; fatal
 	closeTwoInits    = websocket.StatusCode(4429) // a second connection_init; fatal
 	closeInternal    = websocket.StatusCode(4500) // our fault; fatal
+	// closeTooMuch is for pings and other messages without an end; fatal.
+	closeTooMuch = websocket.StatusPolicyViolation
 )
 
 const (
@@ -75,6 +77,7 @@ type webSocket struct {
 	server *Server
 	conn   *websocket.Conn
 	raw    net.Conn       // below conn, to set deadlines
+	meter  *meter         // of the bytes that come over raw
 	caller access.Request // by the handshake, then by connection_init
 
 	writing sync.Mutex // held for each message that goes out
@@ -96,13 +99,6 @@ type request struct {
 	bytes     int
 	cancel    context.CancelFunc
 	streaming bool
-}
-
-// message is one message, in either direction.
-type message struct {
-	ID      string          `json:"id"`
-	Type    string          `json:"type"`
-	Payload json.RawMessage `json:"payload"`
 }
 
 // serve takes the client's messages until the connection ends, and returns when nothing runs
@@ -138,18 +134,24 @@ func (s *webSocket) serve() {
 func (s *webSocket) receive() bool {
 	kind, reader, err := s.conn.Reader(context.Background())
 	if err != nil {
+		if s.meter.isOver() {
+			s.tooMuch()
+		}
 		return false
 	}
 	buffer := s.server.codec.Buffers.Get()
 	defer s.server.codec.Buffers.Put(buffer)
 	// Once begun it must come as quickly as a request's body.
 	late := time.AfterFunc(s.server.timeout, func() { s.end(closeInitTimeout, "a message took too long to arrive") })
-	_, err = buffer.ReadFrom(reader)
+	err = s.meter.read(buffer, reader)
 	late.Stop()
 	if errors.Is(err, websocket.ErrMessageTooBig) {
 		s.end(websocket.StatusMessageTooBig, "") // the library has said so
 	}
 	if err != nil {
+		if s.meter.isOver() {
+			s.tooMuch()
+		}
 		return false
 	}
 	s.mu.Lock()
@@ -167,29 +169,30 @@ func (s *webSocket) receive() bool {
 
 // handle follows one message. It returns false when it has ended the connection.
 func (s *webSocket) handle(text []byte) bool {
-	if err := envelope.Check(text); err != nil {
+	m, err := envelope.ParseMessage(text)
+	if err != nil {
+		ctx, _ := s.server.pipeline.Begin(context.Background(), s.caller)
+		_ = s.server.pipeline.ConsumeEnvelope(ctx, len(text)) // the connection ends either way
 		return s.invalid("the message", err)
 	}
-	var m message
-	if err := json.Unmarshal(text, &m); err != nil {
-		var wrong *json.UnmarshalTypeError
-		if errors.As(err, &wrong) {
-			s.end(closeInvalid, fmt.Sprintf("the message's %s can't be a JSON %s", refusal.ClipName(wrong.Field), wrong.Value))
-			return false
-		}
-		return s.invalid("the message", envelope.Explain(text))
+	if m.Type == "subscribe" {
+		return s.subscribe(m.ID, m.Payload)
+	}
+	if !s.meter.spend(len(text)) {
+		return s.tooMuch()
 	}
 	switch m.Type {
 	case "connection_init":
+		s.meter.giveBack(len(text)) // a second one ends the connection
 		return s.introduce(m.Payload)
 	case "ping":
 		return s.pong(m.Payload)
 	case "pong":
 		return true
-	case "subscribe":
-		return s.subscribe(m.ID, m.Payload)
 	case "complete":
-		s.forget(m.ID)
+		if s.forget(m.ID) {
+			s.meter.giveBack(len(text) + frameHeader)
+		}
 		return true
 	case "":
 		s.end(closeInvalid, "the message has no type")
@@ -208,7 +211,7 @@ func (s *webSocket) invalid(what string, err error) bool {
 
 // introduce takes the caller's token from the payload of connection_init. A token there replaces the
 // credentials of the handshake. It is false if the connection was ended.
-func (s *webSocket) introduce(payload json.RawMessage) bool {
+func (s *webSocket) introduce(payload []byte) bool {
 	s.mu.Lock()
 	again := s.introduced
 	s.introduced = true
@@ -250,7 +253,7 @@ func (s *webSocket) introduce(payload json.RawMessage) bool {
 
 // tokenOfParams reads {"authorization": "Bearer TOKEN"} or {"token": "TOKEN"}, "" and null
 // standing for none: pages write them so for a visitor without a session.
-func tokenOfParams(payload json.RawMessage) (token, reason string) {
+func tokenOfParams(payload []byte) (token, reason string) {
 	if len(payload) == 0 || string(payload) == "null" {
 		return "", ""
 	}
@@ -288,7 +291,7 @@ func tokenOfParams(payload json.RawMessage) (token, reason string) {
 }
 
 // pong answers a ping of the protocol's, with its payload.
-func (s *webSocket) pong(payload json.RawMessage) bool {
+func (s *webSocket) pong(payload []byte) bool {
 	if len(payload) == 0 {
 		return s.write([]byte(`{"type":"pong"}`))
 	}
@@ -297,7 +300,7 @@ func (s *webSocket) pong(payload json.RawMessage) bool {
 
 // subscribe begins an operation. The message is read, parsed and checked here and not beside
 // others, so that one connection takes the memory for that once.
-func (s *webSocket) subscribe(id string, payload json.RawMessage) bool {
+func (s *webSocket) subscribe(id string, payload []byte) bool {
 	if id == "" || len(id) > maxOperationID {
 		s.end(closeInvalid, fmt.Sprintf("subscribe: the id must be a string of 1 to %d bytes", maxOperationID))
 		return false
@@ -318,20 +321,21 @@ func (s *webSocket) subscribe(id string, payload json.RawMessage) bool {
 	}
 	s.server.clients.Use(s.caller.Token)
 	if full {
-		return s.fail(id, refusal.New(refusal.TooManyOperations, "too much runs over this connection, where there may be %d operations with %d bytes: wait for some to complete", maxOperations, s.server.maxBody))
+		return s.refuse(id, refusal.New(refusal.TooManyOperations, "too much runs over this connection, where there may be %d operations with %d bytes: wait for some to complete", maxOperations, s.server.maxBody), len(payload))
 	}
-	asked, err := envelope.Parse(payload)
+	ctx, _ := s.server.pipeline.Begin(context.Background(), s.caller)
+	asked, err := s.server.pipeline.Parse(ctx, payload)
 	if err != nil && refusal.Code(err) == refusal.BadRequest {
 		return s.invalid("subscribe: the payload", err)
 	}
 	if err != nil {
-		return s.fail(id, err)
+		return s.refuse(id, err, len(payload))
 	}
-	ctx, _ := s.server.pipeline.Begin(context.Background(), s.caller)
 	prepared, err := s.server.pipeline.Prepare(ctx, asked, func(*ast.OperationDefinition) error { return nil })
 	if err != nil {
-		return s.fail(id, err)
+		return s.refuse(id, err, len(payload))
 	}
+	s.meter.giveBack(frameHeader)
 	ctx, cancel := context.WithCancel(context.Background())
 	o := &request{id: id, bytes: len(payload), cancel: cancel, streaming: prepared.Streams()}
 	if !o.streaming {
@@ -353,6 +357,22 @@ func (s *webSocket) subscribe(id string, payload json.RawMessage) bool {
 	s.mu.Unlock()
 	go s.run(ctx, o, prepared)
 	return true
+}
+
+// refuse is fail for an operation of a payload of so many bytes. One that used none of the client's rates
+// counts as unasked.
+func (s *webSocket) refuse(id string, err error, bytes int) bool {
+	free := refusal.Code(err) == refusal.Throttled || refusal.Code(err) == refusal.TooManyOperations
+	if free && !s.meter.spend(refusedMessage+bytes/refusedShare) {
+		return s.tooMuch()
+	}
+	return s.fail(id, err)
+}
+
+// tooMuch ends a connection with more messages than its operations need. It returns false.
+func (s *webSocket) tooMuch() bool {
+	s.end(closeTooMuch, fmt.Sprintf("more than %d bytes came at once, or %d a second, that belong to no operation", unaskedBurst, unaskedRate))
+	return false
 }
 
 // fail refuses an operation that hasn't begun.
@@ -493,14 +513,16 @@ func (s *webSocket) writeNow(text []byte) bool {
 	return true
 }
 
-// forget cancels an operation that the client has completed.
-func (s *webSocket) forget(id string) {
+// forget cancels an operation that the client has completed. It returns false if there is none.
+func (s *webSocket) forget(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if o := s.operations[id]; o != nil {
+	o := s.operations[id]
+	if o != nil {
 		delete(s.operations, id)
 		o.cancel()
 	}
+	return o != nil
 }
 
 // done notes that o runs no longer.

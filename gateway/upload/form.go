@@ -98,12 +98,12 @@ func brokenForm(err error) error {
 
 // envelope reads the envelope and the map, and puts into the variables files that are yet to
 // be read.
-func (f *form) envelope() (*envelope.Envelope, error) {
+func (f *form) envelope(parse func([]byte) (*envelope.Envelope, error)) (*envelope.Envelope, error) {
 	operations, err := f.text("operations", f.maxBody)
 	if err != nil {
 		return nil, err
 	}
-	asked, err := envelope.Parse(operations)
+	asked, err := parse(operations)
 	if err != nil {
 		return nil, err
 	}

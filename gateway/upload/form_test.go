@@ -7,6 +7,7 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 
+	"stoa/gateway/envelope"
 	"stoa/gateway/refusal"
 	"stoa/tests/requests"
 )
@@ -25,7 +26,7 @@ func FuzzMultipart(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body string) {
 		form := newForm(strings.NewReader(body), "b", 1<<16, 100)
 		defer form.close()
-		asked, err := form.envelope()
+		asked, err := form.envelope(envelope.Parse)
 		if err != nil {
 			return
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"stoa/access"
+	"stoa/gateway/envelope"
 	"stoa/gateway/operation"
 	"stoa/gateway/refusal"
 	"stoa/id"
@@ -128,7 +129,7 @@ func (u *Uploads) Respond(ctx context.Context, w http.ResponseWriter, r *http.Re
 	}
 	form := newForm(http.MaxBytesReader(w, r.Body, u.maxForm()), boundary, u.maxBody, u.maxFile)
 	defer form.close()
-	asked, err := form.envelope()
+	asked, err := form.envelope(func(body []byte) (*envelope.Envelope, error) { return u.pipeline.Parse(ctx, body) })
 	if err != nil {
 		return nil, u.late(err)
 	}

@@ -1,7 +1,7 @@
 // Package wire reads HTTP requests and writes responses: bodies within their bounds, the forms that a client
 // accepts, and every error as a response with its status.
 //
-// Codec is the entry point: Codec.ReadBody and Codec.ReadEnvelope on the way in, Codec.Respond
+// Codec is the entry point: Codec.ReadBody on the way in, Codec.Respond
 // and Codec.Refuse on the way out. It may import envelope and refusal.
 package wire
 

@@ -1,7 +1,6 @@
 package wire
 
-// Reading a request's body: readBody for its bytes, readEnvelope for its envelope, bounded in size
-// and time.
+// Reading a request's body, bounded in size and time. Entry points: Codec.ReadBody, ClearReadDeadline.
 
 import (
 	"bytes"
@@ -13,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"stoa/gateway/envelope"
 	"stoa/gateway/refusal"
 )
 
@@ -21,23 +19,9 @@ import (
 // bytes.
 const ReadAtOnce = 4 << 10
 
-// ReadEnvelope reads r's envelope from the body or the address, depending on its method.
-func (c *Codec) ReadEnvelope(w http.ResponseWriter, r *http.Request, began time.Time) (*envelope.Envelope, error) {
-	if r.Method != http.MethodPost {
-		return envelope.ParseAddress(r.URL.RawQuery)
-	}
-	body := c.Buffers.Get()
-	defer c.Buffers.Put(body)
-	if err := c.ReadBody(w, r, body, began); err != nil {
-		return nil, err
-	}
-	ClearReadDeadline(w)
-	return envelope.Parse(body.Bytes())
-}
-
 // ReadBody reads the body of a POST into a buffer, within the bounds of size and time. The time
 // counts from began. Its deadline holds for later reads of the connection, too, until
-// clearReadDeadline undoes it.
+// ClearReadDeadline undoes it.
 func (c *Codec) ReadBody(w http.ResponseWriter, r *http.Request, into *bytes.Buffer, began time.Time) error {
 	if !c.HeaderCache.JSON(r.Header) {
 		if err := checkContent(r.Header); err != nil {
@@ -71,7 +55,7 @@ func (c *Codec) ReadBody(w http.ResponseWriter, r *http.Request, into *bytes.Buf
 	}
 }
 
-// ClearReadDeadline undoes readBody's deadline: net/http keeps reading to detect a disconnect and
+// ClearReadDeadline undoes ReadBody's deadline: net/http keeps reading to detect a disconnect and
 // would mistake an expired deadline for one. A request that is answered at once doesn't need it.
 func ClearReadDeadline(w http.ResponseWriter) { _ = readDeadline(w).SetReadDeadline(time.Time{}) }
 
