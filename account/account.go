@@ -112,7 +112,7 @@ func (p *Service) Register(ctx context.Context, in Registration) error {
 	if err := store.CheckKey(in.IdempotencyKey); err != nil {
 		return err
 	}
-	if err := p.throttleAsking(ctx); err != nil {
+	if err := p.throttleAsking(ctx, address); err != nil {
 		return err
 	}
 	var hash string
@@ -454,7 +454,7 @@ func (p *Service) write(ctx context.Context, caller, mutation string, key *strin
 			return err
 		}
 	}
-	if err := p.throttleMail(ctx, l.To); err != nil {
+	if err := p.throttleMail(ctx, l.Kind, l.To); err != nil {
 		return err
 	}
 	l.NextAt = store.Now()

@@ -126,7 +126,8 @@ func (p *Service) send(ctx context.Context, l *store.OutgoingMail) error {
 // compose writes a mail, stores the code in it and returns the code's hash. Only here is it
 // looked up if an address has an account, after the response. The message's kind is "" if the
 // change to be announced didn't happen. An address that may be a stranger's gets no greeting
-// by name, since the name may have been made up by the sender of the request.
+// by name, since the name may have been made up by the sender of the request. The kind is also ""
+// for an answer that mayReset declines, at the first attempt to send it.
 func (p *Service) compose(ctx context.Context, l *store.OutgoingMail) (mail.Message, string, error) {
 	there, err := p.store.SecretByEmail(ctx, l.To)
 	has := err == nil
@@ -143,6 +144,11 @@ func (p *Service) compose(ctx context.Context, l *store.OutgoingMail) (mail.Mess
 			out.Kind, code = mail.Verify, &store.MailCode{Kind: store.CodeToVerify, Name: l.Name, PasswordHash: l.PasswordHash, EndsAt: store.Now().Add(verifyFor)}
 		}
 	case store.ResetMail:
+		if l.Attempts == 0 {
+			if may, err := p.mayReset(ctx, l.To, there); err != nil || !may {
+				return out, "", err
+			}
+		}
 		if out.Kind = mail.NoAccount; has {
 			out.Name = there.Name
 			out.Kind, code = mail.Reset, &store.MailCode{Kind: store.CodeToReset, AccountID: there.ID, Epoch: there.Epoch, EndsAt: store.Now().Add(resetFor)}

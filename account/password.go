@@ -136,7 +136,8 @@ type ResetRequest struct {
 }
 
 // RequestReset sends a mail to the address. The mail has a code that sets the password, or
-// says that there is no account. The caller can't tell one from the other.
+// says that there is no account. The caller can't tell one from the other. If mails with codes that
+// work were sent lately, no other one is sent.
 func (p *Service) RequestReset(ctx context.Context, in ResetRequest) error {
 	address, err := email.Canonical(in.Email)
 	if err != nil {
@@ -145,7 +146,7 @@ func (p *Service) RequestReset(ctx context.Context, in ResetRequest) error {
 	if err := store.CheckKey(in.IdempotencyKey); err != nil {
 		return err
 	}
-	if err := p.throttleAsking(ctx); err != nil {
+	if err := p.throttleAsking(ctx, address); err != nil {
 		return err
 	}
 	return p.write(ctx, "reset/"+address, "passwordResetRequest", in.IdempotencyKey, []string{address}, &store.OutgoingMail{Kind: store.ResetMail, To: address})
@@ -211,7 +212,7 @@ func (p *Service) RequestEmail(ctx context.Context, in EmailRequest) error {
 	if err != nil {
 		return problem.Locate(err, "password")
 	}
-	if err := p.throttleAsking(ctx); err != nil {
+	if err := p.throttleAsking(ctx, address); err != nil {
 		return err
 	}
 	return p.write(ctx, string(v.Account), "emailChangeRequest", in.IdempotencyKey, []string{address}, &store.OutgoingMail{

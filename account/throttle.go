@@ -6,6 +6,7 @@ package account
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"stoa/id"
 	"stoa/problem"
 	"stoa/rate"
+	"stoa/store"
 )
 
 // Attempts are limited per client, per account, and per pair of client and account. The limit
@@ -28,9 +30,21 @@ var (
 	// A session is needed here, so nobody else can use up these attempts.
 	confirmBySession = rate.Limit{Burst: 10, Per: 3 * time.Minute}
 
-	mailByClient       = rate.Limit{Burst: 20, Per: 30 * time.Second}
-	mailByAddress      = rate.Limit{Burst: 6, Per: 5 * time.Minute}
-	mailByAddressDaily = rate.Limit{Burst: 24, Per: time.Hour}
+	// A client's requests for mails: all of them, those to one domain, and those of one purpose to
+	// one mailbox. The second bounds spellings of a mailbox that only its provider knows.
+	mailByClient = rate.Limit{Burst: 20, Per: 30 * time.Second}
+	mailByDomain = rate.Limit{Burst: 10, Per: 2 * time.Minute}
+	mailByBoth   = rate.Limit{Burst: 4, Per: 10 * time.Minute}
+
+	// The mails of one purpose to a mailbox, for all clients together. The limit recovers faster
+	// than mailByBoth, so that one client alone can't use it up.
+	mailByBox      = rate.Limit{Burst: 6, Per: 5 * time.Minute}
+	mailByBoxDaily = rate.Limit{Burst: 24, Per: time.Hour}
+
+	// resetByAccount recovers well before a code ends: while it is used up, the account has a
+	// mail with a code that works for at least 20 minutes. See mayReset.
+	resetByAccount = rate.Limit{Burst: 3, Per: resetFor * 2 / 3}
+	strangerByBox  = rate.Limit{Burst: 3, Per: time.Hour}
 
 	codeByClient = rate.Limit{Burst: 50, Per: 2 * time.Second}
 )
@@ -67,22 +81,49 @@ func digest(address string) string {
 	return encoding.EncodeToString(sum[:12])
 }
 
-// throttleAsking consumes one of a client's requests for a mail, before it is known if one is
-// sent.
-func (p *Service) throttleAsking(ctx context.Context) error {
-	return p.throttle(ctx, []rate.Use{{Key: "mail/client/" + clientOf(ctx), Limit: mailByClient, Cost: 1}})
+// throttleAsking consumes one of a client's requests for a mail to an address, before it is known
+// if one is sent.
+func (p *Service) throttleAsking(ctx context.Context, address string) error {
+	client := clientOf(ctx)
+	_, domain, _ := strings.Cut(address, "@")
+	return p.throttle(ctx, []rate.Use{
+		{Key: "mail/client/" + client, Limit: mailByClient, Cost: 1},
+		{Key: "mail/domain/" + client + "/" + digest(domain), Limit: mailByDomain, Cost: 1},
+	})
 }
 
-// throttleMail consumes one mail to an address. The part between a plus and the @ is left out,
-// since with most servers the mails reach the same mailbox.
-func (p *Service) throttleMail(ctx context.Context, address string) error {
+// throttleMail consumes one mail of a kind to an address. Each kind has limits of its own, so that
+// registrations in somebody's name don't use up another kind. Resets have no limit for all clients
+// here: see mayReset.
+func (p *Service) throttleMail(ctx context.Context, kind store.MailKind, address string) error {
+	key := string(kind) + "/" + digest(mailbox(address))
+	uses := []rate.Use{{Key: "mail/both/" + clientOf(ctx) + "/" + key, Limit: mailByBoth, Cost: 1}}
+	if kind != store.ResetMail {
+		uses = append(uses, rate.Use{Key: "mail/box/" + key, Limit: mailByBox, Cost: 1}, rate.Use{Key: "mail/day/" + key, Limit: mailByBoxDaily, Cost: 1})
+	}
+	return p.throttle(ctx, uses)
+}
+
+// mailbox returns an address without dots and without the part from a plus on, since many providers
+// deliver all of these spellings to one mailbox. It is for limits only: with other providers the
+// spellings are different people.
+func mailbox(address string) string {
 	local, domain, _ := strings.Cut(address, "@")
 	local, _, _ = strings.Cut(local, "+")
-	box := digest(local + "@" + domain)
-	return p.throttle(ctx, []rate.Use{
-		{Key: "mail/address/" + box, Limit: mailByAddress, Cost: 1},
-		{Key: "mail/day/" + box, Limit: mailByAddressDaily, Cost: 1},
-	})
+	return strings.ReplaceAll(local, ".", "") + "@" + domain
+}
+
+// mayReset consumes one mail that answers a request to reset a password, and reports whether there
+// was one left. Nobody can shut the owner out by asking: the limit belongs to the account with its
+// present password and address, which are what a code is valid for, and recovers faster than a code
+// ends. So an answer that isn't sent isn't needed. Strangers without an account get few.
+func (p *Service) mayReset(ctx context.Context, address string, of *store.Secret) (bool, error) {
+	use := rate.Use{Key: "mail/stranger/" + digest(mailbox(address)), Limit: strangerByBox, Cost: 1}
+	if of != nil {
+		use = rate.Use{Key: "mail/reset/" + digest(fmt.Sprint(of.ID, of.Epoch, address)), Limit: resetByAccount, Cost: 1}
+	}
+	wait, err := p.limiter.Take(ctx, use.Key, use.Limit, use.Cost)
+	return wait == 0, err
 }
 
 // throttleCodes consumes one attempt at a code. Codes can't be guessed: this limits the

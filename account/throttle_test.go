@@ -5,6 +5,7 @@ package account
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	"stoa/access"
 )
@@ -44,5 +45,26 @@ func TestKeysOfClientAndAccountDontCollide(t *testing.T) {
 			}
 			seen[key] = client + " and " + address
 		}
+	}
+}
+
+func TestSpellingsOfAMailboxCountAsOne(t *testing.T) {
+	for address, want := range map[string]string{
+		"joe@mail.example": "joe@mail.example", "j.o.e+news@mail.example": "joe@mail.example", "joe+@mail.example": "joe@mail.example",
+		"+a@mail.example": "@mail.example", "joe@sub.mail.example": "joe@sub.mail.example", "a+b+c.d@localhost": "a@localhost",
+	} {
+		if got := mailbox(address); got != want {
+			t.Errorf("%s counts as %s, not %s", address, got, want)
+		}
+	}
+}
+
+// While no reset is sent, an earlier mail has a code that its reader has time to use.
+func TestResetsRecoverBeforeTheirCodesEnd(t *testing.T) {
+	if left := resetFor - resetByAccount.Per; left < 20*time.Minute {
+		t.Errorf("a code has only %s left when the next mail may be sent", left)
+	}
+	if mailByBoth.Per <= mailByBox.Per {
+		t.Error("one client alone can use up the mails to an address")
 	}
 }

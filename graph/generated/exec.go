@@ -4605,7 +4605,7 @@ extend type Mutation {
   emailChangeConfirm("The code from the mail." input: EmailChangeConfirmInput!): EmailChangeConfirmPayload! @auth(requires: CUSTOMER)
   "Changes the viewer's password. All sessions of the account end. The viewer gets a new session with a new token, in a cookie if the old one was in a cookie."
   passwordChange("The old and the new password." input: PasswordChangeInput!): PasswordChangePayload! @cost(weight: "50") @auth(requires: CUSTOMER)
-  "Sends a mail to the address. If the address has an account, the mail has a code for ` + "`" + `passwordReset` + "`" + `; if it has none, the mail says so. The response is the same in both cases."
+  "Sends a mail to the address. If the address has an account, the mail has a code for ` + "`" + `passwordReset` + "`" + `; if it has none, the mail says so. The response is the same in both cases. If several such mails were sent lately, no other one is: the codes in them work."
   passwordResetRequest("The address of the account." input: PasswordResetRequestInput!): PasswordResetRequestPayload!
   "Sets the password of an account and ends all its sessions, with the code from the mail, within an hour. Then ` + "`" + `sessionCreate` + "`" + ` signs in."
   passwordReset("The code from the mail and the new password." input: PasswordResetInput!): PasswordResetPayload! @cost(weight: "50")

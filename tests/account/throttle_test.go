@@ -3,6 +3,7 @@ package account
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"stoa/access"
@@ -105,29 +106,100 @@ func TestWhoIsThrottledIsToldForHowLong(t *testing.T) {
 	}
 }
 
-// An address gets six mails at once, for all senders and purposes together.
+// Each kind of mail has limits of its own, for a mailbox in all its spellings and for a client.
 func TestMailsAreThrottled(t *testing.T) {
 	t.Parallel()
 	s := stoatest.StartAll(t, stoatest.Settings{})
 	owner := stoatest.AddMembers(t, s[0], 1, access.Customer)[0]
+	register := func(address string) stoatest.Input {
+		return stoatest.Input{"email": address, "password": stoatest.Password, "name": "Ada"}
+	}
 	for _, address := range []string{owner.Email, stoatest.NewAddress()} {
-		first := refusals(t, s, stoatest.NewCaller(), 3, "passwordResetRequest", stoatest.Input{"email": address})
-		second := refusals(t, s, stoatest.NewCaller(), 5, "accountRegister", stoatest.Input{"email": address, "password": stoatest.Password, "name": "Ada"})
-		if first[""] != 3 || second[""] != 3 || second["THROTTLED"] != 2 {
-			t.Errorf("to one address: %v, then %v", first, second)
+		first := refusals(t, s, stoatest.NewCaller(), 5, "accountRegister", register(address))
+		second := refusals(t, s, stoatest.NewCaller(), 5, "accountRegister", register(address))
+		if first[""] != 4 || second[""] != 2 {
+			t.Errorf("two clients register one address five times each: %v, then %v", first, second)
+		}
+		if got := refusals(t, s, stoatest.NewCaller(), 5, "passwordResetRequest", stoatest.Input{"email": address}); got[""] != 4 || got["THROTTLED"] != 1 {
+			t.Errorf("then one asks for resets: %v", got)
 		}
 	}
-	if got := refusals(t, s, stoatest.NewCaller(), 1, "passwordResetRequest", stoatest.Input{"email": stoatest.NewAddress()}); got[""] != 1 {
-		t.Errorf("to another address: %v", got)
-	}
-	flood := stoatest.NewCaller()
 	total := map[string]int{}
-	for range 25 {
-		for code, n := range refusals(t, s, flood, 1, "passwordResetRequest", stoatest.Input{"email": stoatest.NewAddress()}) {
+	for _, spelling := range []string{"j.oe", "jo.e", "j.o.e", "joe", "joe+a", "j.oe+b", "jo.e+c", "JOE"} {
+		for code, n := range refusals(t, s, stoatest.NewCaller(), 1, "accountRegister", register(spelling+"@mail.example")) {
 			total[code] += n
 		}
 	}
-	if total[""] != 20 || total["THROTTLED"] != 5 {
-		t.Errorf("one client asks for mails to 25 addresses: %v", total)
+	if total[""] != 6 || total["THROTTLED"] != 2 {
+		t.Errorf("eight clients register eight spellings of a mailbox: %v", total)
+	}
+	for reason, c := range map[string]struct {
+		address func() string
+		want    int
+	}{
+		"one domain":   {stoatest.NewAddress, 10},
+		"many domains": {func() string { return "joe@" + strings.Replace(stoatest.NewAddress(), "@", ".", 1) }, 20},
+	} {
+		flood, total := stoatest.NewCaller(), map[string]int{}
+		for range 25 {
+			for code, n := range refusals(t, s, flood, 1, "passwordResetRequest", stoatest.Input{"email": c.address()}) {
+				total[code] += n
+			}
+		}
+		if total[""] != c.want || total["THROTTLED"] != 25-c.want {
+			t.Errorf("one client asks for mails to 25 addresses of %s: %v", reason, total)
+		}
+	}
+}
+
+// Nobody can shut the owner of an account out by registering its address or asking for resets: a
+// mail with a valid code is there, or is sent.
+func TestRecoveryCannotBeShut(t *testing.T) {
+	t.Parallel()
+	replicas := stoatest.StartAll(t, stoatest.ThreeOver(stoatest.Database(t), redistest.Start(t).URL())...)
+	owner := stoatest.AddMembers(t, replicas[0], 1, access.Customer)[0]
+	attack := func() {
+		t.Helper()
+		local, domain, _ := strings.Cut(owner.Email, "@")
+		for i := range 12 {
+			attacker, s := stoatest.NewCaller(), replicas[i%len(replicas)]
+			spelling := fmt.Sprintf("%s+%d@%s", local, i, domain)
+			refusals(t, replicas, attacker, 1, "accountRegister", stoatest.Input{"email": spelling, "password": stoatest.Password, "name": "Ada"})
+			for _, address := range []string{owner.Email, spelling} {
+				if p, err := attacker.Try(s, "passwordResetRequest", stoatest.Input{"email": address}); err != nil || p.Reason() != "" {
+					t.Fatalf("a request for a reset is refused: %+v, %v", p, err)
+				}
+			}
+		}
+		for _, s := range replicas {
+			s.Quiesce(t)
+		}
+	}
+	codes := func() (all []string) {
+		for _, l := range stoatest.MailsTo(stoatest.Mails(t, replicas...), owner.Email) {
+			if l.Kind == "reset" {
+				all = append(all, l.Code)
+			}
+		}
+		return all
+	}
+	attack()
+	first := codes()
+	if len(first) != 3 {
+		t.Fatalf("the owner got %d mails about resets, not 3", len(first))
+	}
+	if n := len(stoatest.Mails(t, replicas...)) - len(first); n > 10 {
+		t.Errorf("other spellings of the address got %d mails", n)
+	}
+	stoatest.NewCaller().Do(t, replicas[1], "passwordResetRequest", stoatest.Input{"email": owner.Email})
+	stoatest.NewCaller().Do(t, replicas[2], "passwordReset", stoatest.Input{"token": first[1], "password": "seven old lanterns"})
+	for _, code := range first {
+		if p, err := stoatest.NewCaller().Try(replicas[0], "passwordReset", stoatest.Input{"token": code, "password": stoatest.Password}); err != nil || p.Reason() != "TOKEN_INVALID" {
+			t.Errorf("a code of before is answered %+v, %v", p, err)
+		}
+	}
+	attack() // the codes of before are no use, so there are mails again
+	if got := codes(); len(got) != 6 {
+		t.Errorf("after a new password the owner has %d mails about resets, not 6", len(got))
 	}
 }
