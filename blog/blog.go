@@ -46,13 +46,13 @@ type Blog struct {
 	background *background.Group
 }
 
-// New returns the blog in s, and registers its kinds with index. previews is the address of a
+// New returns the blog in s, and registers articles with index. previews is the address of a
 // preview, with {token} in place of its token.
 func New(s *store.Store, index *search.Engine, previews string, log *slog.Logger) *Blog {
 	b := &Blog{store: s, index: index, markdown: markdown.New(), previews: previews, log: log, unreconciled: map[id.ID]bool{}}
 	b.articles, b.authors, b.tags = b.articleKind(), authorKind(s), tagKind(s)
 	b.initMerges()
-	registerKinds(index, s)
+	registerArticles(index, s)
 	b.background = background.New(log, b.tasks()...)
 	return b
 }
@@ -127,7 +127,7 @@ func (b *Blog) Author(ctx context.Context, slug string) (*store.Author, error) {
 }
 
 // Authors returns a window of the list of all authors, by name.
-func (b *Blog) Authors(w store.Window) (*store.List, error) { return b.store.ListAuthors(w) }
+func (b *Blog) Authors(w store.Window) (*store.List, error) { return store.Authors.List(b.store, w) }
 
 // Tag returns the tag with a slug; NotFound if there is none.
 func (b *Blog) Tag(ctx context.Context, slug string) (*store.Tag, error) {
@@ -135,7 +135,7 @@ func (b *Blog) Tag(ctx context.Context, slug string) (*store.Tag, error) {
 }
 
 // Tags returns a window of the list of all tags, by name.
-func (b *Blog) Tags(w store.Window) (*store.List, error) { return b.store.ListTags(w) }
+func (b *Blog) Tags(w store.Window) (*store.List, error) { return store.Tags.List(b.store, w) }
 
 // Excerpt returns the first words of an article's text; Invalid unless words is 1 to
 // store.LeadWords.

@@ -1,7 +1,7 @@
 package blog
 
-// Searching: the words and facts of articles, authors and tags, for package search, and lists of
-// articles that a query finds. Entry points: registerKinds, Blog.matching.
+// Searching: the words and facts of articles, for package search, and lists of articles that a query
+// finds. Entry points: registerArticles, Blog.matching.
 
 import (
 	"context"
@@ -24,41 +24,21 @@ type articleFacts struct {
 	authors, tags      []id.ID
 }
 
-// registerKinds makes articles, authors and tags known to a search engine. An article is found by
-// its title, summary and text, an author by name and biography, a tag by name and description.
-func registerKinds(e *search.Engine, s *store.Store) {
+// registerArticles replaces an engine's way to read articles: they are found by their text, too, and
+// have facts.
+func registerArticles(e *search.Engine, s *store.Store) {
 	e.Register(search.Kind{ID: id.Article, Read: func(ctx context.Context, ids []id.ID, yield func([]search.Entry)) error {
 		return s.Texts(ctx, ids, func(found []store.Text) {
 			out := make([]search.Entry, len(found))
 			for i, t := range found {
 				out[i] = search.Entry{
-					ID: t.ID, Version: t.Edition().Version, Fields: search.Fields{t.Title, t.Summary, search.Plain(t.HTML)}, Time: t.PublishedAt,
+					ID: t.ID, Version: t.Version, Fields: search.Fields{t.Title, t.Summary, search.Plain(t.HTML)}, Time: t.PublishedAt,
 					Facts: articleFacts{t.PublishedAt, t.UpdatedAt, t.TitleKey, t.AuthorIDs, t.TagIDs},
 				}
 			}
 			yield(out)
 		})
 	}})
-	e.Register(search.Kind{ID: id.Author, Read: named(s.Authors, (*store.Author).Edition,
-		func(a *store.Author) search.Fields { return search.Fields{a.Name, search.Plain(a.BioHTML)} })})
-	e.Register(search.Kind{ID: id.Tag, Read: named(s.Tags, (*store.Tag).Edition,
-		func(t *store.Tag) search.Fields { return search.Fields{t.Name, t.Description} })})
-}
-
-// named reads the entries of things without a time and without facts.
-func named[T any](load func(context.Context, []id.ID) ([]*T, error), edition func(*T) store.Edition, fields func(*T) search.Fields) func(context.Context, []id.ID, func([]search.Entry)) error {
-	return func(ctx context.Context, ids []id.ID, yield func([]search.Entry)) error {
-		found, err := load(ctx, ids)
-		var out []search.Entry
-		for _, v := range found {
-			if v != nil {
-				e := edition(v)
-				out = append(out, search.Entry{ID: e.ID, Version: e.Version, Fields: fields(v), Time: time.UnixMilli(0)})
-			}
-		}
-		yield(out)
-		return err
-	}
 }
 
 // matching returns a window of the published articles that where.Query finds and that meet its

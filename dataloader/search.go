@@ -16,7 +16,11 @@ type SearchConnection struct {
 	Connection[store.Node]
 	loaders *Loaders
 	query   *search.Query
+	find    Find
 }
+
+// Find adds to found the public documents with ids, in one batch for each kind.
+type Find func(ctx context.Context, l *Loaders, ids []id.ID, found map[id.ID]store.Node) error
 
 // SearchEdge is one result.
 type SearchEdge struct {
@@ -26,12 +30,12 @@ type SearchEdge struct {
 	query   *search.Query
 }
 
-// Found returns a connection over list, the results of q, or err.
-func (l *Loaders) Found(q *search.Query, list *store.List, err error) (*SearchConnection, error) {
+// Found returns a connection over list, the results of q, or err. find loads the entities.
+func (l *Loaders) Found(find Find, q *search.Query, list *store.List, err error) (*SearchConnection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &SearchConnection{Connection: Connection[store.Node]{page: list.Page, count: list.Count}, loaders: l, query: q}, nil
+	return &SearchConnection{Connection: Connection[store.Node]{page: list.Page, count: list.Count}, loaders: l, query: q, find: find}, nil
 }
 
 // Nodes returns the entities of the page, loaded in one batch for each kind. An entity that is no
@@ -53,14 +57,8 @@ func (c *SearchConnection) Edges(ctx context.Context) ([]*SearchEdge, error) {
 	}
 	ids, _ := c.IDs(ctx)
 	found := map[id.ID]store.Node{}
-	for _, err := range []error{
-		store.Gather(ctx, found, ids, id.Article, Of(c.loaders, store.Articles).All),
-		store.Gather(ctx, found, ids, id.Author, Of(c.loaders, store.Authors).All),
-		store.Gather(ctx, found, ids, id.Tag, Of(c.loaders, store.Tags).All),
-	} {
-		if err != nil {
-			return nil, err
-		}
+	if err := c.find(ctx, c.loaders, ids, found); err != nil {
+		return nil, err
 	}
 	edges := make([]*SearchEdge, 0, len(ids))
 	for i, k := range ids {
@@ -73,37 +71,22 @@ func (c *SearchConnection) Edges(ctx context.Context) ([]*SearchEdge, error) {
 
 // TitleHTML returns the title or the name as HTML, with the words of the query highlighted.
 func (e *SearchEdge) TitleHTML() string {
-	switch n := e.Node.(type) {
-	case *store.Article:
-		return e.query.Highlight(n.Title)
-	case *store.Author:
-		return e.query.Highlight(n.Name)
-	case *store.Tag:
-		return e.query.Highlight(n.Name)
-	}
-	return ""
+	return e.query.Highlight(store.WordsOf(e.Node).Title)
 }
 
 // SnippetHTML returns the passage with the most words of the query, as HTML with those highlighted.
-// For an article it is from the text, or from the summary if the text has none of the words.
+// It is from the text, or from the summary if the text has none of the words.
 func (e *SearchEdge) SnippetHTML(ctx context.Context) (string, error) {
-	switch n := e.Node.(type) {
-	case *store.Article:
-		html, err := e.loaders.HTML(ctx, n)
-		if err != nil {
+	words := store.WordsOf(e.Node)
+	if a, ok := e.Node.(*store.Article); ok {
+		var err error
+		if words.Body, err = e.loaders.HTML(ctx, a); err != nil {
 			return "", err
 		}
-		text, found := e.query.Snippet(search.Plain(html))
-		if summary, has := e.query.Snippet(n.Summary); !found && (has || summary != "") {
-			text = summary
-		}
-		return text, nil
-	case *store.Author:
-		text, _ := e.query.Snippet(search.Plain(n.BioHTML))
-		return text, nil
-	case *store.Tag:
-		text, _ := e.query.Snippet(n.Description)
-		return text, nil
 	}
-	return "", nil
+	text, found := e.query.Snippet(search.Plain(words.Body))
+	if summary, has := e.query.Snippet(words.Summary); !found && (has || summary != "") {
+		text = summary
+	}
+	return text, nil
 }

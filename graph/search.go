@@ -12,7 +12,7 @@ import (
 
 func (q query) Search(ctx context.Context, text string, types []id.Kind, first *int, after *string) (*dataloader.SearchConnection, error) {
 	query, list, err := q.Index.Search(ctx, text, types, window(first, after, nil, nil))
-	return loaders(ctx).Found(query, list, err)
+	return loaders(ctx).Found(find, query, list, err)
 }
 
 // toFound is an edge from pages of results to the results on them.

@@ -26,6 +26,9 @@ const (
 	// indexAtOnce is the number of entries that go into an index while queries wait: some 10 ms.
 	indexAtOnce = 50
 
+	// readAtOnce is the number of documents that are read in one command.
+	readAtOnce = 500
+
 	// retryAfter is the pause before Build tries again when the database doesn't answer.
 	retryAfter = time.Second
 )
@@ -41,7 +44,7 @@ type Kind struct {
 // Entry is one thing in the index.
 type Entry struct {
 	ID      id.ID
-	Version int64     // a digest: it differs when anything below differs; see store.Editions
+	Version int64     // it differs when anything below differs; see store.Editions
 	Fields  Fields    // the text
 	Time    time.Time // the newer thing comes first of equally good ones
 	Facts   any       // values to filter and sort lists of the kind by; nil for none
@@ -75,17 +78,38 @@ type indexed struct {
 	facts   any
 }
 
-// New returns an engine for texts in a language, over the public documents of s. It finds nothing
-// before kinds are registered.
+// New returns an engine for texts in a language, over the public documents of s. It finds the kinds
+// that store.Searched lists, by the words of their declarations.
 func New(l *Language, s *store.Store) *Engine {
-	return &Engine{language: l, store: s, updating: make(chan struct{}, 1), byKind: map[id.Kind]*kindIndex{}}
+	e := &Engine{language: l, store: s, updating: make(chan struct{}, 1), ids: store.Searched(), byKind: map[id.Kind]*kindIndex{}}
+	slices.Sort(e.ids)
+	for _, kind := range e.ids {
+		e.Register(Kind{ID: kind, Read: e.declared(kind)})
+	}
+	return e
 }
 
-// Register adds a kind. All kinds are registered before the first query.
+// declared reads the entries of a kind by its declaration.
+func (e *Engine) declared(kind id.Kind) func(context.Context, []id.ID, func([]Entry)) error {
+	return func(ctx context.Context, ids []id.ID, yield func([]Entry)) error {
+		for some := range slices.Chunk(ids, readAtOnce) {
+			found, err := e.store.Words(ctx, kind, some)
+			if err != nil {
+				return err
+			}
+			entries := make([]Entry, len(found))
+			for i, f := range found {
+				entries[i] = Entry{ID: f.ID, Version: f.Version, Fields: Fields{f.Title, f.Summary, Plain(f.Body)}, Time: f.Time}
+			}
+			yield(entries)
+		}
+		return nil
+	}
+}
+
+// Register replaces the way to read a kind, one of store.Searched, before the first query.
 func (e *Engine) Register(k Kind) {
 	e.byKind[k.ID] = &kindIndex{Kind: k, index: NewIndex(e.language), entries: map[id.ID]indexed{}}
-	e.ids = append(e.ids, k.ID)
-	slices.Sort(e.ids)
 }
 
 // Parse parses a query in the engine's language. A refusal is located at a path of the input.

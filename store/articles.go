@@ -20,20 +20,20 @@ var Articles = &Kind[Article]{
 	Version:   func(a *Article) *int64 { return &a.Version },
 	Lists: []ListOf[Article]{
 		{Tag: listTag(AllArticles), Sort: string(ByPublished), At: publishedAt},
-		{Tag: orderTag(ByTitle), Sort: string(ByTitle), At: func(a *Article) any { return a.TitleKey }},
+		{Tag: orderTag(ByTitle), Sort: string(ByTitle), At: func(a *Article) any { return a.TitleKey }, Ascending: true},
 		{Tag: orderTag(ByUpdated), Sort: string(ByUpdated), At: func(a *Article) any { return a.UpdatedAt }},
 		{Name: "articles", Sort: string(ByPublished), At: publishedAt, Under: id.Author, Field: "authorIds", Parents: func(a *Article) []id.ID { return a.AuthorIDs },
 			SetParents: func(a *Article, ids []id.ID) { a.AuthorIDs = ids }},
 		{Name: "articles", Sort: string(ByPublished), At: publishedAt, Under: id.Tag, Field: "tagIds", Parents: func(a *Article) []id.ID { return a.TagIDs },
 			SetParents: func(a *Article, ids []id.ID) { a.TagIDs = ids }},
 	},
+	Words: func(a *Article) Words { return Words{Title: a.Title, Summary: a.Summary, Time: a.PublishedAt} }, // Store.Texts adds the text
 	Keys: func(a *Article, put func(key, place string)) {
 		if a.Status == Scheduled {
 			put(dueKey, placeText(a.PublishedAt))
 		}
 		if a.Public() {
 			version := strconv.FormatInt(a.Version, 36)
-			put(editionsKey(id.Article), version)
 			put(addressesTag, version)
 			put(AllPublished.key(), "")
 		} else if a.Status != purging {
@@ -45,16 +45,11 @@ var Articles = &Kind[Article]{
 	// The indexes by title and by change end with publishedAt. So a list with a bound on it skips
 	// other articles by their index keys, without reading the documents.
 	Indexes: []index{
-		{fields: []string{"slug"}, unique: true},
-		{fields: []string{"oldSlugs"}},
-		{fields: []string{"status", "-publishedAt", "-_id"}},
 		{fields: []string{"status", "titleKey", "_id", "publishedAt"}},
 		{fields: []string{"status", "-updatedAt", "-_id", "publishedAt"}},
 		{fields: []string{"status", "version", "_id"}},
-		{fields: []string{"tagIds", "status", "-publishedAt", "-_id"}},
 		{fields: []string{"tagIds", "status", "titleKey", "_id", "publishedAt"}},
 		{fields: []string{"tagIds", "status", "-updatedAt", "-_id", "publishedAt"}},
-		{fields: []string{"authorIds", "status", "-publishedAt", "-_id"}},
 		{fields: []string{"authorIds", "status", "titleKey", "_id", "publishedAt"}},
 		{fields: []string{"authorIds", "status", "-updatedAt", "-_id", "publishedAt"}},
 		{fields: []string{"source"}},

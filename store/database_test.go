@@ -291,7 +291,7 @@ func TestAnAuthorOrTagThatHasChangedIsReadAsItIsNow(t *testing.T) {
 	first := Window{}
 	names := func() string {
 		t.Helper()
-		authors, err := s.ListAuthors(first)
+		authors, err := Authors.List(s, first)
 		check(t, err)
 		page, err := authors.Page(t.Context())
 		check(t, err)

@@ -1,14 +1,12 @@
 package store
 
-// The public things of a kind with their versions, for the search index, and lists that the index
-// orders. Entry points: Store.Editions, Store.Texts, NewRanked.
+// The public things of a kind with their versions and words, for the search index, and lists that the
+// index orders. Entry points: Store.Editions, Store.Words, Store.Texts, NewRanked.
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
-	"io"
 	"maps"
 	"slices"
 	"sync"
@@ -35,26 +33,35 @@ type Editions struct {
 	All []Edition `bson:"e"`
 }
 
-// Edition returns the article's id and version.
-func (a *Article) Edition() Edition { return Edition{a.ID, a.Version} }
-
-// Edition returns the author's id and a digest of its visible fields.
-func (a *Author) Edition() Edition { return Edition{a.ID, digest(a.Name, a.BioHTML)} }
-
-// Edition returns the tag's id and a digest of its visible fields.
-func (t *Tag) Edition() Edition { return Edition{t.ID, digest(t.Name, t.Description)} }
-
-func digest(texts ...string) int64 {
-	h := fnv.New64a()
-	for _, text := range texts {
-		_, _ = io.WriteString(h, text)
-		_, _ = h.Write([]byte{0})
+// Searched returns the kinds with Words.
+func Searched() []id.Kind {
+	var out []id.Kind
+	for _, k := range kinds() {
+		if f := k.kind(); f.searched {
+			out = append(out, f.id)
+		}
 	}
-	return int64(h.Sum64())
+	return out
 }
 
-// Editions returns the editions of each of kinds: articles (published ones only), authors or tags.
-// It takes a command for each kind that isn't cached.
+// NameOf returns the name of a declared kind in messages: "article"; "" for another kind.
+func NameOf(kind id.Kind) string {
+	for _, k := range kinds() {
+		if f := k.kind(); f.id == kind {
+			return f.name
+		}
+	}
+	return ""
+}
+
+// declarationOf returns the declaration of a kind, which must be declared.
+func declarationOf(kind id.Kind) declared {
+	all := kinds()
+	return all[slices.IndexFunc(all, func(k declared) bool { return k.kind().id == kind })]
+}
+
+// Editions returns the editions of each of kinds, which must be Searched. It takes a command for
+// each kind that isn't cached.
 func (s *Store) Editions(ctx context.Context, kinds []id.Kind) ([]*Editions, error) {
 	if slices.Contains(kinds, id.Article) && !s.known.knows() {
 		// Read here and not below: a load of the caches has five seconds, and a large site on a
@@ -67,34 +74,59 @@ func (s *Store) Editions(ctx context.Context, kinds []id.Kind) ([]*Editions, err
 }
 
 func (s *Store) publicEditions(ctx context.Context) (*Editions, error) {
-	return s.known.or(ctx, func() (*Editions, error) {
-		found, err := find[Article](ctx, s.db.Collection(articles), publicArticles(), projection("version"))
-		return editionsOf(found, (*Article).Edition), err
-	})
+	return s.known.or(ctx, func() (*Editions, error) { return Articles.readEditions(ctx, s) })
 }
 
 func editionsKey(kind id.Kind) string { return "editions/" + string(kind) }
 
 func (s *Store) readEditions(ctx context.Context, kind id.Kind) (*Editions, error) {
-	switch kind {
-	case id.Article:
+	if kind == id.Article {
 		return s.publicEditions(ctx)
-	case id.Author:
-		found, err := find[Author](ctx, s.db.Collection(authors), bson.D{}, projection("name", "bioHtml"))
-		return editionsOf(found, (*Author).Edition), err
-	default:
-		found, err := find[Tag](ctx, s.db.Collection(tags), bson.D{}, projection("name", "description"))
-		return editionsOf(found, (*Tag).Edition), err
 	}
+	return declarationOf(kind).readEditions(ctx, s)
 }
 
-func editionsOf[T any](found []*T, of func(*T) Edition) *Editions {
-	e := &Editions{All: make([]Edition, len(found))}
-	for i, v := range found {
-		e.All[i] = of(v)
+func (k *Kind[T]) readEditions(ctx context.Context, s *Store) (*Editions, error) {
+	type document struct {
+		ID      id.ID `bson:"_id"`
+		Version int64 `bson:"version"`
 	}
-	return e
+	found, err := find[document](ctx, s.db.Collection(k.Collection), k.kind().public, projection("version"))
+	e := &Editions{All: make([]Edition, len(found))}
+	for i, d := range found {
+		e.All[i] = Edition(*d)
+	}
+	return e, err
 }
+
+// Found is a public document's words, with its state.
+type Found struct {
+	Edition
+	Words
+}
+
+// Words returns the words of the public documents among ids, all of one kind that is Searched, in any
+// order. It reads past the caches, so that reading all of a site pushes nothing out. Its caller
+// depends on the Editions with their ids.
+func (s *Store) Words(ctx context.Context, kind id.Kind, ids []id.ID) ([]Found, error) {
+	return declarationOf(kind).search(cache.WithoutTracking(ctx), s, ids)
+}
+
+func (k *Kind[T]) search(ctx context.Context, s *Store, ids []id.ID) ([]Found, error) {
+	there, err := k.Now(ctx, s, ids)
+	var out []Found
+	for _, d := range there {
+		if k.isPublic(d) {
+			out = append(out, Found{Edition{idOf(d), *k.Version(d)}, k.Words(d)})
+		}
+	}
+	return out, err
+}
+
+// WordsOf returns the words of a document of a kind that is Searched.
+func WordsOf(d Node) Words { return declarationOf(d.NodeID().Kind()).words(d) }
+
+func (k *Kind[T]) words(d Node) Words { return k.Words(any(d).(*T)) }
 
 // knownEditions are the editions of articles, remembered while this process makes every write: they
 // are read once, and then updated with its own writes. Reading those of 10,000 articles after each

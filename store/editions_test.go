@@ -21,9 +21,9 @@ func TestKnownEditionsAreThoseInTheDatabase(t *testing.T) {
 	}
 	same := func(when string) {
 		t.Helper()
-		found, err := find[Article](t.Context(), s.db.Collection(articles), publicArticles(), nil)
+		there, err := Articles.readEditions(t.Context(), s)
 		check(t, err)
-		want := editionsOf(found, (*Article).Edition).All
+		want := there.All
 		got, err := s.Editions(t.Context(), []id.Kind{id.Article})
 		check(t, err)
 		all := slices.Clone(got[0].All)

@@ -27,7 +27,8 @@ type Kind[T any] struct {
 	Name       string // in messages: "article"
 	Collection string
 	Size       func(*T) int64 // about how many bytes one takes in the caches, its id aside
-	Indexes    []index        // besides the one on _id
+	// Indexes are those besides the ones on _id, slugs and Lists.
+	Indexes []index
 
 	// Public is the rule by which everybody may see a document. Without a predicate every
 	// document is public.
@@ -48,8 +49,11 @@ type Kind[T any] struct {
 	// changed otherwise.
 	Version func(*T) *int64
 	Lists   []ListOf[T]
-	// Keys adds the keys in the caches that depend on a document besides its id, slugs and lists,
-	// each with the document's place under it.
+	// Words are the texts that search finds a public document by; nil for a kind that isn't searched.
+	// Such a kind has versions.
+	Words func(*T) Words
+	// Keys adds the keys in the caches that depend on a document besides its id, slugs, lists
+	// and words, each with the document's place under it.
 	Keys func(d *T, put func(key, place string))
 }
 
@@ -58,6 +62,13 @@ type Kind[T any] struct {
 type Visible[T any] struct {
 	Is     func(*T) bool
 	Filter bson.D
+}
+
+// Words are the texts of a document for search.
+type Words struct {
+	Title, Summary string    // plain
+	Body           string    // HTML
+	Time           time.Time // of equally good documents the newer comes first
 }
 
 // ListOf declares a list of a kind's public documents. With Field it declares a list under each
@@ -70,7 +81,7 @@ type ListOf[T any] struct {
 	// text or an int64.
 	Sort      string
 	At        func(*T) any
-	Ascending bool // for lists under parents; else the greatest comes first
+	Ascending bool // the least comes first, else the greatest
 
 	Name    string           // of a list under parents, for Kind.Under
 	Under   id.Kind          // the kind of the parents
@@ -89,6 +100,9 @@ func kinds() []declared {
 type declared interface {
 	kind() *facts
 	open(*Store) any // a *cache.Table[id.ID, T]
+	readEditions(context.Context, *Store) (*Editions, error)
+	search(context.Context, *Store, []id.ID) ([]Found, error)
+	words(Node) Words
 	findFor(ctx context.Context, s *Store, ids []id.ID, found map[id.ID]Node) error
 	moveChildren(ctx context.Context, s *Store, parent id.ID, replace func([]id.ID) []id.ID, write ReplaceByKind) error
 }
@@ -96,10 +110,12 @@ type declared interface {
 // facts are the parts of a Kind that don't depend on its Go type.
 type facts struct {
 	id         id.Kind
+	name       string
 	collection string
 	indexes    []index
 	lists      []listFacts
 	public     bson.D
+	searched   bool
 }
 
 // listFacts are the parts of a ListOf that don't depend on its Go type.
@@ -113,18 +129,51 @@ type listFacts struct {
 }
 
 func (k *Kind[T]) kind() *facts {
-	f := &facts{id: k.ID, collection: k.Collection, public: k.Public.Filter}
+	f := &facts{id: k.ID, name: k.Name, collection: k.Collection, public: k.Public.Filter}
 	if f.public == nil {
 		f.public = bson.D{}
-	}
-	for _, i := range k.Indexes {
-		i.collection = k.Collection
-		f.indexes = append(f.indexes, i)
 	}
 	for _, l := range k.Lists {
 		f.lists = append(f.lists, l.facts())
 	}
+	f.indexes = k.indexes(f)
+	f.searched = k.Words != nil
 	return f
+}
+
+// indexes returns the indexes of the kind: those that it declares, and those of its slugs and lists
+// that aren't the beginning of a declared one.
+func (k *Kind[T]) indexes(f *facts) []index {
+	all := slices.Clone(k.Indexes)
+	add := func(i index) {
+		if !slices.ContainsFunc(all, func(other index) bool {
+			return len(i.fields) <= len(other.fields) && slices.Equal(i.fields, other.fields[:len(i.fields)])
+		}) {
+			all = append(all, i)
+		}
+	}
+	if k.Slugs != nil {
+		add(index{fields: []string{"slug"}, unique: true})
+		add(index{fields: []string{"oldSlugs"}})
+	}
+	for _, l := range f.lists {
+		sign := "-"
+		if l.ascending {
+			sign = ""
+		}
+		var fields []string
+		if l.field != "" {
+			fields = append(fields, l.field)
+		}
+		for _, e := range f.public {
+			fields = append(fields, e.Key)
+		}
+		add(index{fields: append(fields, sign+l.sort, sign+"_id")})
+	}
+	for i := range all {
+		all[i].collection = k.Collection
+	}
+	return all
 }
 
 func (l *ListOf[T]) facts() listFacts {
@@ -362,7 +411,7 @@ func (k *Kind[T]) places(d *T) map[string]string {
 			put(slug{k.Collection, text}.key(), string(idOf(d)))
 		}
 	}
-	if k.Public.Is == nil || k.Public.Is(d) {
+	if k.isPublic(d) {
 		for _, l := range k.Lists {
 			place := placeText(l.At(d))
 			if l.Parents == nil {
@@ -376,11 +425,16 @@ func (k *Kind[T]) places(d *T) map[string]string {
 			}
 		}
 	}
+	if k.Words != nil && k.isPublic(d) {
+		put(editionsKey(k.ID), strconv.FormatInt(*k.Version(d), 36))
+	}
 	if k.Keys != nil {
 		k.Keys(d, put)
 	}
 	return places
 }
+
+func (k *Kind[T]) isPublic(d *T) bool { return k.Public.Is == nil || k.Public.Is(d) }
 
 // placeText writes down a sort value.
 func placeText(at any) string {
@@ -403,6 +457,13 @@ func (k *Kind[T]) Under(list string, parent id.ID) ChildrenKey {
 		}
 	}
 	panic(fmt.Sprintf("no list %q of %ss is declared under %s", list, k.Name, parent.Kind()))
+}
+
+// List returns a part of the list of all public documents: the first of Lists, in its order.
+func (k *Kind[T]) List(s *Store, w Window) (*List, error) {
+	f := k.kind()
+	l := f.lists[0]
+	return s.list(query{collection: f.collection, filter: f.public, sort: l.sort, value: l.value, descending: !l.ascending, tags: []string{l.tag}}, w)
 }
 
 // keys are the keys of the list under a parent.

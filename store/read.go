@@ -1,7 +1,7 @@
 package store
 
-// Reads by id and by slug, and the lists of articles, authors and tags. Entry points: Gather for
-// several kinds at once, ListArticles, ListAuthors, ListTags.
+// Reads by id and by slug, and the lists of articles. Entry points: Gather for
+// several kinds at once, ListArticles.
 
 import (
 	"context"
@@ -168,16 +168,6 @@ func (s *Store) ListArticles(ctx context.Context, f ArticleFilter, w Window) (*L
 		q.empty = q.empty || len(ids) == 0
 	}
 	return s.list(q, w)
-}
-
-// ListAuthors returns a part of the list of all authors, by name.
-func (s *Store) ListAuthors(w Window) (*List, error) {
-	return s.list(query{collection: authors, filter: bson.D{}, sort: "nameKey", value: textValue, tags: []string{listTag(authors)}}, w)
-}
-
-// ListTags returns a part of the list of all tags, by name.
-func (s *Store) ListTags(w Window) (*List, error) {
-	return s.list(query{collection: tags, filter: bson.D{}, sort: "nameKey", value: textValue, tags: []string{listTag(tags)}}, w)
 }
 
 // listTag is the dependency of lists under a parent.

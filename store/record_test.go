@@ -155,7 +155,7 @@ func readRecord(t *testing.T, s *Store) {
 	done(s.Pictures(ctx, []id.ID{recordID(id.Image, 1)}))
 	done(s.Editions(ctx, []id.Kind{id.Article, id.Author, id.Tag}))
 	done(s.AddressesStamp(ctx))
-	list, err := s.ListAuthors(Window{})
+	list, err := Authors.List(s, Window{})
 	check(t, err)
 	done(list.Page(ctx))
 	_, _, err = list.Count(ctx, 10)

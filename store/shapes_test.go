@@ -288,18 +288,6 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 				}
 			}
 		},
-		"ListAuthors": func(ctx context.Context) {
-			for _, w := range windowsOf(s.ListAuthors) {
-				l, err := s.ListAuthors(w)
-				read(ctx, l, err)
-			}
-		},
-		"ListTags": func(ctx context.Context) {
-			for _, w := range windowsOf(s.ListTags) {
-				l, err := s.ListTags(w)
-				read(ctx, l, err)
-			}
-		},
 		"Children": func(ctx context.Context) {
 			for _, kind := range []id.Kind{id.Article, id.Author, id.Tag, id.Account} {
 				done(s.Children(ctx, []ChildrenKey{ChildrenKey(id.New(kind))}))
@@ -406,7 +394,12 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 		"FindFor": func(ctx context.Context) {
 			check(t, s.FindFor(ctx, []id.ID{article.ID, owner.ID}, map[id.ID]Node{}))
 		},
-		"Editions": func(ctx context.Context) { done(s.Editions(ctx, []id.Kind{id.Article, id.Author, id.Tag})) },
+		"Editions": func(ctx context.Context) { done(s.Editions(ctx, Searched())) },
+		"Words": func(ctx context.Context) {
+			for _, kind := range Searched() {
+				done(s.Words(ctx, kind, []id.ID{id.New(kind), id.New(kind)}))
+			}
+		},
 		"Texts": func(ctx context.Context) {
 			check(t, s.Texts(ctx, []id.ID{article.ID}, func([]Text) {}))
 			check(t, s.Texts(ctx, []id.ID{article.ID, id.New(id.Article)}, func([]Text) {}))

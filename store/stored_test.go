@@ -82,7 +82,7 @@ func storedNames() []string {
 	out = append(out,
 		fmt.Sprintf("key of a table %s %s %s %s %s %s", tables.slugs.Key(slug{articles, "slug"}), tables.children.Key("tag_1"), tables.children.Key(RevisionsOf("art_1")), tables.counts.Key(counting{list, 10}), tables.editions.Key(id.Article), s.kinds[id.Article].(*cache.Table[id.ID, Article]).Key("tag_1")),
 		"keys of an article that is published "+strings.Join(withFormerKeys(Articles.stale(&draft, &article)), " "),
-		"keys of an author "+strings.Join(Authors.stale(&Author{ID: "aut_1", Slug: "a"}, &Author{ID: "aut_1", Slug: "a", Name: "A", NameKey: "a"}), " "),
+		"keys of an author "+strings.Join(Authors.stale(&Author{ID: "aut_1", Slug: "a"}, &Author{ID: "aut_1", Slug: "a", Name: "A", NameKey: "a", Version: 1}), " "),
 		"keys of a comment "+strings.Join(commentKeys(nil, &Comment{ID: "com_1", ArticleID: "art_1", AccountID: "acc_1", Status: CommentVisible, Visible: true}), " "),
 		"keys of an account "+strings.Join(accountKeys(&Account{ID: "acc_1"}), " "),
 		"keys of a session "+strings.Join(sessionKeys(&Session{ID: "ses_1", AccountID: "acc_1"}), " "),
