@@ -83,7 +83,7 @@ func (l *Loaders) ShownOne(ctx context.Context, comment id.ID) (*store.Comment, 
 }
 
 // Added returns the comment of an event; nil if it isn't shown any more.
-func (l *Loaders) Added(ctx context.Context, e *store.Event) (*store.Comment, error) {
+func (l *Loaders) Added(ctx context.Context, e *store.Publication) (*store.Comment, error) {
 	return l.ShownOne(ctx, e.Of)
 }
 

@@ -1,7 +1,7 @@
 package dataloader
 
 // Connections: pages of lists as clients see them, with edges, cursors and counts. Entry points:
-// Connection and its methods, NodesOf, CountsOf.
+// Connection and its methods, NodesOf, CountsOf. Those of the schema are in connections.go.
 
 import (
 	"context"
@@ -32,29 +32,6 @@ type Connection[T any] struct {
 	mu   sync.Mutex
 	read *store.Page
 }
-
-// The connections of the schema.
-type (
-	ArticleConnection = Connection[store.Article]
-	AuthorConnection  = Connection[store.Author]
-	TagConnection     = Connection[store.Tag]
-	CommentConnection = Connection[store.Comment]
-	AccountConnection = Connection[store.Account]
-	SessionConnection = Connection[store.Session]
-
-	RevisionConnection   = Connection[store.Revision]
-	SubmissionConnection = Connection[store.Submission]
-
-	ArticleEdge = Edge[store.Article]
-	AuthorEdge  = Edge[store.Author]
-	TagEdge     = Edge[store.Tag]
-	CommentEdge = Edge[store.Comment]
-	AccountEdge = Edge[store.Account]
-	SessionEdge = Edge[store.Session]
-
-	RevisionEdge   = Edge[store.Revision]
-	SubmissionEdge = Edge[store.Submission]
-)
 
 // Edge is an element with its place in the list.
 type Edge[T any] struct {

@@ -13,21 +13,21 @@ import (
 	"stoa/store"
 )
 
-func (s subscription) ArticlePublished(ctx context.Context, after *id.ID) (<-chan *store.Event, error) {
+func (s subscription) ArticlePublished(ctx context.Context, after *id.ID) (<-chan *store.Publication, error) {
 	f, err := s.Blog.Published(ctx, after)
 	return stream(ctx, f, err)
 }
 
-func (s subscription) CommentAdded(ctx context.Context, article id.ID, after *id.ID) (<-chan *store.Event, error) {
+func (s subscription) CommentAdded(ctx context.Context, article id.ID, after *id.ID) (<-chan *store.Publication, error) {
 	f, err := s.Comments.Added(ctx, article, after)
 	return stream(ctx, f, err)
 }
 
-func (articlePublishedEvent) Article(ctx context.Context, e *store.Event) (*store.Article, error) {
+func (articlePublishedEvent) Article(ctx context.Context, e *store.Publication) (*store.Article, error) {
 	return orNull(articles(loaders(ctx)).One(ctx, e.Of))
 }
 
-func (commentAddedEvent) Comment(ctx context.Context, e *store.Event) (*store.Comment, error) {
+func (commentAddedEvent) Comment(ctx context.Context, e *store.Publication) (*store.Comment, error) {
 	return loaders(ctx).Added(ctx, e)
 }
 
@@ -76,7 +76,7 @@ func (Streams) InterceptResponse(ctx context.Context, next graphql.ResponseHandl
 }
 
 // stream makes f the Following of the subscription, and returns its events.
-func stream(ctx context.Context, f *store.Following, err error) (<-chan *store.Event, error) {
+func stream(ctx context.Context, f *store.Following, err error) (<-chan *store.Publication, error) {
 	if err != nil {
 		return nil, err
 	}

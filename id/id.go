@@ -23,16 +23,16 @@ type Kind string
 
 // The kinds. Clients fetch things by id through node(id:).
 const (
-	Article  Kind = "art"
-	Author   Kind = "aut"
-	Tag      Kind = "tag"
-	Comment  Kind = "com"
-	Revision Kind = "rev"
-	Account  Kind = "acc"
-	Session  Kind = "ses"
-	Image    Kind = "img" // an uploaded image
-	Event    Kind = "evt" // an event of a subscription: it can't be fetched
-	Mail     Kind = "let" // never seen by clients
+	Article     Kind = "art"
+	Author      Kind = "aut"
+	Tag         Kind = "tag"
+	Comment     Kind = "com"
+	Revision    Kind = "rev"
+	Account     Kind = "acc"
+	Session     Kind = "ses"
+	Image       Kind = "img" // an uploaded image
+	Publication Kind = "evt" // an event of a subscription: it can't be fetched
+	Mail        Kind = "let" // never seen by clients
 
 	// Submission is a comment as its owner and editors see it. It is not stored: its id is the
 	// comment's with another prefix. It needs an id of its own because Relay caches every
@@ -120,7 +120,7 @@ func Parse(s string) (ID, error) {
 		return "", fmt.Errorf("%.60q is no id: expected a prefix, an underscore and %d characters, such as %s", s, suffixLen, example)
 	}
 	switch Kind(kind) {
-	case Article, Author, Tag, Comment, Revision, Account, Session, Image, Submission, Event:
+	case Article, Author, Tag, Comment, Revision, Account, Session, Image, Submission, Publication:
 	default:
 		return "", fmt.Errorf("%.60q is no id: nothing has the prefix %.20q", s, kind)
 	}

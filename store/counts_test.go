@@ -203,7 +203,7 @@ func keysOf(parents []id.ID) []ChildrenKey {
 // put writes an article's document as AddArticle and ChangeArticle do, and nothing else.
 func put(ctx context.Context, s *Store, before, after *Article) error {
 	if after.Event == "" {
-		after.Event = "none/" + string(id.New(id.Event))
+		after.Event = "none/" + string(id.New(id.Publication))
 	}
 	if before == nil {
 		_, err := s.db.Collection(articles).InsertOne(ctx, after)

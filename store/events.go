@@ -66,8 +66,8 @@ func sequenceOf(event string) uint64 {
 	return n
 }
 
-// Event is the publication of an article or a comment.
-type Event struct {
+// Publication is the event of an article or a comment becoming public.
+type Publication struct {
 	ID       id.ID // the same on all replicas; a client can continue after it: see Follow
 	Of       id.ID // the article or the comment
 	Under    id.ID // the article, for a comment
@@ -76,14 +76,14 @@ type Event struct {
 
 // newEvent names an event by its sequence number, its topic and its subject, so that the ids of a
 // topic sort like its events.
-func newEvent(t Topic, n uint64, of id.ID) *Event {
+func newEvent(t Topic, n uint64, of id.ID) *Publication {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], n)
 	binary.BigEndian.PutUint32(b[8:12], t.mark())
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(of))
 	binary.BigEndian.PutUint32(b[12:], h.Sum32())
-	e := &Event{ID: id.Of(id.Event, b), Of: of, sequence: n}
+	e := &Publication{ID: id.Of(id.Publication, b), Of: of, sequence: n}
 	if t != AllPublished {
 		e.Under = id.ID(t)
 	}
@@ -100,8 +100,8 @@ func (t Topic) mark() uint32 {
 // sequenceAfter is the sequence number of an event that a client has received; Invalid for an event
 // of another topic.
 func (t Topic) sequenceAfter(event id.ID) (uint64, error) {
-	if event.Kind() != id.Event {
-		return 0, problem.New(problem.Invalid, "after takes the id of an event, with the prefix %s_, not %.40q", id.Event, event).At("after")
+	if event.Kind() != id.Publication {
+		return 0, problem.New(problem.Invalid, "after takes the id of an event, with the prefix %s_, not %.40q", id.Publication, event).At("after")
 	}
 	b := event.Bits()
 	if binary.BigEndian.Uint32(b[8:12]) != t.mark() {
@@ -249,8 +249,8 @@ func (s *Store) eventRows(ctx context.Context, t Topic, filter bson.D, direction
 // eventsOf returns the events of rows that are still public. With fresh the rows are newer than
 // this process's caches may be. Then it drops the cached documents that aren't public, and no
 // others: every follower causes this, and must not be able to empty the caches.
-func (s *Store) eventsOf(ctx context.Context, t Topic, rows []*eventRow, fresh bool) ([]*Event, error) {
-	var out []*Event
+func (s *Store) eventsOf(ctx context.Context, t Topic, rows []*eventRow, fresh bool) ([]*Publication, error) {
+	var out []*Publication
 	for _, r := range rows {
 		if t == AllPublished && r.Status != string(Published) || t != AllPublished && (!r.Visible || r.Status == string(CommentDeleted)) {
 			continue

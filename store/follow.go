@@ -96,18 +96,18 @@ type reader struct {
 	mu        sync.Mutex
 	at        uint64 // the last sequence number that it has read
 	base      uint64 // recent has every event after this number
-	recent    []*Event
+	recent    []*Publication
 	listening map[*Following]struct{}
 }
 
 // Following is one follower of a topic.
 type Following struct {
 	// Events receives the events in their order, each once. It is closed after a failure.
-	Events <-chan *Event
+	Events <-chan *Publication
 
 	ctx      context.Context
 	reader   *reader
-	events   chan *Event
+	events   chan *Publication
 	sequence uint64 // of the last event handed over or left out; owned by the goroutine that hands over
 
 	// Under reader.mu.
@@ -150,7 +150,7 @@ func (s *Store) Follow(ctx context.Context, t Topic, after *id.ID) (*Following, 
 		s.live.release(r)
 		return nil, err
 	}
-	events := make(chan *Event, queued)
+	events := make(chan *Publication, queued)
 	f := &Following{Events: events, ctx: ctx, reader: r, events: events, sequence: from}
 	r.mu.Lock()
 	if after == nil {
@@ -381,7 +381,7 @@ func (r *reader) read(ctx context.Context) error {
 }
 
 // page returns the events after a sequence number, and the number up to which there are no others.
-func (r *reader) page(ctx context.Context, sequence uint64, fresh bool) (events []*Event, last uint64, more bool, err error) {
+func (r *reader) page(ctx context.Context, sequence uint64, fresh bool) (events []*Publication, last uint64, more bool, err error) {
 	ctx, done, err := r.live.turn(ctx)
 	if err != nil {
 		return nil, 0, false, err
@@ -396,7 +396,7 @@ func (r *reader) page(ctx context.Context, sequence uint64, fresh bool) (events 
 }
 
 // add hands events to the followers that listen. A follower with a full queue goes on by itself.
-func (r *reader) add(events []*Event, last uint64) {
+func (r *reader) add(events []*Publication, last uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.at = max(r.at, last)
@@ -414,7 +414,7 @@ func (r *reader) add(events []*Event, last uint64) {
 }
 
 // offer hands over as many events as the queue has room for; false if some are left.
-func (f *Following) offer(events []*Event) bool {
+func (f *Following) offer(events []*Publication) bool {
 	for _, e := range events {
 		if e.sequence <= f.sequence {
 			continue
@@ -463,7 +463,7 @@ func (f *Following) follow() error {
 			r.mu.Unlock()
 			return nil
 		}
-		var events []*Event
+		var events []*Publication
 		last := r.at
 		inMemory := f.sequence >= r.base
 		if inMemory {
@@ -489,7 +489,7 @@ func (f *Following) follow() error {
 }
 
 // hand waits until f has taken events.
-func (f *Following) hand(events []*Event) error {
+func (f *Following) hand(events []*Publication) error {
 	late := time.NewTimer(f.reader.live.takeTime)
 	defer late.Stop()
 	for _, e := range events {
@@ -517,7 +517,7 @@ func (s *Store) Published(ctx context.Context, after *id.ID) (*Following, error)
 }
 
 // LastEvent is the last event of t that is still public, as it is in the database now, or NotFound.
-func (s *Store) LastEvent(ctx context.Context, t Topic) (*Event, error) {
+func (s *Store) LastEvent(ctx context.Context, t Topic) (*Publication, error) {
 	rows, err := s.eventRows(ctx, t, t.after(0), -1, 1)
 	if err != nil {
 		return nil, err

@@ -240,7 +240,7 @@ func TestALongThreadIsAsTheWholeOne(t *testing.T) {
 				if wrote && before == nil {
 					check(t, s.giveAncestors(ctx, []*Comment{after}))
 					if after.Event == "" {
-						after.Event = "none/" + string(id.New(id.Event))
+						after.Event = "none/" + string(id.New(id.Publication))
 					}
 					_, err := s.db.Collection(comments).InsertOne(ctx, after)
 					check(t, err)

@@ -642,7 +642,7 @@ type ArticleResolver interface {
 	Revisions(ctx context.Context, obj *store.Article, first *int, after *string, last *int, before *string) (*dataloader.Connection[store.Revision], error)
 }
 type ArticlePublishedEventResolver interface {
-	Article(ctx context.Context, obj *store.Event) (*store.Article, error)
+	Article(ctx context.Context, obj *store.Publication) (*store.Article, error)
 }
 type AuthorResolver interface {
 	ArticleCount(ctx context.Context, obj *store.Author) (int, error)
@@ -657,7 +657,7 @@ type CommentResolver interface {
 	Replies(ctx context.Context, obj *store.Comment, first *int, after *string, last *int, before *string) (*dataloader.Connection[store.Comment], error)
 }
 type CommentAddedEventResolver interface {
-	Comment(ctx context.Context, obj *store.Event) (*store.Comment, error)
+	Comment(ctx context.Context, obj *store.Publication) (*store.Comment, error)
 }
 type ImageResolver interface {
 	URL(ctx context.Context, obj *store.Image, width *int) (string, error)
@@ -725,8 +725,8 @@ type SubmissionResolver interface {
 	EditableUntil(ctx context.Context, obj *store.Submission) (*time.Time, error)
 }
 type SubscriptionResolver interface {
-	ArticlePublished(ctx context.Context, after *id.ID) (<-chan *store.Event, error)
-	CommentAdded(ctx context.Context, articleID id.ID, after *id.ID) (<-chan *store.Event, error)
+	ArticlePublished(ctx context.Context, after *id.ID) (<-chan *store.Publication, error)
+	CommentAdded(ctx context.Context, articleID id.ID, after *id.ID) (<-chan *store.Publication, error)
 }
 type TagResolver interface {
 	ArticleCount(ctx context.Context, obj *store.Tag) (int, error)
@@ -9889,7 +9889,7 @@ func (ec *executionContext) fieldContext_ArticlePublishPayload_userErrors(_ cont
 	return fc, nil
 }
 
-func (ec *executionContext) _ArticlePublishedEvent_id(ctx context.Context, field graphql.CollectedField, obj *store.Event) (ret graphql.Marshaler) {
+func (ec *executionContext) _ArticlePublishedEvent_id(ctx context.Context, field graphql.CollectedField, obj *store.Publication) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -9912,7 +9912,7 @@ func (ec *executionContext) fieldContext_ArticlePublishedEvent_id(_ context.Cont
 	return graphql.NewScalarFieldContext("ArticlePublishedEvent", field, false, false, errors.New("field of type ID does not have child fields"))
 }
 
-func (ec *executionContext) _ArticlePublishedEvent_article(ctx context.Context, field graphql.CollectedField, obj *store.Event) (ret graphql.Marshaler) {
+func (ec *executionContext) _ArticlePublishedEvent_article(ctx context.Context, field graphql.CollectedField, obj *store.Publication) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11706,7 +11706,7 @@ func (ec *executionContext) fieldContext_CommentAddPayload_userErrors(_ context.
 	return fc, nil
 }
 
-func (ec *executionContext) _CommentAddedEvent_id(ctx context.Context, field graphql.CollectedField, obj *store.Event) (ret graphql.Marshaler) {
+func (ec *executionContext) _CommentAddedEvent_id(ctx context.Context, field graphql.CollectedField, obj *store.Publication) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11729,7 +11729,7 @@ func (ec *executionContext) fieldContext_CommentAddedEvent_id(_ context.Context,
 	return graphql.NewScalarFieldContext("CommentAddedEvent", field, false, false, errors.New("field of type ID does not have child fields"))
 }
 
-func (ec *executionContext) _CommentAddedEvent_comment(ctx context.Context, field graphql.CollectedField, obj *store.Event) (ret graphql.Marshaler) {
+func (ec *executionContext) _CommentAddedEvent_comment(ctx context.Context, field graphql.CollectedField, obj *store.Publication) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -17459,8 +17459,8 @@ func (ec *executionContext) _Subscription_articlePublished(ctx context.Context, 
 			return ec.Resolvers.Subscription().ArticlePublished(ctx, fc.Args["after"].(*id.ID))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *store.Event) graphql.Marshaler {
-			return ec.marshalNArticlePublishedEvent2ᚖstoaᚋstoreᚐEvent(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *store.Publication) graphql.Marshaler {
+			return ec.marshalNArticlePublishedEvent2ᚖstoaᚋstoreᚐPublication(ctx, selections, v)
 		},
 		true,
 		true,
@@ -17503,8 +17503,8 @@ func (ec *executionContext) _Subscription_commentAdded(ctx context.Context, fiel
 			return ec.Resolvers.Subscription().CommentAdded(ctx, fc.Args["articleId"].(id.ID), fc.Args["after"].(*id.ID))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *store.Event) graphql.Marshaler {
-			return ec.marshalNCommentAddedEvent2ᚖstoaᚋstoreᚐEvent(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *store.Publication) graphql.Marshaler {
+			return ec.marshalNCommentAddedEvent2ᚖstoaᚋstoreᚐPublication(ctx, selections, v)
 		},
 		true,
 		true,
@@ -23093,7 +23093,7 @@ func (ec *executionContext) _ArticlePublishPayload(ctx context.Context, sel ast.
 
 var articlePublishedEventImplementors = []string{"ArticlePublishedEvent"}
 
-func (ec *executionContext) _ArticlePublishedEvent(ctx context.Context, sel ast.SelectionSet, obj *store.Event) graphql.Marshaler {
+func (ec *executionContext) _ArticlePublishedEvent(ctx context.Context, sel ast.SelectionSet, obj *store.Publication) graphql.Marshaler {
 	fields := ec.run.Fields(ec.OperationContext, sel, articlePublishedEventImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -24334,7 +24334,7 @@ func (ec *executionContext) _CommentAddPayload(ctx context.Context, sel ast.Sele
 
 var commentAddedEventImplementors = []string{"CommentAddedEvent"}
 
-func (ec *executionContext) _CommentAddedEvent(ctx context.Context, sel ast.SelectionSet, obj *store.Event) graphql.Marshaler {
+func (ec *executionContext) _CommentAddedEvent(ctx context.Context, sel ast.SelectionSet, obj *store.Publication) graphql.Marshaler {
 	fields := ec.run.Fields(ec.OperationContext, sel, commentAddedEventImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -29171,7 +29171,7 @@ func (ec *executionContext) marshalNArticlePublishPayload2ᚖstoaᚋgraphᚋgene
 	return ec._ArticlePublishPayload(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNArticlePublishedEvent2ᚖstoaᚋstoreᚐEvent(ctx context.Context, sel ast.SelectionSet, v *store.Event) graphql.Marshaler {
+func (ec *executionContext) marshalNArticlePublishedEvent2ᚖstoaᚋstoreᚐPublication(ctx context.Context, sel ast.SelectionSet, v *store.Publication) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -29228,13 +29228,13 @@ func (ec *executionContext) marshalNArticleSchedulePayload2ᚖstoaᚋgraphᚋgen
 
 func (ec *executionContext) unmarshalNArticleStatus2stoaᚋstoreᚐStatus(ctx context.Context, v any) (store.Status, error) {
 	tmp, err := graphql.UnmarshalString(v)
-	res := unmarshalNArticleStatus2stoaᚋstoreᚐStatus[tmp]
+	res := store.Status(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalNArticleStatus2stoaᚋstoreᚐStatus(ctx context.Context, sel ast.SelectionSet, v store.Status) graphql.Marshaler {
 	_ = sel
-	res := graphql.MarshalString(marshalNArticleStatus2stoaᚋstoreᚐStatus[v])
+	res := graphql.MarshalString(string(v))
 	if res == graphql.Null {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -29242,21 +29242,6 @@ func (ec *executionContext) marshalNArticleStatus2stoaᚋstoreᚐStatus(ctx cont
 	}
 	return res
 }
-
-var (
-	unmarshalNArticleStatus2stoaᚋstoreᚐStatus = map[string]store.Status{
-		"DRAFT":     store.Draft,
-		"SCHEDULED": store.Scheduled,
-		"PUBLISHED": store.Published,
-		"DELETED":   store.Deleted,
-	}
-	marshalNArticleStatus2stoaᚋstoreᚐStatus = map[store.Status]string{
-		store.Draft:     "DRAFT",
-		store.Scheduled: "SCHEDULED",
-		store.Published: "PUBLISHED",
-		store.Deleted:   "DELETED",
-	}
-)
 
 func (ec *executionContext) unmarshalNArticleStatus2ᚕstoaᚋstoreᚐStatusᚄ(ctx context.Context, v any) ([]store.Status, error) {
 	vSlice := graphql.CoerceList(v)
@@ -29520,13 +29505,13 @@ func (ec *executionContext) marshalNComment2ᚖstoaᚋstoreᚐComment(ctx contex
 
 func (ec *executionContext) unmarshalNCommentAction2stoaᚋblogᚐVerdict(ctx context.Context, v any) (blog.Verdict, error) {
 	tmp, err := graphql.UnmarshalString(v)
-	res := unmarshalNCommentAction2stoaᚋblogᚐVerdict[tmp]
+	res := blog.Verdict(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalNCommentAction2stoaᚋblogᚐVerdict(ctx context.Context, sel ast.SelectionSet, v blog.Verdict) graphql.Marshaler {
 	_ = sel
-	res := graphql.MarshalString(marshalNCommentAction2stoaᚋblogᚐVerdict[v])
+	res := graphql.MarshalString(string(v))
 	if res == graphql.Null {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -29534,19 +29519,6 @@ func (ec *executionContext) marshalNCommentAction2stoaᚋblogᚐVerdict(ctx cont
 	}
 	return res
 }
-
-var (
-	unmarshalNCommentAction2stoaᚋblogᚐVerdict = map[string]blog.Verdict{
-		"APPROVE": blog.Approve,
-		"HIDE":    blog.Hide,
-		"SPAM":    blog.Spam,
-	}
-	marshalNCommentAction2stoaᚋblogᚐVerdict = map[blog.Verdict]string{
-		blog.Approve: "APPROVE",
-		blog.Hide:    "HIDE",
-		blog.Spam:    "SPAM",
-	}
-)
 
 func (ec *executionContext) unmarshalNCommentAddInput2stoaᚋblogᚐCommentAdd(ctx context.Context, v any) (blog.CommentAdd, error) {
 	res, err := ec.unmarshalInputCommentAddInput(ctx, v)
@@ -29563,7 +29535,7 @@ func (ec *executionContext) marshalNCommentAddPayload2ᚖstoaᚋgraphᚋgenerate
 	return ec._CommentAddPayload(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNCommentAddedEvent2ᚖstoaᚋstoreᚐEvent(ctx context.Context, sel ast.SelectionSet, v *store.Event) graphql.Marshaler {
+func (ec *executionContext) marshalNCommentAddedEvent2ᚖstoaᚋstoreᚐPublication(ctx context.Context, sel ast.SelectionSet, v *store.Publication) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -29677,13 +29649,13 @@ func (ec *executionContext) marshalNCommentModeratePayload2ᚖstoaᚋgraphᚋgen
 
 func (ec *executionContext) unmarshalNCommentStatus2stoaᚋstoreᚐCommentStatus(ctx context.Context, v any) (store.CommentStatus, error) {
 	tmp, err := graphql.UnmarshalString(v)
-	res := unmarshalNCommentStatus2stoaᚋstoreᚐCommentStatus[tmp]
+	res := store.CommentStatus(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalNCommentStatus2stoaᚋstoreᚐCommentStatus(ctx context.Context, sel ast.SelectionSet, v store.CommentStatus) graphql.Marshaler {
 	_ = sel
-	res := graphql.MarshalString(marshalNCommentStatus2stoaᚋstoreᚐCommentStatus[v])
+	res := graphql.MarshalString(string(v))
 	if res == graphql.Null {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -29691,23 +29663,6 @@ func (ec *executionContext) marshalNCommentStatus2stoaᚋstoreᚐCommentStatus(c
 	}
 	return res
 }
-
-var (
-	unmarshalNCommentStatus2stoaᚋstoreᚐCommentStatus = map[string]store.CommentStatus{
-		"VISIBLE": store.CommentVisible,
-		"PENDING": store.CommentPending,
-		"HIDDEN":  store.CommentHidden,
-		"SPAM":    store.CommentSpam,
-		"DELETED": store.CommentDeleted,
-	}
-	marshalNCommentStatus2stoaᚋstoreᚐCommentStatus = map[store.CommentStatus]string{
-		store.CommentVisible: "VISIBLE",
-		store.CommentPending: "PENDING",
-		store.CommentHidden:  "HIDDEN",
-		store.CommentSpam:    "SPAM",
-		store.CommentDeleted: "DELETED",
-	}
-)
 
 func (ec *executionContext) unmarshalNCommentStatus2ᚕstoaᚋstoreᚐCommentStatusᚄ(ctx context.Context, v any) ([]store.CommentStatus, error) {
 	vSlice := graphql.CoerceList(v)
@@ -30030,13 +29985,13 @@ func (ec *executionContext) marshalNNode2ᚕstoaᚋstoreᚐNode(ctx context.Cont
 
 func (ec *executionContext) unmarshalNOrderDirection2stoaᚋblogᚐDirection(ctx context.Context, v any) (blog.Direction, error) {
 	tmp, err := graphql.UnmarshalString(v)
-	res := unmarshalNOrderDirection2stoaᚋblogᚐDirection[tmp]
+	res := blog.Direction(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalNOrderDirection2stoaᚋblogᚐDirection(ctx context.Context, sel ast.SelectionSet, v blog.Direction) graphql.Marshaler {
 	_ = sel
-	res := graphql.MarshalString(marshalNOrderDirection2stoaᚋblogᚐDirection[v])
+	res := graphql.MarshalString(string(v))
 	if res == graphql.Null {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -30044,17 +29999,6 @@ func (ec *executionContext) marshalNOrderDirection2stoaᚋblogᚐDirection(ctx c
 	}
 	return res
 }
-
-var (
-	unmarshalNOrderDirection2stoaᚋblogᚐDirection = map[string]blog.Direction{
-		"ASC":  blog.Ascending,
-		"DESC": blog.Descending,
-	}
-	marshalNOrderDirection2stoaᚋblogᚐDirection = map[blog.Direction]string{
-		blog.Ascending:  "ASC",
-		blog.Descending: "DESC",
-	}
-)
 
 func (ec *executionContext) marshalNPageInfo2ᚖstoaᚋdataloaderᚐPageInfo(ctx context.Context, sel ast.SelectionSet, v *dataloader.PageInfo) graphql.Marshaler {
 	if v == nil {
@@ -30165,13 +30109,13 @@ func (ec *executionContext) marshalNRevisionEdge2ᚖstoaᚋdataloaderᚐEdge(ctx
 
 func (ec *executionContext) unmarshalNRole2stoaᚋaccessᚐRole(ctx context.Context, v any) (access.Role, error) {
 	tmp, err := graphql.UnmarshalString(v)
-	res := unmarshalNRole2stoaᚋaccessᚐRole[tmp]
+	res := access.Role(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalNRole2stoaᚋaccessᚐRole(ctx context.Context, sel ast.SelectionSet, v access.Role) graphql.Marshaler {
 	_ = sel
-	res := graphql.MarshalString(marshalNRole2stoaᚋaccessᚐRole[v])
+	res := graphql.MarshalString(string(v))
 	if res == graphql.Null {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -30179,23 +30123,6 @@ func (ec *executionContext) marshalNRole2stoaᚋaccessᚐRole(ctx context.Contex
 	}
 	return res
 }
-
-var (
-	unmarshalNRole2stoaᚋaccessᚐRole = map[string]access.Role{
-		"CUSTOMER": access.Customer,
-		"AUTHOR":   access.Author,
-		"EDITOR":   access.Editor,
-		"STAFF":    access.Staff,
-		"ADMIN":    access.Admin,
-	}
-	marshalNRole2stoaᚋaccessᚐRole = map[access.Role]string{
-		access.Customer: "CUSTOMER",
-		access.Author:   "AUTHOR",
-		access.Editor:   "EDITOR",
-		access.Staff:    "STAFF",
-		access.Admin:    "ADMIN",
-	}
-)
 
 func (ec *executionContext) marshalNSearchConnection2ᚖstoaᚋdataloaderᚐSearchConnection(ctx context.Context, sel ast.SelectionSet, v *dataloader.SearchConnection) graphql.Marshaler {
 	if v == nil {
@@ -30342,13 +30269,13 @@ func (ec *executionContext) marshalNSessionCreatePayload2ᚖstoaᚋgraphᚋgener
 
 func (ec *executionContext) unmarshalNSessionDelivery2stoaᚋaccountᚐDelivery(ctx context.Context, v any) (account.Delivery, error) {
 	tmp, err := graphql.UnmarshalString(v)
-	res := unmarshalNSessionDelivery2stoaᚋaccountᚐDelivery[tmp]
+	res := account.Delivery(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalNSessionDelivery2stoaᚋaccountᚐDelivery(ctx context.Context, sel ast.SelectionSet, v account.Delivery) graphql.Marshaler {
 	_ = sel
-	res := graphql.MarshalString(marshalNSessionDelivery2stoaᚋaccountᚐDelivery[v])
+	res := graphql.MarshalString(string(v))
 	if res == graphql.Null {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -30356,17 +30283,6 @@ func (ec *executionContext) marshalNSessionDelivery2stoaᚋaccountᚐDelivery(ct
 	}
 	return res
 }
-
-var (
-	unmarshalNSessionDelivery2stoaᚋaccountᚐDelivery = map[string]account.Delivery{
-		"TOKEN":  account.ByToken,
-		"COOKIE": account.ByCookie,
-	}
-	marshalNSessionDelivery2stoaᚋaccountᚐDelivery = map[account.Delivery]string{
-		account.ByToken:  "TOKEN",
-		account.ByCookie: "COOKIE",
-	}
-)
 
 func (ec *executionContext) marshalNSessionEdge2ᚕᚖstoaᚋdataloaderᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*dataloader.Edge[store.Session]) graphql.Marshaler {
 	ret := fragment.List(ctx, ec.run, sel, v, func(ctx context.Context, i int) graphql.Marshaler {
@@ -31116,7 +31032,7 @@ func (ec *executionContext) unmarshalORole2ᚖstoaᚋaccessᚐRole(ctx context.C
 		return nil, nil
 	}
 	tmp, err := graphql.UnmarshalString(v)
-	res := unmarshalORole2ᚖstoaᚋaccessᚐRole[tmp]
+	res := access.Role(tmp)
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
@@ -31126,26 +31042,9 @@ func (ec *executionContext) marshalORole2ᚖstoaᚋaccessᚐRole(ctx context.Con
 	}
 	_ = sel
 	_ = ctx
-	res := graphql.MarshalString(marshalORole2ᚖstoaᚋaccessᚐRole[*v])
+	res := graphql.MarshalString(string(*v))
 	return res
 }
-
-var (
-	unmarshalORole2ᚖstoaᚋaccessᚐRole = map[string]access.Role{
-		"CUSTOMER": access.Customer,
-		"AUTHOR":   access.Author,
-		"EDITOR":   access.Editor,
-		"STAFF":    access.Staff,
-		"ADMIN":    access.Admin,
-	}
-	marshalORole2ᚖstoaᚋaccessᚐRole = map[access.Role]string{
-		access.Customer: "CUSTOMER",
-		access.Author:   "AUTHOR",
-		access.Editor:   "EDITOR",
-		access.Staff:    "STAFF",
-		access.Admin:    "ADMIN",
-	}
-)
 
 func (ec *executionContext) unmarshalOSearchType2ᚕstoaᚋidᚐKindᚄ(ctx context.Context, v any) ([]id.Kind, error) {
 	if v == nil {

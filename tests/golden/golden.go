@@ -9,6 +9,7 @@ package golden
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -314,18 +315,15 @@ func makes(key, text string) (what string, ok bool) {
 	case strings.HasPrefix(text, media.Path):
 		return "picture", true
 	case key == "id":
-		what, ok = kinds[id.ID(text).Kind()]
-		return what, ok
+		kind := id.ID(text).Kind()
+		what = cmp.Or(named[kind], store.NameOf(kind))
+		return what, what != ""
 	}
 	return "", false
 }
 
-// kinds has the words for names of a kind and a number.
-var kinds = map[id.Kind]string{
-	id.Account: "account", id.Session: "session", id.Article: "article", id.Author: "author",
-	id.Tag: "tag", id.Revision: "revision", id.Image: "image", id.Comment: "comment", id.Submission: "submission",
-	id.Event: "event",
-}
+// named has the words for names of a kind and a number, where that isn't the name of a declared kind.
+var named = map[id.Kind]string{id.Image: "image", id.Submission: "submission", id.Publication: "event"}
 
 var waiting = regexp.MustCompile(`try again in \S+`)
 
