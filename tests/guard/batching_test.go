@@ -512,12 +512,16 @@ func manyThings(t *testing.T) (*stoatest.Stoa, walker) {
 	w := walker{schema: stoatest.Schema(t), ids: map[string][]string{}}
 	w.preview = writeMany(t, s)
 	const comment = "id __typename authorName"
+	lists := ""
+	for _, f := range w.schema.Query.Fields {
+		if _, paged := leads(w.schema, f); paged && f.Name != "articles" {
+			lists += f.Name + "(first: 100) { nodes { id __typename } } "
+		}
+	}
 	var found any
 	s.Data(t, &found, `{
 		articles(first: 100) { nodes { id __typename comments(last: 1) { nodes { `+comment+` replies(first: 5) { nodes { `+comment+` replies(first: 5) { nodes { `+comment+` } } } } } } } }
-		authors(first: 100) { nodes { id __typename } }
-		tags(first: 100) { nodes { id __typename } }
-		accounts(first: 100) { nodes { id __typename } }
+		`+lists+`
 		viewer { sessions(first: 100) { nodes { id __typename } } drafts(first: 100) { nodes { id revisions(last: 1) { nodes { id __typename } } } } } }`, nil)
 	stoatest.EachObject(found, func(o map[string]any) {
 		name, ok := o["__typename"].(string)
@@ -646,5 +650,8 @@ func writeMany(t *testing.T, s *stoatest.Stoa) (preview string) {
 			preview = made.Preview.Token
 		}
 	}
+	addMany(t, s, stoatest.Schema(t), n, func(i int) links {
+		return links{"Author": ids("author", i), "Tag": ids("tag", i), "Article": string(slugs[fmt.Sprintf("article-%d", i)])}
+	})
 	return preview
 }

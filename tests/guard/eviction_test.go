@@ -56,9 +56,10 @@ func TestEvictionIsExact(t *testing.T) {
 	may := readMatrix(t)
 	var text strings.Builder
 	text.WriteString(evictionHead)
-	names := slices.Sorted(maps.Keys(keptAnswers))
+	all := m.kept(t)
+	names := slices.Sorted(maps.Keys(all))
 	rows := 0
-	for i, c := range changes {
+	for i, c := range m.changes() {
 		what := "Mutation." + c.mutation
 		if c.what != "" {
 			what += ": " + c.what
@@ -87,7 +88,7 @@ func TestEvictionIsExact(t *testing.T) {
 		if c.input != nil {
 			arguments = "(input: {" + m.known.Request(t, m.s, c.input(t, m.s, asking, target)) + "})"
 		}
-		queries := maps.Clone(keptAnswers)
+		queries := maps.Clone(all)
 		if found := about.FindStringSubmatch(arguments); found != nil {
 			query := fmt.Sprintf(`{ node(id: "%s") { id`, found[1])
 			for _, x := range samples {

@@ -473,7 +473,7 @@ func (q *randomQueries) change(t *testing.T, m *matrix, n int) {
 		x := samples[q.IntN(len(samples))]
 		if ids := q.byType[x.typeName]; len(ids) > 0 {
 			one := ids[q.IntN(len(ids))]
-			do("mutation { " + x.change(one, m.versionOf(t, m.schema.Types[x.typeName], one), fmt.Sprintf("Text %d", n)) + " { userErrors { message } } }")
+			do("mutation { " + x.changed(one, m.versionOf(t, m.schema.Types[x.typeName], one), fmt.Sprintf("Text %d", n)) + " { userErrors { message } } }")
 			return
 		}
 	}

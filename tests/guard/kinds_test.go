@@ -2,7 +2,7 @@ package guard
 
 // The guard over kinds: each type of the schema that is a Node and public must be known in
 // every place that serves such types. The types and their fields come from the schema; facts
-// that the schema lacks are in samples. batching_test.go tests the same for look-ahead.
+// that the schema lacks are in samples_test.go. batching_test.go tests the same for look-ahead.
 
 import (
 	"context"
@@ -17,72 +17,8 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"stoa/graph"
-	"stoa/id"
-	"stoa/store"
 	"stoa/tests/stoatest"
 )
-
-// links are ids by the names of their types.
-type links map[string]string
-
-// sample says how a test makes and changes things of one type.
-type sample struct {
-	typeName string
-	// create adds a public object that names those in of, and returns its id.
-	create func(t *testing.T, m *matrix, of links) string
-	// change is a mutation that puts text into the field shows; version is the one before it.
-	change func(id string, version int, text string) string
-	shows  string
-	// hidden is the slug of one that isn't public, for types with a status.
-	hidden string
-}
-
-// samples has a row for each public kind, after the rows of the kinds that it names.
-var samples = []sample{
-	{typeName: "Author", shows: "name",
-		create: func(t *testing.T, m *matrix, _ links) string {
-			return m.create(t, `authorCreate(input: {name: "Sample"}) { made: author { id } userErrors { message } }`)
-		},
-		change: func(id string, _ int, text string) string {
-			return fmt.Sprintf(`authorUpdate(input: {id: %q, name: %q})`, id, text)
-		}},
-	{typeName: "Tag", shows: "name",
-		create: func(t *testing.T, m *matrix, _ links) string {
-			return m.create(t, `tagCreate(input: {name: "Sample"}) { made: tag { id } userErrors { message } }`)
-		},
-		change: func(id string, _ int, text string) string {
-			return fmt.Sprintf(`tagUpdate(input: {id: %q, name: %q})`, id, text)
-		}},
-	{typeName: "Article", shows: "title", hidden: "unfinished",
-		create: func(t *testing.T, m *matrix, of links) string {
-			made := m.create(t, fmt.Sprintf(`articleCreate(input: {title: "Sample", bodyMarkdown: "Words.", cover: {url: "/c.jpg", alt: "A cover"}, authorIds: [%q], tagIds: [%q]}) { made: article { id } userErrors { message } }`, of["Author"], of["Tag"]))
-			return m.create(t, fmt.Sprintf(`articlePublish(input: {id: %q}) { made: article { id } userErrors { message } }`, made))
-		},
-		change: func(id string, version int, text string) string {
-			return fmt.Sprintf(`articleUpdate(input: {id: %q, expectedVersion: %d, title: %q})`, id, version, text)
-		}},
-	{typeName: "Comment", shows: "bodyHtml",
-		create: func(t *testing.T, m *matrix, of links) string {
-			c := &store.Comment{
-				ID: id.New(id.Comment), ArticleID: id.ID(of["Article"]), AccountID: m.people["admin"].ID, BodyMarkdown: "Sample", BodyHTML: "<p>Sample</p>\n",
-				CreatedAt: store.Now(), Status: store.CommentVisible, Visible: true, Version: 1,
-			}
-			_, err := m.s.Store.AddComment(t.Context(), c)
-			stoatest.Check(t, err)
-			return string(c.ID)
-		},
-		change: func(id string, _ int, text string) string {
-			return fmt.Sprintf(`commentUpdate(input: {id: %q, bodyMarkdown: %q})`, id, text)
-		}},
-}
-
-func sampleOf(name string) (sample, bool) {
-	i := slices.IndexFunc(samples, func(x sample) bool { return x.typeName == name })
-	if i < 0 {
-		return sample{}, false
-	}
-	return samples[i], true
-}
 
 // publicKinds returns the types of a schema that are Nodes and public.
 func publicKinds(s *gql.Schema) []*gql.Definition {
@@ -113,28 +49,12 @@ func leads(s *gql.Schema, f *gql.FieldDefinition) (to *gql.Definition, paged boo
 	return to, paged
 }
 
-// create does a mutation as an administrator and returns the id under the alias made.
-func (m *matrix) create(t *testing.T, mutation string) string {
-	t.Helper()
-	a := m.send(t, m.people["admin"].Token, "mutation { done: "+mutation+" }")
-	made := ""
-	stoatest.EachObject(a.data, func(o map[string]any) {
-		if of, ok := o["made"].(map[string]any); ok {
-			made, _ = of["id"].(string)
-		}
-	})
-	if made == "" {
-		t.Fatalf("%s\nmakes nothing: %v", mutation, a)
-	}
-	return made
-}
-
 // world is one of each public kind, each naming those before it.
 func (m *matrix) world(t *testing.T) links {
 	t.Helper()
 	of := links{}
 	for _, x := range samples {
-		of[x.typeName] = x.create(t, m, of)
+		of[x.typeName], _ = m.add(t, x, m.people["admin"], of, "world", true)
 	}
 	return of
 }
@@ -273,9 +193,9 @@ func (m *matrix) testOneDocument(t *testing.T, kinds []*gql.Definition, of links
 				version := m.versionOf(t, p, of[p.Name])
 				shown := " { shown: " + payload + " { " + under(m.schema, f, "id "+x.shows) + " } userErrors { message } }"
 				text := "Changed " + d.Name
-				document := "mutation { before: " + parent.change(of[p.Name], version, "Before "+d.Name) + shown +
-					" change: " + x.change(of[d.Name], m.versionOf(t, d, of[d.Name]), text) + " { userErrors { message } }" +
-					" after: " + parent.change(of[p.Name], version+1, "After "+d.Name) + shown + " }"
+				document := "mutation { before: " + parent.changed(of[p.Name], version, "Before "+d.Name) + shown +
+					" change: " + x.changed(of[d.Name], m.versionOf(t, d, of[d.Name]), text) + " { userErrors { message } }" +
+					" after: " + parent.changed(of[p.Name], version+1, "After "+d.Name) + shown + " }"
 				a := m.send(t, m.people["admin"].Token, document)
 				all, _ := a.data.(map[string]any)
 				before, after := fmt.Sprint(all["before"]), fmt.Sprint(all["after"])
@@ -316,6 +236,9 @@ func (m *matrix) testSlugs(t *testing.T, kinds []*gql.Definition) {
 		x, _ := sampleOf(d.Name)
 		slugs := []string{"nothing-has-this-slug"}
 		if d.Fields.ForName("status") != nil {
+			if x.hidden == "" {
+				x.hidden = m.known.Request(t, m.s, "<slug of "+x.field()+" hidden>")
+			}
 			slugs = append(slugs, x.hidden)
 		}
 		for _, f := range m.schema.Query.Fields {
@@ -353,7 +276,8 @@ func (m *matrix) testMerges(t *testing.T, kinds []*gql.Definition) {
 		}
 		x, _ := sampleOf(d.Name)
 		of := m.world(t)
-		from, into := of[d.Name], x.create(t, m, of)
+		from := of[d.Name]
+		into, _ := m.add(t, x, m.people["admin"], of, "other", true)
 		names := func(p *gql.Definition, f *gql.FieldDefinition) string {
 			return fmt.Sprint(m.send(t, "", fmt.Sprintf(`{ node(id: %q) { ... on %s { %s { id } } } }`, of[p.Name], p.Name, f.Name)).data)
 		}
@@ -402,7 +326,7 @@ func (m *matrix) testEvictions(t *testing.T, kinds []*gql.Definition) {
 			}
 		}
 	}
-	for _, query := range keptAnswers {
+	for _, query := range m.kept(t) {
 		document, errs := gqlparser.LoadQueryWithRules(m.schema, query, rules.NewDefaultRules())
 		if len(errs) > 0 {
 			t.Fatalf("%s: %v", query, errs)
@@ -411,7 +335,7 @@ func (m *matrix) testEvictions(t *testing.T, kinds []*gql.Definition) {
 	}
 	for _, d := range kinds {
 		if !shown[d.Name] {
-			t.Errorf("no query of keptAnswers asks for %s", d.Name)
+			t.Errorf("no query of matrix.kept asks for %s", d.Name)
 		}
 	}
 }

@@ -139,6 +139,11 @@ func (g *guesser) selection(d *gql.Definition, depth int) string {
 // slugs are of published, of hidden and of missing articles.
 var slugs = []string{`"press"`, `"how-to-fold"`, `"unfinished"`, `"tomorrow"`, `"drafted"`, `"out"`, `"gone"`, `"nothing"`}
 
+func (g *guesser) thing() string {
+	all := allThings()
+	return all[g.random.IntN(len(all))].id
+}
+
 func (g *guesser) arguments(d *gql.Definition, f *gql.FieldDefinition) string {
 	var all []string
 	for _, a := range f.Arguments {
@@ -149,9 +154,9 @@ func (g *guesser) arguments(d *gql.Definition, f *gql.FieldDefinition) string {
 		var value string
 		switch of := g.schema.Types[a.Type.Name()]; {
 		case d.Name+"."+f.Name == "Query.node":
-			value = strconv.Quote(things[g.random.IntN(len(things))].id)
+			value = strconv.Quote(g.thing())
 		case d.Name+"."+f.Name == "Query.nodes":
-			value = "[" + strconv.Quote(things[g.random.IntN(len(things))].id) + ", " + strconv.Quote(things[g.random.IntN(len(things))].id) + "]"
+			value = "[" + strconv.Quote(g.thing()) + ", " + strconv.Quote(g.thing()) + "]"
 		case d.Name+"."+f.Name == "Query.article":
 			value = slugs[g.random.IntN(len(slugs))]
 		case of.Kind == gql.InputObject:
