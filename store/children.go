@@ -122,6 +122,7 @@ type childrenOf struct {
 	shown      bson.D
 	sort       string
 	value      valueType
+	optional   bool
 	descending bool
 }
 
@@ -143,7 +144,7 @@ func (k ChildrenKey) children() childrenOf {
 		}
 		for _, l := range f.lists {
 			if l.field != "" && string(l.under)+"/"+strings.TrimPrefix(l.tag, "/") == group {
-				of = childrenOf{collection: f.collection, field: l.field, shown: f.public, sort: l.sort, value: l.value, descending: !l.ascending}
+				of = childrenOf{collection: f.collection, field: l.field, shown: f.public, sort: l.sort, value: l.value, optional: l.optional, descending: !l.ascending}
 			}
 		}
 	}
@@ -179,24 +180,22 @@ type row struct {
 	Time   time.Time `bson:"t,omitempty"`
 	Text   string    `bson:"s,omitempty"`
 	Number int64     `bson:"n,omitempty"`
+	// Missing says that the element has no sort value.
+	Missing bool `bson:"l,omitempty"`
 	// Gone says that only the comment's place is left: it is shown while one that answers it is.
 	Gone bool `bson:"g,omitempty"`
 }
 
-func (r row) entry() Entry { return Entry{ID: r.ID, Time: r.Time, Text: r.Text, Number: r.Number} }
+func (r row) entry() Entry {
+	return Entry{ID: r.ID, Time: r.Time, Text: r.Text, Number: r.Number, Missing: r.Missing}
+}
 
 // newChildren sorts rows; an element may have several. Comments that answer one that
 // isn't there can't be reached, so they aren't in it, and neither are places that are left of
 // comments without shown replies.
 func newChildren(rows []row, threads, descending bool) *Children {
 	c := &Children{rows: rows, threads: threads, descending: descending}
-	slices.SortFunc(c.rows, func(a, b row) int {
-		order := a.entry().compare(b.entry())
-		if descending {
-			return -order
-		}
-		return order
-	})
+	slices.SortFunc(c.rows, func(a, b row) int { return a.entry().order(b.entry(), descending) })
 	c.rows = slices.CompactFunc(c.rows, func(a, b row) bool { return a.ID == b.ID })
 	if threads {
 		c.thread()
@@ -329,10 +328,7 @@ func (w *ChildrenWindow) Page(c *Children) (p *Page, ok bool) {
 
 // within says whether w is a part of entries, the head of a longer list.
 func (w window) within(entries []Entry, descending bool) bool {
-	compare := Entry.compare
-	if descending {
-		compare = func(a, b Entry) int { return b.compare(a) }
-	}
+	compare := func(a, b Entry) int { return a.order(b, descending) }
 	last := entries[len(entries)-1]
 	behind := func(e *Entry) bool { return e == nil || compare(*e, last) > 0 }
 	if !behind(w.before) {
@@ -354,7 +350,7 @@ func (w *ChildrenWindow) Beyond(s *Store) *List {
 	of := list.children()
 	q := query{
 		collection: of.collection, filter: append(bson.D{{Key: of.field, Value: list.document()}}, of.shown...),
-		sort: of.sort, value: of.value, descending: of.descending, tags: list.listDeps(),
+		sort: of.sort, value: of.value, optional: of.optional, descending: of.descending, tags: list.listDeps(),
 	}
 	return &List{query: q, named: w.name(), key: w.window.key(w.name()), window: w.window, store: s}
 }
@@ -419,7 +415,7 @@ func (s *Store) readChildren(ctx context.Context, keys []ChildrenKey) (map[Child
 		}
 	}
 	for _, keys := range groups {
-		if err := s.readParts(ctx, keys, out); err != nil {
+		if err := s.readParts(ctx, keys[0].children(), keys, out); err != nil {
 			return nil, err
 		}
 	}
@@ -433,12 +429,13 @@ func (s *Store) readChildren(ctx context.Context, keys []ChildrenKey) (map[Child
 
 // readParts reads the heads and the ends of lists of one kind into out, in one command for
 // each of the two.
-func (s *Store) readParts(ctx context.Context, keys []ChildrenKey, out map[ChildrenKey]*Children) error {
+func (s *Store) readParts(ctx context.Context, where childrenOf, keys []ChildrenKey, out map[ChildrenKey]*Children) error {
 	type document struct {
 		Parent id.ID    `bson:"_id"`
 		Under  []bson.M `bson:"under"`
+		Rest   []bson.M `bson:"rest"`
 	}
-	where := keys[0].children()
+	q := query{sort: where.sort, value: where.value, optional: where.optional, descending: where.descending}
 	for _, end := range []bool{false, true} {
 		direction, size := 1, headSize
 		if end {
@@ -456,21 +453,31 @@ func (s *Store) readParts(ctx context.Context, keys []ChildrenKey, out map[Child
 		if len(of) == 0 {
 			continue
 		}
-		found, err := aggregate[document](ctx, s.db.Collection(where.parents), where.under(of,
-			bson.D{{Key: "$sort", Value: bson.D{{Key: where.sort, Value: direction}, {Key: "_id", Value: direction}}}},
-			bson.D{{Key: "$limit", Value: size + 1}},
-			bson.D{{Key: "$project", Value: bson.D{{Key: where.sort, Value: 1}}}})...)
+		stages := []bson.D{
+			{{Key: "$sort", Value: bson.D{{Key: where.sort, Value: direction}, {Key: "_id", Value: direction}}}},
+			{{Key: "$limit", Value: size + 1}},
+			{{Key: "$project", Value: bson.D{{Key: where.sort, Value: 1}}}},
+		}
+		runs, where := q.runs(where.shown, end), where
+		where.shown = runs[0]
+		pipeline := where.under(of, stages...)
+		if len(runs) > 1 {
+			where.shown = runs[1]
+			pipeline = append(pipeline, where.beneath("rest", stages...))
+		}
+		found, err := aggregate[document](ctx, s.db.Collection(where.parents), pipeline...)
 		if err != nil {
 			return err
 		}
 		for _, d := range found {
 			var rows []row
-			for _, c := range d.Under[:min(len(d.Under), size)] {
-				e := query{sort: where.sort}.entry(c)
-				rows = append(rows, row{ID: e.ID, Time: e.Time, Text: e.Text, Number: e.Number})
+			all := append(d.Under, d.Rest...)
+			for _, c := range all[:min(len(all), size)] {
+				e := q.entry(c)
+				rows = append(rows, row{ID: e.ID, Time: e.Time, Text: e.Text, Number: e.Number, Missing: e.Missing})
 			}
 			part := newChildren(rows, false, where.descending)
-			part.more, part.end = len(d.Under) > size, end
+			part.more, part.end = len(all) > size, end
 			out[of[d.Parent]] = part
 		}
 	}

@@ -311,12 +311,7 @@ func NewRanked(name string, w Window) (*Ranked, error) {
 // List sorts elements and cuts the window out of them; more says that elements isn't the whole
 // list. A cursor marks a position, even after its element has moved or gone.
 func (r *Ranked) List(elements []Entry, descending, more bool) *List {
-	slices.SortFunc(elements, func(a, b Entry) int {
-		if descending {
-			return b.compare(a)
-		}
-		return a.compare(b)
-	})
+	slices.SortFunc(elements, func(a, b Entry) int { return a.order(b, descending) })
 	return &List{window: r.window, whole: &whole{r.name, elements, descending, more}}
 }
 

@@ -8,6 +8,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"time"
@@ -78,7 +79,8 @@ type ListOf[T any] struct {
 	// part after the parent's id: a slash and a name, or "" for the parent's only list.
 	Tag string
 	// Sort is the name of the field that orders the list. At returns the field's value: a time, a
-	// text or an int64.
+	// text or an int64. For a field that may be missing it returns a pointer: documents without the
+	// field come last, in both directions.
 	Sort      string
 	At        func(*T) any
 	Ascending bool // the least comes first, else the greatest
@@ -125,6 +127,7 @@ type listFacts struct {
 	field     string
 	sort      string
 	value     valueType
+	optional  bool
 	ascending bool
 }
 
@@ -179,9 +182,13 @@ func (k *Kind[T]) indexes(f *facts) []index {
 func (l *ListOf[T]) facts() listFacts {
 	f := listFacts{tag: l.Tag, under: l.Under, field: l.Field, sort: l.Sort, ascending: l.Ascending}
 	switch l.At(new(T)).(type) {
-	case string:
+	case *time.Time, *string, *int64:
+		f.optional = true
+	}
+	switch l.At(new(T)).(type) {
+	case string, *string:
 		f.value = textValue
-	case int64:
+	case int64, *int64:
 		f.value = numberValue
 	}
 	return f
@@ -436,8 +443,14 @@ func (k *Kind[T]) places(d *T) map[string]string {
 
 func (k *Kind[T]) isPublic(d *T) bool { return k.Public.Is == nil || k.Public.Is(d) }
 
-// placeText writes down a sort value.
+// placeText writes down a sort value; "" for a missing one.
 func placeText(at any) string {
+	if v := reflect.ValueOf(at); v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			return ""
+		}
+		return placeText(v.Elem().Interface())
+	}
 	switch at := at.(type) {
 	case time.Time:
 		return strconv.FormatInt(at.UnixMilli(), 36)
@@ -463,7 +476,7 @@ func (k *Kind[T]) Under(list string, parent id.ID) ChildrenKey {
 func (k *Kind[T]) List(s *Store, w Window) (*List, error) {
 	f := k.kind()
 	l := f.lists[0]
-	return s.list(query{collection: f.collection, filter: f.public, sort: l.sort, value: l.value, descending: !l.ascending, tags: []string{l.tag}}, w)
+	return s.list(query{collection: f.collection, filter: f.public, sort: l.sort, value: l.value, optional: l.optional, descending: !l.ascending, tags: []string{l.tag}}, w)
 }
 
 // keys are the keys of the list under a parent.

@@ -5,6 +5,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 
@@ -31,6 +32,7 @@ type query struct {
 	filter     bson.D
 	sort       string // the field; the id decides between equals
 	value      valueType
+	optional   bool // documents without the field come last
 	descending bool
 	tags       []string // its dependencies
 	empty      bool     // nothing can match: no need to look
@@ -141,10 +143,37 @@ func (q query) beyond(e Entry, after bool) bson.D {
 		operator = "$gt"
 	}
 	value := [...]any{timeValue: e.Time, textValue: e.Text, numberValue: e.Number}[q.value]
-	return bson.D{{Key: "$or", Value: bson.A{
-		bson.D{{Key: q.sort, Value: bson.D{{Key: operator, Value: value}}}},
-		bson.D{{Key: q.sort, Value: value}, {Key: "_id", Value: bson.D{{Key: operator, Value: e.ID}}}},
-	}}}
+	or := bson.A{bson.D{{Key: q.sort, Value: bson.D{{Key: operator, Value: value}}}}}
+	switch {
+	case e.Missing && after:
+		value, or = nil, nil
+	case e.Missing:
+		value, or = nil, bson.A{bson.D{q.present()}}
+	case q.optional && after:
+		or = append(or, bson.D{{Key: q.sort, Value: nil}})
+	}
+	return bson.D{{Key: "$or", Value: append(or, bson.D{{Key: q.sort, Value: value}, {Key: "_id", Value: bson.D{{Key: operator, Value: e.ID}}}})}}
+}
+
+// runs returns the filters of the parts of a list that the database reads one after the other,
+// backwards from the end. The database has documents without a value first in ascending order, so an
+// ascending list has two parts if there may be such documents.
+func (q query) runs(filter bson.D, backwards bool) []bson.D {
+	if !q.optional || q.descending {
+		return []bson.D{filter}
+	}
+	missing := bson.E{Key: q.sort, Value: nil}
+	parts := []bson.D{append(slices.Clip(filter), q.present()), append(slices.Clip(filter), missing)}
+	if backwards {
+		slices.Reverse(parts)
+	}
+	return parts
+}
+
+// present is the condition that a document has a value.
+func (q query) present() bson.E {
+	least := [...]any{timeValue: bson.DateTime(math.MinInt64), textValue: "", numberValue: int64(math.MinInt64)}[q.value]
+	return bson.E{Key: q.sort, Value: bson.D{{Key: "$gte", Value: least}}}
 }
 
 // readPage reads l's window and one more, by keyset: never by counting from the start.
@@ -165,12 +194,19 @@ func (s *Store) readPage(ctx context.Context, l *List) (*pageOfIDs, error) {
 	if q.descending != w.backwards {
 		direction = -1
 	}
-	found, err := find[bson.M](ctx, s.db.Collection(q.collection), filter, options.Find().
-		SetProjection(bson.D{{Key: "_id", Value: 1}, {Key: q.sort, Value: 1}}).
-		SetSort(bson.D{{Key: q.sort, Value: direction}, {Key: "_id", Value: direction}}).
-		SetLimit(int64(w.size+1)))
-	if err != nil {
-		return nil, err
+	var found []*bson.M
+	for _, run := range q.runs(filter, w.backwards) {
+		if len(found) > w.size {
+			break
+		}
+		some, err := find[bson.M](ctx, s.db.Collection(q.collection), run, options.Find().
+			SetProjection(bson.D{{Key: "_id", Value: 1}, {Key: q.sort, Value: 1}}).
+			SetSort(bson.D{{Key: q.sort, Value: direction}, {Key: "_id", Value: direction}}).
+			SetLimit(int64(w.size+1-len(found))))
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, some...)
 	}
 	out := &pageOfIDs{More: len(found) > w.size}
 	for _, document := range found[:min(len(found), w.size)] {
@@ -183,7 +219,7 @@ func (s *Store) readPage(ctx context.Context, l *List) (*pageOfIDs, error) {
 }
 
 func (q query) entry(document bson.M) Entry {
-	var e Entry
+	e := Entry{Missing: q.optional && document[q.sort] == nil}
 	if s, ok := document["_id"].(string); ok {
 		e.ID = id.ID(s)
 	}

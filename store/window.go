@@ -50,9 +50,22 @@ type Entry struct {
 	Time   time.Time `bson:"t,omitempty"` // for lists ordered by time, to the millisecond
 	Text   string    `bson:"s,omitempty"` // for lists ordered by text
 	Number int64     `bson:"n,omitempty"` // for lists ordered by an int64
+	// Missing says that the element has no value: it comes last.
+	Missing bool `bson:"l,omitempty"`
 }
 
-// compare orders entries: negative when a comes before b in ascending order.
+// order is negative if a comes before b in a list.
+func (a Entry) order(b Entry, descending bool) int {
+	switch {
+	case a.Missing != b.Missing:
+		return map[bool]int{false: -1, true: 1}[a.Missing]
+	case descending:
+		return b.compare(a)
+	}
+	return a.compare(b)
+}
+
+// compare orders entries by value and id: negative when a comes before b in ascending order.
 func (a Entry) compare(b Entry) int {
 	if c := a.Time.Compare(b.Time); c != 0 {
 		return c
@@ -131,11 +144,16 @@ func (w Window) parse(list string) (window, error) {
 	return out, nil
 }
 
+// missing stands for the value of an element without one in cursors.
+const missing = "-"
+
 // A cursor is base64url of the fingerprint of its list and the position, separated by spaces; times
 // are Unix milliseconds in base 36, text comes last, because it may contain anything.
 func encodeCursor(list string, e Entry) string {
 	moment := ""
 	switch {
+	case e.Missing:
+		moment = missing
 	case !e.Time.IsZero():
 		moment = strconv.FormatInt(e.Time.UnixMilli(), 36)
 	case e.Number != 0:
@@ -164,7 +182,9 @@ func decodeCursor(list, argument, cursor string) (Entry, error) {
 	if e.ID, err = id.Parse(part[1]); err != nil {
 		return Entry{}, broken
 	}
-	if number, is := strings.CutPrefix(part[2], "#"); is {
+	if number, is := strings.CutPrefix(part[2], "#"); part[2] == missing {
+		e.Missing = true
+	} else if is {
 		if e.Number, err = strconv.ParseInt(number, 36, 64); err != nil {
 			return Entry{}, broken
 		}
@@ -193,12 +213,7 @@ func fingerprint(list string) string {
 // cut cuts the window w out of entries, which are in ascending or descending order.
 func (w window) cut(list string, entries []Entry, descending bool) *Page {
 	find := func(e *Entry) (int, bool) {
-		return slices.BinarySearchFunc(entries, *e, func(a, b Entry) int {
-			if descending {
-				return b.compare(a)
-			}
-			return a.compare(b)
-		})
+		return slices.BinarySearchFunc(entries, *e, func(a, b Entry) int { return a.order(b, descending) })
 	}
 	from, to := 0, len(entries)
 	if w.after != nil {

@@ -40,6 +40,9 @@ func entry(t *rapid.T, byTime bool) Entry {
 		e.Text = rapid.SampledFrom([]string{"", "a", "aa", "b", "z"}).Draw(t, "text")
 		e.Number = rapid.Int64Range(-1, 1).Draw(t, "number")
 	}
+	if rapid.IntRange(0, 3).Draw(t, "missing") == 0 {
+		return Entry{ID: e.ID, Missing: true}
+	}
 	return e
 }
 
@@ -50,6 +53,9 @@ func TestAPageIsThePartOfTheListThatWasAskedFor(t *testing.T) {
 		byTime, descending := rapid.Bool().Draw(t, "by time"), rapid.Bool().Draw(t, "descending")
 		list := entries(t, byTime)
 		follows := func(a, b Entry) bool {
+			if a.Missing != b.Missing {
+				return a.Missing
+			}
 			if descending {
 				a, b = b, a
 			}
