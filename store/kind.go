@@ -88,7 +88,7 @@ type ListOf[T any] struct {
 	Name    string           // of a list under parents, for Kind.Under
 	Under   id.Kind          // the kind of the parents
 	Field   string           // the field that names them
-	Parents func(*T) []id.ID // its value
+	Parents func(*T) []id.ID // its value; "" is no parent
 	// SetParents sets it, for lists under a kind with merges: see Store.MoveChildren.
 	SetParents func(*T, []id.ID)
 }
@@ -105,6 +105,7 @@ type declared interface {
 	readEditions(context.Context, *Store) (*Editions, error)
 	search(context.Context, *Store, []id.ID) ([]Found, error)
 	words(Node) Words
+	document() any // a T
 	findFor(ctx context.Context, s *Store, ids []id.ID, found map[id.ID]Node) error
 	moveChildren(ctx context.Context, s *Store, parent id.ID, replace func([]id.ID) []id.ID, write ReplaceByKind) error
 }
@@ -130,6 +131,8 @@ type listFacts struct {
 	optional  bool
 	ascending bool
 }
+
+func (k *Kind[T]) document() any { return *new(T) }
 
 func (k *Kind[T]) kind() *facts {
 	f := &facts{id: k.ID, name: k.Name, collection: k.Collection, public: k.Public.Filter}
@@ -426,6 +429,9 @@ func (k *Kind[T]) places(d *T) map[string]string {
 				continue
 			}
 			for _, parent := range l.Parents(d) {
+				if parent == "" {
+					continue
+				}
 				for _, key := range l.facts().keys(parent) {
 					put(key, place)
 				}

@@ -36,10 +36,11 @@ func TestStoredNamesAreWhatTheyWere(t *testing.T) {
 
 func storedNames() []string {
 	var out []string
-	for _, c := range []struct {
+	type collection struct {
 		name string
 		of   []reflect.Type
-	}{
+	}
+	all := []collection{
 		{articles, []reflect.Type{reflect.TypeFor[Article]()}}, {revisions, []reflect.Type{reflect.TypeFor[Revision]()}},
 		{authors, []reflect.Type{reflect.TypeFor[Author]()}}, {tags, []reflect.Type{reflect.TypeFor[Tag]()}},
 		{comments, []reflect.Type{reflect.TypeFor[Comment]()}}, {accounts, []reflect.Type{reflect.TypeFor[Secret]()}},
@@ -47,7 +48,13 @@ func storedNames() []string {
 		{mailCodes, []reflect.Type{reflect.TypeFor[MailCode]()}}, {outgoingMail, []reflect.Type{reflect.TypeFor[OutgoingMail]()}},
 		{idempotency, []reflect.Type{reflect.TypeFor[idempotencyDocument]()}}, {pictures, []reflect.Type{reflect.TypeFor[Picture]()}},
 		{meta, []reflect.Type{reflect.TypeFor[databaseFormat]()}}, {degraded, nil}, {tallies, []reflect.Type{reflect.TypeFor[tally]()}},
-	} {
+	}
+	for _, k := range kinds() { // those that aren't above
+		if name := k.kind().collection; !slices.ContainsFunc(all, func(c collection) bool { return c.name == name }) {
+			all = append(all, collection{name, []reflect.Type{reflect.TypeOf(k.document())}})
+		}
+	}
+	for _, c := range all {
 		out = append(out, "collection "+c.name)
 		for _, t := range c.of {
 			fields := fieldsOf(t)
