@@ -438,6 +438,11 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 		},
 		"Tasks": func(ctx context.Context) { done(s.Tasks(ctx, "merge/")) },
 		"Seal":  func(ctx context.Context) { done(s.Seal(ctx, "purpose", "text")) },
+		"Unseal": func(ctx context.Context) {
+			token, err := s.Seal(ctx, "purpose", "text")
+			check(t, err)
+			done(s.Unseal(ctx, "purpose", token))
+		},
 		"PurgeDeleted": func(ctx context.Context) {
 			gone := changedTo(published("gone", second(1)), func(a *Article) { a.Status, a.DeletedAt = Deleted, second(1) })
 			check(t, s.AddArticle(ctx, gone))

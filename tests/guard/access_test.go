@@ -1,5 +1,6 @@
 // Package guard holds the tests derived from the schema: visibility and rights, evictions by
-// writes, public fields, fragments that change no byte, and the number of database commands.
+// writes, public fields, fragments that change no byte, pages of lists, and the number of database
+// commands. samples_test.go has all that they need to know of a new kind.
 // Tables: access.txt, evictions.txt, public.txt.
 package guard
 

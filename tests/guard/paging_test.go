@@ -1,4 +1,4 @@
-package api
+package guard
 
 import (
 	"fmt"
@@ -310,5 +310,12 @@ func writeThreads(t *testing.T, s *stoatest.Stoa) {
 	for version := range 5 {
 		stoatest.Mutate(t, s, "articleUpdate", map[string]any{"id": draft, "expectedVersion": version + 1, "bodyMarkdown": fmt.Sprintf("Text %d.", version)}, "article { id }", nil)
 	}
+	writers, err := s.Store.AllAuthors(t.Context())
+	stoatest.Check(t, err)
+	subjects, err := s.Store.AllTags(t.Context())
+	stoatest.Check(t, err)
+	addMany(t, s, stoatest.Schema(t), 11, func(int) links {
+		return links{"Author": string(writers["author-1"].ID), "Tag": string(subjects["tag-0"].ID), "Article": string(slugs[batch[0].Slug])}
+	})
 	stoatest.Check(t, s.Search.Update(t.Context()))
 }
