@@ -196,7 +196,7 @@ func newPictures(a *App) (*media.Pictures, error) {
 	if err != nil {
 		return nil, err
 	}
-	pictures, err := media.Open(media.Options{Store: a.Store, Location: location, Base: a.config.MediaURL})
+	pictures, err := media.Open(media.Options{Store: a.Store, Location: location, Base: a.config.MediaURL, Limiter: a.limiter})
 	if err != nil {
 		return nil, fmt.Errorf("STOA_MEDIA: %w", err)
 	}

@@ -5,7 +5,7 @@
 // from their content. So an upload that is interrupted leaves no name without a whole blob, and a
 // repeated one writes the same.
 //
-// It may import access, id, problem, store and its own sub-packages. Entry points: Open, and
+// It may import access, id, problem, rate, store and its own sub-packages. Entry points: Open, and
 // Upload, Cover, URL and Serve of Pictures.
 package media
 
@@ -19,6 +19,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"stoa/access"
@@ -26,6 +27,7 @@ import (
 	"stoa/media/blob"
 	"stoa/media/picture"
 	"stoa/problem"
+	"stoa/rate"
 	"stoa/store"
 )
 
@@ -52,6 +54,8 @@ type Options struct {
 	Base string
 	// Picture bounds the memory and time for making pictures.
 	Picture picture.Options
+	// Limiter bounds the pixels of an account's uploads.
+	Limiter *rate.Limiter
 }
 
 // Pictures has all uploaded pictures. It is safe for concurrent use.
@@ -59,6 +63,7 @@ type Pictures struct {
 	store *store.Store
 	blobs blob.Store
 	maker *picture.Maker
+	limit *rate.Limiter
 	base  string
 }
 
@@ -68,7 +73,7 @@ func Open(o Options) (*Pictures, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Pictures{store: o.Store, blobs: blobs, maker: picture.New(o.Picture), base: o.Base}, nil
+	return &Pictures{store: o.Store, blobs: blobs, maker: picture.New(o.Picture), limit: o.Limiter, base: o.Base}, nil
 }
 
 // CheckLocation returns an error for a malformed location. It doesn't access the location, so a valid
@@ -106,7 +111,7 @@ func (p *Pictures) Upload(ctx context.Context, file io.ReadSeeker, alt string, k
 			return there, err
 		}
 	}
-	made, err := p.keep(ctx, file)
+	made, err := p.keep(ctx, v.Account, file)
 	if err != nil {
 		return nil, err
 	}
@@ -173,10 +178,31 @@ func fingerprint(file io.ReadSeeker) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// keep makes the pictures of a file and writes the blobs that are missing.
-func (p *Pictures) keep(ctx context.Context, file io.ReadSeeker) (*store.Picture, error) {
+// pixels bounds the work for pictures of one account, in thousands of pixels: 400 megapixels at once,
+// some 30 photographs of a phone, and 2 megapixels a second, a seventh of a processor.
+var pixels = rate.Limit{Burst: 400_000, Per: 500 * time.Microsecond}
+
+// consume takes the work for a picture out of an account's rate.
+func (p *Pictures) consume(ctx context.Context, account id.ID, work int64) error {
+	cost := work/1000 + 1
+	if cost > int64(pixels.Burst) {
+		return problem.New(problem.Invalid, "the picture has so many scans that it would take too long to read: save it anew, as baseline JPEG")
+	}
+	wait, err := p.limit.Take(ctx, "pixels/"+string(account), pixels, int(cost))
+	if err != nil {
+		return fmt.Errorf("count pixels: %w", err)
+	}
+	if wait > 0 {
+		return problem.TooMuch("these are too many pictures at once", wait)
+	}
+	return nil
+}
+
+// keep makes the pictures of a file for an account and writes the blobs that are missing.
+func (p *Pictures) keep(ctx context.Context, account id.ID, file io.ReadSeeker) (*store.Picture, error) {
 	var kept *store.Picture
-	err := p.maker.Open(ctx, file, func(whole *picture.Picture) error {
+	consume := func(work int64) error { return p.consume(ctx, account, work) }
+	err := p.maker.Open(ctx, file, consume, func(whole *picture.Picture) error {
 		var content bytes.Buffer
 		if err := whole.Write(&content); err != nil {
 			return err

@@ -31,6 +31,7 @@ import (
 	"stoa/media/blob"
 	"stoa/media/picture"
 	"stoa/problem"
+	"stoa/rate"
 	"stoa/store"
 	"stoa/store/embedded"
 )
@@ -57,6 +58,7 @@ func open(t testing.TB, o Options) (p *Pictures, dir string) {
 	if o.Location == "" {
 		o.Location = "file://" + dir
 	}
+	o.Limiter = rate.New(nil, "test", slog.New(slog.DiscardHandler))
 	if p, err = Open(o); err != nil {
 		t.Fatal(err)
 	}
@@ -190,6 +192,31 @@ func TestUploadKeepsAPictureInABucket(t *testing.T) {
 	}
 	if there, err := backend.ListBucket("pictures", nil, gofakes3.ListBucketPage{}); err != nil || len(there.Contents) != 4 || len(files(t, dir)) != 0 {
 		t.Errorf("%d objects, %v", len(there.Contents), err)
+	}
+}
+
+// Pixels are counted for each account, before a file is decoded.
+func TestPixelsOfAnAccountAreBounded(t *testing.T) {
+	p, _ := open(t, Options{})
+	ctx := t.Context()
+	if err := p.consume(ctx, ada.Account, 399e6); err != nil {
+		t.Fatal(err)
+	}
+	// 7200 × 7200 pixels, of which one is in the file.
+	bomb := "GIF89a\x20\x1c\x20\x1c\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
+	_, err := p.Upload(as(ctx, ada), strings.NewReader(bomb), "", nil)
+	var refused *problem.Error
+	if !errors.As(err, &refused) || refused.Code != problem.Throttled || refused.RetryAfter < 20*time.Second {
+		t.Errorf("51 megapixels for an account with one left: %v", err)
+	}
+	if _, err := p.Upload(as(ctx, ada), bytes.NewReader(photo(t, 100, 100, 1)), "", nil); err != nil {
+		t.Errorf("a small one: %v", err)
+	}
+	if _, err := p.Upload(as(ctx, ben), bytes.NewReader(photo(t, 2000, 1000, 1)), "", nil); err != nil {
+		t.Errorf("another account: %v", err)
+	}
+	if err := p.consume(ctx, ben.Account, 401e6); !problem.Is(err, problem.Invalid) {
+		t.Errorf("more than an account ever has: %v", err)
 	}
 }
 
@@ -394,7 +421,7 @@ func TestManyUploadsAtOnceAreBounded(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range uploads {
 		all.Go(func() {
-			if _, err := p.Upload(as(t.Context(), ada), bytes.NewReader(different[i%len(different)]), "", nil); err != nil {
+			if _, err := p.Upload(as(t.Context(), []access.Viewer{ada, ben}[i%2]), bytes.NewReader(different[i%len(different)]), "", nil); err != nil {
 				t.Error(err)
 			}
 		})

@@ -66,7 +66,7 @@ var mayImport = map[string][]string{
 	"id":                    {},
 	"lru":                   {},
 	"mail":                  {},
-	"media":                 {"access", "id", "media/blob", "media/picture", "problem", "store"},
+	"media":                 {"access", "id", "media/blob", "media/picture", "problem", "rate", "store"},
 	"media/blob":            {},
 	"media/picture":         {"problem"},
 	"problem":               {},

@@ -43,8 +43,8 @@ const (
 	longest = 20 * time.Second
 
 	// maxWaiting is the number of pictures that may wait for a turn. At a second each so many take
-	// 25 s on two cores.
-	maxWaiting = 50
+	// 25 s on one core.
+	maxWaiting = 25
 
 	retryAfter = 10 * time.Second
 )
@@ -52,8 +52,8 @@ const (
 // Options bound a Maker. The zero Options are good defaults.
 type Options struct {
 	Memory     int64         // bytes; 0 for 512 MiB
-	AtOnce     int           // 0 for GOMAXPROCS
-	MaxWaiting int           // pictures that may wait for a turn; 0 for 50
+	AtOnce     int           // 0 for GOMAXPROCS less one, so that a processor is left to others
+	MaxWaiting int           // pictures that may wait for a turn; 0 for 25
 	Longest    time.Duration // 0 for 20 s
 }
 
@@ -73,7 +73,7 @@ func New(o Options) *Maker {
 		o.Memory = memory
 	}
 	if o.AtOnce <= 0 {
-		o.AtOnce = runtime.GOMAXPROCS(0)
+		o.AtOnce = max(runtime.GOMAXPROCS(0)-1, 1)
 	}
 	if o.MaxWaiting <= 0 {
 		o.MaxWaiting = maxWaiting
@@ -105,12 +105,13 @@ type Picture struct {
 }
 
 // Open decodes file, from its start, and calls use with the picture; it is valid until use returns.
-// Open waits for its turn.
+// Open waits for its turn. Before that it calls consume with the pixels of the work, by which the caller
+// may refuse it: see header.work.
 //
 // Invalid if the file is no JPEG, PNG, GIF or WebP, is broken, or would exceed the limits of
 // pixels, memory or time; Throttled if too many wait already; ctx's error if that ends. An animated
 // GIF gives its first picture.
-func (m *Maker) Open(ctx context.Context, file io.ReadSeeker, use func(*Picture) error) error {
+func (m *Maker) Open(ctx context.Context, file io.ReadSeeker, consume func(pixels int64) error, use func(*Picture) error) error {
 	h, err := inspect(file)
 	if err != nil {
 		return err
@@ -118,6 +119,9 @@ func (m *Maker) Open(ctx context.Context, file io.ReadSeeker, use func(*Picture)
 	cost := h.cost()
 	if cost > m.limit {
 		return problem.New(problem.Invalid, "the picture of %d × %d pixels would take %d MB to read, and the limit is %d: make it smaller, or save it as baseline JPEG", h.width, h.height, cost>>20, m.limit>>20)
+	}
+	if err := consume(h.work()); err != nil {
+		return err
 	}
 	leave, err := m.enter(ctx, cost)
 	if err != nil {

@@ -144,7 +144,7 @@ type made struct {
 
 func (m *Maker) made(ctx context.Context, file []byte) (made, error) {
 	out := made{smaller: map[int][]byte{}}
-	err := m.Open(ctx, bytes.NewReader(file), func(p *Picture) error {
+	err := m.Open(ctx, bytes.NewReader(file), free, func(p *Picture) error {
 		out.kind, out.width, out.height = p.Kind, p.Width, p.Height
 		smaller, err := p.Smaller()
 		if err != nil {
@@ -453,15 +453,15 @@ func TestOnlySoManyWait(t *testing.T) {
 	inside, leave := make(chan struct{}), make(chan struct{})
 	results := make(chan error, 2)
 	go func() {
-		results <- m.Open(context.Background(), bytes.NewReader(file), func(*Picture) error { close(inside); <-leave; return nil })
+		results <- m.Open(context.Background(), bytes.NewReader(file), free, func(*Picture) error { close(inside); <-leave; return nil })
 	}()
 	<-inside
 	ctx, cancel := context.WithCancel(t.Context())
-	go func() { results <- m.Open(ctx, bytes.NewReader(file), func(*Picture) error { return nil }) }()
+	go func() { results <- m.Open(ctx, bytes.NewReader(file), free, func(*Picture) error { return nil }) }()
 	for m.waiting.Load() == 0 {
 		runtime.Gosched()
 	}
-	err := m.Open(t.Context(), bytes.NewReader(file), func(*Picture) error { return nil })
+	err := m.Open(t.Context(), bytes.NewReader(file), free, func(*Picture) error { return nil })
 	var refused *problem.Error
 	if !errors.As(err, &refused) || refused.Code != problem.Throttled || refused.RetryAfter == 0 {
 		t.Errorf("one too many got %v", err)
@@ -479,11 +479,46 @@ func TestOnlySoManyWait(t *testing.T) {
 	}
 }
 
+// bomb is a GIF of 7200 × 7200 pixels, of which one is in the file.
+const bomb = "GIF89a\x20\x1c\x20\x1c\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
+
+// A picture's work is known from its header, and may be refused before it is decoded.
+func TestWorkIsKnownBeforeDecoding(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		file   []byte
+		want   int64 // pixels
+	}{
+		"GIF":         {"its first picture may be small, and the canvas isn't", []byte(bomb), 7200 * 7200},
+		"PNG":         {"one colour takes as much as many", asPNG(t, image.NewPaletted(image.Rect(0, 0, 800, 600), color.Palette{color.Black})), 800 * 600},
+		"JPEG":        {"one scan", asJPEG(t, photo(400, 300)), 400 * 300 * 17 / 16},
+		"Progressive": {"every scan goes over the whole picture", scans(64, 64, 160), 64 * 64 * 11},
+		"WebP":        {"by its pixels, too", webpFile, 0},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			refused := errors.New("refused")
+			err := New(Options{}).Open(t.Context(), bytes.NewReader(c.file), func(pixels int64) error {
+				if c.want == 0 && pixels > 0 || pixels == c.want {
+					return refused
+				}
+				return fmt.Errorf("%d pixels, want %d", pixels, c.want)
+			}, func(*Picture) error { return errors.New("it is decoded") })
+			if err != refused {
+				t.Errorf("%s: %v", c.reason, err)
+			}
+		})
+	}
+}
+
+// free lets any work be done.
+func free(int64) error { return nil }
+
 // An error of the disk is no fault of the picture.
 func TestAReaderThatFailsIsOurFault(t *testing.T) {
 	file := asJPEG(t, photo(400, 300))
 	broken := errors.New("the disk is broken")
-	err := New(Options{}).Open(t.Context(), &failing{bytes.NewReader(file), broken}, func(*Picture) error { return nil })
+	err := New(Options{}).Open(t.Context(), &failing{bytes.NewReader(file), broken}, free, func(*Picture) error { return nil })
 	if !errors.Is(err, broken) {
 		t.Errorf("%v", err)
 	}
