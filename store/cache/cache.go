@@ -31,6 +31,11 @@ const (
 	// together don't expire together.
 	lifetime = 10 * time.Minute
 
+	// absentLife is lifetime for absent things in Redis, and absentShare their part of the memory in the
+	// process. Anybody can ask for things that don't exist, and each such question has another key.
+	absentLife  = 30 * time.Second
+	absentShare = 16
+
 	// shortLife is the life of an entry in the process while this replica may miss changes.
 	shortLife = time.Second
 
@@ -99,8 +104,9 @@ type Cache struct {
 
 	dropping sync.Mutex // held while seq goes up
 
-	tier1          *ristretto.Cache[string, *entry]
-	tier2          *tier2 // nil without Redis
+	tier1          *ristretto.Cache[string, *entry] // of things that exist
+	absent         *ristretto.Cache[string, *entry] // of things that don't; a key is in one of the two
+	tier2          *tier2                           // nil without Redis
 	bus            bus.Bus
 	trust          *trust       // nil when Exclusive
 	uncertainUntil atomic.Int64 // Unix nanoseconds until which a write with an unknown outcome may still happen
@@ -110,7 +116,7 @@ type Cache struct {
 
 	watches watches
 
-	closing sync.RWMutex // read-locked by users of tier1, so that nobody uses it while it is being closed
+	closing sync.RWMutex // read-locked by users of tier1 and absent, so that nobody uses them while they are being closed
 
 	counts counts
 }
@@ -146,13 +152,11 @@ type Counts struct{ Process, Redis, Database, Waited int64 }
 func New(o Options) (*Cache, error) {
 	c := &Cache{seed: maphash.MakeSeed(), flights: map[string]*flight{}, bus: bus.Process{}}
 	var err error
-	c.tier1, err = ristretto.NewCache(&ristretto.Config[string, *entry]{
-		// Ten counters for each entry that fits, as ristretto's documentation advises; the average
-		// entry is taken to have 1 KB.
-		NumCounters: max(o.Bytes/1024*10, 1000), MaxCost: o.Bytes, BufferItems: 64,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("make the cache in the process: %w", err)
+	if c.tier1, err = newTier1(o.Bytes - o.Bytes/absentShare); err != nil {
+		return nil, err
+	}
+	if c.absent, err = newTier1(o.Bytes / absentShare); err != nil {
+		return nil, err
 	}
 	if o.Exclusive {
 		return c, nil
@@ -166,6 +170,18 @@ func New(o Options) (*Cache, error) {
 	return c, nil
 }
 
+func newTier1(bytes int64) (*ristretto.Cache[string, *entry], error) {
+	made, err := ristretto.NewCache(&ristretto.Config[string, *entry]{
+		// Ten counters for each entry that fits, as ristretto's documentation advises; the average
+		// entry is taken to have 1 KB.
+		NumCounters: max(bytes/1024*10, 1000), MaxCost: bytes, BufferItems: 64,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the cache in the process: %w", err)
+	}
+	return made, nil
+}
+
 // Close leaves the other replicas and frees the memory. Later reads are answered by Redis or the
 // database.
 func (c *Cache) Close() {
@@ -176,6 +192,7 @@ func (c *Cache) Close() {
 	c.closing.Lock()
 	defer c.closing.Unlock()
 	c.tier1.Close()
+	c.absent.Close()
 }
 
 // Counts returns the counts so far.
@@ -239,6 +256,7 @@ func (c *Cache) wait() {
 	c.closing.RLock()
 	defer c.closing.RUnlock()
 	c.tier1.Wait()
+	c.absent.Wait()
 }
 
 // await returns the result of f when it is there. If a younger load has replaced f, the result is
@@ -273,6 +291,9 @@ func (c *Cache) await(ctx context.Context, key string, f *flight) (*entry, error
 // get returns the entry for key if it is still valid. The caller holds closing.
 func (c *Cache) get(key string, now int64) (*entry, bool) {
 	e, ok := c.tier1.Get(key)
+	if !ok {
+		e, ok = c.absent.Get(key)
+	}
 	if !ok || now >= e.expires || !c.current(e.start, e.deps) {
 		return nil, false
 	}

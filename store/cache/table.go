@@ -205,15 +205,15 @@ func (t *Table[K, T]) lead(ctx context.Context, c *Cache, wants []*want[K], star
 		if w.lease == "" {
 			continue
 		}
-		value := []byte{isAbsent}
+		value, life := []byte{isAbsent}, absentLife
 		if v != nil {
 			var encoded []byte
 			if encoded, err = t.Encode(v); err != nil {
 				return
 			}
-			value = append([]byte{isValue}, encoded...)
+			value, life = append([]byte{isValue}, encoded...), jittered()
 		}
-		fillings = append(fillings, filling{w.name, w.lease, value, jittered()})
+		fillings = append(fillings, filling{w.name, w.lease, value, life})
 	}
 	if len(fillings) > 0 {
 		c.tier2.fill(ctx, run, t.Format, fillings)
@@ -225,14 +225,16 @@ func (t *Table[K, T]) lead(ctx context.Context, c *Cache, wants []*want[K], star
 func (t *Table[K, T]) insert(c *Cache, w *want[K], v *T, start uint64, loaded int64) {
 	e := &entry{value: v, start: start, loaded: loaded, expires: c.expiry(loaded, w.short), deps: w.deps}
 	w.flight.entry = e
-	size := int64(overhead + 2*len(w.key))
+	size, into, other := int64(overhead+2*len(w.key)), c.absent, c.tier1
 	if v != nil {
 		size += t.Size(v)
+		into, other = other, into
 	}
 	c.closing.RLock()
 	defer c.closing.RUnlock()
 	if c.current(start, w.deps) {
-		c.tier1.Set(w.key, e, size)
+		other.Del(w.key)
+		into.Set(w.key, e, size)
 	}
 }
 
