@@ -1,13 +1,16 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
+	"stoa/feed/content"
 	"stoa/gateway/refusal"
+	"stoa/problem"
 	"stoa/rate"
 )
 
@@ -119,6 +122,29 @@ func TestRefusedEnvelopesCost(t *testing.T) {
 				t.Errorf("%s: after %d of them another gets %d", c.reason, c.may, r.status)
 			}
 		})
+	}
+}
+
+// A feed consumes units, found or not: each unknown one takes a look-up.
+func TestFeedsConsumeUnits(t *testing.T) {
+	asked := 0
+	s := rated(t, 100, func(o *Options) {
+		o.Feeds = func(context.Context, string) (content.Document, error) {
+			asked++
+			return content.Document{}, problem.New(problem.NotFound, "there is none")
+		}
+	})
+	for i := range 10 {
+		if r := s.do(t, "GET", fmt.Sprintf("/tags/%d/feed.atom", i), ""); r.status != 404 {
+			t.Fatalf("an unknown feed is %d", r.status)
+		}
+	}
+	r := s.do(t, "GET", "/tags/x/feed.atom", "")
+	if r.status != 429 || r.codes(t) != refusal.Throttled || r.header.Get("Retry-After") == "" || asked != 10 {
+		t.Errorf("after 100 units another is %d, and %d were looked up", r.status, asked)
+	}
+	if r := s.do(t, "GET", "/tags/x/feed.atom", "", "X-Forwarded-For: 192.0.2.2"); r.status != 404 {
+		t.Errorf("another client gets %d", r.status)
 	}
 }
 

@@ -172,6 +172,11 @@ func BenchmarkSitemap(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+	b.Run("unknown", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			stoatest.MustFetch(b, s, "GET", fmt.Sprintf("/tags/nobody-%d/feed.atom", i))
+		}
+	})
 	for _, path := range []string{"/sitemap.xml", "/feed.atom"} {
 		b.Run("cold"+path, func(b *testing.B) {
 			for b.Loop() {
