@@ -143,8 +143,8 @@ func neverRead(t *testing.T, s *site) string {
 	for i := range 20 {
 		c.say(subscribeText(fmt.Sprint(i), `{ article(slug: "large") { title } }`))
 	}
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if s.streams.Count() == 0 {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if connected() == 0 {
 			return "closed"
 		}
 	}
@@ -340,11 +340,11 @@ func TestAttacks(t *testing.T) {
 				}
 				s := makes(t, func(o *Options) {
 					o.Limits.timeout, o.Limits.backlog.PerClient = 2*time.Second, waitingMost
+					o.Limits.stream.Timeouts = stream.Timeouts{Init: 100 * time.Millisecond, Ping: time.Hour, Pong: time.Hour, Write: 200 * time.Millisecond, End: 100 * time.Millisecond}
 					if strings.Contains(a.name, "never comes") {
 						o.Limits.timeout = 200 * time.Millisecond
 					}
 				})
-				s.streams.Timeouts = stream.Timeouts{Init: 100 * time.Millisecond, Ping: time.Hour, Pong: time.Hour, Write: 200 * time.Millisecond, End: 100 * time.Millisecond}
 				if r := s.post(t, `{ __typename }`); r.status != 200 { // allocates buffers and a connection before the measurement
 					t.Fatalf("got %d", r.status)
 				}

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -175,6 +176,19 @@ func newSite(t testing.TB, change func(*Options)) *site {
 		server.Close()
 	})
 	return s
+}
+
+// running is how many goroutines of the process are in a function below this package, such as
+// stream.(*registry).keepWatch.
+func running(function string) int {
+	stacks := make([]byte, 256<<10)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	return strings.Count(string(stacks), "stoa/gateway/"+function+"(")
+}
+
+// connected is how many WebSockets and event streams are served.
+func connected() int {
+	return running("stream.(*webSocket).serve") + running("stream.(*eventStream).serve")
 }
 
 type lockedBuffer struct {

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"stoa/gateway/admission"
 	"stoa/gateway/refusal"
 )
 
@@ -90,9 +89,10 @@ func TestTooManyRequestsAreTurnedAway(t *testing.T) {
 }
 
 func TestExpensiveOperationsWaitForASlot(t *testing.T) {
-	s := newSite(t, func(o *Options) { o.Limits.load.Expensive, o.Rates = 1, rates(t, 100_000) })
-	s.pipeline.Load.SlotWait = 50 * time.Millisecond
-	stop := s.begin(t, expensiveQuery("slow"))
+	s := newSite(t, func(o *Options) {
+		o.Limits.load.Expensive, o.Limits.load.SlotWait, o.Rates = 1, 50*time.Millisecond, rates(t, 100_000)
+	})
+	s.begin(t, expensiveQuery("slow"))
 	r := s.post(t, expensiveQuery("a"))
 	if r.status != 503 || r.codes(t) != refusal.Overloaded || r.header.Get("Retry-After") == "" {
 		t.Errorf("where one runs, another gets %d %s", r.status, r.body)
@@ -106,18 +106,14 @@ func TestExpensiveOperationsWaitForASlot(t *testing.T) {
 	if r := s.post(t, expensiveQuery("a")); r.status != 503 || left(t, r.header.Get("RateLimit")) < left(t, first)-10-len(expensiveQuery("a"))/512 {
 		t.Errorf("RateLimit was %s, and is %s after one that was turned away", first, r.header.Get("RateLimit"))
 	}
-	s.pipeline.Load.SlotWait = patience
+	s = newSite(t, func(o *Options) { o.Limits.load.Expensive, o.Limits.load.SlotWait = 1, patience })
+	stop := s.begin(t, expensiveQuery("slow"))
 	answered := make(chan int)
 	go func() { answered <- s.post(t, expensiveQuery("a")).status }()
-	eventually(t, "it waits", func() bool {
-		return s.pipeline.Load.Counts().Waiting == 1
-	})
+	eventually(t, "it waits", func() bool { return running("admission.(*Load).Slot") == 1 })
 	stop()
 	if status := <-answered; status != 200 {
 		t.Errorf("who has waited gets %d", status)
-	}
-	if c := s.pipeline.Load.Counts(); c.Waiting != 0 || c.Clients != 0 || c.Running != 0 {
-		t.Errorf("when nothing runs: %d wait, of %d clients, %d run", c.Waiting, c.Clients, c.Running)
 	}
 }
 
@@ -131,9 +127,11 @@ func left(t *testing.T, header string) (n int) {
 }
 
 func TestNearlyFullMemoryTurnsRequestsAway(t *testing.T) {
-	s := newSite(t, nil)
+	var s *site
 	live, limit := uint64(84), uint64(100)
-	look := func() { s.pipeline.Load.Memory = admission.NewMemory(func() (uint64, uint64) { return live, limit }) }
+	look := func() { // the last look holds for a while
+		s = newSite(t, func(o *Options) { o.Limits.load.Memory = func() (uint64, uint64) { return live, limit } })
+	}
 	look()
 	if r := s.post(t, `{ __typename }`); r.status != 200 {
 		t.Errorf("with %d of %d in use: %d", live, limit, r.status)

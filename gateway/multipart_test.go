@@ -215,7 +215,7 @@ func TestUploadsAtOnceAndSlowOnes(t *testing.T) {
 		if _, err := io.WriteString(write, body[:1<<20]); err != nil { // then it stops
 			t.Log(err) // the sender saw the answer first
 		}
-		eventually(t, "the upload to have come", func() bool { return s.uploads.Reading() > i })
+		eventually(t, "the upload to have come", func() bool { return running("upload.(*Uploads).Respond") > i })
 	}
 	if answer, err := send(strings.NewReader(body)); err == nil && (answer.status != 429 || answer.header.Get("Retry-After") == "") {
 		t.Errorf("one too many: %d %s", answer.status, answer.body)

@@ -395,8 +395,7 @@ func TestEarlyMessage(t *testing.T) {
 }
 
 func TestInitTimeout(t *testing.T) {
-	s := newSite(t, nil)
-	s.streams.Timeouts.Init = 50 * time.Millisecond
+	s := newSite(t, func(o *Options) { o.Limits.stream.Timeouts.Init = 50 * time.Millisecond })
 	c := s.talk(t)
 	c.say(`{"type":"ping"}`)
 	c.expectClose(4408, "connection_init")
@@ -426,8 +425,9 @@ func TestSocketTimeout(t *testing.T) {
 }
 
 func TestClientThatIsGone(t *testing.T) {
-	s := newSite(t, nil)
-	s.streams.Timeouts.Ping, s.streams.Timeouts.Pong = 20*time.Millisecond, 50*time.Millisecond
+	s := newSite(t, func(o *Options) {
+		o.Limits.stream.Timeouts = stream.Timeouts{Ping: 20 * time.Millisecond, Pong: 50 * time.Millisecond}
+	})
 	c := s.talk(t).begin("")
 	// It doesn't read, so that the library doesn't answer pings.
 	s.expectNone(t)
@@ -440,7 +440,7 @@ func (s *site) expectNone(t testing.TB) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-tick.C {
-		if s.streams.Count() == 0 {
+		if connected() == 0 {
 			return
 		}
 	}
@@ -448,8 +448,9 @@ func (s *site) expectNone(t testing.TB) {
 }
 
 func TestClientThatIsThereStays(t *testing.T) {
-	s := newSite(t, nil)
-	s.streams.Timeouts.Ping, s.streams.Timeouts.Pong = 5*time.Millisecond, patience
+	s := newSite(t, func(o *Options) {
+		o.Limits.stream.Timeouts = stream.Timeouts{Ping: 5 * time.Millisecond, Pong: patience}
+	})
 	c := s.talk(t).begin("")
 	for began := time.Now(); time.Since(began) < 100*time.Millisecond; { // some twenty pings of ours
 		c.say(subscribeText("a", `{ __typename }`))
@@ -463,8 +464,10 @@ func TestClientThatIsThereStays(t *testing.T) {
 }
 
 func TestSlowReader(t *testing.T) {
-	s := newSite(t, func(o *Options) { withStreams(o); o.Limits.body = 1 << 20 })
-	s.streams.Timeouts.Write = 100 * time.Millisecond
+	s := newSite(t, func(o *Options) {
+		withStreams(o)
+		o.Limits.body, o.Limits.stream.Timeouts.Write = 1<<20, 100*time.Millisecond
+	})
 	c := s.talk(t).begin("")
 	for i := range 20 { // far more than the buffers of two sockets hold
 		c.say(subscribeText(strconv.Itoa(i), `{ big(of: 4000000) }`))
@@ -634,7 +637,7 @@ func TestWatcherRestsAndComesBack(t *testing.T) {
 		c := s.talk(t).begin(`,"payload":{"token":"of-ada"}`)
 		<-h.again
 		_ = c.CloseNow()
-		for deadline := time.Now().Add(patience); s.streams.Watching(); runtime.Gosched() {
+		for deadline := time.Now().Add(patience); running("stream.(*registry).keepWatch") > 0; runtime.Gosched() {
 			if time.Now().After(deadline) {
 				t.Fatal("it watches over nothing")
 			}
@@ -688,8 +691,7 @@ func TestCloseDoesNotWaitForEver(t *testing.T) {
 
 // A client that sends a frame without end, a byte at a time, is left when its time is over.
 func TestFrameWithoutEnd(t *testing.T) {
-	s := newSite(t, nil)
-	s.streams.Timeouts.End = 100 * time.Millisecond
+	s := newSite(t, func(o *Options) { o.Limits.stream.Timeouts.End = 100 * time.Millisecond })
 	raw, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 	if err != nil {
 		t.Fatal(err)

@@ -158,14 +158,15 @@ func TestStreamErrors(t *testing.T) {
 }
 
 func TestStreamIsKeptAlive(t *testing.T) {
-	s := newSite(t, withStreams)
-	s.streams.Timeouts.Ping = time.Millisecond
+	s := newSite(t, func(o *Options) { withStreams(o); o.Limits.stream.Timeouts.Ping = time.Millisecond })
 	s.listen(t, "GET", `subscription { forever }`).expect(":", ":", ":", ":")
 }
 
 func TestStreamTimeout(t *testing.T) {
-	s := newSite(t, func(o *Options) { withStreams(o); o.Limits.timeout = 50 * time.Millisecond })
-	s.streams.Timeouts.Ping = 100 * time.Millisecond
+	s := newSite(t, func(o *Options) {
+		withStreams(o)
+		o.Limits.timeout, o.Limits.stream.Timeouts.Ping = 50*time.Millisecond, 100*time.Millisecond
+	})
 	forever, slow := s.listen(t, "GET", `subscription { forever }`), s.listen(t, "GET", `{ slow }`)
 	slow.expect(":", "event: next")
 	slow.expectPart(`"code":"TIMEOUT"`)
@@ -182,8 +183,7 @@ func TestStreamEndsWithItsClient(t *testing.T) {
 }
 
 func TestStreamOfASlowClientIsClosed(t *testing.T) {
-	s := newSite(t, withStreams)
-	s.streams.Timeouts.Write = 100 * time.Millisecond
+	s := newSite(t, func(o *Options) { withStreams(o); o.Limits.stream.Timeouts.Write = 100 * time.Millisecond })
 	raw, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -295,8 +295,11 @@ func TestStreamsCountWithSockets(t *testing.T) {
 
 func TestStreamEndsWithItsSession(t *testing.T) {
 	h := &standing{again: make(chan struct{}), err: errors.New("no database")}
-	s := newSite(t, func(o *Options) { withStreams(o); (&accounts{}).options(o); o.Holds = h.holds })
-	s.streams.Timeouts.Ping = 50 * time.Millisecond
+	s := newSite(t, func(o *Options) {
+		withStreams(o)
+		(&accounts{}).options(o)
+		o.Holds, o.Limits.stream.Timeouts.Ping = h.holds, 50*time.Millisecond
+	})
 	ada := s.listen(t, "GET", `subscription { forever }`, "Authorization: Bearer of-ada")
 	none := s.listen(t, "GET", `subscription { forever }`, "Cookie: __Host-stoa=nobodys")
 	who := s.listen(t, "GET", `subscription { who }`, "Authorization: Bearer of-ada")

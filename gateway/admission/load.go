@@ -60,6 +60,9 @@ type Limits struct {
 	Requests  int // requests to /graphql
 	PerClient int // of one client, an address or a /64 of IPv6
 	Expensive int // operations that cost 1,000 or more
+
+	SlotWait time.Duration               // for an expensive operation to begin
+	Memory   func() (live, limit uint64) // in use and allowed, in bytes; nil asks the runtime
 }
 
 // WithDefaults returns l with the default of each limit that is 0. The default of Expensive
@@ -67,7 +70,7 @@ type Limits struct {
 func (l Limits) WithDefaults() Limits {
 	return Limits{
 		Requests: cmp.Or(l.Requests, defaultRequests), PerClient: cmp.Or(l.PerClient, defaultPerClient),
-		Expensive: cmp.Or(l.Expensive, max(runtime.GOMAXPROCS(0)-1, 1)),
+		Expensive: cmp.Or(l.Expensive, max(runtime.GOMAXPROCS(0)-1, 1)), SlotWait: cmp.Or(l.SlotWait, slotWait), Memory: l.Memory,
 	}
 }
 
@@ -81,12 +84,8 @@ func (l Limits) Validate() error {
 
 // Load counts the requests and operations that run at once. It is safe for concurrent use.
 type Load struct {
-	// SlotWait is how long an expensive operation may wait, and Memory whether too much memory is
-	// in use. They are not changed while requests come.
-	SlotWait time.Duration
-	Memory   *Memory
-
 	limits Limits
+	memory *memory
 	slots  chan struct{} // an element for each expensive operation that runs
 
 	mu       sync.Mutex
@@ -100,29 +99,14 @@ type Load struct {
 func NewLoad(limits Limits) *Load {
 	limits = limits.WithDefaults()
 	return &Load{
-		limits: limits, slots: make(chan struct{}, limits.Expensive), SlotWait: slotWait, Memory: NewMemory(readMemory),
+		limits: limits, slots: make(chan struct{}, limits.Expensive), memory: newMemory(limits.Memory),
 		byClient: map[string]int{}, waitOf: map[string]int{},
 	}
 }
 
-// Counts are the requests and operations that run or wait at a moment.
-type Counts struct {
-	Requests int // that have entered
-	Running  int // expensive operations that have a slot
-	Waiting  int // expensive operations that wait for one
-	Clients  int // with an expensive operation that runs or waits
-}
-
-// Counts returns the counts of this moment.
-func (l *Load) Counts() Counts {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return Counts{Requests: l.requests, Running: len(l.slots), Waiting: l.waiting, Clients: len(l.waitOf)}
-}
-
 // Enter lets a request in, until leave is called, or refuses it.
 func (l *Load) Enter(client string) (leave func(), err error) {
-	if l.Memory.full() {
+	if l.memory.full() {
 		return nil, overloaded("the server's memory is nearly full", time.Second)
 	}
 	l.mu.Lock()
@@ -161,7 +145,7 @@ func (l *Load) Slot(ctx context.Context, client string, cost int64) (release fun
 			delete(l.waitOf, client)
 		}
 	}
-	late := time.NewTimer(l.SlotWait)
+	late := time.NewTimer(l.limits.SlotWait)
 	defer late.Stop()
 	defer func() {
 		l.mu.Lock()
@@ -175,7 +159,7 @@ func (l *Load) Slot(ctx context.Context, client string, cost int64) (release fun
 		return release, nil
 	case <-late.C:
 		leave()
-		return nil, overloaded("too many expensive operations are being answered: ask for less at a time, or later", l.SlotWait)
+		return nil, overloaded("too many expensive operations are being answered: ask for less at a time, or later", l.limits.SlotWait)
 	case <-ctx.Done():
 		leave()
 		return nil, refusal.New(refusal.Cancelled, "the request ended before its turn came")
@@ -188,7 +172,7 @@ func (l *Load) queue(client string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.waiting >= maxWaiting {
-		return overloaded("too many expensive operations are waiting: ask for less at a time, or later", l.SlotWait)
+		return overloaded("too many expensive operations are waiting: ask for less at a time, or later", l.limits.SlotWait)
 	}
 	if l.waitOf[client] >= maxWaitingOfOne {
 		return refusal.New(refusal.Throttled, "%d expensive operations of yours are being answered, as many as there may be at once", maxWaitingOfOne).With("Retry-After", "1").Extend("retryAfter", 1)
@@ -203,9 +187,9 @@ func overloaded(why string, wait time.Duration) error {
 	return refusal.New(refusal.Overloaded, "%s", why).With("Retry-After", fmt.Sprint(seconds)).Extend("retryAfter", seconds)
 }
 
-// Memory says whether the memory in use comes near the limit that the process was given
+// memory says whether the memory in use comes near the limit that the process was given
 // (GOMEMLIMIT). Without a limit it never does.
-type Memory struct {
+type memory struct {
 	read func() (live, limit uint64)
 	next atomic.Int64 // when it is looked at again, in nanoseconds since began
 	over atomic.Bool
@@ -213,12 +197,15 @@ type Memory struct {
 	began time.Time
 }
 
-// NewMemory returns a Memory that learns by read how much is in use, and its limit.
-func NewMemory(read func() (live, limit uint64)) *Memory {
-	return &Memory{read: read, began: time.Now()}
+// newMemory returns a memory that learns by read how much is in use, and its limit.
+func newMemory(read func() (live, limit uint64)) *memory {
+	if read == nil {
+		read = readMemory
+	}
+	return &memory{read: read, began: time.Now()}
 }
 
-func (m *Memory) full() bool {
+func (m *memory) full() bool {
 	now, next := int64(time.Since(m.began)), m.next.Load()
 	if now >= next && m.next.CompareAndSwap(next, now+int64(measureEvery)) {
 		live, limit := m.read()

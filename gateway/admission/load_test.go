@@ -12,22 +12,26 @@ import (
 )
 
 func TestQueuesAreShort(t *testing.T) {
-	l := NewLoad(Limits{Requests: 1000, PerClient: 1000, Expensive: 1})
-	l.SlotWait = 20 * time.Second
+	l := NewLoad(Limits{Requests: 1000, PerClient: 1000, Expensive: 1, SlotWait: 20 * time.Second})
 	ctx, cancel := context.WithCancel(t.Context())
 	end, err := l.Slot(ctx, "first", expensiveCost)
 	if err != nil {
 		t.Fatal(refusal.Errors(err, nil))
 	}
 	var waiting sync.WaitGroup
+	queued := func() int {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.waiting
+	}
 	wait := func(client string) {
-		before := l.Counts().Waiting
+		before := queued()
 		waiting.Go(func() {
 			if end, err := l.Slot(ctx, client, expensiveCost); err == nil {
 				end()
 			}
 		})
-		for deadline := time.Now().Add(20 * time.Second); l.Counts().Waiting != before+1; runtime.Gosched() {
+		for deadline := time.Now().Add(20 * time.Second); queued() != before+1; runtime.Gosched() {
 			if time.Now().After(deadline) {
 				t.Fatal("it never waits")
 			}

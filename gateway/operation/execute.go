@@ -153,7 +153,7 @@ func (p *Pipeline) admit(ctx context.Context, cost int64) (release func(), err e
 	if err := scope.Usage.Consume(ctx, cost); err != nil {
 		return nil, err
 	}
-	release, err = p.Load.Slot(ctx, scope.Usage.Client(ctx), cost)
+	release, err = p.load.Slot(ctx, scope.Usage.Client(ctx), cost)
 	if err != nil {
 		scope.Usage.GiveBack(ctx)
 		return nil, err

@@ -49,9 +49,7 @@ type AnswerFunc func(context.Context, *graphql.OperationContext) []byte
 
 // Pipeline runs operations. It is safe for concurrent use.
 type Pipeline struct {
-	// Load counts the work at once.
-	Load *admission.Load
-
+	load          *admission.Load
 	schema        *ast.Schema
 	answer        AnswerFunc
 	executor      *executor.Executor
@@ -70,7 +68,7 @@ func New(o Options) (*Pipeline, error) {
 		return nil, err
 	}
 	p := &Pipeline{
-		Load: admission.NewLoad(o.Load), schema: o.Documents.Schema, answer: o.Answer, executor: executor.New(o.Schema), documents: documents, rates: o.Rates,
+		load: admission.NewLoad(o.Load), schema: o.Documents.Schema, answer: o.Answer, executor: executor.New(o.Schema), documents: documents, rates: o.Rates,
 		present: o.Present, introspection: o.Documents.Introspection, log: o.Log,
 	}
 	p.executor.SetQueryCache(resolved{})
@@ -90,7 +88,7 @@ func New(o Options) (*Pipeline, error) {
 
 // Enter lets a request of client in, until leave is called, or refuses it because there is no room.
 func (p *Pipeline) Enter(client access.Client) (leave func(), err error) {
-	return p.Load.Enter(client.RateKey())
+	return p.load.Enter(client.RateKey())
 }
 
 // Scope is one response under way: whether it is private, and its usage.

@@ -155,10 +155,10 @@ func (s *eventStream) serve(ctx context.Context, p *operation.Prepared, err erro
 	var alive *time.Timer
 	alive = time.AfterFunc(time.Hour, func() {
 		if s.write([]byte(":\n\n")) {
-			alive.Reset(g.Timeouts.Ping)
+			alive.Reset(g.timeouts.Ping)
 		}
 	})
-	alive.Reset(g.Timeouts.Ping)
+	alive.Reset(g.timeouts.Ping)
 	defer s.shut(alive)
 	if err == nil {
 		err = s.run(ctx, p)
@@ -214,7 +214,7 @@ func (s *eventStream) write(text []byte) bool {
 	if s.broken {
 		return false
 	}
-	if s.out.send(text, time.Now().Add(s.server.Timeouts.Write)) != nil {
+	if s.out.send(text, time.Now().Add(s.server.timeouts.Write)) != nil {
 		s.broken = true
 		s.cancel(context.Canceled)
 	}
@@ -227,7 +227,7 @@ func (s *eventStream) shut(alive *time.Timer) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if !s.broken {
-		s.out.finish(time.Now().Add(s.server.Timeouts.Write))
+		s.out.finish(time.Now().Add(s.server.timeouts.Write))
 	}
 	s.broken = true
 }

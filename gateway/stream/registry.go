@@ -59,7 +59,6 @@ type registry struct {
 }
 
 func newRegistry(log *slog.Logger, holds func(context.Context, []string) ([]bool, error), limits Limits) *registry {
-	limits = limits.WithDefaults()
 	return &registry{
 		log:        log,
 		holds:      holds,

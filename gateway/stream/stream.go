@@ -22,11 +22,19 @@ import (
 type Limits struct {
 	Connections int // WebSockets and event streams that are open
 	PerAddress  int // of them, from one address or /64 of IPv6
+	Timeouts    Timeouts
 }
 
 // WithDefaults returns l with the default of each limit that is 0.
 func (l Limits) WithDefaults() Limits {
-	return Limits{Connections: cmp.Or(l.Connections, defaultConnections), PerAddress: cmp.Or(l.PerAddress, defaultPerAddress)}
+	t := l.Timeouts
+	return Limits{
+		Connections: cmp.Or(l.Connections, defaultConnections), PerAddress: cmp.Or(l.PerAddress, defaultPerAddress),
+		Timeouts: Timeouts{
+			Init: cmp.Or(t.Init, initTime), Ping: cmp.Or(t.Ping, pingEvery), Pong: cmp.Or(t.Pong, pongTime),
+			Write: cmp.Or(t.Write, wire.WriteTime), End: cmp.Or(t.End, closeTime),
+		},
+	}
 }
 
 // Validate returns an error for a limit that can't be one.
@@ -45,8 +53,6 @@ type Timeouts struct {
 	Write time.Duration // for a client to take a message
 	End   time.Duration // for a client's part of the end
 }
-
-var usualTimeouts = Timeouts{Init: initTime, Ping: pingEvery, Pong: pongTime, Write: wire.WriteTime, End: closeTime}
 
 // Options tell a Server its pipeline and limits.
 type Options struct {
@@ -70,37 +76,22 @@ type Options struct {
 
 // Server answers over connections. It is safe for concurrent use.
 type Server struct {
-	// Timeouts are not changed once requests come.
-	Timeouts Timeouts
-
 	pipeline *operation.Pipeline
 	codec    *wire.Codec
 	clients  *client.Clients
 	registry *registry
 	maxBody  int64
 	timeout  time.Duration
+	timeouts Timeouts
 }
 
 // New returns a server without connections.
 func New(o Options) *Server {
+	limits := o.Limits.WithDefaults()
 	return &Server{
-		Timeouts: usualTimeouts, pipeline: o.Pipeline, codec: o.Codec, clients: o.Clients, registry: newRegistry(o.Log, o.Holds, o.Limits),
-		maxBody: o.MaxBody, timeout: o.Timeout,
+		pipeline: o.Pipeline, codec: o.Codec, clients: o.Clients, registry: newRegistry(o.Log, o.Holds, limits),
+		maxBody: o.MaxBody, timeout: o.Timeout, timeouts: limits.Timeouts,
 	}
-}
-
-// Count returns how many connections are open.
-func (g *Server) Count() int {
-	g.registry.mu.Lock()
-	defer g.registry.mu.Unlock()
-	return g.registry.count
-}
-
-// Watching says whether the sessions of open connections are being asked for.
-func (g *Server) Watching() bool {
-	g.registry.mu.Lock()
-	defer g.registry.mu.Unlock()
-	return g.registry.watching
 }
 
 // Close ends all connections: operations may finish until ctx ends, and subscriptions end at

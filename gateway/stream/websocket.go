@@ -104,7 +104,7 @@ type request struct {
 // serve takes the client's messages until the connection ends, and returns when nothing runs
 // for it any more.
 func (s *webSocket) serve() {
-	all, timeouts := s.server.registry, s.server.Timeouts
+	all, timeouts := s.server.registry, s.server.timeouts
 	if all.add(s) {
 		go s.end(closeRestart, "the server is stopping")
 	}
@@ -504,7 +504,7 @@ func (s *webSocket) write(text []byte) bool {
 // writeNow sends text. The caller holds s.writing. If the client doesn't read in time, its connection
 // is closed and the result is false.
 func (s *webSocket) writeNow(text []byte) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), s.server.Timeouts.Write)
+	ctx, cancel := context.WithTimeout(context.Background(), s.server.timeouts.Write)
 	defer cancel()
 	if err := s.conn.Write(ctx, websocket.MessageText, text); err != nil {
 		_ = s.raw.Close()
@@ -583,7 +583,7 @@ func (s *webSocket) drain(ctx context.Context) {
 func (s *webSocket) end(code websocket.StatusCode, reason string) {
 	s.ending.Do(func() {
 		s.cancelAll()
-		_ = s.raw.SetDeadline(time.Now().Add(s.server.Timeouts.End))
+		_ = s.raw.SetDeadline(time.Now().Add(s.server.timeouts.End))
 		_ = s.conn.Close(code, clipReason(reason))
 		_ = s.raw.Close()
 	})
@@ -605,7 +605,7 @@ func (s *webSocket) expectInit() {
 	introduced := s.introduced
 	s.mu.Unlock()
 	if !introduced {
-		s.end(closeInitTimeout, fmt.Sprintf("no connection_init came within %s", s.server.Timeouts.Init))
+		s.end(closeInitTimeout, fmt.Sprintf("no connection_init came within %s", s.server.timeouts.Init))
 	}
 }
 
@@ -614,7 +614,7 @@ func (s *webSocket) expectInit() {
 func (s *webSocket) ping(again *time.Timer) {
 	if s.writing.TryLock() {
 		s.writing.Unlock()
-		ctx, cancel := context.WithTimeout(context.Background(), s.server.Timeouts.Pong)
+		ctx, cancel := context.WithTimeout(context.Background(), s.server.timeouts.Pong)
 		defer cancel()
 		if s.conn.Ping(ctx) != nil {
 			_ = s.raw.Close()
@@ -624,6 +624,6 @@ func (s *webSocket) ping(again *time.Timer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.ended {
-		again.Reset(s.server.Timeouts.Ping)
+		again.Reset(s.server.timeouts.Ping)
 	}
 }

@@ -99,13 +99,6 @@ func New(o Options) *Uploads {
 // Timeout returns how long a multipart request may take in all.
 func (u *Uploads) Timeout() time.Duration { return u.arrival + u.work }
 
-// Reading returns how many requests are being read.
-func (u *Uploads) Reading() int {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.all
-}
-
 // Respond executes the operation of r. ctx is one of Pipeline.Begin.
 func (u *Uploads) Respond(ctx context.Context, w http.ResponseWriter, r *http.Request) (*graphql.Response, error) {
 	// May its body be read at all?
