@@ -106,6 +106,8 @@ type Request struct {
 	Token string
 	// ByCookie says if the token came in a cookie.
 	ByCookie bool
+	// DeviceToken is the content of the device cookie that came with the request; "" without one.
+	DeviceToken string
 	// Client is the origin of the request.
 	Client Client
 	// Authenticate returns the viewer of a token: the zero Viewer if the token opens no
@@ -116,23 +118,34 @@ type Request struct {
 	Cookies bool
 }
 
-// Cookie is the cookie that a response sets or deletes.
+// CookieKind is the purpose of a cookie.
+type CookieKind int
+
+// The kinds of cookies.
+const (
+	SessionCookie CookieKind = iota // opens a session
+	DeviceCookie                    // marks a device that has signed in to an account; it opens nothing
+	cookieKinds
+)
+
+// Cookie is a cookie that a response sets or deletes.
 type Cookie struct {
+	Kind  CookieKind
 	Token string    // "" deletes the cookie
-	Until time.Time // for a token: the latest end of its session
+	Until time.Time // for a token: the latest end of its use
 }
 
 // Answer is the scope of one response: it records if the response is private, and holds the
-// cookie to set. It is safe for concurrent use.
+// cookies to set. It is safe for concurrent use.
 type Answer struct {
 	request Request
 	private atomic.Bool
 
-	mu     sync.Mutex
-	asked  bool // viewer and err are set
-	viewer Viewer
-	err    error
-	cookie *Cookie
+	mu      sync.Mutex
+	asked   bool // viewer and err are set
+	viewer  Viewer
+	err     error
+	cookies [cookieKinds]*Cookie
 }
 
 type key struct{}
@@ -146,14 +159,17 @@ func Begin(ctx context.Context, q Request) (context.Context, *Answer) {
 // Private says if the response is for its viewer only.
 func (a *Answer) Private() bool { return a.private.Load() }
 
-// Cookie returns the cookie to set or delete; ok is false if it stays as it is.
-func (a *Answer) Cookie() (c Cookie, ok bool) {
+// Cookies returns the cookies to set or delete, at most one of each kind.
+func (a *Answer) Cookies() []Cookie {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.cookie == nil {
-		return Cookie{}, false
+	var all []Cookie
+	for _, c := range a.cookies {
+		if c != nil {
+			all = append(all, *c)
+		}
 	}
-	return *a.cookie, true
+	return all
 }
 
 // from returns the response scope in ctx; nil outside a response, as in a sub-command.
@@ -273,12 +289,24 @@ func CookiesFrom(ctx context.Context) bool {
 	return a != nil && a.request.Cookies
 }
 
-// Keep sets the cookie of the response. It does nothing if the response can't set one.
+// DeviceToken returns the content of the device cookie that came with the request, "" without one,
+// and makes the response private.
+func DeviceToken(ctx context.Context) string {
+	a := from(ctx)
+	if a == nil {
+		return ""
+	}
+	a.touch(ctx)
+	return a.request.DeviceToken
+}
+
+// Keep sets a cookie of the response, instead of an earlier one of its kind. It does nothing if the
+// response can't set cookies.
 func Keep(ctx context.Context, c Cookie) {
 	if a := from(ctx); a != nil {
 		a.touch(ctx)
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.cookie = &c
+		a.cookies[c.Kind] = &c
 	}
 }

@@ -225,7 +225,8 @@ func (p *Service) Delete(ctx context.Context, in Deletion) error {
 		}
 	}
 	access.Become(ctx, access.Viewer{})
-	access.Keep(ctx, access.Cookie{})
+	access.Keep(ctx, access.Cookie{Kind: access.SessionCookie})
+	access.Keep(ctx, access.Cookie{Kind: access.DeviceCookie})
 	return p.forget(ctx, v.Account, secret.Email)
 }
 

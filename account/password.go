@@ -156,7 +156,8 @@ func (p *Service) RequestReset(ctx context.Context, in ResetRequest) error {
 type Reset struct{ Token, Password string }
 
 // Reset sets the password of the account that the code was made for. This ends the account's
-// sessions and invalidates its other codes.
+// sessions and invalidates its other codes. The client's device becomes a known one, the others are
+// no longer known.
 func (p *Service) Reset(ctx context.Context, in Reset) error {
 	code, err := p.mailCode(ctx, store.CodeToReset, in.Token)
 	if err != nil {
@@ -176,12 +177,15 @@ func (p *Service) Reset(ctx context.Context, in Reset) error {
 	}
 	ctx, cancel := finishing(ctx)
 	defer cancel()
-	if _, err = p.setPassword(ctx, there, hash); problem.Is(err, problem.Conflict) {
+	changed, err := p.setPassword(ctx, there, hash)
+	if problem.Is(err, problem.Conflict) {
 		return invalidToken()
-	} else if err != nil {
+	}
+	if err != nil {
 		return err
 	}
-	p.forgive(ctx, there.Email)
+	p.forgive(ctx, there.Email, device{})
+	p.trust(ctx, changed)
 	_, err = p.store.DeleteMailCode(ctx, code.Hash)
 	return err
 }

@@ -56,7 +56,11 @@ func (p *Service) SignIn(ctx context.Context, in SignIn) (Signed, error) {
 	if err := store.CheckKey(in.IdempotencyKey); err != nil {
 		return Signed{}, err
 	}
-	if err := p.throttleLogin(ctx, address); err != nil {
+	from, err := p.deviceOf(ctx, address)
+	if err != nil {
+		return Signed{}, err
+	}
+	if err := p.throttleLogin(ctx, address, from); err != nil {
 		return Signed{}, err
 	}
 	leave, err := p.hasher.Enter(ctx)
@@ -71,6 +75,12 @@ func (p *Service) SignIn(ctx context.Context, in SignIn) (Signed, error) {
 	if err != nil {
 		there = nil
 	}
+	if from.known() && !from.opens(there) {
+		from = device{}
+		if err := p.throttleLogin(ctx, address, from); err != nil {
+			return Signed{}, err
+		}
+	}
 	ok, err := p.matches(ctx, in.Password, there)
 	if err != nil {
 		return Signed{}, err
@@ -78,7 +88,7 @@ func (p *Service) SignIn(ctx context.Context, in SignIn) (Signed, error) {
 	if !ok {
 		return Signed{}, problem.New(problem.Credentials, "no account has this address and this password; one that was registered opens once its mail was answered")
 	}
-	p.forgive(ctx, address)
+	p.forgive(ctx, address, from)
 	begun := newSession()
 	if in.IdempotencyKey != nil {
 		// The record has no trace of the password: it has just been checked.
@@ -140,6 +150,7 @@ func (p *Service) begin(ctx context.Context, owner *store.Account, by Delivery, 
 			return Signed{}, err
 		}
 	}
+	p.trust(ctx, owner)
 	access.Become(ctx, access.Viewer{Account: owner.ID, Session: x.ID, Role: owner.Role})
 	signed, token := Signed{Session: x, Account: owner}, tokenOf(x.ID, s.secret)
 	if by == ByCookie {

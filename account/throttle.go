@@ -20,8 +20,8 @@ import (
 // Attempts are limited per client, per account, and per pair of client and account. The limit
 // of an account stops many clients from guessing together; NIST SP 800-63B allows 100 failures
 // in a row. The limit of a pair is far below that and recovers more slowly, so that one client
-// alone can't use up an account's attempts. Five or more clients together can, and so lock the
-// owner out while they go on: a reset by mail lets the owner in again.
+// alone can't use up an account's attempts. Five or more clients together can, and so lock out
+// devices that haven't signed in before: see device.go. A reset by mail makes such a device known.
 var (
 	loginByClient  = rate.Limit{Burst: 50, Per: 2 * time.Second}
 	loginByAccount = rate.Limit{Burst: 100, Per: 36 * time.Second}
@@ -49,8 +49,12 @@ var (
 	codeByClient = rate.Limit{Burst: 50, Per: 2 * time.Second}
 )
 
-// throttleLogin consumes one attempt at an account's password.
-func (p *Service) throttleLogin(ctx context.Context, address string) error {
+// throttleLogin consumes one attempt at an account's password. A known device has attempts of its
+// own: nobody else can use them up.
+func (p *Service) throttleLogin(ctx context.Context, address string, from device) error {
+	if from.known() {
+		return p.throttle(ctx, []rate.Use{{Key: from.key, Limit: loginByBoth, Cost: 1}})
+	}
 	client := clientOf(ctx)
 	return p.throttle(ctx, []rate.Use{
 		{Key: "login/client/" + client, Limit: loginByClient, Cost: 1},
@@ -59,9 +63,14 @@ func (p *Service) throttleLogin(ctx context.Context, address string) error {
 	})
 }
 
-// forgive resets the limits of an account and of this client after a successful sign-in or
-// reset.
-func (p *Service) forgive(ctx context.Context, address string) {
+// forgive resets the limits that a successful sign-in or reset has passed: those of a known device,
+// or else of this client and of the account. The sign-in of a known device proves nothing about the
+// others that try the account.
+func (p *Service) forgive(ctx context.Context, address string, from device) {
+	if from.known() {
+		p.limiter.Reset(ctx, from.key)
+		return
+	}
 	p.limiter.Reset(ctx, bothKey(clientOf(ctx), address))
 	p.limiter.Reset(ctx, accountKey(address))
 }

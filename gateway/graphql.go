@@ -205,11 +205,13 @@ func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, media wire.Media
 	return leave, true
 }
 
-// tellClient sets the headers for this client alone: a cookie, and its usage. The usage is
+// tellClient sets the headers for this client alone: cookies, and its usage. The usage is
 // left out of responses that shared caches would show to others.
 func (g *Gateway) tellClient(h http.Header, scope *operation.Scope, post, alone bool) {
-	if cookie, ok := scope.Cookie(); ok && post {
-		client.SetCookie(h, cookie)
+	if post {
+		for _, c := range scope.Cookies() {
+			client.SetCookie(h, c)
+		}
 	}
 	if alone {
 		tellUsage(h, &scope.Usage)

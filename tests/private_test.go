@@ -38,7 +38,7 @@ var mayLook = map[string][]string{
 	"blog/preview.go":               {"Require", "MarkPrivate"},
 	"blog/purge.go":                 {"Require"},
 	"media/media.go":                {"Require"},
-	"account":                       {"ViewerFrom", "Require", "ClientFrom", "ByCookie", "CookiesFrom", "Become", "Keep"},
+	"account":                       {"ViewerFrom", "Require", "ClientFrom", "ByCookie", "CookiesFrom", "DeviceToken", "Become", "Keep"},
 	"store/comments.go":             {"ViewerFrom", "Require", "MarkPrivate"}, // visibility of hidden comments
 	"blog/comment.go":               {"Require", "ClientFrom"},                // writing, changing and moderating
 }
@@ -257,7 +257,7 @@ func TestAccessMarksResponsesPrivate(t *testing.T) {
 			}
 		}
 	}
-	if got := slices.Sorted(maps.Keys(methods)); !slices.Equal(got, []string{"Cookie", "Private", "RateSubjects"}) {
+	if got := slices.Sorted(maps.Keys(methods)); !slices.Equal(got, []string{"Cookies", "Private", "RateSubjects"}) {
 		t.Errorf("an Answer has the methods %v: does each of them tell nothing of who asks to whom it is not to?", got)
 	}
 	if got := slices.Sorted(maps.Keys(values)); !slices.Equal(got, []string{"Roles"}) {

@@ -74,7 +74,7 @@ func (c *Clients) Credentials(r *http.Request) (access.Request, error) {
 		return access.Request{}, err
 	}
 	c.Use(token)
-	return access.Request{Token: token, ByCookie: byCookie, Authenticate: c.authenticate}, nil
+	return access.Request{Token: token, ByCookie: byCookie, DeviceToken: cookieOf(r.Header, access.DeviceCookie), Authenticate: c.authenticate}, nil
 }
 
 // Client returns the client of r.

@@ -1,7 +1,7 @@
 package client
 
-// Credentials: the token of a request (tokenOf), and the cookie that a response sets (setCookie). A
-// token is never logged and stands in no error.
+// Credentials: the tokens of a request (tokenOf, cookieOf), and the cookies that a response sets
+// (SetCookie). A token is never logged and stands in no error.
 
 import (
 	"net/http"
@@ -13,11 +13,11 @@ import (
 	"stoa/gateway/refusal"
 )
 
-const (
-	// cookieName's prefix has browsers take the cookie only over a secure connection, for
-	// this host alone and the whole of it (RFC 6265bis, "The __Host- Prefix").
-	cookieName = "__Host-stoa"
+// cookieNames have a prefix by which browsers take the cookies only over a secure connection, for
+// this host alone and the whole of it (RFC 6265bis, "The __Host- Prefix").
+var cookieNames = [...]string{access.SessionCookie: "__Host-stoa", access.DeviceCookie: "__Host-stoa-device"}
 
+const (
 	// maxToken is the length of a token in bytes. Ours have 256 bits, 43 letters.
 	maxToken = 256
 
@@ -38,11 +38,8 @@ func tokenOf(h http.Header) (token string, byCookie bool, err error) {
 			return token, false, err
 		}
 	}
-	token = cookieOf(h["Cookie"])
-	if !ValidToken(token) {
-		return "", false, nil
-	}
-	return token, true, nil
+	token = cookieOf(h, access.SessionCookie)
+	return token, token != "", nil
 }
 
 // Bearer reads credentials in the form of Authorization (RFC 6750, section 2.1); ok is false
@@ -74,13 +71,17 @@ func ValidToken(s string) bool {
 	return true
 }
 
-// cookieOf returns the value of the first cookie of ours in the lines of Cookie.
-func cookieOf(lines []string) string {
-	for _, line := range lines {
+// cookieOf returns the value of the first cookie of a kind in the lines of Cookie; "" without one,
+// and if it could be no token.
+func cookieOf(h http.Header, kind access.CookieKind) string {
+	for _, line := range h["Cookie"] {
 		for line != "" {
 			var pair string
 			pair, line, _ = strings.Cut(line, ";")
-			if name, value, ok := strings.Cut(strings.Trim(pair, " \t"), "="); ok && name == cookieName {
+			if name, value, ok := strings.Cut(strings.Trim(pair, " \t"), "="); ok && name == cookieNames[kind] {
+				if !ValidToken(value) {
+					return ""
+				}
 				return value
 			}
 		}
@@ -102,7 +103,7 @@ func deviceOf(h http.Header) string {
 // SetCookie has the browser store c. Strict costs front ends nothing: their
 // requests come from their own pages, never from a link.
 func SetCookie(h http.Header, c access.Cookie) {
-	cookie := http.Cookie{Name: cookieName, Value: c.Token, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
+	cookie := http.Cookie{Name: cookieNames[c.Kind], Value: c.Token, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
 	left := time.Until(c.Until)
 	switch {
 	case c.Token == "" || left < time.Second && !c.Until.IsZero():

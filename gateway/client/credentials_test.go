@@ -77,11 +77,23 @@ func FuzzTokenOf(f *testing.F) {
 		// net/http reads the same cookie if it reads the first of that name at all.
 		delete(h, "Authorization")
 		token, _, _ = tokenOf(h)
-		read, err := (&http.Request{Header: h}).Cookie(cookieName)
-		if err == nil && strings.Count(cookie, cookieName) == 1 && !strings.ContainsAny(cookie, "\" \t,\\\r\n\v\f") && ValidToken(read.Value) && token != read.Value {
+		read, err := (&http.Request{Header: h}).Cookie(cookieNames[access.SessionCookie])
+		if err == nil && strings.Count(cookie, cookieNames[access.SessionCookie]) == 1 && !strings.ContainsAny(cookie, "\" \t,\\\r\n\v\f") && ValidToken(read.Value) && token != read.Value {
 			t.Fatalf("got %q, net/http reads %q", token, read.Value)
 		}
 	})
+}
+
+func TestCookiesOfOneKindAreNotTakenForTheOther(t *testing.T) {
+	h := http.Header{"Cookie": {"__Host-stoa-device=d; __Host-stoa=s"}}
+	if s, d := cookieOf(h, access.SessionCookie), cookieOf(h, access.DeviceCookie); s != "s" || d != "d" {
+		t.Errorf("got %q and %q", s, d)
+	}
+	out := http.Header{}
+	SetCookie(out, access.Cookie{Kind: access.DeviceCookie, Token: "d", Until: time.Now().Add(time.Hour)})
+	if got := out.Get("Set-Cookie"); !strings.HasPrefix(got, "__Host-stoa-device=d; Path=/; ") || !strings.HasSuffix(got, "; HttpOnly; Secure; SameSite=Strict") {
+		t.Errorf("set by %q", got)
+	}
 }
 
 func TestDeviceOf(t *testing.T) {

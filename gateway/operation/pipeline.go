@@ -97,8 +97,8 @@ type Scope struct{ Usage admission.Usage }
 // Private says whether the response is for its viewer alone.
 func (s *Scope) Private() bool { return s.Usage.Scope.Private() }
 
-// Cookie returns the cookie that the response sets, if it sets one.
-func (s *Scope) Cookie() (c access.Cookie, ok bool) { return s.Usage.Scope.Cookie() }
+// Cookies returns the cookies that the response sets.
+func (s *Scope) Cookies() []access.Cookie { return s.Usage.Scope.Cookies() }
 
 type scopeKey struct{}
 

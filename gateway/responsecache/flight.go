@@ -183,7 +183,7 @@ func (c *Cache) execute(ctx context.Context, id Key, scope *operation.Scope, p *
 	if private.Load() == id.b {
 		private.Store(0)
 	}
-	if _, sets := scope.Cookie(); sets {
+	if len(scope.Cookies()) > 0 {
 		return nil, response, nil
 	}
 	validity, names, ok := recorder.End()

@@ -4857,7 +4857,7 @@ extend type Query {
 }
 
 extend type Mutation {
-  "Signs in. The response and its duration are the same for an address without an account."
+  "Signs in. The response and its duration are the same for an address without an account. It sets the cookie ` + "`" + `__Host-stoa-device` + "`" + `: with it, the next sign-in from the same device is not refused for the attempts of others at the account."
   sessionCreate("The credentials, and the delivery of the token." input: SessionCreateInput!): SessionCreatePayload! @cost(weight: "50")
   "Ends one of the viewer's sessions, on every replica within a second."
   sessionRevoke("The session to end." input: SessionRevokeInput!): SessionRevokePayload! @auth(requires: CUSTOMER)

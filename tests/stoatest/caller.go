@@ -40,6 +40,7 @@ type Caller struct {
 	Address string // of the client, as the proxy in front of the replica sends it
 	Device  string // its User-Agent
 	Token   string // "" if it is not signed in
+	Cookies string // that it sends, as in the header Cookie
 	Session string // the session's id, if it is known
 }
 
@@ -90,6 +91,9 @@ func (c Caller) Request(ctx context.Context, url, query string, variables map[st
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("X-Forwarded-For", c.Address)
 	r.Header.Set("User-Agent", c.Device)
+	if c.Cookies != "" {
+		r.Header.Set("Cookie", c.Cookies)
+	}
 	if c.Token != "" {
 		r.Header.Set("Authorization", "Bearer "+c.Token)
 	}

@@ -937,7 +937,7 @@ func (v *SessionCreateInput) GetIdempotencyKey() *string { return v.IdempotencyK
 
 // SessionCreateResponse is returned by SessionCreate on success.
 type SessionCreateResponse struct {
-	// Signs in. The response and its duration are the same for an address without an account.
+	// Signs in. The response and its duration are the same for an address without an account. It sets the cookie `__Host-stoa-device`: with it, the next sign-in from the same device is not refused for the attempts of others at the account.
 	SessionCreate SessionCreateSessionCreateSessionCreatePayload `json:"sessionCreate"`
 }
 
