@@ -2,7 +2,7 @@
 // an outbox stores the messages, and a page shows them.
 //
 // The package knows neither accounts nor tokens, only words. Its caller chooses recipients, and
-// repeats a message that couldn't be sent. It may import nothing of ours. Entry points: New, Send,
+// repeats a message that couldn't be sent. It may import loopback. Entry points: New, Send,
 // Permanent, Outbox; CheckURL, CheckFrom and Links.Check for configuration.
 package mail
 

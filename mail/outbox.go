@@ -8,11 +8,12 @@ import (
 	_ "embed"
 	"encoding/json"
 	"html/template"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+
+	"stoa/loopback"
 )
 
 // outboxSize is the number of messages stored. One takes some 5 KiB.
@@ -62,7 +63,7 @@ func (m *Mailer) Outbox() http.Handler {
 		header.Set("Cross-Origin-Resource-Policy", "same-origin")
 		header.Set("Referrer-Policy", "no-referrer")
 		header.Set("X-Content-Type-Options", "nosniff")
-		if !loopback(hostOf(r.Host)) {
+		if !loopback.Is(loopback.HostOf(r.Host)) {
 			http.Error(w, "the outbox is shown on this machine only: open it as http://localhost or http://127.0.0.1, with the port", http.StatusForbidden)
 			return
 		}
@@ -94,12 +95,4 @@ func (m *Mailer) Outbox() http.Handler {
 		}
 		_, _ = w.Write(b.Bytes()) // a client that hangs up doesn't want it
 	})
-}
-
-// hostOf returns the host of a Host header, without port and brackets.
-func hostOf(header string) string {
-	if host, _, err := net.SplitHostPort(header); err == nil {
-		return host
-	}
-	return strings.TrimSuffix(strings.TrimPrefix(header, "["), "]")
 }

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"net"
 	"net/mail"
-	"net/netip"
 	"net/textproto"
 	"net/url"
 	"strconv"
@@ -22,6 +21,8 @@ import (
 
 	gomail "github.com/wneessen/go-mail"
 	"github.com/wneessen/go-mail/smtp"
+
+	"stoa/loopback"
 )
 
 const (
@@ -73,7 +74,7 @@ func parseURL(raw string) (*server, error) {
 	if s.name == "" || u.Opaque != "" {
 		return nil, errors.New("it names no host")
 	}
-	s.loopback = loopback(s.name)
+	s.loopback = loopback.Is(s.name)
 	port := u.Port()
 	switch n, err := strconv.Atoi(port); {
 	case port == "" && s.implicit:
@@ -112,16 +113,6 @@ func parseURL(raw string) (*server, error) {
 	}
 	s.mandatory = !s.implicit && !s.loopback
 	return s, nil
-}
-
-// loopback reports whether host is always this machine, independently of the network.
-func loopback(host string) bool {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") { // RFC 6761, 6.3
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
 }
 
 // send hands r to the server in a session of its own.

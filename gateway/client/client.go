@@ -3,7 +3,8 @@
 // headers that keep a browser from misusing a response.
 //
 // New makes Clients; Clients.Credentials and Clients.Client read a request. Only package access
-// learns the viewer, from the result of Credentials. It may import access, refusal and wire.
+// learns the viewer, from the result of Credentials. It may import access, clip, loopback,
+// refusal and wire.
 package client
 
 import (

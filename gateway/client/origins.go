@@ -5,9 +5,7 @@ package client
 
 import (
 	"fmt"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -17,6 +15,7 @@ import (
 
 	"stoa/gateway/refusal"
 	"stoa/gateway/wire"
+	"stoa/loopback"
 )
 
 // preflightAge is for how long a browser need not ask again: two hours is the most that
@@ -142,27 +141,9 @@ func (c *Clients) CheckHost(r *http.Request) error {
 	if c.hosts == nil {
 		return nil
 	}
-	host := hostname(r.Host)
-	if isLoopback(host) || slices.ContainsFunc(c.hosts, func(other string) bool { return strings.EqualFold(other, host) }) {
+	host := loopback.HostOf(r.Host)
+	if loopback.Is(host) || slices.ContainsFunc(c.hosts, func(other string) bool { return strings.EqualFold(other, host) }) {
 		return nil
 	}
 	return refusal.New(refusal.CrossOrigin, "a request for the host %.100q is refused in development: use localhost or 127.0.0.1, or name the host in STOA_PUBLIC_URL", host)
-}
-
-// hostname returns the host of a Host header without its port and its brackets.
-func hostname(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		return name
-	}
-	return strings.Trim(host, "[]")
-}
-
-// isLoopback says if host is this machine without asking a name server (RFC 6761, 6.3).
-func isLoopback(host string) bool {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
 }
