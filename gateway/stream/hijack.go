@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strconv"
 	"time"
 )
 
@@ -66,13 +65,13 @@ func newHijackedStream(raw net.Conn, r *http.Request, h http.Header) *hijackedSt
 }
 
 func (h *hijackedStream) send(text []byte, deadline time.Time) error {
-	parts := net.Buffers{h.head, text}
+	message := append(h.head, text...)
 	if h.chunked {
-		parts = net.Buffers{append(h.head, strconv.FormatInt(int64(len(text)), 16)+"\r\n"...), text, []byte("\r\n")}
+		message = fmt.Appendf(h.head, "%x\r\n%s\r\n", len(text), text)
 	}
 	h.head = nil
 	_ = h.raw.SetWriteDeadline(deadline)
-	_, err := parts.WriteTo(h.raw) // all at once over TCP
+	_, err := h.raw.Write(message) // all at once
 	return err
 }
 
