@@ -78,6 +78,7 @@ func TestASearchNeverShowsADraft(t *testing.T) {
 	doc, err := s.Store.ArticleBySlug(t.Context(), "article-5")
 	stoatest.Check(t, err)
 	var state sync.RWMutex // held to write while the article is public
+	state.Lock()
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
 	for range 3 {
@@ -98,7 +99,6 @@ func TestASearchNeverShowsADraft(t *testing.T) {
 			}
 		})
 	}
-	state.Lock()
 	for round := range 20 {
 		if round > 0 {
 			state.Lock()
