@@ -245,8 +245,11 @@ func TestALongThreadIsAsTheWholeOne(t *testing.T) {
 					_, err := s.db.Collection(comments).InsertOne(ctx, after)
 					check(t, err)
 				} else if wrote {
-					_, err := s.db.Collection(comments).UpdateOne(ctx, bson.D{{Key: "_id", Value: after.ID}},
-						bson.D{{Key: "$set", Value: bson.D{{Key: "status", Value: after.Status}, {Key: "visible", Value: after.Visible}}}})
+					change := bson.D{{Key: "$set", Value: bson.D{{Key: "status", Value: after.Status}, {Key: "visible", Value: after.Visible}}}}
+					if before.IsDeleted() != after.IsDeleted() {
+						change = append(change, bson.E{Key: "$unset", Value: bson.D{{Key: "bare", Value: ""}}})
+					}
+					_, err := s.db.Collection(comments).UpdateOne(ctx, bson.D{{Key: "_id", Value: after.ID}}, change)
 					check(t, err)
 				}
 				later(t, s, rapid.SampledFrom([]time.Duration{suspectAfter, abandonedAfter}).Draw(r, "age"))
