@@ -1,7 +1,7 @@
 package rate
 
 // Leases of rate limits, for limits consumed too often to ask Redis each time. Entry points:
-// NewLeases, Leases.Take, Leases.Return.
+// NewLeases, Leases.Take, Leases.Debit, Leases.Return.
 
 import (
 	"context"
@@ -40,7 +40,7 @@ type Leases struct {
 // lease is the unused rest of a key's portion, with the last known state of its bucket.
 type lease struct {
 	mu    sync.Mutex
-	left  int
+	left  int   // below 0: debited, and not yet taken out of the bucket
 	until int64 // the end of the lease
 	had   int   // the bucket's content at the time at
 	at    int64
@@ -52,7 +52,7 @@ type lease struct {
 // State is the result of Take.
 type State struct {
 	Wait time.Duration // 0 if the units were taken; else nothing was taken
-	Left int           // the units left, as far as this process knows
+	Left int           // the units left, as far as this process knows; below 0 in debt
 	Full time.Duration // the time until the bucket is full
 }
 
@@ -78,26 +78,26 @@ func (l *Leases) Take(ctx context.Context, key string, cost int) (State, error) 
 	of := l.of(key)
 	of.mu.Lock()
 	defer of.mu.Unlock()
-	now := l.limiter.now()
-	if now >= of.until {
-		of.left = 0
-	}
+	now := of.lapse(l.limiter.now())
 	if of.left >= cost {
 		of.left -= cost
 		return l.state(of, now, 0), nil
 	}
-	need := cost - of.left
-	if need >= of.denied && now < of.deniedUntil {
+	if cost-of.left >= of.denied && now < of.deniedUntil {
 		return l.state(of, now, time.Duration(of.deniedUntil-now)*time.Microsecond), nil
 	}
+	if err := l.takeDebits(ctx, key, of, now); err != nil {
+		return State{}, err
+	}
+	need := cost - of.left
 	want := need
 	if l.limiter.redis != nil { // without Redis a take costs no round trip
 		want = min(max(need, l.portion), l.limit.Burst)
 	}
-	wait, had, err := l.limiter.takeOne(ctx, Use{key, l.limit, want})
+	wait, had, err := l.limiter.takeOne(ctx, Use{Key: key, Limit: l.limit, Cost: want})
 	if err == nil && wait > 0 && want > need {
 		want = need
-		wait, had, err = l.limiter.takeOne(ctx, Use{key, l.limit, want})
+		wait, had, err = l.limiter.takeOne(ctx, Use{Key: key, Limit: l.limit, Cost: want})
 	}
 	if err != nil {
 		return State{}, err
@@ -112,15 +112,53 @@ func (l *Leases) Take(ctx context.Context, key string, cost int) (State, error) 
 	return l.state(of, now, 0), nil
 }
 
+// Debit takes units for work that is done already, if they are there or not: it never refuses, and
+// Left may be below 0. Then Take refuses until the debt is worked off. A bucket is at most maxDebt
+// bursts in debt; what is debited beyond that is lost, so the caller stops at that point. Up to a
+// lease's units of debt wait in this process for the next Take or Debit of the same key.
+func (l *Leases) Debit(ctx context.Context, key string, units int) (State, error) {
+	of := l.of(key)
+	of.mu.Lock()
+	defer of.mu.Unlock()
+	now := of.lapse(l.limiter.now())
+	of.left -= min(units, (1+maxDebt)*l.limit.Burst)
+	if l.limiter.redis == nil || of.left < -l.portion {
+		if err := l.takeDebits(ctx, key, of, now); err != nil {
+			return State{}, err
+		}
+	}
+	return l.state(of, now, 0), nil
+}
+
+// takeDebits takes debits out of the bucket.
+func (l *Leases) takeDebits(ctx context.Context, key string, of *lease, now int64) error {
+	if of.left >= 0 {
+		return nil
+	}
+	_, had, err := l.limiter.takeOne(ctx, Use{Key: key, Limit: l.limit, Cost: -of.left, force: true})
+	if err == nil {
+		of.left, of.had, of.at = 0, had, now
+	}
+	return err
+}
+
+// lapse ends the lease if its time is over. It returns now.
+func (of *lease) lapse(now int64) int64 {
+	if now >= of.until {
+		of.left = min(of.left, 0)
+	}
+	return now
+}
+
+// Overdrawn says if the debt of s is the largest that there is.
+func (l *Leases) Overdrawn(s State) bool { return s.Left <= -maxDebt*l.limit.Burst }
+
 // Return gives back units that were taken but not used, and returns the state.
 func (l *Leases) Return(key string, cost int) State {
 	of := l.of(key)
 	of.mu.Lock()
 	defer of.mu.Unlock()
-	now := l.limiter.now()
-	if now >= of.until {
-		of.left = 0
-	}
+	now := of.lapse(l.limiter.now())
 	of.left = min(of.left+cost, l.limit.Burst)
 	of.until = now + leaseTime.Microseconds()
 	return l.state(of, now, 0)

@@ -146,6 +146,54 @@ func TestReturnedUnitsCanBeTaken(t *testing.T) {
 	}
 }
 
+// A debit takes units that aren't there, at most a burst of them. The debt is worked off before
+// anything can be taken again, by Redis and without it.
+func TestDebitsAreWorkedOff(t *testing.T) {
+	shared, passShared, _ := leased(t, 1, Limit{Burst: 100, Per: time.Second})
+	now := int64(1)
+	alone := New(nil, "site", quiet)
+	alone.now = func() int64 { return now }
+	own, err := NewLeases(alone, Limit{Burst: 100, Per: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		leases *Leases
+		pass   func(time.Duration)
+	}{
+		"Redis":   {shared[0], passShared},
+		"Process": {own, func(d time.Duration) { now += d.Microseconds() }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			debit := func(units, left int) {
+				t.Helper()
+				s, err := c.leases.Debit(t.Context(), "key", units)
+				if err != nil || s.Wait != 0 || s.Left != left || c.leases.Overdrawn(s) != (left == -100) {
+					t.Errorf("a debit of %d: %+v, %v, where %d are left", units, s, err, left)
+				}
+			}
+			spend(t, c.leases, 40)
+			debit(30, 30)
+			debit(70, -40)
+			if s := spend(t, c.leases, 1); s.Wait != 41*time.Second {
+				t.Errorf("in a debt of 40, one unit is there after %v", s.Wait)
+			}
+			debit(1_000_000, -100)
+			if s := spend(t, c.leases, 10); s.Wait == 0 {
+				t.Error("units are taken in debt")
+			}
+			c.pass(111 * time.Second)
+			if s := spend(t, c.leases, 10); s.Wait != 0 || s.Left != 1 {
+				t.Errorf("after the debt is worked off: %+v", s)
+			}
+			c.pass(time.Hour)
+			if s := spend(t, c.leases, 1); s.Left != 99 {
+				t.Errorf("a full bucket has %d after one was taken", s.Left)
+			}
+		})
+	}
+}
+
 func TestLeasesWithoutRedis(t *testing.T) {
 	l, err := NewLeases(New(nil, "site", quiet), Limit{Burst: 100, Per: time.Hour})
 	if err != nil {

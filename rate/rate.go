@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -30,12 +32,18 @@ type Use struct {
 	Key   string // the bucket; the caller bounds its length
 	Limit Limit  // the same for all uses of one key
 	Cost  int
+
+	force bool // takes units that aren't there, too: see Leases.Debit
 }
 
 const (
 	// longest bounds the time that an empty bucket takes to fill: far above any limit in use,
 	// and far below 2^53 µs, the end of Lua's exact numbers.
 	longest = 366 * 24 * time.Hour
+
+	// maxDebt is how far below empty Leases.Debit takes a bucket, in bursts: a bucket in debt is
+	// full again after twice the time of an empty one, at most.
+	maxDebt = 1
 
 	// patience bounds one round trip, connecting included; the client's own limits bound each
 	// of its steps alone.
@@ -66,7 +74,7 @@ type Limiter struct {
 func New(connection *bus.Connection, namespace string, log *slog.Logger) *Limiter {
 	start := time.Now()
 	return &Limiter{
-		redis: connection, prefix: "stoa:" + namespace + ":rate:", script: redis.NewScript(takeAll), log: log,
+		redis: connection, prefix: "stoa:" + namespace + ":rate:", script: redis.NewScript(strings.ReplaceAll(takeAll, "MAXDEBT", strconv.Itoa(maxDebt))), log: log,
 		now:   func() int64 { return time.Since(start).Microseconds() + 1 },
 		local: newTable(maxKeys), patience: patience,
 	}
@@ -93,7 +101,7 @@ func (l *Limiter) TakeAll(ctx context.Context, uses []Use) (wait time.Duration, 
 	return v.wait, v.which, err
 }
 
-// takeOne is Take, and also returns the units left in the bucket.
+// takeOne is Take, and also returns the units left in the bucket: fewer than 0 in debt.
 func (l *Limiter) takeOne(ctx context.Context, c Use) (wait time.Duration, left int, err error) {
 	use := [1]Use{c}
 	if err := check(use[:]); err != nil {
@@ -161,7 +169,7 @@ func check(uses []Use) error {
 		switch {
 		case c.Limit.Burst < 1 || c.Limit.Per < time.Microsecond || c.Limit.Per > longest || int64(c.Limit.Burst) > int64(longest/c.Limit.Per):
 			return fmt.Errorf("a rate of %d at once and one more each %v: at least one, at least 1µs, and at most %v in all", c.Limit.Burst, c.Limit.Per, longest)
-		case c.Cost < 0 || c.Cost > c.Limit.Burst:
+		case c.Cost < 0 || c.Cost > c.Limit.Burst && !c.force:
 			return fmt.Errorf("a cost of %d never fits into a rate of %d at once", c.Cost, c.Limit.Burst)
 		}
 		for _, other := range uses[:i] {
@@ -199,8 +207,8 @@ func (l *Limiter) sinceStart() time.Duration { return time.Duration(l.now()) * t
 
 // takeAll stores in each key the microsecond at which the bucket will be full, by Redis's
 // clock, so the clocks of the replicas don't matter. A key expires a second after its bucket
-// is full. KEYS are the buckets. ARGV has Per in microseconds, Burst and cost for each of
-// them. The result is the wait in microseconds, the number of the use with that wait, the
+// is full. KEYS are the buckets. ARGV has Per in microseconds, Burst, cost and force (0 or 1) for
+// each of them. The result is the wait in microseconds, the number of the use with that wait, the
 // time, and for each bucket the time at which it would be full. Redis Cluster would need all
 // keys in one slot.
 const takeAll = `
@@ -208,11 +216,14 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local wait, which, full = 0, 0, {}
 for i, key in ipairs(KEYS) do
-	local per, burst, cost = tonumber(ARGV[3*i-2]), tonumber(ARGV[3*i-1]), tonumber(ARGV[3*i])
+	local per, burst, cost = tonumber(ARGV[4*i-3]), tonumber(ARGV[4*i-2]), tonumber(ARGV[4*i-1])
 	local span = per * burst
+	local most = now + span * (1 + MAXDEBT)
 	local at = tonumber(redis.call('GET', key) or now) or now
-	at = math.min(math.max(at, now), now + span) + per * cost
-	if at - now - span > wait then
+	at = math.min(math.max(at, now), most) + per * cost
+	if ARGV[4*i] == '1' then
+		at = math.min(at, most)
+	elseif at - now - span > wait then
 		wait, which = at - now - span, i
 	end
 	full[i] = at
@@ -239,10 +250,14 @@ func (l *Limiter) shared(ctx context.Context, uses []Use) (verdict, error) {
 
 // run lets Redis decide.
 func (l *Limiter) run(ctx context.Context, uses []Use) (verdict, error) {
-	keys, args := make([]string, len(uses)), make([]any, 0, 3*len(uses))
+	keys, args := make([]string, len(uses)), make([]any, 0, 4*len(uses))
 	for i, c := range uses {
 		keys[i] = l.prefix + c.Key
-		args = append(args, c.Limit.Per.Microseconds(), c.Limit.Burst, c.Cost)
+		force := 0
+		if c.force {
+			force = 1
+		}
+		args = append(args, c.Limit.Per.Microseconds(), c.Limit.Burst, c.Cost, force)
 	}
 	answer, err := l.script.Run(ctx, l.redis.Client, keys, args...).Int64Slice()
 	if err != nil {

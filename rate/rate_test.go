@@ -90,7 +90,7 @@ func TestABurstAndNoMore(t *testing.T) {
 func TestTakeAllOrNone(t *testing.T) {
 	each(t, func(t *testing.T, one, _ *Limiter) {
 		wide, narrow := Limit{Burst: 5, Per: time.Hour}, Limit{Burst: 1, Per: time.Minute}
-		uses := []Use{{"wide", wide, 1}, {"narrow", narrow, 1}}
+		uses := []Use{{Key: "wide", Limit: wide, Cost: 1}, {Key: "narrow", Limit: narrow, Cost: 1}}
 		if wait, which, err := one.TakeAll(t.Context(), uses); wait != 0 || which != -1 || err != nil {
 			t.Fatalf("the first: %v, %d, %v", wait, which, err)
 		}
@@ -115,14 +115,14 @@ func TestCostAboveTheBurst(t *testing.T) {
 	each(t, func(t *testing.T, one, _ *Limiter) {
 		ok := Limit{Burst: 2, Per: time.Second}
 		for name, uses := range map[string][]Use{
-			"TooMuch":   {{"a", ok, 3}},
-			"Negative":  {{"a", ok, -1}},
-			"NoBurst":   {{"a", Limit{0, time.Second}, 0}},
-			"NoTime":    {{"a", Limit{2, 0}, 1}},
-			"TooShort":  {{"a", Limit{2, time.Nanosecond}, 1}},
-			"TooLong":   {{"a", Limit{367, 24 * time.Hour}, 1}},
-			"Overflow":  {{"a", Limit{1 << 62, 1 << 62}, 1}},
-			"SameTwice": {{"a", ok, 1}, {"a", ok, 1}},
+			"TooMuch":   {{Key: "a", Limit: ok, Cost: 3}},
+			"Negative":  {{Key: "a", Limit: ok, Cost: -1}},
+			"NoBurst":   {{Key: "a", Limit: Limit{0, time.Second}, Cost: 0}},
+			"NoTime":    {{Key: "a", Limit: Limit{2, 0}, Cost: 1}},
+			"TooShort":  {{Key: "a", Limit: Limit{2, time.Nanosecond}, Cost: 1}},
+			"TooLong":   {{Key: "a", Limit: Limit{367, 24 * time.Hour}, Cost: 1}},
+			"Overflow":  {{Key: "a", Limit: Limit{1 << 62, 1 << 62}, Cost: 1}},
+			"SameTwice": {{Key: "a", Limit: ok, Cost: 1}, {Key: "a", Limit: ok, Cost: 1}},
 		} {
 			if wait, which, err := one.TakeAll(t.Context(), uses); err == nil {
 				t.Errorf("%s: %v, %d", name, wait, which)
@@ -171,6 +171,9 @@ func schedule(t *rapid.T, unit time.Duration) []Use {
 		}
 		limit := Limit{Burst: 1 + 3*i, Per: unit * time.Duration(1+2*i)}
 		uses = append(uses, Use{Key: fmt.Sprint("bucket ", i), Limit: limit, Cost: rapid.IntRange(0, limit.Burst).Draw(t, "cost")})
+		if u := &uses[len(uses)-1]; rapid.Bool().Draw(t, "force") {
+			u.force, u.Cost = true, rapid.IntRange(0, 3*limit.Burst).Draw(t, "debit")
+		}
 	}
 	return uses
 }
@@ -317,13 +320,13 @@ func TestMadeUpKeysDoNotForgetAnEmptyBucket(t *testing.T) {
 	table := newTable(most)
 	limit := Limit{Burst: 10, Per: time.Minute}
 	for range 10 {
-		table.takeAll(1, []Use{{"mine", limit, 1}})
+		table.takeAll(1, []Use{{Key: "mine", Limit: limit, Cost: 1}})
 	}
 	for i := range 50 * most {
 		// With a slower limit, so these buckets are full later.
-		table.takeAll(1, []Use{{fmt.Sprint("made up ", i), Limit{Burst: 10, Per: time.Hour}, 1}})
+		table.takeAll(1, []Use{{Key: fmt.Sprint("made up ", i), Limit: Limit{Burst: 10, Per: time.Hour}, Cost: 1}})
 	}
-	if table.takeAll(1, []Use{{"mine", limit, 1}}).wait == 0 {
+	if table.takeAll(1, []Use{{Key: "mine", Limit: limit, Cost: 1}}).wait == 0 {
 		t.Error("50,000 made-up keys have emptied a table of 1,000 of the bucket that they were made up for")
 	}
 	if n := len(table.buckets); n != most {
@@ -333,7 +336,7 @@ func TestMadeUpKeysDoNotForgetAnEmptyBucket(t *testing.T) {
 
 func BenchmarkTake(b *testing.B) {
 	limit := Limit{Burst: 1_000_000_000, Per: time.Microsecond} // never empty
-	uses := []Use{{"one", limit, 1}, {"two", limit, 1}, {"three", limit, 1}}
+	uses := []Use{{Key: "one", Limit: limit, Cost: 1}, {Key: "two", Limit: limit, Cost: 1}, {Key: "three", Limit: limit, Cost: 1}}
 	run := func(b *testing.B, l *Limiter) {
 		b.Run("One", func(b *testing.B) {
 			b.ReportAllocs()

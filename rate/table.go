@@ -5,6 +5,7 @@ package rate
 
 import (
 	"hash/maphash"
+	"math"
 	"sync"
 	"time"
 )
@@ -59,10 +60,12 @@ func (t *table) takeAll(now int64, uses []Use) verdict {
 			b := bucket{full: now, span: per * int64(c.Limit.Burst)}
 			old, known := t.buckets[key]
 			if known {
-				b.full = min(max(old.full, now), now+b.span)
+				b.full = min(max(old.full, now), now+b.span*(1+maxDebt))
 			}
 			b.full += per * int64(c.Cost)
-			if late := time.Duration(b.full-now-b.span) * time.Microsecond; late > v.wait {
+			if c.force {
+				b.full = min(b.full, now+b.span*(1+maxDebt))
+			} else if late := time.Duration(b.full-now-b.span) * time.Microsecond; late > v.wait {
 				v.wait, v.which = late, i
 			}
 			v.full[i] = b.full
@@ -83,7 +86,7 @@ func (t *table) takeAll(now int64, uses []Use) verdict {
 // forget removes one bucket to make room.
 func (t *table) forget(now int64) {
 	var victim uint64
-	least, seen := 2.0, 0
+	least, seen := math.Inf(1), 0
 	for key, b := range t.buckets { // iteration over a map begins at a random place
 		if used := b.used(now); used < least {
 			victim, least = key, used
