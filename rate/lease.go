@@ -121,7 +121,12 @@ func (l *Leases) Debit(ctx context.Context, key string, units int) (State, error
 	of.mu.Lock()
 	defer of.mu.Unlock()
 	now := of.lapse(l.limiter.now())
-	of.left -= min(units, (1+maxDebt)*l.limit.Burst)
+	units = min(units, (1+maxDebt)*l.limit.Burst)
+	of.left -= units
+	if now < of.deniedUntil { // it takes longer now, at most from the largest debt
+		per := l.limit.Per.Microseconds()
+		of.deniedUntil = min(of.deniedUntil+int64(units)*per, now+int64(maxDebt*l.limit.Burst+of.denied)*per)
+	}
 	if l.limiter.redis == nil || of.left < -l.portion {
 		if err := l.takeDebits(ctx, key, of, now); err != nil {
 			return State{}, err

@@ -179,8 +179,12 @@ func TestDebitsAreWorkedOff(t *testing.T) {
 				t.Errorf("in a debt of 40, one unit is there after %v", s.Wait)
 			}
 			debit(1_000_000, -100)
-			if s := spend(t, c.leases, 10); s.Wait == 0 {
-				t.Error("units are taken in debt")
+			if s := spend(t, c.leases, 1); s.Wait != 101*time.Second {
+				t.Errorf("in a debt of 100, one unit is there after %v", s.Wait)
+			}
+			debit(50, -100)
+			if s := spend(t, c.leases, 1); s.Wait != 101*time.Second {
+				t.Errorf("more was debited than there is debt: one unit is there after %v", s.Wait)
 			}
 			c.pass(111 * time.Second)
 			if s := spend(t, c.leases, 10); s.Wait != 0 || s.Left != 1 {
