@@ -25,6 +25,7 @@ type Recorder struct {
 	mu          sync.Mutex
 	reads       []dependency
 	uncacheable bool // something outside reads was read
+	rendered    int  // bytes of the fragments in it
 }
 
 // dependency is a key that a loader was asked for, with its value.
@@ -46,6 +47,23 @@ func WithRecorder(ctx context.Context, r *Recorder) context.Context {
 func RecorderFrom(ctx context.Context) *Recorder {
 	r, _ := ctx.Value(recorderKey{}).(*Recorder)
 	return r
+}
+
+// AddRendered counts the bytes of a fragment that was rendered as a part of the result. On a nil
+// Recorder it does nothing.
+func (r *Recorder) AddRendered(bytes int) {
+	if r != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.rendered += bytes
+	}
+}
+
+// Rendered returns the bytes of the fragments that were rendered as parts of the result.
+func (r *Recorder) Rendered() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rendered
 }
 
 // MarkUncacheable records that the result depends on something besides the loaders. On a nil

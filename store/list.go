@@ -13,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"stoa/id"
+	"stoa/meter"
 )
 
 // List is a window on a list that the database orders. Page and Count read it, and their results
@@ -242,5 +243,6 @@ func (s *Store) readCount(ctx context.Context, c counting) (*count, error) {
 	if err != nil {
 		return nil, fmt.Errorf("count in %s: %w", q.collection, err)
 	}
+	meter.From(ctx).Counted(n)
 	return &count{n}, nil
 }

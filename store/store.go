@@ -1,7 +1,7 @@
 // Package store keeps Stoa's documents: the only package that talks to MongoDB, and the
 // one that knows what each write makes stale in the caches.
 //
-// It may import access, id, problem and its own sub-packages; no other package may import
+// It may import access, id, meter, problem and its own sub-packages; no other package may import
 // the MongoDB driver. It knows nothing of GraphQL or of HTTP. Only reads of private documents
 // read the viewer: see visible.go.
 // Entry points: Open, the methods of Store, the kinds in the files of their nouns, the documents in documents.go.
@@ -24,9 +24,11 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
 
 	"stoa/id"
+	"stoa/meter"
 	"stoa/problem"
 	"stoa/store/bus"
 	"stoa/store/cache"
@@ -145,8 +147,28 @@ func clientOptions(o Options) *options.ClientOptions {
 		if target, ok := e.Command.Lookup(e.CommandName).StringValueOK(); !ok || target != degraded {
 			o.OnCommand(e.CommandName)
 		}
+	}, Succeeded: func(ctx context.Context, e *event.CommandSucceededEvent) {
+		meter.From(ctx).Command(documentsIn(e.Reply), len(e.Reply))
+	}, Failed: func(ctx context.Context, _ *event.CommandFailedEvent) {
+		meter.From(ctx).Command(0, 0)
 	}})
 	return c
+}
+
+// documentsIn returns the number of documents in a reply.
+func documentsIn(reply bson.Raw) (n int) {
+	for _, batch := range [...]string{"firstBatch", "nextBatch"} {
+		list, ok := reply.Lookup("cursor", batch).ArrayOK()
+		if !ok {
+			continue
+		}
+		for rest := []byte(list[4:]); len(rest) > 1; n++ { // a length comes first, a zero last
+			if _, rest, ok = bsoncore.ReadElement(rest); !ok {
+				break
+			}
+		}
+	}
+	return n
 }
 
 // awaitServer returns when the database answers, or when ctx ends.

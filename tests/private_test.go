@@ -62,7 +62,7 @@ var knows = map[string][]string{
 	"SecretByEmail": {"account"},
 	"SessionsUnder": {"account"},
 	"CommentNow":    {"blog"},
-	"ctx.Value":     {"access", "dataloader", "gateway/operation", "graph", "graph/fragment", "store/cache"}, // under keys of their own
+	"ctx.Value":     {"access", "dataloader", "gateway/operation", "graph", "graph/fragment", "meter", "store/cache"}, // under keys of their own
 }
 
 // parsed is one file of a package of ours.

@@ -15,6 +15,8 @@ import (
 	"github.com/yuin/goldmark/parser"
 	"github.com/yuin/goldmark/text"
 	"golang.org/x/sync/semaphore"
+
+	"stoa/meter"
 )
 
 // The limits of Render. The longest post in the blogs of the tests has 66 KB.
@@ -101,6 +103,7 @@ func newGuard(ctx context.Context, source []byte) *guard {
 // html runs goldmark under the guard.
 func (g *guard) html(engine goldmark.Markdown) (out []byte, err error) {
 	defer recovered(&err)
+	defer func() { meter.From(g.ctx).Rendered(len(g.source), g.out.Len(), g.work) }() // refused or not
 	// Each reference to a footnote walks the list of all footnotes: 5,000 of each took 140 ms.
 	notes := bytes.Count(g.source, []byte("[^"))
 	g.spend(2*notes*notes, "it has too many footnotes")

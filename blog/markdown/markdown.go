@@ -6,7 +6,7 @@
 // limits, policy.go the HTML allowed, and document.go the names of anchors. Entry points: New,
 // Renderer.Render, Renderer.Comment.
 //
-// It is a leaf: it imports libraries only, nothing of ours.
+// It may import meter, to report the work of rendering, and nothing else of ours.
 package markdown
 
 import (

@@ -13,14 +13,15 @@
 // The generated code calls this package, by the edits of graph/generate. Without it (a nil Run)
 // gqlgen's own code runs, and writes the same bytes.
 //
-// It may import access and dataloader. Entry points: New, Begin, the methods of Run, Of, List.
+// It may import access, dataloader and meter. Entry points: New, Begin, the methods of Run, Of, List.
 package fragment
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
+	"slices"
 	"sync"
 	"unsafe"
 
@@ -29,6 +30,7 @@ import (
 
 	"stoa/access"
 	"stoa/dataloader"
+	"stoa/meter"
 )
 
 // maxFragment is the largest JSON that is cached as one fragment, in bytes: an article's page with
@@ -66,7 +68,8 @@ type Run struct {
 	cache  *Cache
 	plan   *plan
 	op     *graphql.OperationContext
-	caches bool // fragments are looked up and stored
+	caches bool         // fragments are looked up and stored
+	meter  *meter.Meter // of the response that is being made
 
 	roots []root      // of a query; see Query
 	found []*Fragment // of roots: those that are valid
@@ -84,7 +87,7 @@ func (p *Cache) Begin(ctx context.Context) context.Context {
 	}
 	op := graphql.GetOperationContext(ctx)
 	// The entities of a mutation's response are in no cache: their fragments would never be found.
-	r := &Run{cache: p, plan: p.plans.of(op), op: op, caches: op.Operation.Operation != ast.Mutation}
+	r := &Run{cache: p, plan: p.plans.of(op), op: op, caches: op.Operation.Operation != ast.Mutation, meter: meter.From(ctx)}
 	return context.WithValue(ctx, runKey{}, r)
 }
 
@@ -99,23 +102,9 @@ func (r *Run) Fields(op *graphql.OperationContext, selected ast.SelectionSet, sa
 	if r == nil || len(selected) == 0 {
 		return graphql.CollectFields(op, selected, satisfies)
 	}
-	return r.Select(selected, satisfies).Fields
-}
-
-// Buffer returns a buffer for a response, as large as the last response with the same plan.
-func (r *Run) Buffer() *bytes.Buffer {
-	var b bytes.Buffer
-	if r != nil {
-		b.Grow(int(r.plan.size.Load()))
-	}
-	return &b
-}
-
-// Wrote records the size of a response.
-func (r *Run) Wrote(b *bytes.Buffer) {
-	if r != nil {
-		r.plan.size.Store(int64(min(b.Len(), maxFragment)))
-	}
+	fields := r.Select(selected, satisfies).Fields
+	r.meter.Object(len(fields))
+	return fields
 }
 
 // Select returns the fields of selected for objects of the type satisfies[0]. The other names are
@@ -208,6 +197,7 @@ func (r *Run) Response(ctx context.Context) context.Context {
 	if r == nil {
 		return ctx
 	}
+	r.meter = meter.From(ctx) // an event has one of its own
 	return context.WithValue(ctx, validatedKey{}, &validated{})
 }
 
@@ -252,7 +242,13 @@ func use(ctx context.Context, v *validated, p *Fragment) bool {
 
 // Of returns obj under a selection: its fragment, or the result of fields.
 func Of[T any](ctx context.Context, r *Run, selected ast.SelectionSet, satisfies []string, obj *T, fields func(context.Context, ast.SelectionSet, *T) graphql.Marshaler) graphql.Marshaler {
-	if r == nil || !r.caches || len(selected) == 0 {
+	if r == nil || len(selected) == 0 {
+		return fields(ctx, selected, obj)
+	}
+	if r.meter.Err() != nil {
+		return graphql.Null
+	}
+	if !r.caches {
 		return fields(ctx, selected, obj)
 	}
 	s := r.Select(selected, satisfies)
@@ -300,14 +296,17 @@ func (r *Run) render(ctx context.Context, key fragmentKey, recorder *dataloader.
 	if !ok || watch.Touched() {
 		return made
 	}
-	var b bytes.Buffer
-	made.MarshalGQL(&b)
+	b := buffer{meter: r.meter, told: recorder.Rendered()}
+	if !b.marshal(made) {
+		return graphql.Null
+	}
+	dataloader.RecorderFrom(ctx).AddRendered(b.Len())
 	p := &Fragment{of: recorder.Of, json: b.Bytes(), deps: deps}
 	if b.Len() > maxFragment {
 		r.cache.entries.put(key, &Fragment{of: recorder.Of, uncacheable: true})
 		return p
 	}
-	p.json = bytes.Clone(p.json)
+	p.json = slices.Clone(p.json)
 	if attach(deps) {
 		r.cache.entries.put(key, p)
 	}
@@ -334,7 +333,7 @@ func List[T any](ctx context.Context, r *Run, selected ast.SelectionSet, list []
 				continue
 			}
 		}
-		if err := ctx.Err(); err != nil { // the client has gone
+		if err := cmp.Or(ctx.Err(), r.meter.Err()); err != nil { // the client has gone, or it is too much
 			graphql.AddError(ctx, err)
 			return nil
 		}

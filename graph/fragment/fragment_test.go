@@ -1,6 +1,7 @@
 package fragment
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,8 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/validator/rules"
+
+	"stoa/meter"
 )
 
 var schema = gqlparser.MustLoadSchema(&ast.Source{Input: `type Query { a(n: Int): Thing b: Int } type Thing { name: String c(n: [Int]): Thing }`})
@@ -211,16 +214,71 @@ func TestAPanicFailsItsList(t *testing.T) {
 	}
 }
 
+// text is data of n bytes, in pieces.
+func text(n int) graphql.Marshaler {
+	return graphql.WriterFunc(func(w io.Writer) {
+		for ; n > 0; n -= 1000 {
+			_, _ = io.WriteString(w, strings.Repeat("x", min(n, 1000)))
+		}
+	})
+}
+
 func TestABufferIsAsLargeAsTheLastAnswer(t *testing.T) {
 	_, r := begun(t, operation(t, `{ b }`, nil))
-	b := r.Buffer()
-	_, _ = io.WriteString(b, strings.Repeat("x", 5000))
-	r.Wrote(b)
-	if next := r.Buffer(); next.Cap() < 5000 || next.Len() != 0 {
+	if b := r.Marshal(text(5000)); b.Len() != 5000 {
+		t.Errorf("the answer has %d bytes", b.Len())
+	}
+	if next := r.Marshal(text(0)); next.Cap() < 5000 || next.Len() != 0 {
 		t.Errorf("the next has room for %d", next.Cap())
 	}
 	var none *Run
-	none.Wrote(none.Buffer())
+	if b := none.Marshal(text(5000)); b.Len() != 5000 {
+		t.Errorf("without a run the answer has %d bytes", b.Len())
+	}
+}
+
+// An answer is never made whole if it is too large, nor are fragments that are too large together.
+func TestAnswersEndAtTheirBounds(t *testing.T) {
+	tooLarge := errors.New("too large")
+	bounded := func(t *testing.T) *Run {
+		_, r := begun(t, operation(t, `{ b }`, nil))
+		r.meter = new(meter.Meter)
+		r.meter.Bound(meter.Work{Units: 1 << 40, Answer: 100_000, Memory: 1 << 40}, func(meter.Work) (meter.Work, error) { return meter.Work{}, tooLarge })
+		return r
+	}
+	r := bounded(t)
+	if b := r.Marshal(text(90_000)); b.Len() != 90_000 || r.meter.Err() != nil {
+		t.Errorf("90,000 of 100,000 bytes: %d, %v", b.Len(), r.meter.Err())
+	}
+	r = bounded(t)
+	if b := r.Marshal(text(100_000_000)); b.Len() > 120_000 || !errors.Is(r.meter.Err(), tooLarge) {
+		t.Errorf("100 MB: %d are made, %v", b.Len(), r.meter.Err())
+	}
+	var event bytes.Buffer
+	r = bounded(t)
+	if r.MarshalTo(&event, text(100_000_000)); event.Len() > 120_000 || !errors.Is(r.meter.Err(), tooLarge) {
+		t.Errorf("an event of 100 MB: %d are made, %v", event.Len(), r.meter.Err())
+	}
+	r = bounded(t)
+	made := 0
+	for range 100 {
+		b := buffer{meter: r.meter}
+		b.marshal(text(10_000))
+		made += b.Len()
+	}
+	if made > 120_000 || !errors.Is(r.meter.Err(), tooLarge) {
+		t.Errorf("100 fragments of 10,000 bytes: %d are made, %v", made, r.meter.Err())
+	}
+	r = bounded(t)
+	for range 20 { // the same bytes in a fragment around them are the same bytes of the answer
+		inner := buffer{meter: r.meter}
+		inner.marshal(text(40_000))
+		outer := buffer{meter: r.meter, told: inner.Len()}
+		if outer.marshal(text(40_000)); r.meter.HeldBytes() != 40_000 {
+			t.Fatalf("%d bytes are held", r.meter.HeldBytes())
+		}
+		r.meter.Held(-40_000)
+	}
 }
 
 // A query of fragments within one another has thousands of selections: each may cost no more

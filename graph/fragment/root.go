@@ -140,14 +140,20 @@ func (r *Run) valid(ctx context.Context, s *Selection) *Fragment {
 // Root answers the i-th field of Query under its context: by its fragment, or by execute, beside
 // others that are executed.
 func (r *Run) Root(ctx context.Context, of *graphql.FieldSet, i int, execute func(context.Context) graphql.Marshaler) {
-	switch {
-	case r == nil || r.found == nil:
-	case r.found[i] != nil:
-		of.Values[i] = r.found[i]
-		return
-	case r.roots[i].selection != nil:
-		of.Concurrently(i, func(context.Context) graphql.Marshaler { return r.root(ctx, r.roots[i].selection, execute) })
-		return
+	if r != nil {
+		switch {
+		case r.found != nil && r.found[i] != nil:
+			of.Values[i] = r.found[i]
+			return
+		case r.meter.Err() != nil:
+			of.Values[i] = graphql.Null
+			return
+		}
+		r.meter.Top()
+		if r.found != nil && r.roots[i].selection != nil {
+			of.Concurrently(i, func(context.Context) graphql.Marshaler { return r.root(ctx, r.roots[i].selection, execute) })
+			return
+		}
 	}
 	of.Concurrently(i, func(context.Context) graphql.Marshaler { return execute(ctx) })
 }

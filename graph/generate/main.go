@@ -127,8 +127,10 @@ func edits(s *gql.Schema) []edit {
 			regexp.MustCompile(`(?s)\tinputUnmarshalMap := graphql\.BuildUnmarshalerMap\(.*?\n\t\)\n`), "", 1},
 		{"leave out its use",
 			regexp.MustCompile(`(?m)^\s*ctx = graphql\.WithUnmarshalerMap\(ctx, inputUnmarshalMap\)\n`), "", 1},
-		{"begin with a buffer of the size that the last answer had",
-			regexp.MustCompile(`(?m)^(\t+)var buf bytes\.Buffer\n\t+data\.MarshalGQL\(&buf\)$`), "${1}buf := ec.run.Buffer()\n${1}data.MarshalGQL(buf)\n${1}ec.run.Wrote(buf)", 1},
+		{"marshal within the bounds of the response",
+			regexp.MustCompile(`(?m)^(\t+)var buf bytes\.Buffer\n\t+data\.MarshalGQL\(&buf\)$`), "${1}buf := ec.run.Marshal(data)", 1},
+		{"marshal events within their bounds",
+			regexp.MustCompile(`(?m)^(\t+)data\.MarshalGQL\(&buf\)$`), "${1}ec.run.MarshalTo(&buf, data)", 1},
 	}
 }
 

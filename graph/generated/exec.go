@@ -3169,9 +3169,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 					return nil
 				}
 			}
-			buf := ec.run.Buffer()
-			data.MarshalGQL(buf)
-			ec.run.Wrote(buf)
+			buf := ec.run.Marshal(data)
 			response.Data = buf.Bytes()
 			if atomic.LoadInt32(&ec.Deferred) > 0 {
 				hasNext := atomic.LoadInt32(&ec.PendingDeferred) > 0
@@ -3187,9 +3185,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			}
 			first = false
 			data := ec._Mutation(ctx, opCtx.Operation.SelectionSet)
-			buf := ec.run.Buffer()
-			data.MarshalGQL(buf)
-			ec.run.Wrote(buf)
+			buf := ec.run.Marshal(data)
 
 			return &graphql.Response{
 				Data: buf.Bytes(),
@@ -3206,7 +3202,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			if data == nil {
 				return nil
 			}
-			data.MarshalGQL(&buf)
+			ec.run.MarshalTo(&buf, data)
 
 			return &graphql.Response{
 				Data: buf.Bytes(),
