@@ -245,7 +245,7 @@ func newGateway(a *App) (*gateway.Gateway, error) {
 		Schema: graph.New(graph.Resolver{Blog: a.Blog, AccountService: a.AccountService, Pictures: a.Pictures, Comments: a.Comments, Index: a.Search}), Extensions: []graphql.HandlerExtension{graph.Streams{}, lookAhead}, Answer: lookAhead.Answer,
 		Present: shown.Present, Recover: shown.Recover, Ready: a.Store.Ping, Introspection: a.config.Introspection, Log: a.log,
 		Cache: a.Store.Cache(), ResponseBytes: a.config.ResponseBytes,
-		Picture: a.picture, Limits: gateway.Limits{Cost: a.config.MaxCost, File: media.MaxBytes},
+		Picture: a.picture, Limits: gateway.Limits{Cost: a.config.MaxCost, Answer: int64(a.config.MaxResponse), File: media.MaxBytes},
 		Authenticate: a.AccountService.Authenticate, Used: a.AccountService.RecordUse, Holds: a.AccountService.Holds, Origins: a.config.Origins, Proxies: a.config.Proxies,
 		HSTS: a.config.HSTS,
 	}

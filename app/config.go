@@ -62,6 +62,7 @@ type Config struct {
 	TrustedOnly bool
 
 	MaxCost       int // units
+	MaxResponse   int // bytes
 	Rate          int // units a second; 0 for no limit
 	RateBurst     int // units
 	Introspection bool
@@ -292,6 +293,9 @@ var variables = []variable{
 	{"STOA_MAX_COST", "20000", "a number of units, 100 to 1000000",
 		"The greatest cost of one operation. A unit is about one object in a response; `extensions.cost` in each response has its cost. Raising the limit raises the memory that one request can take, by some 500 bytes a unit.",
 		func(c *Config, v string) error { return number(&c.MaxCost, v, 100, 1_000_000) }},
+	{"STOA_MAX_RESPONSE_BYTES", "8388608", "a number of bytes, 65536 to 1073741824",
+		"The size of the data of one response. A larger one is refused with `RESPONSE_TOO_LARGE` before it is whole. Raising the limit raises the memory that one request can take, by four times as much.",
+		func(c *Config, v string) error { return number(&c.MaxResponse, v, 64<<10, 1<<30) }},
 	{"STOA_RATE", "2000", "a number of units a second, 1 to 1000000, or 0",
 		"The cost units that one client (an address, or a /64 of IPv6) may use per second in the long run; the same limit holds for each account. 0 is without limit. A front end's server that renders pages for its visitors is one client, unless it is in `STOA_PROXIES` and sends their addresses.",
 		func(c *Config, v string) error { return number(&c.Rate, v, 0, 1_000_000) }},

@@ -198,7 +198,7 @@ func New(o Options) (*Gateway, error) {
 		return nil, err
 	}
 	pipeline, err := operation.New(operation.Options{
-		Schema: o.Schema, Present: o.Present, Recover: o.Recover, Extensions: o.Extensions, Answer: o.Answer, Rates: o.Rates, Load: limits.load, Log: o.Log,
+		Schema: o.Schema, Present: o.Present, Recover: o.Recover, Extensions: o.Extensions, Answer: o.Answer, MaxAnswer: limits.Answer, Rates: o.Rates, Load: limits.load, Log: o.Log,
 		Documents: document.Options{
 			Limits: limits.document, Introspection: o.Introspection,
 			Trusted: o.Trusted, TrustedOnly: o.TrustedOnly, Redis: o.Redis, Namespace: o.Namespace,

@@ -7,6 +7,7 @@ package gateway
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/vektah/gqlparser/v2/ast"
@@ -222,6 +223,9 @@ func (g *Gateway) tellClient(h http.Header, scope *operation.Scope, post, alone 
 func tellUsage(h http.Header, u *admission.Usage) {
 	if cost := u.Cost(); cost != "" {
 		h[wire.CostHeader] = []string{cost}
+	}
+	if used := u.Used(); used > 0 {
+		h[wire.UsedHeader] = []string{strconv.FormatInt(used, 10)}
 	}
 	if policy, state := u.State(); policy != "" {
 		h[wire.PolicyHeader], h[wire.RateHeader] = []string{policy}, []string{state}

@@ -17,11 +17,15 @@ import (
 )
 
 // Limits bound one request, one client, and all of them together. 0 is the default of
-// each. Cost and File are for a site to set; the others are the same everywhere but in tests.
+// each. Cost, Answer and File are for a site to set; the others are the same everywhere but in tests.
 type Limits struct {
 	// Cost is the most that one operation may cost, in units of about one object in its response. 0 is
 	// 20,000. Raising it raises the memory that one request can take, by some 500 bytes a unit.
 	Cost int
+
+	// Answer is the size of the data of one response, in bytes. 0 is 8 MiB. What is larger is refused
+	// before it is whole. Raising it raises the memory that one request can take, by four times as much.
+	Answer int64
 
 	// File is the size of one file in a multipart request, in bytes. 0 is 20 MiB. A request may
 	// have ten files, of twice as much in all.
@@ -57,6 +61,7 @@ func (l Limits) withDefaults() Limits {
 	l.document.Cost = cmp.Or(l.Cost, l.document.Cost)
 	l.document = l.document.WithDefaults()
 	l.Cost = l.document.Cost
+	l.Answer = cmp.Or(l.Answer, 8<<20)
 	l.File = cmp.Or(l.File, 20<<20)
 	l.body = cmp.Or(l.body, 1<<20)
 	l.timeout = cmp.Or(l.timeout, 10*time.Second)
@@ -69,7 +74,7 @@ func (l Limits) withDefaults() Limits {
 
 // validate returns an error for a limit that can't be one. rates may be nil.
 func (l Limits) validate(rates *rate.Leases) error {
-	if l.File < 0 || l.body < 0 || l.timeout < 0 || l.upload < 0 {
+	if l.Answer < 0 || l.File < 0 || l.body < 0 || l.timeout < 0 || l.upload < 0 {
 		return errors.New("a limit is negative; 0 is its default")
 	}
 	if err := errors.Join(l.document.Validate(), l.load.Validate(), l.stream.Validate(), l.backlog.Validate()); err != nil {

@@ -62,7 +62,7 @@ func TestHSTSOnlyOverHTTPS(t *testing.T) {
 func TestPagesReadTheirRates(t *testing.T) {
 	s := newSite(t, func(o *Options) { o.Origins, o.Rates = []string{"https://shop.example"}, rates(t, 100_000) })
 	r := s.post(t, `{ __typename }`, "Origin: https://shop.example", "Sec-Fetch-Site: cross-site")
-	if got := r.header.Get("Access-Control-Expose-Headers"); r.status != 200 || got != "Stoa-Cost, Ratelimit-Policy, Ratelimit, Retry-After" {
+	if got := r.header.Get("Access-Control-Expose-Headers"); r.status != 200 || got != "Stoa-Cost, Stoa-Used, Ratelimit-Policy, Ratelimit, Retry-After" {
 		t.Errorf("%d: a page may read %q", r.status, got)
 	}
 }

@@ -139,7 +139,7 @@ func (c *talk) hear() (string, error) {
 }
 
 // costInMessage matches the extensions of each response.
-var costInMessage = regexp.MustCompile(`,"extensions":\{"cost":\{"requested":\d+\}\}\}\}$`)
+var costInMessage = regexp.MustCompile(`,"extensions":\{"cost":\{"requested":\d+(?:,"used":\d+)?\}\}\}\}$`)
 
 func (c *talk) expect(want ...string) {
 	c.t.Helper()

@@ -63,6 +63,10 @@ type Limits struct {
 
 	SlotWait time.Duration               // for an expensive operation to begin
 	Memory   func() (live, limit uint64) // in use and allowed, in bytes; nil asks the runtime
+
+	// Budget is the memory of the operations that run, in bytes. Its default is a quarter of the
+	// memory limit, 512 MiB without one.
+	Budget int64
 }
 
 // WithDefaults returns l with the default of each limit that is 0. The default of Expensive
@@ -70,13 +74,13 @@ type Limits struct {
 func (l Limits) WithDefaults() Limits {
 	return Limits{
 		Requests: cmp.Or(l.Requests, defaultRequests), PerClient: cmp.Or(l.PerClient, defaultPerClient),
-		Expensive: cmp.Or(l.Expensive, max(runtime.GOMAXPROCS(0)-1, 1)), SlotWait: cmp.Or(l.SlotWait, slotWait), Memory: l.Memory,
+		Expensive: cmp.Or(l.Expensive, max(runtime.GOMAXPROCS(0)-1, 1)), SlotWait: cmp.Or(l.SlotWait, slotWait), Memory: l.Memory, Budget: cmp.Or(l.Budget, memoryBudget()),
 	}
 }
 
 // Validate returns an error for a limit that can't be one.
 func (l Limits) Validate() error {
-	if min(l.Requests, l.PerClient, l.Expensive) < 0 {
+	if min(int64(min(l.Requests, l.PerClient, l.Expensive)), l.Budget) < 0 {
 		return errors.New("a limit of requests at once is negative; 0 is its default")
 	}
 	return nil
@@ -87,6 +91,9 @@ type Load struct {
 	limits Limits
 	memory *memory
 	slots  chan struct{} // an element for each expensive operation that runs
+	budget budget
+
+	waitingForMemory atomic.Int64 // operations
 
 	mu       sync.Mutex
 	requests int
@@ -100,6 +107,7 @@ func NewLoad(limits Limits) *Load {
 	limits = limits.WithDefaults()
 	return &Load{
 		limits: limits, slots: make(chan struct{}, limits.Expensive), memory: newMemory(limits.Memory),
+		budget:   budget{most: limits.Budget, freed: make(chan struct{}, 1)},
 		byClient: map[string]int{}, waitOf: map[string]int{},
 	}
 }

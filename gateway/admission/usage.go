@@ -25,6 +25,10 @@ const bytesPerUnit = 25
 // is 1.5 to 8 µs (BenchmarkEnvelope).
 const envelopeBytesPerUnit = 512
 
+// leastUnits is what every operation takes: 20 µs are spent on its request alone, a tenth of them in
+// package net/http (BenchmarkTrivialQuery).
+const leastUnits = 4
+
 // Usage is the units that one response has used. It is not safe for concurrent use.
 type Usage struct {
 	// Scope knows the subjects, and whether the response is private.
@@ -32,6 +36,7 @@ type Usage struct {
 
 	rates  *rate.Leases // nil for no limit
 	cost   int64        // of the operation
+	used   int64        // by it, as far as was found out; 0 for no more than its cost
 	ran    bool         // cost is set
 	client *rate.State  // after the last units were taken; nil if none were
 	owner  *rate.State  // of the account, likewise
@@ -52,7 +57,40 @@ func (u *Usage) Client(ctx context.Context) string {
 // Consume takes the cost of an operation that is about to run, or refuses it and takes nothing.
 func (u *Usage) Consume(ctx context.Context, cost int64) error {
 	u.cost, u.ran = cost, true
-	return u.take(ctx, cost)
+	return u.take(ctx, max(cost, leastUnits))
+}
+
+// Debit takes what an operation has used, in all so far, beyond its cost and earlier debits. These units
+// are gone even if the buckets don't have them: the next operations wait for them. overdrawn says that
+// a bucket can't go any deeper into debt, so that the operation must end.
+func (u *Usage) Debit(ctx context.Context, used int64) (overdrawn bool, err error) {
+	units := used - max(u.used, u.cost, leastUnits)
+	if units <= 0 {
+		return false, nil
+	}
+	u.used = used
+	if u.rates == nil {
+		return false, nil
+	}
+	ctx = context.WithoutCancel(cache.WithoutTracking(ctx)) // a client that has gone away has used it, too
+	client, account := u.Scope.RateSubjects(ctx)
+	if overdrawn, err = u.debitFrom(ctx, &u.client, clientKey(client), units); err != nil {
+		return false, err
+	}
+	if owner := account(); owner != "" {
+		deep, err := u.debitFrom(ctx, &u.owner, accountKey(string(owner)), units)
+		return overdrawn || deep, err
+	}
+	return overdrawn, nil
+}
+
+func (u *Usage) debitFrom(ctx context.Context, known **rate.State, key string, units int64) (overdrawn bool, err error) {
+	state, err := u.rates.Debit(ctx, key, int(min(units, math.MaxInt32)))
+	if err != nil {
+		return false, fmt.Errorf("debit a client's rate: %w", err)
+	}
+	*known = &state
+	return u.rates.Overdrawn(state), nil
 }
 
 // ConsumeReading takes the units for a document of so many bytes that has to be parsed and
@@ -76,6 +114,7 @@ func (u *Usage) take(ctx context.Context, cost int64) error {
 	state, err := u.takeFrom(ctx, clientKey(client), units)
 	u.client = state
 	if err != nil {
+		u.debitRefused(ctx, client)
 		return err
 	}
 	owner := account()
@@ -85,8 +124,15 @@ func (u *Usage) take(ctx context.Context, cost int64) error {
 	u.owner, err = u.takeFrom(ctx, accountKey(string(owner)), units)
 	if err != nil {
 		u.client = u.giveBack(clientKey(client), units)
+		u.debitRefused(ctx, client)
 	}
 	return err
+}
+
+// debitRefused debits the work of refusing a request, so that a client that sends on while it is
+// throttled doesn't get that for nothing.
+func (u *Usage) debitRefused(ctx context.Context, client string) {
+	_, _ = u.rates.Debit(ctx, clientKey(client), leastUnits) // it is refused either way
 }
 
 // GiveBack returns the units of an operation that didn't run.
@@ -95,7 +141,7 @@ func (u *Usage) GiveBack(ctx context.Context) {
 		return
 	}
 	client, account := u.Scope.RateSubjects(cache.WithoutTracking(ctx))
-	units := u.units(u.cost)
+	units := u.units(max(u.cost, leastUnits))
 	u.client = u.giveBack(clientKey(client), units)
 	if u.owner != nil {
 		u.owner = u.giveBack(accountKey(string(account())), units)
@@ -118,7 +164,7 @@ func (u *Usage) takeFrom(ctx context.Context, key string, units int) (*rate.Stat
 	case err != nil:
 		return nil, fmt.Errorf("take from a client's rate: %w", err)
 	case state.Wait > 0:
-		return &state, tooOften(state.Wait)
+		return &state, tooOften(state.Wait + leastUnits*u.rates.Limit().Per)
 	}
 	return &state, nil
 }
@@ -136,6 +182,9 @@ func tooOften(wait time.Duration) error {
 
 // inSeconds is d in whole seconds, at least one: no client waits for less.
 func inSeconds(d time.Duration) int { return max(int(math.Ceil(d.Seconds())), 1) }
+
+// Used returns the units that the operation took, 0 if they are no more than its cost.
+func (u *Usage) Used() int64 { return u.used }
 
 // Cost returns the cost of the operation, "" if none was about to run.
 func (u *Usage) Cost() string {

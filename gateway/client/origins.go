@@ -33,7 +33,7 @@ var allowedHeaders = []string{
 }
 
 // exposedHeaders are the headers of a response that a page may read, besides those that all may.
-var exposedHeaders = []string{wire.CostHeader, wire.PolicyHeader, wire.RateHeader, "Retry-After"}
+var exposedHeaders = []string{wire.CostHeader, wire.UsedHeader, wire.PolicyHeader, wire.RateHeader, "Retry-After"}
 
 // origins are the other origins with pages that may use the API as the visitor.
 type origins struct {

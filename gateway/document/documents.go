@@ -8,6 +8,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
@@ -55,6 +56,10 @@ type Document struct {
 	// required are the variables used at places that don't allow null although their type
 	// allows it, as `$n: Int = 5` may at an argument of type Int!.
 	required map[string]bool
+
+	// Memory is what the last response to one of its operations took, in bytes: the next one reserves as
+	// much.
+	Memory atomic.Int64
 }
 
 // documents parses and validates. It is safe for concurrent use.

@@ -20,6 +20,7 @@ import (
 	"stoa/access"
 	"stoa/gateway/document"
 	"stoa/gateway/refusal"
+	"stoa/meter"
 )
 
 // run is one execution.
@@ -73,11 +74,18 @@ func (p *Pipeline) answered(ctx context.Context, o *Prepared, data []byte) (*gra
 	if err == nil {
 		err = scope.Usage.Consume(ctx, o.Cost)
 	}
+	if err == nil && int64(len(data)) > p.maxAnswer {
+		err = p.tooLarge()
+	}
 	if err != nil {
 		return nil, err
 	}
+	scope.meter.Answered(len(data))
+	if err := scope.debit(ctx); err != nil {
+		return nil, err
+	}
 	response := &graphql.Response{Data: data}
-	tellCost(response, o.Cost)
+	tellCost(response, cost{requested: o.Cost})
 	return response, nil
 }
 
@@ -85,7 +93,8 @@ func (p *Pipeline) answered(ctx context.Context, o *Prepared, data []byte) (*gra
 // use.
 type Responses struct {
 	execution
-	from access.Request
+	from  access.Request
+	scope *Scope // of the last response
 }
 
 // execution is an operation that has started.
@@ -101,10 +110,10 @@ type execution struct {
 	release   func() // the slot
 }
 
-// Subscribe starts o for from. Next returns its responses, each in a scope of its own.
+// Subscribe starts o for from. Next returns its responses, each event in a scope of its own.
 func (p *Pipeline) Subscribe(ctx context.Context, from access.Request, o *Prepared) (*Responses, error) {
-	ctx, _ = p.Begin(ctx, from)
-	r := &Responses{from: from}
+	ctx, scope := p.Begin(ctx, from)
+	r := &Responses{from: from, scope: scope}
 	if err := p.start(ctx, o, &r.execution); err != nil {
 		return nil, err
 	}
@@ -114,8 +123,16 @@ func (p *Pipeline) Subscribe(ctx context.Context, from access.Request, o *Prepar
 // Next returns the next response: the only one, or an event's, nil after the last. A subscription
 // that can't go on ends with an error, for which gqlgen has a response without data.
 func (r *Responses) Next() (*graphql.Response, error) {
-	ctx, _ := r.pipeline.Begin(r.ctx, r.from)
+	ctx, scope := r.ctx, r.scope
+	if r.streams {
+		scope.memory.Release() // the last response is written
+		ctx, scope = r.pipeline.Begin(r.ctx, r.from)
+		r.scope = scope
+	}
 	response, err := r.next(ctx)
+	if err == nil && response != nil {
+		tellCost(response, cost{r.cost, scope.Usage.Used()})
+	}
 	if err == nil && response != nil && r.streams && response.Data == nil && len(response.Errors) > 0 {
 		return nil, refusedBy(response.Errors)
 	}
@@ -131,7 +148,7 @@ func (p *Pipeline) start(ctx context.Context, o *Prepared, e *execution) error {
 		return refusedBy(errs)
 	}
 	operation.DisableIntrospection = !p.introspection
-	release, err := p.admit(ctx, o.Cost)
+	release, err := p.admit(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -143,17 +160,22 @@ func (p *Pipeline) start(ctx context.Context, o *Prepared, e *execution) error {
 	return nil
 }
 
-// admit consumes an operation's cost and waits for its slot. It is free again when ctx ends, at
-// the latest.
-func (p *Pipeline) admit(ctx context.Context, cost int64) (release func(), err error) {
+// admit consumes an operation's cost, and waits for its slot and its memory. They are free again when
+// ctx ends, at the latest.
+func (p *Pipeline) admit(ctx context.Context, o *Prepared) (release func(), err error) {
 	scope, err := scopeOf(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := scope.Usage.Consume(ctx, cost); err != nil {
+	if err := scope.Usage.Consume(ctx, o.Cost); err != nil {
 		return nil, err
 	}
-	release, err = p.load.Slot(ctx, scope.Usage.Client(ctx), cost)
+	release, err = p.load.Slot(ctx, scope.Usage.Client(ctx), o.Cost)
+	if err == nil && !o.Streams() {
+		if err = p.load.Reserve(ctx, &scope.memory, o.Cost, o.Document.Memory.Load()); err != nil {
+			release()
+		}
+	}
 	if err != nil {
 		scope.Usage.GiveBack(ctx)
 		return nil, err
@@ -162,24 +184,35 @@ func (p *Pipeline) admit(ctx context.Context, cost int64) (release func(), err e
 }
 
 // next returns the next response, under a context that descends from e's. Each event consumes as much as
-// the operation.
+// the operation, and what it took beyond that.
 func (e *execution) next(ctx context.Context) (*graphql.Response, error) {
 	defer e.release()
+	scope, err := scopeOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if e.streams { // an event reserves memory when it is there
+		_ = e.pipeline.load.Reserve(ctx, &scope.memory, 0, 0)
+	}
+	e.pipeline.bound(ctx, scope, e.cost, e.operation.Operation.Operation == ast.Mutation)
 	e.running.errors.Store(0)
 	response := e.responses(ctx)
 	if response != nil {
-		tellCost(response, e.cost)
+		tellCost(response, cost{requested: e.cost})
 	}
 	if e.streams && e.begun && response != nil {
-		scope, err := scopeOf(ctx)
-		if err == nil {
-			err = scope.Usage.Consume(ctx, e.cost)
-		}
-		if err != nil {
+		if err := scope.Usage.Consume(ctx, e.cost); err != nil {
 			return nil, err
 		}
 	}
 	e.begun = true
+	if response != nil {
+		scope.meter.Answered(len(response.Data))
+		e.running.document.Memory.Store(scope.meter.Memory())
+	}
+	if err := scope.debit(ctx); err != nil {
+		return nil, err
+	}
 	if ctx.Err() != nil && (response == nil || len(response.Errors) > 0) {
 		return nil, e.pipeline.Ended(ctx, e.operation.OperationName)
 	}
@@ -222,7 +255,9 @@ func (p *Pipeline) presentOne(ctx context.Context, err error) *gqlerror.Error {
 	if running.errors.Add(1) > refusal.MaxErrors {
 		return nil
 	}
-	if running.ended() != nil {
+	work := meter.From(ctx)
+	work.Error()
+	if running.ended() != nil || work.Err() != nil {
 		return refusal.Coded(refusal.Cancelled, gqlerror.ErrorPathf(graphql.GetPath(ctx), "the request has ended"))
 	}
 	return p.present(ctx, err)
@@ -244,22 +279,40 @@ func (resolved) Get(ctx context.Context, _ string) (*ast.QueryDocument, bool) {
 // Add does nothing: document.Store caches documents.
 func (resolved) Add(context.Context, string, *ast.QueryDocument) {}
 
-// requested is the cost in a response's extensions: the same for the same document and
-// variables, for every client.
+// requested is the cost in a response's extensions: the same for the same document and variables, for
+// every client.
 type requested int64
 
 // AppendJSON appends the extension as it is written.
-func (r requested) AppendJSON(to []byte) []byte {
-	return append(strconv.AppendInt(append(to, `{"requested":`...), int64(r), 10), '}')
-}
+func (r requested) AppendJSON(to []byte) []byte { return cost{requested: int64(r)}.AppendJSON(to) }
 
 // MarshalJSON is json.Marshaler's.
 func (r requested) MarshalJSON() ([]byte, error) { return r.AppendJSON(nil), nil }
 
+// cost is the cost of a response with the units that it used, if they are more. They are told where there
+// are no headers: they depend on the caches, and a response that may be cached must not.
+type cost struct{ requested, used int64 }
+
+// AppendJSON appends the extension as it is written.
+func (c cost) AppendJSON(to []byte) []byte {
+	to = strconv.AppendInt(append(to, `{"requested":`...), c.requested, 10)
+	if c.used > 0 {
+		to = strconv.AppendInt(append(to, `,"used":`...), c.used, 10)
+	}
+	return append(to, '}')
+}
+
+// MarshalJSON is json.Marshaler's.
+func (c cost) MarshalJSON() ([]byte, error) { return c.AppendJSON(nil), nil }
+
 // tellCost adds its cost to the response.
-func tellCost(response *graphql.Response, cost int64) {
+func tellCost(response *graphql.Response, c cost) {
 	if response.Extensions == nil {
 		response.Extensions = map[string]any{}
 	}
-	response.Extensions["cost"] = requested(cost)
+	if c.used > 0 {
+		response.Extensions["cost"] = c
+	} else {
+		response.Extensions["cost"] = requested(c.requested)
+	}
 }

@@ -4,7 +4,7 @@
 //
 // POST, GET, multipart requests, event streams, WebSockets and the renewal of cached responses all
 // call these, in this order. The package knows neither HTTP nor how a response is sent. It may
-// import access, to begin responses, document, admission, envelope and refusal, rate, and
+// import access, to begin responses, meter, document, admission, envelope and refusal, rate, and
 // store/bus for the options of documents.
 package operation
 
@@ -27,6 +27,7 @@ import (
 	"stoa/gateway/document"
 	"stoa/gateway/envelope"
 	"stoa/gateway/refusal"
+	"stoa/meter"
 	"stoa/rate"
 )
 
@@ -36,9 +37,10 @@ type Options struct {
 	Present    graphql.ErrorPresenterFunc
 	Recover    graphql.RecoverFunc
 	Extensions []graphql.HandlerExtension // the first outermost
-	Answer     AnswerFunc                 // nil executes every query
 	Documents  document.Options           // its Schema is taken from the one above
 	Load       admission.Limits
+	Answer     AnswerFunc   // nil executes every query
+	MaxAnswer  int64        // bytes of the data of one response
 	Rates      *rate.Leases // nil for no limit
 	Log        *slog.Logger
 }
@@ -52,6 +54,8 @@ type Pipeline struct {
 	load          *admission.Load
 	schema        *ast.Schema
 	answer        AnswerFunc
+	maxAnswer     int64 // bytes
+	maxUnits      int64 // that one operation may take
 	executor      *executor.Executor
 	documents     *document.Store
 	rates         *rate.Leases
@@ -68,7 +72,7 @@ func New(o Options) (*Pipeline, error) {
 		return nil, err
 	}
 	p := &Pipeline{
-		load: admission.NewLoad(o.Load), schema: o.Documents.Schema, answer: o.Answer, executor: executor.New(o.Schema), documents: documents, rates: o.Rates,
+		load: admission.NewLoad(o.Load), schema: o.Documents.Schema, answer: o.Answer, maxAnswer: o.MaxAnswer, maxUnits: overrun * int64(o.Documents.Limits.Cost), executor: executor.New(o.Schema), documents: documents, rates: o.Rates,
 		present: o.Present, introspection: o.Documents.Introspection, log: o.Log,
 	}
 	p.executor.SetQueryCache(resolved{})
@@ -91,8 +95,15 @@ func (p *Pipeline) Enter(client access.Client) (leave func(), err error) {
 	return p.load.Enter(client.RateKey())
 }
 
-// Scope is one response under way: whether it is private, and its usage.
-type Scope struct{ Usage admission.Usage }
+// Scope is one response under way: whether it is private, its usage, and the work that it takes. It
+// is the context of that work, too.
+type Scope struct {
+	context.Context
+
+	Usage  admission.Usage
+	meter  meter.Meter
+	memory admission.Reservation
+}
 
 // Private says whether the response is for its viewer alone.
 func (s *Scope) Private() bool { return s.Usage.Scope.Private() }
@@ -101,6 +112,17 @@ func (s *Scope) Private() bool { return s.Usage.Scope.Private() }
 func (s *Scope) Cookies() []access.Cookie { return s.Usage.Scope.Cookies() }
 
 type scopeKey struct{}
+
+// Value returns the scope or its meter by their keys.
+func (s *Scope) Value(key any) any {
+	switch key.(type) {
+	case scopeKey:
+		return s
+	case meter.Key:
+		return &s.meter
+	}
+	return s.Context.Value(key)
+}
 
 // errNoScope is the fault of preparing or executing an operation without Begin.
 var errNoScope = errors.New("an operation has no scope: whose rates it uses isn't known")
@@ -126,8 +148,8 @@ func (p *Pipeline) BeginRenewal(ctx context.Context) (context.Context, *Scope) {
 
 func begin(ctx context.Context, from access.Request, rates *rate.Leases) (context.Context, *Scope) {
 	ctx, answer := access.Begin(ctx, from)
-	s := &Scope{Usage: admission.NewUsage(rates, answer)}
-	return context.WithValue(ctx, scopeKey{}, s), s
+	s := &Scope{Context: ctx, Usage: admission.NewUsage(rates, answer)}
+	return s, s
 }
 
 // cheapEnvelope is the size of an envelope, in bytes, that an operation's cost includes.

@@ -53,10 +53,11 @@ const (
 	NotTrusted        = "DOCUMENT_NOT_TRUSTED"
 
 	// The response couldn't be made, or not all of it.
-	Timeout       = "TIMEOUT"
-	Cancelled     = "CANCELLED"
-	Internal      = "INTERNAL"
-	ErrorsOmitted = "ERRORS_OMITTED"
+	ResponseTooLarge = "RESPONSE_TOO_LARGE"
+	Timeout          = "TIMEOUT"
+	Cancelled        = "CANCELLED"
+	Internal         = "INTERNAL"
+	ErrorsOmitted    = "ERRORS_OMITTED"
 )
 
 const (

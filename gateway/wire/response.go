@@ -30,10 +30,11 @@ const (
 	WriteTime = time.Minute
 )
 
-// Headers with the cost of a response, and the state of the client's rates by
+// Headers with the cost of a response and the units that it took, if they are more, and the state of the client's rates by
 // draft-ietf-httpapi-ratelimit-headers-10, in units of cost.
 const (
 	CostHeader   = "Stoa-Cost"
+	UsedHeader   = "Stoa-Used"
 	PolicyHeader = "Ratelimit-Policy"
 	RateHeader   = "Ratelimit"
 )

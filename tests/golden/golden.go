@@ -389,7 +389,7 @@ func withoutCost(answer object) (rest object, ok bool) {
 	for i, m := range answer {
 		if extensions, is := m.value.(object); is && m.key == "extensions" && len(extensions) == 1 && extensions[0].key == "cost" {
 			cost, is := extensions[0].value.(object)
-			if !is || len(cost) != 1 || cost[0].key != "requested" {
+			if !is || len(cost) == 0 || cost[0].key != "requested" || len(cost) > 1 && !usesMore(cost) {
 				return answer, false
 			}
 			_, is = cost[0].value.(json.Number)
@@ -397,6 +397,16 @@ func withoutCost(answer object) (rest object, ok bool) {
 		}
 	}
 	return answer, false
+}
+
+// usesMore reports whether a cost has, beside the units requested, those used, and they are more. An
+// event says so if its documents weren't in the caches.
+func usesMore(cost object) bool {
+	requested, _ := cost[0].value.(json.Number)
+	used, _ := cost[1].value.(json.Number)
+	before, err := requested.Int64()
+	after, err2 := used.Int64()
+	return len(cost) == 2 && cost[1].key == "used" && err == nil && err2 == nil && after > before
 }
 
 func pathOf(err any) string {
