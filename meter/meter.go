@@ -20,7 +20,7 @@ const (
 
 	perTop      = 3000   // a field of Query: a goroutine, its arguments, a look into the caches
 	perError    = 5000   // in the answer: presented with its path and places
-	perObject   = 400    // whose fields are executed
+	perObject   = 400    // its list of fields, and its buffer of values
 	perField    = 60     // of an object: its function is called, and its value marshalled
 	perByte     = 2      // of an answer: marshalled, checked, compressed and written
 	perRendered = 25     // a byte of Markdown or of its HTML: 66 KB take 17 ms (BenchmarkRender)
@@ -55,7 +55,7 @@ type Meter struct {
 	spent, answer, memory atomic.Int64 // of the response so far; spent is in thousandths of a unit
 
 	bounded bool
-	granted [3]atomic.Int64 // spent, answer and memory up to which nobody is asked
+	granted [3]atomic.Int64 // spent, answer and memory that need no question
 	more    func(Work) (Work, error)
 	mu      sync.Mutex // held while more is called
 	stopped atomic.Pointer[error]
@@ -98,7 +98,7 @@ func (m *Meter) HeldBytes() int {
 // Memory returns the bytes of memory so far.
 func (m *Meter) Memory() int64 { return m.memory.Load() }
 
-// Err returns the error that has stopped the response; nil if it may go on. What works for it ends
+// Err returns the error that has stopped the response; nil if it may go on. The rest of its work ends
 // soon after.
 func (m *Meter) Err() error {
 	if m == nil {
