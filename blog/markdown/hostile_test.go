@@ -1,11 +1,16 @@
 package markdown
 
-// Texts that are hostile to parsers, and a benchmark of them.
+// Texts that are hostile to parsers: tests that their counted work bounds them, and a benchmark.
+// tests/hostile searches for more of them, and counts the work that is really done.
 
 import (
+	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/yuin/goldmark"
 )
 
 // hostile are texts of about n bytes that are known to be slow for parsers of Markdown or HTML, or
@@ -135,6 +140,82 @@ func growing(step, end string) func(int) string {
 
 func table(columns, rows int) string {
 	return strings.Repeat("|a", columns) + "|\n" + strings.Repeat("|-", columns) + "|\n" + strings.Repeat("a\n", rows)
+}
+
+// cost is the work and the memory that one text takes.
+type cost struct {
+	bytes, work, memory, html int
+	refused                   bool
+}
+
+// costOf renders a text as an article or, with commentEngine, as a comment, and measures it.
+func costOf(source string, engine goldmark.Markdown) (c cost) {
+	g := newGuard(context.Background(), []byte(tidy(source)))
+	if engine == commentEngine {
+		g.nesting, g.most = commentNesting, commentWork
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	raw, err := g.html(engine)
+	if err == nil {
+		_, err = sanitise(context.Background(), raw)
+	}
+	runtime.ReadMemStats(&after)
+	return cost{len(source), min(g.work, g.most), int(after.TotalAlloc - before.TotalAlloc), g.out.Len(), err != nil}
+}
+
+// check reports a cost beyond the limits. Memory is bounded by the counted work, so that the limit
+// of the work is one of the memory, too: a cell of a table counts as 5000 and takes some 200 bytes.
+func (c cost) check(t *testing.T) {
+	t.Helper()
+	if most := 1<<20 + 1000*c.bytes + c.work/2; c.memory > most {
+		t.Errorf("%d bytes took %d bytes of memory for a work of %d, more than %d", c.bytes, c.memory, c.work, most)
+	}
+	if c.html > MaxHTML {
+		t.Errorf("%d bytes became %d bytes of HTML", c.bytes, c.html)
+	}
+}
+
+// The counted work of twice a text is at most about four times that of the text, so that the limit
+// ends it early. Nothing here depends on the speed of the machine.
+func TestHostileTextsAreBounded(t *testing.T) {
+	const size = MaxSource / 16
+	for name, text := range hostile {
+		t.Run(name, func(t *testing.T) {
+			costOf(text(size/4), engine).check(t) // limits refuse some of the longer ones at once
+			one, two := costOf(text(size), engine), costOf(text(2*size), engine)
+			one.check(t)
+			two.check(t)
+			if !one.refused && float64(two.work) > 4.5*float64(one.work)+1e6 {
+				t.Errorf("the work of %d bytes is %d, and of %d bytes %d", one.bytes, one.work, two.bytes, two.work)
+			}
+			costOf(text(MaxComment), commentEngine).check(t)
+		})
+	}
+}
+
+// FuzzGrowth looks for texts whose memory is not bounded by their counted work. A text is one piece,
+// repeated between two others.
+func FuzzGrowth(f *testing.F) {
+	for _, piece := range []string{"[", "[a](b", "[x%d]: u\n", "[^%d] ", "> ", "- ", "|a", "|-", "a\n", "*a_ ", "~~a ", "`a``", "<b>", "# a\n"} {
+		f.Add("", piece, "")
+		f.Add("[x]: u\n\n|a|\n|-|\n", piece, "\n\n[x]")
+	}
+	f.Fuzz(func(t *testing.T, before, piece, after string) {
+		if len(before)+len(after) > 1000 || len(piece) == 0 || len(piece) > 100 {
+			t.Skip()
+		}
+		for _, n := range []int{2000, 8000} {
+			var b strings.Builder
+			b.WriteString(before)
+			for i := 0; b.Len() < n; i++ {
+				b.WriteString(strings.ReplaceAll(piece, "%d", fmt.Sprint(i)))
+			}
+			b.WriteString(after)
+			costOf(b.String(), engine).check(t)
+			costOf(b.String(), commentEngine).check(t)
+		}
+	})
 }
 
 func BenchmarkHostile(b *testing.B) {
