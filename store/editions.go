@@ -47,8 +47,8 @@ func Searched() []id.Kind {
 // NameOf returns the name of a declared kind in messages: "article"; "" for another kind.
 func NameOf(kind id.Kind) string {
 	for _, k := range kinds() {
-		if f := k.kind(); f.id == kind {
-			return f.name
+		if k.prefix() == kind {
+			return k.kind().name
 		}
 	}
 	return ""
@@ -57,7 +57,7 @@ func NameOf(kind id.Kind) string {
 // declarationOf returns the declaration of a kind, which must be declared.
 func declarationOf(kind id.Kind) declared {
 	all := kinds()
-	return all[slices.IndexFunc(all, func(k declared) bool { return k.kind().id == kind })]
+	return all[slices.IndexFunc(all, func(k declared) bool { return k.prefix() == kind })]
 }
 
 // Editions returns the editions of each of kinds, which must be Searched. It takes a command for

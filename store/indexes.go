@@ -42,7 +42,7 @@ func uncached() []index {
 func indexes() []index {
 	all := uncached()
 	for _, k := range kinds() {
-		all = append(all, k.kind().indexes...)
+		all = append(all, k.indexes()...)
 	}
 	return all
 }

@@ -100,7 +100,9 @@ func kinds() []declared {
 
 // declared is a Kind of any type.
 type declared interface {
+	prefix() id.Kind
 	kind() *facts
+	indexes() []index
 	open(*Store) any // a *cache.Table[id.ID, T]
 	readEditions(context.Context, *Store) (*Editions, error)
 	search(context.Context, *Store, []id.ID) ([]Found, error)
@@ -115,7 +117,6 @@ type facts struct {
 	id         id.Kind
 	name       string
 	collection string
-	indexes    []index
 	lists      []listFacts
 	public     bson.D
 	searched   bool
@@ -142,15 +143,16 @@ func (k *Kind[T]) kind() *facts {
 	for _, l := range k.Lists {
 		f.lists = append(f.lists, l.facts())
 	}
-	f.indexes = k.indexes(f)
 	f.searched = k.Words != nil
 	return f
 }
 
+func (k *Kind[T]) prefix() id.Kind { return k.ID }
+
 // indexes returns the indexes of the kind: those that it declares, and those of its slugs and lists
 // that aren't the beginning of a declared one.
-func (k *Kind[T]) indexes(f *facts) []index {
-	all := slices.Clone(k.Indexes)
+func (k *Kind[T]) indexes() []index {
+	f, all := k.kind(), slices.Clone(k.Indexes)
 	add := func(i index) {
 		if !slices.ContainsFunc(all, func(other index) bool {
 			return len(i.fields) <= len(other.fields) && slices.Equal(i.fields, other.fields[:len(i.fields)])
