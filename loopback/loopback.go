@@ -1,4 +1,4 @@
-// Package loopback tells if a host is this machine, whatever name servers say. It imports nothing of
+// Package loopback tells if a host is this machine, without asking a name server. It imports nothing of
 // ours. Entry points: Is, HostOf.
 package loopback
 
