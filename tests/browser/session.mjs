@@ -112,6 +112,9 @@ test('a page of an allowed origin signs in, is known from then on, and signs out
 
   assert.deepEqual((await send('mutation { sessionRevoke(input: {}) { userErrors { message } } }')).data.sessionRevoke.userErrors, []);
   assert.deepEqual((await context.cookies(api)).filter((c) => c.name === '__Host-stoa'), [], 'the cookie is still there');
+  const [device] = (await context.cookies(api)).filter((c) => c.name === '__Host-stoa-device');
+  assert.ok(device, 'the device is not known after the session');
+  assert.deepEqual([device.httpOnly, device.secure, device.sameSite, device.path], [true, true, 'Strict', '/']);
   assert.deepEqual((await send(whoAmI)).data, { viewer: null });
   await context.close();
 });
