@@ -218,7 +218,7 @@ func New(o Options) (*Gateway, error) {
 		uploads:    upload.New(upload.Options{Pipeline: pipeline, MaxBody: limits.body, MaxFile: limits.File, Arrival: limits.upload, Response: limits.timeout}),
 		picture:    o.Picture,
 		limits:     limits,
-		backlog:    backlog.New(limits.backlog, clients.IsProxy),
+		backlog:    backlog.New(limits.backlog, clients.IsProxy, o.Log),
 		log:        o.Log,
 	}
 	g.responses = responsecache.New(responsecache.Options{

@@ -13,6 +13,7 @@ package backlog
 import (
 	"cmp"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -67,6 +68,8 @@ func (l Limits) Validate() error {
 type Backlog struct {
 	limits  Limits
 	isProxy func(netip.Addr) bool
+	log     *slog.Logger
+	logged  atomic.Int64 // when something was logged last, in Unix nanoseconds
 	total   atomic.Int64
 
 	mu       sync.Mutex
@@ -85,8 +88,8 @@ type client struct {
 
 // New returns a Backlog of no connections. A proxy is many clients: only the total holds for its
 // connections.
-func New(limits Limits, isProxy func(netip.Addr) bool) *Backlog {
-	return &Backlog{limits: limits, isProxy: isProxy, byOrigin: map[netip.Prefix]*client{}}
+func New(limits Limits, isProxy func(netip.Addr) bool, log *slog.Logger) *Backlog {
+	return &Backlog{limits: limits, isProxy: isProxy, log: log, byOrigin: map[netip.Prefix]*client{}}
 }
 
 // Bytes is the number of bytes that wait for their peers, or a little more.
@@ -131,6 +134,7 @@ func (b *Backlog) enter(tcp *net.TCPConn) *conn {
 		b.byOrigin[origin] = of
 	}
 	if !shared && len(of.open) >= b.limits.Connections {
+		b.warn("a client has as many connections as it may have; further ones are closed. A proxy must be in STOA_PROXIES", of)
 		return nil
 	}
 	c.backlog, c.client = b, of
@@ -148,6 +152,14 @@ func (b *Backlog) originOf(tcp *net.TCPConn) (origin netip.Prefix, shared bool) 
 	}
 	origin, _ = address.Prefix(bits) // the address of a connection is valid
 	return origin, b.isProxy(address)
+}
+
+// warn logs a message about a client, and is silent for a minute after that.
+func (b *Backlog) warn(message string, of *client) {
+	now, last := time.Now().UnixNano(), b.logged.Load()
+	if now-last >= int64(time.Minute) && b.logged.CompareAndSwap(last, now) {
+		b.log.Warn(message, "client", of.origin.String())
+	}
 }
 
 // leave ends the counting of c.
@@ -204,6 +216,7 @@ func (b *Backlog) relieve(writer *conn, chosen func(*client) bool, sum *atomic.I
 			return
 		}
 		if c != writer && c.counted.Load() > 0 {
+			b.warn("clients read too little: connections are reset that have waited the longest", c.client)
 			c.reset()
 		}
 	}

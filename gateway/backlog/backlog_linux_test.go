@@ -4,9 +4,11 @@ package backlog
 // lists in /proc/net/tcp, closed connections among them.
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -28,6 +30,7 @@ type server struct {
 	*Backlog
 	t       *testing.T
 	address *net.TCPAddr
+	log     *bytes.Buffer // read once nothing is accepted
 }
 
 func newServer(t *testing.T, limits Limits, isProxy bool, serve func(net.Conn)) *server {
@@ -36,7 +39,8 @@ func newServer(t *testing.T, limits Limits, isProxy bool, serve func(net.Conn)) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{New(limits.WithDefaults(1<<30), func(netip.Addr) bool { return isProxy }), t, l.Addr().(*net.TCPAddr)}
+	log := &bytes.Buffer{}
+	s := &server{New(limits.WithDefaults(1<<30), func(netip.Addr) bool { return isProxy }, slog.New(slog.NewTextHandler(log, nil))), t, l.Addr().(*net.TCPAddr), log}
 	counting := s.Listen(l)
 	done := make(chan struct{})
 	go func() {
@@ -233,8 +237,11 @@ func TestAClientHasSoManyConnections(t *testing.T) {
 	}
 	_ = first.Close()
 	s.dial()
-	_ = (<-accepted).Close()
+	_ = (<-accepted).Close() // after the third one
 	_ = second.Close()
+	if text := s.log.String(); strings.Count(text, "level=WARN") != 1 || !strings.Contains(text, "client=127.0.0.1/32") {
+		t.Errorf("logged: %s", text)
+	}
 }
 
 // BenchmarkWrite compares responses over connections that count with those that don't.
@@ -242,7 +249,7 @@ func BenchmarkWrite(b *testing.B) {
 	for _, size := range []int{5 << 10, 100 << 10, 4 << 20} {
 		for name, wrap := range map[string]func(net.Listener) net.Listener{
 			"Plain":    func(l net.Listener) net.Listener { return l },
-			"Counting": New(Limits{}.WithDefaults(1<<30), func(netip.Addr) bool { return false }).Listen,
+			"Counting": New(Limits{}.WithDefaults(1<<30), func(netip.Addr) bool { return false }, slog.New(slog.DiscardHandler)).Listen,
 		} {
 			b.Run(fmt.Sprintf("%dKiB/%s", size>>10, name), func(b *testing.B) {
 				l, err := net.Listen("tcp", "127.0.0.1:0")
