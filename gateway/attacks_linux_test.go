@@ -93,6 +93,8 @@ func attacks() []attack {
 		{name: "4,800 objects in lists, nearly the most values that are decoded", send: rawPost(`{"query":"{__typename}","variables":{"x":[` + strings.TrimSuffix(strings.Repeat("["+strings.TrimSuffix(strings.Repeat(`{"":0},`, 40), ",")+"],", 120), ",") + `]}}`), want: "200"},
 		{name: "variables 500,000 deep", send: variables(nested(500_000, "[", "", "]")), want: "400 BAD_REQUEST"},
 		{name: "a number of 1 MB", send: variables(strings.Repeat("9", 1<<20-100)), want: "400 BAD_REQUEST"},
+		{name: "1 MB of JSON that is broken at its end", send: rawPost(`{"query":"` + strings.Repeat("x", 1<<20-100) + `",}`), want: "400 BAD_REQUEST"},
+		{name: "… all of it escapes", send: rawPost(`{"query":"` + strings.Repeat(`\n`, 1<<19-100) + `",}`), want: "400 BAD_REQUEST"},
 		{name: "a body of 8 GB", send: rawPost("{", "Content-Length: 8589934592"), want: "413 PAYLOAD_TOO_LARGE"},
 		{name: "a body of 2 MB that doesn't say so", send: rawPost("200000\r\n"+strings.Repeat(" ", 2<<20)+"\r\n0\r\n\r\n", "Transfer-Encoding: chunked"), want: "413 PAYLOAD_TOO_LARGE"},
 		{name: "a body that never comes", send: rawPost(`{"query":`, "Content-Length: 1000000"), want: "408 REQUEST_TIMEOUT"},
