@@ -16,6 +16,11 @@
 //
 //	go run ./tests/bench compare --old PATH
 //
+// The argument attacks attacks a site while others read it, and prints what each attack takes and
+// how long the others wait.
+//
+//	go run ./tests/bench attacks
+//
 // The load comes from wrk if it is on the PATH, else from a client of this program. With two
 // cores and taskset, the measured process has one core and everything else the other. It may
 // import everything.
@@ -46,6 +51,13 @@ func main() {
 		o, err := siteFlags(os.Args[2:])
 		if err == nil {
 			err = benchSite(ctx, o, os.Stdout)
+		}
+		exit(err)
+	}
+	if len(os.Args) > 1 && os.Args[1] == "attacks" {
+		o, err := attackFlags(os.Args[2:])
+		if err == nil {
+			err = benchAttacks(ctx, o, os.Stdout)
 		}
 		exit(err)
 	}
