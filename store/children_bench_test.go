@@ -4,6 +4,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -21,22 +22,12 @@ import (
 //	go test ./store -run '^$' -bench ListsUnderATag -benchtime 50x
 func BenchmarkListsUnderATag(b *testing.B) {
 	for _, n := range []int{10_000, 100_000} {
-		server, err := embedded.Open(b.Context(), embedded.Options{Dir: b.TempDir()})
-		if err != nil {
-			b.Fatal(err)
-		}
-		o := Options{URI: server.URI(), Dialer: server.Dialer(), Exclusive: true, CacheBytes: 64 << 20, Log: slog.New(slog.DiscardHandler)}
-		client, err := mongo.Connect(clientOptions(o))
-		if err != nil {
-			b.Fatal(err)
-		}
-		s := &Store{client: client, db: client.Database(defaultDatabase), log: o.Log}
+		s := benchmarkStore(b)
 		done := func(_ any, err error) {
 			if err != nil {
 				b.Fatal(err)
 			}
 		}
-		done(nil, s.open(b.Context(), o))
 		tag := &Tag{ID: id.New(id.Tag), Slug: "tag"}
 		done(nil, Add(b.Context(), s, tag))
 		var middle *Article
@@ -87,7 +78,76 @@ func BenchmarkListsUnderATag(b *testing.B) {
 				done(nil, s.AddArticle(ctx, a))
 			}
 		})
-		done(nil, s.Close(ctx))
-		done(nil, server.Close(ctx))
+	}
+}
+
+// benchmarkStore opens a store over an embedded database of its own.
+func benchmarkStore(b *testing.B) *Store {
+	b.Helper()
+	server, err := embedded.Open(b.Context(), embedded.Options{Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	o := Options{URI: server.URI(), Dialer: server.Dialer(), Exclusive: true, CacheBytes: 64 << 20, Log: slog.New(slog.DiscardHandler)}
+	client, err := mongo.Connect(clientOptions(o))
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := &Store{client: client, db: client.Database(defaultDatabase), log: o.Log}
+	if err := s.open(b.Context(), o); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		ctx := context.Background()
+		if err := errors.Join(s.Close(ctx), server.Close(ctx)); err != nil {
+			b.Error(err)
+		}
+	})
+	return s
+}
+
+// BenchmarkThread measures the first page of comments under an article with 5,000 and one with 50,000,
+// with nothing cached, and a comment that is added, with the page after it:
+//
+//	go test ./store -run '^$' -bench Thread -benchtime 50x
+func BenchmarkThread(b *testing.B) {
+	for _, n := range []int{5000, 50_000} {
+		s := benchmarkStore(b)
+		a := published("a", second(1))
+		if err := s.AddArticle(b.Context(), a); err != nil {
+			b.Fatal(err)
+		}
+		top := fillThread(b, s, a.ID, n)
+		key := ChildrenKey(a.ID)
+		page := func() {
+			if _, err := s.Children(b.Context(), []ChildrenKey{key, RepliesTo(a.ID, top[0].ID)}); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := s.ChildrenCounts(b.Context(), []ChildrenKey{key, RepliesTo(a.ID, top[0].ID)}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for range 2 { // the first reads the whole thread, the second counts its lists
+			s.Flush()
+			page()
+		}
+		b.Run(fmt.Sprintf("Page/%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				s.Flush()
+				b.StartTimer()
+				page()
+			}
+		})
+		b.Run(fmt.Sprintf("Add/%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if err := s.addComment(b.Context(), saying(a.ID, top[1].ID, n+i)); err != nil {
+					b.Fatal(err)
+				}
+				page()
+			}
+		})
 	}
 }
