@@ -10,6 +10,7 @@ package document
 // known before anything runs, and bounds the memory of the answer as well as the work.
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -196,79 +197,53 @@ func wordsOf(value any) (words []string) {
 	return words
 }
 
-// plan is the cost of an operation, but for its variables. It is never changed.
+// plan is the cost of an operation, but for its variables: sums of which each refers to earlier ones
+// only, the last being the whole. It is never changed.
 type plan struct {
-	sources []source
-	steps   []step // each refers to earlier ones only
-	whole   amount
+	inputs []input
+	sums   []sum
 }
 
-// amount is a sum: a number, and the value of a step, noStep for none.
-type amount struct {
+// input is a number that variables decide: the size of a list, or the weight of an input object.
+type input func(variables map[string]any) int64
+
+// sum is a number, and parts.
+type sum struct {
 	fixed int64
-	step  int
+	parts []part
 }
 
-const noStep = -1
-
-// step is a sum of terms, and a number.
-type step struct {
-	fixed int64
-	terms []term
+// part is a number, times an input and times an earlier sum, by their indexes; none for neither.
+type part struct {
+	factor     int64
+	input, sum int
 }
 
-// term is a product of a number and, if they are present, the value of a source and that of a
-// step.
-type term struct {
-	factor       int64
-	source, step int
-}
-
-// source is a value of variables: the number of elements, or the weight of an input.
-type source struct {
-	least     int64 // the value without them; 0 for none
-	assumed   int64 // when there is nothing else
-	variables []sourceVariable
-	weigh     *ast.Type // of the one variable, for a weight instead of a size
-}
-
-// sourceVariable is a variable and its default: of a size a number, of a weight too.
-type sourceVariable struct {
-	name     string
-	fallback int64
-	defaults bool
-}
+const none = -1
 
 // cost is the cost of the operation with these variables, exact up to maxCounted. It takes
 // time in proportion to the plan, and that is no longer than the document.
-func (p *plan) cost(weights *costWeights, variables map[string]any) int64 {
-	if len(p.steps) == 0 {
-		return p.whole.fixed
-	}
+func (p *plan) cost(variables map[string]any) int64 {
 	var room [64]int64
-	values := room[:0]
-	for i := range p.sources {
-		values = append(values, p.sources[i].value(weights, variables))
+	values := room[:0] // of the inputs, then of the sums
+	for _, input := range p.inputs {
+		values = append(values, input(variables))
 	}
-	steps := len(values)
-	for i := range p.steps {
-		sum := p.steps[i].fixed
-		for _, term := range p.steps[i].terms {
-			value := term.factor
-			if term.source != noStep {
-				value = multiply(value, values[term.source])
+	for _, s := range p.sums {
+		value := s.fixed
+		for _, part := range s.parts {
+			product := part.factor
+			if part.input != none {
+				product = multiply(product, values[part.input])
 			}
-			if term.step != noStep {
-				value = multiply(value, values[steps+term.step])
+			if part.sum != none {
+				product = multiply(product, values[len(p.inputs)+part.sum])
 			}
-			sum = min(sum+value, maxCounted)
+			value = min(value+product, maxCounted)
 		}
-		values = append(values, sum)
+		values = append(values, value)
 	}
-	if p.whole.step == noStep {
-		return p.whole.fixed
-	}
-	return min(p.whole.fixed+values[steps+p.whole.step], maxCounted)
+	return values[len(values)-1]
 }
 
 func multiply(a, b int64) int64 {
@@ -277,32 +252,6 @@ func multiply(a, b int64) int64 {
 	}
 	return a * b
 }
-
-func (s *source) value(weights *costWeights, variables map[string]any) int64 {
-	if s.weigh != nil {
-		v := s.variables[0]
-		value, sent := variables[v.name]
-		if !sent {
-			return v.fallback
-		}
-		return weights.inputWeight(s.weigh, value)
-	}
-	n := s.least
-	for _, v := range s.variables {
-		value, sent := variables[v.name]
-		if sent {
-			n = max(n, lengthOf(value))
-		} else if v.defaults {
-			n = max(n, v.fallback)
-		}
-	}
-	if n == 0 {
-		n = s.assumed
-	}
-	return clampSize(n)
-}
-
-func clampSize(n int64) int64 { return min(max(n, 1), longestPage) }
 
 // lengthOf is the size that a slicing argument's value says: a number, or a list as long as it
 // is (beyond the specification); 0 for none.
@@ -350,121 +299,117 @@ type compiler struct {
 	operation *ast.OperationDefinition
 	plan      *plan
 	fragments map[string]sized // by name, and by their fields that have a size from above
-	bySource  map[string]int   // sources that are the same
+	inputs    map[string]int   // indexes, so that equal ones are computed once
 }
 
 // sized is a selection: its cost once, and its cost for each element of a list with a
-// size from above.
-type sized struct{ once, each amount }
+// size from above. Both are a number, or refer to one sum of the plan.
+type sized struct{ once, each sum }
 
 // compile makes the plan of an operation of a valid document. It looks at each fragment once
 // for each combination of sizes that its fields get from above; the schema has very few of
 // these.
 func compile(weights *costWeights, operation *ast.OperationDefinition) *plan {
-	c := &compiler{weights: weights, operation: operation, plan: &plan{}, fragments: map[string]sized{}, bySource: map[string]int{}}
-	c.plan.whole = c.set(operation.SelectionSet, nil, "").once
+	c := &compiler{weights: weights, operation: operation, plan: &plan{}, fragments: map[string]sized{}, inputs: map[string]int{}}
+	whole := c.set(operation.SelectionSet, nil, "").once
+	c.plan.sums = append(c.plan.sums, whole)
 	return c.plan
 }
 
-// sum is an amount in the making.
-type sum struct{ step }
-
-func (s *sum) add(a amount) { s.addTimes(1, noStep, a) }
-
-// addTimes adds a as often as factor and the source say.
-func (s *sum) addTimes(factor int64, source int, a amount) {
-	if a.fixed != 0 {
-		if source == noStep {
-			s.fixed = min(s.fixed+multiply(factor, a.fixed), maxCounted)
-		} else {
-			s.terms = append(s.terms, term{multiply(factor, a.fixed), source, noStep})
-		}
+// add adds s to sum, as often as factor and the input say. s is a number, or refers to one sum.
+func (to *sum) add(factor int64, input int, s sum) {
+	for _, p := range s.parts {
+		to.parts = append(to.parts, part{factor, input, p.sum})
 	}
-	if a.step != noStep {
-		s.terms = append(s.terms, term{factor, source, a.step})
+	switch product := multiply(factor, s.fixed); {
+	case product == 0:
+	case input == none:
+		to.fixed = min(to.fixed+product, maxCounted)
+	default:
+		to.parts = append(to.parts, part{product, input, none})
 	}
 }
 
-// amount ends s.
-func (c *compiler) amount(s sum) amount {
-	if len(s.terms) == 0 {
-		return amount{s.fixed, noStep}
+// end puts s into the plan and returns a sum that refers to it, unless it is a number.
+func (c *compiler) end(s sum) sum {
+	if len(s.parts) == 0 {
+		return s
 	}
-	c.plan.steps = append(c.plan.steps, s.step)
-	return amount{0, len(c.plan.steps) - 1}
+	c.plan.sums = append(c.plan.sums, s)
+	return sum{parts: []part{{1, none, len(c.plan.sums) - 1}}}
 }
 
 // set compiles a selection under a field. fromAbove are the field's sizedFields (@listSize), such as
-// nodes and edges: their length is an argument of the field.
+// nodes and edges: their length is an argument of the field. key names them in fragments.
 func (c *compiler) set(set ast.SelectionSet, fromAbove []string, key string) sized {
 	var once, each sum
 	for _, selection := range set {
+		var below sized
 		switch s := selection.(type) {
 		case *ast.Field:
-			into, cost := &once, c.weights.fields[s.Definition]
 			if slices.Contains(fromAbove, s.Name) {
-				into = &each
+				c.field(&each, s, true)
+			} else {
+				c.field(&once, s, false)
 			}
-			c.field(into, s, cost, into == &each)
 		case *ast.InlineFragment:
-			below := c.set(s.SelectionSet, fromAbove, key)
-			once.add(below.once)
-			each.add(below.each)
+			below = c.set(s.SelectionSet, fromAbove, key)
 		case *ast.FragmentSpread:
-			name := s.Name + " " + key
-			below, known := c.fragments[name]
-			if !known {
+			name, known := s.Name+" "+key, false
+			if below, known = c.fragments[name]; !known {
 				below = c.set(s.Definition.SelectionSet, fromAbove, key)
 				c.fragments[name] = below
 			}
-			once.add(below.once)
-			each.add(below.each)
 		}
+		once.add(1, none, below.once)
+		each.add(1, none, below.each)
 	}
-	return sized{c.amount(once), c.amount(each)}
+	return sized{c.end(once), c.end(each)}
 }
 
 // field adds the cost of f; ofOne, for one of its elements.
-func (c *compiler) field(into *sum, f *ast.Field, cost *fieldCost, ofOne bool) {
+func (c *compiler) field(to *sum, f *ast.Field, ofOne bool) {
+	cost := c.weights.fields[f.Definition]
 	switch {
 	case f.Name == "__schema":
-		into.fixed += schemaCost
+		to.fixed += schemaCost
 		return
 	case f.Name == "__type":
-		into.fixed += typeCost
+		to.fixed += typeCost
 		return
 	case cost == nil: // __typename
 		return
 	}
 	for _, argument := range f.Arguments {
 		definition := f.Definition.Arguments.ForName(argument.Name)
-		into.fixed += c.weights.arguments[definition]
-		c.input(into, definition.Type, argument.Value)
+		to.fixed += c.weights.arguments[definition]
+		c.argument(to, definition.Type, argument.Value)
 	}
 	below := c.set(f.SelectionSet, cost.sized, cost.sizedBy)
-	here := amount{cost.weight + below.once.fixed, below.once.step}
+	here := sum{fixed: cost.weight}
+	here.add(1, none, below.once)
+	here = c.end(here)
 	switch {
 	case ofOne:
-		into.add(here)
-		into.add(below.each)
+		to.add(1, none, here)
+		to.add(1, none, below.each)
 	case !cost.list:
-		into.add(here)
+		to.add(1, none, here)
 	case len(cost.sized) > 0:
-		into.add(here)
-		into.addTimes(1, noStep, c.sizes(f, cost, below.each))
+		to.add(1, none, here)
+		c.elements(to, f, cost, below.each)
 	default:
-		into.addTimes(1, noStep, c.sizes(f, cost, here))
+		c.elements(to, f, cost, here)
 	}
 }
 
-// sizes is a, as often as f has elements.
-func (c *compiler) sizes(f *ast.Field, cost *fieldCost, a amount) amount {
-	if a == (amount{0, noStep}) {
-		return a
-	}
-	s := source{assumed: cost.assumed}
+// elements adds one, as often as f has elements.
+func (c *compiler) elements(to *sum, f *ast.Field, cost *fieldCost, one sum) {
+	least, assumed := int64(0), cost.assumed
+	var variables []sizeVariable
 	for _, name := range cost.slicing {
-		value := f.Definition.Arguments.ForName(name).DefaultValue
+		standard := f.Definition.Arguments.ForName(name).DefaultValue
+		value := standard
 		if argument := f.Arguments.ForName(name); argument != nil {
 			value = argument.Value
 		}
@@ -472,35 +417,50 @@ func (c *compiler) sizes(f *ast.Field, cost *fieldCost, a amount) amount {
 			continue
 		}
 		if value.Kind != ast.Variable {
-			s.least = max(s.least, literalLength(value))
+			least = max(least, literalLength(value))
 			continue
 		}
-		v := sourceVariable{name: value.Raw}
 		if d := c.operation.VariableDefinitions.ForName(value.Raw); d != nil && d.DefaultValue != nil {
-			v.fallback, v.defaults = literalLength(d.DefaultValue), true
-		} else if standard := f.Definition.Arguments.ForName(name).DefaultValue; standard != nil {
-			v.fallback, v.defaults = literalLength(standard), true
+			standard = d.DefaultValue
 		}
-		s.variables = append(s.variables, v)
+		v := sizeVariable{name: value.Raw}
+		if standard != nil {
+			v.standard = literalLength(standard)
+		}
+		variables = append(variables, v)
 	}
-	var all sum
-	if len(s.variables) == 0 {
-		all.addTimes(s.value(c.weights, nil), noStep, a)
+	size := func(values map[string]any) int64 {
+		n := least
+		for _, v := range variables {
+			if value, sent := values[v.name]; sent {
+				n = max(n, lengthOf(value))
+			} else {
+				n = max(n, v.standard)
+			}
+		}
+		return min(max(cmp.Or(n, assumed), 1), longestPage)
+	}
+	if len(variables) == 0 {
+		to.add(size(nil), none, one)
 	} else {
-		all.addTimes(1, c.source(s), a)
+		to.add(1, c.input(fmt.Sprint("size ", least, assumed, variables), size), one)
 	}
-	return c.amount(all)
 }
 
-// source returns the number of s among the plan's.
-func (c *compiler) source(s source) int {
-	key := fmt.Sprint(s.least, s.assumed, s.variables, s.weigh)
-	if i, known := c.bySource[key]; known {
-		return i
+// sizeVariable is a variable that says a size, and the size without it; 0 for none.
+type sizeVariable struct {
+	name     string
+	standard int64
+}
+
+// input returns the index of an input in the plan. Inputs of one key are equal.
+func (c *compiler) input(key string, i input) int {
+	at, known := c.inputs[key]
+	if !known {
+		at = len(c.plan.inputs)
+		c.plan.inputs, c.inputs[key] = append(c.plan.inputs, i), at
 	}
-	c.plan.sources = append(c.plan.sources, s)
-	c.bySource[key] = len(c.plan.sources) - 1
-	return len(c.plan.sources) - 1
+	return at
 }
 
 func literalLength(value *ast.Value) int64 {
@@ -520,30 +480,37 @@ func literalLength(value *ast.Value) int64 {
 	}
 }
 
-// input adds the weight of the fields in an argument's value.
-func (c *compiler) input(into *sum, t *ast.Type, value *ast.Value) {
+// argument adds the weight of the fields in an argument's value.
+func (c *compiler) argument(to *sum, t *ast.Type, value *ast.Value) {
 	if !c.weights.weighted[t.Name()] {
 		return
 	}
 	switch value.Kind {
 	case ast.Variable:
-		v := sourceVariable{name: value.Raw}
+		var standard int64
 		if d := c.operation.VariableDefinitions.ForName(value.Raw); d != nil && d.DefaultValue != nil {
-			if standard, err := d.DefaultValue.Value(nil); err == nil {
-				v.fallback = c.weights.inputWeight(t, standard)
+			if v, err := d.DefaultValue.Value(nil); err == nil {
+				standard = c.weights.inputWeight(t, v)
 			}
 		}
-		into.terms = append(into.terms, term{1, c.source(source{weigh: t, variables: []sourceVariable{v}}), noStep})
+		weights, name := c.weights, value.Raw // a plan doesn't hold its compiler
+		weight := c.input(fmt.Sprint("weight ", t, name), func(variables map[string]any) int64 {
+			if v, sent := variables[name]; sent {
+				return weights.inputWeight(t, v)
+			}
+			return standard
+		})
+		to.parts = append(to.parts, part{1, weight, none})
 	case ast.ListValue:
 		for _, element := range value.Children {
-			c.input(into, t, element.Value)
+			c.argument(to, t, element.Value)
 		}
 	case ast.ObjectValue:
 		for _, member := range value.Children {
 			field := c.weights.schema.Types[t.Name()].Fields.ForName(member.Name)
 			if field != nil && member.Value.Kind != ast.NullValue {
-				into.fixed += c.weights.inputs[field]
-				c.input(into, field.Type, member.Value)
+				to.fixed += c.weights.inputs[field]
+				c.argument(to, field.Type, member.Value)
 			}
 		}
 	}

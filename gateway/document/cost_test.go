@@ -30,7 +30,7 @@ func costOf(t testing.TB, p *costWeights, query string, variables map[string]any
 	if err != nil {
 		t.Fatalf("%s\n%v", query, err)
 	}
-	return compile(p, document.Operations[0]).cost(p, variables)
+	return compile(p, document.Operations[0]).cost(variables)
 }
 
 func TestOperationsCostByTheirPages(t *testing.T) {
@@ -159,13 +159,13 @@ func TestAPlanIsAsLongAsItsDocument(t *testing.T) {
 			t.Fatal(err)
 		}
 		plan := compile(p, document.Operations[0])
-		for _, s := range plan.steps {
-			lengths[n] += 1 + len(s.terms)
+		for _, s := range plan.sums {
+			lengths[n] += 1 + len(s.parts)
 		}
-		if len(plan.sources) != 1 {
-			t.Errorf("%d fragments: %d sources of one size", n, len(plan.sources))
+		if len(plan.inputs) != 1 {
+			t.Errorf("%d fragments: %d sources of one size", n, len(plan.inputs))
 		}
-		if got := plan.cost(p, map[string]any{"n": json.Number("10")}); n == 40 && got != maxCounted {
+		if got := plan.cost(map[string]any{"n": json.Number("10")}); n == 40 && got != maxCounted {
 			t.Errorf("it costs %d, where sums end at %d", got, int64(maxCounted))
 		}
 	}
@@ -253,13 +253,13 @@ func BenchmarkCost(b *testing.B) {
 	b.Run("Known", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			made.cost(p, variables)
+			made.cost(variables)
 		}
 	})
 	b.Run("New", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			compile(p, document.Operations[0]).cost(p, variables)
+			compile(p, document.Operations[0]).cost(variables)
 		}
 	})
 }

@@ -190,7 +190,7 @@ func (s *Store) Variables(doc *Document, operation *ast.OperationDefinition, sen
 
 // Cost returns the cost of operation with these variables, or refuses it as too high.
 func (s *Store) Cost(doc *Document, operation *ast.OperationDefinition, variables map[string]any) (int64, error) {
-	cost, most := doc.plans[operation].cost(s.documents.weights, variables), int64(s.documents.limits.Cost)
+	cost, most := doc.plans[operation].cost(variables), int64(s.documents.limits.Cost)
 	if cost > most {
 		return 0, refusal.New(refusal.CostTooHigh, "this costs %s; an operation may cost at most %d: ask for smaller pages, or for fewer lists within lists", countless(cost), most).
 			At(operation.Position).Extend("cost", map[string]any{"requested": cost, "maximum": most})
