@@ -26,6 +26,7 @@ const (
 	perRendered = 25     // a byte of Markdown or of its HTML: 66 KB take 17 ms (BenchmarkRender)
 	workPerUnit = 5      // units of the work that package markdown counts: nanoseconds, about
 	perCounted  = 50     // a key of an index that is counted
+	perHashed   = 100    // a KiB of memory that a password's hash passes over: 38,912 take 18 ms
 	perCommand  = 15_000 // to the embedded database, and its answer
 	perDocument = 3000   // read: decoded twice, and cached
 	bytesFree   = 500    // of a document, before its bytes count
@@ -140,8 +141,8 @@ func (m *Meter) Command(documents, bytes int) {
 	m.add(perCommand+int64(documents)*perDocument+max(int64(bytes-documents*bytesFree), 0)*perByte, 0, 0)
 }
 
-// Spend counts other work.
-func (m *Meter) Spend(units int64) { m.add(units*unit, 0, 0) }
+// Hashed counts the hash of a password: the KiB of memory that it passes over, in all passes.
+func (m *Meter) Hashed(kib int64) { m.add(kib*perHashed, 0, 0) }
 
 func (m *Meter) add(spent, answer, memory int64) {
 	if m == nil {

@@ -61,7 +61,7 @@ var mayImport = map[string][]string{
 	"access":                {"id", "problem"},
 	"account":               {"access", "account/email", "account/password", "background", "edit", "id", "mail", "problem", "rate", "store"},
 	"account/email":         {"problem"},
-	"account/password":      {"problem"},
+	"account/password":      {"meter", "problem"},
 	"clip":                  {},
 	"id":                    {},
 	"lru":                   {},

@@ -1,7 +1,7 @@
 // Package password hashes passwords, so that an attacker with a copy of the database must
 // guess each one, and refuses the passwords that are guessed first.
 //
-// It may import problem. Entry points: Check for a new password, Hasher.Hash to store it,
+// It may import meter and problem. Entry points: Check for a new password, Hasher.Hash to store it,
 // Hasher.Verify and Hasher.Pretend to compare.
 package password
 
@@ -20,6 +20,7 @@ import (
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/text/unicode/norm"
 
+	"stoa/meter"
 	"stoa/problem"
 )
 
@@ -166,6 +167,7 @@ func (h *Hasher) key(ctx context.Context, normal []byte, p Params, salt []byte, 
 		return nil, err
 	}
 	defer h.hashing.leave()
+	meter.From(ctx).Hashed(int64(p.Memory) * int64(p.Passes))
 	return argon2.IDKey(normal, salt, p.Passes, p.Memory, p.Lanes, uint32(length)), nil
 }
 

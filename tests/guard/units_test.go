@@ -51,7 +51,9 @@ type worker struct {
 	s        *stoatest.Stoa
 	database *embedded.Server
 	handler  http.Handler
-	random   *rand.Rand
+
+	mu     sync.Mutex
+	random *rand.Rand
 }
 
 // took is the work of one operation, and the units debited for it.
@@ -78,16 +80,22 @@ func processTime(t *testing.T) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// do sends an operation once.
+// do sends an operation once. %x in it is another number each time.
 func (w *worker) do(t *testing.T, query string, variables map[string]any, m mode) took {
 	t.Helper()
 	if m == unknown {
 		query += fmt.Sprintf("\n# %x", w.random.Uint64())
 	}
+	w.mu.Lock()
+	client := w.random.Uint32()
+	w.mu.Unlock()
+	query = strings.ReplaceAll(query, "%x", strconv.FormatUint(uint64(client), 16))
 	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
 	stoatest.Check(t, err)
 	r := httptest.NewRequest("POST", "http://localhost/graphql", bytes.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
+	r.RemoteAddr = "127.0.0.1:1" // a trusted proxy: each attempt is another client's
+	r.Header.Set("X-Forwarded-For", fmt.Sprintf("198.%d.%d.%d", 18+client>>24&1, client>>8&255, client&255))
 	out := httptest.NewRecorder()
 	w.handler.ServeHTTP(out, r)
 	x := took{size: uint64(out.Body.Len())}
@@ -169,6 +177,7 @@ func operations(random *rand.Rand) []struct{ name, query string } {
 		{"9 counts after new moments", `{` + alias(9, `articles(first: 1, where: {publishedAfter: "`+moment+`"}) { count(max: 10000) { value } }`) + ` }`},
 		{"20 searches", `{` + alias(20, `search(query: "article text %d", first: 50) { edges { titleHtml snippetHtml } }`) + ` }`},
 		{"the schema", `{ __schema { types { name fields { name type { name } args { name } } } } }`},
+		{"a wrong password", `mutation { sessionCreate(input: {email: "nobody-%x@example.org", password: "a wrong one"}) { token userErrors { code } } }`},
 		{"errors only", `{` + alias(50, `articles(first: 1000) { nodes { id } }`) + ` }`},
 	}
 }
