@@ -25,6 +25,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -205,7 +206,8 @@ func (a *attacker) ask(ctx context.Context, x ask) (time.Duration, error) {
 	return time.Duration(seconds) * time.Second, nil
 }
 
-// ping sends pings over one WebSocket until it is closed.
+// ping sends pings over one WebSocket until it is closed, some 10,000 a second: faster ones would take
+// the processor of the bystanders, who are on the same machine.
 func ping(ctx context.Context, a *attacker) (time.Duration, error) {
 	c, _, err := websocket.Dial(ctx, strings.Replace(a.url, "http", "ws", 1)+"/graphql", &websocket.DialOptions{
 		Subprotocols: []string{"graphql-transport-ws"}, HTTPClient: a.client,
@@ -228,17 +230,24 @@ func ping(ctx context.Context, a *attacker) (time.Duration, error) {
 		if err := c.Write(ctx, websocket.MessageText, []byte(`{"type":"ping"}`)); err != nil {
 			return 0, nil
 		}
-		a.sent.Add(1)
+		if a.sent.Add(1)%atATime == 0 {
+			time.Sleep(time.Millisecond)
+		}
 	}
 	return 0, nil
 }
 
-// dontRead asks for a large cached response over a hundred connections, and reads none.
+// dontRead asks for a large cached response over a hundred connections, and reads none. Its own kernel
+// takes next to nothing of them, as a machine that is short of memory, or wants to be.
 func dontRead(ctx context.Context, a *attacker) (time.Duration, error) {
 	x := post("", `{ articles(first: 100) { nodes { title summary bodyHtml } } }`, nil)
 	request := fmt.Appendf(nil, "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(x.body), x.body)
+	dialer := a.dialer
+	dialer.Control = func(_, _ string, raw syscall.RawConn) error {
+		return raw.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096) })
+	}
 	for range 100 {
-		c, err := a.dialer.DialContext(ctx, "tcp", strings.TrimPrefix(a.url, "http://"))
+		c, err := dialer.DialContext(ctx, "tcp", strings.TrimPrefix(a.url, "http://"))
 		if err != nil {
 			return time.Second, nil
 		}
