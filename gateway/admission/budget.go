@@ -28,8 +28,8 @@ const (
 	memoryPerUnit = 500
 
 	// freeMemory is what an operation may take without a reservation, in bytes: with as many
-	// requests as there may be at once it is 128 MB.
-	freeMemory = 64 << 10
+	// requests as there may be at once it is 256 MB. A page of 20 KB reserves nothing.
+	freeMemory = 128 << 10
 
 	// growth is how much is reserved at a time by an operation that needs more, in bytes.
 	growth = 256 << 10

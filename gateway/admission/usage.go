@@ -183,8 +183,17 @@ func tooOften(wait time.Duration) error {
 // inSeconds is d in whole seconds, at least one: no client waits for less.
 func inSeconds(d time.Duration) int { return max(int(math.Ceil(d.Seconds())), 1) }
 
-// Used returns the units that the operation took, 0 if they are no more than its cost.
-func (u *Usage) Used() int64 { return u.used }
+// toldUnits is how many units an operation takes beyond its cost before its client is told: an eighth
+// header costs six allocations.
+const toldUnits = 10
+
+// Used returns the units that the operation took, 0 if they are hardly more than its cost.
+func (u *Usage) Used() int64 {
+	if u.used < u.cost+toldUnits {
+		return 0
+	}
+	return u.used
+}
 
 // Cost returns the cost of the operation, "" if none was about to run.
 func (u *Usage) Cost() string {

@@ -42,8 +42,8 @@ const (
 	memoryOfUnit    = 4000 // bytes allocated, most of them free again at once
 	documentsOfUnit = 1    // examined, in the embedded database
 
-	// least is the units that each operation takes.
-	least = 4
+	// burst is the units that each client has. Every attempt is another client's.
+	burst = 30_000_000
 )
 
 // worker sends operations to a replica without a network, and measures them.
@@ -104,15 +104,17 @@ func (w *worker) do(t *testing.T, query string, variables map[string]any, m mode
 		return n
 	}
 	x.requested = number(wire.CostHeader)
-	x.units = max(x.requested, number(wire.UsedHeader), least)
-	if m == unknown {
-		x.units += 1 + float64(len(query))/25
+	if m := unitsLeft.FindStringSubmatch(out.Header().Get(wire.RateHeader)); m != nil {
+		left, _ := strconv.ParseFloat(m[1], 64)
+		x.units = burst - left
 	}
 	if m := errorCode.FindStringSubmatch(out.Body.String()[:min(out.Body.Len(), 2000)]); m != nil {
 		x.code = m[1]
 	}
 	return x
 }
+
+var unitsLeft = regexp.MustCompile(`^"client";r=(\d+);`)
 
 var errorCode = regexp.MustCompile(`"code":"(\w+)"`)
 
@@ -259,7 +261,7 @@ func openWorker(t *testing.T, seed uint64) *worker {
 	t.Cleanup(func() { stoatest.Check(t, database.Close(context.Background())) })
 	uri, _, err := embedded.Find(dir)
 	stoatest.Check(t, err)
-	s := stoatest.Start(t, stoatest.Settings{"STOA_MONGODB_URI": uri, "STOA_RESPONSE_CACHE_BYTES": "0"})
+	s := stoatest.Start(t, stoatest.Settings{"STOA_MONGODB_URI": uri, "STOA_RESPONSE_CACHE_BYTES": "0", "STOA_RATE": "1", "STOA_RATE_BURST": strconv.Itoa(burst)})
 	batch := stoatest.Articles(400)
 	batch[0].Slug, batch[0].Markdown = "long", strings.Repeat("Words of a *long* text, which has no end.\n\n", 11_000)
 	batch[1].Slug, batch[1].Markdown = "headings", strings.Repeat("# a\n", 4900)
