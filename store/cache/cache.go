@@ -42,7 +42,7 @@ const (
 	// WriteLimit bounds a write to the database. bus.BlockFor is longer.
 	WriteLimit = 2 * time.Second
 
-	// loadLimit bounds a load, which goes on without the request that began it.
+	// loadLimit bounds a load, which goes on without the request that began it while others wait.
 	loadLimit = 5 * time.Second
 
 	// stripes is the size of the table of drops, 8 bytes each. Two keys on one stripe cost a
@@ -53,6 +53,10 @@ const (
 	// token that is checked again before so many other drops fails for its own keys only.
 	remembered = 1 << 14
 )
+
+// errAbandoned is the error of a load that was cancelled because nobody waited for it any more. A read
+// that came after that loads anew.
+var errAbandoned = errors.New("nobody waits for this load")
 
 // ErrNotInMemory is the error of a read under MemoryOnly that would have to wait.
 var ErrNotInMemory = errors.New("not in the process's memory")
@@ -130,8 +134,9 @@ type entry struct {
 	deps    []uint32
 }
 
-// flight is one load under way that others may wait for.
+// flight is one key of a load under way that others may wait for.
 type flight struct {
+	load   *underway
 	start  uint64
 	loaded int64
 	done   chan struct{}
@@ -139,6 +144,21 @@ type flight struct {
 	err    error
 
 	replaced bool // another load has taken its place; under Cache.mu
+}
+
+// underway is a load, of all keys that one read found missing.
+type underway struct {
+	waiting int // reads and their keys that wait for it; under Cache.mu
+	cancel  context.CancelCauseFunc
+}
+
+// leave takes back one wait for l, and cancels l if that was the last.
+func (c *Cache) leave(l *underway) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l.waiting--; l.waiting == 0 {
+		l.cancel(errAbandoned)
+	}
 }
 
 // counts are the numbers of keys found, by tier.

@@ -134,42 +134,70 @@ func (t *Table[K, T]) load(ctx context.Context, c *Cache, missing []*want[K]) er
 	}
 	var lead, follow []*want[K]
 	start, loaded := c.seq.Load(), time.Now().UnixNano()
+	loading, own := abandonable(ctx)
+	defer own.cancel(nil)
 	c.mu.Lock()
 	for _, w := range missing {
 		if f, ok := c.flights[w.key]; ok {
 			if c.joinable(f, w.deps, loaded) {
 				w.flight = f
+				f.load.waiting++
 				follow = append(follow, w)
 				continue
 			}
 			f.replaced = true
 		}
-		w.flight = &flight{start: start, loaded: loaded, done: make(chan struct{})}
+		w.flight = &flight{load: own, start: start, loaded: loaded, done: make(chan struct{})}
 		c.flights[w.key] = w.flight
 		lead = append(lead, w)
 	}
 	c.mu.Unlock()
+	for _, w := range follow {
+		defer c.leave(w.flight.load)
+	}
 	if len(lead) > 0 {
-		t.lead(ctx, c, lead, start, loaded)
+		stop := context.AfterFunc(ctx, func() { c.leave(own) })
+		t.lead(loading, c, lead, start, loaded)
+		stop()
 	}
 	c.counts.waited.Add(int64(len(follow)))
+	var again []*want[K]
 	for _, w := range missing {
 		var err error
-		if w.entry, err = c.await(ctx, w.key, w.flight); err != nil {
+		w.entry, err = c.await(ctx, w.key, w.flight)
+		switch {
+		case err == errAbandoned && ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err == errAbandoned:
+			again = append(again, w)
+		case err != nil:
 			return err
 		}
+	}
+	if len(again) > 0 {
+		return t.load(ctx, c, again)
 	}
 	return nil
 }
 
+// abandonable returns a load that this read waits for, and its context: without the end of ctx, since
+// others may wait for it, too.
+func abandonable(ctx context.Context) (context.Context, *underway) {
+	loading, cancel := context.WithCancelCause(WithoutTracking(context.WithoutCancel(ctx)))
+	return loading, &underway{waiting: 1, cancel: cancel}
+}
+
 // lead loads wants for this request and all others that wait for them. It goes on after this
-// request has ended.
+// request has ended, as long as another waits.
 func (t *Table[K, T]) lead(ctx context.Context, c *Cache, wants []*want[K], start uint64, loaded int64) {
-	ctx, cancel := context.WithTimeout(WithoutTracking(context.WithoutCancel(ctx)), loadLimit)
+	ctx, cancel := context.WithTimeout(ctx, loadLimit)
 	defer cancel()
 	err := errInterrupted
 	defer func() { // also if Load panics: nobody may wait for ever
 		c.wait()
+		if err != nil && context.Cause(ctx) == errAbandoned {
+			err = errAbandoned
+		}
 		c.mu.Lock()
 		for _, w := range wants {
 			if w.flight.entry == nil {
