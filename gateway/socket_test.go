@@ -522,7 +522,9 @@ func TestTooManyOperations(t *testing.T) {
 	c.say(subscribeText("more", `{ one }`))
 	c.expectPart(`"TOO_MANY_OPERATIONS"`)
 	c.say(`{"id":"0","type":"complete"}`)
-	for { // the place is free once the operation has ended
+	again := time.NewTicker(20 * time.Millisecond) // a refused message counts for the connection
+	defer again.Stop()
+	for range again.C { // the place is free once the operation has ended
 		c.say(subscribeText("more", `{ one }`))
 		text, err := c.hear()
 		if err != nil {

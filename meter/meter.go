@@ -71,6 +71,12 @@ func From(ctx context.Context) *Meter {
 	return m
 }
 
+// Uncounted returns a context for work that isn't counted, so that the units of a response don't tell
+// the result of a look-up. The caller counts what the work takes at most.
+func Uncounted(ctx context.Context) context.Context {
+	return context.WithValue(ctx, Key{}, (*Meter)(nil))
+}
+
 // Bound sets the work that is granted, and more, called with the work so far when it is more than that.
 // more returns what it grants now, or the error that stops the response. Bound is called before the
 // work.

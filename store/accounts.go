@@ -17,6 +17,7 @@ import (
 
 	"stoa/access"
 	"stoa/id"
+	"stoa/meter"
 	"stoa/problem"
 	"stoa/store/cache"
 )
@@ -105,7 +106,8 @@ func (s *Store) SecretByEmail(ctx context.Context, email string) (*Secret, error
 
 func (s *Store) secret(ctx context.Context, filter bson.D) (*Secret, error) {
 	access.MarkPrivate(ctx)
-	found, err := find[Secret](ctx, s.db.Collection(accounts), filter, nil)
+	meter.From(ctx).Command(1, 0) // there or not: the units of a sign-in don't tell if there is an account
+	found, err := find[Secret](meter.Uncounted(ctx), s.db.Collection(accounts), filter, nil)
 	if err != nil {
 		return nil, err
 	}
