@@ -18,8 +18,6 @@ import (
 	"mime/multipart"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -275,25 +273,11 @@ type attackedSite struct {
 // benchAttacks starts a server with little memory on a site, attacks it, and prints the cost of each
 // attack, and how long others waited meanwhile. A process with more than mostMemory is an error.
 func benchAttacks(ctx context.Context, o attackOptions, out io.Writer) error {
-	temp, err := os.MkdirTemp("", "stoa-bench-")
+	c, data, remove, err := copySite(ctx, o.siteOptions)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(temp)
-	if o.data == "" {
-		o.data = filepath.Join(temp, "site")
-	}
-	if err := os.MkdirAll(o.data, 0o700); err != nil {
-		return err
-	}
-	c, err := prepare(ctx, o.program, o.data, o.posts)
-	if err != nil {
-		return err
-	}
-	data := filepath.Join(temp, "data")
-	if err := os.CopyFS(data, os.DirFS(filepath.Join(o.data, dataFolder))); err != nil {
-		return err
-	}
+	defer remove()
 	redis, err := redistest.Open()
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ package main
 // siteFlags, benchSite.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -63,28 +64,14 @@ func siteFlags(args []string) (siteOptions, error) {
 // loads it, and prints the latencies and failures of each kind of page and the CPU time and
 // memory of the server.
 func benchSite(ctx context.Context, o siteOptions, out io.Writer) error {
-	temp, err := os.MkdirTemp("", "stoa-bench-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(temp)
-	if o.data == "" {
-		o.data = filepath.Join(temp, "site")
-	}
-	if err := os.MkdirAll(o.data, 0o700); err != nil {
-		return err
-	}
 	began := time.Now()
-	c, err := prepare(ctx, o.program, o.data, o.posts)
+	c, data, remove, err := copySite(ctx, o)
 	if err != nil {
 		return err
 	}
+	defer remove()
 	fmt.Fprintf(out, "%d posts, ready in %s; mix %s, %g requests a second for %s; %s/%s, %d cores, %s\n\n",
 		o.posts, time.Since(began).Round(time.Second), o.mix, o.rate, o.lasts, runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), time.Now().Format(time.DateOnly))
-	data := filepath.Join(temp, "data")
-	if err := os.CopyFS(data, os.DirFS(filepath.Join(o.data, dataFolder))); err != nil {
-		return err
-	}
 	m := measurement{o: o}
 	settings := siteSettings(data)
 	if o.split {
@@ -112,6 +99,30 @@ func benchSite(ctx context.Context, o siteOptions, out io.Writer) error {
 		return fmt.Errorf("%w\n%s", err, s.log)
 	}
 	return m.print(out)
+}
+
+// copySite returns the content of a site and a copy of its data folder, until remove is called. It
+// generates the site if there is none.
+func copySite(ctx context.Context, o siteOptions) (c *content, data string, remove func(), err error) {
+	temp, err := os.MkdirTemp("", "stoa-bench-")
+	if err != nil {
+		return nil, "", nil, err
+	}
+	remove = func() { os.RemoveAll(temp) }
+	defer func() {
+		if err != nil {
+			remove()
+		}
+	}()
+	kept := cmp.Or(o.data, filepath.Join(temp, "site"))
+	if err := os.MkdirAll(kept, 0o700); err != nil {
+		return nil, "", nil, err
+	}
+	if c, err = prepare(ctx, o.program, kept, o.posts); err != nil {
+		return nil, "", nil, err
+	}
+	data = filepath.Join(temp, "data")
+	return c, data, remove, os.CopyFS(data, os.DirFS(filepath.Join(kept, dataFolder)))
 }
 
 // openDatabase starts a process that holds the data folder, and points settings to it. The
