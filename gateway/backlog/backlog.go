@@ -92,9 +92,6 @@ func New(limits Limits, isProxy func(netip.Addr) bool, log *slog.Logger) *Backlo
 	return &Backlog{limits: limits, isProxy: isProxy, log: log, byOrigin: map[netip.Prefix]*client{}}
 }
 
-// Bytes is the number of bytes that wait for their peers, or a little more.
-func (b *Backlog) Bytes() int64 { return b.total.Load() }
-
 // Listen returns a listener for the connections of l that count. A connection that isn't TCP doesn't.
 func (b *Backlog) Listen(l net.Listener) net.Listener { return &listener{l, b} }
 
