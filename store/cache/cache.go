@@ -115,6 +115,10 @@ type Cache struct {
 	trust          *trust       // nil when Exclusive
 	uncertainUntil atomic.Int64 // Unix nanoseconds until which a write with an unknown outcome may still happen
 
+	// doubts counts the reads that found this replica without trust; settled is the count at the last
+	// flush for that reason. See trusted.
+	doubts, settled atomic.Uint64
+
 	mu      sync.Mutex
 	flights map[string]*flight
 
@@ -323,8 +327,27 @@ func (c *Cache) get(key string, now int64) (*entry, bool) {
 	return e, true
 }
 
-// trusted reports whether this replica is sure to hear of every change in good time.
+// trusted reports whether this replica can use what is older than shortLife: whether it is sure to hear
+// of every change in good time, and was so whenever it was asked since the last flush. A read without
+// trust goes to the database, and may see a change whose message is still under way. If trust comes
+// back before the message, everything from before that read is flushed, so that nothing goes back in
+// time.
 func (c *Cache) trusted(now int64) bool {
+	if !c.hears(now) {
+		c.doubts.Add(1)
+		return false
+	}
+	doubts := c.doubts.Load()
+	if doubts == c.settled.Load() {
+		return true
+	}
+	c.Flush()
+	c.settled.Store(doubts)
+	return false
+}
+
+// hears reports whether this replica is sure to hear of every change in good time.
+func (c *Cache) hears(now int64) bool {
 	return now >= c.uncertainUntil.Load() && (c.trust == nil || now < min(c.bus.FreshUntil(), c.trust.until.Load()))
 }
 
@@ -338,7 +361,7 @@ func (c *Cache) shared(now int64) bool {
 // this replica may have missed a change.
 func (c *Cache) expiry(loaded int64, short bool) int64 {
 	switch {
-	case short || !c.trusted(loaded) || !c.trusted(time.Now().UnixNano()):
+	case short || !c.hears(loaded) || !c.hears(time.Now().UnixNano()):
 		return loaded + int64(shortLife)
 	case c.trust == nil:
 		return math.MaxInt64

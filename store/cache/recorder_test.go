@@ -260,3 +260,55 @@ func TestAPartsReadsAreItsResponses(t *testing.T) {
 		t.Error("a response with an uncacheable part gets a token")
 	}
 }
+
+// A replica loses its trust for a moment, and a read in that moment sees a change whose message is
+// still under way. Once there is trust again, no token from before that read is valid.
+func TestATokenDoesNotReviveAfterALapseOfTrust(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.alone()
+	w.db.set("a", 1)
+	s, _, ok := r.reading(t, []string{"a"}, nil)
+	if !ok {
+		t.Fatal("the token isn't valid at first")
+	}
+	made := now()
+	eventually(t, "the token is older than a second", func() bool { return now()-made > int64(shortLife) })
+	r.uncertainUntil.Store(now() + int64(time.Hour))
+	w.db.set("a", 2)
+	r.must(t, "a", 2, "a read without trust goes to the database")
+	r.uncertainUntil.Store(0)
+	if s.ValidNow() {
+		t.Error("2 was answered, and the token for 1 is valid again")
+	}
+	if s, _, ok = r.reading(t, []string{"a"}, nil); !ok || !s.ValidNow() {
+		t.Error("a token from after the lapse isn't valid")
+	}
+}
+
+// A load takes so long that another replaces it. When it ends at last, it takes nothing out of the
+// process that tokens were already made from.
+func TestALoadThatWasReplacedLeavesTheYoungerEntry(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.replica("without Redis", "") // so that it is never sure to hear of changes
+	w.db.set("a", 1)
+	reached, release := hold(&r.afterLoad)
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer release()
+	group.Go(func() { _, _ = r.get("a") })
+	<-reached
+	began := now()
+	eventually(t, "nobody waits for the load any more", func() bool { return now()-began > int64(shortLife) })
+	s, _, ok := r.reading(t, []string{"a"}, nil)
+	if !ok {
+		t.Fatal("the token isn't valid at first")
+	}
+	release()
+	group.Wait()
+	w.db.set("a", 2)
+	if v, err := r.get("a"); err != nil || v == 2 && s.ValidNow() {
+		t.Errorf("%d is answered (%v), and the token for 1 is valid", v, err)
+	}
+}

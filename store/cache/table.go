@@ -249,7 +249,8 @@ func (t *Table[K, T]) lead(ctx context.Context, c *Cache, wants []*want[K], star
 }
 
 // insert makes w's entry, with v nil for an absent thing, and offers it to the process. An entry
-// that was dropped meanwhile isn't offered: it could only replace a younger one.
+// that was dropped meanwhile isn't offered, nor one of a load that another has replaced: it could only
+// replace a younger one, from which responses are already made.
 func (t *Table[K, T]) insert(c *Cache, w *want[K], v *T, start uint64, loaded int64) {
 	e := &entry{value: v, start: start, loaded: loaded, expires: c.expiry(loaded, w.short), deps: w.deps}
 	w.flight.entry = e
@@ -260,7 +261,9 @@ func (t *Table[K, T]) insert(c *Cache, w *want[K], v *T, start uint64, loaded in
 	}
 	c.closing.RLock()
 	defer c.closing.RUnlock()
-	if c.current(start, w.deps) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !w.flight.replaced && c.current(start, w.deps) {
 		other.Del(w.key)
 		into.Set(w.key, e, size)
 	}

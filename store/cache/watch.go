@@ -41,7 +41,7 @@ func (c *Cache) Watch(key string) (dropped <-chan struct{}, stop func()) {
 }
 
 // Sure reports whether this replica hears of every change in good time.
-func (c *Cache) Sure() bool { return c.trusted(time.Now().UnixNano()) }
+func (c *Cache) Sure() bool { return c.hears(time.Now().UnixNano()) }
 
 // wake tells the watchers of key.
 func (c *Cache) wake(key string) {
