@@ -104,6 +104,9 @@ func (u *Usage) ConsumeEnvelope(ctx context.Context, bytes int) error {
 	return u.take(ctx, int64(bytes/envelopeBytesPerUnit))
 }
 
+// ConsumeRefused takes the least units of an operation, for one that is refused before it runs.
+func (u *Usage) ConsumeRefused(ctx context.Context) error { return u.take(ctx, leastUnits) }
+
 // take takes units from both subjects or neither, at least one, so that nothing is free.
 func (u *Usage) take(ctx context.Context, cost int64) error {
 	if u.rates == nil {
@@ -204,9 +207,9 @@ func (u *Usage) Cost() string {
 }
 
 // State returns the limits and the units left, in the form of the headers RateLimit-Policy and
-// RateLimit; "" if nothing was taken for an operation.
+// RateLimit; "" if nothing was taken.
 func (u *Usage) State() (policy, state string) {
-	if !u.ran || u.client == nil {
+	if u.client == nil {
 		return "", ""
 	}
 	limit := u.rates.Limit()

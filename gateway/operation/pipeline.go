@@ -220,12 +220,11 @@ func (p *Pipeline) Prepare(ctx context.Context, e *envelope.Envelope, mayRun fun
 	if err := p.documents.Validate(doc); err != nil {
 		return nil, err
 	}
-	variables, err := p.documents.Variables(doc, operation, e.Variables)
+	variables, cost, err := p.cost(doc, operation, e.Variables)
 	if err != nil {
-		return nil, err
-	}
-	cost, err := p.documents.Cost(doc, operation, variables)
-	if err != nil {
+		if throttled := p.consumeRefused(ctx); throttled != nil {
+			return nil, throttled
+		}
 		return nil, err
 	}
 	// Nothing is left to refuse, so it may be asked for by its hash from now on.
@@ -237,6 +236,25 @@ func (p *Pipeline) Prepare(ctx context.Context, e *envelope.Envelope, mayRun fun
 		Variables:     variables,
 		Extensions:    e.Extensions,
 	}}, nil
+}
+
+// cost returns the values of the variables that were sent, and the cost of operation with them.
+func (p *Pipeline) cost(doc *document.Document, operation *ast.OperationDefinition, sent map[string]any) (values map[string]any, cost int64, err error) {
+	if values, err = p.documents.Variables(doc, operation, sent); err != nil {
+		return nil, 0, err
+	}
+	cost, err = p.documents.Cost(doc, operation, values)
+	return values, cost, err
+}
+
+// consumeRefused uses the client's rates for an operation that is refused before it runs, since a known
+// document has been read for nothing.
+func (p *Pipeline) consumeRefused(ctx context.Context) error {
+	scope, err := scopeOf(ctx)
+	if err != nil {
+		return err
+	}
+	return scope.Usage.ConsumeRefused(ctx)
 }
 
 // find returns the document that e asks for. One that has to be parsed uses the client's rates,

@@ -180,6 +180,7 @@ func operations(random *rand.Rand) []struct{ name, query string } {
 		{"20 searches", `{` + alias(20, `search(query: "article text %d", first: 50) { edges { titleHtml snippetHtml } }`) + ` }`},
 		{"the schema", `{ __schema { types { name fields { name type { name } args { name } } } } }`},
 		{"a wrong password", `mutation { sessionCreate(input: {email: "nobody-%x@example.org", password: "a wrong one"}) { token userErrors { code } } }`},
+		{"a cost that is refused", `{` + alias(40, `articles(first: 100) { nodes { comments(first: 100) { nodes { id } } } }`) + ` }`},
 		{"errors only", `{` + alias(50, `articles(first: 1000) { nodes { id } }`) + ` }`},
 	}
 }
