@@ -456,6 +456,9 @@ func (p *Service) write(ctx context.Context, caller, mutation string, key *strin
 		}
 	}
 	if err := p.throttleMail(ctx, l.Kind, l.To); err != nil {
+		if origin.Repeatable() && problem.Is(err, problem.Throttled) && p.equalCallStores(ctx, l.ID) {
+			return nil
+		}
 		return err
 	}
 	l.NextAt = store.Now()
@@ -463,4 +466,25 @@ func (p *Service) write(ctx context.Context, caller, mutation string, key *strin
 		return fmt.Errorf("%s: %w", mutation, err)
 	}
 	return nil
+}
+
+// equalCallLimit is as long as a write to the database may take.
+const equalCallLimit = 2 * time.Second
+
+// equalCallStores reports whether a mail comes to be stored within the time that a write takes: equal
+// calls at the same time each use the limits of the mail, so that the last of them may be refused while
+// the first is about to store it.
+func (p *Service) equalCallStores(ctx context.Context, mail id.ID) bool {
+	ctx, cancel := context.WithTimeout(ctx, equalCallLimit)
+	defer cancel()
+	for {
+		if there, err := p.store.HasMail(ctx, mail); err != nil || there {
+			return there
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
