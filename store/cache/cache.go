@@ -115,8 +115,8 @@ type Cache struct {
 	trust          *trust       // nil when Exclusive
 	uncertainUntil atomic.Int64 // Unix nanoseconds until which a write with an unknown outcome may still happen
 
-	// doubts counts the reads that found this replica without trust; settled is the count at the last
-	// flush for that reason. See trusted.
+	// doubts counts the reads and loads that found this replica without trust; settled is the count at
+	// the last flush for that reason. See trusted.
 	doubts, settled atomic.Uint64
 
 	mu      sync.Mutex

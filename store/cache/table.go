@@ -134,6 +134,9 @@ func (t *Table[K, T]) load(ctx context.Context, c *Cache, missing []*want[K]) er
 	}
 	var lead, follow []*want[K]
 	start, loaded := c.seq.Load(), time.Now().UnixNano()
+	if !c.hears(loaded) {
+		c.doubts.Add(1)
+	}
 	loading, own := abandonable(ctx)
 	defer own.cancel(nil)
 	c.mu.Lock()

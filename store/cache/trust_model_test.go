@@ -22,7 +22,12 @@ import (
 //	list, conclude   trust.poll, with DegradedRegistry.List between the two
 //	lapse     the end of trust.until
 //	reap      trust.reap
+//	flush     Cache.trusted, at the first read with trust after one without
 //	get, acquire, Load, insert, fill   as in model_test.go
+//	response  Validity.Valid, of a response that was made from an entry
+//
+// An entry and the responses made from it expire or are forgotten together: the model has no room for
+// an entry that ristretto turns away. docs/architecture.md says what that means.
 //
 // A write may fail and yet happen later, while Cache.uncertainUntil lasts. The writer may degrade
 // at any time, for no reason, and die at any time.
@@ -43,13 +48,14 @@ const (
 	flushOnTrust                          // a reader flushes before it trusts again after a lapse
 	untrustedSkips                        // a reader without trust doesn't use Redis
 	untrustedShort                        // nor stores anything for longer than a second
+	flushAfterDoubt                       // a reader that has read without trust flushes before it uses anything old
 
-	trustRules = 9
+	trustRules = 10
 )
 
 var trustRuleNames = [trustRules]string{
 	"noticeFirst", "drainFirst", "uncertainFirst", "scrubOnReturn", "unmarkFirst", "scrubForTheDead",
-	"flushOnTrust", "untrustedSkips", "untrustedShort",
+	"flushOnTrust", "untrustedSkips", "untrustedShort", "flushAfterDoubt",
 }
 
 type trustRead uint8
@@ -95,6 +101,8 @@ type part struct {
 	missed       bool
 	others       bool // its last poll found a marker
 	entry        cached
+	response     cached // made from an entry
+	doubted      bool   // it has read without trust
 	read         trustRead
 	gets         int8
 	short, lease bool
@@ -109,8 +117,11 @@ func (p *part) steps(rules trustRule, out []partStep) []partStep {
 	add := func(name string, to part) { out = append(out, partStep{name: name, to: to}) }
 	addV := func(name string, v int8, to part) { out = append(out, partStep{name: name, v: v, to: to}) }
 	drop := func(to *part) {
-		to.entry.dropped = to.entry.there
+		to.entry.dropped, to.response.dropped = to.entry.there, to.response.there
 		to.dropped = true
+	}
+	usable := func(x cached) bool {
+		return x.there && !x.dropped && (x.short || p.trusts && !(p.doubted && on(flushAfterDoubt)))
 	}
 	block := func(to *part) {
 		to.redis = cell{blocked: true}
@@ -292,15 +303,25 @@ func (p *part) steps(rules trustRule, out []partStep) []partStep {
 			break
 		}
 		to := *p
+		if p.trusts && p.doubted && on(flushAfterDoubt) {
+			to.doubted = false
+			drop(&to)
+			add("reader: flush", to)
+			to = *p
+		}
 		to.gets--
 		to.floor = p.known
 		if p.trusts && p.messages == 0 {
 			to.floor = max(to.floor, p.acked)
 		}
-		if p.entry.there && !p.entry.dropped && (p.trusts || p.entry.short) {
+		if usable(p.response) {
+			answer("reader: response: v#", to, p.response.v)
+		}
+		if usable(p.entry) {
 			answer("reader: get: a hit, v#", to, p.entry.v)
 			break
 		}
+		to.doubted = to.doubted || !p.trusts
 		to.read, to.dropped = decided, false
 		to.floor = max(to.floor, p.acked) // every value from beyond the process's memory
 		to.usesRedisNow = p.trusts || !on(untrustedSkips)
@@ -328,6 +349,9 @@ func (p *part) steps(rules trustRule, out []partStep) []partStep {
 		to.read = insertedEntry
 		if !p.dropped {
 			to.entry = cached{there: true, v: p.v, short: p.short || !p.trusts && on(untrustedShort)}
+			if !to.response.there {
+				to.response = to.entry
+			}
 		}
 		add("reader: insert", to)
 	case insertedEntry:
@@ -351,7 +375,7 @@ func (p *part) steps(rules trustRule, out []partStep) []partStep {
 	}
 	if p.entry.there {
 		to := *p
-		to.entry = cached{}
+		to.entry, to.response = cached{}, cached{}
 		add("reader: forget", to)
 	}
 	return out
@@ -370,6 +394,9 @@ func (s partStep) String() string { return strings.ReplaceAll(s.name, "#", fmt.S
 func (p *part) tidy() {
 	if p.entry.dropped {
 		p.entry = cached{}
+	}
+	if p.response.dropped {
+		p.response = cached{}
 	}
 	if p.read == resting {
 		p.dropped = false
@@ -398,6 +425,9 @@ func (p *part) stale() string {
 	if p.entry.there && !p.entry.dropped && !p.entry.short && p.entry.v < p.db {
 		return fmt.Sprintf("at rest, the reader holds v%d of v%d", p.entry.v, p.db)
 	}
+	if p.response.there && !p.response.short && !p.doubted && p.response.v < p.db {
+		return fmt.Sprintf("at rest, a response of v%d of v%d is kept", p.response.v, p.db)
+	}
 	return ""
 }
 
@@ -407,7 +437,7 @@ func searchTrust(rules trustRule) (states int, trace []string) {
 		from int32
 		by   int16 // the step that led here
 	}
-	nodes := []node{{p: part{writes: 1, gets: 2}, from: -1}}
+	nodes := []node{{p: part{writes: 1, gets: 3}, from: -1}}
 	seen := map[part]struct{}{nodes[0].p: {}}
 	var out []partStep
 	for i := 0; i < len(nodes); i++ {
