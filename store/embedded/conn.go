@@ -151,6 +151,7 @@ func (c *conn) run() error {
 		failed = c.read(ctx, cancel, messages, answered)
 	})
 	defer func() {
+		cancel() // the reader may be waiting for an answer that couldn't be written
 		c.client.Close()
 		for range messages { // until the reader has ended
 		}

@@ -272,6 +272,35 @@ func TestDrainAnswersWhatIsUnderWayAndRefusesTheRest(t *testing.T) {
 	}
 }
 
+// A client leaves after the server has begun to close, and before its command is answered.
+func TestCloseWaitsForNoClientThatHasLeft(t *testing.T) {
+	s := start(t, t.TempDir())
+	release := holdTurn(t, s)
+	var leaving []peer
+	for i := range 10 {
+		client := dial(t, s)
+		client.send(insertMessage(t, fmt.Sprint(i)))
+		leaving = append(leaving, client)
+	}
+	idle := dial(t, s)
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close(context.Background()) }()
+	idle.ended() // so every connection has been told
+	time.Sleep(20 * time.Millisecond)
+	for _, client := range leaving {
+		client.Close()
+	}
+	release()
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(patience):
+		t.Fatal("the server doesn't close")
+	}
+}
+
 // Writes that wait together are committed together, each whole or not at all.
 func TestWritesInOneGroupFailApart(t *testing.T) {
 	s := start(t, t.TempDir())
