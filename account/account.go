@@ -328,7 +328,7 @@ func (p *Service) MakeAdmin(ctx context.Context, address string) (code string, e
 
 // Account returns the account with an id; NotFound if the viewer may not see it.
 func (p *Service) Account(ctx context.Context, i id.ID) (*store.Account, error) {
-	found, err := p.store.Accounts(ctx, []id.ID{i})
+	found, err := store.Accounts.For(ctx, p.store, []id.ID{i})
 	if err != nil {
 		return nil, err
 	}

@@ -84,9 +84,9 @@ const (
 // Article returns the article that has or had a slug; NotFound if there is none that the viewer may
 // see. The viewer is asked for only if no published article has the slug.
 func (b *Blog) Article(ctx context.Context, slug string) (*store.Article, error) {
-	found, err := b.store.ArticleBySlug(ctx, slug)
+	found, err := store.Articles.BySlug(ctx, b.store, slug)
 	if problem.Is(err, problem.NotFound) {
-		return b.store.VisibleBySlug(ctx, slug)
+		return store.Articles.BySlugFor(ctx, b.store, slug)
 	}
 	return found, err
 }
@@ -123,7 +123,7 @@ func (b *Blog) Published(ctx context.Context, after *id.ID) (*store.Following, e
 
 // Author returns the author with a slug; NotFound if there is none.
 func (b *Blog) Author(ctx context.Context, slug string) (*store.Author, error) {
-	return b.store.AuthorBySlug(ctx, slug)
+	return store.Authors.BySlug(ctx, b.store, slug)
 }
 
 // Authors returns a window of the list of all authors, by name.
@@ -131,7 +131,7 @@ func (b *Blog) Authors(w store.Window) (*store.List, error) { return store.Autho
 
 // Tag returns the tag with a slug; NotFound if there is none.
 func (b *Blog) Tag(ctx context.Context, slug string) (*store.Tag, error) {
-	return b.store.TagBySlug(ctx, slug)
+	return store.Tags.BySlug(ctx, b.store, slug)
 }
 
 // Tags returns a window of the list of all tags, by name.

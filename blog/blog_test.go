@@ -73,7 +73,7 @@ func TestWhoAsksIsLookedAtOnlyForWhatIsntPublic(t *testing.T) {
 	check(t, err)
 	draft, err := b.Create(editor, NewArticle{Title: "Draft"})
 	check(t, err)
-	is, err := s.Articles(editor, []id.ID{public.Article.ID})
+	is, err := store.Articles.All(editor, s, []id.ID{public.Article.ID})
 	check(t, err)
 	known := map[id.ID]store.Node{public.Article.ID: is[0]} // public articles were found before
 	cases := map[string]struct {

@@ -127,7 +127,7 @@ func (c *Comments) Add(ctx context.Context, in CommentAdd) (*store.Submission, e
 
 // checkParent checks that a comment can be added to its article, or under its parent.
 func (c *Comments) checkParent(ctx context.Context, made *store.Comment) error {
-	articles, err := c.store.Articles(ctx, []id.ID{made.ArticleID})
+	articles, err := store.Articles.All(ctx, c.store, []id.ID{made.ArticleID})
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (c *Comments) begins(v access.Viewer) store.CommentStatus {
 
 // nameOf returns the name of the viewer's account; Unauthenticated if the account has gone.
 func (c *Comments) nameOf(ctx context.Context, v access.Viewer) (string, error) {
-	found, err := c.store.Accounts(ctx, []id.ID{v.Account})
+	found, err := store.Accounts.For(ctx, c.store, []id.ID{v.Account})
 	if err != nil {
 		return "", err
 	}
@@ -348,7 +348,9 @@ func publicComments(ctx context.Context, s *store.Store, ids []id.ID) ([]*store.
 	if err != nil {
 		return nil, err
 	}
-	return store.UnderPublic(ctx, found, s.Articles)
+	return store.UnderPublic(ctx, found, func(ctx context.Context, ids []id.ID) ([]*store.Article, error) {
+		return store.Articles.All(ctx, s, ids)
+	})
 }
 
 // EditableUntil returns the end of the time in which the author can change x, while it is shown or

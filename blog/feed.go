@@ -32,12 +32,12 @@ func (b *Blog) Feed(ctx context.Context, of FeedOf) (*Feed, error) {
 	out := &Feed{}
 	var err error
 	if of.Tag != nil {
-		if out.Tag, err = b.store.TagBySlug(ctx, *of.Tag); err != nil {
+		if out.Tag, err = store.Tags.BySlug(ctx, b.store, *of.Tag); err != nil {
 			return nil, err
 		}
 	}
 	if of.Author != nil {
-		if out.Author, err = b.store.AuthorBySlug(ctx, *of.Author); err != nil {
+		if out.Author, err = store.Authors.BySlug(ctx, b.store, *of.Author); err != nil {
 			return nil, err
 		}
 	}
@@ -54,7 +54,7 @@ func (b *Blog) Feed(ctx context.Context, of FeedOf) (*Feed, error) {
 	for i, e := range page.Entries {
 		ids[i] = e.ID
 	}
-	found, err := b.store.Articles(ctx, ids)
+	found, err := store.Articles.All(ctx, b.store, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -65,10 +65,10 @@ func (b *Blog) Feed(ctx context.Context, of FeedOf) (*Feed, error) {
 			by, under = append(by, a.AuthorIDs...), append(under, a.TagIDs...)
 		}
 	}
-	if out.Authors, err = keyed(ctx, by, b.store.Authors); err != nil {
+	if out.Authors, err = keyed(ctx, b.store, store.Authors, by); err != nil {
 		return nil, err
 	}
-	out.Tags, err = keyed(ctx, under, b.store.Tags)
+	out.Tags, err = keyed(ctx, b.store, store.Tags, under)
 	return out, err
 }
 
@@ -79,16 +79,16 @@ func (b *Blog) Texts(ctx context.Context, articles []*store.Article) (map[id.ID]
 	for i, a := range articles {
 		ids[i] = a.RevisionID
 	}
-	return keyed(ctx, ids, b.store.Revisions)
+	return keyed(ctx, b.store, store.Revisions, ids)
 }
 
-// keyed loads documents into a map by id.
-func keyed[T any](ctx context.Context, ids []id.ID, load func(context.Context, []id.ID) ([]*T, error)) (map[id.ID]*T, error) {
+// keyed loads the public documents of a kind into a map by id.
+func keyed[T any](ctx context.Context, s *store.Store, kind *store.Kind[T], ids []id.ID) (map[id.ID]*T, error) {
 	out := make(map[id.ID]*T, len(ids))
 	if len(ids) == 0 {
 		return out, nil
 	}
-	found, err := load(ctx, ids)
+	found, err := kind.All(ctx, s, ids)
 	for i, v := range found {
 		if v != nil {
 			out[ids[i]] = v

@@ -225,7 +225,7 @@ func (i *Importing) write(ctx context.Context, before, after *store.Article, sou
 	s := i.blog.store
 	same := false
 	if before != nil {
-		now, err := s.Revisions(ctx, []id.ID{before.RevisionID})
+		now, err := store.Revisions.All(ctx, s, []id.ID{before.RevisionID})
 		if err != nil {
 			return err
 		}

@@ -111,7 +111,7 @@ func TestMergesThatMeetAreRefused(t *testing.T) {
 		}
 	}
 	check(t, b.FinishMerges(t.Context()))
-	there, err := s.TagsNow(t.Context(), []id.ID{tags[0].ID, tags[1].ID})
+	there, err := store.Tags.Now(t.Context(), s, []id.ID{tags[0].ID, tags[1].ID})
 	check(t, err)
 	found, err := s.ArticleNow(t.Context(), made.Article.ID)
 	check(t, err)
@@ -136,7 +136,7 @@ func TestMergesThatMetAreFinishedInOneOrder(t *testing.T) {
 	}
 	for look, want := range []int{2, 1, 1} {
 		check(t, b.FinishMerges(t.Context()))
-		there, err := s.TagsNow(t.Context(), []id.ID{tags[0].ID, tags[1].ID})
+		there, err := store.Tags.Now(t.Context(), s, []id.ID{tags[0].ID, tags[1].ID})
 		if check(t, err); len(there) != want {
 			t.Errorf("after %d looks there are %d tags; want %d", look+1, len(there), want)
 		}

@@ -172,7 +172,7 @@ func (b *Blog) ownPage(ctx context.Context, account id.ID) (*store.Author, error
 	if len(pages) > 0 {
 		return slices.MinFunc(pages, func(a, b *store.Author) int { return strings.Compare(string(a.ID), string(b.ID)) }), nil
 	}
-	owner, err := b.store.Accounts(ctx, []id.ID{account})
+	owner, err := store.Accounts.For(ctx, b.store, []id.ID{account})
 	if err != nil {
 		return nil, err
 	}

@@ -52,7 +52,7 @@ func (b *Blog) RestoreRevision(ctx context.Context, in RevisionRestore) (Article
 
 // revision returns a revision that is visible to the viewer; NotFound if there is none.
 func (b *Blog) revision(ctx context.Context, i id.ID) (*store.Revision, error) {
-	found, err := b.store.VisibleRevisions(ctx, []id.ID{i})
+	found, err := store.Revisions.For(ctx, b.store, []id.ID{i})
 	if err != nil {
 		return nil, err
 	}

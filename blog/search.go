@@ -101,7 +101,7 @@ func (b *Blog) predicate(ctx context.Context, where ArticleWhere) (func(id.ID, a
 	var tag, author id.ID
 	none := false
 	if where.Tag != nil {
-		t, err := b.store.TagBySlug(ctx, *where.Tag)
+		t, err := store.Tags.BySlug(ctx, b.store, *where.Tag)
 		if err != nil && !problem.Is(err, problem.NotFound) {
 			return nil, err
 		}
@@ -110,7 +110,7 @@ func (b *Blog) predicate(ctx context.Context, where ArticleWhere) (func(id.ID, a
 		}
 	}
 	if where.Author != nil {
-		a, err := b.store.AuthorBySlug(ctx, *where.Author)
+		a, err := store.Authors.BySlug(ctx, b.store, *where.Author)
 		if err != nil && !problem.Is(err, problem.NotFound) {
 			return nil, err
 		}

@@ -359,7 +359,7 @@ func (b *Blog) apply(ctx context.Context, v access.Viewer, a *draft, in ArticleU
 	if in.AuthorIDs != nil {
 		var pages []*store.Author
 		named, err := edit.Existing(ctx, in.AuthorIDs, "authorIds", "author", MaxAuthors, func(ctx context.Context, ids []id.ID) (_ []*store.Author, err error) {
-			pages, err = b.store.AuthorsNow(ctx, ids)
+			pages, err = store.Authors.Now(ctx, b.store, ids)
 			return pages, err
 		})
 		if err == nil {
@@ -371,7 +371,7 @@ func (b *Blog) apply(ctx context.Context, v access.Viewer, a *draft, in ArticleU
 		a.AuthorIDs = named
 	}
 	if in.TagIDs != nil {
-		if a.TagIDs, err = edit.Existing(ctx, in.TagIDs, "tagIds", "tag", MaxTags, b.store.TagsNow); err != nil {
+		if a.TagIDs, err = edit.Existing(ctx, in.TagIDs, "tagIds", "tag", MaxTags, func(ctx context.Context, ids []id.ID) ([]*store.Tag, error) { return store.Tags.Now(ctx, b.store, ids) }); err != nil {
 			return err
 		}
 	}
@@ -408,7 +408,7 @@ func (b *Blog) source(ctx context.Context, a *draft, given *string) (text string
 	if a.CreatedAt.IsZero() && a.Slug == "" {
 		return *given, true, nil
 	}
-	found, err := b.store.Revisions(ctx, []id.ID{a.RevisionID})
+	found, err := store.Revisions.All(ctx, b.store, []id.ID{a.RevisionID})
 	if err != nil {
 		return "", false, err
 	}

@@ -30,11 +30,6 @@ var Accounts = &Kind[Account]{
 	Indexes: []index{{fields: []string{"email"}, unique: true}, {fields: []string{"createdAt", "_id"}}, {fields: []string{"role", "createdAt", "_id"}}},
 }
 
-// Accounts is Accounts.For.
-func (s *Store) Accounts(ctx context.Context, ids []id.ID) ([]*Account, error) {
-	return Accounts.For(ctx, s, ids)
-}
-
 // accountsFor returns the accounts with ids that the viewer may see, in their order: nil for the
 // others. For a viewer without an account it reads nothing.
 func accountsFor(ctx context.Context, s *Store, k *Kind[Account], ids []id.ID) ([]*Account, error) {
@@ -186,11 +181,6 @@ func (s *Store) ForgetAccount(ctx context.Context, account id.ID, address string
 		}
 	}
 	return nil
-}
-
-// Sessions is Sessions.For.
-func (s *Store) Sessions(ctx context.Context, ids []id.ID) ([]*Session, error) {
-	return Sessions.For(ctx, s, ids)
 }
 
 // sessionsFor returns the valid sessions with ids that the viewer may see, in their order: nil for

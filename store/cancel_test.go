@@ -87,15 +87,15 @@ func openHeld(t *testing.T) (s *Store, dialer *holding, begun <-chan string, run
 func TestARequestThatIsCutOffLeavesNoCommand(t *testing.T) {
 	s, dialer, begun, running := openHeld(t)
 	author := &Author{ID: id.New(id.Author), Slug: "ada", Name: "Ada"}
-	check(t, Add(t.Context(), s, author))
+	check(t, Authors.Add(t.Context(), s, author))
 	a := published("press", second(100))
 	a.AuthorIDs = []id.ID{author.ID}
 	check(t, s.AddArticle(t.Context(), a))
 	list, err := s.ListArticles(t.Context(), ArticleFilter{Order: ByTitle}, Window{})
 	check(t, err)
 	for name, read := range map[string]func(context.Context) error{
-		"Miss":     func(ctx context.Context) error { _, err := s.ArticleBySlug(ctx, "press"); return err },
-		"Loader":   func(ctx context.Context) error { _, err := s.Authors(ctx, []id.ID{author.ID}); return err },
+		"Miss":     func(ctx context.Context) error { _, err := Articles.BySlug(ctx, s, "press"); return err },
+		"Loader":   func(ctx context.Context) error { _, err := Authors.All(ctx, s, []id.ID{author.ID}); return err },
 		"List":     func(ctx context.Context) error { _, err := list.Page(ctx); return err },
 		"Count":    func(ctx context.Context) error { _, _, err := list.Count(ctx, 100); return err },
 		"Uncached": func(ctx context.Context) error { _, err := s.HasAccount(ctx, id.New(id.Account)); return err },

@@ -29,7 +29,7 @@ func BenchmarkListsUnderATag(b *testing.B) {
 			}
 		}
 		tag := &Tag{ID: id.New(id.Tag), Slug: "tag"}
-		done(nil, Add(b.Context(), s, tag))
+		done(nil, Tags.Add(b.Context(), s, tag))
 		var middle *Article
 		for from := 0; from < n; from += 1000 {
 			var some []any

@@ -179,9 +179,9 @@ func TestAWindowBeyondTheHeadIsAsOneOntoTheWholeList(t *testing.T) {
 		}
 		switch c.kind {
 		case id.Tag:
-			check(t, Add(t.Context(), s, &Tag{ID: parent, Slug: name}))
+			check(t, Tags.Add(t.Context(), s, &Tag{ID: parent, Slug: name}))
 		case id.Author:
-			check(t, Add(t.Context(), s, &Author{ID: parent, Slug: name}))
+			check(t, Authors.Add(t.Context(), s, &Author{ID: parent, Slug: name}))
 		case id.Account:
 			check(t, s.AddAccount(t.Context(), &Secret{Account: Account{ID: parent}}))
 		case id.Revision:

@@ -265,7 +265,7 @@ func (s *Store) ForgetGone(ctx context.Context) (int, error) {
 // article, in their order: nil where there is none. children is how the threads they are in
 // are read, as Children reads them. Whether the article is public is for the caller to ask.
 func (s *Store) ShownComments(ctx context.Context, ids []id.ID, children func(context.Context, []ChildrenKey) ([]*Children, error)) ([]*Comment, error) {
-	found, err := s.Comments(ctx, ids)
+	found, err := Comments.All(ctx, s, ids)
 	if err != nil {
 		return nil, err
 	}

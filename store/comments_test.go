@@ -228,7 +228,7 @@ func TestAnAccountThatGoesIsForgottenInItsComments(t *testing.T) {
 	}
 	first, err := say()
 	check(t, err)
-	found, err := s.Comments(t.Context(), []id.ID{first.ID})
+	found, err := Comments.All(t.Context(), s, []id.ID{first.ID})
 	check(t, err)
 	if found[0].AuthorName != "Ruth Casey" {
 		t.Fatalf("%+v", found[0])
@@ -260,7 +260,7 @@ func TestAnAccountThatGoesIsForgottenInItsComments(t *testing.T) {
 	for _, r := range thread[0].rows {
 		c, err := s.CommentNow(t.Context(), r.ID)
 		check(t, err)
-		cached, err := s.Comments(t.Context(), []id.ID{r.ID})
+		cached, err := Comments.All(t.Context(), s, []id.ID{r.ID})
 		check(t, err)
 		for _, c := range []*Comment{c, cached[0]} {
 			if c.AccountID != "" || strings.Contains(c.AuthorName, "Ruth") || c.BodyHTML != "<p>Yes.</p>" {

@@ -103,10 +103,10 @@ func TestCountsAreWhatTheDatabaseHas(t *testing.T) {
 		var parents []id.ID
 		for i := range 2 {
 			tag, author := &Tag{ID: id.New(id.Tag), Slug: string(id.New(id.Tag))}, &Author{ID: id.New(id.Author), Slug: fmt.Sprint(i, id.New(id.Author))}
-			if err := Add(ctx, stores[0], tag); err != nil {
+			if err := Tags.Add(ctx, stores[0], tag); err != nil {
 				r.Fatal(err)
 			}
-			if err := Add(ctx, stores[0], author); err != nil {
+			if err := Authors.Add(ctx, stores[0], author); err != nil {
 				r.Fatal(err)
 			}
 			parents = append(parents, tag.ID, author.ID)
@@ -234,7 +234,7 @@ func TestAKilledWritersCountIsRepaired(t *testing.T) {
 				sent[e.CommandName]++
 			})
 			tag := &Tag{ID: id.New(id.Tag), Slug: "tag"}
-			check(t, Add(t.Context(), stores[0], tag))
+			check(t, Tags.Add(t.Context(), stores[0], tag))
 			article := func(i int) *Article {
 				a := published(fmt.Sprint(i), second(i))
 				a.TagIDs = []id.ID{tag.ID}
@@ -289,7 +289,7 @@ func TestCountsHoldUnderConcurrentWrites(t *testing.T) {
 	stores := twoStores(t, nil)
 	tags := []*Tag{{ID: id.New(id.Tag), Slug: "a"}, {ID: id.New(id.Tag), Slug: "b"}}
 	for _, tag := range tags {
-		check(t, Add(t.Context(), stores[0], tag))
+		check(t, Tags.Add(t.Context(), stores[0], tag))
 	}
 	keys := []ChildrenKey{ChildrenKey(tags[0].ID), ChildrenKey(tags[1].ID)}
 	var all sync.WaitGroup
@@ -341,7 +341,7 @@ func TestCountsHoldUnderConcurrentWrites(t *testing.T) {
 func TestACountIsCheckedInTime(t *testing.T) {
 	s := openStore(t, nil)
 	tag := &Tag{ID: id.New(id.Tag), Slug: "tag"}
-	check(t, Add(t.Context(), s, tag))
+	check(t, Tags.Add(t.Context(), s, tag))
 	a := published("a", second(1))
 	a.TagIDs = []id.ID{tag.ID}
 	check(t, s.AddArticle(t.Context(), a))
@@ -383,7 +383,7 @@ func TestPublishingCostsTheSameUnderALongTag(t *testing.T) {
 			sent = append(sent, slices.Clone(e.Command))
 		})
 		tag := &Tag{ID: id.New(id.Tag), Slug: "tag"}
-		check(t, Add(t.Context(), s, tag))
+		check(t, Tags.Add(t.Context(), s, tag))
 		fillTag(t, s, tag.ID, n)
 		key := []ChildrenKey{ChildrenKey(tag.ID)}
 		_, err := s.ChildrenCounts(t.Context(), key)
@@ -446,7 +446,7 @@ func fillTag(t testing.TB, s *Store, tag id.ID, n int) {
 func TestACountWithAWriteInItIsntKept(t *testing.T) {
 	s := openStore(t, nil)
 	tag := &Tag{ID: id.New(id.Tag), Slug: "tag"}
-	check(t, Add(t.Context(), s, tag))
+	check(t, Tags.Add(t.Context(), s, tag))
 	list := string(tag.ID)
 	add := func(slug string) *Article {
 		a := published(slug, second(1))

@@ -78,7 +78,7 @@ func changedTo(a *Article, change func(*Article)) *Article {
 
 func slugOf(t *testing.T, s *Store, slug string) string {
 	t.Helper()
-	a, err := s.ArticleBySlug(t.Context(), slug)
+	a, err := Articles.BySlug(t.Context(), s, slug)
 	if problem.Is(err, problem.NotFound) {
 		return ""
 	}
@@ -103,7 +103,7 @@ func TestOfTwoWhoChangeAnArticleOneIsTold(t *testing.T) {
 	if err := s.ChangeArticle(t.Context(), gone, changedTo(gone, func(*Article) {})); !problem.Is(err, problem.Conflict) {
 		t.Errorf("the change of what isn't there: %v", err)
 	}
-	found, err := s.Articles(t.Context(), []id.ID{before.ID})
+	found, err := Articles.All(t.Context(), s, []id.ID{before.ID})
 	check(t, err)
 	if found[0].Title != "First" || found[0].Version != 2 {
 		t.Errorf("the article is now %+v", found[0])
@@ -124,12 +124,12 @@ func TestASlugIsOneArticlesOnly(t *testing.T) {
 	if got := slugOf(t, s, "b"); got != "b" {
 		t.Errorf("b is found as %q after the refusal", got)
 	}
-	check(t, Add(t.Context(), s, &Author{ID: id.New(id.Author), Slug: "ada", Name: "Ada"}))
-	if err := Add(t.Context(), s, &Author{ID: id.New(id.Author), Slug: "ada", Name: "Another"}); !problem.Is(err, problem.Conflict) {
+	check(t, Authors.Add(t.Context(), s, &Author{ID: id.New(id.Author), Slug: "ada", Name: "Ada"}))
+	if err := Authors.Add(t.Context(), s, &Author{ID: id.New(id.Author), Slug: "ada", Name: "Another"}); !problem.Is(err, problem.Conflict) {
 		t.Errorf("a second author with the slug: %v", err)
 	}
-	check(t, Add(t.Context(), s, &Tag{ID: id.New(id.Tag), Slug: "ink", Name: "Ink"}))
-	if err := Add(t.Context(), s, &Tag{ID: id.New(id.Tag), Slug: "ink", Name: "Another"}); !problem.Is(err, problem.Conflict) {
+	check(t, Tags.Add(t.Context(), s, &Tag{ID: id.New(id.Tag), Slug: "ink", Name: "Ink"}))
+	if err := Tags.Add(t.Context(), s, &Tag{ID: id.New(id.Tag), Slug: "ink", Name: "Another"}); !problem.Is(err, problem.Conflict) {
 		t.Errorf("a second tag with the slug: %v", err)
 	}
 }
@@ -155,7 +155,7 @@ func TestAnArticleIsFoundUnderTheSlugsItHadUntilAnotherTakesThem(t *testing.T) {
 	b := published("old", second(200))
 	check(t, s.AddArticle(t.Context(), b))
 	expect("when another takes the old slug", map[string]string{"old": "old", "new": "new"})
-	found, err := s.ArticleBySlug(t.Context(), "old")
+	found, err := Articles.BySlug(t.Context(), s, "old")
 	check(t, err)
 	if found.ID != b.ID {
 		t.Errorf("the old slug is still the first article's")
@@ -178,7 +178,7 @@ func TestRelatingIsNoChangeOfTheArticle(t *testing.T) {
 		t.Fatal("a isn't found")
 	}
 	check(t, s.Relate(t.Context(), a.ID, []id.ID{b.ID}))
-	found, err := s.Articles(t.Context(), []id.ID{a.ID})
+	found, err := Articles.All(t.Context(), s, []id.ID{a.ID})
 	check(t, err)
 	if !slices.Equal(found[0].RelatedIDs, []id.ID{b.ID}) || found[0].Version != 1 || !found[0].UpdatedAt.Equal(a.UpdatedAt) {
 		t.Errorf("related %v, version %d, updated %s", found[0].RelatedIDs, found[0].Version, found[0].UpdatedAt)
@@ -257,7 +257,7 @@ func TestCommentsThatAreThereAlreadyAreLeftAsTheyAre(t *testing.T) {
 	if n := count(); n != 2 {
 		t.Errorf("%d comments", n)
 	}
-	found, err := s.Comments(t.Context(), []id.ID{comment(1, "").ID, comment(2, "").ID, comment(3, "").ID})
+	found, err := Comments.All(t.Context(), s, []id.ID{comment(1, "").ID, comment(2, "").ID, comment(3, "").ID})
 	check(t, err)
 	if found[0].BodyHTML != "one" || found[1].BodyHTML != "two" || found[2] != nil {
 		t.Errorf("%+v", found)
@@ -268,9 +268,11 @@ func TestADatabaseIsEmptyUntilSomethingIsInIt(t *testing.T) {
 	for name, write := range map[string]func(context.Context, *Store) error{
 		"Article": func(ctx context.Context, s *Store) error { return s.AddArticle(ctx, published("a", second(1))) },
 		"Author": func(ctx context.Context, s *Store) error {
-			return Add(ctx, s, &Author{ID: id.New(id.Author), Slug: "ada"})
+			return Authors.Add(ctx, s, &Author{ID: id.New(id.Author), Slug: "ada"})
 		},
-		"Tag": func(ctx context.Context, s *Store) error { return Add(ctx, s, &Tag{ID: id.New(id.Tag), Slug: "ink"}) },
+		"Tag": func(ctx context.Context, s *Store) error {
+			return Tags.Add(ctx, s, &Tag{ID: id.New(id.Tag), Slug: "ink"})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := openStore(t, nil)
@@ -297,7 +299,7 @@ func TestAnAuthorOrTagThatHasChangedIsReadAsItIsNow(t *testing.T) {
 		check(t, err)
 		n, exact, err := authors.Count(t.Context(), 10)
 		check(t, err)
-		found, err := s.Authors(t.Context(), idsOf(page))
+		found, err := Authors.All(t.Context(), s, idsOf(page))
 		check(t, err)
 		out := fmt.Sprint(n, exact)
 		for _, a := range found {
@@ -313,7 +315,7 @@ func TestAnAuthorOrTagThatHasChangedIsReadAsItIsNow(t *testing.T) {
 	}
 	put := func(i id.ID, slug, name string) {
 		t.Helper()
-		check(t, Add(t.Context(), s, &Author{ID: i, Slug: slug, Name: name, NameKey: SortKey(name)}))
+		check(t, Authors.Add(t.Context(), s, &Author{ID: i, Slug: slug, Name: name, NameKey: SortKey(name)}))
 	}
 	ada, bob := id.New(id.Author), id.New(id.Author)
 	expect("before anybody writes", "0 true")
@@ -323,33 +325,33 @@ func TestAnAuthorOrTagThatHasChangedIsReadAsItIsNow(t *testing.T) {
 	expect("two", "2 true Ada Bob")
 	change := func(slug, name string, old ...string) {
 		t.Helper()
-		found, err := s.AuthorsNow(t.Context(), []id.ID{ada})
+		found, err := Authors.Now(t.Context(), s, []id.ID{ada})
 		check(t, err)
 		after := *found[0]
 		after.Slug, after.OldSlugs, after.Name, after.NameKey = slug, old, name, SortKey(name)
-		check(t, Change(t.Context(), s, found[0], &after))
-		if err := Change(t.Context(), s, found[0], &after); !problem.Is(err, problem.Conflict) {
+		check(t, Authors.Change(t.Context(), s, found[0], &after))
+		if err := Authors.Change(t.Context(), s, found[0], &after); !problem.Is(err, problem.Conflict) {
 			t.Errorf("the second change of one version: %v", err)
 		}
 	}
 	change("ada", "Zoë")
 	expect("when one has another name", "2 true Bob Zoë")
-	if a, err := s.AuthorBySlug(t.Context(), "ada"); err != nil || a.Name != "Zoë" {
+	if a, err := Authors.BySlug(t.Context(), s, "ada"); err != nil || a.Name != "Zoë" {
 		t.Errorf("ada is %+v, %v", a, err)
 	}
 	change("zoe", "Zoë")
-	if a, err := s.AuthorBySlug(t.Context(), "ada"); !problem.Is(err, problem.NotFound) {
+	if a, err := Authors.BySlug(t.Context(), s, "ada"); !problem.Is(err, problem.NotFound) {
 		t.Errorf("under a slug that was given up there is %+v, %v", a, err)
 	}
 	change("zoe", "Zoë", "ada")
-	if a, err := s.AuthorBySlug(t.Context(), "ada"); err != nil || a.Slug != "zoe" {
+	if a, err := Authors.BySlug(t.Context(), s, "ada"); err != nil || a.Slug != "zoe" {
 		t.Errorf("under the slug it had there is %+v, %v", a, err)
 	}
-	found, err := s.AuthorsNow(t.Context(), []id.ID{ada})
+	found, err := Authors.Now(t.Context(), s, []id.ID{ada})
 	check(t, err)
-	check(t, Delete(t.Context(), s, found[0]))
+	check(t, Authors.Delete(t.Context(), s, found[0]))
 	expect("when one has gone", "1 true Bob")
-	if a, err := s.AuthorBySlug(t.Context(), "zoe"); !problem.Is(err, problem.NotFound) {
+	if a, err := Authors.BySlug(t.Context(), s, "zoe"); !problem.Is(err, problem.NotFound) {
 		t.Errorf("what was deleted is found as %+v, %v", a, err)
 	}
 }
@@ -362,7 +364,7 @@ func TestASlugWhoseTagHasGoneIsLookedUpAgain(t *testing.T) {
 		_, err := s.db.Collection(tags).InsertOne(t.Context(), tag)
 		check(t, err)
 	}
-	if found, err := s.TagBySlug(t.Context(), "stream"); err != nil || found.ID != stream.ID {
+	if found, err := Tags.BySlug(t.Context(), s, "stream"); err != nil || found.ID != stream.ID {
 		t.Fatalf("found %v, %v", found, err)
 	}
 	_, err := s.db.Collection(tags).UpdateByID(t.Context(), sea.ID, bson.D{{Key: "$set", Value: bson.D{{Key: "oldSlugs", Value: bson.A{"stream"}}}}})
@@ -370,7 +372,7 @@ func TestASlugWhoseTagHasGoneIsLookedUpAgain(t *testing.T) {
 	_, err = s.db.Collection(tags).DeleteOne(t.Context(), bson.D{{Key: "_id", Value: stream.ID}})
 	check(t, err)
 	s.cache.Drop(string(stream.ID))
-	if found, err := s.TagBySlug(t.Context(), "stream"); err != nil || found.ID != sea.ID {
+	if found, err := Tags.BySlug(t.Context(), s, "stream"); err != nil || found.ID != sea.ID {
 		t.Errorf("found %v, %v, where the sea has the stream's slug", found, err)
 	}
 }

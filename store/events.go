@@ -266,17 +266,17 @@ func (s *Store) eventsOf(ctx context.Context, t Topic, rows []*eventRow, fresh b
 	}
 	if t == AllPublished {
 		if fresh {
-			return out, forgetHidden(ctx, s, ids, s.Articles)
+			return out, forgetHidden(ctx, s, ids, Articles)
 		}
 		return out, nil
 	}
-	under, err := s.Articles(ctx, []id.ID{id.ID(t)})
+	under, err := Articles.All(ctx, s, []id.ID{id.ID(t)})
 	if err != nil || under[0] == nil {
 		return nil, err
 	}
 	shown, err := s.ShownComments(ctx, ids, s.Children)
 	if err == nil && fresh && slices.Contains(shown, nil) {
-		if err = forgetHidden(ctx, s, ids, s.Comments); err == nil {
+		if err = forgetHidden(ctx, s, ids, Comments); err == nil {
 			s.cache.Drop(childrenKey(ChildrenKey(t)))
 			shown, err = s.ShownComments(ctx, ids, s.Children)
 		}
@@ -293,9 +293,9 @@ func (s *Store) eventsOf(ctx context.Context, t Topic, rows []*eventRow, fresh b
 	return visible, nil
 }
 
-// forgetHidden drops the cached values of ids that get doesn't return.
-func forgetHidden[T any](ctx context.Context, s *Store, ids []id.ID, get func(context.Context, []id.ID) ([]*T, error)) error {
-	found, err := get(ctx, ids)
+// forgetHidden drops the cached values of the documents of a kind that aren't public.
+func forgetHidden[T any](ctx context.Context, s *Store, ids []id.ID, kind *Kind[T]) error {
+	found, err := kind.All(ctx, s, ids)
 	for i, v := range found {
 		if v == nil {
 			s.cache.Drop(string(ids[i]))

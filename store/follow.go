@@ -535,7 +535,7 @@ func (s *Store) LastEvent(ctx context.Context, t Topic) (*Publication, error) {
 // CommentsAdded follows the comments shown under an article; NotFound if the article isn't public.
 // See Follow.
 func (s *Store) CommentsAdded(ctx context.Context, article id.ID, after *id.ID) (*Following, error) {
-	found, err := s.Articles(ctx, []id.ID{article})
+	found, err := Articles.All(ctx, s, []id.ID{article})
 	if err != nil {
 		return nil, err
 	}

@@ -274,10 +274,10 @@ func TestEventsAreNamedInTheirOrder(t *testing.T) {
 func TestWhoFollowsDropsNothing(t *testing.T) {
 	s := openStore(t, nil)
 	ids := publishMany(t, s, 3)
-	if _, err := s.Articles(t.Context(), ids); err != nil {
+	if _, err := Articles.All(t.Context(), s, ids); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Articles(cache.MemoryOnly(t.Context()), ids); err != nil {
+	if _, err := Articles.All(cache.MemoryOnly(t.Context()), s, ids); err != nil {
 		t.Fatalf("what was read isn't remembered: %v", err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
@@ -285,7 +285,7 @@ func TestWhoFollowsDropsNothing(t *testing.T) {
 	if _, err := s.Follow(ctx, AllPublished, nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Articles(cache.MemoryOnly(t.Context()), ids); err != nil {
+	if _, err := Articles.All(cache.MemoryOnly(t.Context()), s, ids); err != nil {
 		t.Errorf("what was remembered isn't any more: %v", err)
 	}
 }

@@ -30,8 +30,8 @@ func writeCrowd(t *testing.T, s *Store, n int) crowd {
 	for i := range 3 {
 		c.tags = append(c.tags, &Tag{ID: id.New(id.Tag), Slug: fmt.Sprintf("tag-%d", i), NameKey: "same"})
 		c.authors = append(c.authors, &Author{ID: id.New(id.Author), Slug: fmt.Sprintf("author-%d", i), NameKey: "same"})
-		check(t, Add(t.Context(), s, c.tags[i]))
-		check(t, Add(t.Context(), s, c.authors[i]))
+		check(t, Tags.Add(t.Context(), s, c.tags[i]))
+		check(t, Authors.Add(t.Context(), s, c.authors[i]))
 	}
 	for i := range n {
 		a := published(fmt.Sprintf("article-%d", i), second(1_000_000+random.IntN(6)))

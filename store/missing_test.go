@@ -44,7 +44,7 @@ func TestMissingValuesComeLast(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		tag := &Tag{ID: id.New(id.Tag)}
 		tag.Slug = string(tag.ID)
-		check(t, Add(t.Context(), s, tag))
+		check(t, Tags.Add(t.Context(), s, tag))
 		where := childrenOf{
 			parents: tags, collection: collection, field: "tag", shown: bson.D{}, sort: "at", optional: true,
 			value: rapid.SampledFrom([]valueType{timeValue, textValue, numberValue}).Draw(r, "value"), descending: rapid.Bool().Draw(r, "descending"),

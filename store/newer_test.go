@@ -88,11 +88,11 @@ func TestNoWriteReplacesADocument(t *testing.T) {
 // namedChanges add an author and a tag, and change them.
 func namedChanges(t *testing.T, s *Store) []func() {
 	a, tag := &Author{ID: id.New(id.Author), Slug: "a"}, &Tag{ID: id.New(id.Tag), Slug: "t"}
-	check(t, Add(t.Context(), s, a))
-	check(t, Add(t.Context(), s, tag))
+	check(t, Authors.Add(t.Context(), s, a))
+	check(t, Tags.Add(t.Context(), s, tag))
 	return []func(){
-		func() { after := *a; after.Name = "A"; check(t, Change(t.Context(), s, a, &after)) },
-		func() { after := *tag; after.Name = "T"; check(t, Change(t.Context(), s, tag, &after)) },
+		func() { after := *a; after.Name = "A"; check(t, Authors.Change(t.Context(), s, a, &after)) },
+		func() { after := *tag; after.Name = "T"; check(t, Tags.Change(t.Context(), s, tag, &after)) },
 	}
 }
 
@@ -161,22 +161,22 @@ func TestANewerProgramsFieldsSurviveEveryUpdate(t *testing.T) {
 		{"an article is restored", func() { articleBecomes(2, func(a *Article) { a.Status, a.DeletedAt = Draft, time.Time{} }) }},
 		{"articles are related", func() { check(t, s.Relate(ctx, recordID(id.Article, 3), []id.ID{recordID(id.Article, 2)})) }},
 		{"an author is changed", func() {
-			found, err := s.AuthorsNow(ctx, []id.ID{recordID(id.Author, 1)})
+			found, err := Authors.Now(ctx, s, []id.ID{recordID(id.Author, 1)})
 			check(t, err)
 			after := *found[0]
 			after.Name, after.URL, after.OldSlugs = "Countess", nil, nil
-			check(t, Change(ctx, s, found[0], &after))
-			now, err := s.AuthorsNow(ctx, []id.ID{after.ID})
+			check(t, Authors.Change(ctx, s, found[0], &after))
+			now, err := Authors.Now(ctx, s, []id.ID{after.ID})
 			if check(t, err); now[0].URL != nil || now[0].OldSlugs != nil || now[0].Name != "Countess" {
 				t.Errorf("the author is %+v", now[0])
 			}
 		}},
 		{"a tag is changed", func() {
-			found, err := s.TagsNow(ctx, []id.ID{recordID(id.Tag, 1)})
+			found, err := Tags.Now(ctx, s, []id.ID{recordID(id.Tag, 1)})
 			check(t, err)
 			after := *found[0]
 			after.Description, after.OldSlugs = "", append(slices.Clone(after.OldSlugs), "x")
-			check(t, Change(ctx, s, found[0], &after))
+			check(t, Tags.Change(ctx, s, found[0], &after))
 		}},
 		{"a comment is edited", func() {
 			at := second(900)

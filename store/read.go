@@ -67,44 +67,6 @@ func Gather[T any, P interface {
 	return err
 }
 
-// Articles is Articles.All.
-func (s *Store) Articles(ctx context.Context, ids []id.ID) ([]*Article, error) {
-	return Articles.All(ctx, s, ids)
-}
-
-// Revisions is Revisions.All.
-func (s *Store) Revisions(ctx context.Context, ids []id.ID) ([]*Revision, error) {
-	return Revisions.All(ctx, s, ids)
-}
-
-// Authors is Authors.All.
-func (s *Store) Authors(ctx context.Context, ids []id.ID) ([]*Author, error) {
-	return Authors.All(ctx, s, ids)
-}
-
-// Tags is Tags.All.
-func (s *Store) Tags(ctx context.Context, ids []id.ID) ([]*Tag, error) { return Tags.All(ctx, s, ids) }
-
-// Comments is Comments.All. The caller checks whether a comment's article is public.
-func (s *Store) Comments(ctx context.Context, ids []id.ID) ([]*Comment, error) {
-	return Comments.All(ctx, s, ids)
-}
-
-// ArticleBySlug is Articles.BySlug.
-func (s *Store) ArticleBySlug(ctx context.Context, slug string) (*Article, error) {
-	return Articles.BySlug(ctx, s, slug)
-}
-
-// AuthorBySlug is Authors.BySlug.
-func (s *Store) AuthorBySlug(ctx context.Context, slug string) (*Author, error) {
-	return Authors.BySlug(ctx, s, slug)
-}
-
-// TagBySlug is Tags.BySlug.
-func (s *Store) TagBySlug(ctx context.Context, slug string) (*Tag, error) {
-	return Tags.BySlug(ctx, s, slug)
-}
-
 // ArticleOrder is an order of a list of articles.
 type ArticleOrder string
 

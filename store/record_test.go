@@ -80,10 +80,10 @@ func writeRecord(t *testing.T, s *Store) {
 	url := "https://example.com/"
 	author := &Author{ID: recordID(id.Author, 1), Slug: "lovelace", OldSlugs: []string{"ada"}, Name: "Ada Lovelace", NameKey: SortKey("Ada Lovelace"),
 		BioHTML: "<p>Countess</p>", URL: &url, AccountID: owner.ID, MergedIDs: []id.ID{recordID(id.Author, 9)}}
-	check(t, Add(ctx, s, author))
+	check(t, Authors.Add(ctx, s, author))
 	tag := &Tag{ID: recordID(id.Tag, 1), Slug: "engines", OldSlugs: []string{"machines"}, Name: "Engines", NameKey: SortKey("Engines"),
 		Description: "What computes", MergedIDs: []id.ID{recordID(id.Tag, 9)}}
-	check(t, Add(ctx, s, tag))
+	check(t, Tags.Add(ctx, s, tag))
 
 	image := &Picture{ID: recordID(id.Image, 1), Name: "abc", Format: "jpg", Width: 800, Height: 600, Widths: []int{320, 800}, Bytes: 12345, Alt: "An engine", OwnerID: owner.ID, CreatedAt: second(2)}
 	check(t, s.AddPicture(ctx, image))
@@ -142,16 +142,16 @@ func readRecord(t *testing.T, s *Store) {
 	access.Become(ctx, access.Viewer{Account: recordID(id.Account, 1), Role: access.Admin})
 	var errs []error
 	done := func(_ any, err error) { errs = append(errs, err) }
-	done(s.ArticleBySlug(ctx, "notes-published"))
-	done(s.ArticleBySlug(ctx, "old-notes-published"))
-	done(s.AuthorBySlug(ctx, "lovelace"))
-	done(s.TagBySlug(ctx, "engines"))
-	done(s.VisibleArticles(ctx, []id.ID{recordID(id.Article, 0), recordID(id.Article, 1)}))
-	done(s.Revisions(ctx, []id.ID{recordID(id.Revision, 3)}))
-	done(s.Comments(ctx, []id.ID{recordID(id.Comment, 1), recordID(id.Comment, 2)}))
+	done(Articles.BySlug(ctx, s, "notes-published"))
+	done(Articles.BySlug(ctx, s, "old-notes-published"))
+	done(Authors.BySlug(ctx, s, "lovelace"))
+	done(Tags.BySlug(ctx, s, "engines"))
+	done(Articles.For(ctx, s, []id.ID{recordID(id.Article, 0), recordID(id.Article, 1)}))
+	done(Revisions.All(ctx, s, []id.ID{recordID(id.Revision, 3)}))
+	done(Comments.All(ctx, s, []id.ID{recordID(id.Comment, 1), recordID(id.Comment, 2)}))
 	done(s.Children(ctx, []ChildrenKey{ChildrenKey(recordID(id.Tag, 1)), ChildrenKey(recordID(id.Article, 3))}))
-	done(s.Accounts(ctx, []id.ID{recordID(id.Account, 1)}))
-	done(s.Sessions(ctx, []id.ID{recordID(id.Session, 1)}))
+	done(Accounts.For(ctx, s, []id.ID{recordID(id.Account, 1)}))
+	done(Sessions.For(ctx, s, []id.ID{recordID(id.Session, 1)}))
 	done(s.Pictures(ctx, []id.ID{recordID(id.Image, 1)}))
 	done(s.Editions(ctx, []id.Kind{id.Article, id.Author, id.Tag}))
 	done(s.AddressesStamp(ctx))

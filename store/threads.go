@@ -628,7 +628,7 @@ func (s *Store) shownInLongThreads(ctx context.Context, cs []*Comment, threads m
 	for _, a := range compact(above) {
 		ids = append(ids, id.ID(a))
 	}
-	found, err := s.Comments(ctx, ids)
+	found, err := Comments.All(ctx, s, ids)
 	if err != nil {
 		return nil, err
 	}

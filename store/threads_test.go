@@ -88,7 +88,7 @@ func visibleThread(ctx context.Context, s *Store, article id.ID) (lines []string
 			for i, e := range p.Entries { // all at once, so that the rest comes from memory
 				ids[i], keys[i] = e.ID, RepliesTo(article, e.ID)
 			}
-			if _, err := s.Comments(ctx, ids); err != nil {
+			if _, err := Comments.All(ctx, s, ids); err != nil {
 				return err
 			}
 			if !thread[0].Threaded() {
@@ -438,7 +438,7 @@ func TestCommentsOfVersionsBeforeGetTheirAncestors(t *testing.T) {
 	for range 2 { // again, as after a crash
 		check(t, placeComments(t.Context(), s))
 	}
-	found, err := s.Comments(t.Context(), []id.ID{chain[3].ID, chain[0].ID})
+	found, err := Comments.All(t.Context(), s, []id.ID{chain[3].ID, chain[0].ID})
 	check(t, err)
 	if !slices.Equal(found[0].AncestorIDs, want) || len(found[1].AncestorIDs) > 0 {
 		t.Errorf("after it they are under %v and %v; want %v and nothing", found[0].AncestorIDs, found[1].AncestorIDs, want)

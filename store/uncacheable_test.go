@@ -20,9 +20,9 @@ func TestReadsPastTheCachesForbidCaching(t *testing.T) {
 		cached bool
 		read   func(ctx context.Context) error
 	}{
-		"ById":   {true, func(ctx context.Context) error { _, err := s.Articles(ctx, []id.ID{a.ID}); return err }},
-		"BySlug": {true, func(ctx context.Context) error { _, err := s.ArticleBySlug(ctx, "a"); return err }},
-		"Absent": {true, func(ctx context.Context) error { _, err := s.Tags(ctx, []id.ID{id.New(id.Tag)}); return err }},
+		"ById":   {true, func(ctx context.Context) error { _, err := Articles.All(ctx, s, []id.ID{a.ID}); return err }},
+		"BySlug": {true, func(ctx context.Context) error { _, err := Articles.BySlug(ctx, s, "a"); return err }},
+		"Absent": {true, func(ctx context.Context) error { _, err := Tags.All(ctx, s, []id.ID{id.New(id.Tag)}); return err }},
 		"Children": {true, func(ctx context.Context) error {
 			_, err := s.Children(ctx, []ChildrenKey{ChildrenKey(id.New(id.Tag))})
 			return err

@@ -225,12 +225,12 @@ func TestAnIdOfAnotherKindNamesNothing(t *testing.T) {
 	ctx, _ := access.Begin(t.Context(), access.Request{})
 	access.Become(ctx, access.Viewer{Account: id.New(id.Account), Role: access.Admin})
 	for range 2 { // first from the database, then from memory
-		found, err := s.Accounts(ctx, []id.ID{article.ID})
+		found, err := Accounts.For(ctx, s, []id.ID{article.ID})
 		check(t, err)
 		if found[0] != nil {
 			t.Errorf("an article's id names the account %v", found[0])
 		}
-		articles, err := s.Articles(ctx, []id.ID{article.ID})
+		articles, err := Articles.All(ctx, s, []id.ID{article.ID})
 		check(t, err)
 		if articles[0] == nil || articles[0].Slug != "press" {
 			t.Errorf("the article is %v", articles[0])

@@ -18,62 +18,9 @@ import (
 	"stoa/problem"
 )
 
-// Versioned is a document with a slug and a version: it is changed by compare-and-set.
-type Versioned interface {
-	*Author | *Tag
-	Node
-}
-
-// Add is Kind.Add of an author or a tag.
-func Add[K Versioned](ctx context.Context, s *Store, what K) error {
-	switch d := any(what).(type) {
-	case *Author:
-		return Authors.Add(ctx, s, d)
-	default:
-		return Tags.Add(ctx, s, d.(*Tag))
-	}
-}
-
-// Change is Kind.Change of an author or a tag.
-func Change[K Versioned](ctx context.Context, s *Store, before, after K) error {
-	switch d := any(before).(type) {
-	case *Author:
-		return Authors.Change(ctx, s, d, any(after).(*Author))
-	default:
-		return Tags.Change(ctx, s, d.(*Tag), any(after).(*Tag))
-	}
-}
-
-// Delete is Kind.Delete of an author or a tag.
-func Delete[K Versioned](ctx context.Context, s *Store, what K) error {
-	switch d := any(what).(type) {
-	case *Author:
-		return Authors.Delete(ctx, s, d)
-	default:
-		return Tags.Delete(ctx, s, d.(*Tag))
-	}
-}
-
-// AuthorsNow returns the authors with ids as they are in the database now, in any order, without
-// the missing ones.
-func (s *Store) AuthorsNow(ctx context.Context, ids []id.ID) ([]*Author, error) {
-	return Authors.Now(ctx, s, ids)
-}
-
-// TagsNow is AuthorsNow for tags.
-func (s *Store) TagsNow(ctx context.Context, ids []id.ID) ([]*Tag, error) {
-	return Tags.Now(ctx, s, ids)
-}
-
 // AuthorsOf returns the author pages of an account, as they are in the database now.
 func (s *Store) AuthorsOf(ctx context.Context, account id.ID) ([]*Author, error) {
 	return find[Author](ctx, s.db.Collection(authors), bson.D{{Key: "accountId", Value: account}}, nil)
-}
-
-// SlugsTaken returns those of slugs that a thing of a kind (articles, authors or tags) has or had,
-// with the id of that thing, as they are in the database now.
-func (s *Store) SlugsTaken(ctx context.Context, kind id.Kind, slugs []string) (map[string]id.ID, error) {
-	return s.slugsTaken(ctx, map[id.Kind]string{id.Article: articles, id.Author: authors, id.Tag: tags}[kind], slugs)
 }
 
 func (s *Store) slugsTaken(ctx context.Context, collection string, slugs []string) (map[string]id.ID, error) {
@@ -102,12 +49,6 @@ func (s *Store) ArticleNow(ctx context.Context, article id.ID) (*Article, error)
 	return found[0], nil
 }
 
-// VisibleArticles is Articles.For. Public fields use Articles.All instead, which doesn't read the
-// viewer.
-func (s *Store) VisibleArticles(ctx context.Context, ids []id.ID) ([]*Article, error) {
-	return Articles.For(ctx, s, ids)
-}
-
 // Desk returns the articles with ids that the viewer may work on, deleted ones included, in their
 // order: nil for the others.
 func (s *Store) Desk(ctx context.Context, ids []id.ID) ([]*Article, error) {
@@ -116,11 +57,6 @@ func (s *Store) Desk(ctx context.Context, ids []id.ID) ([]*Article, error) {
 		return nil, err
 	}
 	return Articles.that(ctx, s, ids, func(a *Article) bool { return a.EditableBy(v) })
-}
-
-// VisibleBySlug is Articles.BySlugFor.
-func (s *Store) VisibleBySlug(ctx context.Context, slug string) (*Article, error) {
-	return Articles.BySlugFor(ctx, s, slug)
 }
 
 // Shared returns an article and the account that shared it, without an access check: the caller
@@ -159,11 +95,6 @@ func (s *Store) ListDesk(ctx context.Context, statuses []Status, own bool, w Win
 		q.sort = "deletedAt"
 	}
 	return s.list(q, w)
-}
-
-// VisibleRevisions is Revisions.For.
-func (s *Store) VisibleRevisions(ctx context.Context, ids []id.ID) ([]*Revision, error) {
-	return Revisions.For(ctx, s, ids)
 }
 
 // revisionsFor returns the revisions with ids of articles that the viewer may work on, in their

@@ -16,7 +16,7 @@ import (
 func TestAnAnswerAgreesWithItself(t *testing.T) {
 	s := stoatest.Start(t, nil)
 	s.Import(t, stoatest.Articles(1))
-	article, err := s.Store.ArticleBySlug(t.Context(), "article-0")
+	article, err := store.Articles.BySlug(t.Context(), s.Store, "article-0")
 	stoatest.Check(t, err)
 	top := &store.Comment{
 		ID: id.New(id.Comment), ArticleID: article.ID, AuthorName: "Ruth", BodyMarkdown: "A", BodyHTML: "<p>A</p>\n",

@@ -467,9 +467,9 @@ func TestWhatWasDeletedIsGoneAfterThirtyDays(t *testing.T) {
 	if got := owner.Do(t, s, "articleRestore", map[string]any{"id": a.ID}); got.Reason() != "NOT_FOUND" {
 		t.Errorf("%+v", got)
 	}
-	texts, err := s.Store.Revisions(t.Context(), []id.ID{text})
+	texts, err := store.Revisions.All(t.Context(), s.Store, []id.ID{text})
 	stoatest.Check(t, err)
-	said, err := s.Store.Comments(t.Context(), []id.ID{comment})
+	said, err := store.Comments.All(t.Context(), s.Store, []id.ID{comment})
 	stoatest.Check(t, err)
 	if texts[0] != nil || said[0] != nil {
 		t.Errorf("left are %v and %v", texts[0], said[0])

@@ -30,7 +30,7 @@ func BenchmarkCommentAdd(b *testing.B) {
 		b.Run(k.name, func(b *testing.B) {
 			s := stoatest.StartAll(b, k.settings(b))[0]
 			s.Import(b, stoatest.Articles(100))
-			article, err := s.Store.ArticleBySlug(b.Context(), "article-7")
+			article, err := store.Articles.BySlug(b.Context(), s.Store, "article-7")
 			if err != nil {
 				b.Fatal(err)
 			}

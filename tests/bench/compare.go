@@ -25,7 +25,7 @@ type compareOptions struct {
 }
 
 // compared are the ways to compare: the others depend on the speed of a database.
-var compared = []string{"whole answer", "304", "entities", "signed in"}
+var compared = []string{"cached response", "304", "entities", "signed in"}
 
 // usualComparison has rounds enough for a median that one busy second doesn't move. A round is
 // short, so that all three programs meet the same load of the machine.
@@ -40,7 +40,7 @@ func compareFlags(args []string) (compareOptions, error) {
 	flags.IntVar(&o.rounds, "rounds", o.rounds, "how often each is measured; the median counts")
 	flags.DurationVar(&o.each, "each", o.each, "how long each measurement lasts")
 	flags.StringVar(&o.only, "only", "", "one page: home, article, authors or field")
-	flags.StringVar(&o.way, "way", "", "one way: whole answer, 304, entities or signed in")
+	flags.StringVar(&o.way, "way", "", "one way: cached response, 304, entities or signed in")
 	_ = flags.Parse(args) // exits
 	if flags.NArg() > 0 || o.old == "" || o.rounds < 1 {
 		return o, errors.New("use: compare with --old PATH; see --help")

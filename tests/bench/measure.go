@@ -207,7 +207,7 @@ var ways = []struct {
 	name string
 	of   func(*site, context.Context, string) (target, error)
 }{
-	{"whole answer", func(s *site, _ context.Context, query string) (target, error) {
+	{"cached response", func(s *site, _ context.Context, query string) (target, error) {
 		if s.entities == s.stoa {
 			return target{}, errMissing
 		}

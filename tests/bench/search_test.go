@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"stoa/blog"
+	"stoa/store"
 	"stoa/tests/stoatest"
 )
 
@@ -137,7 +138,7 @@ func BenchmarkSearch(b *testing.B) {
 			}
 			run("snippets", `query ($q: String!) { search(query: $q) { edges { titleHtml snippetHtml node { ... on Article { slug } } } } }`, "plain language", nil)
 			run("list", `query ($q: String!) { articles(where: {query: $q}) { nodes { slug title } } }`, "plain language", nil)
-			article, err := s.Store.ArticleBySlug(b.Context(), "article-7")
+			article, err := store.Articles.BySlug(b.Context(), s.Store, "article-7")
 			stoatest.Check(b, err)
 			run("changed", titles, "plain language", func() {
 				after := *article

@@ -51,7 +51,7 @@ func TestAVerdictOnACommentHoldsEverywhere(t *testing.T) {
 	stoatest.AwaitTrust(t, replicas...)
 	reader, _ := stoatest.SignedIn(t, replicas[0], "Ruth", access.Customer)
 	editor, _ := stoatest.SignedIn(t, replicas[0], "Edgar", access.Editor)
-	article, err := replicas[0].Store.ArticleBySlug(t.Context(), "article-0")
+	article, err := store.Articles.BySlug(t.Context(), replicas[0].Store, "article-0")
 	stoatest.Check(t, err)
 	top := reader.Must(t, replicas[0], "commentAdd", stoatest.Input{"articleId": article.ID, "bodyMarkdown": "First."}).Submission.Comment.ID
 	below := reader.Must(t, replicas[1], "commentAdd", stoatest.Input{"articleId": article.ID, "parentId": top, "bodyMarkdown": "Second."}).Submission.Comment.ID
@@ -114,7 +114,7 @@ func TestAnswersToWhatIsBeingHidden(t *testing.T) {
 	s.Import(t, stoatest.Articles(2))
 	editor, _ := stoatest.SignedIn(t, s, "Edgar", access.Editor)
 	first, _ := stoatest.SignedIn(t, s, "Ruth", access.Customer)
-	article, err := s.Store.ArticleBySlug(t.Context(), "article-0")
+	article, err := store.Articles.BySlug(t.Context(), s.Store, "article-0")
 	stoatest.Check(t, err)
 	top := first.Must(t, s, "commentAdd", stoatest.Input{"articleId": article.ID, "bodyMarkdown": "First."}).Submission.ID
 	var made []string
@@ -157,7 +157,7 @@ func TestEqualCommentsAtOnceAreOne(t *testing.T) {
 	replicas := stoatest.StartThree(t, stoatest.Database(t), redistest.Start(t).URL())
 	replicas[0].Import(t, stoatest.Articles(2))
 	reader, _ := stoatest.SignedIn(t, replicas[0], "Ruth", access.Customer)
-	article, err := replicas[0].Store.ArticleBySlug(t.Context(), "article-0")
+	article, err := store.Articles.BySlug(t.Context(), replicas[0].Store, "article-0")
 	stoatest.Check(t, err)
 	in := stoatest.Input{"articleId": article.ID, "bodyMarkdown": "Once.", "idempotencyKey": stoatest.NewKey()}
 	ids := make([]string, 5)
@@ -186,7 +186,7 @@ func TestCommentsAreThrottled(t *testing.T) {
 	replicas := stoatest.StartThree(t, stoatest.Database(t), redistest.Start(t).URL())
 	replicas[0].Import(t, stoatest.Articles(2))
 	reader, _ := stoatest.SignedIn(t, replicas[0], "Ruth", access.Customer)
-	article, err := replicas[0].Store.ArticleBySlug(t.Context(), "article-0")
+	article, err := store.Articles.BySlug(t.Context(), replicas[0].Store, "article-0")
 	stoatest.Check(t, err)
 	came := map[string]int{}
 	for i := range 7 {
@@ -211,7 +211,7 @@ func TestCommentsWaitWhereTheyAreModerated(t *testing.T) {
 	reader, _ := stoatest.SignedIn(t, s, "Ruth", access.Customer)
 	author, _ := stoatest.SignedIn(t, s, "Chloe", access.Author)
 	editor, _ := stoatest.SignedIn(t, s, "Edgar", access.Editor)
-	article, err := s.Store.ArticleBySlug(t.Context(), "article-0")
+	article, err := store.Articles.BySlug(t.Context(), s.Store, "article-0")
 	stoatest.Check(t, err)
 	counts := func(want, waiting int) {
 		t.Helper()
@@ -260,7 +260,7 @@ func TestACommentIsChangedInItsFirstMinutesOnly(t *testing.T) {
 	s := stoatest.StartAll(t, stoatest.Settings{})[0]
 	s.Import(t, stoatest.Articles(2))
 	reader, ruth := stoatest.SignedIn(t, s, "Ruth", access.Customer)
-	article, err := s.Store.ArticleBySlug(t.Context(), "article-0")
+	article, err := store.Articles.BySlug(t.Context(), s.Store, "article-0")
 	stoatest.Check(t, err)
 	write := func(age time.Duration, parent id.ID) id.ID {
 		made, err := s.Store.AddComment(t.Context(), &store.Comment{
@@ -293,7 +293,7 @@ func TestCommentsStayWithoutTheName(t *testing.T) {
 	replicas := stoatest.StartThree(t, uri, redistest.Start(t).URL())
 	replicas[0].Import(t, stoatest.Articles(2))
 	db := stoatest.OpenDatabase(t, uri)
-	article, err := replicas[0].Store.ArticleBySlug(t.Context(), "article-0")
+	article, err := store.Articles.BySlug(t.Context(), replicas[0].Store, "article-0")
 	stoatest.Check(t, err)
 	for _, interrupted := range []bool{false, true} {
 		p := stoatest.AddMembers(t, replicas[0], 1, access.Customer)[0]

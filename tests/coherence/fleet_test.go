@@ -256,7 +256,7 @@ func (f *fleet) write(replica int, a *followed) {
 	ctx := context.Background()
 	s := f.replicas[replica].Store
 	began := time.Now()
-	before, err := s.ArticleBySlug(ctx, a.slug)
+	before, err := store.Articles.BySlug(ctx, s, a.slug)
 	if err != nil {
 		f.failed(replica, fmt.Errorf("read %s to change it: %w", a.slug, err))
 		return
@@ -350,7 +350,7 @@ func (f *fleet) load() (stop func()) {
 		every(70*time.Millisecond, func() { f.readList(r, replica, `orderBy: {field: UPDATED_AT}`) })
 		every(4*time.Millisecond, func() {
 			a, q := pick(), asked(r)
-			found, err := replica.Store.ArticleBySlug(context.Background(), a.slug)
+			found, err := store.Articles.BySlug(context.Background(), replica.Store, a.slug)
 			if err != nil {
 				f.failed(r, fmt.Errorf("the store: %w", err))
 				return

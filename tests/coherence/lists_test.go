@@ -131,7 +131,7 @@ func (p paths) all(found bool) (which []string) {
 // among returns the i-th of stoatest.Articles(n), all published, as a target.
 func among(t *testing.T, s *stoatest.Stoa, n, i int) target {
 	t.Helper()
-	doc, err := s.Store.ArticleBySlug(t.Context(), fmt.Sprintf("article-%d", i))
+	doc, err := store.Articles.BySlug(t.Context(), s.Store, fmt.Sprintf("article-%d", i))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func TestTheNextStartForgetsWhoHasGone(t *testing.T) {
 	uri := stoatest.Database(t)
 	s := stoatest.Start(t, stoatest.Settings{"STOA_MONGODB_URI": uri})
 	s.Import(t, stoatest.Articles(1))
-	article, err := s.Store.ArticleBySlug(t.Context(), "article-0")
+	article, err := store.Articles.BySlug(t.Context(), s.Store, "article-0")
 	stoatest.Check(t, err)
 	_, stays := stoatest.SignedIn(t, s, "Ruth", access.Customer)
 	gone := id.New(id.Account)
@@ -72,7 +72,7 @@ func TestTheNextStartRelatesWhatWasLeft(t *testing.T) {
 	}
 	change := func(status store.Status) {
 		t.Helper()
-		was, err := s.Store.ArticleBySlug(t.Context(), "article-2")
+		was, err := store.Articles.BySlug(t.Context(), s.Store, "article-2")
 		if err != nil {
 			docs, err := s.Store.Imported(t.Context())
 			stoatest.Check(t, err)

@@ -32,7 +32,7 @@ func TestAChangedTextIsFoundByItsNewWordsEverywhere(t *testing.T) {
 	}
 	replicas[0].Import(t, stoatest.Articles(12))
 	stoatest.AwaitTrust(t, replicas...)
-	doc, err := replicas[0].Store.ArticleBySlug(t.Context(), "article-5")
+	doc, err := store.Articles.BySlug(t.Context(), replicas[0].Store, "article-5")
 	stoatest.Check(t, err)
 	var lags []time.Duration
 	before := "emphasis"
@@ -75,7 +75,7 @@ func TestAChangedTextIsFoundByItsNewWordsEverywhere(t *testing.T) {
 func TestASearchNeverShowsADraft(t *testing.T) {
 	s := stoatest.Start(t, nil)
 	s.Import(t, stoatest.Articles(12))
-	doc, err := s.Store.ArticleBySlug(t.Context(), "article-5")
+	doc, err := store.Articles.BySlug(t.Context(), s.Store, "article-5")
 	stoatest.Check(t, err)
 	var state sync.RWMutex // held to write while the article is public
 	state.Lock()

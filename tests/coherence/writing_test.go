@@ -123,7 +123,7 @@ func (f *fleet) followOther(t *testing.T) {
 	}
 	first.Import(t, batch)
 	find := func(slug string) *store.Article {
-		a, err := first.Store.ArticleBySlug(t.Context(), slug)
+		a, err := store.Articles.BySlug(t.Context(), first.Store, slug)
 		stoatest.Check(t, err)
 		return a
 	}

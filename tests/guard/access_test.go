@@ -243,7 +243,7 @@ func comment(status store.CommentStatus, format string) func(*testing.T, *stoate
 // press is the id of the article press.
 func press(t testing.TB, s *stoatest.Stoa) id.ID {
 	t.Helper()
-	a, err := s.Store.ArticleBySlug(t.Context(), "press")
+	a, err := store.Articles.BySlug(t.Context(), s.Store, "press")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,10 +309,10 @@ func ofNames(format string) func(*testing.T, *stoatest.Stoa, stoatest.Person, st
 		for _, other := range []string{"", "other "} {
 			a := &store.Author{ID: id.New(id.Author), Name: "Old"}
 			a.Slug = strings.ReplaceAll(string(a.ID), "_", "-")
-			stoatest.Check(t, store.Add(t.Context(), s.Store, a))
+			stoatest.Check(t, store.Authors.Add(t.Context(), s.Store, a))
 			x := &store.Tag{ID: id.New(id.Tag), Name: "Old"}
 			x.Slug = strings.ReplaceAll(string(x.ID), "_", "-")
-			stoatest.Check(t, store.Add(t.Context(), s.Store, x))
+			stoatest.Check(t, store.Tags.Add(t.Context(), s.Store, x))
 			text = strings.NewReplacer("<"+other+"author>", string(a.ID), "<"+other+"tag>", string(x.ID)).Replace(text)
 		}
 		return text
@@ -462,7 +462,7 @@ var told = []struct{ what, query string }{
 // subscriptions tries those, each over an event stream of the caller's.
 func (m *matrix) subscriptions(t *testing.T) {
 	t.Helper()
-	press, err := m.s.Store.ArticleBySlug(t.Context(), "press")
+	press, err := store.Articles.BySlug(t.Context(), m.s.Store, "press")
 	stoatest.Check(t, err)
 	for _, name := range []string{"before said", "said"} {
 		c := &store.Comment{ID: id.New(id.Comment), ArticleID: press.ID, AccountID: m.people["owner"].ID, CreatedAt: time.Now(), Status: store.CommentVisible, Visible: true, Version: 1}
@@ -536,7 +536,7 @@ func openMatrix(t *testing.T) *matrix {
 // deleted makes two comments of which only the placeholders are left: one has a reply.
 func (m *matrix) deleted(t *testing.T) {
 	t.Helper()
-	press, err := m.s.Store.ArticleBySlug(t.Context(), "press")
+	press, err := store.Articles.BySlug(t.Context(), m.s.Store, "press")
 	stoatest.Check(t, err)
 	add := func(name string, parent id.ID, status store.CommentStatus) id.ID {
 		c := &store.Comment{ID: id.New(id.Comment), ArticleID: press.ID, ParentID: parent, CreatedAt: time.Now(), Status: status, Visible: true, Version: 1}

@@ -32,7 +32,7 @@ func (x shelves) loaders() *dataloader.Loaders { return dataloader.New(x.s.Store
 // and returns its title.
 func (x shelves) ask(ctx context.Context, l *dataloader.Loaders, slug string) string {
 	x.t.Helper()
-	a, err := x.s.Store.ArticleBySlug(dataloader.WithRecorder(ctx, nil), slug)
+	a, err := store.Articles.BySlug(dataloader.WithRecorder(ctx, nil), x.s.Store, slug)
 	stoatest.Check(x.t, err)
 	found, err := dataloader.Of(l, store.Articles).All(ctx, []id.ID{a.ID})
 	stoatest.Check(x.t, err)
@@ -65,7 +65,7 @@ func (x shelves) holds(l *dataloader.Loaders, b *dataloader.Dependencies) (adopt
 
 func (x shelves) rename(slug, title string) {
 	x.t.Helper()
-	before, err := x.s.Store.ArticleBySlug(x.t.Context(), slug)
+	before, err := store.Articles.BySlug(x.t.Context(), x.s.Store, slug)
 	stoatest.Check(x.t, err)
 	after := *before
 	after.Title, after.TitleKey = title, store.SortKey(title)
@@ -155,7 +155,7 @@ func TestAResponseAdoptsWhatAgreesWithIt(t *testing.T) {
 func TestAResponseReadsNothingUnnoted(t *testing.T) {
 	x := openShelves(t)
 	b := x.dependencies("article-0")
-	a, err := x.s.Store.ArticleBySlug(t.Context(), "article-0")
+	a, err := store.Articles.BySlug(t.Context(), x.s.Store, "article-0")
 	stoatest.Check(t, err)
 	refused := 0
 	for trial := range 200 {
@@ -187,7 +187,7 @@ func TestAResponseReadsNothingUnnoted(t *testing.T) {
 // while another of its fields was loading.
 func TestAKeptAnswerFallsWithEverythingInIt(t *testing.T) {
 	x := openShelves(t)
-	a, err := x.s.Store.ArticleBySlug(t.Context(), "article-1")
+	a, err := store.Articles.BySlug(t.Context(), x.s.Store, "article-1")
 	stoatest.Check(t, err)
 	author := a.AuthorIDs[0]
 	next := func(ids ...id.ID) (slug, title string) {

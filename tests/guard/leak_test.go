@@ -43,7 +43,7 @@ func TestNothingLeaks(t *testing.T) {
 	for i := range queries {
 		queries[i] = m.known.Request(t, m.s, g.query())
 	}
-	press, err := m.s.Store.ArticleBySlug(t.Context(), "press")
+	press, err := store.Articles.BySlug(t.Context(), m.s.Store, "press")
 	stoatest.Check(t, err)
 	before := m.s.ResponseCounts()
 	refused, private := 0, 0

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"stoa/store"
 	"stoa/tests/contention"
 )
 
@@ -50,7 +51,7 @@ func AwaitTrust(t *testing.T, replicas ...*Stoa) {
 	Await(t, 20*time.Second, "every replica to trust the bus", func() bool {
 		trusts := true
 		for i, s := range replicas {
-			if _, err := s.Store.ArticleBySlug(context.Background(), "article-0"); err != nil {
+			if _, err := store.Articles.BySlug(context.Background(), s.Store, "article-0"); err != nil {
 				t.Fatal(err)
 			}
 			c := s.Store.Counts()

@@ -117,7 +117,7 @@ func noEventIsLost(t *testing.T, fault func(t *testing.T, redis *redistest.Serve
 	redis := redistest.Start(t)
 	replicas := stoatest.StartThree(t, stoatest.Database(t), redis.URL())
 	replicas[0].Import(t, stoatest.Articles(3))
-	on, err := replicas[0].Store.ArticleBySlug(t.Context(), "article-0")
+	on, err := store.Articles.BySlug(t.Context(), replicas[0].Store, "article-0")
 	stoatest.Check(t, err)
 	owner := replicas[0].Join(t, stoatest.NewAddress(), "Owner", access.Customer, time.Time{}).ID
 
