@@ -357,11 +357,7 @@ func (b *Blog) apply(ctx context.Context, v access.Viewer, a *draft, in ArticleU
 		}
 	}
 	if in.AuthorIDs != nil {
-		var pages []*store.Author
-		named, err := edit.Existing(ctx, in.AuthorIDs, "authorIds", "author", MaxAuthors, func(ctx context.Context, ids []id.ID) (_ []*store.Author, err error) {
-			pages, err = store.Authors.Now(ctx, b.store, ids)
-			return pages, err
-		})
+		named, pages, err := edit.Existing(ctx, b.store, store.Authors, in.AuthorIDs, "authorIds", MaxAuthors)
 		if err == nil {
 			err = mayName(v, a, pages)
 		}
@@ -371,7 +367,7 @@ func (b *Blog) apply(ctx context.Context, v access.Viewer, a *draft, in ArticleU
 		a.AuthorIDs = named
 	}
 	if in.TagIDs != nil {
-		if a.TagIDs, err = edit.Existing(ctx, in.TagIDs, "tagIds", "tag", MaxTags, func(ctx context.Context, ids []id.ID) ([]*store.Tag, error) { return store.Tags.Now(ctx, b.store, ids) }); err != nil {
+		if a.TagIDs, _, err = edit.Existing(ctx, b.store, store.Tags, in.TagIDs, "tagIds", MaxTags); err != nil {
 			return err
 		}
 	}

@@ -45,29 +45,29 @@ func CheckURL(text string) *problem.Error {
 	return nil
 }
 
-// Existing returns ids without repetitions, in their order. At field it returns Invalid if there
-// are more than most, and NotFound if load, which reads all of them at once, misses one.
-func Existing[T store.Node](ctx context.Context, ids []id.ID, field, what string, most int, load func(context.Context, []id.ID) ([]T, error)) ([]id.ID, error) {
-	out := make([]id.ID, 0, len(ids))
+// Existing returns ids of a kind without repetitions, in their order, and their documents in any order,
+// as they are in the database now. At field it returns Invalid if there are more than most, and
+// NotFound if one is missing.
+func Existing[T any](ctx context.Context, s *store.Store, kind *store.Kind[T], ids []id.ID, field string, most int) (out []id.ID, found []*T, err error) {
+	out = make([]id.ID, 0, len(ids))
 	for _, i := range ids {
 		if !slices.Contains(out, i) {
 			out = append(out, i)
 		}
 		if len(out) > most {
-			return nil, problem.New(problem.Invalid, "%s takes at most %d", field, most).At(field)
+			return nil, nil, problem.New(problem.Invalid, "%s takes at most %d", field, most).At(field)
 		}
 	}
 	if len(out) == 0 {
-		return out, nil
+		return out, nil, nil
 	}
-	found, err := load(ctx, out)
-	if err != nil {
-		return nil, err
+	if found, err = kind.Now(ctx, s, out); err != nil {
+		return nil, nil, err
 	}
 	for _, i := range out {
-		if !slices.ContainsFunc(found, func(n T) bool { return n.NodeID() == i }) {
-			return nil, problem.New(problem.NotFound, "there is no %s with the id %s", what, i).At(field)
+		if !slices.ContainsFunc(found, func(d *T) bool { return any(d).(store.Node).NodeID() == i }) {
+			return nil, nil, problem.New(problem.NotFound, "there is no %s with the id %s", kind.Name, i).At(field)
 		}
 	}
-	return out, nil
+	return out, found, nil
 }
