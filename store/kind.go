@@ -319,7 +319,16 @@ func (k *Kind[T]) bySlug(ctx context.Context, s *Store, text string, read func([
 // SlugsTaken returns the slugs that are a present or former slug of some document, with the ids of
 // those documents. It reads the database, past the caches.
 func (k *Kind[T]) SlugsTaken(ctx context.Context, s *Store, slugs []string) (map[string]id.ID, error) {
-	return s.slugsTaken(ctx, k.Collection, slugs)
+	wanted := make([]slug, len(slugs))
+	for i, text := range slugs {
+		wanted[i] = slug{k.Collection, text}
+	}
+	found, err := s.readSlugs(ctx, wanted)
+	out := make(map[string]id.ID, len(found))
+	for name, n := range found {
+		out[name.slug] = n.ID
+	}
+	return out, err
 }
 
 // Add stores a new document at version 1. It returns Conflict if the id or the slug is taken.

@@ -23,19 +23,6 @@ func (s *Store) AuthorsOf(ctx context.Context, account id.ID) ([]*Author, error)
 	return find[Author](ctx, s.db.Collection(authors), bson.D{{Key: "accountId", Value: account}}, nil)
 }
 
-func (s *Store) slugsTaken(ctx context.Context, collection string, slugs []string) (map[string]id.ID, error) {
-	wanted := make([]slug, len(slugs))
-	for i, text := range slugs {
-		wanted[i] = slug{collection, text}
-	}
-	found, err := s.readSlugs(ctx, wanted)
-	out := make(map[string]id.ID, len(found))
-	for k, n := range found {
-		out[k.slug] = n.ID
-	}
-	return out, err
-}
-
 // ArticleNow returns an article as it is in the database now, without an access check, or NotFound.
 func (s *Store) ArticleNow(ctx context.Context, article id.ID) (*Article, error) {
 	access.MarkPrivate(ctx)

@@ -68,6 +68,16 @@ func (t *Table[K, T]) Get(ctx context.Context, c *Cache, ks []K) ([]*T, error) {
 	if IsMemoryOnly(ctx) {
 		return nil, ErrNotInMemory
 	}
+	for _, w := range missing {
+		if t.Deps == nil {
+			w.deps = []uint32{c.stripe(w.key)}
+			continue
+		}
+		w.tags = t.Deps(w.k)
+		for _, tag := range w.tags {
+			w.deps = append(w.deps, c.stripe(tag))
+		}
+	}
 	if err := t.load(ctx, c, missing); err != nil {
 		return nil, err
 	}
@@ -122,16 +132,6 @@ func (t *Table[K, T]) dependsOn(k K, key string) []string {
 
 // load fills each of missing, by a load of its own or by waiting for another's.
 func (t *Table[K, T]) load(ctx context.Context, c *Cache, missing []*want[K]) error {
-	for _, w := range missing {
-		if t.Deps == nil {
-			w.deps = []uint32{c.stripe(w.key)}
-			continue
-		}
-		w.tags = t.Deps(w.k)
-		for _, tag := range w.tags {
-			w.deps = append(w.deps, c.stripe(tag))
-		}
-	}
 	var lead, follow []*want[K]
 	start, loaded := c.seq.Load(), time.Now().UnixNano()
 	if !c.hears(loaded) {

@@ -285,8 +285,8 @@ func TestCloseWaitsForNoClientThatHasLeft(t *testing.T) {
 	idle := dial(t, s)
 	closed := make(chan error, 1)
 	go func() { closed <- s.Close(context.Background()) }()
-	idle.ended() // so every connection has been told
-	time.Sleep(20 * time.Millisecond)
+	idle.ended()                      // so every connection has been told
+	time.Sleep(20 * time.Millisecond) // for their readers to wait for the answers: nothing shows it
 	for _, client := range leaving {
 		client.Close()
 	}
