@@ -46,11 +46,11 @@ const (
 	loadLimit = 5 * time.Second
 
 	// stripes is the size of the table of drops, 8 bytes each. Two keys on one stripe cost a
-	// needless miss now and then, never a wrong hit.
+	// comparison of single drops now and then.
 	stripes = 1 << 16
 
-	// remembered is the number of latest drops known by their own keys, 4 bytes each: a validity
-	// token that is checked again before so many other drops fails for its own keys only.
+	// remembered is the number of latest drops known by their own keys, 4 bytes each: reads that are
+	// checked again before so many other drops fail for their own keys only.
 	remembered = 1 << 14
 )
 
@@ -129,19 +129,18 @@ type Cache struct {
 	counts counts
 }
 
-// entry is one value in the process. Nothing in it changes.
+// entry is one value in the process.
 type entry struct {
-	value   any    // *T, nil for an absent thing
-	start   uint64 // seq before the first read that made it
-	loaded  int64  // Unix nanoseconds before that read
-	expires int64  // Unix nanoseconds
-	deps    []uint32
+	reads
+	value   any   // *T, nil for an absent thing
+	loaded  int64 // Unix nanoseconds before the first read that made it
+	expires int64 // Unix nanoseconds
 }
 
 // flight is one key of a load under way that others may wait for.
 type flight struct {
+	reads
 	load   *underway
-	start  uint64
 	loaded int64
 	done   chan struct{}
 	entry  *entry // nil when err is set
@@ -250,28 +249,10 @@ func (c *Cache) Flush() {
 // hash tells keys apart, but for two in four thousand million.
 func (c *Cache) hash(key string) uint32 { return uint32(maphash.String(c.seed, key)) }
 
-func (c *Cache) stripe(key string) uint32 { return c.hash(key) % stripes }
-
-// current reports whether nothing in deps was dropped after start.
-func (c *Cache) current(start uint64, deps []uint32) bool {
-	if c.seq.Load() == start {
-		return true
-	}
-	if c.floor.Load() > start {
-		return false
-	}
-	for _, d := range deps {
-		if c.drops[d].Load() > start {
-			return false
-		}
-	}
-	return true
-}
-
 // joinable reports whether a read that begins now may join a load under way: the load must be as
 // recent as a valid entry in the process.
-func (c *Cache) joinable(f *flight, deps []uint32, now int64) bool {
-	return c.current(f.start, deps) && (now-f.loaded <= int64(shortLife) || c.trusted(now))
+func (c *Cache) joinable(f *flight, now int64) bool {
+	return f.current(c) && (now-f.loaded <= int64(shortLife) || c.trusted(now))
 }
 
 // wait returns when the process has taken or refused each entry offered to it. The next load of the
@@ -318,7 +299,7 @@ func (c *Cache) get(key string, now int64) (*entry, bool) {
 	if !ok {
 		e, ok = c.absent.Get(key)
 	}
-	if !ok || now >= e.expires || !c.current(e.start, e.deps) {
+	if !ok || now >= e.expires || !e.current(c) {
 		return nil, false
 	}
 	if now-e.loaded > int64(shortLife) && !c.trusted(now) {

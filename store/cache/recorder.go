@@ -7,7 +7,6 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -84,12 +83,13 @@ func (r *Recorder) End() (s *Validity, names []string, ok bool) {
 	}
 	slices.Sort(r.names)
 	r.names = slices.Compact(r.names)
-	s = &Validity{cache: r.cache, loaded: r.loaded, expires: r.expires, deps: make([]uint32, len(r.names))}
+	s = &Validity{cache: r.cache, loaded: r.loaded, expires: r.expires}
+	deps := make([]uint32, len(r.names))
 	for i, name := range r.names {
-		s.deps[i] = r.cache.hash(name)
+		deps[i] = r.cache.hash(name)
 	}
-	slices.Sort(s.deps)
-	s.checked.Store(r.start)
+	slices.Sort(deps)
+	s.since(r.start, deps)
 	return s, r.names, s.Valid(time.Now().UnixNano())
 }
 
@@ -114,17 +114,16 @@ func (r *Recorder) Began() int64 { return r.began }
 // Validity is a validity token: it tells whether recorded reads would return the same now, for as
 // long as an entry in the process would be valid. It is safe for concurrent use.
 type Validity struct {
+	reads
 	cache           *Cache
-	checked         atomic.Uint64 // seq up to which no drop was of deps
-	loaded, expires int64         // Unix nanoseconds
-	deps            []uint32      // hashes of names, sorted
+	loaded, expires int64 // Unix nanoseconds
 }
 
 // Valid reports whether the recorded reads are valid at a time, in Unix nanoseconds: none of them
 // was dropped or is too old. Each drop is compared once, however often Valid is called, and makes
 // only the tokens stale that depend on its key.
 func (s *Validity) Valid(now int64) bool {
-	if now >= s.expires || s.cache.seq.Load() != s.checked.Load() && !s.check() {
+	if now >= s.expires || !s.current(s.cache) {
 		return false
 	}
 	return now-s.loaded <= int64(shortLife) || s.cache.trusted(now)
@@ -132,48 +131,6 @@ func (s *Validity) Valid(now int64) bool {
 
 // ValidNow is Valid for the present.
 func (s *Validity) ValidNow() bool { return s.Valid(time.Now().UnixNano()) }
-
-// check compares the drops since the last check.
-func (s *Validity) check() bool {
-	c := s.cache
-	from, to := s.checked.Load(), c.seq.Load()
-	if c.floor.Load() > from {
-		return false
-	}
-	if to-from > few && !s.dropped(from) {
-		s.checked.CompareAndSwap(from, to)
-		return true
-	}
-	if to-from >= remembered {
-		return false
-	}
-	for n := from + 1; n <= to; n++ {
-		if _, found := slices.BinarySearch(s.deps, c.last[n%remembered].Load()); found {
-			return false
-		}
-	}
-	// A drop overwrites the hash of an older drop before seq counts it. So the hashes read above
-	// were right if seq hasn't gone round since.
-	if c.seq.Load()-from >= remembered {
-		return false
-	}
-	s.checked.CompareAndSwap(from, to)
-	return true
-}
-
-// few is the number of drops up to which comparing each is faster than reading the stripes of all
-// deps.
-const few = 4
-
-// dropped reports whether any stripe of deps was dropped after from, be it for another key.
-func (s *Validity) dropped(from uint64) bool {
-	for _, d := range s.deps {
-		if s.cache.drops[d%stripes].Load() > from {
-			return true
-		}
-	}
-	return false
-}
 
 // AddTo adds the recorded reads to the recorder of ctx. names are those that End returned with s.
 func (s *Validity) AddTo(ctx context.Context, names []string) {

@@ -201,7 +201,7 @@ func TestTokensAmidDrops(t *testing.T) {
 					return
 				}
 				// A token not checked for too many drops may be ended by a drop on its stripe.
-				if !b.Valid(now()) && r.drops[r.stripe(other)].Load() == 0 {
+				if !b.Valid(now()) && r.drops[r.hash(other)%stripes].Load() == 0 {
 					t.Errorf("%s fell, and nothing on its stripe was dropped", other)
 					return
 				}
@@ -311,4 +311,33 @@ func TestALoadThatWasReplacedLeavesTheYoungerEntry(t *testing.T) {
 	if v, err := r.get("a"); err != nil || v == 2 && s.ValidNow() {
 		t.Errorf("%d is answered (%v), and the token for 1 is valid", v, err)
 	}
+}
+
+// A key shares its stripe with another one. Drops of the other leave its entry, as they leave the
+// tokens of its readers: an entry that was loaded anew would be newer than a response with the token.
+func TestADropOnTheSameStripeLeavesEntryAndToken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.alone()
+	w.db.set("a", 1)
+	other := ""
+	for i := 0; other == ""; i++ {
+		if k := fmt.Sprint("other ", i); r.hash(k)%stripes == r.hash("a")%stripes && r.hash(k) != r.hash("a") {
+			other = k
+		}
+	}
+	token, _, ok := r.reading(t, []string{"a"}, nil)
+	w.db.set("a", 2) // nobody has told
+	for n := range 4 * few {
+		r.Drop(other)
+		r.must(t, "a", 1, fmt.Sprintf("after %d drops of %s", n+1, other))
+		if !ok || !token.Valid(now()) {
+			t.Errorf("the token falls after %d drops of %s", n+1, other)
+		}
+	}
+	r.Drop("a")
+	if token.Valid(now()) {
+		t.Error("the token stands after the drop of its key")
+	}
+	r.must(t, "a", 2, "after the drop of its key")
 }

@@ -6,6 +6,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,7 +47,7 @@ type want[K comparable] struct {
 	k      K
 	at     []int // positions in the result
 	key    string
-	deps   []uint32
+	deps   []uint32 // hashes of its dependencies
 	tags   []string
 	flight *flight // ours to fill, or another's to wait for
 	name   string  // in Redis; "" if it isn't stored there
@@ -70,13 +71,14 @@ func (t *Table[K, T]) Get(ctx context.Context, c *Cache, ks []K) ([]*T, error) {
 	}
 	for _, w := range missing {
 		if t.Deps == nil {
-			w.deps = []uint32{c.stripe(w.key)}
+			w.deps = []uint32{c.hash(w.key)}
 			continue
 		}
 		w.tags = t.Deps(w.k)
 		for _, tag := range w.tags {
-			w.deps = append(w.deps, c.stripe(tag))
+			w.deps = append(w.deps, c.hash(tag))
 		}
+		slices.Sort(w.deps)
 	}
 	if err := t.load(ctx, c, missing); err != nil {
 		return nil, err
@@ -142,7 +144,7 @@ func (t *Table[K, T]) load(ctx context.Context, c *Cache, missing []*want[K]) er
 	c.mu.Lock()
 	for _, w := range missing {
 		if f, ok := c.flights[w.key]; ok {
-			if c.joinable(f, w.deps, loaded) {
+			if c.joinable(f, loaded) {
 				w.flight = f
 				f.load.waiting++
 				follow = append(follow, w)
@@ -150,7 +152,8 @@ func (t *Table[K, T]) load(ctx context.Context, c *Cache, missing []*want[K]) er
 			}
 			f.replaced = true
 		}
-		w.flight = &flight{load: own, start: start, loaded: loaded, done: make(chan struct{})}
+		w.flight = &flight{load: own, loaded: loaded, done: make(chan struct{})}
+		w.flight.since(start, w.deps)
 		c.flights[w.key] = w.flight
 		lead = append(lead, w)
 	}
@@ -255,7 +258,8 @@ func (t *Table[K, T]) lead(ctx context.Context, c *Cache, wants []*want[K], star
 // that was dropped meanwhile isn't offered, nor one of a load that another has replaced: it could only
 // replace a younger one, from which responses are already made.
 func (t *Table[K, T]) insert(c *Cache, w *want[K], v *T, start uint64, loaded int64) {
-	e := &entry{value: v, start: start, loaded: loaded, expires: c.expiry(loaded, w.short), deps: w.deps}
+	e := &entry{value: v, loaded: loaded, expires: c.expiry(loaded, w.short)}
+	e.since(start, w.deps)
 	w.flight.entry = e
 	size, into, other := int64(overhead+2*len(w.key)), c.absent, c.tier1
 	if v != nil {
@@ -266,7 +270,7 @@ func (t *Table[K, T]) insert(c *Cache, w *want[K], v *T, start uint64, loaded in
 	defer c.closing.RUnlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !w.flight.replaced && c.current(start, w.deps) {
+	if !w.flight.replaced && e.current(c) {
 		other.Del(w.key)
 		into.Set(w.key, e, size)
 	}
