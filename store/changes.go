@@ -171,7 +171,7 @@ type due struct {
 
 func (s *Store) readDue(ctx context.Context, key string) (*due, error) {
 	if key == outgoingKey {
-		found, err := find[OutgoingMail](ctx, s.db.Collection(outgoingMail), bson.D{{Key: "nextAt", Value: bson.D{{Key: "$gt", Value: time.Time{}}}}},
+		found, err := mailRecords.find(ctx, s, bson.D{{Key: "nextAt", Value: bson.D{{Key: "$gt", Value: time.Time{}}}}},
 			projection("nextAt").SetSort(bson.D{{Key: "nextAt", Value: 1}}).SetLimit(1))
 		if err != nil || len(found) == 0 {
 			return nil, err

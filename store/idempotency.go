@@ -11,9 +11,6 @@ import (
 	"fmt"
 	"time"
 
-	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
-
 	"stoa/problem"
 )
 
@@ -46,6 +43,9 @@ type idempotencyDocument struct {
 	At    time.Time `bson:"at"`
 }
 
+// idempotencyRecords are the idempotency keys that came within idempotencyFor.
+var idempotencyRecords = &Uncached[idempotencyDocument]{Name: "an idempotency record", Collection: idempotency, Ends: "at", Kept: idempotencyFor}
+
 // RecordIdempotency records c and returns the time of its first recording. It returns KeyReused if
 // the key was recorded with another input, and Invalid for a malformed key.
 //
@@ -61,17 +61,17 @@ func (s *Store) RecordIdempotency(ctx context.Context, c IdempotencyRecord) (tim
 	if err != nil {
 		return time.Time{}, err
 	}
-	own := idempotencyDocument{c.id(), input, Now()}
-	_, err = s.db.Collection(idempotency).InsertOne(ctx, own)
-	if err == nil {
-		return own.At, nil
+	own := &idempotencyDocument{c.id(), input, Now()}
+	added, err := idempotencyRecords.add(ctx, s, own)
+	if added || err != nil {
+		return own.At, err
 	}
-	if !mongo.IsDuplicateKeyError(err) {
-		return time.Time{}, fmt.Errorf("record an idempotency key: %w", err)
+	stored, err := idempotencyRecords.get(ctx, s, own.ID)
+	if err != nil {
+		return time.Time{}, err
 	}
-	var stored idempotencyDocument
-	if err := s.db.Collection(idempotency).FindOne(ctx, bson.D{{Key: "_id", Value: own.ID}}).Decode(&stored); err != nil {
-		return time.Time{}, fmt.Errorf("read an idempotency record: %w", err)
+	if stored == nil { // it was swept between the two
+		return s.RecordIdempotency(ctx, c)
 	}
 	if !hmac.Equal(stored.Input, own.Input) {
 		return time.Time{}, problem.New(problem.KeyReused, "this idempotency key came with another input before: use a new one").At("idempotencyKey")

@@ -22,25 +22,13 @@ type index struct {
 	sparse     bool // without documents that lack the field: else MongoDB takes the second of them for a duplicate
 }
 
-// uncached are the indexes of collections that no Kind declares.
-func uncached() []index {
-	return []index{
-		{collection: lastUses, fields: []string{"at"}},
-		{collection: mailCodes, fields: []string{"accountId"}},
-		{collection: mailCodes, fields: []string{"email"}},
-		{collection: mailCodes, fields: []string{"endsAt"}},
-		{collection: outgoingMail, fields: []string{"nextAt"}},
-		{collection: outgoingMail, fields: []string{"createdAt"}},
-		{collection: outgoingMail, fields: []string{"accountId"}},
-		{collection: outgoingMail, fields: []string{"to"}},
-		{collection: idempotency, fields: []string{"at"}},
-	}
-}
-
 // indexes are all indexes but those on _id. The test of the query shapes checks every query of the
 // API against them.
 func indexes() []index {
-	all := uncached()
+	var all []index
+	for _, u := range uncachedKinds() {
+		all = append(all, u.indexes()...)
+	}
 	for _, k := range kinds() {
 		all = append(all, k.indexes()...)
 	}

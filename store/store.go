@@ -132,7 +132,7 @@ func clientOptions(o Options) *options.ClientOptions {
 	c := options.Client().ApplyURI(o.URI).
 		SetReadPreference(readpref.Primary()).
 		SetReadConcern(readconcern.Majority()).
-		SetWriteConcern(writeconcern.Majority()).
+		SetWriteConcern(&writeconcern.WriteConcern{W: writeconcern.WCMajority, Journal: new(true)}).
 		SetServerSelectionTimeout(selectLimit).
 		SetAppName("stoa")
 	if o.Dialer != nil {

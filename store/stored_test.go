@@ -44,10 +44,11 @@ func storedNames() []string {
 		{articles, []reflect.Type{reflect.TypeFor[Article]()}}, {revisions, []reflect.Type{reflect.TypeFor[Revision]()}},
 		{authors, []reflect.Type{reflect.TypeFor[Author]()}}, {tags, []reflect.Type{reflect.TypeFor[Tag]()}},
 		{comments, []reflect.Type{reflect.TypeFor[Comment]()}}, {accounts, []reflect.Type{reflect.TypeFor[Secret]()}},
-		{sessions, []reflect.Type{reflect.TypeFor[Session]()}}, {lastUses, []reflect.Type{reflect.TypeFor[LastUse]()}},
-		{mailCodes, []reflect.Type{reflect.TypeFor[MailCode]()}}, {outgoingMail, []reflect.Type{reflect.TypeFor[OutgoingMail]()}},
-		{idempotency, []reflect.Type{reflect.TypeFor[idempotencyDocument]()}}, {pictures, []reflect.Type{reflect.TypeFor[Picture]()}},
+		{sessions, []reflect.Type{reflect.TypeFor[Session]()}}, {pictures, []reflect.Type{reflect.TypeFor[Picture]()}},
 		{meta, []reflect.Type{reflect.TypeFor[databaseFormat]()}}, {degraded, nil}, {tallies, []reflect.Type{reflect.TypeFor[tally]()}},
+	}
+	for _, u := range uncachedKinds() {
+		all = append(all, collection{u.collection(), []reflect.Type{reflect.TypeOf(u.document())}})
 	}
 	for _, k := range kinds() { // those that aren't above
 		if name := k.kind().collection; !slices.ContainsFunc(all, func(c collection) bool { return c.name == name }) {
