@@ -10,8 +10,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"stoa/edit"
 )
 
 // The shortcodes with a meaning here, grouped by their result: those of Hugo, Zola and Jekyll
@@ -337,30 +335,6 @@ func (c *converter) output(t *tag) string {
 	}
 	c.note(t, noteDropped, c.source(t))
 	return ""
-}
-
-// resolve returns the address of the page that target names. A post of this folder has its slug
-// alone for an address, so that the link works if the front end serves all articles from one path.
-// The same holds for a post known only by a name with a day. Every other page keeps its path.
-func (c *converter) resolve(target string, line int) string {
-	target, fragment, anchored := strings.Cut(target, "#")
-	if anchored {
-		fragment = "#" + fragment
-	}
-	if target == "" || strings.Contains(target, "://") || strings.HasPrefix(target, "//") {
-		return urlText(target + fragment)
-	}
-	if slug, found := c.links.find(target); found {
-		return slug + urlText(fragment)
-	}
-	c.notes = append(c.notes, note{line: line, rule: noteOutside, detail: target})
-	elements := pathElements(target)
-	if len(elements) > 0 {
-		if _, rest, dated := cutDay(elements[len(elements)-1]); dated && edit.Slug(rest) != "" {
-			return edit.Slug(rest) + urlText(fragment)
-		}
-	}
-	return urlText("/" + strings.Join(elements, "/") + fragment)
 }
 
 // source is the tag in its original spelling, for a note.
