@@ -251,8 +251,11 @@ type format struct {
 }
 
 var (
-	jpegFormat = format{"JPEG", jpeg.DecodeConfig, jpeg.Decode}
-	pngFormat  = format{"PNG", png.DecodeConfig, png.Decode}
+	jpegFormat = format{"JPEG", jpeg.DecodeConfig, func(r io.Reader) (image.Image, error) { return jpeg.Decode(endJPEG(r)) }}
+	pngFormat  = format{"PNG",
+		func(r io.Reader) (image.Config, error) { return png.DecodeConfig(&plainPNG{from: r}) },
+		func(r io.Reader) (image.Image, error) { return png.Decode(&plainPNG{from: r}) },
+	}
 	gifFormat  = format{"GIF", gif.DecodeConfig, gif.Decode}
 	webpFormat = format{"WebP", webp.DecodeConfig, webp.Decode}
 )
