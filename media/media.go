@@ -6,7 +6,7 @@
 // repeated one writes the same.
 //
 // It may import access, id, problem, rate, store and its own sub-packages. Entry points: Open, and
-// Upload, Cover, URL and Serve of Pictures.
+// Upload, Import, Cover, URL and Serve of Pictures.
 package media
 
 import (
@@ -111,7 +111,7 @@ func (p *Pictures) Upload(ctx context.Context, file io.ReadSeeker, alt string, k
 			return there, err
 		}
 	}
-	made, err := p.keep(ctx, v.Account, file)
+	made, err := p.keep(ctx, file, func(work int64) error { return p.consume(ctx, v.Account, work) })
 	if err != nil {
 		return nil, err
 	}
@@ -124,6 +124,43 @@ func (p *Pictures) Upload(ctx context.Context, file io.ReadSeeker, alt string, k
 		return nil, err
 	}
 	return made.Image(), nil
+}
+
+// Import stores a picture of an import, without a viewer and a rate: for the command of an
+// administrator. Equal files become one picture, in this import and in later ones; its alt is that
+// of the first use. address is the path of the widest picture, without Base. A dry import only finds
+// pictures that are there. Invalid for the same files as Upload; NotFound for a new file in a dry
+// import.
+func (p *Pictures) Import(ctx context.Context, file io.ReadSeeker, alt string, dry bool) (i *store.Image, address string, err error) {
+	sum, err := fingerprint(file)
+	if err != nil {
+		return nil, "", err
+	}
+	as := id.Derived(id.Image, time.UnixMilli(0), "import "+sum)
+	there, err := store.Pictures.Now(ctx, p.store, []id.ID{as})
+	if err != nil {
+		return nil, "", err
+	}
+	if len(there) == 0 && dry {
+		return nil, "", problem.New(problem.NotFound, "the picture isn't imported yet")
+	}
+	if len(there) == 0 {
+		made, err := p.keep(ctx, file, func(int64) error { return nil })
+		if err != nil {
+			return nil, "", err
+		}
+		alt = strings.Join(strings.Fields(alt), " ")
+		if utf8.RuneCountInString(alt) > MaxAlt {
+			alt = string([]rune(alt)[:MaxAlt])
+		}
+		made.ID, made.Alt, made.CreatedAt = as, alt, store.Now()
+		if err := p.store.AddPicture(ctx, made); err != nil && !problem.Is(err, problem.Conflict) {
+			return nil, "", err
+		}
+		there = []*store.Picture{made}
+	}
+	i = there[0].Image()
+	return i, Path + nameOf(i.Name, i.Width, picture.Kind(i.Format)), nil
 }
 
 func (p *Pictures) find(ctx context.Context, picture id.ID) (*store.Image, error) {
@@ -198,10 +235,10 @@ func (p *Pictures) consume(ctx context.Context, account id.ID, work int64) error
 	return nil
 }
 
-// keep makes the pictures of a file for an account and writes the blobs that are missing.
-func (p *Pictures) keep(ctx context.Context, account id.ID, file io.ReadSeeker) (*store.Picture, error) {
+// keep makes the pictures of a file and writes the blobs that are missing. consume may refuse the work
+// for it.
+func (p *Pictures) keep(ctx context.Context, file io.ReadSeeker, consume func(work int64) error) (*store.Picture, error) {
 	var kept *store.Picture
-	consume := func(work int64) error { return p.consume(ctx, account, work) }
 	err := p.maker.Open(ctx, file, consume, func(whole *picture.Picture) error {
 		var content bytes.Buffer
 		if err := whole.Write(&content); err != nil {

@@ -455,3 +455,38 @@ func BenchmarkServe(b *testing.B) {
 		_ = content.Close()
 	}
 }
+
+// An import has no viewer. It stores a picture once for its content, as often as it is repeated.
+func TestAnImportStoresEachPictureOnce(t *testing.T) {
+	p, dir := open(t, Options{})
+	ctx := t.Context()
+	file := photo(t, 700, 350, 1)
+	if _, _, err := p.Import(ctx, bytes.NewReader(file), "A dog", true); !problem.Is(err, problem.NotFound) || len(files(t, dir)) != 0 {
+		t.Errorf("a dry import stores nothing: %v, %v", err, files(t, dir))
+	}
+	first, address, err := p.Import(ctx, bytes.NewReader(file), "  A\ndog ", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blobs := files(t, dir)
+	content, kind, err := p.Serve(ctx, strings.TrimPrefix(address, Path))
+	if err != nil || kind != "image/jpeg" || first.Alt != "A dog" || first.Width != 700 || len(blobs) != 3 {
+		t.Fatalf("%s: %v, %s, %+v, %v", address, err, kind, first, blobs)
+	}
+	if err := content.Close(); err != nil {
+		t.Error(err)
+	}
+	for _, dry := range []bool{false, true} {
+		again, same, err := p.Import(ctx, bytes.NewReader(file), "Another use", dry)
+		if err != nil || again.ID != first.ID || again.Alt != "A dog" || same != address || len(files(t, dir)) != len(blobs) {
+			t.Errorf("dry %t: %+v at %s, %v", dry, again, same, err)
+		}
+	}
+	if _, _, err := p.Import(ctx, strings.NewReader("no picture"), "", false); !problem.Is(err, problem.Invalid) {
+		t.Errorf("a file that is no picture: %v", err)
+	}
+	long, _, err := p.Import(ctx, bytes.NewReader(photo(t, 20, 20, 2)), strings.Repeat("é", MaxAlt+1), false)
+	if err != nil || long.Alt != strings.Repeat("é", MaxAlt) {
+		t.Errorf("a long description is cut: %v", err)
+	}
+}
