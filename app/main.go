@@ -23,6 +23,7 @@ import (
 	"stoa/graph/generated"
 	"stoa/importer"
 	"stoa/problem"
+	"stoa/store"
 	"stoa/store/embedded"
 )
 
@@ -186,7 +187,7 @@ func address(l net.Listener) string {
 // runImport imports a folder into the database. If a server runs on the same data folder, it
 // goes through that server.
 func runImport(ctx context.Context, c Config, log *slog.Logger, args []string, out, errOut io.Writer) error {
-	dry, list := false, false
+	dry, list, media := false, false, true
 	var words []string
 	for _, arg := range args {
 		switch arg {
@@ -194,12 +195,14 @@ func runImport(ctx context.Context, c Config, log *slog.Logger, args []string, o
 			dry = true
 		case "--list":
 			list = true
+		case "--no-media":
+			media = false
 		default:
 			words = append(words, arg)
 		}
 	}
 	if len(words) != 2 || words[0] != "markdown" {
-		return usage("use: import markdown DIR [--dry-run] [--list]")
+		return usage("use: import markdown DIR [--dry-run] [--list] [--no-media]")
 	}
 	dir := words[1]
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
@@ -218,7 +221,7 @@ func runImport(ctx context.Context, c Config, log *slog.Logger, args []string, o
 		return err
 	}
 	defer a.Close(context.WithoutCancel(ctx))
-	report, err := importFolder(ctx, a, dir, dry, errOut)
+	report, err := importFolder(ctx, a, dir, dry, media, errOut)
 	if list {
 		err = errors.Join(err, report.List(out))
 	}
@@ -301,8 +304,9 @@ func openForCommand(ctx context.Context, c Config, log *slog.Logger) (*App, erro
 	return openQuietly(ctx, c, log, nil)
 }
 
-// importFolder imports dir and reports the result of every file in it.
-func importFolder(ctx context.Context, a *App, dir string, dry bool, progress io.Writer) (importer.Report, error) {
+// importFolder imports dir, with its pictures if media is true, and reports the result of every file
+// in it.
+func importFolder(ctx context.Context, a *App, dir string, dry, media bool, progress io.Writer) (importer.Report, error) {
 	name, err := importer.Identity(dir)
 	if err != nil {
 		return importer.Report{}, err
@@ -312,11 +316,26 @@ func importFolder(ctx context.Context, a *App, dir string, dry bool, progress io
 		return importer.Report{}, fmt.Errorf("open the folder: %w", err)
 	}
 	defer root.Close()
+	top, at, err := importer.FindSite(dir)
+	if err != nil {
+		return importer.Report{}, fmt.Errorf("look for the site of the folder: %w", err)
+	}
+	site, err := os.OpenRoot(top)
+	if err != nil {
+		return importer.Report{}, fmt.Errorf("open the site of the folder: %w", err)
+	}
+	defer site.Close()
 	importing, err := a.Blog.BeginImport(ctx, dry)
 	if err != nil {
 		return importer.Report{}, err
 	}
-	report, err := importer.Markdown(ctx, importer.Options{FS: root.FS(), Name: name, DryRun: dry, Import: importing.Add, Out: progress})
+	o := importer.Options{FS: root.FS(), Name: name, Site: site.FS(), At: at, DryRun: dry, Import: importing.Add, Reserve: importing.Reserve, Out: progress}
+	if media {
+		o.Picture = func(ctx context.Context, file io.ReadSeeker, alt string) (*store.Image, string, error) {
+			return a.Pictures.Import(ctx, file, alt, dry)
+		}
+	}
+	report, err := importer.Markdown(ctx, o)
 	if err != nil {
 		return report, err
 	}
@@ -347,8 +366,9 @@ func help(out io.Writer) {
                                        (Hugo, Jekyll, Zola, Hashnode); it may be repeated,
                                        also while a server runs on the same data folder.
                                        --dry-run changes nothing, --list reports every
-                                       file. A folder is recognised by its name: two of
-                                       one name count as the same
+                                       file, --no-media leaves pictures where they are.
+                                       A folder is recognised by its name: two of one name
+                                       count as the same
   stoa admin EMAIL                     give the account with this address the role ADMIN,
                                        and create it if there is none; also while a
                                        server runs on the same data folder

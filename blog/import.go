@@ -28,8 +28,8 @@ type Import struct {
 	PublishedAt              time.Time // UTC; zero only with Draft
 	UpdatedAt                time.Time // UTC; zero when unknown
 	Draft                    bool
-	Cover                    string   // URL or site-relative path, "" when none
-	Aliases                  []string // last elements of former addresses, to be found under them
+	Cover                    *store.Image // at an address or in the media store; nil for none
+	Aliases                  []string     // last elements of former addresses, to be found under them
 }
 
 // ImportName is an author or a tag, by slug and name.
@@ -61,6 +61,7 @@ type Importing struct {
 	now     time.Time
 	known   map[string]*store.Article // by source
 	slugs   map[string]id.ID
+	wanted  map[string]string // slug → the source that it is reserved for
 	authors map[string]*store.Author
 	tags    map[string]*store.Tag
 	changed map[id.ID]bool
@@ -69,7 +70,7 @@ type Importing struct {
 // BeginImport begins an import: it reads the blog's sources, slugs, authors and tags. A dry import
 // writes nothing.
 func (b *Blog) BeginImport(ctx context.Context, dry bool) (*Importing, error) {
-	i := &Importing{blog: b, dry: dry, now: time.Now(), changed: map[id.ID]bool{}}
+	i := &Importing{blog: b, dry: dry, now: time.Now(), wanted: map[string]string{}, changed: map[id.ID]bool{}}
 	var err error
 	if i.known, err = b.store.Imported(ctx); err != nil {
 		return nil, err
@@ -179,10 +180,7 @@ func (i *Importing) article(in Import, before *store.Article, rendered markdown.
 	default:
 		a.Status = store.Published
 	}
-	a.Cover = nil
-	if in.Cover != "" {
-		a.Cover = &store.Image{URL: in.Cover}
-	}
+	a.Cover = in.Cover
 	i.address(a, in, before)
 	return a
 }
@@ -192,7 +190,7 @@ func (i *Importing) article(in Import, before *store.Article, rendered markdown.
 func (i *Importing) address(a *store.Article, in Import, before *store.Article) {
 	if before == nil || before.WantedSlug != in.Slug {
 		a.Slug, a.WantedSlug = in.Slug, in.Slug
-		for n := 2; i.takenByOther(a.Slug, a.ID); n++ {
+		for n := 2; i.takenByOther(a.Slug, a.ID, in.Source); n++ {
 			a.Slug = in.Slug + "-" + strconv.Itoa(n)
 		}
 	}
@@ -206,7 +204,7 @@ func (i *Importing) address(a *store.Article, in Import, before *store.Article) 
 	}
 	have := map[string]bool{a.Slug: true}
 	for _, s := range wanted {
-		if !have[s] && s != "" && len(s) <= store.MaxSlug && !i.takenByOther(s, a.ID) {
+		if !have[s] && s != "" && len(s) <= store.MaxSlug && !i.takenByOther(s, a.ID, in.Source) {
 			have[s] = true
 			old = append(old, s)
 		}
@@ -214,9 +212,28 @@ func (i *Importing) address(a *store.Article, in Import, before *store.Article) 
 	a.OldSlugs = old
 }
 
-func (i *Importing) takenByOther(slug string, a id.ID) bool {
+// takenByOther reports whether another article has a slug, or another source has reserved it.
+func (i *Importing) takenByOther(slug string, a id.ID, source string) bool {
 	owner, taken := i.slugs[slug]
-	return taken && owner != a
+	holder, reserved := i.wanted[slug]
+	return taken && owner != a || reserved && holder != source
+}
+
+// Reserve returns the slug that the article of a source gets if it wants one, and reserves it: other
+// articles can then link to it before it is added. It isn't reserved beyond the import.
+func (i *Importing) Reserve(source, wanted string) string {
+	var of id.ID
+	if before := i.known[source]; before != nil {
+		if of = before.ID; before.WantedSlug == wanted {
+			return before.Slug
+		}
+	}
+	slug := wanted
+	for n := 2; i.takenByOther(slug, of, source); n++ {
+		slug = wanted + "-" + strconv.Itoa(n)
+	}
+	i.wanted[slug] = source
+	return slug
 }
 
 // write stores the text, unless it is unchanged, and then the article that refers to it. An import

@@ -34,7 +34,7 @@ func (d *document) slug(p *parsed) {
 		written, v := d.text(key)
 		last := lastElement(written)
 		slug := edit.Slug(last)
-		if slug == "" || strings.Contains(written, "/:") { // a placeholder of Jekyll's
+		if slug == "" || strings.Contains(written, "/:") || key == "permalink" && written == "false" { // a placeholder of Jekyll's; no page
 			continue
 		}
 		p.article.Aliases = append(p.article.Aliases, last)

@@ -1,13 +1,16 @@
 package importer
 
 // One file turned into one article: front matter into fields, the body by body.go. Entry points:
-// reader.learn for the links between posts, then reader.parse.
+// reader.learnAll for everything that other files depend on, then reader.parse.
 
 import (
+	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -18,6 +21,7 @@ import (
 	"github.com/yuin/goldmark/parser"
 
 	"stoa/blog"
+	"stoa/store"
 )
 
 // The notes about a whole file. The report shows them as they stand here.
@@ -29,15 +33,26 @@ const (
 // reader turns files into articles. It holds everything beside the file that the article depends
 // on.
 type reader struct {
-	name     string    // first part of every Source
-	now      time.Time // decides whether a post has expired
-	links    links
-	wanted   map[string]string // slug → the path of the first file with that slug
-	markdown parser.Parser
+	name      string    // first part of every Source
+	now       time.Time // decides whether a post has expired
+	site      *site
+	languages languages
+	links     links
+	learned   []*linked
+	wanted    map[string]string                  // slug → the path of the first file with that slug
+	reserve   func(source, wanted string) string // the slug that the article of a source gets
+	markdown  parser.Parser
 }
 
-func newReader(name string, now time.Time) *reader {
-	return &reader{name: name, now: now, links: links{name: name, posts: map[string][]linked{}}, wanted: map[string]string{}, markdown: goldmark.DefaultParser()}
+func newReader(name string, now time.Time, s *site) *reader {
+	r := &reader{name: name, now: now, site: s, links: newLinks(name), wanted: map[string]string{}, markdown: goldmark.DefaultParser()}
+	r.reserve = func(_, wanted string) string { return wanted }
+	for _, key := range []string{"baseurl", "base_url", "url"} {
+		if at, err := url.Parse(s.config[key].text); err == nil && at.Host != "" {
+			r.links.hosts = append(r.links.hosts, strings.TrimPrefix(strings.ToLower(at.Host), "www."))
+		}
+	}
+	return r
 }
 
 // parsed is the result for a file: an article, or the rule it is skipped by.
@@ -46,11 +61,38 @@ type parsed struct {
 	skip     string
 	slugLine int
 	notes    []note
-	unused   []string // front-matter keys with a value that nothing used
+	targets  map[string]int // the lines of destinations: see converter.relink
+	unused   []string       // front-matter keys with a value that nothing used
 }
 
-// learn records the slug that the file will have. It ignores errors in the file, since parse
-// reports them.
+// learnAll reads the facts about all files that another file can depend on: the slugs and parts of
+// posts, the sections, and the languages. It ignores errors in files, since parse reports them.
+func (r *reader) learnAll(ctx context.Context, files []file, fsys fs.FS) error {
+	r.languages.learn(r.site, files)
+	for _, f := range files {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if f.rule == skipSection {
+			r.site.learnSection(f, fsys)
+		}
+	}
+	slices.SortStableFunc(r.site.cascades, func(a, b cascade) int { return cmp.Compare(depth(a.dir), depth(b.dir)) })
+	for _, f := range files {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if f.markdown() {
+			r.learn(f, fsys)
+		}
+	}
+	r.settle()
+	return nil
+}
+
+func depth(dir string) int { return len(pathElements(path.Join("/", dir))) }
+
+// learn reads the facts about one post.
 func (r *reader) learn(f file, fsys fs.FS) {
 	data, err := f.read(fsys)
 	if err != nil {
@@ -62,10 +104,33 @@ func (r *reader) learn(f file, fsys fs.FS) {
 	}
 	d.title(&p)
 	d.slug(&p)
-	r.links.add(f.path, p.article.Slug)
-	if _, taken := r.wanted[p.article.Slug]; !taken {
-		r.wanted[p.article.Slug] = f.path
+	d.visibility(&p)
+	if isIndex(path.Base(f.path)) && p.article.Draft {
+		r.site.hidden[path.Dir(f.path)] = f.path
 	}
+	if d.dates(&p) != nil {
+		return
+	}
+	d.names(&p)
+	post := &linked{file: f.path, slug: p.article.Slug, date: p.article.PublishedAt, anchors: r.anchorsOf(d.body)}
+	post.language, post.code = d.language()
+	_, rest := r.languages.codeOf(f.path)
+	post.path = pathElements(rest)
+	post.group = strings.Join(post.path, "/")
+	if key, _ := d.text(translationKeys...); key != "" {
+		post.group = "\x00" + key
+	}
+	for _, tag := range p.article.Tags {
+		post.topics = append(post.topics, tag.Slug)
+	}
+	for _, key := range []string{"permalink", "url", "path", "aliases", "alias", "redirect_from"} {
+		for _, item := range items(d.fields[key]) {
+			if strings.Contains(item.text, "/") && !strings.Contains(item.text, ":") {
+				post.paths = append(post.paths, item.text)
+			}
+		}
+	}
+	r.learned = append(r.learned, post)
 }
 
 // parse reads one file. The error is a *failure.
@@ -76,6 +141,9 @@ func (r *reader) parse(f file, data []byte) (parsed, error) {
 	}
 	d.title(&p)
 	d.slug(&p)
+	if known := r.links.files[f.path]; known != nil {
+		p.article.Slug = known.slug
+	}
 	if err := d.dates(&p); err != nil {
 		return parsed{}, err
 	}
@@ -84,9 +152,10 @@ func (r *reader) parse(f file, data []byte) (parsed, error) {
 	d.names(&p)
 	d.cover(&p)
 	d.aliases(&p)
-	body, notes := r.convert(d.body, conversion{line: d.bodyLine, jekyll: d.jekyll(), zola: d.format == formatTOML, hashnode: d.hashnode()})
-	p.notes = append(p.notes, notes...)
+	body, notes, targets := r.convert(d.body, d.conversion())
+	p.notes, p.targets = append(p.notes, notes...), targets
 	p.article.Markdown = strings.Trim(body, "\n")
+	p.article.Title, p.article.Summary = r.withEmoji(p.article.Title), r.withEmoji(p.article.Summary)
 	d.elsewhere(&p)
 	if p.article.Markdown == "" {
 		d.note(noteNoBody, value{}, "")
@@ -121,7 +190,29 @@ func (r *reader) open(f file, data []byte) (*document, parsed, error) {
 			return nil, parsed{skip: skipBundled}, nil
 		}
 	}
-	return &document{matter: m, reader: r, path: f.path, used: map[string]bool{}}, parsed{}, nil
+	d := &document{matter: m, reader: r, path: f.path, used: map[string]bool{}}
+	if d.fields == nil {
+		d.fields = map[string]value{}
+	}
+	d.inherited = r.site.inherit(f.path, d.fields)
+	for key := range d.inherited {
+		d.used[key] = true
+	}
+	return d, parsed{}, nil
+}
+
+// conversion returns the facts that the body depends on.
+func (d *document) conversion() conversion {
+	language, _ := d.language()
+	math, says := asksForFormulas(d.fields)
+	for _, key := range append(formulaKeys, "markup") {
+		d.used[key] = true
+	}
+	return conversion{
+		path: d.path, line: d.bodyLine, language: language, fields: d.fields,
+		jekyll: d.jekyll(), zola: d.format == formatTOML, hashnode: d.hashnode(), mdx: isMDX(d.path, d.body),
+		math: math || !says && d.reader.site.formulas(), emoji: d.reader.site.emoji(),
+	}
 }
 
 var projectFile = regexp.MustCompile(`(?i)^(readme|licen[cs]e|contributing|code_of_conduct|changelog|security|authors|support)([._-].*)?\.\w+$`)
@@ -131,8 +222,16 @@ var projectFile = regexp.MustCompile(`(?i)^(readme|licen[cs]e|contributing|code_
 func digest(a blog.Import) string {
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%q %q %q %q %q %q %t %q %q %s %s", a.Slug, a.Title, a.Summary, a.Markdown, a.Authors, a.Tags, a.Draft,
-		a.Cover, a.Aliases, a.PublishedAt.Format(time.RFC3339Nano), a.UpdatedAt.Format(time.RFC3339Nano))
+		coverText(a.Cover), a.Aliases, a.PublishedAt.Format(time.RFC3339Nano), a.UpdatedAt.Format(time.RFC3339Nano))
 	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// coverText is everything about a cover that a file decides.
+func coverText(cover *store.Image) string {
+	if cover == nil {
+		return ""
+	}
+	return strings.TrimRight(cover.URL+cover.Name+"\n"+cover.Alt, "\n")
 }
 
 // document is a file on the way to an article. A key that is looked up is marked as used.
@@ -141,6 +240,8 @@ type document struct {
 	reader *reader
 	path   string
 	used   map[string]bool
+
+	inherited map[string]string // the origin of each field that isn't the file's own
 }
 
 // get returns the first of keys with a value, and marks the keys it looked at.
@@ -201,7 +302,12 @@ func (d *document) within(folder string) bool {
 
 // hashnode reports whether the file is a backup of Hashnode's, with its dialect of Markdown.
 func (d *document) hashnode() bool {
-	return d.fields["cuid"].text != "" || d.fields["datepublished"].text != ""
+	for _, key := range []string{"cuid", "datepublished", "saveasdraft", "ignorepost"} {
+		if d.fields[key].text != "" {
+			return true
+		}
+	}
+	return false
 }
 
 func items(v value) []value {

@@ -1,27 +1,16 @@
 package importer
 
-// Templates in a body replaced by Markdown. Entry point: reader.convert, which drives a converter
-// over the tags that tag.go has found; shortcode.go writes each one.
+// A body for another system turned into plain Markdown. Entry point: reader.convert. It finds code
+// (code.go), comments (comment.go) and formulas (formula.go), then the dialect of the other system
+// (dialect.go, kramdown.go, mdx.go, emoji.go), then the tags of its templates (tag.go), and writes
+// the text with a replacement for each (shortcode.go, liquid.go).
 
 import (
 	"cmp"
 	"regexp"
 	"slices"
+	"sort"
 	"strings"
-)
-
-// The notes about the templates in a body. The report shows them as they stand here.
-const (
-	noteDropped   = "shortcode that Stoa doesn't know, with nothing inside: left out"
-	noteUnwrapped = "shortcode that Stoa doesn't know: its content was kept"
-	noteOrphan    = "end of a shortcode that doesn't begin: left out"
-	noteUnclosed  = "shortcode without an end of its tag: left as it is"
-	noteTemplate  = "looks like a template, but this file's system has none: left as it is"
-	noteComment   = "template comment: left out"
-	noteOutside   = "link to a page that isn't in the folder: kept as a path"
-	noteFrame     = "frame, film or sound of another site, and Stoa shows none within a page: made a link to it"
-	noteElement   = "element that Stoa takes off the page"
-	noteNoAddress = "picture named by a key of the other site, not by an address: kept as it is"
 )
 
 // maxTag is the length, in bytes, at which the search for a tag's end stops (it also stops at a
@@ -34,8 +23,14 @@ const (
 
 // conversion holds the facts about a file, beside the body, that its templates depend on.
 type conversion struct {
+	path                   string
 	line                   int // the line of the file that the body begins on
+	language               string
+	fields                 map[string]value // the front matter
 	jekyll, zola, hashnode bool
+	mdx                    bool // JSX is read
+	math                   bool // the file or its site says that there are formulas
+	emoji                  bool // the site has codes such as :smile: replaced
 }
 
 // region is a range of bytes.
@@ -44,44 +39,105 @@ type region struct{ start, end int }
 // converter turns a body for another system into plain Markdown.
 type converter struct {
 	conversion
-	links *links
-	body  string
-	code  []region // fenced or in backticks: never changed
-	lines []region // code by its indentation: only Hugo's shortcodes are replaced
-	fixed []region // both
-	html  []region // a parser reads no Markdown in it, so tags become HTML
-	tags  []tag
-	notes []note
-	noRaw bool // no {% endraw %} follows
-
-	counted, countedLine int // the line of the file that has body[counted]
+	reader    *reader
+	body      string
+	masked    string   // body with blanks in place of comments and formulas: tags begin here only
+	code      []region // fenced or in backticks: never changed
+	lines     []region // code by its indentation: only Hugo's shortcodes are replaced
+	fixed     []region // both
+	html      []region // a parser reads no Markdown in it, so tags become HTML
+	tags      []tag
+	edits     []tag // replacements of text beside the tags of templates
+	notes     []note
+	noRaw     bool // no {% endraw %} follows
+	newlines  []int
+	variables map[string]string // Liquid's, as far as the text itself sets them
+	noted     map[string]bool   // addresses that resolve has noted
+	targets   map[string]int    // the lines of destinations, the first of each
 }
 
-// convert replaces shortcodes (Hugo's, Zola's), Liquid (Jekyll's) and frames by Markdown with the
-// same meaning, or by HTML within a block of HTML. Code that is fenced or in backticks is
-// unchanged. In indented code, which is often indented by mistake, only Hugo's shortcodes are
-// replaced.
-func (r *reader) convert(body string, c conversion) (string, []note) {
-	if !c.hashnode && !c.jekyll && !c.zola && !strings.ContainsAny(body, "{<") {
-		return body, nil
+// convert replaces shortcodes (Hugo's, Zola's), Liquid (Jekyll's), frames, and the dialects of other
+// Markdown by Markdown with the same meaning, or by HTML within a block of HTML. Code that is fenced
+// or in backticks is unchanged. In indented code, which is often indented by mistake, only Hugo's
+// shortcodes are replaced. targets are the lines of the file with the destinations of links.
+func (r *reader) convert(body string, c conversion) (written string, notes []note, targets map[string]int) {
+	v := converter{conversion: c, reader: r, body: body, masked: body, variables: map[string]string{}, noted: map[string]bool{}}
+	for at := strings.IndexByte(body, '\n'); at >= 0; {
+		v.newlines = append(v.newlines, at)
+		next := strings.IndexByte(body[at+1:], '\n')
+		if next < 0 {
+			break
+		}
+		at += 1 + next
 	}
-	find := codeFinder{body: body}
-	find.find()
-	v := converter{conversion: c, links: &r.links, body: body, code: find.code, lines: find.lines, html: find.html}
-	v.fixed = slices.SortedFunc(slices.Values(slices.Concat(v.code, v.lines)), func(a, b region) int { return cmp.Compare(a.start, b.start) })
-	v.countedLine = c.line
+	v.find()
+	v.comments()
+	v.formulas()
+	v.dialect()
 	v.scan()
+	v.merge()
 	v.pair()
 	var out strings.Builder
 	v.emit(&out, 0, len(body), 0, len(v.tags), 0)
-	return out.String(), v.notes
+	written = v.relink(out.String())
+	return written, v.notes, v.targets
+}
+
+// find finds the code in the text, comments and formulas apart.
+func (c *converter) find() {
+	find := codeFinder{body: c.masked}
+	find.find()
+	c.code, c.lines, c.html = find.code, find.lines, find.html
+	byStart := func(a, b region) int { return cmp.Compare(a.start, b.start) }
+	slices.SortFunc(c.code, byStart)
+	c.fixed = slices.SortedFunc(slices.Values(slices.Concat(c.code, c.lines)), byStart)
+}
+
+// edit has the text of a region replaced.
+func (c *converter) edit(at region, written string) {
+	c.edits = append(c.edits, tag{region: at, line: c.lineAt(at.start), verbatim: true, text: written})
+}
+
+// mask puts blanks in place of regions, in the order of the text.
+func (c *converter) mask(regions []region) {
+	masked := []byte(c.masked)
+	for _, r := range regions {
+		for i := r.start; i < r.end; i++ {
+			if masked[i] != '\n' {
+				masked[i] = ' '
+			}
+		}
+	}
+	c.masked = string(masked)
+}
+
+// matches returns what pattern finds outside of code, as FindAllStringSubmatchIndex does.
+func (c *converter) matches(pattern *regexp.Regexp) [][]int {
+	var code cursor
+	return slices.DeleteFunc(pattern.FindAllStringSubmatchIndex(c.masked, -1), func(m []int) bool { return code.in(c.fixed, m[0]) })
+}
+
+// merge puts the edits among the tags. An edit within a tag is none: the tag's own text counts. Of
+// two things that begin at one place an edit comes first.
+func (c *converter) merge() {
+	slices.SortStableFunc(c.edits, func(a, b tag) int { return cmp.Compare(a.start, b.start) })
+	all := slices.Concat(c.edits, c.tags)
+	slices.SortStableFunc(all, func(a, b tag) int { return cmp.Compare(a.start, b.start) })
+	end := 0
+	c.tags = slices.DeleteFunc(all, func(t tag) bool {
+		if t.start < end {
+			return true
+		}
+		end = t.end
+		return false
+	})
 }
 
 // emit writes body[from:to] with its tags, tags[first:last].
 func (c *converter) emit(out *strings.Builder, from, to, first, last, depth int) {
 	for i := first; i < last; i++ {
 		t := &c.tags[i]
-		c.writeText(out, from, t.start)
+		out.WriteString(c.body[from:t.start])
 		if t.partner == 0 || depth == maxNesting {
 			out.WriteString(c.single(t))
 			from = t.end
@@ -93,78 +149,27 @@ func (c *converter) emit(out *strings.Builder, from, to, first, last, depth int)
 			from, i = end.end, t.partner
 			continue
 		}
+		start, next := t.end, i+1
+		if c.chooses(t) {
+			start, next = c.chosen(i)
+		}
 		var inner strings.Builder
-		c.emit(&inner, t.end, end.start, i+1, t.partner, depth+1)
+		c.emit(&inner, start, end.start, next, t.partner, depth+1)
 		out.WriteString(c.paired(t, end, inner.String()))
 		from, i = end.end, t.partner
 	}
-	c.writeText(out, from, to)
+	out.WriteString(c.body[from:to])
 }
 
-var (
-	hashnodeAlign = regexp.MustCompile(`(\]\([^()\s]+) align="\w+"\)`)
-	hashnodeEmbed = regexp.MustCompile(`(?m)^%\[(https?://[^\]\s]+)\][ \t]*$`)
-	zolaLink      = regexp.MustCompile(`\]\(@/([^()\s]+)`)
-	kramdownMark  = regexp.MustCompile(`\{:[^{}\n]*\}`)
-)
-
-// writeText writes text between tags. It corrects text that isn't Markdown outside the file's own
-// system: Hashnode's ![](url align="center") and %[url], Zola's links by file, and the {:
-// attributes} of kramdown, Jekyll's parser.
-func (c *converter) writeText(out *strings.Builder, from, to int) {
-	if !c.hashnode && !c.zola && !c.jekyll {
-		out.WriteString(c.body[from:to])
-		return
-	}
-	at, _ := slices.BinarySearchFunc(c.fixed, from, func(r region, pos int) int { return cmp.Compare(r.end, pos+1) })
-	for _, code := range c.fixed[at:] {
-		if code.start >= to {
-			break
-		}
-		out.WriteString(c.dialect(from, max(code.start, from)))
-		out.WriteString(c.body[max(code.start, from):min(code.end, to)])
-		from = min(code.end, to)
-	}
-	out.WriteString(c.dialect(from, to))
-}
-
-func (c *converter) dialect(from, to int) string {
-	written := c.body[from:to]
-	if c.hashnode {
-		written = hashnodeAlign.ReplaceAllString(written, "$1)")
-		written = hashnodeEmbed.ReplaceAllString(written, "<$1>")
-	}
-	if c.zola {
-		written = c.zolaLinks(written, from)
-	}
-	if c.jekyll {
-		written = kramdownMark.ReplaceAllString(written, "")
-	}
-	return written
-}
-
-// zolaLinks resolves the links by file in written. The text of written begins at from in the body.
-func (c *converter) zolaLinks(written string, from int) string {
-	var out strings.Builder
-	done := 0
-	for _, link := range zolaLink.FindAllStringSubmatchIndex(written, -1) {
-		out.WriteString(written[done:link[0]])
-		out.WriteString("](" + c.resolve(written[link[2]:link[3]], c.lineAt(from+link[0])))
-		done = link[1]
-	}
-	out.WriteString(written[done:])
-	return out.String()
-}
-
-// lineAt returns the line of the file at pos. No call has a smaller pos than the call before.
-func (c *converter) lineAt(pos int) int {
-	c.countedLine += strings.Count(c.body[c.counted:pos], "\n")
-	c.counted = pos
-	return c.countedLine
-}
+// lineAt returns the line of the file at pos.
+func (c *converter) lineAt(pos int) int { return c.line + sort.SearchInts(c.newlines, pos) }
 
 func (c *converter) note(t *tag, rule, detail string) {
 	c.notes = append(c.notes, note{line: t.line, rule: rule, detail: detail})
+}
+
+func (c *converter) noteAt(pos int, rule, detail string) {
+	c.notes = append(c.notes, note{line: c.lineAt(pos), rule: rule, detail: shorten(oneLine(detail), 80)})
 }
 
 // before and after return the text around a tag on its line, maxTag bytes at most: callers only ask

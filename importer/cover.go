@@ -3,9 +3,13 @@ package importer
 // The cover of an article. Entry point: document.cover.
 
 import (
+	"cmp"
+	"html"
 	"net/url"
 	"path"
 	"strings"
+
+	"stoa/store"
 )
 
 // noteCover is the note about a cover, as the report shows it.
@@ -24,7 +28,8 @@ func (d *document) cover(p *parsed) {
 			v.text = firstText(v.fields, "url", "src", "image", "path", "teaser", "uid", "name")
 		}
 		if isAddress(v.text) {
-			p.article.Cover = v.text
+			alt := cmp.Or(firstText(v.fields, "alt", "caption", "title"), firstText(d.fields, "cover_alt", "image_alt", "imagealt", "featured_image_alt", "banner_alt", "coveralt"))
+			p.article.Cover = &store.Image{URL: v.text, Alt: oneLine(html.UnescapeString(alt))}
 			return true
 		}
 		if bare.text == "" {
@@ -53,4 +58,15 @@ func isAddress(text string) bool {
 		return false
 	}
 	return at.Scheme == "http" || at.Scheme == "https" || at.Scheme == "" && (strings.Contains(text, "/") || path.Ext(text) != "")
+}
+
+// isPicture reports whether an address ends as those of pictures do.
+func isPicture(address string) bool {
+	address, _, _ = strings.Cut(address, "#")
+	address, _, _ = strings.Cut(address, "?")
+	switch strings.ToLower(path.Ext(address)) {
+	case ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".webp", ".svg", ".avif", ".bmp", ".tif", ".tiff", ".heic":
+		return isAddress(urlText(address))
+	}
+	return false
 }

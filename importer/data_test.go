@@ -188,7 +188,7 @@ func TestRealPostsThatWereChosenForBeingAwkward(t *testing.T) {
 		"Hashnode": {"a picture with an alignment inside the brackets", "blog-c-hashnode/cljjce2l4000209legz3mc2ks.md",
 			func(a blog.Import) bool {
 				return a.Slug == "supercharging-the-1password-ssh-agent" && strings.Contains(a.Markdown, "d7dab14a-49d6-4d5a-bbc1-c13aee3b0e98.png)") &&
-					a.PublishedAt.Equal(time.Date(2023, 7, 1, 1, 46, 19, 0, time.UTC)) && strings.HasPrefix(a.Cover, "https://cdn.hashnode.com/")
+					a.PublishedAt.Equal(time.Date(2023, 7, 1, 1, 46, 19, 0, time.UTC)) && strings.HasPrefix(a.Cover.URL, "https://cdn.hashnode.com/")
 			}},
 	}
 	for name, c := range cases {

@@ -10,12 +10,16 @@
 //
 // # Files
 //
-// Files that end in .md, .markdown, .mdown or .mkd are read. Skipped, and counted as such:
+// Files that end in .md, .markdown, .mdown, .mkd or .mdx are read. Skipped, and counted as such:
 // every other file, section pages (_index.md), index.md at the top, files with a name
 // that begins with a dot, symbolic links, empty files, README, LICENSE and their like
 // without front matter, and all files beside an index.md. Folders with a name that begins
 // with a dot, and node_modules, aren't entered. A file fails if it is over 4 MiB, isn't
 // UTF-8, or has front matter that doesn't end or can't be read.
+//
+// The configuration of the site that the folder belongs to is read, too, if FindSite finds it:
+// it may say that there are formulas or codes for emoji, which languages there are, and front
+// matter for whole folders.
 //
 // # Front matter
 //
@@ -23,14 +27,16 @@
 // without complaint: blank lines and a byte order mark in front of it, CRLF, and tabs that
 // indent YAML. A file without front matter is a post all the same. The case of keys is
 // ignored. Of a YAML or JSON key that stands twice the last value counts; in TOML it is a
-// failure, as in every program that reads TOML. An article has these fields, each from the
+// failure, as in every program that reads TOML. Hugo's cascade of the sections above, and
+// Jekyll's defaults, add the keys that a file lacks. An article has these fields, each from the
 // first source with a value:
 //
 //   - Title: title; the first heading, which then leaves the text; seoTitle; the slug or
 //     the file's name.
 //   - Slug: slug; the end of path, permalink or url; the file's name without its day (of
 //     a page bundle, the folder's); the title. Lower-case, accents folded, at most 100
-//     characters. It isn't made unique here: the blog does that.
+//     characters. A translation with the slug of its original gets its language behind it. It
+//     isn't made unique here: the blog does that.
 //   - Aliases: the ends of aliases, alias and redirect_from, and every source of the slug
 //     that wasn't taken or had to be changed, in its original spelling.
 //   - PublishedAt: datePublished, publishDate, published_at, pubdate, published, date; the
@@ -38,8 +44,11 @@
 //     it is UTC. Without any date the article is a draft.
 //   - UpdatedAt: lastmod, updated, updated_at, dateUpdated, last_modified_at,
 //     last_modified, modified.
-//   - Draft: draft, published: false, a status of draft, pending, private or hidden, a
-//     folder of drafts, weight 0, or an expirydate that has passed.
+//   - Draft: whatever keeps a page from readers or out of lists on the other site: draft,
+//     published: false, a status such as draft or hidden, a folder of drafts, weight 0, an
+//     expirydate that has passed, headless, build and _build, render, unlisted, saveAsDraft,
+//     ignorePost, hidden, private, a password, and their like; all texts of a bundle whose page
+//     is hidden.
 //   - Summary: summary, description, deck, excerpt, seoDescription, subtitle, as plain text.
 //   - Authors: authors, author, [extra] authors. Names in one text are taken apart at
 //     commas, semicolons and "and". The slug ada-lovelace becomes the name Ada Lovelace.
@@ -53,12 +62,24 @@
 //
 // Shortcodes (Hugo's and Zola's) and Liquid (Jekyll's) become Markdown with the same
 // meaning: pictures, links to videos and posts elsewhere, quotations, buttons, files, and
-// links to other pages; a link to a post of the same folder is its slug alone. Boxes and
-// unknown pairs are replaced by their content. Unknown single ones are left out, with a
-// note. Frames, films and sounds become links, because Stoa's pages load nothing of other
-// sites but pictures. Code that is fenced or in backticks is never touched. A file without
-// text that names the address of its text (source_url, redirectto, canonical) becomes a
-// link to that address.
+// links to other pages. Boxes and unknown pairs are replaced by their content. Unknown single
+// ones are left out, with a note, unless a picture's address is among their parameters: then
+// they are the picture. Comments are left out, and of branches all but the else. Frames, films
+// and sounds become links, because Stoa's pages load nothing of other sites but pictures.
+//
+// What isn't GitHub's Markdown becomes that, or HTML: attributes, abbreviations, definition
+// lists, tables without a head, Markdown within HTML, directives, and what a reader sees of
+// MDX. Formulas stay as they are if the file or its site says that there are any. Code that is
+// fenced or in backticks is never touched. A file without text that names the address of its
+// text (source_url, redirectto, canonical) becomes a link to that address.
+//
+// Links to a post of the same folder, by file, by name or by address on the other site, become
+// the slug of the article alone, with the anchor of the part. Links to any other page are noted.
+//
+// # Pictures
+//
+// Pictures in texts and covers, of the folder and of the static files of its site, are stored in
+// the media store, each content once. Those that aren't found or can't be stored are noted.
 package importer
 
 import (
@@ -72,6 +93,7 @@ import (
 	"time"
 
 	"stoa/blog"
+	"stoa/store"
 )
 
 // Options are the source, the destination and the output of an import.
@@ -86,6 +108,19 @@ type Options struct {
 
 	// DryRun says that Import writes nothing. Only the report uses it.
 	DryRun bool
+
+	// Site is the top folder of the site that FS belongs to, and At the path of FS in it: see
+	// FindSite. Nil means that FS is the whole site.
+	Site fs.FS
+	At   string
+
+	// Reserve returns the slug that the article of a source gets if it wants one: the method Reserve
+	// of a blog.Importing. Nil means that every slug is free.
+	Reserve func(source, wanted string) string
+
+	// Picture stores a picture for its articles, and returns its address: NotFound if it isn't stored
+	// since nothing is, Invalid if it can't be. Nil leaves pictures at their addresses.
+	Picture func(ctx context.Context, file io.ReadSeeker, alt string) (image *store.Image, address string, err error)
 
 	// Import takes articles in order: the method Add of a blog.Importing.
 	Import func(context.Context, []blog.Import) ([]blog.Outcome, error)
@@ -122,7 +157,14 @@ func markdown(ctx context.Context, o Options, clock func() time.Time) (Report, e
 		return r.report, err
 	}
 	r.files = files
-	r.read = newReader(o.Name, clock())
+	top, at := o.Site, o.At
+	if top == nil {
+		top, at = o.FS, "."
+	}
+	r.read = newReader(o.Name, clock(), readSite(top, at, o.Name))
+	if o.Reserve != nil {
+		r.read.reserve = o.Reserve
+	}
 	err = r.all(ctx)
 	r.report.finish(len(slices.DeleteFunc(slices.Clone(files), func(f file) bool { return f.folder })))
 	return r.report, err
@@ -140,21 +182,17 @@ type run struct {
 	batchPaths []string
 	batchSize  int
 	wanted     map[string]string // slug → the path of the first file with that slug
+	stored     map[string]stored // pictures, by their paths in the site
 }
 
 // all reads the files twice: first for the slugs, so that a link between two posts can be written
 // in any order of the files, then for the articles. The first pass stores only slugs, so memory
 // doesn't grow with the size of the posts.
 func (r *run) all(ctx context.Context) error {
-	for _, f := range r.files {
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("import %s: %w", r.options.Name, err)
-		}
-		if f.markdown() {
-			r.read.learn(f, r.options.FS)
-		}
+	if err := r.read.learnAll(ctx, r.files, r.options.FS); err != nil {
+		return fmt.Errorf("import %s: %w", r.options.Name, err)
 	}
-	r.wanted = map[string]string{}
+	r.wanted, r.stored = map[string]string{}, map[string]stored{}
 	r.progress.start(len(r.files))
 	for i, f := range r.files {
 		if err := ctx.Err(); err != nil {
@@ -194,6 +232,9 @@ func (r *run) one(ctx context.Context, f file) error {
 	if p.skip != "" {
 		r.report.skip(f.path, p.skip)
 		return nil
+	}
+	if err := r.pictures(ctx, f, &p); err != nil {
+		return fmt.Errorf("import %s, %s: %w", r.options.Name, f.path, err)
 	}
 	r.report.unused(p.unused)
 	for _, n := range p.notes {

@@ -21,6 +21,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"stoa/blog"
+	"stoa/store"
 )
 
 // today is the time of the imports in tests, so that the expiry of a post doesn't depend on the
@@ -157,7 +158,7 @@ func write(out *bytes.Buffer, a blog.Import) {
 	}
 	for _, row := range [][2]string{
 		{"slug", a.Slug}, {"title", a.Title}, {"summary", a.Summary}, {"authors", names(a.Authors)}, {"tags", names(a.Tags)},
-		{"published", when(a.PublishedAt)}, {"updated", when(a.UpdatedAt)}, {"draft", draft}, {"cover", a.Cover},
+		{"published", when(a.PublishedAt)}, {"updated", when(a.UpdatedAt)}, {"draft", draft}, {"cover", strings.ReplaceAll(coverText(a.Cover), "\n", ", ")},
 		{"aliases", strings.Join(a.Aliases, ", ")},
 	} {
 		if row[1] != "" {
@@ -334,7 +335,7 @@ func TestEveryFieldIsInTheDigest(t *testing.T) {
 		"PublishedAt": func(a *blog.Import) { a.PublishedAt = today },
 		"UpdatedAt":   func(a *blog.Import) { a.UpdatedAt = today },
 		"Draft":       func(a *blog.Import) { a.Draft = true },
-		"Cover":       func(a *blog.Import) { a.Cover = "x" },
+		"Cover":       func(a *blog.Import) { a.Cover = &store.Image{URL: "x"} },
 		"Aliases":     func(a *blog.Import) { a.Aliases = []string{"x"} },
 	} {
 		changed := base

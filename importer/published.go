@@ -19,6 +19,8 @@ const (
 	noteExpires     = "expirydate is to come: Stoa doesn't take articles down by itself"
 	noteHidden      = "weight 0 marks it as hidden: imported as a draft"
 	noteDraft       = "draft in the front matter: imported as a draft"
+	noteUnlisted    = "the front matter keeps it from readers, or out of lists: imported as a draft"
+	noteHiddenPart  = "part of a page bundle whose page isn't shown: imported as a draft"
 	noteDraftFolder = "lies in a folder of drafts: imported as a draft"
 )
 
@@ -87,35 +89,95 @@ func (d *document) lesserDate(keys ...string) (time.Time, value, bool) {
 // visibility makes a draft of a post that the other system doesn't show. To publish a post that its
 // author took down would be worse than an editor having to publish a draft.
 func (d *document) visibility(p *parsed) {
-	hide := func(rule string, v value) {
+	hide := func(rule string, v value, detail string) {
 		p.article.Draft = true
-		d.note(rule, v, "")
+		if from := d.inherited[detail]; from != "" {
+			detail += ", from " + from
+		}
+		d.note(rule, v, detail)
 	}
 	if written, v := d.text("draft"); isTrue(written) {
-		hide(noteDraft, v)
+		hide(noteDraft, v, d.origin(v))
 	}
 	if written, v := d.text("published"); isTruth(written) && !isTrue(written) {
-		hide(noteDraft, v)
+		hide(noteDraft, v, d.origin(v))
 	}
-	if written, v := d.text("status", "state"); slices.Contains([]string{"draft", "pending", "private", "hidden"}, strings.ToLower(written)) {
-		hide(noteDraft, v)
+	if written, v := d.text("status", "state"); slices.Contains([]string{"draft", "pending", "private", "hidden", "unlisted", "unpublished", "trash", "archived"}, strings.ToLower(written)) {
+		hide(noteDraft, v, d.origin(v))
+	}
+	for _, key := range hiddenIfTrue {
+		if v := d.hiding(key); isTrue(v.text) {
+			hide(noteUnlisted, v, key)
+		}
+	}
+	for _, key := range hiddenIfFalse {
+		if v := d.hiding(key); isTruth(v.text) && !isTrue(v.text) {
+			hide(noteUnlisted, v, key)
+		}
+	}
+	for _, key := range []string{"build", "_build"} {
+		v := d.fields[key]
+		d.used[key] = d.used[key] || v.fields != nil
+		for _, option := range []string{"render", "list"} {
+			if text := strings.ToLower(v.fields[option].text); slices.Contains([]string{"never", "false", "local", "link"}, text) {
+				hide(noteUnlisted, v, key+"."+option)
+			}
+		}
+	}
+	if v := d.fields["password"]; v.text != "" {
+		d.used["password"] = true
+		hide(noteUnlisted, v, "password")
+	}
+	if written, v := d.text("visibility"); slices.Contains([]string{"private", "members", "paid", "hidden", "unlisted", "draft"}, strings.ToLower(written)) {
+		hide(noteUnlisted, v, "visibility")
+	}
+	if page, hidden := d.reader.site.hiddenWith(d.path); hidden {
+		hide(noteHiddenPart, value{}, page)
 	}
 	if d.within("_drafts") || d.within("drafts") {
-		hide(noteDraftFolder, value{})
+		hide(noteDraftFolder, value{}, "")
 	}
 	if v := d.fields["weight"]; v.text == "0" || v.text == "1" {
 		d.used["weight"] = true
 		if v.text == "0" {
-			hide(noteHidden, v)
+			hide(noteHidden, v, "")
 		}
 	}
 	if at, v, found := d.lesserDate("expirydate", "unpublishdate"); found {
 		if at.After(d.reader.now) {
 			d.note(noteExpires, v, v.text)
 		} else {
-			hide(noteExpired, v)
+			hide(noteExpired, v, "")
 		}
 	}
+}
+
+// hiddenIfTrue and hiddenIfFalse are the keys by which other systems keep a page from readers, or
+// out of every list of pages: of Hugo, Docusaurus, Hashnode, Eleventy, Zola, Obsidian and themes.
+var (
+	hiddenIfTrue  = []string{"headless", "unlisted", "hidden", "private", "saveasdraft", "ignorepost", "isdraft", "delisted", "eleventyexcludefromcollections"}
+	hiddenIfFalse = []string{"render", "listed", "publish", "public", "output", "permalink"}
+)
+
+// hiding returns the value of a key about visibility, and marks the key as used if it is one.
+func (d *document) hiding(key string) value {
+	for _, fields := range []map[string]value{d.fields, d.fields["params"].fields, d.fields["extra"].fields} {
+		if v := fields[key]; isTruth(v.text) {
+			d.used[key] = true
+			return v
+		}
+	}
+	return value{}
+}
+
+// origin returns the file that a draft's mark comes from, if it isn't the draft's own.
+func (d *document) origin(v value) string {
+	for _, key := range []string{"draft", "published", "status", "state"} {
+		if from := d.inherited[key]; from != "" && d.fields[key].text == v.text && v.line == 0 {
+			return key + ", from " + from
+		}
+	}
+	return ""
 }
 
 func isTrue(text string) bool {

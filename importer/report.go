@@ -29,6 +29,8 @@ type Report struct {
 	Failed                      int // for a reason that Entries gives; the exit code is 1 when it isn't 0
 	Unreached                   int // not looked at, because the run ended early
 
+	Pictures int // files that are stored as pictures of these articles, among them files beside the folder
+
 	Drafts int // among the files created, updated or unchanged: invisible until somebody publishes them
 
 	Entries []Entry        // in the order of the paths, within a path in the order of the lines
@@ -169,6 +171,9 @@ func (r *Report) Table(w io.Writer) error {
 		if row.count > 0 || row.label != "not reached" {
 			fmt.Fprintf(out, "  %-11s %6d\n", row.label, row.count)
 		}
+	}
+	if r.Pictures > 0 {
+		fmt.Fprintf(out, "\nPictures stored for these: %d\n", r.Pictures)
 	}
 	if r.Drafts > 0 {
 		fmt.Fprintf(out, "\nDrafts among these: %d. The notes below say why.\n", r.Drafts)

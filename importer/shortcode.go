@@ -1,7 +1,7 @@
 package importer
 
-// Shortcodes and Liquid written as Markdown, one at a time. Entry points: converter.write for those
-// known by name, output for {{ … }}, resolve for links.
+// Shortcodes written as Markdown, one at a time. Entry points: converter.single, converter.paired,
+// and converter.write for those known by name.
 
 import (
 	"cmp"
@@ -10,6 +10,19 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+)
+
+// The notes about the templates in a body. The report shows them as they stand here.
+const (
+	noteDropped   = "shortcode that Stoa doesn't know, with nothing inside: left out"
+	noteUnwrapped = "shortcode that Stoa doesn't know: its content was kept"
+	noteOrphan    = "end of a shortcode that doesn't begin: left out"
+	noteUnclosed  = "shortcode without an end of its tag: left as it is"
+	noteTemplate  = "looks like a template, but this file's system has none: left as it is"
+	noteInline    = "shortcode with its own template in the text: left out"
+	noteFrame     = "frame, film or sound of another site, and Stoa shows none within a page: made a link to it"
+	noteElement   = "element that Stoa takes off the page"
+	noteNoAddress = "picture named by a key of the other site, not by an address: kept as it is"
 )
 
 // The shortcodes with a meaning here, grouped by their result: those of Hugo, Zola and Jekyll
@@ -24,7 +37,9 @@ var (
 		"note", "box", "highlight", "card", "card-prompt", "accordion", "details", "notice", "callout", "admonition", "alert",
 		"tip", "info", "warning", "danger", "important", "caution", "tabs", "tab", "columns", "column", "center", "div", "section",
 	}
-	imageNames = []string{"figure", "img", "image", "picture", "photo"}
+	// titledBoxes have a title as their first parameter.
+	titledBoxes = []string{"details", "accordion", "expand", "collapse", "spoiler", "tab", "admonition", "callout"}
+	imageNames  = []string{"figure", "img", "image", "picture", "photo"}
 )
 
 // embeds are the services with shortcodes that name a thing by its id: the address of the thing,
@@ -65,11 +80,19 @@ func (c *converter) single(t *tag) string {
 	case t.form == formOutput && !t.call:
 		return c.output(t)
 	}
+	if c.jekyll && t.form == formBlock {
+		if written, done := c.liquid(t); done {
+			return written
+		}
+	}
 	if written, done := c.write(t, t.end, ""); done {
 		return written
 	}
 	if !c.templated(t) {
 		return c.untouched(t)
+	}
+	if written, done := c.pictures(t, t.end); done {
+		return written
 	}
 	address := t.at(0)
 	if len(t.args) == 1 && strings.HasPrefix(address, "http") && isAddress(address) { // {% embed https://… %}
@@ -95,9 +118,14 @@ func (c *converter) untouched(t *tag) string {
 
 // paired writes the replacement of the tags t and end, with inner between them.
 func (c *converter) paired(t, end *tag, inner string) string {
-	if t.name == "comment" && t.form == formBlock {
-		c.note(t, noteComment, shorten(oneLine(inner), 60))
+	if t.form == formHugo && strings.HasSuffix(t.name, ".inline") {
+		c.note(t, noteInline, c.source(t))
 		return ""
+	}
+	if c.jekyll && t.form == formBlock {
+		if written, done := c.liquidBlock(t, inner); done {
+			return written
+		}
 	}
 	if written, done := c.write(t, end.end, inner); done {
 		return written
@@ -218,21 +246,98 @@ func (c *converter) frame(t *tag) string {
 	return c.anchor(t, cmp.Or(html.UnescapeString(t.named("title")), address), address)
 }
 
+// pictureKeys are the parameters of shortcodes with the address of a picture.
+var pictureKeys = []string{"src", "image", "image_path", "img", "file", "path", "url", "source", "filename", "uid", "name"}
+
+// sizeWord is a parameter about the look of a picture.
+var sizeWord = regexp.MustCompile(`(?i)^(?:\d+(?:\.\d+)?(?:px|em|rem|%|vw)?|\d+x\d*|x\d+|left|right|center|middle|top|bottom|full|wide|small|medium|large|responsive|lazy|eager|true|false|[\w-]*(?:img|image|float|align|width)[\w-]*)$`)
+
+// pictureOf returns the address of the picture in a tag, and the words behind it among the
+// parameters without a key: a description and a caption.
+func (t *tag) pictureOf() (src, alt, caption string) {
+	src = t.named(pictureKeys...)
+	var words []string
+	for _, a := range t.args {
+		switch {
+		case a.key != "" || a.value == "":
+		case src == "" && isPicture(a.value):
+			src = a.value
+		case a.value != src && !isAddress(urlText(a.value)) && !(a.bare && sizeWord.MatchString(a.value)):
+			words = append(words, a.value)
+		}
+	}
+	if src == "" && len(words) > 0 {
+		src, words = words[0], words[1:]
+	}
+	src = cmp.Or(src, t.at(0))
+	words = slices.DeleteFunc(words, func(word string) bool { return word == src || sizeWord.MatchString(word) })
+	words = append(words, "", "")
+	return src, words[0], words[1]
+}
+
+// pictures writes a shortcode of unknown meaning as the pictures among its parameters.
+func (c *converter) pictures(t *tag, end int) (string, bool) {
+	if isPicture(t.named(pictureKeys...)) {
+		return c.image(t, end, "")
+	}
+	var found []string
+	for _, a := range t.args {
+		if listed := picturesIn(a.value); len(listed) > 0 && !strings.EqualFold(a.key, "link") {
+			found = append(found, listed...)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", false
+	case 1:
+		one := *t
+		one.args = append(slices.DeleteFunc(slices.Clone(t.args), func(a arg) bool { return picturesIn(a.value) != nil }), arg{key: "src", value: found[0]})
+		return c.image(&one, end, "")
+	}
+	for i, src := range found {
+		found[i] = "![](" + urlText(src) + ")"
+	}
+	if caption := oneLine(t.named("caption", "title")); caption != "" {
+		found = append(found, "*"+caption+"*")
+	}
+	return c.block(t, end, strings.Join(found, "\n\n")), true
+}
+
+// picturesIn returns the addresses of pictures in a parameter: it, or the elements of a list.
+func picturesIn(text string) []string {
+	var found []string
+	if isPicture(text) && !strings.ContainsAny(text, ",[") {
+		return []string{text}
+	}
+	for _, element := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("[]\"',` \n", r) }) {
+		if !isPicture(element) {
+			return nil // a sentence that names a file
+		}
+		found = append(found, element)
+	}
+	return found
+}
+
 // image writes a picture. The caption of a picture on its own line goes on the line below; within a
 // text it becomes the picture's title.
 func (c *converter) image(t *tag, end int, inner string) (string, bool) {
-	src := cmp.Or(t.named("src", "image", "file", "path", "url", "uid", "name"), t.at(0))
+	src, description, legend := t.pictureOf()
 	if src == "" {
 		return "", false
 	}
+	src = unescapeMarkdown.ReplaceAllString(src, "$1")
+	credit := t.named("attr", "credit", "attribution")
+	if source := t.named("attrlink"); source != "" {
+		credit = c.anchor(t, credit, source)
+	}
 	var captions []string
-	for _, caption := range []string{t.named("title"), cmp.Or(t.named("caption"), inner), t.named("attr", "credit")} {
+	for _, caption := range []string{t.named("title"), cmp.Or(t.named("caption", "legend", "figcaption"), inner, legend), credit} {
 		if caption = oneLine(caption); caption != "" && !slices.Contains(captions, caption) {
 			captions = append(captions, caption)
 		}
 	}
 	caption := strings.Join(captions, " — ")
-	alt := cmp.Or(oneLine(t.named("alt")), caption)
+	alt := cmp.Or(oneLine(t.named("alt", "description", "alttext", "alt_text")), description, plainCaption(caption))
 	if !isAddress(urlText(src)) {
 		c.note(t, noteNoAddress, src)
 		alt = cmp.Or(alt, src)
@@ -254,7 +359,7 @@ func (c *converter) image(t *tag, end int, inner string) (string, bool) {
 		return "![" + alt + "](" + src + title + ")", true
 	}
 	picture := "![" + alt + "](" + src + ")"
-	if target := t.named("link"); target != "" {
+	if target := t.named("link", "href"); target != "" && target != src {
 		picture = "[" + picture + "](" + urlText(target) + ")"
 	}
 	if caption != "" {
@@ -265,6 +370,11 @@ func (c *converter) image(t *tag, end int, inner string) (string, bool) {
 	}
 	return c.block(t, end, picture), true
 }
+
+// plainCaption returns the words of a caption, without the addresses of its links.
+func plainCaption(caption string) string { return inlineLink.ReplaceAllString(caption, "$1") }
+
+var inlineLink = regexp.MustCompile(`\[([^\[\]]*)\]\([^()\s]*\)`)
 
 // anchor writes a link.
 func (c *converter) anchor(t *tag, label, address string) string {
@@ -301,7 +411,7 @@ func (c *converter) quote(t *tag, end int, quoted, cite string) string {
 // box writes the content of a box, without the box. A heading and a button among the parameters go
 // above and below.
 func (c *converter) box(t *tag, inner string) string {
-	heading := cmp.Or(t.named("title", "heading", "header", "summary", "label"), t.named("intro"))
+	heading := cmp.Or(t.named("title", "heading", "header", "summary", "label"), t.named("intro"), t.boxTitle())
 	button := t.named("button-url", "href", "url")
 	if heading == "" && button == "" {
 		return inner
@@ -322,18 +432,20 @@ func (c *converter) box(t *tag, inner string) string {
 	return strings.Join(parts, "\n\n")
 }
 
-// output writes {{ … }} of Jekyll's files: a text with filters is kept, the site's own address is
-// dropped so that links become relative to it.
-func (c *converter) output(t *tag) string {
-	if t.text != "" && (t.text[0] == '"' || t.text[0] == '\'') {
-		if literal, length := unquote(t.text, t.text[0]); length > 0 {
-			return literal
+// boxTitle returns the title of a box among the parameters without a key: some boxes have it first,
+// with others the kind of the box is first, a word in lower case.
+func (t *tag) boxTitle() string {
+	for i := 0; t.at(i) != ""; i++ {
+		text := t.at(i)
+		if t.form == formBlock && !t.call { // the rest of Liquid's tag is text
+			for i++; t.at(i) != ""; i++ {
+				text += " " + t.at(i)
+			}
+		}
+		if slices.Contains(titledBoxes, path.Base(t.name)) && !slices.Contains(boxNames, text) || strings.ContainsAny(text, " ") || text != strings.ToLower(text) {
+			return text
 		}
 	}
-	if word, _, _ := strings.Cut(t.text, " "); word == "site.baseurl" || word == "site.url" {
-		return ""
-	}
-	c.note(t, noteDropped, c.source(t))
 	return ""
 }
 

@@ -35,7 +35,10 @@ type tag struct {
 }
 
 // arg is a parameter: key="value", or only a value.
-type arg struct{ key, value string }
+type arg struct {
+	key, value string
+	bare       bool // without quotation marks
+}
 
 // named returns the first of keys with a value.
 func (t *tag) named(keys ...string) string {
@@ -65,15 +68,15 @@ func (t *tag) at(n int) string {
 
 var (
 	escapedTag = regexp.MustCompile(`^\{\{([<%])/\*(?s:(.*?))\*/([>%])\}\}`)
+	escapedOut = regexp.MustCompile(`^\{(\{|%)/\*(?s:(.*?))\*/(\}|%)\}`) // Zola's
 	endRaw     = regexp.MustCompile(`\{%-?\s*endraw\s*-?%\}`)
 )
 
 // scan finds the tags outside of code.
 func (c *converter) scan() {
 	var code, lines, html cursor
-	line, counted := c.line, 0
 	for pos := 0; ; {
-		next := strings.IndexAny(c.body[pos:], "{<")
+		next := strings.IndexAny(c.masked[pos:], "{<")
 		if next < 0 {
 			return
 		}
@@ -87,8 +90,7 @@ func (c *converter) scan() {
 			pos++
 			continue
 		}
-		line, counted = line+strings.Count(c.body[counted:pos], "\n"), pos
-		t := tag{region: region{pos, pos}, line: line}
+		t := tag{region: region{pos, pos}, line: c.lineAt(pos)}
 		if !c.parseTag(&t, opening) {
 			if opening[0] == '{' && opening != "{{" {
 				first, _, _ := strings.Cut(c.body[pos:min(pos+80, len(c.body))], "\n")
@@ -139,9 +141,14 @@ func (c *converter) parseTag(t *tag, opening string) bool {
 	if opening[0] == '<' {
 		return c.parseFrame(t, opening)
 	}
-	rest, _, _ := strings.Cut(c.body[t.start:min(t.start+maxTag, len(c.body))], "\n\n")
+	rest := c.body[t.start:min(t.start+maxTag, len(c.body))]
 	if escaped := escapedTag.FindStringSubmatch(rest); escaped != nil {
 		t.verbatim, t.text = true, "{{"+escaped[1]+escaped[2]+escaped[3]+"}}"
+		t.end = t.start + len(escaped[0])
+		return true
+	}
+	if escaped := escapedOut.FindStringSubmatch(rest); c.zola && escaped != nil {
+		t.verbatim, t.text = true, "{"+escaped[1]+escaped[2]+escaped[3]+"}"
 		t.end = t.start + len(escaped[0])
 		return true
 	}
@@ -211,7 +218,7 @@ func (c *converter) parseFrame(t *tag, opening string) bool {
 		element = element[:begin]
 	}
 	t.end = t.start + len(element)
-	t.args = []arg{{"src", captured(frameSource, element)}, {"title", captured(frameTitle, element)}}
+	t.args = []arg{{key: "src", value: captured(frameSource, element)}, {key: "title", value: captured(frameTitle, element)}}
 	return true
 }
 
@@ -338,11 +345,13 @@ func (p *tagParser) end() int {
 	return 0
 }
 
-// args reads the parameters and the tag's end, and reports whether it found the end.
+// args reads the parameters and the tag's end, and reports whether it found the end. A blank line
+// between parameters is taken for the end of the paragraph with a tag that doesn't end.
 func (p *tagParser) args(t *tag) bool {
 	for {
+		from := p.pos
 		p.space()
-		if p.pos >= len(p.text) {
+		if p.pos >= len(p.text) || blankLine.MatchString(p.text[from:p.pos]) {
 			return false
 		}
 		if n := p.end(); n > 0 && !(t.call && p.text[p.pos] == ')') {
@@ -350,29 +359,51 @@ func (p *tagParser) args(t *tag) bool {
 			return true
 		}
 		switch b := p.text[p.pos]; {
-		case t.call && (b == ',' || b == ')'):
+		case t.form != formHugo && b == ',' || t.call && b == ')':
 			p.pos++
 		case t.form == formHugo && b == '/' && p.closes():
 			t.closed = true
 			p.pos++
 		default:
-			a := arg{value: p.value(t.call)}
-			if p.pos < len(p.text) && p.text[p.pos] == '=' && a.value != "" {
-				p.pos++
-				if t.call {
-					p.space()
-				}
-				a = arg{key: a.value, value: p.value(t.call)}
-			} else if a.value == "" {
-				if p.pos >= len(p.text) {
-					return false
-				}
-				a.value = p.text[p.pos : p.pos+1]
-				p.pos++
+			a, ok := p.arg(t)
+			if !ok {
+				return false
 			}
 			t.args = append(t.args, a)
 		}
 	}
+}
+
+var blankLine = regexp.MustCompile(`\n[ \t]*\n`)
+
+// arg reads one parameter. Its key and its value may have spaces around the sign between them. The
+// sign is = or, in Liquid, a colon.
+func (p *tagParser) arg(t *tag) (arg, bool) {
+	a := p.value(t)
+	if a.value == "" && a.bare {
+		if p.pos >= len(p.text) {
+			return a, false
+		}
+		p.pos++
+		return arg{value: p.text[p.pos-1 : p.pos], bare: true}, true
+	}
+	if !a.bare {
+		return a, true
+	}
+	key, colon := strings.CutSuffix(a.value, ":")
+	if colon = colon && key != "" && t.form == formBlock && !t.call; !colon {
+		after := p.pos
+		p.space()
+		if p.pos >= len(p.text) || p.text[p.pos] != '=' {
+			p.pos = after
+			return a, true
+		}
+		p.pos++
+	}
+	p.space()
+	named := p.value(t)
+	named.key = key
+	return named, true
 }
 
 // closes reports whether the tag's end follows the slash at the parser's position.
@@ -381,43 +412,75 @@ func (p *tagParser) closes() bool {
 	return after.end() > 0
 }
 
-// value reads a word, or a text in quotation marks.
-func (p *tagParser) value(call bool) string {
+// value reads a word, a text in quotation marks, or a list. \"…\" is a text with escaped marks.
+func (p *tagParser) value(t *tag) arg {
 	if p.pos >= len(p.text) {
-		return ""
+		return arg{bare: true}
 	}
-	quote := p.text[p.pos]
-	if quote == '"' || quote == '`' || quote == '\'' {
-		if s, length := unquote(p.text[p.pos:], quote); length > 0 {
+	rest := p.text[p.pos:]
+	if strings.HasPrefix(rest, `\"`) {
+		if end := strings.Index(rest[2:], `\"`); end >= 0 && !strings.Contains(rest[:end+2], "\n") {
+			p.pos += end + 4
+			return arg{value: rest[2 : end+2]}
+		}
+	}
+	if quote := rest[0]; quote == '"' || quote == '`' || quote == '\'' {
+		if s, length := unquote(rest, quote); length > 0 {
 			p.pos += length
-			return s
+			return arg{value: s}
+		}
+	}
+	if t.call && rest[0] == '[' {
+		if list := listPattern.FindString(rest); list != "" {
+			p.pos += len(list)
+			return arg{value: list, bare: true}
 		}
 	}
 	start := p.pos
 	for p.pos < len(p.text) && p.end() == 0 {
 		b := p.text[p.pos]
-		if b == ' ' || b == '\t' || b == '\n' || b == '=' || call && (b == ',' || b == ')') {
+		if b == ' ' || b == '\t' || b == '\n' || b == '=' || t.form != formHugo && b == ',' || t.call && b == ')' {
 			break
 		}
 		p.pos++
 	}
-	return p.text[start:p.pos]
+	return arg{value: p.text[start:p.pos], bare: true}
 }
 
-// unquote reads a text in quotation marks. A backslash in it escapes the next character, but
-// between backticks it stands for itself. The length is 0 without an end.
+// listPattern is a list of texts and words, as Zola has it.
+var listPattern = regexp.MustCompile("^\\[(?:\"[^\"]*\"|'[^']*'|`[^`]*`|[^\\[\\]\"'`])*\\]")
+
+// unquote reads a text in quotation marks. A backslash escapes a mark, but between backticks it
+// stands for itself, and so do blank lines. Within {{ and }} marks are those of another template.
+// The length is 0 without an end.
 func unquote(text string, quote byte) (string, int) {
 	var s strings.Builder
 	for i := 1; i < len(text); i++ {
 		switch {
 		case text[i] == quote:
 			return s.String(), i + 1
-		case text[i] == '\\' && quote != '`' && i+1 < len(text):
-			i++
+		case quote == '`':
 			s.WriteByte(text[i])
+		case strings.HasPrefix(text[i:], "\n\n"):
+			return "", 0
+		case text[i] == '\\' && i+1 < len(text) && text[i+1] == quote:
+			i++
+			s.WriteByte(quote)
+		case strings.HasPrefix(text[i:], "{{"):
+			inner := innerTag.FindString(text[i:min(i+maxInner, len(text))])
+			s.WriteString(inner)
+			i += max(len(inner), 1) - 1
+			if inner == "" {
+				s.WriteByte('{')
+			}
 		default:
 			s.WriteByte(text[i])
 		}
 	}
 	return "", 0
 }
+
+// innerTag is a template within a parameter, of maxInner bytes at most.
+var innerTag = regexp.MustCompile(`^\{\{[^{}\n]*\}\}`)
+
+const maxInner = 300

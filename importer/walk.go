@@ -20,7 +20,8 @@ const maxFile = 4 << 20
 
 // The rules by which a file is skipped. The report shows them as they stand here.
 const (
-	skipNotMarkdown = "not Markdown (.md, .markdown, .mdown, .mkd)"
+	skipNotMarkdown = "not Markdown (.md, .markdown, .mdown, .mkd, .mdx)"
+	skipPicture     = "picture: stored for the articles that show it"
 	skipSection     = "section page (_index.md): it lists posts and isn't one"
 	skipFront       = "the folder's own page (index.md at the top)"
 	skipHidden      = "hidden file (its name begins with a dot)"
@@ -114,7 +115,9 @@ func skipRule(name string, mode fs.FileMode) string {
 		return skipSpecial
 	case strings.HasPrefix(base, "."):
 		return skipHidden
-	case !slices.Contains([]string{".md", ".markdown", ".mdown", ".mkd"}, strings.ToLower(path.Ext(base))):
+	case isPicture(base):
+		return skipPicture
+	case !isMarkdown(base):
 		return skipNotMarkdown
 	case strings.HasPrefix(base, "_index."):
 		return skipSection
@@ -122,6 +125,11 @@ func skipRule(name string, mode fs.FileMode) string {
 		return skipFront
 	}
 	return ""
+}
+
+// isMarkdown reports whether a file's name is that of a text in Markdown.
+func isMarkdown(name string) bool {
+	return slices.Contains([]string{".md", ".markdown", ".mdown", ".mkd", ".mdx"}, strings.ToLower(path.Ext(name)))
 }
 
 // isIndex reports whether base names the page of its folder: index.md, or index.fr.md.

@@ -56,7 +56,7 @@ var mayImport = map[string][]string{
 	"store/cache":           {"problem", "store/bus"},
 	"store/bus":             {},
 	"store/embedded":        {"problem"},
-	"importer":              {"blog", "edit", "id", "problem", "store"},
+	"importer":              {"blog", "blog/markdown", "edit", "id", "problem", "store"},
 	"importer/demo":         {},
 	"access":                {"id", "problem"},
 	"account":               {"access", "account/email", "account/password", "background", "edit", "id", "mail", "problem", "rate", "store"},

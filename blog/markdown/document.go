@@ -5,6 +5,7 @@ package markdown
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"net/url"
@@ -298,16 +299,36 @@ func (a *anchors) named(id string) string {
 	return anchor
 }
 
+// Anchor returns the anchor that rendering gives an element with an id by its author, unless the
+// text has an earlier one of that name.
+func Anchor(id string) string {
+	return anchorPrefix + cmp.Or(strings.TrimPrefix(slug(separators.Replace(unescaped(id)), maxID), anchorPrefix), unnamed)
+}
+
+// HeadingAnchor returns the anchor that rendering gives a heading with these words and no id, unless
+// the text has an earlier one of that name. It is the heading's name on GitHub and in Hugo behind a
+// prefix.
+func HeadingAnchor(words string) string {
+	return anchorPrefix + cmp.Or(slug(words, maxAnchor), unnamed)
+}
+
+// unnamed is the name of an element whose own name has no letter for an anchor.
+const unnamed = "section"
+
+func unescaped(fragment string) string {
+	if id, err := url.PathUnescape(fragment); err == nil {
+		return id
+	}
+	return fragment
+}
+
 // separators are characters of ids that anchors don't have, as in goldmark's "fn:1".
 var separators = strings.NewReplacer(":", "-", ".", "-", "/", "-")
 
 // find returns the anchor that an author means by "#fragment": an id in the text, or the name that
 // GitHub and Hugo give the heading.
 func (a *anchors) find(fragment string) (string, bool) {
-	id, err := url.PathUnescape(fragment)
-	if err != nil {
-		id = fragment
-	}
+	id := unescaped(fragment)
 	if anchor, ok := a.byID[id]; ok {
 		return anchor, true
 	}
@@ -317,10 +338,7 @@ func (a *anchors) find(fragment string) (string, bool) {
 
 // unique returns the prefix and name, followed by the first of -1, -2, … that makes it unique.
 func (a *anchors) unique(name string) string {
-	if name == "" {
-		name = "section"
-	}
-	anchor := anchorPrefix + name
+	anchor := anchorPrefix + cmp.Or(name, unnamed)
 	n, again := a.taken[anchor]
 	if !again {
 		a.taken[anchor] = 0

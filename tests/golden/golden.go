@@ -618,7 +618,7 @@ func magazine() []blog.Import {
 	}
 	all := []blog.Import{{
 		Slug: "how-to-fold", Title: "How to Fold a Letter", Summary: "Three folds, and which way round.",
-		Authors: []blog.ImportName{ada}, Tags: tag("Paper", "Tools"), Aliases: []string{"folding"}, Cover: "/img/fold.jpg",
+		Authors: []blog.ImportName{ada}, Tags: tag("Paper", "Tools"), Aliases: []string{"folding"}, Cover: &store.Image{URL: "/img/fold.jpg"},
 		PublishedAt: stoatest.Day("2026-05-20T08:00:00Z"), UpdatedAt: stoatest.Day("2026-05-21T10:15:30.5Z"),
 		Markdown: "A letter has *three* parts, so it wants two folds. Begin at the bottom.\n\n" +
 			"## The first fold\n\nUp to where the greeting ends.<script>alert(1)</script>\n\n" +

@@ -15,6 +15,7 @@ import (
 	"stoa/access"
 	"stoa/blog"
 	"stoa/id"
+	"stoa/store"
 	"stoa/tests/stoatest"
 )
 
@@ -572,7 +573,7 @@ func writeMany(t *testing.T, s *stoatest.Stoa) (preview string) {
 	for i := range batch {
 		batch[i] = blog.Import{
 			Source: fmt.Sprintf("%d.md", i), Digest: "1", Slug: fmt.Sprintf("article-%d", i), Title: fmt.Sprintf("Article %d", i),
-			Summary: "What it is about.", Markdown: "## A heading\n\nAnd a text.\n", Cover: "/cover.jpg",
+			Summary: "What it is about.", Markdown: "## A heading\n\nAnd a text.\n", Cover: &store.Image{URL: "/cover.jpg"},
 			Authors:     []blog.ImportName{name("author", i), name("author", i+1)},
 			Tags:        []blog.ImportName{name("tag", i), name("tag", i+1)},
 			PublishedAt: newest.Add(-time.Duration(i) * time.Hour),
