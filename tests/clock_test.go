@@ -19,7 +19,7 @@ var readsClock = map[string]string{
 	"store/counts.go":      "it decides whether a count is read or counted anew, which come to the same",
 	"store/children.go":    "the same",
 	"store/threads.go":     "it decides whether a thread is read in parts or whole, which come to the same",
-	"store/accounts.go":    "accounts and sessions are private",
+	"store/sessions.go":    "sessions are private",
 	"store/idempotency.go": "only mutations have idempotency keys",
 	"store/editions.go":    "for how long a write whose outcome isn't known may still happen",
 	"store/migrate.go":     "migrations answer nobody",

@@ -25,7 +25,9 @@ var mayLook = map[string][]string{
 	"gateway/operation/pipeline.go": {"Begin"},
 	"graph/fragment/fragment.go":    {"Watching"},                  // may the new fragment be shown to others
 	"graph/refused.go":              {"Require"},                   // the directive @auth
-	"store/accounts.go":             {"ViewerFrom", "MarkPrivate"}, // visibility of accounts and sessions
+	"store/accounts.go":             {"ViewerFrom", "MarkPrivate"}, // visibility of accounts
+	"store/sessions.go":             {"ViewerFrom", "MarkPrivate"},
+	"store/mails.go":                {"MarkPrivate"},
 	"store/children.go":             {"MarkPrivate"},               // the list of an account's sessions
 	"gateway/upload/upload.go":      {"ViewerFrom", "Require"},     // before the files of a mutation are read
 	"dataloader/loaders.go":         {"ViewerFrom"},                // visibility of earlier versions of an article
