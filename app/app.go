@@ -33,6 +33,7 @@ import (
 	"stoa/media"
 	"stoa/rate"
 	"stoa/search"
+	"stoa/shop"
 	"stoa/store"
 	"stoa/store/bus"
 	"stoa/store/embedded"
@@ -58,6 +59,7 @@ type App struct {
 
 	// Pictures holds the uploaded images.
 	Pictures *media.Pictures
+	Shop     *shop.Shop
 
 	config   Config
 	log      *slog.Logger
@@ -178,6 +180,7 @@ func (a *App) open(ctx context.Context, options store.Options) error {
 	previews := strings.ReplaceAll(a.config.PreviewURL, "{site}", a.config.SiteURL)
 	a.Search = search.New(search.NewLanguage(a.config.Language), a.Store)
 	a.Blog = blog.New(a.Store, a.Search, previews, a.log)
+	a.Shop = shop.New(a.Store, a.config.Currency)
 	a.limiter = rate.New(a.redis, a.Store.Namespace(), a.log)
 	a.Comments = blog.NewComments(blog.CommentOptions{Store: a.Store, Limiter: a.limiter, Moderated: a.config.Moderated})
 	if a.AccountService, err = a.newAccounts(); err != nil {
@@ -242,7 +245,7 @@ func newGateway(a *App) (*gateway.Gateway, error) {
 	shown := graph.Errors{Log: a.log}
 	lookAhead := graph.NewLookAhead(a.Store, a.config.CacheBytes/8)
 	options := gateway.Options{
-		Schema: graph.New(graph.Resolver{Blog: a.Blog, AccountService: a.AccountService, Pictures: a.Pictures, Comments: a.Comments, Index: a.Search}), Extensions: []graphql.HandlerExtension{graph.Streams{}, lookAhead}, Answer: lookAhead.Answer,
+		Schema: graph.New(graph.Resolver{Blog: a.Blog, AccountService: a.AccountService, Pictures: a.Pictures, Comments: a.Comments, Index: a.Search, ShopService: a.Shop}), Extensions: []graphql.HandlerExtension{graph.Streams{}, lookAhead}, Answer: lookAhead.Answer,
 		Present: shown.Present, Recover: shown.Recover, Ready: a.Store.Ping, Introspection: a.config.Introspection, Log: a.log,
 		Cache: a.Store.Cache(), ResponseBytes: a.config.ResponseBytes,
 		Picture: a.picture, Limits: gateway.Limits{Cost: a.config.MaxCost, Answer: int64(a.config.MaxResponse), File: media.MaxBytes},

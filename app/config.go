@@ -21,6 +21,7 @@ import (
 	"stoa/gateway/client"
 	"stoa/mail"
 	"stoa/media"
+	"stoa/money"
 	"stoa/search"
 	"stoa/store"
 	"stoa/store/bus"
@@ -37,6 +38,7 @@ type Config struct {
 	Demo       bool
 	CacheBytes int64
 	Language   string // ISO 639-1
+	Currency   money.Currency
 
 	SiteURL     string // the front end's URL
 	VerifyURL   string // templates of links in mails: see mail.Links
@@ -176,6 +178,12 @@ var variables = []variable{
 			}
 			c.Language = v
 			return nil
+		}},
+	{"STOA_CURRENCY", "EUR", "a currency's ISO 4217 code, such as EUR",
+		"The currency of all prices in the shop. A product keeps the prices that it was given in another currency, and shows them in that one until they are set again: choose it before the first product.",
+		func(c *Config, v string) (err error) {
+			c.Currency, err = money.ParseCurrency(v)
+			return err
 		}},
 	{"STOA_SITE_URL", defaultSite, "the URL of the front end, such as https://example.org",
 		"The site to which links in mails and feeds lead; its host is the site's name in them. In production, Stoa sends mails and serves feeds, the sitemap and robots.txt only if it is set.",

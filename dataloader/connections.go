@@ -14,6 +14,8 @@ type (
 	AuthorEdge           = Edge[store.Author]
 	CommentConnection    = Connection[store.Comment]
 	CommentEdge          = Edge[store.Comment]
+	ProductConnection    = Connection[store.Product]
+	ProductEdge          = Edge[store.Product]
 	RevisionConnection   = Connection[store.Revision]
 	RevisionEdge         = Edge[store.Revision]
 	SessionConnection    = Connection[store.Session]

@@ -121,6 +121,10 @@ var (
 	Texts = &Source[id.ID, store.Revision]{what: "revision", fetch: func(ctx context.Context, l *Loaders, ids []id.ID) ([]*store.Revision, error) {
 		return store.Revisions.For(ctx, l.store, ids)
 	}}
+	// VariantsByID are the variants of published products.
+	VariantsByID = &Source[id.ID, store.Variant]{what: "variant", public: true, fetch: func(ctx context.Context, l *Loaders, ids []id.ID) ([]*store.Variant, error) {
+		return l.store.PublicVariants(ctx, ids)
+	}}
 	// Submissions are comments as their owners and editors see them.
 	Submissions = &Source[id.ID, store.Submission]{what: "comment", fetch: func(ctx context.Context, l *Loaders, ids []id.ID) ([]*store.Submission, error) {
 		return l.store.Submissions(ctx, ids)
@@ -423,6 +427,15 @@ func (l *Loaders) text(ctx context.Context, a *store.Article) (*store.Revision, 
 	}
 	if err != nil {
 		return &store.Revision{}, err
+	}
+	return found[0], nil
+}
+
+// Description returns p's description; an empty one for a product that is deleted meanwhile.
+func (l *Loaders) Description(ctx context.Context, p *store.Product) (*store.Description, error) {
+	found, err := Of(l, store.Descriptions).All(ctx, []id.ID{p.DescriptionID()})
+	if err != nil || found[0] == nil {
+		return &store.Description{}, err
 	}
 	return found[0], nil
 }

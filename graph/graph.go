@@ -1,7 +1,7 @@
 // Package graph has the resolvers of the schema: one file a noun, each resolver one call. Root
 // fields call a domain package, edges call a loader; rules are in the domain packages.
 //
-// It may import access, account, blog, dataloader, edit, media, search, store (for its documents), store/cache
+// It may import access, account, blog, dataloader, edit, media, search, shop, store (for its documents), store/cache
 // (to look into memory only), id, problem and its own sub-packages. generated/ comes out of
 // schema.graphqls and gqlgen.yml by go generate.
 // Entry points: New, LookAhead, Streams, Errors.
@@ -20,6 +20,7 @@ import (
 	"stoa/media"
 	"stoa/problem"
 	"stoa/search"
+	"stoa/shop"
 	"stoa/store"
 )
 
@@ -30,6 +31,7 @@ type Resolver struct {
 	Pictures       *media.Pictures
 	Comments       *blog.Comments
 	Index          *search.Engine
+	ShopService    *shop.Shop
 }
 
 // New returns the schema with its resolvers.

@@ -67,6 +67,12 @@ func articleErrors(err error) ([]*generated.ArticleError, error) {
 	})
 }
 
+func productErrors(err error) ([]*generated.ProductError, error) {
+	return shown(err, func(p *problem.Error) *generated.ProductError {
+		return &generated.ProductError{Message: p.Message, Path: p.Path, Code: generated.ProductErrorCode(p.Code)}
+	})
+}
+
 // seconds is d in whole seconds, rounded up.
 func seconds(d time.Duration) int { return int(math.Ceil(d.Seconds())) }
 
@@ -100,6 +106,12 @@ func orMediaErrors[T any](v T, err error) (T, []*generated.MediaError, error) {
 // orArticleErrors passes v on, and splits err by articleErrors.
 func orArticleErrors[T any](v T, err error) (T, []*generated.ArticleError, error) {
 	errs, err := articleErrors(err)
+	return v, errs, err
+}
+
+// orProductErrors passes v on, and splits err by productErrors.
+func orProductErrors[T any](v T, err error) (T, []*generated.ProductError, error) {
+	errs, err := productErrors(err)
 	return v, errs, err
 }
 

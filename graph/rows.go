@@ -18,7 +18,7 @@ import (
 // and of events.
 func isRoot(object string) bool {
 	switch object {
-	case "AccountDeletePayload", "AccountRegisterPayload", "AccountRoleSetPayload", "AccountUpdatePayload", "AccountVerifyPayload", "ArticleCreatePayload", "ArticleDeletePayload", "ArticlePreviewCreatePayload", "ArticlePreviewsRevokePayload", "ArticlePublishPayload", "ArticlePublishedEvent", "ArticleRestorePayload", "ArticleRevisionRestorePayload", "ArticleSchedulePayload", "ArticleUnpublishPayload", "ArticleUpdatePayload", "AuthorCreatePayload", "AuthorMergePayload", "AuthorUpdatePayload", "CachePurgePayload", "CommentAddPayload", "CommentAddedEvent", "CommentDeletePayload", "CommentModeratePayload", "CommentUpdatePayload", "EmailChangeConfirmPayload", "EmailChangeRequestPayload", "ImageUploadPayload", "Mutation", "PasswordChangePayload", "PasswordResetPayload", "PasswordResetRequestPayload", "Query", "SessionCreatePayload", "SessionRevokePayload", "SessionsRevokeOthersPayload", "TagCreatePayload", "TagMergePayload", "TagUpdatePayload", "Viewer":
+	case "AccountDeletePayload", "AccountRegisterPayload", "AccountRoleSetPayload", "AccountUpdatePayload", "AccountVerifyPayload", "ArticleCreatePayload", "ArticleDeletePayload", "ArticlePreviewCreatePayload", "ArticlePreviewsRevokePayload", "ArticlePublishPayload", "ArticlePublishedEvent", "ArticleRestorePayload", "ArticleRevisionRestorePayload", "ArticleSchedulePayload", "ArticleUnpublishPayload", "ArticleUpdatePayload", "AuthorCreatePayload", "AuthorMergePayload", "AuthorUpdatePayload", "CachePurgePayload", "CommentAddPayload", "CommentAddedEvent", "CommentDeletePayload", "CommentModeratePayload", "CommentUpdatePayload", "EmailChangeConfirmPayload", "EmailChangeRequestPayload", "ImageUploadPayload", "Mutation", "PasswordChangePayload", "PasswordResetPayload", "PasswordResetRequestPayload", "ProductCreatePayload", "ProductDeletePayload", "ProductPublishPayload", "ProductUnpublishPayload", "ProductUpdatePayload", "Query", "SessionCreatePayload", "SessionRevokePayload", "SessionsRevokeOthersPayload", "TagCreatePayload", "TagMergePayload", "TagUpdatePayload", "VariantCreatePayload", "VariantDeletePayload", "VariantUpdatePayload", "Viewer":
 		return true
 	}
 	return false
@@ -41,8 +41,12 @@ var (
 	commentType          = newType([]string{"Comment", "Node"}, map[string]edge{
 		"article": toOne(articles, func(x *store.Comment) id.ID { return x.ArticleID }),
 		"parent":  toOne(comments, func(x *store.Comment) id.ID { return x.ParentID })})
-	commentConnectionType  = connectionType[store.Comment]([]string{"CommentConnection"}, map[string]edge{})
-	commentEdgeType        = edgeType[store.Comment]([]string{"CommentEdge"}, map[string]edge{})
+	commentConnectionType = connectionType[store.Comment]([]string{"CommentConnection"}, map[string]edge{})
+	commentEdgeType       = edgeType[store.Comment]([]string{"CommentEdge"}, map[string]edge{})
+	productType           = newType([]string{"Product", "SearchResult", "Node"}, map[string]edge{
+		"variants": toMany(variants, func(x *store.Product) []id.ID { return x.VariantIDs })})
+	productConnectionType  = connectionType[store.Product]([]string{"ProductConnection"}, map[string]edge{})
+	productEdgeType        = edgeType[store.Product]([]string{"ProductEdge"}, map[string]edge{})
 	revisionConnectionType = connectionType[store.Revision]([]string{"RevisionConnection"}, map[string]edge{})
 	revisionEdgeType       = edgeType[store.Revision]([]string{"RevisionEdge"}, map[string]edge{})
 	searchConnectionType   = newType([]string{"SearchConnection"}, map[string]edge{})
@@ -59,15 +63,17 @@ var (
 		"articles":     toList(articles, func(x *store.Tag) store.ChildrenKey { return store.Articles.Under("articles", x.ID) })})
 	tagConnectionType = connectionType[store.Tag]([]string{"TagConnection"}, map[string]edge{})
 	tagEdgeType       = edgeType[store.Tag]([]string{"TagEdge"}, map[string]edge{})
-	viewerType        = newType([]string{"Viewer"}, map[string]edge{
+	variantType       = newType([]string{"Variant", "Node"}, map[string]edge{
+		"product": toOne(products, func(x *store.Variant) id.ID { return x.ProductID })})
+	viewerType = newType([]string{"Viewer"}, map[string]edge{
 		"account": toOne(accounts, func(x *access.Viewer) id.ID { return x.Account }),
 		"session": toOne(sessions, func(x *access.Viewer) id.ID { return x.Session })})
 )
 
 // fragmentTypes are the types of published entities, pageTypes those of pages of their lists.
 var (
-	fragmentTypes = []*objectType{articleType, authorType, commentType, tagType}
-	pageTypes     = []*objectType{articleConnectionType, authorConnectionType, tagConnectionType}
+	fragmentTypes = []*objectType{articleType, authorType, commentType, productType, tagType, variantType}
+	pageTypes     = []*objectType{articleConnectionType, authorConnectionType, productConnectionType, tagConnectionType}
 )
 
 // typeOf returns the type of a value; nil for one without edges.
@@ -95,6 +101,12 @@ func typeOf(v any) *objectType {
 		return commentConnectionType
 	case *dataloader.CommentEdge:
 		return commentEdgeType
+	case *store.Product:
+		return productType
+	case *dataloader.ProductConnection:
+		return productConnectionType
+	case *dataloader.ProductEdge:
+		return productEdgeType
 	case *dataloader.RevisionConnection:
 		return revisionConnectionType
 	case *dataloader.RevisionEdge:
@@ -121,6 +133,8 @@ func typeOf(v any) *objectType {
 		return tagConnectionType
 	case *dataloader.TagEdge:
 		return tagEdgeType
+	case *store.Variant:
+		return variantType
 	case *access.Viewer:
 		return viewerType
 	}
@@ -141,10 +155,16 @@ func subject(v any) fragment.Subject {
 		return pageOf(v, authorConnectionType)
 	case *store.Comment:
 		return fragment.Subject{Of: v, Name: string(v.ID), Types: commentType.satisfies}
+	case *store.Product:
+		return fragment.Subject{Of: v, Name: string(v.ID), Types: productType.satisfies}
+	case *dataloader.ProductConnection:
+		return pageOf(v, productConnectionType)
 	case *store.Tag:
 		return fragment.Subject{Of: v, Name: string(v.ID), Types: tagType.satisfies}
 	case *dataloader.TagConnection:
 		return pageOf(v, tagConnectionType)
+	case *store.Variant:
+		return fragment.Subject{Of: v, Name: string(v.ID), Types: variantType.satisfies}
 	}
 	return fragment.Subject{}
 }
@@ -156,7 +176,9 @@ func find(ctx context.Context, l *dataloader.Loaders, ids []id.ID, found map[id.
 		store.Gather(ctx, found, ids, store.Articles.ID, articles(l).All),
 		store.Gather(ctx, found, ids, store.Authors.ID, authors(l).All),
 		store.Gather(ctx, found, ids, store.Comments.ID, dataloader.CommentsByID.In(l).All),
+		store.Gather(ctx, found, ids, store.Products.ID, products(l).All),
 		store.Gather(ctx, found, ids, store.Tags.ID, tags(l).All),
+		store.Gather(ctx, found, ids, store.Variants.ID, dataloader.VariantsByID.In(l).All),
 	)
 }
 
@@ -176,6 +198,10 @@ func comments(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Comment] {
 	return dataloader.Comments.In(l)
 }
 
+func products(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Product] {
+	return dataloader.Of(l, store.Products)
+}
+
 func revisions(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Revision] {
 	return dataloader.Of(l, store.Revisions)
 }
@@ -186,6 +212,10 @@ func sessions(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Session] {
 
 func tags(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Tag] {
 	return dataloader.Of(l, store.Tags)
+}
+
+func variants(l *dataloader.Loaders) *dataloader.Loader[id.ID, store.Variant] {
+	return dataloader.Of(l, store.Variants)
 }
 
 // Article resolves the fields of the type of that name.
@@ -222,6 +252,11 @@ func (r Resolver) Image() generated.ImageResolver { return image{r} }
 
 type image struct{ Resolver }
 
+// Product resolves the fields of the type of that name.
+func (r Resolver) Product() generated.ProductResolver { return product{r} }
+
+type product struct{ Resolver }
+
 // Session resolves the fields of the type of that name.
 func (r Resolver) Session() generated.SessionResolver { return session{r} }
 
@@ -236,6 +271,11 @@ type submission struct{ Resolver }
 func (r Resolver) Tag() generated.TagResolver { return tag{r} }
 
 type tag struct{ Resolver }
+
+// Variant resolves the fields of the type of that name.
+func (r Resolver) Variant() generated.VariantResolver { return variant{r} }
+
+type variant struct{ Resolver }
 
 // Viewer resolves the fields of the type of that name.
 func (r Resolver) Viewer() generated.ViewerResolver { return viewer{r} }
@@ -270,6 +310,10 @@ func (comment) Parent(ctx context.Context, x *store.Comment) (*store.Comment, er
 	return orNull(comments(loaders(ctx)).One(ctx, x.ParentID))
 }
 
+func (product) Variants(ctx context.Context, x *store.Product) ([]*store.Variant, error) {
+	return variants(loaders(ctx)).Present(ctx, x.VariantIDs)
+}
+
 func (submission) Article(ctx context.Context, x *store.Submission) (*store.Article, error) {
 	return orNull(articles(loaders(ctx)).One(ctx, x.ArticleID))
 }
@@ -280,6 +324,10 @@ func (tag) ArticleCount(ctx context.Context, x *store.Tag) (int, error) {
 
 func (tag) Articles(ctx context.Context, x *store.Tag, first *int, after *string, last *int, before *string) (*dataloader.ArticleConnection, error) {
 	return dataloader.Under(loaders(ctx), store.Articles.Under("articles", x.ID), articles(loaders(ctx)), window(first, after, last, before))
+}
+
+func (variant) Product(ctx context.Context, x *store.Variant) (*store.Product, error) {
+	return orNull(products(loaders(ctx)).One(ctx, x.ProductID))
 }
 
 func (viewer) Account(ctx context.Context, x *access.Viewer) (*store.Account, error) {

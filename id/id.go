@@ -33,6 +33,9 @@ const (
 	Image       Kind = "img" // an uploaded image
 	Publication Kind = "evt" // an event of a subscription: it can't be fetched
 	Mail        Kind = "let" // never seen by clients
+	Product     Kind = "prd"
+	Variant     Kind = "var" // one form of a product that can be bought
+	Description Kind = "dsc" // of a product, with the rest of its id; never seen by clients
 
 	// Submission is a comment as its owner and editors see it. It is not stored: its id is the
 	// comment's with another prefix. It needs an id of its own because Relay caches every
@@ -120,7 +123,7 @@ func Parse(s string) (ID, error) {
 		return "", fmt.Errorf("%.60q is no id: expected a prefix, an underscore and %d characters, such as %s", s, suffixLen, example)
 	}
 	switch Kind(kind) {
-	case Article, Author, Tag, Comment, Revision, Account, Session, Image, Submission, Publication:
+	case Article, Author, Tag, Comment, Revision, Account, Session, Image, Submission, Publication, Product, Variant:
 	default:
 		return "", fmt.Errorf("%.60q is no id: nothing has the prefix %.20q", s, kind)
 	}

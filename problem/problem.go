@@ -59,6 +59,16 @@ func Locate(err error, path ...string) error {
 	return err
 }
 
+// Beneath puts path in front of a refusal's own path: of the input that the refusal was about as a
+// whole. Other errors stay as they are.
+func Beneath(err error, path ...string) error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.At(append(path, e.Path...)...)
+	}
+	return err
+}
+
 // TooMuch returns a Throttled error: what names the excess, and after wait a new attempt can succeed.
 func TooMuch(what string, wait time.Duration) *Error {
 	wait = max(wait.Round(time.Second), time.Second)

@@ -163,6 +163,7 @@ func fillCollections(t *testing.T, s *Store) {
 			Status: []CommentStatus{CommentVisible, CommentPending, CommentVisible, CommentSpam}[i%4], Event: fmt.Sprintf("%s/%015d", a.ID, i+1)})
 		add(accounts, &Secret{Account: Account{ID: account, Email: fmt.Sprint(i), Role: access.Roles[i%len(access.Roles)], CreatedAt: second(i)}})
 		add(sessions, &Session{ID: session, AccountID: account, CreatedAt: second(i + 100), EndsAt: second(i + 200), Ended: i%2 == 0})
+		add(products, productOf(fmt.Sprint("filled-", i), second(i)))
 		add(lastUses, &LastUse{Session: session, At: second(i + 200)})
 		add(mailCodes, &MailCode{Hash: fmt.Sprint("filled", i), AccountID: account, Email: fmt.Sprint(i), EndsAt: second(i + 200)})
 		add(outgoingMail, &OutgoingMail{ID: id.New(id.Mail), To: fmt.Sprint(i), AccountID: account, CreatedAt: second(i + 200), NextAt: second(i + 200)})

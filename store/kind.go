@@ -28,6 +28,11 @@ type Kind[T any] struct {
 	Name       string // in messages: "article"
 	Collection string
 	Size       func(*T) int64 // about how many bytes one takes in the caches, its id aside
+	// Without names the fields of the stored document that *T doesn't have, and reads leave out.
+	Without []string
+	// Part reads the documents with ids if they are parts of other documents, in Collection. Nil for
+	// documents of their own.
+	Part func(ctx context.Context, s *Store, ids []id.ID) (map[id.ID]*T, error)
 	// Indexes are those besides the ones on _id, slugs and Lists.
 	Indexes []index
 
@@ -95,7 +100,7 @@ type ListOf[T any] struct {
 
 // kinds returns every kind. A kind that isn't here has no table, no indexes and no lists.
 func kinds() []declared {
-	return []declared{Articles, Revisions, Authors, Tags, Comments, Accounts, Sessions, Pictures}
+	return []declared{Articles, Revisions, Authors, Tags, Comments, Accounts, Sessions, Pictures, Products, Variants, Descriptions}
 }
 
 // declared is a Kind of any type.
@@ -210,7 +215,10 @@ func (k *Kind[T]) open(s *Store) any {
 			return string(i)
 		},
 		Load: func(ctx context.Context, ids []id.ID) (map[id.ID]*T, error) {
-			found, err := find[T](ctx, s.db.Collection(k.Collection), in("_id", ids), nil)
+			if k.Part != nil {
+				return k.Part(ctx, s, ids)
+			}
+			found, err := k.Now(ctx, s, ids)
 			out := make(map[id.ID]*T, len(found))
 			for _, d := range found {
 				out[idOf(d)] = d
@@ -271,7 +279,19 @@ func (k *Kind[T]) For(ctx context.Context, s *Store, ids []id.ID) ([]*T, error) 
 // Now returns the documents with ids from the database, past the caches, in any order and without
 // an access check. Missing documents are left out.
 func (k *Kind[T]) Now(ctx context.Context, s *Store, ids []id.ID) ([]*T, error) {
-	return find[T](ctx, s.db.Collection(k.Collection), in("_id", ids), nil)
+	return find[T](ctx, s.db.Collection(k.Collection), in("_id", ids), k.fields())
+}
+
+// fields is the projection of the kind's reads; nil for whole documents.
+func (k *Kind[T]) fields() *options.FindOptionsBuilder {
+	if k.Without == nil {
+		return nil
+	}
+	without := bson.D{}
+	for _, field := range k.Without {
+		without = append(without, bson.E{Key: field, Value: 0})
+	}
+	return options.Find().SetProjection(without)
 }
 
 // BySlug returns the public document with a present or former slug. Errors: NotFound.

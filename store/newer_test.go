@@ -110,7 +110,8 @@ func TestANewerProgramsFieldsSurviveEveryUpdate(t *testing.T) {
 	s := openStore(t, seen.watch)
 	writeRecord(t, s)
 	ctx := t.Context()
-	made := []string{articles, revisions, authors, tags, comments, accounts, sessions, lastUses, mailCodes, outgoingMail, idempotency, pictures, meta}
+	pen := added(t, s, productOf("pen", second(1)))
+	made := []string{articles, products, revisions, authors, tags, comments, accounts, sessions, lastUses, mailCodes, outgoingMail, idempotency, pictures, meta}
 	for _, c := range made {
 		result, err := s.db.Collection(c).UpdateMany(ctx, bson.D{}, bson.D{{Key: "$set", Value: bson.D{{Key: "newer", Value: bson.D{{Key: "of", Value: c}}}}}})
 		check(t, err)
@@ -193,6 +194,14 @@ func TestANewerProgramsFieldsSurviveEveryUpdate(t *testing.T) {
 		}},
 		{"a session is used", func() { check(t, s.RecordLastUses(ctx, map[id.ID]time.Time{session.ID: second(5000)}, time.Minute)) }},
 		{"a session is ended", func() { check(t, s.EndSessions(ctx, []*Session{session})) }},
+		{"a product is changed", func() {
+			before, err := s.ProductNow(ctx, pen.ID)
+			check(t, err)
+			after := *before
+			after.Title, after.Variants = "Pens", slices.Clone(before.Variants)
+			after.Variants[0].SKU = "P"
+			check(t, s.ChangeProduct(ctx, before, &after))
+		}},
 		{"a mail is taken", func() {
 			due, err := s.DueMails(ctx, time.Now())
 			check(t, err)

@@ -252,6 +252,8 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 	check(t, s.AddSession(t.Context(), session))
 	check(t, s.AddMail(t.Context(), mail))
 	check(t, s.AddMailCode(t.Context(), &MailCode{Hash: "2", Kind: CodeToReset, EndsAt: second(100)})) // deleted before "1" is read
+	pen := productOf("pen", second(100))
+	check(t, s.AddProduct(t.Context(), pen))
 	nothing := func(context.Context) {}
 	done := func(_ any, err error) { t.Helper(); check(t, err) }
 	read := func(ctx context.Context, l *List, err error) {
@@ -529,6 +531,23 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 				done(s.RecordIdempotency(ctx, IdempotencyRecord{Caller: "me", Key: "0123456789012345678901", Mutation: "make", Input: 1}))
 			}
 		},
+		"AddProduct":       func(ctx context.Context) { check(t, s.AddProduct(ctx, productOf("another", second(200)))) },
+		"ChangeProduct":    func(ctx context.Context) { after := *pen; check(t, s.ChangeProduct(ctx, pen, &after)) },
+		"DeleteProduct":    func(ctx context.Context) { check(t, s.DeleteProduct(ctx, added(t, s, productOf("gone", second(300))))) },
+		"ProductNow":       func(ctx context.Context) { done(s.ProductNow(ctx, pen.ID)) },
+		"ProductOfVariant": func(ctx context.Context) { done(s.ProductOfVariant(ctx, pen.Variants[0].ID)) },
+		"PublicVariants": func(ctx context.Context) {
+			done(s.PublicVariants(ctx, []id.ID{pen.Variants[0].ID, id.New(id.Variant)}))
+		},
+		"Descriptions.All": func(ctx context.Context) {
+			done(Descriptions.All(ctx, s, []id.ID{pen.DescriptionID(), id.New(id.Description)}))
+		},
+		"Products.All":    func(ctx context.Context) { done(Products.All(ctx, s, []id.ID{pen.ID, id.New(id.Product)})) },
+		"Products.BySlug": func(ctx context.Context) { done(Products.BySlug(ctx, s, "pen")) },
+		"Products.List": func(ctx context.Context) {
+			l, err := Products.List(s, Window{})
+			read(ctx, l, err)
+		},
 		"Pictures": func(ctx context.Context) {
 			done(s.Pictures(ctx, []id.ID{id.New(id.Image), id.New(id.Image)}))
 		},
@@ -732,4 +751,19 @@ func mustBeKeyset(t *testing.T, q shape, bound bson.D) {
 			}
 		}
 	}
+}
+
+// productOf returns a published product with one variant.
+func productOf(slug string, at time.Time) *WholeProduct {
+	p := &WholeProduct{Product: Product{ID: id.New(id.Product), Slug: slug, Title: slug, Status: ProductPublished, PublishedAt: &at}}
+	p.Variants = []Variant{{ID: id.New(id.Variant), Options: []SelectedOption{}, Prices: []VariantPrice{}}}
+	p.Description.ID = p.DescriptionID()
+	p.Summarise()
+	return p
+}
+
+func added(t *testing.T, s *Store, p *WholeProduct) *WholeProduct {
+	t.Helper()
+	check(t, s.AddProduct(t.Context(), p))
+	return p
 }

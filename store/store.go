@@ -258,6 +258,7 @@ const (
 	outgoingMail = "letters" // the old name: only a migration changes a stored name
 	idempotency  = "claims"  // the old name of idempotency records: only a migration changes a stored name
 	pictures     = "images"
+	products     = "products"
 	meta         = "meta"
 	tallies      = "counts"
 	degraded     = "absences" // the old name of the registry of degraded replicas: only a migration changes a stored name

@@ -45,6 +45,7 @@ func storedNames() []string {
 		{authors, []reflect.Type{reflect.TypeFor[Author]()}}, {tags, []reflect.Type{reflect.TypeFor[Tag]()}},
 		{comments, []reflect.Type{reflect.TypeFor[Comment]()}}, {accounts, []reflect.Type{reflect.TypeFor[Secret]()}},
 		{sessions, []reflect.Type{reflect.TypeFor[Session]()}}, {pictures, []reflect.Type{reflect.TypeFor[Picture]()}},
+		{products, []reflect.Type{reflect.TypeFor[WholeProduct]()}},
 		{meta, []reflect.Type{reflect.TypeFor[databaseFormat]()}}, {degraded, nil}, {tallies, []reflect.Type{reflect.TypeFor[tally]()}},
 	}
 	for _, u := range uncachedKinds() {

@@ -25,7 +25,7 @@ import (
 // source of truth: docs/architecture.md describes the same in prose.
 var mayImport = map[string][]string{
 	"":                      {"app"},
-	"app":                   {"account", "account/password", "backup", "blog", "feed", "gateway", "gateway/client", "gateway/document", "gateway/playground", "gateway/responsecache", "graph", "graph/generated", "importer", "importer/demo", "mail", "media", "media/blob", "problem", "rate", "search", "store", "store/bus", "store/embedded"},
+	"app":                   {"account", "account/password", "backup", "blog", "feed", "gateway", "gateway/client", "gateway/document", "gateway/playground", "gateway/responsecache", "graph", "graph/generated", "importer", "importer/demo", "mail", "media", "media/blob", "problem", "rate", "money", "search", "shop", "store", "store/bus", "store/embedded"},
 	"backup":                {"media/blob", "problem", "store/embedded"},
 	"background":            {},
 	"gateway":               {"access", "feed/content", "gateway/admission", "gateway/backlog", "gateway/client", "gateway/document", "gateway/envelope", "gateway/operation", "gateway/refusal", "gateway/responsecache", "gateway/stream", "gateway/upload", "gateway/wire", "problem", "rate", "store/bus", "store/cache"},
@@ -41,18 +41,18 @@ var mayImport = map[string][]string{
 	"gateway/stream":        {"access", "clip", "gateway/client", "gateway/envelope", "gateway/operation", "gateway/refusal", "gateway/wire"},
 	"gateway/upload":        {"access", "gateway/envelope", "gateway/operation", "gateway/refusal", "id", "problem"},
 	"gateway/wire":          {"gateway/envelope", "gateway/refusal"},
-	"graph":                 {"access", "account", "blog", "dataloader", "edit", "graph/generated", "graph/fragment", "id", "media", "problem", "search", "store", "store/cache"},
-	"graph/generated":       {"access", "account", "blog", "dataloader", "edit", "graph/fragment", "graph/scalar", "id", "problem", "store"},
+	"graph":                 {"access", "account", "blog", "dataloader", "edit", "graph/generated", "graph/fragment", "id", "media", "problem", "search", "shop", "store", "store/cache"},
+	"graph/generated":       {"access", "account", "blog", "dataloader", "edit", "graph/fragment", "graph/scalar", "id", "money", "problem", "shop", "store"},
 	"graph/generate":        {},
 	"graph/fragment":        {"access", "dataloader", "meter"},
-	"graph/scalar":          {"id", "problem"},
+	"graph/scalar":          {"id", "money", "problem"},
 	"dataloader":            {"access", "id", "problem", "search", "store", "store/cache"},
 	"blog":                  {"access", "background", "blog/markdown", "edit", "id", "meter", "problem", "rate", "search", "store"},
 	"blog/markdown":         {"meter"},
 	"edit":                  {"access", "id", "problem", "store"},
 	"feed":                  {"blog", "feed/content", "id", "lru", "problem", "store"},
 	"feed/content":          {},
-	"store":                 {"access", "id", "meter", "problem", "store/bus", "store/cache"},
+	"store":                 {"access", "id", "meter", "money", "problem", "store/bus", "store/cache"},
 	"store/cache":           {"problem", "store/bus"},
 	"store/bus":             {},
 	"store/embedded":        {"problem"},
@@ -71,9 +71,11 @@ var mayImport = map[string][]string{
 	"media":                 {"access", "id", "media/blob", "media/picture", "problem", "rate", "store"},
 	"media/blob":            {},
 	"media/picture":         {"problem"},
+	"money":                 {},
 	"problem":               {},
 	"rate":                  {"store/bus"},
 	"search":                {"clip", "id", "problem", "store"},
+	"shop":                  {"access", "blog/markdown", "edit", "id", "money", "problem", "store"},
 }
 
 // homes lists the packages of Stoa that may import packages with effects outside the process.

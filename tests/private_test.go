@@ -28,6 +28,8 @@ var mayLook = map[string][]string{
 	"store/accounts.go":             {"ViewerFrom", "MarkPrivate"}, // visibility of accounts
 	"store/sessions.go":             {"ViewerFrom", "MarkPrivate"},
 	"store/mails.go":                {"MarkPrivate"},
+	"store/products.go":             {"MarkPrivate"},
+	"shop/variant.go":               {"Require"},
 	"store/children.go":             {"MarkPrivate"},               // the list of an account's sessions
 	"gateway/upload/upload.go":      {"ViewerFrom", "Require"},     // before the files of a mutation are read
 	"dataloader/loaders.go":         {"ViewerFrom"},                // visibility of earlier versions of an article

@@ -444,6 +444,83 @@ type PasswordResetRequestPayload struct {
 	UserErrors []*AccountError `json:"userErrors"`
 }
 
+// The result of creating a product.
+type ProductCreatePayload struct {
+	// The product after the change; null if there are errors.
+	Product *store.Product `json:"product,omitempty"`
+	// The things that were done otherwise than asked, such as a slug with a number added; usually empty.
+	Warnings []*problem.Warning `json:"warnings"`
+	// The reasons why nothing was done; empty on success.
+	UserErrors []*ProductError `json:"userErrors"`
+}
+
+// The result of deleting a product.
+type ProductDeletePayload struct {
+	// For a conflict about `expectedVersion`: the product as it is now; null otherwise.
+	Current *store.Product `json:"current,omitempty"`
+	// The reasons why nothing was done; empty on success.
+	UserErrors []*ProductError `json:"userErrors"`
+}
+
+// The reason why a mutation of a product or a variant was not done.
+type ProductError struct {
+	// The error and how to put it right, in English, for people.
+	Message string `json:"message"`
+	// The path of the field of `input` at fault, outermost first; null if the error is about the whole request.
+	Path []string `json:"path,omitempty"`
+	// The kind of error, for programs.
+	Code ProductErrorCode `json:"code"`
+}
+
+func (ProductError) IsUserError() {}
+
+// The error and how to put it right, in English, for people.
+func (this ProductError) GetMessage() string { return this.Message }
+
+// The path of the field of `input` at fault, outermost first; null if the error is about the whole request.
+func (this ProductError) GetPath() []string {
+	if this.Path == nil {
+		return nil
+	}
+	interfaceSlice := make([]string, 0, len(this.Path))
+	for _, concrete := range this.Path {
+		interfaceSlice = append(interfaceSlice, concrete)
+	}
+	return interfaceSlice
+}
+
+// The result of publishing a product.
+type ProductPublishPayload struct {
+	// The product after the change; null if there are errors.
+	Product *store.Product `json:"product,omitempty"`
+	// For a conflict about `expectedVersion`: the product as it is now; null otherwise.
+	Current *store.Product `json:"current,omitempty"`
+	// The reasons why nothing was done; empty on success.
+	UserErrors []*ProductError `json:"userErrors"`
+}
+
+// The result of hiding a product.
+type ProductUnpublishPayload struct {
+	// The product after the change; null if there are errors.
+	Product *store.Product `json:"product,omitempty"`
+	// For a conflict about `expectedVersion`: the product as it is now; null otherwise.
+	Current *store.Product `json:"current,omitempty"`
+	// The reasons why nothing was done; empty on success.
+	UserErrors []*ProductError `json:"userErrors"`
+}
+
+// The result of changing a product.
+type ProductUpdatePayload struct {
+	// The product after the change; null if there are errors.
+	Product *store.Product `json:"product,omitempty"`
+	// The things that were done otherwise than asked, such as a slug with a number added; usually empty.
+	Warnings []*problem.Warning `json:"warnings"`
+	// For a conflict about `expectedVersion`: the product as it is now; null otherwise.
+	Current *store.Product `json:"current,omitempty"`
+	// The reasons why nothing was done; empty on success.
+	UserErrors []*ProductError `json:"userErrors"`
+}
+
 // The queries. Lists are connections: `first` and `after` page forwards, `last` and `before` backwards. A page has
 // 20 elements by default and at most 100. A cursor is valid only with the filter and order that it came from.
 type Query struct {
@@ -508,6 +585,38 @@ type TagUpdatePayload struct {
 	Warnings []*problem.Warning `json:"warnings"`
 	// The reasons why nothing was done; empty on success.
 	UserErrors []*ArticleError `json:"userErrors"`
+}
+
+// The result of adding a variant.
+type VariantCreatePayload struct {
+	// The variant after the change; null if there are errors.
+	Variant *store.Variant `json:"variant,omitempty"`
+	// The product after the change; null if there are errors.
+	Product *store.Product `json:"product,omitempty"`
+	// The reasons why nothing was done; empty on success.
+	UserErrors []*ProductError `json:"userErrors"`
+}
+
+// The result of deleting a variant.
+type VariantDeletePayload struct {
+	// The product after the change; null if there are errors.
+	Product *store.Product `json:"product,omitempty"`
+	// For a conflict about `expectedVersion`: the product as it is now; null otherwise.
+	Current *store.Product `json:"current,omitempty"`
+	// The reasons why nothing was done; empty on success.
+	UserErrors []*ProductError `json:"userErrors"`
+}
+
+// The result of changing a variant.
+type VariantUpdatePayload struct {
+	// The variant after the change; null if there are errors.
+	Variant *store.Variant `json:"variant,omitempty"`
+	// The product after the change; null if there are errors.
+	Product *store.Product `json:"product,omitempty"`
+	// For a conflict about `expectedVersion`: the product as it is now; null otherwise.
+	Current *store.Product `json:"current,omitempty"`
+	// The reasons why nothing was done; empty on success.
+	UserErrors []*ProductError `json:"userErrors"`
 }
 
 // The kinds of errors in mutations of accounts and sessions.
@@ -901,6 +1010,70 @@ func (e *MediaErrorCode) UnmarshalJSON(b []byte) error {
 }
 
 func (e MediaErrorCode) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// The kinds of errors in mutations of products and variants.
+type ProductErrorCode string
+
+const (
+	// The input breaks a rule; the message says how to put it right.
+	ProductErrorCodeInvalid ProductErrorCode = "INVALID"
+	// There is no such thing, or the viewer may not see it.
+	ProductErrorCodeNotFound ProductErrorCode = "NOT_FOUND"
+	// Something has changed in the meantime, or the value is taken by somebody else.
+	ProductErrorCodeConflict ProductErrorCode = "CONFLICT"
+	// The idempotency key was used with another input before.
+	ProductErrorCodeKeyReused ProductErrorCode = "KEY_REUSED"
+)
+
+var AllProductErrorCode = []ProductErrorCode{
+	ProductErrorCodeInvalid,
+	ProductErrorCodeNotFound,
+	ProductErrorCodeConflict,
+	ProductErrorCodeKeyReused,
+}
+
+func (e ProductErrorCode) IsValid() bool {
+	switch e {
+	case ProductErrorCodeInvalid, ProductErrorCodeNotFound, ProductErrorCodeConflict, ProductErrorCodeKeyReused:
+		return true
+	}
+	return false
+}
+
+func (e ProductErrorCode) String() string {
+	return string(e)
+}
+
+func (e *ProductErrorCode) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ProductErrorCode(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ProductErrorCode", str)
+	}
+	return nil
+}
+
+func (e ProductErrorCode) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ProductErrorCode) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ProductErrorCode) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

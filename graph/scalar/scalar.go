@@ -1,5 +1,5 @@
 // Package scalar reads and writes the scalars of the schema. Entry points: a Marshal and an
-// Unmarshal function for each scalar. It imports id and problem.
+// Unmarshal function for each scalar. It imports id, money and problem.
 package scalar
 
 import (
@@ -11,6 +11,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"stoa/id"
+	"stoa/money"
 	"stoa/problem"
 )
 
@@ -51,6 +52,39 @@ func UnmarshalDateTime(v any) (time.Time, error) {
 		return time.Time{}, problem.New(problem.Invalid, "%.40q is no DateTime: expected RFC 3339 such as \"2026-03-01T09:30:00Z\"", s)
 	}
 	return t.UTC().Truncate(time.Millisecond), nil
+}
+
+// MarshalDecimal writes a decimal number as a string.
+func MarshalDecimal(d money.Decimal) graphql.Marshaler { return graphql.MarshalString(string(d)) }
+
+// UnmarshalDecimal reads a decimal number from a string; Invalid for any other value. A JSON number
+// is refused because many clients can't write 8.28 as one exactly.
+func UnmarshalDecimal(v any) (money.Decimal, error) {
+	s, ok := v.(string)
+	if !ok {
+		return "", problem.New(problem.Invalid, "a Decimal is a string such as \"8.28\", not %s", kind(v))
+	}
+	d, err := money.ParseDecimal(s)
+	if err != nil {
+		return "", problem.New(problem.Invalid, "%s", err)
+	}
+	return d, nil
+}
+
+// MarshalCurrencyCode writes the code of a currency as a string.
+func MarshalCurrencyCode(c money.Currency) graphql.Marshaler { return graphql.MarshalString(string(c)) }
+
+// UnmarshalCurrencyCode reads the code of a currency; Invalid for any other value.
+func UnmarshalCurrencyCode(v any) (money.Currency, error) {
+	s, ok := v.(string)
+	if !ok {
+		return "", problem.New(problem.Invalid, "a CurrencyCode is a string such as \"EUR\", not %s", kind(v))
+	}
+	c, err := money.ParseCurrency(s)
+	if err != nil {
+		return "", problem.New(problem.Invalid, "%s", err)
+	}
+	return c, nil
 }
 
 // MarshalUpload writes null: files are input only.

@@ -72,7 +72,7 @@ func TestAnIDIsReadAsItIsOrRefusedWithASentence(t *testing.T) {
 		says   string
 	}{
 		"Text":   {"some text", "press", `"press" is no id`},
-		"Prefix": {"an id of nothing there is", "prd_01k9v6v0mvf5ts2c5zr0h4m8qd", `nothing has the prefix "prd"`},
+		"Prefix": {"an id of nothing there is", "xyz_01k9v6v0mvf5ts2c5zr0h4m8qd", `nothing has the prefix "xyz"`},
 		"Int":    {"a number in a document", int64(5), "not the number 5"},
 		"Number": {"a number in a variable", json.Number("70"), "not the number 70"},
 		"Long":   {"a number that doesn't end", json.Number(strings.Repeat("7", 5000)), "not the number 777777777777777777777777777777"},
@@ -87,5 +87,30 @@ func TestAnIDIsReadAsItIsOrRefusedWithASentence(t *testing.T) {
 				t.Errorf("%s: %v; want a sentence with %q", c.reason, err, c.says)
 			}
 		})
+	}
+}
+
+func TestADecimalIsAString(t *testing.T) {
+	for text, want := range map[string]bool{"8.28": true, "-0.5": true, "12": true, "1e3": false, "": false, "8,28": false} {
+		d, err := UnmarshalDecimal(text)
+		if (err == nil) != want || err == nil && write(MarshalDecimal(d)) != `"`+text+`"` {
+			t.Errorf("%q is %q, %v", text, d, err)
+		}
+	}
+	for _, v := range []any{json.Number("8.28"), int64(8), 8.28, true, nil} {
+		if _, err := UnmarshalDecimal(v); !problem.Is(err, problem.Invalid) || !strings.Contains(err.Error(), `such as "8.28"`) {
+			t.Errorf("%v: %v", v, err)
+		}
+	}
+}
+
+func TestACurrencyCodeIsOneOfISO4217(t *testing.T) {
+	if c, err := UnmarshalCurrencyCode("EUR"); err != nil || write(MarshalCurrencyCode(c)) != `"EUR"` {
+		t.Errorf("%v, %v", c, err)
+	}
+	for _, v := range []any{"eur", "XXX", "", json.Number("978"), nil} {
+		if _, err := UnmarshalCurrencyCode(v); !problem.Is(err, problem.Invalid) {
+			t.Errorf("%v: %v", v, err)
+		}
 	}
 }

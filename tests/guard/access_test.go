@@ -91,6 +91,11 @@ var ways = map[string]string{
 	"SubmissionEdge":       `{ viewer { comments { edges { %s } } } }`,
 	"CommentError":         `mutation { commentDelete(input: {id: "com_01k9v6v0mvf5ts2c5zr0h4m8qd"}) { userErrors { %s } } }`,
 	"MediaError":           "mutation ($file: Upload!) {\n# file: drawing.svg\nimageUpload(input: {file: $file, alt: \"A drawing\"}) { userErrors { %s } } }",
+	"ProductOption":        `{ node(id: "<product sample>") { ... on Product { options { %s } } } }`,
+	"PriceRange":           `{ node(id: "<product sample>") { ... on Product { priceRange { %s } } } }`,
+	"Money":                `{ node(id: "<variant sample>") { ... on Variant { price { %s } } } }`,
+	"SelectedOption":       `{ node(id: "<variant sample>") { ... on Variant { options { %s } } } }`,
+	"ProductError":         `mutation { productDelete(input: {id: "prd_01k9v6v0mvf5ts2c5zr0h4m8qd"}) { userErrors { %s } } }`,
 	"AccountError":         `mutation { accountVerify(input: {token: "wrong"}) { userErrors { %s } } }`,
 }
 
@@ -116,6 +121,7 @@ var given = map[string]string{
 	"ArticleWhere.query":         `"press"`, "Query.search.query": `"press"`, "Query.search.types": "[ARTICLE]",
 	"Image.url.width": "640", "Viewer.queue.status": "[DRAFT]", "Query.preview.token": `"<preview of drafted>"`,
 	"Query.revisionDiff.from": `"<text of drafted>"`, "Query.revisionDiff.to": `"<text of drafted>"`,
+	"SelectedOptionInput.name": `"Nib"`, "SelectedOptionInput.value": `"fine"`, "Query.product.slug": `"<slug of product sample>"`,
 	"AccountWhere.email": `"owner@example.org"`, "AccountWhere.role": "CUSTOMER",
 }
 
@@ -629,8 +635,13 @@ func (m *matrix) field(t *testing.T, way string, d *gql.Definition, f *gql.Field
 		switch {
 		case of.Kind == gql.InputObject:
 			for _, member := range of.Fields {
-				value := m.value(t, of.Name+"."+member.Name, "")
-				m.ask(t, fmt.Sprintf("%s(%s.%s:)", name, a.Name, member.Name), with("{"+member.Name+": "+value+"}"))
+				fields := member.Name + ": " + m.value(t, of.Name+"."+member.Name, "")
+				for _, other := range of.Fields {
+					if other != member && other.Type.NonNull && other.DefaultValue == nil {
+						fields += ", " + other.Name + ": " + m.value(t, of.Name+"."+other.Name, "")
+					}
+				}
+				m.ask(t, fmt.Sprintf("%s(%s.%s:)", name, a.Name, member.Name), with("{"+fields+"}"))
 			}
 		case a.Name == "after" || a.Name == "before":
 			cursor := strings.Replace(query(required...), "{ __typename }", "{ pageInfo { startCursor } }", 1)

@@ -349,10 +349,10 @@ func (w walker) query(t *testing.T, path []edge, form, selected string) (query s
 				arguments = append(arguments, "first: "+size)
 				continue
 			}
-			if !a.Type.NonNull || a.DefaultValue != nil {
+			if !a.Type.NonNull || a.DefaultValue != nil && a.Type.Name() != "SelectedOptionInput" {
 				continue
 			}
-			if a.Type.Elem != nil && !varies {
+			if a.Type.Elem != nil && a.Type.Name() == "ID" && !varies {
 				varies, declared = true, append(declared, fmt.Sprintf("$list: %s", a.Type))
 				arguments = append(arguments, a.Name+": $list")
 				continue
@@ -404,6 +404,8 @@ func (w walker) requiredValue(t *testing.T, e edge, a *gql.ArgumentDefinition) s
 		return fmt.Sprintf("%q", w.preview)
 	case a.Type.String() == "String!" && a.Name == "slug":
 		return fmt.Sprintf("%q", strings.ToLower(e.target.Name)+"-0")
+	case a.Type.Name() == "SelectedOptionInput": // that each sample has
+		return `[{name: "Nib", value: "fine"}]`
 	}
 	t.Fatalf("what is %s(%s: %s)? Say so in requiredValue", e.field.Name, a.Name, a.Type)
 	return ""
@@ -515,9 +517,17 @@ func manyThings(t *testing.T) (*stoatest.Stoa, walker) {
 	const comment = "id __typename authorName"
 	lists := ""
 	for _, f := range w.schema.Query.Fields {
-		if _, paged := leads(w.schema, f); paged && f.Name != "articles" {
-			lists += f.Name + "(first: 100) { nodes { id __typename } } "
+		to, paged := leads(w.schema, f)
+		if !paged || f.Name == "articles" {
+			continue
 		}
+		parts := ""
+		for _, part := range to.Fields { // what is listed under its whole alone
+			if x, ok := sampleOf(part.Type.Name()); ok && x.within == to.Name && part.Type.Elem != nil {
+				parts += " " + part.Name + " { id __typename }"
+			}
+		}
+		lists += f.Name + "(first: 100) { nodes { id __typename" + parts + " } } "
 	}
 	var found any
 	s.Data(t, &found, `{

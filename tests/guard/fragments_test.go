@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -208,8 +209,12 @@ func (q *randomQueries) learn(t *testing.T, s *stoatest.Stoa) {
 			out += " slug"
 		}
 		for _, f := range d.Fields {
-			if to, paged := leads(q.schema, f); paged && depth > 0 && isPublic(to.Directives) {
+			switch to, paged := leads(q.schema, f); {
+			case to == nil || depth == 0 || !isPublic(to.Directives):
+			case paged:
 				out += " " + f.Name + " { nodes { " + selection(to, depth-1) + " } }"
+			case f.Type.Elem != nil && len(f.Arguments) == 0:
+				out += " " + f.Name + " { " + selection(to, depth-1) + " }"
 			}
 		}
 		return out
@@ -454,9 +459,10 @@ func (q *randomQueries) change(t *testing.T, m *matrix, n int) {
 			Comments struct{ Nodes []struct{ ID string } }
 		}
 	}
+	by := "editor"
 	do := func(query string) {
 		t.Helper()
-		a, err := m.s.Send(stoatest.Request{Query: query, Token: m.people["editor"].Token, Header: map[string]string{"X-Forwarded-For": fmt.Sprintf("198.51.100.%d", n+1)}})
+		a, err := m.s.Send(stoatest.Request{Query: query, Token: m.people[by].Token, Header: map[string]string{"X-Forwarded-For": fmt.Sprintf("198.51.100.%d", n+1)}})
 		stoatest.Check(t, err)
 		if len(a.Errors) > 0 {
 			t.Fatalf("%s\nanswers %s", query, a.Raw)
@@ -473,6 +479,7 @@ func (q *randomQueries) change(t *testing.T, m *matrix, n int) {
 		x := samples[q.IntN(len(samples))]
 		if ids := q.byType[x.typeName]; len(ids) > 0 {
 			one := ids[q.IntN(len(ids))]
+			by = cmp.Or(x.by, by)
 			do("mutation { " + x.changed(one, m.versionOf(t, m.schema.Types[x.typeName], one), fmt.Sprintf("Text %d", n)) + " { userErrors { message } } }")
 			return
 		}

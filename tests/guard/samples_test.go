@@ -5,6 +5,8 @@ package guard
 // the schema. Entry points: samples; matrix.add, changes, way, kept and allThings, for such kinds.
 
 import (
+	"cmp"
+	"crypto/rand"
 	"fmt"
 	"maps"
 	"regexp"
@@ -22,7 +24,8 @@ import (
 )
 
 // sample says how a test makes and changes things of one type, as mutations without a selection. In
-// all of them, <Author> stands for the id of an author, and so on for each type before this one.
+// all of them, <Author> stands for the id of an author, and so on for each type before this one, and
+// <unique> for a text that no other mutation has.
 type sample struct {
 	typeName string
 	create   string                                  // <name> stands for a name
@@ -31,6 +34,19 @@ type sample struct {
 	change   string                                  // puts <text> into the field shows of <id> at <version>
 	shows    string
 	hidden   string // the slug of one that isn't public, in the blog of the API files
+	by       string // who makes it: "author" if empty
+	within   string // the type of the thing that it is a part of, and is hidden with
+}
+
+// maker is the name of the person who makes things of the sample.
+func (x sample) maker() string { return cmp.Or(x.by, "author") }
+
+// owner is whose a thing is, for tables: those of staff belong to nobody.
+func (x sample) owner(of string) string {
+	if x.by == "" {
+		return "the " + of + "'s"
+	}
+	return x.by
 }
 
 // samples has a row for each public kind, after the rows of the kinds that it names.
@@ -51,6 +67,16 @@ var samples = []sample{
 			return string(says(t, m.s, m.people["admin"], id.ID(of["Article"]), store.CommentVisible))
 		},
 		change: `commentUpdate(input: {id: <id>, bodyMarkdown: <text>})`},
+	{typeName: "Product", shows: "title", by: "staff",
+		create: `productCreate(input: {title: "Product <name>", vendor: "Okafor", type: "Pens", tags: ["ink"], descriptionMarkdown: "*Ink.*",` +
+			` variants: [{sku: "A", barcode: "1", options: [{name: "Nib", value: "fine"}], price: "8.28", compareAtPrice: "10", weightGrams: 20}]})`,
+		publish: `productPublish(input: {id: <id>})`,
+		change:  `productUpdate(input: {id: <id>, expectedVersion: <version>, title: <text>})`},
+	{typeName: "Variant", shows: "barcode", by: "staff", within: "Product",
+		create: `variantCreate(input: {productId: <Product>, variant: {sku: "<unique>", barcode: "<name>", options: [{name: "Nib", value: "<unique>"}],` +
+			` price: "9", compareAtPrice: "10", weightGrams: 20}})`,
+		publish: `variantUpdate(input: {id: <id>, variant: {price: "8"}})`, // so that it is reduced
+		change: `variantUpdate(input: {id: <id>, variant: {barcode: <text>}})`},
 }
 
 // links are ids by the names of their types.
@@ -79,7 +105,7 @@ func (x sample) changed(id string, version int, text string) string {
 
 // named is a mutation of the sample with ids and a name in place.
 func (of links) named(mutation, name string) string {
-	pairs := []string{"<name>", name}
+	pairs := []string{"<name>", name, "<unique>", strings.ToLower(rand.Text()[:8])}
 	for typeName, id := range of {
 		pairs = append(pairs, "<"+typeName+">", strconv.Quote(id))
 	}
@@ -122,6 +148,16 @@ func (m *matrix) do(t *testing.T, x sample, by stoatest.Person, mutation string)
 
 var askedByID = regexp.MustCompile(`node\(id: "(<[^"]*>)"\)`)
 
+// castFor is cast for making a thing of a sample: one that is hidden with another thing is put into a
+// hidden one.
+func castFor(x sample, public bool) links {
+	of := cast()
+	if in, ok := sampleOf(x.within); ok && !public {
+		of[x.within] = "<" + in.field() + " hidden>"
+	}
+	return of
+}
+
 // cast has one of each public kind, by its name in the API files or in addDerived.
 func cast() links {
 	of := links{}
@@ -134,13 +170,13 @@ func cast() links {
 	return of
 }
 
-// addDerived gives the author a public thing and a hidden one of each derived kind. Names: <event
+// addDerived makes a public thing and a hidden one of each derived kind. Names: <event
 // sample> and <event hidden>, with <slug of event sample> and so on.
 func (m *matrix) addDerived(t *testing.T) {
 	t.Helper()
 	for _, x := range derived() {
 		for _, name := range []string{"sample", "hidden"} {
-			id, slug := m.add(t, x, m.people["author"], cast(), name, name == "sample")
+			id, slug := m.add(t, x, m.people[x.maker()], castFor(x, name == "sample"), name, name == "sample")
 			m.known.Call(id, x.field()+" "+name)
 			m.known.Call(slug, "slug of "+x.field()+" "+name)
 		}
@@ -151,8 +187,8 @@ func (m *matrix) addDerived(t *testing.T) {
 func allThings() []thing {
 	all := slices.Clone(things)
 	for _, x := range derived() {
-		all = append(all, thing{"a public " + x.field() + " of the author's", x.typeName, "<" + x.field() + " sample>"},
-			thing{"a hidden " + x.field() + " of the author's", x.typeName, "<" + x.field() + " hidden>"})
+		all = append(all, thing{"a public " + x.field() + " of " + x.owner("author"), x.typeName, "<" + x.field() + " sample>"},
+			thing{"a hidden " + x.field() + " of " + x.owner("author"), x.typeName, "<" + x.field() + " hidden>"})
 	}
 	return all
 }
@@ -191,17 +227,21 @@ func (m *matrix) changes() []change {
 			if _, input, is = strings.Cut(strings.TrimSuffix(input, "})"), "{"); !is {
 				input = "id: <id>"
 			}
-			states := []string{"a hidden " + x.field() + " of the owner's", "a public " + x.field() + " of the owner's"}
+			states := []string{"a hidden " + x.field() + " of " + x.owner("owner"), "a public " + x.field() + " of " + x.owner("owner")}
 			if verb == "Create" {
 				states = []string{""}
 			}
 			for _, state := range states {
 				all = append(all, change{f.Name, state, func(t *testing.T, _ *stoatest.Stoa, _, target stoatest.Person) string {
 					of := sample{typeName: x.typeName, change: input}
-					id := ""
+					id, public := "", strings.HasPrefix(state, "a public")
 					if state != "" {
-						target.Session, target.Token = m.s.SignIn(t, target.Account)
-						id, _ = m.add(t, x, target, cast(), "of "+string(target.ID), strings.HasPrefix(state, "a public"))
+						maker := m.people[x.by]
+						if x.by == "" {
+							maker = target
+							maker.Session, maker.Token = m.s.SignIn(t, target.Account)
+						}
+						id, _ = m.add(t, x, maker, castFor(x, public), "of "+string(target.ID), public)
 					}
 					return cast().named(of.changed(id, 1+strings.Count(state, "public"), "New"), "of "+string(target.ID))
 				}, true})
@@ -242,9 +282,10 @@ func (m *matrix) kept(t *testing.T) map[string]string {
 func addMany(t *testing.T, s *stoatest.Stoa, schema *gql.Schema, n int, of func(i int) links) {
 	t.Helper()
 	m := &matrix{schema: schema, s: s, known: new(golden.Names)}
-	for _, x := range derived() {
-		for i := range n {
-			m.add(t, x, stoatest.Person{Token: s.Token}, of(i), strconv.Itoa(i), true)
+	for i := range n {
+		others := maps.Clone(of(i))
+		for _, x := range derived() {
+			others[x.typeName], _ = m.add(t, x, stoatest.Person{Token: s.Token}, others, strconv.Itoa(i), true)
 		}
 	}
 }

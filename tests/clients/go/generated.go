@@ -489,9 +489,11 @@ func (v *NodesNodesComment) GetId() string { return v.Id }
 // NodesNodesArticle
 // NodesNodesAuthor
 // NodesNodesComment
+// NodesNodesProduct
 // NodesNodesRevision
 // NodesNodesSession
 // NodesNodesTag
+// NodesNodesVariant
 // The GraphQL type's documentation follows.
 //
 // An object with a global id. It can be fetched again with `node(id:)`.
@@ -510,9 +512,11 @@ func (v *NodesNodesAccount) implementsGraphQLInterfaceNodesNodesNode()  {}
 func (v *NodesNodesArticle) implementsGraphQLInterfaceNodesNodesNode()  {}
 func (v *NodesNodesAuthor) implementsGraphQLInterfaceNodesNodesNode()   {}
 func (v *NodesNodesComment) implementsGraphQLInterfaceNodesNodesNode()  {}
+func (v *NodesNodesProduct) implementsGraphQLInterfaceNodesNodesNode()  {}
 func (v *NodesNodesRevision) implementsGraphQLInterfaceNodesNodesNode() {}
 func (v *NodesNodesSession) implementsGraphQLInterfaceNodesNodesNode()  {}
 func (v *NodesNodesTag) implementsGraphQLInterfaceNodesNodesNode()      {}
+func (v *NodesNodesVariant) implementsGraphQLInterfaceNodesNodesNode()  {}
 
 func __unmarshalNodesNodesNode(b []byte, v *NodesNodesNode) error {
 	if string(b) == "null" {
@@ -540,6 +544,9 @@ func __unmarshalNodesNodesNode(b []byte, v *NodesNodesNode) error {
 	case "Comment":
 		*v = new(NodesNodesComment)
 		return json.Unmarshal(b, *v)
+	case "Product":
+		*v = new(NodesNodesProduct)
+		return json.Unmarshal(b, *v)
 	case "Revision":
 		*v = new(NodesNodesRevision)
 		return json.Unmarshal(b, *v)
@@ -548,6 +555,9 @@ func __unmarshalNodesNodesNode(b []byte, v *NodesNodesNode) error {
 		return json.Unmarshal(b, *v)
 	case "Tag":
 		*v = new(NodesNodesTag)
+		return json.Unmarshal(b, *v)
+	case "Variant":
+		*v = new(NodesNodesVariant)
 		return json.Unmarshal(b, *v)
 	case "":
 		return fmt.Errorf(
@@ -594,6 +604,14 @@ func __marshalNodesNodesNode(v *NodesNodesNode) ([]byte, error) {
 			*NodesNodesComment
 		}{typename, v}
 		return json.Marshal(result)
+	case *NodesNodesProduct:
+		typename = "Product"
+
+		result := struct {
+			TypeName string `json:"__typename"`
+			*NodesNodesProduct
+		}{typename, v}
+		return json.Marshal(result)
 	case *NodesNodesRevision:
 		typename = "Revision"
 
@@ -618,6 +636,14 @@ func __marshalNodesNodesNode(v *NodesNodesNode) ([]byte, error) {
 			*NodesNodesTag
 		}{typename, v}
 		return json.Marshal(result)
+	case *NodesNodesVariant:
+		typename = "Variant"
+
+		result := struct {
+			TypeName string `json:"__typename"`
+			*NodesNodesVariant
+		}{typename, v}
+		return json.Marshal(result)
 	case nil:
 		return []byte("null"), nil
 	default:
@@ -625,6 +651,22 @@ func __marshalNodesNodesNode(v *NodesNodesNode) ([]byte, error) {
 			`unexpected concrete type for NodesNodesNode: "%T"`, v)
 	}
 }
+
+// NodesNodesProduct includes the requested fields of the GraphQL type Product.
+// The GraphQL type's documentation follows.
+//
+// A product. Lists and edges have published products only, for every viewer.
+type NodesNodesProduct struct {
+	Typename *string `json:"__typename"`
+	// The id of the object: a prefix for its type, an underscore and 26 characters. It is unique across all types. Example: `art_01k9v6v0mvf5ts2c5zr0h4m8qd`.
+	Id string `json:"id"`
+}
+
+// GetTypename returns NodesNodesProduct.Typename, and is useful for accessing the field via an interface.
+func (v *NodesNodesProduct) GetTypename() *string { return v.Typename }
+
+// GetId returns NodesNodesProduct.Id, and is useful for accessing the field via an interface.
+func (v *NodesNodesProduct) GetId() string { return v.Id }
 
 // NodesNodesRevision includes the requested fields of the GraphQL type Revision.
 // The GraphQL type's documentation follows.
@@ -673,6 +715,22 @@ func (v *NodesNodesTag) GetTypename() *string { return v.Typename }
 
 // GetId returns NodesNodesTag.Id, and is useful for accessing the field via an interface.
 func (v *NodesNodesTag) GetId() string { return v.Id }
+
+// NodesNodesVariant includes the requested fields of the GraphQL type Variant.
+// The GraphQL type's documentation follows.
+//
+// One form of a product that can be bought.
+type NodesNodesVariant struct {
+	Typename *string `json:"__typename"`
+	// The id of the object: a prefix for its type, an underscore and 26 characters. It is unique across all types. Example: `art_01k9v6v0mvf5ts2c5zr0h4m8qd`.
+	Id string `json:"id"`
+}
+
+// GetTypename returns NodesNodesVariant.Typename, and is useful for accessing the field via an interface.
+func (v *NodesNodesVariant) GetTypename() *string { return v.Typename }
+
+// GetId returns NodesNodesVariant.Id, and is useful for accessing the field via an interface.
+func (v *NodesNodesVariant) GetId() string { return v.Id }
 
 // NodesResponse is returned by Nodes on success.
 type NodesResponse struct {

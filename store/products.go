@@ -1,0 +1,387 @@
+package store
+
+// Products: their documents, declarations and writes. A product is one document with its variants
+// and its description. Reads take only a part of it: Products are without both, Variants and
+// Descriptions are read by ids of their own.
+// Entry points: Products, Variants, Descriptions; Store.ProductNow, AddProduct, ChangeProduct and
+// DeleteProduct for the whole document.
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"stoa/access"
+	"stoa/id"
+	"stoa/money"
+	"stoa/problem"
+)
+
+// ProductStatus is the visibility of a product.
+type ProductStatus string
+
+// The statuses of products, with the readers of each.
+const (
+	ProductDraft     ProductStatus = "DRAFT"     // staff
+	ProductPublished ProductStatus = "PUBLISHED" // everyone
+)
+
+// Product is a product without its variants and its description: everything that a card shows.
+type Product struct {
+	ID          id.ID           `bson:"_id"`
+	Slug        string          `bson:"slug"`                 // unique among products, those of OldSlugs included
+	WantedSlug  string          `bson:"wantedSlug,omitempty"` // before a number was added because the slug was taken
+	OldSlugs    []string        `bson:"oldSlugs,omitempty"`   // the product is still found under these
+	Title       string          `bson:"title"`
+	Vendor      string          `bson:"vendor"`
+	Type        string          `bson:"type"`
+	Tags        []string        `bson:"tags"`
+	Status      ProductStatus   `bson:"status"`
+	CreatedAt   time.Time       `bson:"createdAt"`
+	PublishedAt *time.Time      `bson:"publishedAt,omitempty"` // of the first publication; nil before
+	UpdatedAt   time.Time       `bson:"updatedAt"`
+	Options     []ProductOption `bson:"options"`    // what the variants differ in
+	VariantIDs  []id.ID         `bson:"variantIds"` // in their order
+	PriceRange  *PriceRange     `bson:"priceRange,omitempty"`
+	Version     int64           `bson:"version"` // goes up by one with every change: for compare-and-set
+}
+
+// ProductOption is something that variants differ in, such as a size, with the values that some
+// variant has.
+type ProductOption struct {
+	Name   string   `bson:"name"`
+	Values []string `bson:"values"` // in the order of the variants
+}
+
+// PriceRange has the prices of the cheapest and of the dearest variant with a price.
+type PriceRange struct {
+	Lowest  money.Money `bson:"lowest"`
+	Highest money.Money `bson:"highest"`
+}
+
+// Variant is one form of a product that can be bought.
+type Variant struct {
+	ID       id.ID            `bson:"id"`
+	SKU      string           `bson:"sku,omitempty"` // the merchant's own code, unique within the product; "" for none
+	Barcode  string           `bson:"barcode,omitempty"`
+	Options  []SelectedOption `bson:"options"` // a value for each option of the product, in their order
+	Prices   []VariantPrice   `bson:"prices"`  // at most one for a currency
+	Grams    int64            `bson:"grams,omitempty"`
+	Digital  bool             `bson:"digital,omitempty"` // it is not sent by post
+	TaxClass string           `bson:"taxClass,omitempty"`
+
+	// Of its product, from the read of Variants. They aren't stored within the variant.
+	ProductID id.ID         `bson:"productId,omitempty"`
+	Status    ProductStatus `bson:"status,omitempty"`
+}
+
+// SelectedOption is the value of one option.
+type SelectedOption struct {
+	Name  string `bson:"name"`
+	Value string `bson:"value"`
+}
+
+// VariantPrice is the price of a variant in a currency. A compare-at price is a former or
+// recommended one; it counts as a sale only while it is above the price.
+type VariantPrice struct {
+	money.Money `bson:",inline"`
+	CompareAt   *int64     `bson:"compareAt,omitempty"` // in minor units
+	Reduction   *Reduction `bson:"reduction,omitempty"` // nil while the price isn't reduced
+	History     []DayPrice `bson:"history,omitempty"`   // of the last days with another price, the oldest first
+}
+
+// Reduction is a price that is lower than before, in minor units.
+type Reduction struct {
+	From  int64 `bson:"from"`  // the price before the first fall
+	Prior int64 `bson:"prior"` // the lowest price of the 30 days before it
+}
+
+// DayPrice are the lowest and the last price of a day on which the price changed, in minor units.
+type DayPrice struct {
+	Day    string `bson:"day"` // in UTC: 2026-03-01
+	Lowest int64  `bson:"lowest"`
+	Last   int64  `bson:"last"`
+}
+
+// Price returns the price of v; nil if it has none, and can't be bought.
+func (v *Variant) Price() *money.Money {
+	if len(v.Prices) == 0 {
+		return nil
+	}
+	return &v.Prices[0].Money
+}
+
+// CompareAtPrice returns the compare-at price of v; nil if it has none.
+func (v *Variant) CompareAtPrice() *money.Money {
+	if len(v.Prices) == 0 || v.Prices[0].CompareAt == nil {
+		return nil
+	}
+	return &money.Money{Minor: *v.Prices[0].CompareAt, Currency: v.Prices[0].Currency}
+}
+
+// PriorPrice returns the lowest price of the 30 days before the present reduction; nil if the price
+// isn't reduced.
+func (v *Variant) PriorPrice() *money.Money {
+	if len(v.Prices) == 0 || v.Prices[0].Reduction == nil {
+		return nil
+	}
+	return &money.Money{Minor: v.Prices[0].Reduction.Prior, Currency: v.Prices[0].Currency}
+}
+
+// OnSale reports whether v costs less than its compare-at price.
+func (v *Variant) OnSale() bool {
+	before := v.CompareAtPrice()
+	return before != nil && before.Minor > v.Prices[0].Minor
+}
+
+// StockCode returns the SKU of v; nil if it has none.
+func (v *Variant) StockCode() *string { return known(v.SKU) }
+
+// Code returns the barcode of v; nil if it has none.
+func (v *Variant) Code() *string { return known(v.Barcode) }
+
+// Weight returns the weight of v in grams; nil if unknown.
+func (v *Variant) Weight() *int64 { return known(v.Grams) }
+
+// RequiresShipping reports whether v is sent by post.
+func (v *Variant) RequiresShipping() bool { return !v.Digital }
+
+// Description is the text of a product. Its id is that of the product with another prefix.
+type Description struct {
+	ID       id.ID  `bson:"id"`
+	Markdown string `bson:"markdown"`
+	HTML     string `bson:"html"` // rendered from Markdown and sanitised
+}
+
+// WholeProduct is a product as it is stored.
+type WholeProduct struct {
+	Product     `bson:",inline"`
+	Variants    []Variant   `bson:"variants"`
+	Description Description `bson:"description"`
+}
+
+// Products are the products, without their variants and descriptions.
+var Products = &Kind[Product]{
+	ID: id.Product, Name: "product", Collection: products,
+	Without: []string{"variants", "description"},
+	Size: func(p *Product) int64 {
+		return int64(600 + len(p.Title) + len(p.Vendor) + len(p.Type) + 30*len(p.Tags) + 50*len(p.Options) + 45*len(p.VariantIDs))
+	},
+	Public:    Visible[Product]{(*Product).Public, bson.D{{Key: "status", Value: ProductPublished}}},
+	VisibleTo: func(_ *Product, v access.Viewer) bool { return v.May(access.Staff) },
+	Slugs:     func(p *Product) []string { return append([]string{p.Slug}, p.OldSlugs...) },
+	Version:   func(p *Product) *int64 { return &p.Version },
+	Words: func(p *Product) Words {
+		w := Words{Title: p.Title, Summary: fmt.Sprint(p.Vendor, " ", p.Type)}
+		for _, tag := range p.Tags {
+			w.Summary += " " + tag
+		}
+		if p.PublishedAt != nil {
+			w.Time = *p.PublishedAt
+		}
+		return w
+	},
+	Lists:   []ListOf[Product]{{Tag: listTag(products), Sort: "publishedAt", At: func(p *Product) any { return p.PublishedAt }}},
+	Indexes: []index{{fields: []string{"variants.id"}}},
+}
+
+// Variants are the variants of all products, by their ids. There is no check of access: who has a
+// product may read its variants. Clients that send an id of a variant get it through PublicVariants
+// or Variants.For.
+var Variants = &Kind[Variant]{
+	ID: id.Variant, Name: "variant", Collection: products,
+	Size:      func(v *Variant) int64 { return int64(250 + 60*len(v.Options) + 60*len(v.Prices)) },
+	VisibleTo: func(_ *Variant, v access.Viewer) bool { return v.May(access.Staff) },
+	Part:      readVariants,
+}
+
+// Descriptions are the descriptions of products, by ids that no client sends. There is no check of
+// access, as with Variants.
+var Descriptions = &Kind[Description]{
+	ID: id.Description, Name: "description", Collection: products,
+	Size: func(d *Description) int64 { return int64(100 + len(d.Markdown) + len(d.HTML)) },
+	Part: readDescriptions,
+}
+
+// NodeID returns the product's id.
+func (p *Product) NodeID() id.ID { return p.ID }
+
+// NodeID returns the variant's id.
+func (v *Variant) NodeID() id.ID { return v.ID }
+
+// NodeID returns the description's id.
+func (d *Description) NodeID() id.ID { return d.ID }
+
+// Public reports whether everyone may see p.
+func (p *Product) Public() bool { return p.Status == ProductPublished }
+
+// DescriptionID is the id of p's description.
+func (p *Product) DescriptionID() id.ID { return p.ID.As(id.Description) }
+
+// PublicVariants returns the variants with ids of published products, in the order of ids. A missing
+// or hidden one is nil.
+func (s *Store) PublicVariants(ctx context.Context, ids []id.ID) ([]*Variant, error) {
+	return Variants.that(ctx, s, ids, func(v *Variant) bool { return v.Status == ProductPublished })
+}
+
+func readVariants(ctx context.Context, s *Store, ids []id.ID) (map[id.ID]*Variant, error) {
+	type part struct {
+		ID       id.ID         `bson:"_id"`
+		Status   ProductStatus `bson:"status"`
+		Variants []Variant     `bson:"variants"`
+	}
+	found, err := find[part](ctx, s.db.Collection(products), in("variants.id", ids), projection("status", "variants"))
+	if err != nil {
+		return nil, err
+	}
+	wanted := make(map[id.ID]bool, len(ids))
+	for _, i := range ids {
+		wanted[i] = true
+	}
+	out := make(map[id.ID]*Variant, len(ids))
+	for _, p := range found {
+		for i := range p.Variants {
+			if v := &p.Variants[i]; wanted[v.ID] {
+				v.ProductID, v.Status = p.ID, p.Status
+				out[v.ID] = v
+			}
+		}
+	}
+	return out, nil
+}
+
+func readDescriptions(ctx context.Context, s *Store, ids []id.ID) (map[id.ID]*Description, error) {
+	type part struct {
+		Description Description `bson:"description"`
+	}
+	of := make([]id.ID, len(ids))
+	for i := range ids {
+		of[i] = ids[i].As(id.Product)
+	}
+	found, err := find[part](ctx, s.db.Collection(products), in("_id", of), projection("description"))
+	out := make(map[id.ID]*Description, len(found))
+	for _, p := range found {
+		out[p.Description.ID] = &p.Description
+	}
+	return out, err
+}
+
+// ProductNow returns a whole product as it is in the database now, without an access check, or
+// NotFound.
+func (s *Store) ProductNow(ctx context.Context, product id.ID) (*WholeProduct, error) {
+	return s.wholeProduct(ctx, "product", "_id", product)
+}
+
+// ProductOfVariant returns the whole product that has a variant, as it is in the database now,
+// without an access check, or NotFound.
+func (s *Store) ProductOfVariant(ctx context.Context, variant id.ID) (*WholeProduct, error) {
+	return s.wholeProduct(ctx, "variant", "variants.id", variant)
+}
+
+func (s *Store) wholeProduct(ctx context.Context, name, field string, i id.ID) (*WholeProduct, error) {
+	access.MarkPrivate(ctx)
+	found, err := find[WholeProduct](ctx, s.db.Collection(products), bson.D{{Key: field, Value: i}}, nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, problem.New(problem.NotFound, "there is no %s with the id %s", name, i)
+	}
+	return found[0], nil
+}
+
+// AddProduct stores a new product at version 1; Conflict if its id or slug is taken.
+func (s *Store) AddProduct(ctx context.Context, p *WholeProduct) error {
+	p.Version = 1
+	return s.write(ctx, productKeys(nil, p), func(ctx context.Context) error {
+		_, err := s.db.Collection(products).InsertOne(ctx, p)
+		return conflict(err, Products.taken(&p.Product))
+	})
+}
+
+// ChangeProduct replaces the product before, as it was read, by after, and sets the version of after
+// to the next one. It writes the fields that differ. It returns Conflict if the product has another
+// version by now, or if the slug is taken.
+func (s *Store) ChangeProduct(ctx context.Context, before, after *WholeProduct) error {
+	after.Version = before.Version + 1
+	return s.write(ctx, productKeys(before, after), func(ctx context.Context) error {
+		update, err := difference(before, after)
+		if err != nil {
+			return err
+		}
+		result, err := s.db.Collection(products).UpdateOne(ctx, Products.atVersion(&before.Product), update)
+		if err != nil {
+			return conflict(err, Products.taken(&after.Product))
+		}
+		return changed(result.MatchedCount, nil, "the product")
+	})
+}
+
+// DeleteProduct deletes a product with its variants; Conflict if it has changed since it was read.
+func (s *Store) DeleteProduct(ctx context.Context, p *WholeProduct) error {
+	return s.write(ctx, productKeys(p, nil), func(ctx context.Context) error {
+		result, err := s.db.Collection(products).DeleteOne(ctx, Products.atVersion(&p.Product))
+		if err != nil {
+			return fmt.Errorf("delete %s: %w", p.ID, err)
+		}
+		return changed(result.DeletedCount, nil, "the product")
+	})
+}
+
+// productKeys are the keys that become stale when before turns into after: those of the product,
+// and of the variants and the description that differ.
+func productKeys(before, after *WholeProduct) []string {
+	var of [2]*Product
+	var parts [2]map[string]any
+	for side, p := range []*WholeProduct{before, after} {
+		if p == nil {
+			continue
+		}
+		of[side] = &p.Product
+		parts[side] = map[string]any{string(p.DescriptionID()): p.Description}
+		for _, v := range p.Variants {
+			v.Status = p.Status // which the cached variant has, too
+			parts[side][string(v.ID)] = v
+		}
+	}
+	keys := Products.stale(of[0], of[1])
+	for side := range parts {
+		for key, part := range parts[side] {
+			if !reflect.DeepEqual(part, parts[1-side][key]) {
+				keys = append(keys, key)
+			}
+		}
+	}
+	return compact(keys)
+}
+
+// Summarise sets the fields of p that follow from its variants: options, ids and prices.
+func (p *WholeProduct) Summarise() {
+	p.Options, p.VariantIDs, p.PriceRange = []ProductOption{}, make([]id.ID, len(p.Variants)), nil
+	for i := range p.Variants {
+		v := &p.Variants[i]
+		p.VariantIDs[i] = v.ID
+		for at, o := range v.Options {
+			if i == 0 {
+				p.Options = append(p.Options, ProductOption{Name: o.Name})
+			}
+			if !slices.Contains(p.Options[at].Values, o.Value) {
+				p.Options[at].Values = append(p.Options[at].Values, o.Value)
+			}
+		}
+		price := v.Price()
+		switch {
+		case price == nil || p.PriceRange != nil && price.Currency != p.PriceRange.Lowest.Currency:
+		case p.PriceRange == nil:
+			p.PriceRange = &PriceRange{*price, *price}
+		case price.Minor < p.PriceRange.Lowest.Minor:
+			p.PriceRange.Lowest = *price
+		case price.Minor > p.PriceRange.Highest.Minor:
+			p.PriceRange.Highest = *price
+		}
+	}
+}
