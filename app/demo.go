@@ -1,6 +1,6 @@
 package app
 
-// The demo: a small magazine in an empty database. Entry point: App.FillDemo.
+// The demo: a small magazine and its shop in an empty database. Entry point: App.FillDemo.
 
 import (
 	"bytes"
@@ -14,6 +14,8 @@ import (
 	"stoa/blog"
 	"stoa/importer"
 	"stoa/importer/demo"
+	"stoa/money"
+	"stoa/shop"
 )
 
 // demoTask is the name of the filling in the database's list of unfinished tasks, so an
@@ -41,6 +43,9 @@ func (a *App) FillDemo(ctx context.Context) (int, error) {
 	}
 	n, err := fillDemo(ctx, a.Blog)
 	if err != nil {
+		return 0, err
+	}
+	if err := fillProducts(ctx, a.Shop); err != nil {
 		return 0, err
 	}
 	return n, a.Store.Finish(ctx, demoTask)
@@ -91,6 +96,43 @@ func fillNames(ctx context.Context, importing *blog.Importing) error {
 	for _, t := range tags {
 		if err := importing.Tag(ctx, blog.ImportName{Slug: t.Slug, Name: t.Name}, t.Description); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// fillProducts creates the demo's products, published.
+func fillProducts(ctx context.Context, s *shop.Shop) error {
+	var products []struct {
+		Slug, Title, Vendor, Type, Description string
+		Tags                                   []string
+		Date                                   time.Time
+		Variants                               []struct {
+			SKU       string
+			Options   yaml.Node
+			Price     money.Decimal
+			CompareAt money.Decimal `yaml:"compareAt"`
+			Grams     int64
+			Digital   bool
+		}
+	}
+	if err := readDemo("products.yaml", &products); err != nil {
+		return err
+	}
+	for _, p := range products {
+		in := shop.ProductCreateInput{Title: p.Title, Slug: &p.Slug, Vendor: &p.Vendor, Type: &p.Type, Tags: p.Tags, DescriptionMarkdown: &p.Description}
+		for _, v := range p.Variants {
+			of := &shop.VariantInput{SKU: &v.SKU, Price: &v.Price, WeightGrams: &v.Grams, RequiresShipping: new(!v.Digital)}
+			if v.CompareAt != "" {
+				of.CompareAtPrice = &v.CompareAt
+			}
+			for i := 0; i+1 < len(v.Options.Content); i += 2 { // a map would lose the order
+				of.Options = append(of.Options, &shop.SelectedOptionInput{Name: v.Options.Content[i].Value, Value: v.Options.Content[i+1].Value})
+			}
+			in.Variants = append(in.Variants, of)
+		}
+		if err := s.Fill(ctx, in, p.Date); err != nil {
+			return fmt.Errorf("the product %q of the demo: %w", p.Slug, err)
 		}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"time"
 
 	"stoa/access"
 	"stoa/blog/markdown"
@@ -83,36 +84,58 @@ func productResult(in edit.Result[store.WholeProduct], err error) (Result, error
 
 // CreateProduct creates a product with its variants as a draft, for staff.
 func (s *Shop) CreateProduct(ctx context.Context, in ProductCreateInput) (Result, error) {
-	if in.DescriptionMarkdown == nil {
-		in.DescriptionMarkdown = new(string)
-	}
 	return productResult(s.products.Create(ctx, edit.Creation[store.WholeProduct]{Key: in.IdempotencyKey, Input: in, Slug: in.Slug,
-		Fill: func(ctx context.Context, _ access.Viewer, p *store.WholeProduct) error {
-			p.Status, p.Tags = store.ProductDraft, []string{}
-			p.Variants = make([]store.Variant, len(in.Variants))
-			for n, of := range in.Variants {
-				if err := s.applyVariant(&p.Variants[n], *of); err != nil {
-					return problem.Beneath(err, "variants", strconv.Itoa(n))
-				}
-			}
-			if at, err := checkVariants(p); at < 0 {
-				return problem.Beneath(err, "variants")
-			} else if err != nil {
-				return problem.Beneath(err, "variants", strconv.Itoa(at))
-			}
-			return s.applyProduct(ctx, p, ProductUpdateInput{
-				Title: &in.Title, Vendor: in.Vendor, Type: in.Type, Tags: in.Tags, DescriptionMarkdown: in.DescriptionMarkdown,
-			})
-		},
+		Fill: func(ctx context.Context, _ access.Viewer, p *store.WholeProduct) error { return s.begin(ctx, p, in) },
 		Complete: func(_ context.Context, _ access.Viewer, o edit.Origin, p *store.WholeProduct) error {
-			p.CreatedAt, p.UpdatedAt, p.Description.ID = o.At, o.At, p.DescriptionID()
-			for n := range p.Variants {
-				p.Variants[n].ID = o.Part(variantPart(n)).ID(id.Variant)
-			}
-			p.Summarise()
+			complete(p, o.At, func(n int) id.ID { return o.Part(variantPart(n)).ID(id.Variant) })
 			return nil
 		},
 	}))
+}
+
+// Fill adds a published product to a shop that is being filled, without a viewer. Its ids follow from
+// its slug and the time of its publication, so that a repetition adds nothing.
+func (s *Shop) Fill(ctx context.Context, in ProductCreateInput, at time.Time) error {
+	p := new(store.WholeProduct)
+	if err := s.begin(ctx, p, in); err != nil {
+		return err
+	}
+	p.ID = id.Derived(id.Product, at, *in.Slug)
+	complete(p, at.UTC(), func(n int) id.ID { return id.Derived(id.Variant, at, *in.Slug+"\x00"+variantPart(n)) })
+	p.Status, p.PublishedAt = store.ProductPublished, &p.CreatedAt
+	_, err := s.products.Add(ctx, p, in.Slug)
+	return err
+}
+
+// begin sets the fields of a new product that follow from the input.
+func (s *Shop) begin(ctx context.Context, p *store.WholeProduct, in ProductCreateInput) error {
+	if in.DescriptionMarkdown == nil {
+		in.DescriptionMarkdown = new(string)
+	}
+	p.Status, p.Tags = store.ProductDraft, []string{}
+	p.Variants = make([]store.Variant, len(in.Variants))
+	for n, of := range in.Variants {
+		if err := s.applyVariant(&p.Variants[n], *of); err != nil {
+			return problem.Beneath(err, "variants", strconv.Itoa(n))
+		}
+	}
+	if at, err := checkVariants(p); at < 0 {
+		return problem.Beneath(err, "variants")
+	} else if err != nil {
+		return problem.Beneath(err, "variants", strconv.Itoa(at))
+	}
+	return s.applyProduct(ctx, p, ProductUpdateInput{
+		Title: &in.Title, Vendor: in.Vendor, Type: in.Type, Tags: in.Tags, DescriptionMarkdown: in.DescriptionMarkdown,
+	})
+}
+
+// complete sets the fields of a new product that follow from its id and the time.
+func complete(p *store.WholeProduct, at time.Time, variant func(n int) id.ID) {
+	p.CreatedAt, p.UpdatedAt, p.Description.ID = at, at, p.DescriptionID()
+	for n := range p.Variants {
+		p.Variants[n].ID = variant(n)
+	}
+	p.Summarise()
 }
 
 // UpdateProduct changes a product, for staff. Its variants stay.

@@ -16,7 +16,8 @@ import "embed"
 //   - tags.yaml: a list of slug, name and description, which is plain text;
 //   - comments.yaml: a list of article (a slug) and its comments, each with name, date,
 //     body in Markdown and replies of the same form, three levels deep at most. A name that
-//     is an author's is that author.
+//     is an author's is that author;
+//   - products.yaml: a list of products with their variants: the first lines say which fields.
 //
-//go:embed articles/*.md authors.yaml tags.yaml comments.yaml
+//go:embed articles/*.md authors.yaml tags.yaml comments.yaml products.yaml
 var FS embed.FS
