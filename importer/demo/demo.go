@@ -17,7 +17,7 @@ import "embed"
 //   - comments.yaml: a list of article (a slug) and its comments, each with name, date,
 //     body in Markdown and replies of the same form, three levels deep at most. A name that
 //     is an author's is that author;
-//   - products.yaml: a list of products with their variants: the first lines say which fields.
+//   - products.yaml: a list of products with their variants; its first lines describe the fields.
 //
 //go:embed articles/*.md authors.yaml tags.yaml comments.yaml products.yaml
 var FS embed.FS

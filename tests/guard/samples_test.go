@@ -76,7 +76,7 @@ var samples = []sample{
 		create: `variantCreate(input: {productId: <Product>, variant: {sku: "<unique>", barcode: "<name>", options: [{name: "Nib", value: "<unique>"}],` +
 			` price: "9", compareAtPrice: "10", weightGrams: 20}})`,
 		publish: `variantUpdate(input: {id: <id>, variant: {price: "8"}})`, // so that it is reduced
-		change: `variantUpdate(input: {id: <id>, variant: {barcode: <text>}})`},
+		change:  `variantUpdate(input: {id: <id>, variant: {barcode: <text>}})`},
 }
 
 // links are ids by the names of their types.
