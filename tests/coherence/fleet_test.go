@@ -425,11 +425,14 @@ func (f *fleet) awaitLoad(t *testing.T) {
 func (f *fleet) report(t *testing.T) {
 	t.Helper()
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	since := f.since
+	f.mu.Unlock()
 	var lags []time.Duration
-	for _, a := range f.articles {
-		lags = append(lags, a.lags(f.since)...)
+	for _, a := range f.articles { // before f.mu, which a reader takes while it holds a's
+		lags = append(lags, a.lags(since)...)
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	t.Logf("\n\tchanges: %s; %d lost a race, %d were given up\n\tfrom an acknowledged change to its first sight elsewhere: %s\n\t%d answers, of which stale %s",
 		stoatest.Distribution(f.writes), f.conflict.Load(), f.late.Load(), stoatest.Distribution(lags), f.reads.Load(), stoatest.Distribution(f.stale))
 	for _, w := range f.wrong {
