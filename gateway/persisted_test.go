@@ -107,6 +107,45 @@ func TestAPersistedQueryIsSentOnce(t *testing.T) {
 	}
 }
 
+// GraphQL Code Generator writes hashes with the prefix of GraphQL over HTTP, and front ends send them by
+// the means of their client.
+func TestAHashMayHaveItsPrefixWhereverHashesAre(t *testing.T) {
+	hash := document.HashOf(slugs)
+	places := map[string]func(id string) asked{
+		"persistedQuery": func(id string) asked {
+			return asked{Extensions: map[string]any{"persistedQuery": map[string]any{"version": 1, "sha256Hash": id}}}
+		},
+		"documentId": func(id string) asked { return asked{DocumentID: id} },
+		"doc_id":     func(id string) asked { return asked{DocID: id} },
+		"id":         func(id string) asked { return asked{ID: id} },
+	}
+	for name, trusted := range map[string]*document.Trusted{"Automatic": nil, "Trusted": {ID: hash, Text: slugs}, "TrustedPrefixed": {ID: "sha256:" + hash, Text: slugs}} {
+		s := newSite(t, func(o *Options) {
+			if trusted != nil {
+				o.Trusted, o.TrustedOnly = []document.Trusted{*trusted}, true
+			}
+		})
+		if trusted == nil {
+			sent := places["persistedQuery"]("sha256:" + hash).named("Slug").slug("x").withText(slugs)
+			if r := s.ask(t, "POST", sent); r.body != `{"data":{"article":{"slug":"x"}}}`+"\n" {
+				t.Fatalf("sent with a prefixed hash: %s", r.body)
+			}
+		}
+		for place, with := range places {
+			for _, id := range []string{hash, "sha256:" + hash} {
+				for _, method := range []string{"POST", "GET"} {
+					if r := s.ask(t, method, with(id).named("Slug").slug("x")); r.body != `{"data":{"article":{"slug":"x"}}}`+"\n" {
+						t.Errorf("%s: %.12s in %s, by %s: %s", name, id, place, method, r.body)
+					}
+				}
+			}
+			if r := s.ask(t, "POST", with("sha256:abc").named("Slug").slug("x")); r.codes(t) != refusal.BadRequest || !strings.Contains(r.body, "64 hexadecimal digits") {
+				t.Errorf("%s: half a hash in %s: %s", name, place, r.body)
+			}
+		}
+	}
+}
+
 func TestAPersistedDocumentMayHaveSeveralOperations(t *testing.T) {
 	s := newSite(t, nil)
 	s.ask(t, "POST", byHash(twice).named("A").withText(twice))

@@ -44,7 +44,7 @@ const (
 	maxJSONValues = 10_000
 
 	// HashPrefix marks a documentId that is the SHA-256 of its text (GraphQL over HTTP,
-	// appendix "Persisted Documents").
+	// appendix "Persisted Documents"). Every place of a hash takes it, and does without.
 	HashPrefix = "sha256:"
 )
 
@@ -108,10 +108,11 @@ func (e *Envelope) resolveID() error {
 	if err != nil {
 		return err
 	}
-	id, prefixed := strings.CutPrefix(e.documentID, HashPrefix)
+	id, err := withoutPrefix("documentId", e.documentID)
+	if err != nil {
+		return err
+	}
 	switch {
-	case prefixed && !IsHash(id):
-		return refusal.New(refusal.BadRequest, "documentId %q isn't a SHA-256: after %q come 64 hexadecimal digits in lower case", refusal.ClipName(e.documentID), HashPrefix)
 	case hash != "" && id != "" && hash != id:
 		return refusal.New(refusal.BadRequest, "documentId and extensions.persistedQuery name two documents")
 	case hash != "":
@@ -119,10 +120,20 @@ func (e *Envelope) resolveID() error {
 	case id != "":
 		e.ID = id
 	case e.Query == "":
-		id, err = asString("the document's id", e.relayID)
-		e.ID = strings.TrimPrefix(id, HashPrefix)
+		if id, err = asString("the document's id", e.relayID); err == nil {
+			e.ID, err = withoutPrefix("the document's id", id)
+		}
 	}
 	return err
+}
+
+// withoutPrefix returns an id without HashPrefix; an error if the rest then isn't a hash.
+func withoutPrefix(name, id string) (string, error) {
+	hash, prefixed := strings.CutPrefix(id, HashPrefix)
+	if prefixed && !IsHash(hash) {
+		return "", refusal.New(refusal.BadRequest, "%s %q isn't a SHA-256: after %q come 64 hexadecimal digits in lower case", name, refusal.ClipName(id), HashPrefix)
+	}
+	return hash, nil
 }
 
 // persistedHash returns the hash in extensions.persistedQuery; "" if there is none.
@@ -135,10 +146,13 @@ func persistedHash(value any) (string, error) {
 		return "", refusal.New(refusal.BadRequest, "extensions.persistedQuery.version must be the number 1")
 	}
 	hash, err := asString("extensions.persistedQuery.sha256Hash", persisted["sha256Hash"])
-	if err == nil && hash == "" {
-		err = refusal.New(refusal.BadRequest, "extensions.persistedQuery.sha256Hash is missing: it is the SHA-256 of the document's text")
+	if err != nil {
+		return "", err
 	}
-	return hash, err
+	if hash == "" {
+		return "", refusal.New(refusal.BadRequest, "extensions.persistedQuery.sha256Hash is missing: it is the SHA-256 of the document's text")
+	}
+	return withoutPrefix("extensions.persistedQuery.sha256Hash", hash)
 }
 
 // IsHash says whether id is of the form of a hash of document.HashOf.
