@@ -19,6 +19,7 @@ import (
 	"html/template"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -50,7 +51,8 @@ type Options struct {
 // Tab is one example: a query that runs as it is.
 type Tab struct {
 	// Query is a GraphQL document. The name of its first operation, which it must have, is the
-	// tab's title, and the comment at its top is its description in the Examples panel.
+	// tab's title, and the comment at its top is its description in the Examples panel. In both,
+	// {server} stands for the origin of the server that the reader has opened.
 	Query string
 
 	// Variables and Headers are JSON objects as text; empty means none.
@@ -61,7 +63,8 @@ type Tab struct {
 // Handler serves the page at / and its assets below /playground/, to GET and HEAD. Anything
 // else is not found. It is safe for concurrent use.
 type Handler struct {
-	files map[string]file // by path
+	page  page
+	files map[string]file // by path; without the page
 }
 
 // manifest is the list of assets written by web/build.mjs.
@@ -104,7 +107,7 @@ func New(o Options) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Handler{files: map[string]file{"/": page}}
+	h := &Handler{page: page, files: map[string]file{}}
 	for name, about := range m.Files {
 		f, err := newAsset(name, about.Size)
 		if err != nil {
@@ -138,7 +141,14 @@ func readManifest() (manifest, error) {
 	return m, nil
 }
 
-func newPage(m manifest, tabs []Tab) (file, error) {
+// page is the page of all servers, without the origin of one.
+type page struct {
+	source   *template.Template
+	assets   manifest
+	settings settings
+}
+
+func newPage(m manifest, tabs []Tab) (page, error) {
 	s := settings{Endpoint: endpoint, Workers: make(map[string]string, len(m.Workers))}
 	for label, name := range m.Workers {
 		s.Workers[label] = assetPath + name
@@ -146,20 +156,36 @@ func newPage(m manifest, tabs []Tab) (file, error) {
 	for i, tab := range tabs {
 		t, err := newTabSettings(tab)
 		if err != nil {
-			return file{}, fmt.Errorf("playground tab %d: %w", i+1, err)
+			return page{}, fmt.Errorf("playground tab %d: %w", i+1, err)
 		}
 		s.Tabs = append(s.Tabs, t)
 	}
 	source, err := template.New("page.html").Parse(pageSource)
 	if err != nil {
-		return file{}, fmt.Errorf("playground page: %w", err)
+		return page{}, fmt.Errorf("playground page: %w", err)
+	}
+	p := page{source, m, s}
+	_, err = p.at("http://localhost")
+	return p, err
+}
+
+// serverName stands for the server's origin in tabs.
+const serverName = "{server}"
+
+// at returns the page as a reader gets it who has opened the server at origin.
+func (p page) at(origin string) (file, error) {
+	s := p.settings
+	s.Tabs = slices.Clone(s.Tabs)
+	for i := range s.Tabs {
+		s.Tabs[i].About = strings.ReplaceAll(s.Tabs[i].About, serverName, origin)
+		s.Tabs[i].Query = strings.ReplaceAll(s.Tabs[i].Query, serverName, origin)
 	}
 	var plain bytes.Buffer
-	if err := source.Execute(&plain, struct {
+	if err := p.source.Execute(&plain, struct {
 		Path     string
 		Assets   manifest
 		Settings settings
-	}{assetPath, m, s}); err != nil {
+	}{assetPath, p.assets, s}); err != nil {
 		return file{}, fmt.Errorf("playground page: %w", err)
 	}
 	var compressed bytes.Buffer

@@ -203,7 +203,7 @@ func TestVaryOfTheRouterStays(t *testing.T) {
 	recorder := httptest.NewRecorder()
 	recorder.Header().Set("Vary", "Accept") // as of one that shows the page to browsers only
 	h.ServeHTTP(recorder, httptest.NewRequest("GET", "/", nil))
-	if got := strings.Join(recorder.Header().Values("Vary"), ", "); got != "Accept, Accept-Encoding" {
+	if got := recorder.Header().Values("Vary"); len(got) != 1 || got[0] != "Accept, Accept-Encoding" {
 		t.Errorf("Vary is %q", got)
 	}
 }
@@ -590,7 +590,7 @@ func TestTabsReachThePageAsTheyAre(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := settingsIn(t, h.files["/"].plain)
+	s := settingsIn(t, pageAt(t, h, "http://localhost:8080"))
 	if s.Endpoint != "/graphql" {
 		t.Errorf("the page asks %s", s.Endpoint)
 	}
@@ -637,5 +637,35 @@ func TestNewRefusesTabsThatCannotRun(t *testing.T) {
 				t.Errorf("error is %v, want it to say %q of tab 2: %s", err, c.want, c.reason)
 			}
 		})
+	}
+}
+
+// pageAt returns the page of a reader who has opened the server at origin.
+func pageAt(t *testing.T, h *Handler, origin string) []byte {
+	t.Helper()
+	f, err := h.page.at(origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f.plain
+}
+
+// An example that names the server names the one that the reader has opened, on whatever port.
+func TestExamplesNameTheServerOfThePage(t *testing.T) {
+	for range 2 {
+		server := start(t)
+		_, page := ask(t, "GET", server+"/")
+		named := false
+		for _, tab := range settingsIn(t, page).Tabs {
+			named = named || strings.Contains(tab.Query, server+"/outbox") && strings.Contains(tab.About, server+"/outbox")
+			for _, text := range []string{tab.Query, tab.About} {
+				if rest := strings.ReplaceAll(text, server, ""); strings.Contains(rest, "{server}") || strings.Contains(rest, "localhost") || strings.Contains(rest, "127.0.0.1") {
+					t.Errorf("%s is about another server than %s: %s", tab.Title, server, text)
+				}
+			}
+		}
+		if !named {
+			t.Errorf("no example links to %s/outbox", server)
+		}
 	}
 }

@@ -47,6 +47,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Referrer-Policy", "same-origin")
 
 	f, ok := h.files[r.URL.Path]
+	if r.URL.Path == "/" {
+		var err error
+		if f, err = h.page.at(originOf(r)); err != nil { // New has tried
+			http.Error(w, "the playground can't be shown", http.StatusInternalServerError)
+			return
+		}
+		ok = true
+	}
 	if !ok {
 		http.NotFound(w, r)
 		return
@@ -59,11 +67,21 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.serve(w, r)
 }
 
+// originOf returns the origin by which the reader has opened the server.
+func originOf(r *http.Request) string {
+	if r.TLS != nil {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}
+
 func (f file) serve(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Content-Type", f.contentType)
 	header.Set("Cache-Control", f.cacheControl)
-	header.Add("Vary", "Accept-Encoding") // the caller may have chosen this page by further headers
+	// The caller may have chosen this page by further headers. All are in one line: some caches
+	// take only the last (nginx before 1.23).
+	header.Set("Vary", strings.Join(append(header.Values("Vary"), "Accept-Encoding"), ", "))
 
 	compressed := f.gzip != nil && acceptsGzip(r.Header)
 	tag, length := `"`+f.tag+`"`, f.size
