@@ -253,6 +253,7 @@ func newGateway(a *App) (*gateway.Gateway, error) {
 		HSTS: a.config.HSTS,
 	}
 	if !a.config.Production {
+		options.Development = true
 		options.Hosts = []string{} // loopback names
 		if a.config.PublicURL != "" {
 			options.Hosts = append(options.Hosts, hostOf(a.config.PublicURL))

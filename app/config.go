@@ -231,7 +231,7 @@ var variables = []variable{
 		"The sender of mails. Needed with `STOA_SMTP_URL`.",
 		func(c *Config, v string) error { c.MailFrom = v; return mail.CheckFrom(v) }},
 	{"STOA_ORIGINS", "", "origins separated by commas, such as https://example.org,http://localhost:3000",
-		"The front ends whose pages may use the API from a browser, with their visitors' cookies. The API's own origin need not be listed. Cookies reach the API only from pages of the same site (the same registered domain, or localhost).",
+		"The front ends whose pages may use the API from a browser, with their visitors' cookies. The API's own origin need not be listed. Unset, development lets in pages of all origins on this machine, such as `http://localhost:5173`. Cookies reach the API only from pages of the same site (the same registered domain, or localhost).",
 		func(c *Config, v string) error { c.Origins = words(v); return client.CheckOrigins(c.Origins) }},
 	{"STOA_PROXIES", "", "networks separated by commas, such as 10.0.0.0/8,fd00::/8",
 		"The proxies in front of Stoa. Only their `X-Forwarded-For` is trusted. A proxy that is missing here counts as one client with all its visitors, and they share one rate limit.",

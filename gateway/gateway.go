@@ -89,6 +89,10 @@ type Options struct {
 	// mutation nor read a response.
 	Origins []string
 
+	// Development lets in pages of all loopback origins if Origins is empty, and sets cookies that
+	// Safari keeps from http://localhost.
+	Development bool
+
 	// Hosts are the hosts, beside loopback names, that a request may be for. Nil lets in all.
 	Hosts []string
 
@@ -193,7 +197,7 @@ func New(o Options) (*Gateway, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	clients, err := client.New(client.Options{Proxies: o.Proxies, Origins: o.Origins, Hosts: o.Hosts, HSTS: o.HSTS, Authenticate: o.Authenticate, Used: o.Used})
+	clients, err := client.New(client.Options{Proxies: o.Proxies, Origins: o.Origins, Hosts: o.Hosts, Development: o.Development, HSTS: o.HSTS, Authenticate: o.Authenticate, Used: o.Used})
 	if err != nil {
 		return nil, err
 	}
@@ -297,9 +301,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// rootVaryValue is the Vary of /. Nobody changes it.
+var rootVaryValue = []string{"Accept"}
+
 // serveRoot shows a browser the playground, and tells other clients the path of the API.
 func (g *Gateway) serveRoot(w http.ResponseWriter, r *http.Request) {
-	w.Header().Add("Vary", "Accept")
+	w.Header()["Vary"] = rootVaryValue
 	if g.playground != nil && wire.WantsHTML(r.Header) {
 		g.playground.ServeHTTP(w, r)
 		return

@@ -16,7 +16,6 @@ import (
 
 	"stoa/access"
 	"stoa/gateway/admission"
-	"stoa/gateway/client"
 	"stoa/gateway/envelope"
 	"stoa/gateway/operation"
 	"stoa/gateway/refusal"
@@ -26,10 +25,12 @@ import (
 	"stoa/gateway/wire"
 )
 
-// Header values that every response of the API has. Nobody changes them.
+// Header values that every response of the API has. Nobody changes them. Vary has one line: nginx
+// before 1.23 chooses among its cached responses by the last line alone.
 var (
-	varyValue    = []string{"Accept, Accept-Encoding"}
-	noStoreValue = []string{"no-store"}
+	varyValue       = []string{"Accept, Accept-Encoding"}
+	varyOriginValue = []string{"Accept, Accept-Encoding, Origin"}
+	noStoreValue    = []string{"no-store"}
 )
 
 // serveGraphQL answers one request to /graphql.
@@ -37,6 +38,9 @@ func (g *Gateway) serveGraphQL(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	h := w.Header()
 	h["Vary"], h["Cache-Control"] = varyValue, noStoreValue
+	if g.clients.VaryOrigin() {
+		h["Vary"] = varyOriginValue
+	}
 	if stream.WantsWebSocket(r) {
 		g.streams.ServeWebSocket(w, r)
 		return
@@ -211,7 +215,7 @@ func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, media wire.Media
 func (g *Gateway) tellClient(h http.Header, scope *operation.Scope, post, alone bool) {
 	if post {
 		for _, c := range scope.Cookies() {
-			client.SetCookie(h, c)
+			g.clients.SetCookie(h, c)
 		}
 	}
 	if alone {

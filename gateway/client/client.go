@@ -31,6 +31,10 @@ type Options struct {
 	// the API's own origin then (DNS rebinding).
 	Hosts []string
 
+	// Development lets in pages of all loopback origins if Origins is empty, and sets and takes cookies
+	// that Safari keeps from http://localhost.
+	Development bool
+
 	// HSTS is how long browsers are told to use HTTPS only. 0 tells nothing.
 	HSTS time.Duration
 
@@ -45,6 +49,7 @@ type Options struct {
 type Clients struct {
 	*origins
 	hosts        []string // nil for all
+	development  bool
 	proxies      []netip.Prefix
 	hsts         string // "" for none
 	authenticate func(context.Context, string) (access.Viewer, error)
@@ -56,7 +61,7 @@ func New(o Options) (*Clients, error) {
 	if o.HSTS < 0 {
 		return nil, errors.New("gateway: HSTS is negative")
 	}
-	origins, err := newOrigins(o.Origins)
+	origins, err := newOrigins(o.Origins, o.Development)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: Origins: %w", err)
 	}
@@ -64,7 +69,7 @@ func New(o Options) (*Clients, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Clients{origins: origins, hosts: o.Hosts, proxies: proxies, hsts: hstsValue(o.HSTS), authenticate: o.Authenticate, used: o.Used}, nil
+	return &Clients{origins: origins, hosts: o.Hosts, development: o.Development, proxies: proxies, hsts: hstsValue(o.HSTS), authenticate: o.Authenticate, used: o.Used}, nil
 }
 
 // Credentials reads r's token and reports its use. The caller adds Client before access.Begin:
@@ -74,8 +79,16 @@ func (c *Clients) Credentials(r *http.Request) (access.Request, error) {
 	if err != nil {
 		return access.Request{}, err
 	}
+	device := cookieOf(r.Header, cookieNames[access.DeviceCookie])
+	if c.development && token == "" {
+		token = cookieOf(r.Header, developmentCookieNames[access.SessionCookie])
+		byCookie = token != ""
+	}
+	if c.development && device == "" {
+		device = cookieOf(r.Header, developmentCookieNames[access.DeviceCookie])
+	}
 	c.Use(token)
-	return access.Request{Token: token, ByCookie: byCookie, DeviceToken: cookieOf(r.Header, access.DeviceCookie), Authenticate: c.authenticate}, nil
+	return access.Request{Token: token, ByCookie: byCookie, DeviceToken: device, Authenticate: c.authenticate}, nil
 }
 
 // Client returns the client of r.

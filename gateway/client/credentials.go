@@ -1,7 +1,7 @@
 package client
 
 // Credentials: the tokens of a request (tokenOf, cookieOf), and the cookies that a response sets
-// (SetCookie). A token is never logged and stands in no error.
+// (Clients.SetCookie). A token is never logged and stands in no error.
 
 import (
 	"net/http"
@@ -16,6 +16,10 @@ import (
 // cookieNames have a prefix by which browsers take the cookies only over a secure connection, for
 // this host alone and the whole of it (RFC 6265bis, "The __Host- Prefix").
 var cookieNames = [...]string{access.SessionCookie: "__Host-stoa", access.DeviceCookie: "__Host-stoa-device"}
+
+// developmentCookieNames are of the second cookies that development sets, with the same token: Safari
+// drops Secure cookies from http://localhost, and with them the prefix.
+var developmentCookieNames = [...]string{access.SessionCookie: "stoa", access.DeviceCookie: "stoa-device"}
 
 const (
 	// maxToken is the length of a token in bytes. Ours have 256 bits, 43 letters.
@@ -38,7 +42,7 @@ func tokenOf(h http.Header) (token string, byCookie bool, err error) {
 			return token, false, err
 		}
 	}
-	token = cookieOf(h, access.SessionCookie)
+	token = cookieOf(h, cookieNames[access.SessionCookie])
 	return token, token != "", nil
 }
 
@@ -71,14 +75,14 @@ func ValidToken(s string) bool {
 	return true
 }
 
-// cookieOf returns the value of the first cookie of a kind in the lines of Cookie; "" without one,
+// cookieOf returns the value of the first cookie of a name in the lines of Cookie; "" without one,
 // and if it could be no token.
-func cookieOf(h http.Header, kind access.CookieKind) string {
+func cookieOf(h http.Header, wanted string) string {
 	for _, line := range h["Cookie"] {
 		for line != "" {
 			var pair string
 			pair, line, _ = strings.Cut(line, ";")
-			if name, value, ok := strings.Cut(strings.Trim(pair, " \t"), "="); ok && name == cookieNames[kind] {
+			if name, value, ok := strings.Cut(strings.Trim(pair, " \t"), "="); ok && name == wanted {
 				if !ValidToken(value) {
 					return ""
 				}
@@ -100,16 +104,20 @@ func deviceOf(h http.Header) string {
 	return strings.ToValidUTF8(device, "?")
 }
 
-// SetCookie has the browser store c. Strict costs front ends nothing: their
+// SetCookie has the browser store kept. Strict costs front ends nothing: their
 // requests come from their own pages, never from a link.
-func SetCookie(h http.Header, c access.Cookie) {
-	cookie := http.Cookie{Name: cookieNames[c.Kind], Value: c.Token, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
-	left := time.Until(c.Until)
+func (c *Clients) SetCookie(h http.Header, kept access.Cookie) {
+	cookie := http.Cookie{Name: cookieNames[kept.Kind], Value: kept.Token, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
+	left := time.Until(kept.Until)
 	switch {
-	case c.Token == "" || left < time.Second && !c.Until.IsZero():
+	case kept.Token == "" || left < time.Second && !kept.Until.IsZero():
 		cookie.Value, cookie.MaxAge = "", -1 // written as Max-Age=0
-	case !c.Until.IsZero():
-		cookie.Expires, cookie.MaxAge = c.Until, int(left/time.Second)
+	case !kept.Until.IsZero():
+		cookie.Expires, cookie.MaxAge = kept.Until, int(left/time.Second)
 	}
 	h.Add("Set-Cookie", cookie.String())
+	if c.development {
+		cookie.Name, cookie.Secure = developmentCookieNames[kept.Kind], false
+		h.Add("Set-Cookie", cookie.String())
+	}
 }

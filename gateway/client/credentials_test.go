@@ -2,6 +2,7 @@ package client
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -86,11 +87,11 @@ func FuzzTokenOf(f *testing.F) {
 
 func TestCookiesOfOneKindAreNotTakenForTheOther(t *testing.T) {
 	h := http.Header{"Cookie": {"__Host-stoa-device=d; __Host-stoa=s"}}
-	if s, d := cookieOf(h, access.SessionCookie), cookieOf(h, access.DeviceCookie); s != "s" || d != "d" {
+	if s, d := cookieOf(h, cookieNames[access.SessionCookie]), cookieOf(h, cookieNames[access.DeviceCookie]); s != "s" || d != "d" {
 		t.Errorf("got %q and %q", s, d)
 	}
 	out := http.Header{}
-	SetCookie(out, access.Cookie{Kind: access.DeviceCookie, Token: "d", Until: time.Now().Add(time.Hour)})
+	new(Clients).SetCookie(out, access.Cookie{Kind: access.DeviceCookie, Token: "d", Until: time.Now().Add(time.Hour)})
 	if got := out.Get("Set-Cookie"); !strings.HasPrefix(got, "__Host-stoa-device=d; Path=/; ") || !strings.HasSuffix(got, "; HttpOnly; Secure; SameSite=Strict") {
 		t.Errorf("set by %q", got)
 	}
@@ -115,8 +116,56 @@ func TestDeviceOf(t *testing.T) {
 
 func TestCookieThatHasEndedIsForgotten(t *testing.T) {
 	h := http.Header{}
-	SetCookie(h, access.Cookie{Token: "old", Until: time.Now().Add(-time.Hour)})
+	new(Clients).SetCookie(h, access.Cookie{Token: "old", Until: time.Now().Add(-time.Hour)})
 	if got := h.Get("Set-Cookie"); strings.Contains(got, "old") || !strings.Contains(got, "Max-Age=0") {
 		t.Errorf("got %q", got)
+	}
+}
+
+// Safari drops cookies that are Secure from http://localhost.
+func TestDevelopmentHasACookieForSafari(t *testing.T) {
+	for _, development := range []bool{true, false} {
+		clients, err := New(Options{Development: development})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for kind, name := range []string{access.SessionCookie: "stoa", access.DeviceCookie: "stoa-device"} {
+			out := http.Header{}
+			clients.SetCookie(out, access.Cookie{Kind: access.CookieKind(kind), Token: "t", Until: time.Now().Add(time.Hour)})
+			plain := 0
+			for _, line := range out["Set-Cookie"] {
+				c, err := http.ParseSetCookie(line)
+				if err != nil || c.Value != "t" || !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Domain != "" || c.Path != "/" {
+					t.Errorf("%q, %v", line, err)
+				}
+				if c.Name == name && !c.Secure {
+					plain++
+				}
+			}
+			if want := len(out["Set-Cookie"]) - 1; plain != want || development != (plain == 1) {
+				t.Errorf("development %t: %q", development, out["Set-Cookie"])
+			}
+			out = http.Header{}
+			clients.SetCookie(out, access.Cookie{Kind: access.CookieKind(kind)})
+			for _, line := range out["Set-Cookie"] {
+				if !strings.Contains(line, "=; ") || !strings.Contains(line, "Max-Age=0") {
+					t.Errorf("a sign-out leaves %q", line)
+				}
+			}
+		}
+		r := httptest.NewRequest("POST", "http://localhost:8080/graphql", nil)
+		r.Header.Set("Cookie", "stoa-device=d; stoa=s")
+		got, err := clients.Credentials(r)
+		want := access.Request{}
+		if development {
+			want.Token, want.ByCookie, want.DeviceToken = "s", true, "d"
+		}
+		if err != nil || got.Token != want.Token || got.ByCookie != want.ByCookie || got.DeviceToken != want.DeviceToken {
+			t.Errorf("development %t: %+v, %v", development, got, err)
+		}
+		r.Header.Set("Cookie", "stoa=s; __Host-stoa=secure")
+		if got, err := clients.Credentials(r); err != nil || got.Token != "secure" {
+			t.Errorf("development %t: the cookie with the prefix comes first, got %+v, %v", development, got, err)
+		}
 	}
 }

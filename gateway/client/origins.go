@@ -40,11 +40,16 @@ type origins struct {
 	protection *http.CrossOriginProtection
 	cors       *cors.Cors // nil when there are none
 	listed     map[string]bool
+	loopback   bool // all origins of loopback hosts may use the API
+
+	// Of the response to a page of the one listed origin; nil with several.
+	only, exposed []string
 }
 
-// newOrigins returns origins as browsers write them, or an error that names the wrong one.
-func newOrigins(list []string) (*origins, error) {
-	o := &origins{protection: http.NewCrossOriginProtection(), listed: map[string]bool{}}
+// newOrigins returns origins as browsers write them, or an error that names the wrong one. In development
+// an empty list stands for all origins of loopback hosts: only programs of this machine are behind these.
+func newOrigins(list []string, development bool) (*origins, error) {
+	o := &origins{protection: http.NewCrossOriginProtection(), listed: map[string]bool{}, loopback: development && len(list) == 0}
 	for _, origin := range list {
 		if err := checkOrigin(origin); err != nil {
 			return nil, err
@@ -54,9 +59,9 @@ func newOrigins(list []string) (*origins, error) {
 		}
 		o.listed[origin] = true
 	}
-	if len(list) > 0 { // for an empty list rs/cors would allow every origin
+	if len(list) > 0 || o.loopback { // without AllowOriginFunc rs/cors would allow every origin
 		o.cors = cors.New(cors.Options{
-			AllowOriginFunc:  func(origin string) bool { return o.listed[origin] },
+			AllowOriginFunc:  o.allows,
 			AllowedMethods:   []string{http.MethodGet, http.MethodHead, http.MethodPost},
 			AllowedHeaders:   allowedHeaders,
 			ExposedHeaders:   exposedHeaders,
@@ -64,12 +69,23 @@ func newOrigins(list []string) (*origins, error) {
 			MaxAge:           int(preflightAge / time.Second),
 		})
 	}
+	if len(o.listed) == 1 {
+		o.only, o.exposed = []string{list[0]}, []string{strings.Join(exposedHeaders, ", ")}
+	}
 	return o, nil
+}
+
+// allows says whether pages of an origin may use the API as their visitor.
+func (o *origins) allows(origin string) bool {
+	if o.listed[origin] || !o.loopback {
+		return o.listed[origin]
+	}
+	return checkOrigin(origin) == nil && strings.HasPrefix(origin, "http") && loopback.Is(loopback.HostOf(origin[strings.Index(origin, "://")+3:]))
 }
 
 // CheckOrigins returns an error that names the first of list that isn't an origin.
 func CheckOrigins(list []string) error {
-	_, err := newOrigins(list)
+	_, err := newOrigins(list, false)
 	return err
 }
 
@@ -98,20 +114,43 @@ func checkOrigin(s string) error {
 	return nil
 }
 
+// VaryOrigin says whether responses differ by Origin.
+func (o *origins) VaryOrigin() bool { return o.cors != nil }
+
+// credentialsValue is the value of Access-Control-Allow-Credentials. Nobody changes it.
+var credentialsValue = []string{"true"}
+
 // AllowOrigin adds the headers that let a page of a listed origin read the response to r. It answers a
-// preflight, and says so.
+// preflight, and says so. It leaves the caller's Vary, which names Origin: some caches take only the
+// last of several lines (nginx before 1.23).
+//
+// With one listed origin, the headers are in every response, whatever Origin the request has: a cache
+// that leaves Origin out of its key then stores nothing that the front end can't read. Pages of other
+// origins can read none of them either way.
 func (o *origins) AllowOrigin(w http.ResponseWriter, r *http.Request) (answered bool) {
 	if o.cors == nil {
 		return false
 	}
-	o.cors.HandlerFunc(w, r)
-	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
+	h := w.Header()
+	vary := h["Vary"]
+	delete(h, "Vary")
+	if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+		o.cors.HandlerFunc(w, r)
+		return true
+	}
+	if o.only != nil {
+		h["Access-Control-Allow-Origin"], h["Access-Control-Allow-Credentials"], h["Access-Control-Expose-Headers"] = o.only, credentialsValue, o.exposed
+	} else {
+		o.cors.HandlerFunc(w, r)
+	}
+	h["Vary"] = vary
+	return false
 }
 
 // CheckOrigin refuses a POST that a page of an origin that isn't listed sent. Programs that are no
 // browsers send neither Origin nor Sec-Fetch-Site, and pass.
 func (o *origins) CheckOrigin(r *http.Request) error {
-	if o.protection.Check(r) == nil {
+	if o.protection.Check(r) == nil || o.loopback && o.allows(r.Header.Get("Origin")) {
 		return nil
 	}
 	return crossOrigin(r)
@@ -126,7 +165,7 @@ func crossOrigin(r *http.Request) error {
 // request came by HTTPS: a page by HTTP could be anybody's on the way.
 func (c *Clients) CheckHandshake(r *http.Request) error {
 	origin := r.Header.Get("Origin")
-	if origin == "" || c.listed[origin] {
+	if origin == "" || c.allows(origin) {
 		return nil
 	}
 	scheme, host, ok := strings.Cut(origin, "://")

@@ -35,7 +35,7 @@ func TestOriginsAreChecked(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, err := newOrigins([]string{c.origin})
+			_, err := newOrigins([]string{c.origin}, false)
 			if (err == nil) != c.ok {
 				t.Errorf("%s: %v", c.reason, err)
 			}
@@ -111,5 +111,50 @@ func TestInDevelopmentARequestIsForThisMachine(t *testing.T) {
 	}
 	for _, host := range others {
 		check(host, false)
+	}
+}
+
+// A front end's first hour: Vite on another port, and no variable set yet.
+func TestDevelopmentLetsInLoopbackOrigins(t *testing.T) {
+	cases := map[string]struct {
+		reason, origin string
+		ok             bool
+	}{
+		"Vite":      {"another port", "http://localhost:5173", true},
+		"Address":   {"another name of this machine", "http://127.0.0.1:3000", true},
+		"IPv6":      {"another address of it", "http://[::1]:3000", true},
+		"SubDomain": {"a name below localhost", "http://shop.localhost:3000", true},
+		"Secure":    {"a front end with a certificate", "https://localhost", true},
+		"Elsewhere": {"somebody's page", "https://evil.example", false},
+		"LooksLike": {"a name that anybody can have", "http://localhost.evil.example", false},
+		"User":      {"no browser sends it", "http://localhost@evil.example", false},
+		"Null":      {"a sandboxed frame, of any page", "null", false},
+		"OtherKind": {"a page within an app isn't served from here", "ftp://localhost", false},
+	}
+	open, err := New(Options{Development: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed, err := New(Options{Development: true, Origins: []string{"https://shop.example"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	production, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range cases {
+		r := httptest.NewRequest("POST", "http://localhost:8080/graphql", nil)
+		r.Header.Set("Origin", c.origin)
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+		for who, clients := range map[string]*Clients{"development": open, "with STOA_ORIGINS": listed, "production": production} {
+			want := c.ok && who == "development"
+			w := httptest.NewRecorder()
+			clients.AllowOrigin(w, r)
+			reads := w.Header().Get("Access-Control-Allow-Origin") == c.origin
+			if sends, shakes := clients.CheckOrigin(r) == nil, clients.CheckHandshake(r) == nil; sends != want || shakes != want || reads != want {
+				t.Errorf("%s, %s: %s: sends %t, reads %t, by WebSocket %t", name, who, c.reason, sends, reads, shakes)
+			}
+		}
 	}
 }

@@ -172,6 +172,16 @@ func (c *Cache) Write(w http.ResponseWriter, r *http.Request, e *Entry) {
 	c.write(w, r, e, c.now().UnixNano())
 }
 
+// age returns e's Age at now, in seconds. An entry of less than its max-age counts from when it was made. An
+// older one that is still given has just been found valid, so it counts from now (RFC 9111, 4.2.3): with
+// an Age beyond max-age, a cache on the way would never get a fresh copy on a site with few requests.
+func (e *Entry) age(now int64) int64 {
+	if age := now - e.made; age < int64(e.policy.MaxAge) {
+		return age / int64(time.Second)
+	}
+	return 0
+}
+
 // write sends e. Nothing is formatted here, and nothing allocated. Each header costs about a
 // hundredth of the whole, and a ninth one as much as four, so there is none too many.
 func (c *Cache) write(w http.ResponseWriter, r *http.Request, e *Entry, now int64) {
@@ -183,7 +193,7 @@ func (c *Cache) write(w http.ResponseWriter, r *http.Request, e *Entry, now int6
 		if zip {
 			tag = p.zipTag[:]
 		}
-		h["Cache-Control"], h["Etag"], h["Age"] = p.caching[:], tag, ageValue((now-e.made)/int64(time.Second))
+		h["Cache-Control"], h["Etag"], h["Age"] = p.caching[:], tag, ageValue(e.age(now))
 		if known := r.Header["If-None-Match"]; len(known) > 0 && (len(known) == 1 && known[0] == tag[0] || wire.MatchesETag(known, strings.Trim(p.tag[0], `"`))) {
 			client.DropSecurityHeaders(h)
 			w.WriteHeader(http.StatusNotModified)
@@ -192,7 +202,7 @@ func (c *Cache) write(w http.ResponseWriter, r *http.Request, e *Entry, now int6
 		if p.commas[0] != "" {
 			h["Cache-Tag"], h["Surrogate-Key"] = p.commas[:], p.spaces[:]
 		}
-	} else if len(h["Vary"]) == 1 {
+	} else if len(h["Access-Control-Allow-Origin"]) == 0 {
 		delete(h, "Vary") // nobody may store it, so that there is nothing to choose from
 	}
 	if zip {
