@@ -6,7 +6,6 @@ package store
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -85,24 +84,11 @@ func dropReplaced(ctx context.Context, s *Store) error {
 	return nil
 }
 
-const (
-	// migratorLease is the time that a migrator may be silent before another takes its place, by
-	// the clock of the other: clocks are never compared.
-	migratorLease = 15 * time.Second
-	// migratorBeat is the time between two renewals of the lease.
-	migratorBeat = 3 * time.Second
-)
-
-// errTakenOver is the cause of the end of a migrator after another has taken its lease.
-var errTakenOver = errors.New("another process has taken the migrations over")
-
-// migrator runs migrations, one process at a time.
+// migrator runs migrations, one process at a time. Its lease is in the document of the format.
 type migrator struct {
 	store *Store
 	all   []migration
-	lease time.Duration // see migratorLease
-	beat  time.Duration // see migratorBeat
-	self  string
+	lease *lease
 	tell  func(string) // is called with each migration that begins
 }
 
@@ -113,7 +99,7 @@ func (s *Store) Migrate(ctx context.Context, tell func(string)) error {
 	if s.format >= latestFormat() {
 		return nil
 	}
-	m := migrator{s, migrations, migratorLease, migratorBeat, rand.Text()[:12], tell}
+	m := migrator{s, migrations, s.newLease(formatKey), tell}
 	return m.run(ctx)
 }
 
@@ -132,8 +118,6 @@ func (m *migrator) run(ctx context.Context) error {
 
 // wait returns when the lease is this migrator's, or when there is nothing left to do.
 func (m *migrator) wait(ctx context.Context) (done bool, err error) {
-	var seen databaseFormat
-	var since time.Time
 	for {
 		d, err := m.store.readFormat(ctx)
 		if err != nil {
@@ -142,50 +126,32 @@ func (m *migrator) wait(ctx context.Context) (done bool, err error) {
 		if d.Version >= len(m.all) {
 			return true, nil
 		}
-		if d.Holder != seen.Holder || d.Beat != seen.Beat || since.IsZero() {
-			seen, since = d, time.Now()
-		}
-		if d.Holder == "" || time.Since(since) >= m.lease {
-			taken, err := m.change(ctx, bson.D{{Key: "holder", Value: d.Holder}, {Key: "beat", Value: d.Beat}},
-				bson.D{{Key: "holder", Value: m.self}, {Key: "beat", Value: d.Beat + 1}})
-			if taken || err != nil {
-				return false, err
-			}
-			continue
+		if taken, err := m.lease.take(ctx); taken || err != nil {
+			return false, err
 		}
 		select {
 		case <-ctx.Done():
 			return false, context.Cause(ctx)
-		case <-time.After(m.beat):
+		case <-time.After(m.lease.beat):
 		}
 	}
 }
 
-// change sets fields of the format if it matches has, and reports whether it did.
-func (m *migrator) change(ctx context.Context, has, set bson.D) (bool, error) {
-	result, err := m.store.db.Collection(meta).UpdateOne(ctx, append(byFormatKey(), has...), bson.D{{Key: "$set", Value: set}})
+// complete records a completed migration, if the lease is this migrator's, and reports whether it
+// is.
+func (m *migrator) complete(ctx context.Context, has, set bson.D) (bool, error) {
+	result, err := m.store.db.Collection(meta).UpdateOne(ctx, append(m.lease.mine(), has...), bson.D{{Key: "$set", Value: set}})
 	if err != nil {
 		return false, fmt.Errorf("change the format of the database: %w", err)
 	}
 	return result.MatchedCount == 1, nil
 }
 
-// mine is the condition that the lease is this migrator's.
-func (m *migrator) mine() bson.D { return bson.D{{Key: "holder", Value: m.self}} }
-
 // lead runs the rest of the migrations while the lease is this migrator's; errTakenOver after
 // another has it.
 func (m *migrator) lead(parent context.Context) error {
-	ctx, cancel := context.WithCancelCause(parent)
-	beating := make(chan struct{})
-	go func() { defer close(beating); m.keepLease(ctx, cancel) }()
-	defer func() {
-		cancel(nil)
-		<-beating
-		limited, stop := context.WithTimeout(context.WithoutCancel(parent), selectLimit)
-		defer stop()
-		_, _ = m.change(limited, m.mine(), bson.D{{Key: "holder", Value: ""}}) // otherwise the lease runs out
-	}()
+	ctx, release := m.lease.hold(parent)
+	defer release()
 	d, err := m.store.readFormat(ctx)
 	if err != nil {
 		return err
@@ -200,7 +166,7 @@ func (m *migrator) lead(parent context.Context) error {
 			return fmt.Errorf("%s: %w", next.name, err)
 		}
 		d.Oldest = max(d.Oldest, next.oldest)
-		still, err := m.change(ctx, append(m.mine(), bson.E{Key: "version", Value: n}),
+		still, err := m.complete(ctx, bson.D{{Key: "version", Value: n}},
 			bson.D{{Key: "version", Value: n + 1}, {Key: "oldest", Value: d.Oldest}, {Key: "program", Value: m.store.program}})
 		if err != nil {
 			return err
@@ -210,25 +176,6 @@ func (m *migrator) lead(parent context.Context) error {
 		}
 	}
 	return nil
-}
-
-// keepLease renews the lease until ctx ends, and ends ctx after another process has taken it.
-func (m *migrator) keepLease(ctx context.Context, end context.CancelCauseFunc) {
-	tick := time.NewTicker(m.beat)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		result, err := m.store.db.Collection(meta).UpdateOne(ctx, append(byFormatKey(), m.mine()...),
-			bson.D{{Key: "$inc", Value: bson.D{{Key: "beat", Value: int64(1)}}}})
-		if err == nil && result.MatchedCount == 0 {
-			end(errTakenOver)
-			return
-		}
-	}
 }
 
 // Pending describes the work that opening a database and migrating it would do, a line each, and

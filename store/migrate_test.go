@@ -61,7 +61,9 @@ func setFormat(t *testing.T, s *Store, d databaseFormat) {
 }
 
 func quickly(s *Store, all []migration) *migrator {
-	return &migrator{s, all, 400 * time.Millisecond, 20 * time.Millisecond, fmt.Sprintf("%p", s), func(string) {}}
+	l := s.newLease(formatKey)
+	l.lasts, l.beat = 400*time.Millisecond, 20*time.Millisecond
+	return &migrator{s, all, l, func(string) {}}
 }
 
 func TestANewDatabaseHasTheLatestFormat(t *testing.T) {
@@ -238,14 +240,14 @@ func TestAMigratorThatWasTakenOverCompletesNothing(t *testing.T) {
 	uri := sharedDatabase(t)
 	slow, other := connected(t, uri), connected(t, uri)
 	m := quickly(slow, nil)
-	setFormat(t, other, databaseFormat{Holder: m.self})
+	setFormat(t, other, databaseFormat{Holder: m.lease.self})
 	began, ended := make(chan struct{}), make(chan struct{})
 	m.all = []migration{{name: "held", do: func(context.Context, *Store) error { // deaf to its context, like a stopped process
 		close(began)
 		<-ended
 		return nil
 	}}}
-	m.beat = time.Hour
+	m.lease.beat = time.Hour
 	failed := make(chan error, 1)
 	go func() { failed <- m.lead(t.Context()) }()
 	<-began
@@ -267,7 +269,7 @@ func TestAMigratorThatWasTakenOverStops(t *testing.T) {
 		<-ctx.Done()
 		return context.Cause(ctx)
 	}}})
-	setFormat(t, other, databaseFormat{Holder: m.self})
+	setFormat(t, other, databaseFormat{Holder: m.lease.self})
 	m.tell = func(string) { setFormat(t, other, databaseFormat{Holder: "another"}) }
 	if err := m.lead(t.Context()); !errors.Is(err, errTakenOver) {
 		t.Errorf("it ends with %v", err)

@@ -320,6 +320,9 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 		"ChangeArticle": func(ctx context.Context) {
 			check(t, s.ChangeArticle(ctx, article, changedTo(article, func(*Article) {})))
 		},
+		"Exclusively": func(ctx context.Context) {
+			done(s.Exclusively(ctx, "task", func(context.Context) error { return nil }))
+		},
 		"Relate":      func(ctx context.Context) { check(t, s.Relate(ctx, article.ID, nil)) },
 		"AddComments": func(ctx context.Context) { check(t, s.AddComments(ctx, []*Comment{comment})) },
 		"AddComment": func(ctx context.Context) {

@@ -73,6 +73,9 @@ type Store struct {
 	kinds     map[id.Kind]any // the tables of documents; see Kind.open
 	namespace string          // see Namespace
 
+	leasing sync.Mutex        // held while leases is read or set
+	leases  map[string]*lease // by the names of Exclusively
+
 	sealing sync.Mutex  // held while sealed is read or set
 	sealed  cipher.AEAD // the cipher of sealed texts; nil before the first
 
@@ -205,6 +208,7 @@ func (s *Store) open(ctx context.Context, o Options) error {
 		return err
 	}
 	s.openTables()
+	s.leases = map[string]*lease{}
 	s.live = newLive(s)
 	return nil
 }
