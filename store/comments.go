@@ -237,13 +237,20 @@ func (s *Store) forgetAuthor(ctx context.Context, account id.ID) error {
 // that were added while their account was deleted, by a process that died before it had
 // looked. It returns how many accounts those were.
 func (s *Store) ForgetGone(ctx context.Context) (int, error) {
-	var named []id.ID
-	filter := bson.D{{Key: "accountId", Value: bson.D{{Key: "$gt", Value: ""}}}}
-	if err := s.db.Collection(comments).Distinct(ctx, "accountId", filter).Decode(&named); err != nil {
-		return 0, fmt.Errorf("find who has commented: %w", err)
-	}
+	var last id.ID
 	gone := 0
-	for some := range slices.Chunk(named, writtenAtOnce) {
+	for {
+		named, err := find[Comment](ctx, s.db.Collection(comments), bson.D{{Key: "accountId", Value: bson.D{{Key: "$gt", Value: last}}}},
+			projection("accountId").SetSort(bson.D{{Key: "accountId", Value: 1}}).SetLimit(writtenAtOnce))
+		if err != nil || len(named) == 0 {
+			return gone, err
+		}
+		last = named[len(named)-1].AccountID // the rest of that account's comments is skipped
+		some := make([]id.ID, len(named))
+		for i, c := range named {
+			some[i] = c.AccountID
+		}
+		some = slices.Compact(some)
 		found, err := find[Account](ctx, s.db.Collection(accounts), in("_id", some), projection("_id"))
 		if err != nil {
 			return gone, err
@@ -258,7 +265,6 @@ func (s *Store) ForgetGone(ctx context.Context) (int, error) {
 			gone++
 		}
 	}
-	return gone, nil
 }
 
 // ShownComments returns the comments with ids that everyone may see who may see their

@@ -190,29 +190,16 @@ func (s *Store) purge(ctx context.Context, a *Article) error {
 		}
 		a = &after
 	}
-	texts, err := find[Revision](ctx, s.db.Collection(revisions), bson.D{{Key: "articleId", Value: a.ID}}, projection("articleId"))
-	if err != nil {
+	if err := purgeUnder(ctx, s, Revisions, a.ID, listKeys(id.ID(RevisionsOf(a.ID)))); err != nil {
 		return err
 	}
-	said, err := find[Comment](ctx, s.db.Collection(comments), bson.D{{Key: "articleId", Value: a.ID}}, projection("articleId"))
-	if err != nil {
+	if err := purgeUnder(ctx, s, Comments, a.ID, []string{childrenKey(ChildrenKey(a.ID))}); err != nil {
 		return err
 	}
 	keys := append(Articles.stale(a, nil), childrenKey(ChildrenKey(a.ID)))
-	for _, r := range texts {
-		keys = append(keys, revisionKeys(r)...)
-	}
-	for _, c := range said {
-		keys = append(keys, string(c.ID))
-	}
 	return s.write(ctx, compact(keys), func(ctx context.Context) error {
 		if err := s.reserveSequence(ctx, a); err != nil {
 			return err
-		}
-		for _, collection := range []string{revisions, comments} {
-			if _, err := s.db.Collection(collection).DeleteMany(ctx, bson.D{{Key: "articleId", Value: a.ID}}); err != nil {
-				return fmt.Errorf("delete from %s: %w", collection, err)
-			}
 		}
 		result, err := s.db.Collection(articles).DeleteOne(ctx, bson.D{{Key: "_id", Value: a.ID}, {Key: "version", Value: a.Version}})
 		if err != nil {
@@ -224,4 +211,30 @@ func (s *Store) purge(ctx context.Context, a *Article) error {
 		s.forgetTallies(ctx, a.ID)
 		return nil
 	})
+}
+
+// purgeUnder deletes the documents of a kind that are under an article, some in each write, so that
+// it ends in time. lists are the keys of their list.
+func purgeUnder[T any](ctx context.Context, s *Store, k *Kind[T], article id.ID, lists []string) error {
+	c := s.db.Collection(k.Collection)
+	for {
+		found, err := find[T](ctx, c, bson.D{{Key: "articleId", Value: article}}, projection("_id").SetLimit(writtenAtOnce))
+		if err != nil || len(found) == 0 {
+			return err
+		}
+		ids, keys := make([]id.ID, len(found)), slices.Clone(lists)
+		for i, d := range found {
+			ids[i] = idOf(d)
+			keys = append(keys, string(ids[i]))
+		}
+		err = s.write(ctx, compact(keys), func(ctx context.Context) error {
+			if _, err := c.DeleteMany(ctx, in("_id", ids)); err != nil {
+				return fmt.Errorf("delete from %s: %w", k.Collection, err)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
 }
