@@ -9,7 +9,6 @@ package blog
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 
 	"stoa/background"
@@ -39,17 +38,14 @@ type Blog struct {
 	authorMerges edit.Merges[store.Author]
 	tagMerges    edit.Merges[store.Tag]
 
-	mu           sync.Mutex
-	unreconciled map[id.ID]bool // is to be related to other articles: see Reconcile
-
-	relating   sync.Mutex // held while Reconcile relates
+	reach      reach // of relating
 	background *background.Group
 }
 
 // New returns the blog in s, and registers articles with index. previews is the address of a
 // preview, with {token} in place of its token.
 func New(s *store.Store, index *search.Engine, previews string, log *slog.Logger) *Blog {
-	b := &Blog{store: s, index: index, markdown: markdown.New(), previews: previews, log: log, unreconciled: map[id.ID]bool{}}
+	b := &Blog{store: s, index: index, markdown: markdown.New(), previews: previews, log: log, reach: usualReach}
 	b.articles, b.authors, b.tags = b.articleKind(), authorKind(s), tagKind(s)
 	b.initMerges()
 	registerArticles(index, s)

@@ -26,9 +26,21 @@ func open(t *testing.T) (*Blog, *store.Store) {
 // openWith is open; onCommand is called with each command to the database.
 func openWith(t *testing.T, onCommand func(string)) (*Blog, *store.Store) {
 	t.Helper()
+	return replica(t, database(t), onCommand)
+}
+
+// database is an empty database.
+func database(t *testing.T) *embedded.Server {
+	t.Helper()
 	server, err := embedded.Open(t.Context(), embedded.Options{Dir: t.TempDir()})
 	check(t, err)
 	t.Cleanup(func() { check(t, server.Close(context.Background())) })
+	return server
+}
+
+// replica opens a blog over a database, one of several if others are open over it.
+func replica(t *testing.T, server *embedded.Server, onCommand func(string)) (*Blog, *store.Store) {
+	t.Helper()
 	s, err := store.Open(t.Context(), store.Options{
 		URI: server.URI(), Dialer: server.Dialer(), Exclusive: true, CacheBytes: 16 << 20, OnCommand: onCommand, Log: slog.New(slog.DiscardHandler),
 	})

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -64,13 +63,12 @@ type Importing struct {
 	wanted  map[string]string // slug → the source that it is reserved for
 	authors map[string]*store.Author
 	tags    map[string]*store.Tag
-	changed map[id.ID]bool
 }
 
 // BeginImport begins an import: it reads the blog's sources, slugs, authors and tags. A dry import
 // writes nothing.
 func (b *Blog) BeginImport(ctx context.Context, dry bool) (*Importing, error) {
-	i := &Importing{blog: b, dry: dry, now: time.Now(), wanted: map[string]string{}, changed: map[id.ID]bool{}}
+	i := &Importing{blog: b, dry: dry, now: time.Now(), wanted: map[string]string{}}
 	var err error
 	if i.known, err = b.store.Imported(ctx); err != nil {
 		return nil, err
@@ -129,12 +127,6 @@ func (i *Importing) add(ctx context.Context, in Import) (ImportStatus, error) {
 		if after.TagIDs, err = i.tagIDs(ctx, in.Tags); err != nil {
 			return "", err
 		}
-		// An article without relations is found by the next import, if this one is killed before it
-		// relates it.
-		if before == nil || !slices.Equal(before.AuthorIDs, after.AuthorIDs) || !slices.Equal(before.TagIDs, after.TagIDs) {
-			after.RelatedIDs = []id.ID{}
-			i.changed[after.ID] = true
-		}
 		if err := i.write(ctx, before, after, in.Markdown, rendered); err != nil {
 			return "", err
 		}
@@ -149,7 +141,7 @@ func (i *Importing) add(ctx context.Context, in Import) (ImportStatus, error) {
 
 // article makes the article of an import, from the existing one if there is one.
 func (i *Importing) article(in Import, before *store.Article, rendered markdown.Rendered) *store.Article {
-	a := &store.Article{Version: 1}
+	a := &store.Article{Version: 1, RelatedIDs: []id.ID{}}
 	if before != nil {
 		copied := *before
 		a = &copied
@@ -374,10 +366,11 @@ func (i *Importing) Comments(ctx context.Context, slug string, thread []ImportCo
 	return i.blog.store.AddComments(ctx, all)
 }
 
-// Finish relates the imported articles to all others.
+// Finish relates the imported articles to all others. If the process dies before that, any replica
+// does it.
 func (i *Importing) Finish(ctx context.Context) error {
 	if i.dry {
 		return nil
 	}
-	return i.blog.relate(ctx, i.changed)
+	return i.blog.Reconcile(ctx)
 }

@@ -49,13 +49,5 @@ func (b *Blog) FinishMerges(ctx context.Context) error {
 
 // moveArticle writes an article whose author or tag is another one after a merge.
 func (b *Blog) moveArticle(ctx context.Context, was, is store.Node) error {
-	before, after := was.(*store.Article), is.(*store.Article)
-	if after.Public() {
-		after.RelatedIDs = []id.ID{}
-	}
-	err := b.store.ChangeArticle(ctx, before, after)
-	if err == nil && after.Public() {
-		b.reconcileLater(before, after)
-	}
-	return err
+	return b.store.ChangeArticle(ctx, was.(*store.Article), is.(*store.Article))
 }

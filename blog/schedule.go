@@ -1,18 +1,14 @@
 package blog
 
-// Background work: due articles, relations, interrupted work, old deleted articles. Entry points:
-// Run, Quiesce, and the tasks that a test calls by themselves: PublishDue, Reconcile, CleanUp,
-// Purge.
+// Background work: due articles, interrupted work, old deleted articles. Entry points:
+// Run, Quiesce, and the tasks that a test calls by themselves: PublishDue, CleanUp, Purge; Reconcile
+// is in related.go.
 
 import (
 	"context"
-	"errors"
-	"maps"
-	"slices"
 	"time"
 
 	"stoa/background"
-	"stoa/id"
 	"stoa/problem"
 	"stoa/store"
 )
@@ -28,7 +24,7 @@ const (
 	// restored.
 	purgeEvery = time.Hour
 	// cleanUpEvery is the pause between two looks for unfinished work of dead processes that isn't
-	// noted anywhere: a look reads the relations of all articles, and the accounts of all comments.
+	// noted anywhere: a look reads the accounts of all comments.
 	cleanUpEvery = time.Hour
 )
 
@@ -51,7 +47,7 @@ func (b *Blog) tasks() []background.Task {
 
 // Run works in the background until ctx ends: it publishes scheduled articles when they are due,
 // relates articles to each other, finishes interrupted work, and deletes old articles for good.
-// Every replica does so; a compare-and-set lets one of them win.
+// Every replica does so; a compare-and-set, or a lease, lets one of them win.
 func (b *Blog) Run(ctx context.Context) { b.background.Run(ctx) }
 
 // Quiesce returns when Run has done the work that earlier responses left: articles are related, and
@@ -64,53 +60,18 @@ func (b *Blog) Purge(ctx context.Context, now time.Time) (int, error) {
 	return b.store.PurgeDeleted(ctx, now.Add(-restorable))
 }
 
-// reconcileLater marks articles with their authors and tags, so that the next Reconcile relates
-// them again.
-func (b *Blog) reconcileLater(states ...*store.Article) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, a := range states {
-		for _, i := range slices.Concat([]id.ID{a.ID}, a.AuthorIDs, a.TagIDs) {
-			b.unreconciled[i] = true
-		}
-	}
-}
-
-// CleanUp finishes the work of dead processes: it relates articles, and removes the names of
-// deleted accounts from their comments.
+// CleanUp finishes the work of dead processes: it removes the names of deleted accounts from their
+// comments.
 func (b *Blog) CleanUp(ctx context.Context) error {
-	err := b.relate(ctx, nil)
-	gone, forgetErr := b.store.ForgetGone(ctx)
+	gone, err := b.store.ForgetGone(ctx)
 	if gone > 0 {
 		b.log.Info("forgot the names of deleted accounts on comments", "accounts", gone)
-	}
-	return errors.Join(err, forgetErr)
-}
-
-// Reconcile relates the articles that were changed since its last call. When it returns, no such
-// work is in progress. Failed work is left for the next call. Work that this process dies before is
-// left for the next relate of any process: see CleanUp.
-func (b *Blog) Reconcile(ctx context.Context) error {
-	b.relating.Lock()
-	defer b.relating.Unlock()
-	b.mu.Lock()
-	changed := b.unreconciled
-	b.unreconciled = map[id.ID]bool{}
-	b.mu.Unlock()
-	if len(changed) == 0 {
-		return nil
-	}
-	err := b.relate(ctx, changed)
-	if err != nil {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		maps.Copy(b.unreconciled, changed)
 	}
 	return err
 }
 
 // PublishDue publishes the articles that are due at now, and returns those that this call
-// published: another replica may have been faster.
+// published: another replica may have been faster. Reconcile relates them.
 func (b *Blog) PublishDue(ctx context.Context, now time.Time) ([]*store.Article, error) {
 	at, ok, err := b.store.NextDue(ctx)
 	if err != nil || !ok || at.After(now) {
@@ -121,7 +82,6 @@ func (b *Blog) PublishDue(ctx context.Context, now time.Time) ([]*store.Article,
 		return nil, err
 	}
 	var published []*store.Article
-	changed := map[id.ID]bool{}
 	for _, before := range due {
 		after := *before
 		after.Status = store.Published
@@ -130,17 +90,13 @@ func (b *Blog) PublishDue(ctx context.Context, now time.Time) ([]*store.Article,
 		}
 		err = b.store.ChangeArticle(ctx, before, &after)
 		if problem.Is(err, problem.Conflict) {
-			err = nil
 			continue
 		}
 		if err != nil {
-			break
+			return published, err
 		}
 		b.log.Info("published on schedule", "article", after.Slug, "due", after.PublishedAt)
-		published, changed[after.ID] = append(published, &after), true
+		published = append(published, &after)
 	}
-	if len(published) > 0 {
-		err = errors.Join(err, b.relate(ctx, changed))
-	}
-	return published, err
+	return published, nil
 }

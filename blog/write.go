@@ -309,15 +309,9 @@ func (b *Blog) replaceArticle(ctx context.Context, was, is *draft) error {
 	if after.Status == store.Published && after.UpdatedAt.Before(after.PublishedAt) {
 		after.UpdatedAt = after.PublishedAt
 	}
-	if after.Public() && moved(before, after) {
-		after.RelatedIDs = []id.ID{}
-	}
 	err := b.store.ChangeArticle(ctx, before, after)
 	if problem.Is(err, problem.Conflict) && r != nil {
 		return errors.Join(err, b.store.DeleteRevision(ctx, r))
-	}
-	if err == nil && moved(before, after) {
-		b.reconcileLater(before, after)
 	}
 	return err
 }
@@ -326,14 +320,6 @@ func (b *Blog) replaceArticle(ctx context.Context, was, is *draft) error {
 func contentDiffers(before, after *store.Article) bool {
 	return before.Slug != after.Slug || !reflect.DeepEqual(before.Cover, after.Cover) ||
 		!slices.Equal(before.AuthorIDs, after.AuthorIDs) || !slices.Equal(before.TagIDs, after.TagIDs)
-}
-
-// moved reports whether the relations of other articles may differ after a change.
-func moved(before, after *store.Article) bool {
-	if !before.Public() && !after.Public() {
-		return false
-	}
-	return before.Public() != after.Public() || !slices.Equal(before.AuthorIDs, after.AuthorIDs) || !slices.Equal(before.TagIDs, after.TagIDs)
 }
 
 // apply changes an article as in says, without the slug. The article gets a new text if title,

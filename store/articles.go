@@ -32,6 +32,9 @@ var Articles = &Kind[Article]{
 		if a.Status == Scheduled {
 			put(dueKey, placeText(a.PublishedAt))
 		}
+		if !a.UnrelatedAt.IsZero() {
+			put(unrelatedKey, placeText(a.UnrelatedAt))
+		}
 		if a.Public() {
 			version := strconv.FormatInt(a.Version, 36)
 			put(addressesTag, version)
@@ -57,6 +60,8 @@ var Articles = &Kind[Article]{
 		{fields: []string{"ownerId", "status", "-updatedAt", "-_id"}},
 		{fields: []string{"ownerId", "status", "-deletedAt", "-_id"}},
 		{fields: []string{"event"}, unique: true, sparse: true},
+		{fields: []string{"unrelatedAt"}, sparse: true},
+		{fields: []string{"relatedIds", "_id"}},
 	},
 }
 

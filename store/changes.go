@@ -1,8 +1,8 @@
 package store
 
-// Writes of articles and their revisions, and reads of whole collections for imports, relating and
-// the schedule. Entry points: AddArticle, ChangeArticle, AddRevision, NextDue, Due, Imported,
-// Relate, Begin. The function write is below every write of the package.
+// Writes of articles and their revisions, and reads of whole collections for imports and the
+// schedule. Entry points: AddArticle, ChangeArticle, AddRevision, NextDue, Due, Imported, Begin. The
+// function write is below every write of the package.
 
 import (
 	"context"
@@ -19,10 +19,12 @@ import (
 	"stoa/id"
 )
 
-// Cache keys of the time of the next scheduled article and of the next outgoing mail.
+// Cache keys of the time of the next scheduled article, of the next outgoing mail, and of the first
+// article in the queue of those to be related.
 const (
-	dueKey      = "due"
-	outgoingKey = "letters" // the old name: only a migration changes a stored name
+	dueKey       = "due"
+	outgoingKey  = "letters" // the old name: only a migration changes a stored name
+	unrelatedKey = "unrelated"
 )
 
 // queueTag is the dependency of lists of all accounts' drafts, draftsTag of one account's lists.
@@ -93,8 +95,10 @@ func revisionKeys(r *Revision) []string {
 	return append(listKeys(id.ID(RevisionsOf(r.ArticleID))), string(r.ID))
 }
 
-// AddArticle stores a new article; Conflict when its slug is taken.
+// AddArticle stores a new article; Conflict when its slug is taken. A public one joins the queue of
+// those to be related.
 func (s *Store) AddArticle(ctx context.Context, a *Article) error {
+	markUnrelated(nil, a)
 	insert := func(ctx context.Context) error {
 		_, err := s.db.Collection(articles).InsertOne(ctx, a)
 		return err
@@ -117,7 +121,8 @@ func (s *Store) AddArticle(ctx context.Context, a *Article) error {
 
 // ChangeArticle replaces the article before, as it was read, by after, and sets the version of
 // after to the next one. It returns Conflict if the article has another version by now, or if the
-// slug is taken.
+// slug is taken. If the change may move the article nearer to others, or away from them, the article
+// joins the queue of those to be related: only Relate changes relations.
 func (s *Store) ChangeArticle(ctx context.Context, before, after *Article) error {
 	after.Version = before.Version + 1
 	set := bson.D{
@@ -131,8 +136,8 @@ func (s *Store) ChangeArticle(ctx context.Context, before, after *Article) error
 		{Key: "revisionId", Value: after.RevisionID}, {Key: "version", Value: after.Version},
 		{Key: "source", Value: after.Source}, {Key: "digest", Value: after.Digest}, {Key: "previewEpoch", Value: after.PreviewEpoch},
 	}
-	if !slices.Equal(before.RelatedIDs, after.RelatedIDs) { // else Relate may have been faster
-		set = append(set, bson.E{Key: "relatedIds", Value: after.RelatedIDs})
+	if markUnrelated(before, after) {
+		set = append(set, bson.E{Key: "unrelatedAt", Value: after.UnrelatedAt}, bson.E{Key: "unrelatedFrom", Value: after.UnrelatedFrom})
 	}
 	if !reflect.DeepEqual(before.Cover, after.Cover) { // else a newer program's fields in it would go
 		set = append(set, bson.E{Key: "cover", Value: after.Cover})
@@ -164,7 +169,8 @@ func (s *Store) ChangeArticle(ctx context.Context, before, after *Article) error
 	})
 }
 
-// due is the time of the next scheduled article or outgoing mail; zero if there is none.
+// due is the time of the next scheduled article or outgoing mail, or of the first article in the queue
+// of those to be related; zero if there is none.
 type due struct {
 	At time.Time `bson:"t"`
 }
@@ -177,6 +183,13 @@ func (s *Store) readDue(ctx context.Context, key string) (*due, error) {
 			return nil, err
 		}
 		return &due{found[0].NextAt}, nil
+	}
+	if key == unrelatedKey {
+		found, err := s.Unrelated(ctx, 1)
+		if err != nil || len(found) == 0 {
+			return nil, err
+		}
+		return &due{found[0].UnrelatedAt}, nil
 	}
 	found, err := find[Article](ctx, s.db.Collection(articles), bson.D{{Key: "status", Value: Scheduled}},
 		projection("publishedAt").SetSort(bson.D{{Key: "publishedAt", Value: 1}}).SetLimit(1))
@@ -240,26 +253,6 @@ func (s *Store) TakenSlugs(ctx context.Context) (map[string]id.ID, error) {
 		out[a.Slug] = a.ID
 	}
 	return out, nil
-}
-
-// PublicArticles returns the published articles for relating, newest first, with these fields
-// only: id, time, authors, tags and present relations.
-func (s *Store) PublicArticles(ctx context.Context) ([]*Article, error) {
-	return find[Article](ctx, s.db.Collection(articles), publicArticles(),
-		projection("publishedAt", "authorIds", "tagIds", "relatedIds").SetSort(bson.D{{Key: "publishedAt", Value: -1}, {Key: "_id", Value: -1}}))
-}
-
-// Relate sets the related articles of an article, the closest first. Its version and its
-// UpdatedAt stay the same.
-func (s *Store) Relate(ctx context.Context, article id.ID, related []id.ID) error {
-	return s.write(ctx, []string{string(article)}, func(ctx context.Context) error {
-		_, err := s.db.Collection(articles).UpdateOne(ctx, bson.D{{Key: "_id", Value: article}},
-			bson.D{{Key: "$set", Value: bson.D{{Key: "relatedIds", Value: related}}}})
-		if err != nil {
-			return fmt.Errorf("relate %s: %w", article, err)
-		}
-		return nil
-	})
 }
 
 // AllAuthors returns every author by present and former slugs. It reads the database, past the

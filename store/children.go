@@ -593,32 +593,39 @@ func (s *Store) countChildren(ctx context.Context, keys []ChildrenKey, out map[C
 		Parent id.ID           `bson:"_id"`
 		Under  []ChildrenCount `bson:"under"`
 	}
-	groups := map[string]map[id.ID]ChildrenKey{}
 	for _, k := range keys {
 		out[k] = &ChildrenCount{}
-		if groups[k.group()] == nil {
-			groups[k.group()] = map[id.ID]ChildrenKey{}
-		}
-		groups[k.group()][k.document()] = k
 	}
-	for _, of := range groups {
-		var where childrenOf
-		for _, k := range of {
-			where = k.children()
-			break
-		}
-		found, err := aggregate[document](ctx, s.db.Collection(where.parents), where.under(of,
+	for _, g := range grouped(keys) {
+		found, err := aggregate[document](ctx, s.db.Collection(g.where.parents), g.where.under(g.of,
 			bson.D{{Key: "$group", Value: bson.D{{Key: "_id", Value: nil}, {Key: "n", Value: bson.D{{Key: "$sum", Value: 1}}}}}})...)
 		if err != nil {
 			return err
 		}
 		for _, d := range found {
 			for _, c := range d.Under {
-				out[of[d.Parent]] = &c
+				out[g.of[d.Parent]] = &c
 			}
 		}
 	}
 	return nil
+}
+
+// listGroup are lists of one kind, each by the document that it is under: they are read together.
+type listGroup struct {
+	where childrenOf
+	of    map[id.ID]ChildrenKey
+}
+
+func grouped(keys []ChildrenKey) map[string]listGroup {
+	groups := map[string]listGroup{}
+	for _, k := range keys {
+		if groups[k.group()].of == nil {
+			groups[k.group()] = listGroup{k.children(), map[id.ID]ChildrenKey{}}
+		}
+		groups[k.group()].of[k.document()] = k
+	}
+	return groups
 }
 
 // markPrivate marks the response private if one of keys names a list that isn't for all.

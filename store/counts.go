@@ -215,8 +215,8 @@ func (s *Store) forgetTallies(ctx context.Context, parent id.ID) {
 	}
 }
 
-// articlesCounted is by how much the lists of articles under authors and tags grow when before
-// turns into after; nil for an article that isn't there.
+// articlesCounted is by how much the lists of articles under authors and tags, and the list of all,
+// grow when before turns into after; nil for an article that isn't there.
 func articlesCounted(before, after *Article) map[string]int64 {
 	by := map[string]int64{}
 	for _, side := range []struct {
@@ -226,9 +226,7 @@ func articlesCounted(before, after *Article) map[string]int64 {
 		if side.article == nil || !side.article.Public() {
 			continue
 		}
-		parents := slices.Concat(side.article.AuthorIDs, side.article.TagIDs)
-		slices.Sort(parents)
-		for _, parent := range slices.Compact(parents) {
+		for _, parent := range compactIDs(slices.Concat(side.article.AuthorIDs, side.article.TagIDs, []id.ID{AllArticles})) {
 			by[string(parent)] += side.by
 		}
 	}

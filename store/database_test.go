@@ -177,7 +177,7 @@ func TestRelatingIsNoChangeOfTheArticle(t *testing.T) {
 	if slugOf(t, s, "a") != "a" {
 		t.Fatal("a isn't found")
 	}
-	check(t, s.Relate(t.Context(), a.ID, []id.ID{b.ID}))
+	check(t, s.Relate(t.Context(), []Relations{{Article: a.ID, IDs: []id.ID{b.ID}}}))
 	found, err := Articles.All(t.Context(), s, []id.ID{a.ID})
 	check(t, err)
 	if !slices.Equal(found[0].RelatedIDs, []id.ID{b.ID}) || found[0].Version != 1 || !found[0].UpdatedAt.Equal(a.UpdatedAt) {

@@ -51,13 +51,17 @@ type Article struct {
 	DeletedAt      time.Time `bson:"deletedAt"`   // zero unless it is deleted
 	AuthorIDs      []id.ID   `bson:"authorIds"`   // in the order of the byline
 	TagIDs         []id.ID   `bson:"tagIds"`
-	RelatedIDs     []id.ID   `bson:"relatedIds"` // the closest first
+	RelatedIDs     []id.ID   `bson:"relatedIds"` // the closest first: see relating.go
 	RevisionID     id.ID     `bson:"revisionId"`
 	Version        int64     `bson:"version"` // goes up by one with every change: for compare-and-set
 	Source         string    `bson:"source"`  // the id of its file for an import; "" if it was written here
 	Digest         string    `bson:"digest"`  // of the imported content
 	// PreviewEpoch goes up to end all previews of the article: when it is deleted, and on demand.
 	PreviewEpoch int64 `bson:"previewEpoch"`
+	// UnrelatedAt is when the article joined the queue of those to be related anew, with the articles
+	// near it; zero if it isn't in the queue. UnrelatedFrom are the authors and tags that it had.
+	UnrelatedAt   time.Time `bson:"unrelatedAt,omitempty"`
+	UnrelatedFrom []id.ID   `bson:"unrelatedFrom,omitempty"`
 	// Event is the sequence number, among those of AllPublished, of the event that it became
 	// public; "" if it never was public, or was before there were events.
 	Event string `bson:"event,omitempty"`

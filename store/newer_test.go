@@ -160,7 +160,9 @@ func TestANewerProgramsFieldsSurviveEveryUpdate(t *testing.T) {
 		{"a scheduled article is published", func() { articleBecomes(1, func(a *Article) { a.Status = Published }) }},
 		{"an article is withdrawn", func() { articleBecomes(1, func(a *Article) { a.Status = Draft }) }},
 		{"an article is restored", func() { articleBecomes(2, func(a *Article) { a.Status, a.DeletedAt = Draft, time.Time{} }) }},
-		{"articles are related", func() { check(t, s.Relate(ctx, recordID(id.Article, 3), []id.ID{recordID(id.Article, 2)})) }},
+		{"articles are related", func() {
+			check(t, s.Relate(ctx, []Relations{{Article: recordID(id.Article, 3), IDs: []id.ID{recordID(id.Article, 2)}}}))
+		}},
 		{"an author is changed", func() {
 			found, err := Authors.Now(ctx, s, []id.ID{recordID(id.Author, 1)})
 			check(t, err)

@@ -41,12 +41,12 @@ func storedNames() []string {
 		of   []reflect.Type
 	}
 	all := []collection{
-		{articles, []reflect.Type{reflect.TypeFor[Article]()}}, {revisions, []reflect.Type{reflect.TypeFor[Revision]()}},
+		{articles, []reflect.Type{reflect.TypeFor[Article](), reflect.TypeFor[Links]()}}, {revisions, []reflect.Type{reflect.TypeFor[Revision]()}},
 		{authors, []reflect.Type{reflect.TypeFor[Author]()}}, {tags, []reflect.Type{reflect.TypeFor[Tag]()}},
 		{comments, []reflect.Type{reflect.TypeFor[Comment]()}}, {accounts, []reflect.Type{reflect.TypeFor[Secret]()}},
 		{sessions, []reflect.Type{reflect.TypeFor[Session]()}}, {pictures, []reflect.Type{reflect.TypeFor[Picture]()}},
 		{products, []reflect.Type{reflect.TypeFor[WholeProduct]()}},
-		{meta, []reflect.Type{reflect.TypeFor[databaseFormat]()}}, {degraded, nil}, {tallies, []reflect.Type{reflect.TypeFor[tally]()}},
+		{meta, []reflect.Type{reflect.TypeFor[databaseFormat](), reflect.TypeFor[leaseState]()}}, {degraded, nil}, {tallies, []reflect.Type{reflect.TypeFor[tally]()}},
 	}
 	for _, u := range uncachedKinds() {
 		all = append(all, collection{u.collection(), []reflect.Type{reflect.TypeOf(u.document())}})
@@ -58,12 +58,13 @@ func storedNames() []string {
 	}
 	for _, c := range all {
 		out = append(out, "collection "+c.name)
+		var fields []string
 		for _, t := range c.of {
-			fields := fieldsOf(t)
-			slices.Sort(fields)
-			for _, f := range fields {
-				out = append(out, "\tfield "+f)
-			}
+			fields = append(fields, fieldsOf(t)...)
+		}
+		slices.Sort(fields)
+		for _, f := range slices.Compact(fields) {
+			out = append(out, "\tfield "+f)
 		}
 		for _, i := range indexes() {
 			if i.collection == c.name {
@@ -95,7 +96,7 @@ func storedNames() []string {
 		"keys of a comment "+strings.Join(commentKeys(nil, &Comment{ID: "com_1", ArticleID: "art_1", AccountID: "acc_1", Status: CommentVisible, Visible: true}), " "),
 		"keys of an account "+strings.Join(accountKeys(&Account{ID: "acc_1"}), " "),
 		"keys of a session "+strings.Join(sessionKeys(&Session{ID: "ses_1", AccountID: "acc_1"}), " "),
-		"keys of others "+strings.Join([]string{dueKey, outgoingKey, addressesKey, addressesTag, queueTag}, " "),
+		"keys of others "+strings.Join([]string{dueKey, outgoingKey, unrelatedKey, addressesKey, addressesTag, queueTag}, " "),
 	)
 	formats := cachedFormats()
 	for _, name := range slices.Sorted(maps.Keys(formats)) {

@@ -609,9 +609,10 @@ func writeMany(t *testing.T, s *stoatest.Stoa) (preview string) {
 	}
 	slugs, err := s.Store.TakenSlugs(t.Context())
 	stoatest.Check(t, err)
+	s.Quiesce(t) // else the articles above are related after this
 	for i := range n {
 		at := func(i int) id.ID { return slugs[fmt.Sprintf("article-%d", i%n)] }
-		stoatest.Check(t, s.Store.Relate(t.Context(), at(i), []id.ID{at(i + 1), at(i + 2)}))
+		stoatest.Check(t, s.Store.Relate(t.Context(), []store.Relations{{Article: at(i), IDs: []id.ID{at(i + 1), at(i + 2)}}}))
 	}
 	names := map[string]map[string]id.ID{"author": {}, "tag": {}}
 	writers, err := s.Store.AllAuthors(t.Context())
@@ -650,7 +651,7 @@ func writeMany(t *testing.T, s *stoatest.Stoa) (preview string) {
 			"cover":     map[string]any{"url": "/cover.jpg", "alt": "A cover"},
 			"authorIds": []string{ids("author", i), ids("author", i+1)}, "tagIds": []string{ids("tag", i), ids("tag", i+1)},
 		})
-		stoatest.Check(t, s.Store.Relate(t.Context(), draft, []id.ID{slugs[fmt.Sprintf("article-%d", i%n)], slugs[fmt.Sprintf("article-%d", (i+1)%n)]}))
+		stoatest.Check(t, s.Store.Relate(t.Context(), []store.Relations{{Article: draft, IDs: []id.ID{slugs[fmt.Sprintf("article-%d", i%n)], slugs[fmt.Sprintf("article-%d", (i+1)%n)]}}}))
 		if i >= n {
 			stoatest.Mutate(t, s, "articleDelete", map[string]any{"id": draft}, "article { id }", nil)
 			continue

@@ -14,9 +14,9 @@ import (
 	"stoa/id"
 )
 
-// Cool empties the caches of s, except for the due times of the next scheduled article and the
-// next mail, since its background work reads them four times a second. It first waits for
-// other background work, which would fill the caches again.
+// Cool empties the caches of s, except for the due times of the next scheduled article, the next mail
+// and the next article to be related, since its background work reads them four times a second. It first
+// waits for other background work, which would fill the caches again.
 func Cool(t *testing.T, s *Stoa) {
 	t.Helper()
 	s.Quiesce(t)
@@ -26,6 +26,8 @@ func Cool(t *testing.T, s *Stoa) {
 		_, _, err := s.Store.NextDue(t.Context())
 		Check(t, err)
 		_, _, err = s.Store.NextMail(t.Context())
+		Check(t, err)
+		_, _, err = s.Store.NextUnrelated(t.Context())
 		Check(t, err)
 		if s.Commands() == 0 {
 			return
