@@ -11,6 +11,12 @@
 //
 //	go run ./tests/bench site --posts 2000
 //
+// The argument scale measures each page, and a publication, on sites of several sizes: documents and
+// commands, CPU time, bytes of the reply and in Redis, memory, cold and warm. It generates the sites on
+// the embedded database, or on the server that STOA_TEST_MONGODB_URI names.
+//
+//	go run ./tests/bench scale --articles 300,2000,10000,100000
+//
 // The argument compare asks two revisions of Stoa in turn, and prints the ratio of their
 // requests per second.
 //
@@ -51,6 +57,13 @@ func main() {
 		o, err := siteFlags(os.Args[2:])
 		if err == nil {
 			err = benchSite(ctx, o, os.Stdout)
+		}
+		exit(err)
+	}
+	if len(os.Args) > 1 && os.Args[1] == "scale" {
+		o, err := scaleFlags(os.Args[2:])
+		if err == nil {
+			err = benchScale(ctx, o, os.Stdout)
 		}
 		exit(err)
 	}

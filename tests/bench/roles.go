@@ -148,6 +148,11 @@ func playStoa(ctx context.Context) error {
 	go func() { served <- a.Serve(ctx, l) }()
 	err = control(ctx, "http://"+l.Addr().String(), func(u *usage) { u.Commands = commands.Load() }, func(mux *http.ServeMux) {
 		mux.HandleFunc("POST /flush", func(http.ResponseWriter, *http.Request) { a.Store.Flush() })
+		mux.HandleFunc("POST /publish", func(w http.ResponseWriter, r *http.Request) {
+			if err := publish(r.Context(), a, r.URL.Query().Get("slug")); err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+			}
+		})
 	})
 	return errors.Join(err, <-served)
 }
@@ -249,6 +254,7 @@ type process struct {
 	started
 	cmd   *exec.Cmd
 	stdin io.Closer
+	dir   string // removed with it; "" for none
 }
 
 // start starts a role of a benchmark program, "" for this one. settings are added to PATH and
