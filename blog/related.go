@@ -303,11 +303,12 @@ func (r *relating) anew(articles []*store.Links) []store.Relations {
 			continue
 		}
 		ids, scores := r.closest(a)
-		if slices.Equal(ids, a.RelatedIDs) && len(scores) == len(a.RelatedScores) && a.RelatedScores != nil {
-			continue
+		same := slices.Equal(ids, a.RelatedIDs) && len(scores) == len(a.RelatedScores) && a.RelatedScores != nil
+		if there := r.links[a.ID]; there != nil { // insert compares with the scores of now
+			there.RelatedIDs, there.RelatedScores = ids, scores
 		}
-		if a := r.links[a.ID]; a != nil {
-			a.RelatedIDs, a.RelatedScores = ids, scores
+		if same {
+			continue
 		}
 		out = append(out, store.Relations{Article: a.ID, IDs: ids, Scores: scores})
 	}
