@@ -141,6 +141,8 @@ type Answer struct {
 	request Request
 	private atomic.Bool
 
+	account atomic.Pointer[id.ID] // of the viewer, once it is known; nil before, and for nobody
+
 	mu      sync.Mutex
 	asked   bool // viewer and err are set
 	viewer  Viewer
@@ -230,10 +232,19 @@ func (a *Answer) look(ctx context.Context) (Viewer, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.asked && a.request.Token != "" && a.request.Authenticate != nil {
-		a.viewer, a.err = a.request.Authenticate(ctx, a.request.Token)
+		a.know(a.request.Authenticate(ctx, a.request.Token))
 	}
 	a.asked = true
 	return a.viewer, a.err
+}
+
+// know records the viewer, or the error of its look-up. The caller holds mu.
+func (a *Answer) know(v Viewer, err error) {
+	a.viewer, a.err, a.asked = v, err, true
+	a.account.Store(nil)
+	if account := v.Account; v.SignedIn() {
+		a.account.Store(&account)
+	}
 }
 
 // ClientFrom returns the client of the request, and makes the response private.
@@ -279,7 +290,7 @@ func Become(ctx context.Context, v Viewer) {
 		a.touch(ctx)
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.viewer, a.err, a.asked = v, nil, true
+		a.know(v, nil)
 	}
 }
 

@@ -1,7 +1,7 @@
 package access
 
-// The subjects of rate limits: the client's network and the viewer's account. Entry point:
-// RateSubjects.
+// The subjects of limits: the client's network and the viewer's account. Entry points: RateSubjects
+// for the use of rates, ClientKey for work at once.
 
 import (
 	"context"
@@ -20,10 +20,35 @@ func (a *Answer) RateSubjects(ctx context.Context) (client string, account func(
 			return ""
 		}
 		// Without the response in its context, the look-up can't mark it private.
-		viewer, err := a.look(context.WithValue(ctx, key{}, (*Answer)(nil)))
+		ctx := context.WithValue(context.WithValue(ctx, key{}, (*Answer)(nil)), subjectKey{}, a)
+		viewer, err := a.look(ctx)
 		if err != nil {
 			return ""
 		}
 		return viewer.Account
 	}
+}
+
+// subjectKey is the key of the response whose token is looked up, in the context of the look-up.
+type subjectKey struct{}
+
+// ClientKey names the client of the work under ctx, for limits on work at once: the viewer's account if
+// it is known already, else the client as Client.RateKey has it. It is "" for work of the process's own,
+// which no client waits for, and for a client without an address. The name is no part of a response, so
+// that ClientKey leaves the response public. It looks nothing up.
+func ClientKey(ctx context.Context) string {
+	a := from(ctx)
+	if a == nil {
+		a, _ = ctx.Value(subjectKey{}).(*Answer)
+	}
+	if a == nil {
+		return ""
+	}
+	if account := a.account.Load(); account != nil {
+		return string(*account)
+	}
+	if !a.request.Client.Address.IsValid() {
+		return ""
+	}
+	return a.request.Client.RateKey()
 }

@@ -43,7 +43,7 @@ func (g *Gateway) serveFeed(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), g.limits.timeout)
 	defer cancel()
-	_, scope := g.pipeline.Begin(ctx, access.Request{Client: g.clients.Client(r)})
+	ctx, scope := g.pipeline.Begin(ctx, access.Request{Client: g.clients.Client(r)})
 	if err := scope.Usage.Consume(ctx, feedCost); err != nil {
 		g.codec.Refuse(w, r, wire.JSON, err)
 		return

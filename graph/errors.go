@@ -21,9 +21,10 @@ import (
 
 // Codes of top-level errors that aren't problems.
 const (
-	codeInternal = "INTERNAL"
-	codeTimeout  = "TIMEOUT"
-	codeTooSlow  = "TOO_SLOW" // a client doesn't take its subscription's events
+	codeInternal   = "INTERNAL"
+	codeTimeout    = "TIMEOUT"
+	codeTooSlow    = "TOO_SLOW"   // a client doesn't take its subscription's events
+	codeOverloaded = "OVERLOADED" // there was no room for the work
 )
 
 // Errors turns each error into its form for the client. A problem is shown with its code, and an
@@ -60,6 +61,9 @@ func (e Errors) Present(ctx context.Context, err error) *gqlerror.Error {
 	case errors.Is(err, store.ErrTooSlow):
 		shown.Message = "events come faster than you read them: subscribe again, after the last that you have had"
 		shown.Extensions = map[string]any{"code": codeTooSlow}
+	case errors.Is(err, problem.ErrOverloaded):
+		shown.Message = "more is asked for than can be done at this moment: try again in a second"
+		shown.Extensions = map[string]any{"code": codeOverloaded, "retryAfter": 1}
 	case errors.Is(ctx.Err(), context.DeadlineExceeded): // the request's own deadline, not the database's
 		shown.Message = "this took too long: ask for less at once, or try again"
 		shown.Extensions = map[string]any{"code": codeTimeout}

@@ -42,6 +42,10 @@ func New(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
+// ErrOverloaded is the error of work for which there was no room in good time. It is nobody's fault, and
+// a later attempt can succeed.
+var ErrOverloaded = errors.New("more is asked for than can be done at this moment")
+
 // At returns e with the path of the input at fault.
 func (e *Error) At(path ...string) *Error {
 	at := *e

@@ -99,7 +99,7 @@ func (s *Store) SecretByEmail(ctx context.Context, email string) (*Secret, error
 func (s *Store) secret(ctx context.Context, filter bson.D) (*Secret, error) {
 	access.MarkPrivate(ctx)
 	meter.From(ctx).Command(1, 0) // there or not: the units of a sign-in don't tell if there is an account
-	found, err := find[Secret](meter.Uncounted(ctx), s.db.Collection(accounts), filter, nil)
+	found, err := find[Secret](meter.Uncounted(ctx), s.collection(accounts), filter, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func accountKeys(a *Account) []string {
 // added before.
 func (s *Store) AddAccount(ctx context.Context, a *Secret) error {
 	return s.write(ctx, accountKeys(&a.Account), func(ctx context.Context) error {
-		if _, err := s.db.Collection(accounts).InsertOne(ctx, a); err != nil {
+		if _, err := s.collection(accounts).InsertOne(ctx, a); err != nil {
 			return conflict(err, "the address")
 		}
 		return nil
@@ -135,7 +135,7 @@ func (s *Store) ChangeAccount(ctx context.Context, before, after *Secret) error 
 		{Key: "epoch", Value: after.Epoch}, {Key: "passwordHash", Value: after.PasswordHash}, {Key: "version", Value: after.Version},
 	}
 	return s.write(ctx, accountKeys(&after.Account), func(ctx context.Context) error {
-		result, err := s.db.Collection(accounts).UpdateOne(ctx,
+		result, err := s.collection(accounts).UpdateOne(ctx,
 			bson.D{{Key: "_id", Value: before.ID}, {Key: "version", Value: before.Version}}, bson.D{{Key: "$set", Value: set}})
 		if err != nil {
 			return conflict(err, "the address")
@@ -148,7 +148,7 @@ func (s *Store) ChangeAccount(ctx context.Context, before, after *Secret) error 
 // deletion ends its sessions.
 func (s *Store) DeleteAccount(ctx context.Context, a *Account) error {
 	return s.write(ctx, accountKeys(a), func(ctx context.Context) error {
-		result, err := s.db.Collection(accounts).DeleteOne(ctx, bson.D{{Key: "_id", Value: a.ID}, {Key: "version", Value: a.Version}})
+		result, err := s.collection(accounts).DeleteOne(ctx, bson.D{{Key: "_id", Value: a.ID}, {Key: "version", Value: a.Version}})
 		if err != nil {
 			return fmt.Errorf("delete %s: %w", a.ID, err)
 		}
@@ -159,7 +159,7 @@ func (s *Store) DeleteAccount(ctx context.Context, a *Account) error {
 // ForgetAccount deletes the remains of a deleted account: its sessions, its mail codes and mails
 // and those to its address, and its name in comments. It is safe to repeat.
 func (s *Store) ForgetAccount(ctx context.Context, account id.ID, address string) error {
-	found, err := find[Session](ctx, s.db.Collection(sessions), bson.D{{Key: "accountId", Value: account}}, nil)
+	found, err := findList[Session](ctx, s.collection(sessions), bson.D{{Key: "accountId", Value: account}}, nil)
 	if err != nil {
 		return err
 	}
@@ -187,6 +187,6 @@ func (s *Store) Sweep(ctx context.Context, now, idle time.Time) error {
 // HasAccount reports whether an account exists in the database now, without an access check.
 func (s *Store) HasAccount(ctx context.Context, account id.ID) (bool, error) {
 	access.MarkPrivate(ctx)
-	found, err := find[Account](ctx, s.db.Collection(accounts), bson.D{{Key: "_id", Value: account}}, projection("_id"))
+	found, err := find[Account](ctx, s.collection(accounts), bson.D{{Key: "_id", Value: account}}, projection("_id"))
 	return len(found) > 0, err
 }

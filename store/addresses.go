@@ -6,7 +6,6 @@ package store
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"slices"
 	"time"
 
@@ -67,22 +66,8 @@ func (s *Store) Addresses(ctx context.Context, visit func(Address)) error {
 // inParts reads the fields of addresses of all documents that match, in no order, in the batches of
 // a cursor.
 func inParts[T any](ctx context.Context, s *Store, collection string, filter bson.D, visit func(*T)) error {
-	cursor, err := s.db.Collection(collection).Find(ctx, filter, projection("slug", "updatedAt", "authorIds", "tagIds").SetBatchSize(oneReply))
-	if err != nil {
-		return fmt.Errorf("find in %s: %w", collection, err)
-	}
-	defer func() { _ = cursor.Close(context.WithoutCancel(ctx)) }()
-	for cursor.Next(ctx) {
-		d := new(T)
-		if err := cursor.Decode(d); err != nil {
-			return fmt.Errorf("read %s: %w", collection, err)
-		}
-		visit(d)
-	}
-	if err := cursor.Err(); err != nil {
-		return fmt.Errorf("find in %s: %w", collection, err)
-	}
-	return nil
+	return visitEach(ctx, s.collection(collection), filter, projection("slug", "updatedAt", "authorIds", "tagIds").SetBatchSize(oneReply),
+		func(d *T, _ bool) { visit(d) })
 }
 
 // addressesTag is the dependency of everything derived from Addresses, besides the lists of authors

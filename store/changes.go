@@ -44,15 +44,18 @@ func compact(keys []string) []string {
 }
 
 // write runs change, a write to the database, and drops keys from the caches of all replicas
-// before and after it; see cache.Write.
+// before and after it; see cache.Write. It takes one slot, before anything is announced: a write that
+// begins isn't held up in its middle.
 func (s *Store) write(ctx context.Context, keys []string, change func(context.Context) error) error {
-	return s.cache.Write(ctx, withFormerKeys(keys), func(ctx context.Context) (err error) {
-		if slices.Contains(keys, editionsKey(id.Article)) {
-			err = errInterrupted
-			defer func() { s.known.note(nil, err) }()
-		}
-		err = change(ctx)
-		return err
+	return s.bulkheads.writes.within(ctx, func(ctx context.Context) error {
+		return s.cache.Write(ctx, withFormerKeys(keys), func(ctx context.Context) (err error) {
+			if slices.Contains(keys, editionsKey(id.Article)) {
+				err = errInterrupted
+				defer func() { s.known.note(nil, err) }()
+			}
+			err = change(ctx)
+			return err
+		})
 	})
 }
 
@@ -62,11 +65,13 @@ var errInterrupted = errors.New("a write was interrupted")
 // writeArticle is write for a change that turns before into after, one of them public. It updates
 // the known editions by after; write would forget them.
 func (s *Store) writeArticle(ctx context.Context, before, after *Article, change func(context.Context) error) error {
-	return s.cache.Write(ctx, withFormerKeys(Articles.stale(before, after)), func(ctx context.Context) error {
-		err := errInterrupted
-		defer func() { s.known.note(after, err) }()
-		err = change(ctx)
-		return err
+	return s.bulkheads.writes.within(ctx, func(ctx context.Context) error {
+		return s.cache.Write(ctx, withFormerKeys(Articles.stale(before, after)), func(ctx context.Context) error {
+			err := errInterrupted
+			defer func() { s.known.note(after, err) }()
+			err = change(ctx)
+			return err
+		})
 	})
 }
 
@@ -74,7 +79,7 @@ func (s *Store) writeArticle(ctx context.Context, before, after *Article, change
 // it is.
 func (s *Store) AddRevision(ctx context.Context, r *Revision) error {
 	return s.write(ctx, revisionKeys(r), func(ctx context.Context) error {
-		if _, err := s.db.Collection(revisions).InsertOne(ctx, r); err != nil && !mongo.IsDuplicateKeyError(err) {
+		if _, err := s.collection(revisions).InsertOne(ctx, r); err != nil && !mongo.IsDuplicateKeyError(err) {
 			return fmt.Errorf("add a revision: %w", err)
 		}
 		return nil
@@ -84,7 +89,7 @@ func (s *Store) AddRevision(ctx context.Context, r *Revision) error {
 // DeleteRevision deletes a text that no article refers to, after its article couldn't be written.
 func (s *Store) DeleteRevision(ctx context.Context, r *Revision) error {
 	return s.write(ctx, revisionKeys(r), func(ctx context.Context) error {
-		if _, err := s.db.Collection(revisions).DeleteOne(ctx, bson.D{{Key: "_id", Value: r.ID}}); err != nil {
+		if _, err := s.collection(revisions).DeleteOne(ctx, bson.D{{Key: "_id", Value: r.ID}}); err != nil {
 			return fmt.Errorf("delete a revision: %w", err)
 		}
 		return nil
@@ -100,7 +105,7 @@ func revisionKeys(r *Revision) []string {
 func (s *Store) AddArticle(ctx context.Context, a *Article) error {
 	markUnrelated(nil, a)
 	insert := func(ctx context.Context) error {
-		_, err := s.db.Collection(articles).InsertOne(ctx, a)
+		_, err := s.collection(articles).InsertOne(ctx, a)
 		return err
 	}
 	taken := fmt.Sprintf("the slug %q", a.Slug)
@@ -143,7 +148,7 @@ func (s *Store) ChangeArticle(ctx context.Context, before, after *Article) error
 		set = append(set, bson.E{Key: "cover", Value: after.Cover})
 	}
 	update := func(ctx context.Context, set bson.D) error {
-		result, err := s.db.Collection(articles).UpdateOne(ctx,
+		result, err := s.collection(articles).UpdateOne(ctx,
 			bson.D{{Key: "_id", Value: before.ID}, {Key: "version", Value: before.Version}}, bson.D{{Key: "$set", Value: set}})
 		if err != nil {
 			return err
@@ -191,7 +196,7 @@ func (s *Store) readDue(ctx context.Context, key string) (*due, error) {
 		}
 		return &due{found[0].UnrelatedAt}, nil
 	}
-	found, err := find[Article](ctx, s.db.Collection(articles), bson.D{{Key: "status", Value: Scheduled}},
+	found, err := findList[Article](ctx, s.collection(articles), bson.D{{Key: "status", Value: Scheduled}},
 		projection("publishedAt").SetSort(bson.D{{Key: "publishedAt", Value: 1}}).SetLimit(1))
 	if err != nil || len(found) == 0 {
 		return nil, err
@@ -216,14 +221,14 @@ func (s *Store) NextDue(ctx context.Context) (at time.Time, ok bool, err error) 
 // Due returns at most MaxPageSize articles that are scheduled for now or earlier, the earliest
 // first.
 func (s *Store) Due(ctx context.Context, now time.Time) ([]*Article, error) {
-	return find[Article](ctx, s.db.Collection(articles),
+	return findList[Article](ctx, s.collection(articles),
 		bson.D{{Key: "status", Value: Scheduled}, {Key: "publishedAt", Value: bson.D{{Key: "$lte", Value: now}}}},
 		options.Find().SetSort(bson.D{{Key: "publishedAt", Value: 1}}).SetLimit(MaxPageSize))
 }
 
 // Imported returns all imported articles by their source. It reads the database, past the caches.
 func (s *Store) Imported(ctx context.Context) (map[string]*Article, error) {
-	found, err := find[Article](ctx, s.db.Collection(articles), bson.D{{Key: "source", Value: bson.D{{Key: "$gt", Value: ""}}}}, nil)
+	found, err := findList[Article](ctx, s.collection(articles), bson.D{{Key: "source", Value: bson.D{{Key: "$gt", Value: ""}}}}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +242,7 @@ func (s *Store) Imported(ctx context.Context) (map[string]*Article, error) {
 // TakenSlugs returns the present and former slugs of all articles, with the articles' ids. Of two
 // articles with one slug, the one that has it now wins.
 func (s *Store) TakenSlugs(ctx context.Context) (map[string]id.ID, error) {
-	found, err := find[Article](ctx, s.db.Collection(articles), bson.D{}, projection("slug", "oldSlugs"))
+	found, err := findList[Article](ctx, s.collection(articles), bson.D{}, projection("slug", "oldSlugs"))
 	if err != nil {
 		return nil, err
 	}
@@ -258,7 +263,7 @@ func (s *Store) TakenSlugs(ctx context.Context) (map[string]id.ID, error) {
 // AllAuthors returns every author by present and former slugs. It reads the database, past the
 // caches.
 func (s *Store) AllAuthors(ctx context.Context) (map[string]*Author, error) {
-	found, err := find[Author](ctx, s.db.Collection(authors), bson.D{}, nil)
+	found, err := findList[Author](ctx, s.collection(authors), bson.D{}, nil)
 	out := make(map[string]*Author, len(found))
 	for _, a := range found {
 		for _, old := range a.OldSlugs {
@@ -273,7 +278,7 @@ func (s *Store) AllAuthors(ctx context.Context) (map[string]*Author, error) {
 
 // AllTags returns every tag by present and former slugs. It reads the database, past the caches.
 func (s *Store) AllTags(ctx context.Context) (map[string]*Tag, error) {
-	found, err := find[Tag](ctx, s.db.Collection(tags), bson.D{}, nil)
+	found, err := findList[Tag](ctx, s.collection(tags), bson.D{}, nil)
 	out := make(map[string]*Tag, len(found))
 	for _, t := range found {
 		for _, old := range t.OldSlugs {
@@ -289,7 +294,7 @@ func (s *Store) AllTags(ctx context.Context) (map[string]*Tag, error) {
 // Begin records that a task is about to run. A task that is recorded and never finished must run
 // again; see Unfinished and Finish.
 func (s *Store) Begin(ctx context.Context, task string) error {
-	_, err := s.db.Collection(meta).InsertOne(ctx, bson.D{{Key: "_id", Value: "task/" + task}})
+	_, err := s.collection(meta).InsertOne(ctx, bson.D{{Key: "_id", Value: "task/" + task}})
 	if err != nil && !mongo.IsDuplicateKeyError(err) {
 		return fmt.Errorf("note that %s begins: %w", task, err)
 	}
@@ -298,7 +303,7 @@ func (s *Store) Begin(ctx context.Context, task string) error {
 
 // Unfinished says whether a task was begun and not finished.
 func (s *Store) Unfinished(ctx context.Context, task string) (bool, error) {
-	err := s.db.Collection(meta).FindOne(ctx, bson.D{{Key: "_id", Value: "task/" + task}}).Err()
+	err := s.collection(meta).FindOne(ctx, bson.D{{Key: "_id", Value: "task/" + task}}, &bson.Raw{})
 	if err != nil && !errors.Is(err, mongo.ErrNoDocuments) {
 		return false, fmt.Errorf("look whether %s was finished: %w", task, err)
 	}
@@ -307,7 +312,7 @@ func (s *Store) Unfinished(ctx context.Context, task string) (bool, error) {
 
 // Finish deletes the record that Begin made.
 func (s *Store) Finish(ctx context.Context, task string) error {
-	if _, err := s.db.Collection(meta).DeleteOne(ctx, bson.D{{Key: "_id", Value: "task/" + task}}); err != nil {
+	if _, err := s.collection(meta).DeleteOne(ctx, bson.D{{Key: "_id", Value: "task/" + task}}); err != nil {
 		return fmt.Errorf("note that %s is finished: %w", task, err)
 	}
 	return nil
@@ -316,7 +321,7 @@ func (s *Store) Finish(ctx context.Context, task string) error {
 // Empty says whether there is no article, author or tag in the database.
 func (s *Store) Empty(ctx context.Context) (bool, error) {
 	for _, c := range []string{articles, authors, tags} {
-		err := s.db.Collection(c).FindOne(ctx, bson.D{}).Err()
+		err := s.collection(c).FindOne(ctx, bson.D{}, &bson.Raw{})
 		if err == nil {
 			return false, nil
 		}

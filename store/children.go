@@ -465,7 +465,7 @@ func (s *Store) readParts(ctx context.Context, where childrenOf, keys []Children
 			where.shown = runs[1]
 			pipeline = append(pipeline, where.beneath("rest", stages...))
 		}
-		found, err := aggregate[document](ctx, s.db.Collection(where.parents), pipeline...)
+		found, err := aggregate[document](ctx, s.collection(where.parents), pipeline...)
 		if err != nil {
 			return err
 		}
@@ -597,7 +597,7 @@ func (s *Store) countChildren(ctx context.Context, keys []ChildrenKey, out map[C
 		out[k] = &ChildrenCount{}
 	}
 	for _, g := range grouped(keys) {
-		found, err := aggregate[document](ctx, s.db.Collection(g.where.parents), g.where.under(g.of,
+		found, err := aggregate[document](ctx, s.collection(g.where.parents), g.where.under(g.of,
 			bson.D{{Key: "$group", Value: bson.D{{Key: "_id", Value: nil}, {Key: "n", Value: bson.D{{Key: "$sum", Value: 1}}}}}})...)
 		if err != nil {
 			return err

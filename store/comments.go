@@ -75,7 +75,7 @@ func (s *Store) AddComments(ctx context.Context, cs []*Comment) error {
 	}
 	return s.write(ctx, compact(keys), func(ctx context.Context) error {
 		return s.addToThreads(ctx, cs, func(ctx context.Context) error {
-			_, err := s.db.Collection(comments).InsertMany(ctx, cs, options.InsertMany().SetOrdered(false))
+			_, err := s.collection(comments).InsertMany(ctx, cs, options.InsertMany().SetOrdered(false))
 			if err != nil && !mongo.IsDuplicateKeyError(err) {
 				return fmt.Errorf("add comments: %w", err)
 			}
@@ -115,7 +115,7 @@ func (s *Store) addComment(ctx context.Context, c *Comment) error {
 		return err
 	}
 	insert := func(ctx context.Context) error {
-		_, err := s.db.Collection(comments).InsertOne(ctx, c)
+		_, err := s.collection(comments).InsertOne(ctx, c)
 		return err
 	}
 	const what = "the comment's id"
@@ -148,7 +148,7 @@ func (s *Store) CommentNow(ctx context.Context, comment id.ID) (*Comment, error)
 }
 
 func (s *Store) commentNow(ctx context.Context, comment id.ID) (*Comment, error) {
-	found, err := find[Comment](ctx, s.db.Collection(comments), bson.D{{Key: "_id", Value: comment}}, nil)
+	found, err := find[Comment](ctx, s.collection(comments), bson.D{{Key: "_id", Value: comment}}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +181,7 @@ func (s *Store) ChangeComment(ctx context.Context, before, after *Comment) error
 		case before.IsDeleted() != after.IsDeleted():
 			change = append(change, bson.E{Key: "$unset", Value: bson.D{{Key: "bare", Value: ""}}})
 		}
-		result, err := s.db.Collection(comments).UpdateOne(ctx, bson.D{{Key: "_id", Value: before.ID}, version}, change)
+		result, err := s.collection(comments).UpdateOne(ctx, bson.D{{Key: "_id", Value: before.ID}, version}, change)
 		if err != nil {
 			return fmt.Errorf("change %s: %w", before.ID, err)
 		}
@@ -205,7 +205,7 @@ func (s *Store) ChangeComment(ctx context.Context, before, after *Comment) error
 // forgetAuthor makes an account's comments nobody's: its name is in none of them any more.
 // Their versions go up, so that a change under way doesn't bring it back.
 func (s *Store) forgetAuthor(ctx context.Context, account id.ID) error {
-	found, err := find[Comment](ctx, s.db.Collection(comments), submissionsOf(account), projection("accountId"))
+	found, err := findList[Comment](ctx, s.collection(comments), submissionsOf(account), projection("accountId"))
 	if err != nil {
 		return err
 	}
@@ -216,7 +216,7 @@ func (s *Store) forgetAuthor(ctx context.Context, account id.ID) error {
 			keys = append(keys, string(c.ID))
 		}
 		err := s.write(ctx, compact(keys), func(ctx context.Context) error {
-			_, err := s.db.Collection(comments).UpdateMany(ctx, in("_id", ids), bson.D{
+			_, err := s.collection(comments).UpdateMany(ctx, in("_id", ids), bson.D{
 				{Key: "$set", Value: bson.D{{Key: "authorName", Value: ""}}},
 				{Key: "$unset", Value: bson.D{{Key: "accountId", Value: ""}}},
 				{Key: "$inc", Value: bson.D{{Key: "version", Value: int64(1)}}},
@@ -240,7 +240,7 @@ func (s *Store) ForgetGone(ctx context.Context) (int, error) {
 	var last id.ID
 	gone := 0
 	for {
-		named, err := find[Comment](ctx, s.db.Collection(comments), bson.D{{Key: "accountId", Value: bson.D{{Key: "$gt", Value: last}}}},
+		named, err := findList[Comment](ctx, s.collection(comments), bson.D{{Key: "accountId", Value: bson.D{{Key: "$gt", Value: last}}}},
 			projection("accountId").SetSort(bson.D{{Key: "accountId", Value: 1}}).SetLimit(writtenAtOnce))
 		if err != nil || len(named) == 0 {
 			return gone, err
@@ -251,7 +251,7 @@ func (s *Store) ForgetGone(ctx context.Context) (int, error) {
 			some[i] = c.AccountID
 		}
 		some = slices.Compact(some)
-		found, err := find[Account](ctx, s.db.Collection(accounts), in("_id", some), projection("_id"))
+		found, err := find[Account](ctx, s.collection(accounts), in("_id", some), projection("_id"))
 		if err != nil {
 			return gone, err
 		}

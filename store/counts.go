@@ -110,7 +110,7 @@ func (s *Store) register(ctx context.Context, name string, lists []string) error
 		models[i] = mongo.NewUpdateOneModel().SetFilter(bson.D{{Key: "_id", Value: list}}).SetUpdate(update).SetUpsert(true)
 	}
 	for { // two that make the same tally at once: one of them finds it at the next try
-		_, err := s.db.Collection(tallies).BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+		_, err := s.collection(tallies).BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
 		if err == nil {
 			return nil
 		}
@@ -132,7 +132,7 @@ func (s *Store) apply(ctx context.Context, name string, lists []string, by map[s
 			{Key: "$unset", Value: bson.D{{Key: pendingField(name), Value: ""}}},
 		})
 	}
-	result, err := s.db.Collection(tallies).BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+	result, err := s.collection(tallies).BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
 	if err != nil {
 		return fmt.Errorf("apply to the counts of %v: %w", lists, err)
 	}
@@ -144,7 +144,7 @@ func (s *Store) apply(ctx context.Context, name string, lists []string, by map[s
 
 // distrust has lists counted anew by their next reader.
 func (s *Store) distrust(ctx context.Context, lists []string) error {
-	_, err := s.db.Collection(tallies).UpdateMany(ctx, in("_id", lists), bson.D{{Key: "$set", Value: bson.D{{Key: "ok", Value: false}}}, revised()})
+	_, err := s.collection(tallies).UpdateMany(ctx, in("_id", lists), bson.D{{Key: "$set", Value: bson.D{{Key: "ok", Value: false}}}, revised()})
 	if err != nil {
 		return fmt.Errorf("have %v counted anew: %w", lists, err)
 	}
@@ -155,7 +155,7 @@ func revised() bson.E { return bson.E{Key: "$inc", Value: bson.D{{Key: "rev", Va
 
 // readTallies returns the tallies of lists that there are.
 func (s *Store) readTallies(ctx context.Context, lists []string) (map[string]*tally, error) {
-	found, err := find[tally](ctx, s.db.Collection(tallies), in("_id", lists), nil)
+	found, err := find[tally](ctx, s.collection(tallies), in("_id", lists), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +169,7 @@ func (s *Store) readTallies(ctx context.Context, lists []string) (map[string]*ta
 // refill stores counts that were made after the tallies was were read. It uses compare-and-set, so
 // a count isn't stored if a write registered or ended meanwhile. If there was no tally, no write
 // was in progress, and a later write has made one: then the insert fails. A failure leaves the
-// tally as it is.
+// tally as it is. It takes a slot of lists: a reader doesn't wait for writers.
 func (s *Store) refill(ctx context.Context, was map[string]*tally, counted map[string]int64, now time.Time) {
 	var models []mongo.WriteModel
 	for _, list := range slices.Sorted(maps.Keys(counted)) {
@@ -197,9 +197,12 @@ func (s *Store) refill(ctx context.Context, was map[string]*tally, counted map[s
 	if len(models) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, cache.WriteLimit)
-	defer cancel()
-	_, err := s.db.Collection(tallies).BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+	err := s.bulkheads.lists.within(ctx, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, cache.WriteLimit)
+		defer cancel()
+		_, err := s.collection(tallies).BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+		return err
+	})
 	if err != nil && !mongo.IsDuplicateKeyError(err) {
 		s.log.WarnContext(ctx, "a count couldn't be written down", "error", err)
 	}
@@ -208,7 +211,7 @@ func (s *Store) refill(ctx context.Context, was map[string]*tally, counted map[s
 // forgetTallies deletes the tallies of a parent that has gone, and of all lists under it. One that
 // stays because of a failure is asked for by nobody.
 func (s *Store) forgetTallies(ctx context.Context, parent id.ID) {
-	_, err := s.db.Collection(tallies).DeleteMany(ctx, bson.D{{Key: "_id", Value: bson.D{
+	_, err := s.collection(tallies).DeleteMany(ctx, bson.D{{Key: "_id", Value: bson.D{
 		{Key: "$gte", Value: string(parent)}, {Key: "$lt", Value: string(parent) + string('/'+1)}}}})
 	if err != nil {
 		s.log.WarnContext(ctx, "a count stays without its list", "list", parent, "error", err)

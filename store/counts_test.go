@@ -43,7 +43,7 @@ func twoStores(t testing.TB, watch func(*event.CommandStartedEvent)) [2]*Store {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out[i] = &Store{client: client, db: client.Database(defaultDatabase), log: o.Log}
+		out[i] = &Store{client: client, db: client.Database(defaultDatabase), bulkheads: newBulkheads(), log: o.Log}
 		if err := out[i].open(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +76,7 @@ func dies(s *Store, by map[string]int64, how killed, write func(context.Context)
 // later makes all that is registered look as if it had been there for so long.
 func later(t testing.TB, s *Store, by time.Duration) {
 	t.Helper()
-	found, err := find[tally](t.Context(), s.db.Collection(tallies), bson.D{}, nil)
+	found, err := find[tally](t.Context(), s.collection(tallies), bson.D{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,14 +6,12 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"stoa/id"
 	"stoa/problem"
@@ -91,7 +89,7 @@ func (k *Kind[T]) readEditions(ctx context.Context, s *Store) (*Editions, error)
 		ID      id.ID `bson:"_id"`
 		Version int64 `bson:"version"`
 	}
-	found, err := find[document](ctx, s.db.Collection(k.Collection), k.kind().public, projection("version"))
+	found, err := findList[document](ctx, s.collection(k.Collection), k.kind().public, projection("version"))
 	e := &Editions{All: make([]Edition, len(found))}
 	for i, d := range found {
 		e.All[i] = Edition(*d)
@@ -236,7 +234,7 @@ const readTexts = 500
 // their ids, and a change of a text drops those.
 func (s *Store) Texts(ctx context.Context, ids []id.ID, yield func([]Text)) error {
 	ctx = cache.WithoutTracking(ctx)
-	c := s.db.Collection(revisions)
+	c := s.collection(revisions)
 	for some := range slices.Chunk(ids, readTexts) {
 		named, err := s.named(ctx, in("_id", some))
 		if err == nil && len(named) > 0 {
@@ -251,7 +249,7 @@ func (s *Store) Texts(ctx context.Context, ids []id.ID, yield func([]Text)) erro
 
 // named returns the published articles that match, by the ids of their revisions.
 func (s *Store) named(ctx context.Context, filter bson.D) (map[id.ID]*Article, error) {
-	found, err := find[Article](ctx, s.db.Collection(articles), filter,
+	found, err := find[Article](ctx, s.collection(articles), filter,
 		projection("status", "title", "titleKey", "summary", "publishedAt", "updatedAt", "authorIds", "tagIds", "revisionId", "version"))
 	named := make(map[id.ID]*Article, len(found))
 	for _, a := range found {
@@ -263,33 +261,21 @@ func (s *Store) named(ctx context.Context, filter bson.D) (map[id.ID]*Article, e
 }
 
 // readInto reads revisions and yields their articles.
-func readInto(ctx context.Context, c *mongo.Collection, filter bson.D, named map[id.ID]*Article, yield func([]Text)) error {
-	cursor, err := c.Find(ctx, filter, projection("html").SetBatchSize(readTexts))
-	if err != nil {
-		return fmt.Errorf("find in %s: %w", c.Name(), err)
-	}
-	defer cursor.Close(context.WithoutCancel(ctx))
+func readInto(ctx context.Context, c collection, filter bson.D, named map[id.ID]*Article, yield func([]Text)) error {
 	var some []Text
-	for cursor.Next(ctx) {
-		var r Revision
-		if err := cursor.Decode(&r); err != nil {
-			return fmt.Errorf("read out of %s: %w", c.Name(), err)
-		}
+	err := visitEach(ctx, c, filter, projection("html").SetBatchSize(readTexts), func(r *Revision, last bool) {
 		if a := named[r.ID]; a != nil {
 			some = append(some, Text{a, r.HTML})
 		}
-		if cursor.RemainingBatchLength() == 0 && len(some) > 0 {
+		if last && len(some) > 0 {
 			yield(some)
 			some = nil
 		}
-	}
-	if err := cursor.Err(); err != nil {
-		return fmt.Errorf("read out of %s: %w", c.Name(), err)
-	}
-	if len(some) > 0 {
+	})
+	if err == nil && len(some) > 0 {
 		yield(some)
 	}
-	return nil
+	return err
 }
 
 // Ranked is a window on a list that something other than the database orders, checked but not cut.

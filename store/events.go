@@ -208,7 +208,7 @@ func (s *Store) lastSequence(ctx context.Context, t Topic) (uint64, error) {
 		Event string `bson:"event"`
 	}
 	var purged document
-	err = s.db.Collection(meta).FindOne(ctx, bson.D{{Key: "_id", Value: purgedSequence}}).Decode(&purged)
+	err = s.collection(meta).FindOne(ctx, bson.D{{Key: "_id", Value: purgedSequence}}, &purged)
 	if err != nil && !errors.Is(err, mongo.ErrNoDocuments) {
 		return 0, fmt.Errorf("read the last sequence number of purged articles: %w", err)
 	}
@@ -225,7 +225,7 @@ func (s *Store) reserveSequence(ctx context.Context, a *Article) error {
 	if a.Event == "" {
 		return nil
 	}
-	_, err := s.db.Collection(meta).UpdateOne(ctx, bson.D{{Key: "_id", Value: purgedSequence}},
+	_, err := s.collection(meta).UpdateOne(ctx, bson.D{{Key: "_id", Value: purgedSequence}},
 		bson.D{{Key: "$max", Value: bson.D{{Key: "event", Value: a.Event}}}}, options.UpdateOne().SetUpsert(true))
 	if err != nil {
 		return fmt.Errorf("reserve the sequence number of %s: %w", a.ID, err)
@@ -242,7 +242,7 @@ type eventRow struct {
 }
 
 func (s *Store) eventRows(ctx context.Context, t Topic, filter bson.D, direction, limit int) ([]*eventRow, error) {
-	return find[eventRow](ctx, s.db.Collection(t.collection()), filter,
+	return findList[eventRow](ctx, s.collection(t.collection()), filter,
 		projection("event", "status", "visible").SetSort(bson.D{{Key: "event", Value: direction}}).SetLimit(int64(limit)))
 }
 

@@ -279,7 +279,7 @@ func (k *Kind[T]) For(ctx context.Context, s *Store, ids []id.ID) ([]*T, error) 
 // Now returns the documents with ids from the database, past the caches, in any order and without
 // an access check. Missing documents are left out.
 func (k *Kind[T]) Now(ctx context.Context, s *Store, ids []id.ID) ([]*T, error) {
-	return find[T](ctx, s.db.Collection(k.Collection), in("_id", ids), k.fields())
+	return find[T](ctx, s.collection(k.Collection), in("_id", ids), k.fields())
 }
 
 // fields is the projection of the kind's reads; nil for whole documents.
@@ -355,7 +355,7 @@ func (k *Kind[T]) SlugsTaken(ctx context.Context, s *Store, slugs []string) (map
 func (k *Kind[T]) Add(ctx context.Context, s *Store, d *T) error {
 	*k.Version(d) = 1
 	return k.write(ctx, s, nil, d, func(ctx context.Context) error {
-		_, err := s.db.Collection(k.Collection).InsertOne(ctx, d)
+		_, err := s.collection(k.Collection).InsertOne(ctx, d)
 		return conflict(err, k.taken(d))
 	})
 }
@@ -370,7 +370,7 @@ func (k *Kind[T]) Change(ctx context.Context, s *Store, before, after *T) error 
 		if err != nil {
 			return err
 		}
-		result, err := s.db.Collection(k.Collection).UpdateOne(ctx, k.atVersion(before), update)
+		result, err := s.collection(k.Collection).UpdateOne(ctx, k.atVersion(before), update)
 		if err != nil {
 			return conflict(err, k.taken(after))
 		}
@@ -382,7 +382,7 @@ func (k *Kind[T]) Change(ctx context.Context, s *Store, before, after *T) error 
 // other document may refer to it any more.
 func (k *Kind[T]) Delete(ctx context.Context, s *Store, d *T) error {
 	return k.write(ctx, s, d, nil, func(ctx context.Context) error {
-		result, err := s.db.Collection(k.Collection).DeleteOne(ctx, k.atVersion(d))
+		result, err := s.collection(k.Collection).DeleteOne(ctx, k.atVersion(d))
 		if err != nil {
 			return fmt.Errorf("delete %s: %w", idOf(d), err)
 		}
@@ -596,7 +596,7 @@ func (k *Kind[T]) moveChildren(ctx context.Context, s *Store, parent id.ID, repl
 			return fmt.Errorf("the list %q of %ss under %s declares no SetParents", l.Name, k.Name, l.Under)
 		}
 		for {
-			under, err := find[T](ctx, s.db.Collection(k.Collection), bson.D{{Key: l.Field, Value: parent}}, options.Find().SetLimit(MaxPageSize))
+			under, err := findList[T](ctx, s.collection(k.Collection), bson.D{{Key: l.Field, Value: parent}}, options.Find().SetLimit(MaxPageSize))
 			if err != nil {
 				return err
 			}

@@ -200,7 +200,7 @@ func (s *Store) readPage(ctx context.Context, l *List) (*pageOfIDs, error) {
 		if len(found) > w.size {
 			break
 		}
-		some, err := find[bson.M](ctx, s.db.Collection(q.collection), run, options.Find().
+		some, err := findList[bson.M](ctx, s.collection(q.collection), run, options.Find().
 			SetProjection(bson.D{{Key: "_id", Value: 1}, {Key: q.sort, Value: 1}}).
 			SetSort(bson.D{{Key: q.sort, Value: direction}, {Key: "_id", Value: direction}}).
 			SetLimit(int64(w.size+1-len(found))))
@@ -239,7 +239,7 @@ func (q query) entry(document bson.M) Entry {
 
 func (s *Store) readCount(ctx context.Context, c counting) (*count, error) {
 	q := c.list.query
-	n, err := s.db.Collection(q.collection).CountDocuments(ctx, q.filter, options.Count().SetLimit(int64(c.most)+1))
+	n, err := s.collection(q.collection).CountDocuments(ctx, q.filter, options.Count().SetLimit(int64(c.most)+1))
 	if err != nil {
 		return nil, fmt.Errorf("count in %s: %w", q.collection, err)
 	}

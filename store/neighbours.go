@@ -74,7 +74,7 @@ func (s *Store) readNeighbours(ctx context.Context, positions []Position) (map[P
 		Older       []element `bson:"older"`
 		OlderTwin   []element `bson:"olderTwin"`
 	}
-	found, err := aggregate[document](ctx, s.db.Collection(articles),
+	found, err := aggregate[document](ctx, s.collection(articles),
 		bson.D{{Key: "$match", Value: append(in("_id", slices.Compact(ids)), publicArticles()...)}},
 		bson.D{{Key: "$project", Value: bson.D{{Key: "publishedAt", Value: 1}}}},
 		beside("newer", false, true), beside("newerTwin", true, true), beside("older", false, false), beside("olderTwin", true, false),

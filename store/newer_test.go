@@ -226,7 +226,7 @@ func TestANewerProgramsFieldsSurviveEveryUpdate(t *testing.T) {
 	} {
 		step.change()
 		for _, c := range made {
-			found, err := find[bson.M](ctx, s.db.Collection(c), bson.D{}, nil)
+			found, err := find[bson.M](ctx, s.collection(c), bson.D{}, nil)
 			check(t, err)
 			for _, d := range found {
 				if fmt.Sprint((*d)["newer"]) != fmt.Sprint(bson.D{{Key: "of", Value: c}}) && (*d)["_id"] != purgedSequence {

@@ -24,7 +24,7 @@ func (s *Store) Pictures(ctx context.Context, ids []id.ID) ([]*Picture, error) {
 // AddPicture stores a new picture; Conflict if it was added before.
 func (s *Store) AddPicture(ctx context.Context, p *Picture) error {
 	return s.write(ctx, []string{string(p.ID)}, func(ctx context.Context) error {
-		if _, err := s.db.Collection(pictures).InsertOne(ctx, p); err != nil {
+		if _, err := s.collection(pictures).InsertOne(ctx, p); err != nil {
 			return conflict(err, "the picture")
 		}
 		return nil

@@ -234,7 +234,7 @@ func readVariants(ctx context.Context, s *Store, ids []id.ID) (map[id.ID]*Varian
 		Status   ProductStatus `bson:"status"`
 		Variants []Variant     `bson:"variants"`
 	}
-	found, err := find[part](ctx, s.db.Collection(products), in("variants.id", ids), projection("status", "variants"))
+	found, err := find[part](ctx, s.collection(products), in("variants.id", ids), projection("status", "variants"))
 	if err != nil {
 		return nil, err
 	}
@@ -262,7 +262,7 @@ func readDescriptions(ctx context.Context, s *Store, ids []id.ID) (map[id.ID]*De
 	for i := range ids {
 		of[i] = ids[i].As(id.Product)
 	}
-	found, err := find[part](ctx, s.db.Collection(products), in("_id", of), projection("description"))
+	found, err := find[part](ctx, s.collection(products), in("_id", of), projection("description"))
 	out := make(map[id.ID]*Description, len(found))
 	for _, p := range found {
 		out[p.Description.ID] = &p.Description
@@ -284,7 +284,7 @@ func (s *Store) ProductOfVariant(ctx context.Context, variant id.ID) (*WholeProd
 
 func (s *Store) wholeProduct(ctx context.Context, name, field string, i id.ID) (*WholeProduct, error) {
 	access.MarkPrivate(ctx)
-	found, err := find[WholeProduct](ctx, s.db.Collection(products), bson.D{{Key: field, Value: i}}, nil)
+	found, err := find[WholeProduct](ctx, s.collection(products), bson.D{{Key: field, Value: i}}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -298,7 +298,7 @@ func (s *Store) wholeProduct(ctx context.Context, name, field string, i id.ID) (
 func (s *Store) AddProduct(ctx context.Context, p *WholeProduct) error {
 	p.Version = 1
 	return s.write(ctx, productKeys(nil, p), func(ctx context.Context) error {
-		_, err := s.db.Collection(products).InsertOne(ctx, p)
+		_, err := s.collection(products).InsertOne(ctx, p)
 		return conflict(err, Products.taken(&p.Product))
 	})
 }
@@ -313,7 +313,7 @@ func (s *Store) ChangeProduct(ctx context.Context, before, after *WholeProduct) 
 		if err != nil {
 			return err
 		}
-		result, err := s.db.Collection(products).UpdateOne(ctx, Products.atVersion(&before.Product), update)
+		result, err := s.collection(products).UpdateOne(ctx, Products.atVersion(&before.Product), update)
 		if err != nil {
 			return conflict(err, Products.taken(&after.Product))
 		}
@@ -324,7 +324,7 @@ func (s *Store) ChangeProduct(ctx context.Context, before, after *WholeProduct) 
 // DeleteProduct deletes a product with its variants; Conflict if it has changed since it was read.
 func (s *Store) DeleteProduct(ctx context.Context, p *WholeProduct) error {
 	return s.write(ctx, productKeys(p, nil), func(ctx context.Context) error {
-		result, err := s.db.Collection(products).DeleteOne(ctx, Products.atVersion(&p.Product))
+		result, err := s.collection(products).DeleteOne(ctx, Products.atVersion(&p.Product))
 		if err != nil {
 			return fmt.Errorf("delete %s: %w", p.ID, err)
 		}

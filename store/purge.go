@@ -33,7 +33,7 @@ func (s *Store) Purge(ctx context.Context, tags []string) error {
 		}
 	}
 	return s.write(ctx, compact(append([]string{}, tags...)), func(ctx context.Context) error {
-		_, err := s.db.Collection(meta).UpdateOne(ctx, bson.D{{Key: "_id", Value: "purged"}},
+		_, err := s.collection(meta).UpdateOne(ctx, bson.D{{Key: "_id", Value: "purged"}},
 			bson.D{{Key: "$set", Value: bson.D{{Key: "at", Value: time.Now().UTC()}}}}, options.UpdateOne().SetUpsert(true))
 		if err != nil {
 			return fmt.Errorf("note that something was purged: %w", err)

@@ -74,7 +74,7 @@ func (s *Store) NextUnrelated(ctx context.Context) (at time.Time, ok bool, err e
 
 // Unrelated returns the first limit articles of the queue, with any status.
 func (s *Store) Unrelated(ctx context.Context, limit int) ([]*Links, error) {
-	return find[Links](ctx, s.db.Collection(articles), bson.D{{Key: "unrelatedAt", Value: bson.D{{Key: "$gt", Value: time.Time{}}}}},
+	return findList[Links](ctx, s.collection(articles), bson.D{{Key: "unrelatedAt", Value: bson.D{{Key: "$gt", Value: time.Time{}}}}},
 		projection(linkFields...).SetSort(bson.D{{Key: "unrelatedAt", Value: 1}}).SetLimit(int64(limit)))
 }
 
@@ -83,7 +83,7 @@ var newestFirst = bson.D{{Key: "publishedAt", Value: -1}, {Key: "_id", Value: -1
 
 // NewestPublic returns the newest limit public articles.
 func (s *Store) NewestPublic(ctx context.Context, limit int) ([]*Links, error) {
-	return find[Links](ctx, s.db.Collection(articles), publicArticles(), projection(linkFields...).SetSort(newestFirst).SetLimit(int64(limit)))
+	return findList[Links](ctx, s.collection(articles), publicArticles(), projection(linkFields...).SetSort(newestFirst).SetLimit(int64(limit)))
 }
 
 // NewestUnder returns the newest limit public articles under each of parents, which are authors and
@@ -100,7 +100,7 @@ func (s *Store) NewestUnder(ctx context.Context, parents []id.ID, limit int) (ma
 	stages := []bson.D{{{Key: "$sort", Value: newestFirst}}, {{Key: "$limit", Value: limit}}, {{Key: "$project", Value: fields}}}
 	out := make(map[id.ID][]*Links, len(parents))
 	for _, g := range grouped(keysUnder(parents)) {
-		found, err := aggregate[document](ctx, s.db.Collection(g.where.parents), g.where.under(g.of, stages...)...)
+		found, err := aggregate[document](ctx, s.collection(g.where.parents), g.where.under(g.of, stages...)...)
 		if err != nil {
 			return nil, err
 		}
@@ -122,7 +122,7 @@ func keysUnder(parents []id.ID) []ChildrenKey {
 // RelatedTo returns limit articles with a relation to one of articles, with any status, in the order
 // of their ids: those after the id after.
 func (s *Store) RelatedTo(ctx context.Context, articleIDs []id.ID, after id.ID, limit int) ([]*Links, error) {
-	return find[Links](ctx, s.db.Collection(articles),
+	return findList[Links](ctx, s.collection(articles),
 		append(in("relatedIds", articleIDs), bson.E{Key: "_id", Value: bson.D{{Key: "$gt", Value: after}}}),
 		projection(linkFields...).SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(int64(limit)))
 }
@@ -154,7 +154,7 @@ func (s *Store) ArticleCounts(ctx context.Context, parents []id.ID) (map[id.ID]i
 		case t != nil && t.OK && now.Sub(t.CountedAt) < roughlyFor:
 			out[p] = int(t.N)
 		case p == AllArticles:
-			n, err := s.db.Collection(articles).CountDocuments(ctx, publicArticles())
+			n, err := s.collection(articles).CountDocuments(ctx, publicArticles())
 			if err != nil {
 				return nil, fmt.Errorf("count in %s: %w", articles, err)
 			}
@@ -198,7 +198,7 @@ func (s *Store) Relate(ctx context.Context, all []Relations) error {
 			models = append(models, mongo.NewUpdateOneModel().SetFilter(filter).SetUpdate(update))
 		}
 		err := s.write(ctx, compact(keys), func(ctx context.Context) error {
-			if _, err := s.db.Collection(articles).BulkWrite(ctx, models, options.BulkWrite().SetOrdered(true)); err != nil {
+			if _, err := s.collection(articles).BulkWrite(ctx, models, options.BulkWrite().SetOrdered(true)); err != nil {
 				return fmt.Errorf("relate articles: %w", err)
 			}
 			return nil

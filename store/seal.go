@@ -87,15 +87,15 @@ func (s *Store) sealKey(ctx context.Context) ([]byte, error) {
 		ID  string `bson:"_id"`
 		Key []byte `bson:"key"`
 	}
-	c, mine := s.db.Collection(meta), document{"previewKey", make([]byte, 32)}
+	c, mine := s.collection(meta), document{"previewKey", make([]byte, 32)}
 	var there document
-	err := c.FindOne(ctx, bson.D{{Key: "_id", Value: mine.ID}}).Decode(&there)
+	err := c.FindOne(ctx, bson.D{{Key: "_id", Value: mine.ID}}, &there)
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		_, _ = rand.Read(mine.Key) // never fails: crypto/rand ends the process instead
 		if _, err := c.InsertOne(ctx, mine); err != nil && !mongo.IsDuplicateKeyError(err) {
 			return nil, fmt.Errorf("make the key of sealed texts: %w", err)
 		}
-		err = c.FindOne(ctx, bson.D{{Key: "_id", Value: mine.ID}}).Decode(&there)
+		err = c.FindOne(ctx, bson.D{{Key: "_id", Value: mine.ID}}, &there)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the key of sealed texts: %w", err)

@@ -56,7 +56,7 @@ func sessionsFor(ctx context.Context, s *Store, k *Kind[Session], ids []id.ID) (
 // AddSession stores a new session; Conflict if it was added before.
 func (s *Store) AddSession(ctx context.Context, x *Session) error {
 	return s.write(ctx, sessionKeys(x), func(ctx context.Context) error {
-		if _, err := s.db.Collection(sessions).InsertOne(ctx, x); err != nil {
+		if _, err := s.collection(sessions).InsertOne(ctx, x); err != nil {
 			return conflict(err, "the session")
 		}
 		return nil
@@ -75,7 +75,7 @@ func sessionKeys(xs ...*Session) []string {
 // in the database now.
 func (s *Store) SessionsUnder(ctx context.Context, account id.ID) ([]*Session, error) {
 	access.MarkPrivate(ctx)
-	found, err := find[Session](ctx, s.db.Collection(sessions), sessionsOf([]id.ID{account}), nil)
+	found, err := findList[Session](ctx, s.collection(sessions), sessionsOf([]id.ID{account}), nil)
 	slices.SortFunc(found, func(a, b *Session) int { return strings.Compare(string(b.ID), string(a.ID)) })
 	return found, err
 }
@@ -87,7 +87,7 @@ func (s *Store) EndSessions(ctx context.Context, xs []*Session) error {
 		return nil
 	}
 	return s.write(ctx, sessionKeys(xs...), func(ctx context.Context) error {
-		_, err := s.db.Collection(sessions).UpdateMany(ctx, in("_id", sessionIDs(xs)),
+		_, err := s.collection(sessions).UpdateMany(ctx, in("_id", sessionIDs(xs)),
 			bson.D{{Key: "$set", Value: bson.D{{Key: "ended", Value: true}, {Key: "device", Value: ""}, {Key: "address", Value: ""}}}})
 		if err != nil {
 			return fmt.Errorf("end sessions: %w", err)
@@ -120,7 +120,7 @@ func (s *Store) forgetSome(ctx context.Context, xs []*Session) error {
 	return s.write(ctx, sessionKeys(xs...), func(ctx context.Context) error {
 		ids := sessionIDs(xs)
 		for _, collection := range []string{lastUses, sessions} {
-			if _, err := s.db.Collection(collection).DeleteMany(ctx, in("_id", ids)); err != nil {
+			if _, err := s.collection(collection).DeleteMany(ctx, in("_id", ids)); err != nil {
 				return fmt.Errorf("delete from %s: %w", collection, err)
 			}
 		}
@@ -156,7 +156,7 @@ func (s *Store) RecordLastUses(ctx context.Context, at map[id.ID]time.Time, spac
 			SetFilter(bson.D{{Key: "_id", Value: session}, {Key: "at", Value: bson.D{{Key: "$lte", Value: used.Add(-spacing)}}}}).
 			SetUpdate(bson.D{{Key: "$set", Value: bson.D{{Key: "at", Value: used}}}}))
 	}
-	_, err := s.db.Collection(lastUses).BulkWrite(ctx, updates, options.BulkWrite().SetOrdered(false))
+	_, err := s.collection(lastUses).BulkWrite(ctx, updates, options.BulkWrite().SetOrdered(false))
 	if err != nil && !mongo.IsDuplicateKeyError(err) { // a younger one is stored already
 		return fmt.Errorf("record the last use of sessions: %w", err)
 	}
@@ -174,7 +174,7 @@ func (s *Store) endIdle(ctx context.Context, idle time.Time) error {
 		for i, u := range some {
 			ids[i] = u.Session
 		}
-		found, err := find[Session](ctx, s.db.Collection(sessions), in("_id", ids), nil)
+		found, err := find[Session](ctx, s.collection(sessions), in("_id", ids), nil)
 		if err != nil {
 			return err
 		}
@@ -189,7 +189,7 @@ func (s *Store) endIdle(ctx context.Context, idle time.Time) error {
 }
 
 func (s *Store) sweepSessions(ctx context.Context, filter bson.D) error {
-	found, err := find[Session](ctx, s.db.Collection(sessions), filter, nil)
+	found, err := findList[Session](ctx, s.collection(sessions), filter, nil)
 	if err != nil {
 		return err
 	}

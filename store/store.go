@@ -68,6 +68,7 @@ type Options struct {
 type Store struct {
 	client    *mongo.Client
 	db        *mongo.Database
+	bulkheads bulkheads
 	cache     *cache.Cache
 	tables    tables
 	kinds     map[id.Kind]any // the tables of documents; see Kind.open
@@ -126,7 +127,7 @@ func connect(o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to MongoDB: %w", err)
 	}
-	return &Store{client: client, db: client.Database(name), log: o.Log, program: o.Program}, nil
+	return &Store{client: client, db: client.Database(name), bulkheads: newBulkheads(), log: o.Log, program: o.Program}, nil
 }
 
 func clientOptions(o Options) *options.ClientOptions {
@@ -323,41 +324,6 @@ func (s *Store) degradedRegistry() *cache.DegradedRegistry {
 			return out, nil
 		},
 	}
-}
-
-// oneReply is how many documents the first reply to a find may hold: a list of more
-// elements takes another command for each so many.
-const oneReply = 10_000
-
-// aggregate returns the results of a pipeline over a collection. It sends one command if they are
-// at most oneReply documents and 16 MB.
-func aggregate[T any](ctx context.Context, c *mongo.Collection, stages ...bson.D) ([]*T, error) {
-	cursor, err := c.Aggregate(ctx, stages, options.Aggregate().SetBatchSize(oneReply))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", c.Name(), err)
-	}
-	out := []*T{}
-	if err := cursor.All(ctx, &out); err != nil {
-		return nil, fmt.Errorf("read %s: %w", c.Name(), err)
-	}
-	return out, nil
-}
-
-// find returns the documents that match. It sends one command if they are at most oneReply
-// documents and 16 MB.
-func find[T any](ctx context.Context, c *mongo.Collection, filter bson.D, o *options.FindOptionsBuilder) ([]*T, error) {
-	if o == nil {
-		o = options.Find()
-	}
-	cursor, err := c.Find(ctx, filter, o.SetBatchSize(oneReply))
-	if err != nil {
-		return nil, fmt.Errorf("find in %s: %w", c.Name(), err)
-	}
-	var out []*T
-	if err := cursor.All(ctx, &out); err != nil {
-		return nil, fmt.Errorf("find in %s: %w", c.Name(), err)
-	}
-	return out, nil
 }
 
 // in is the condition that field is one of values. For one value it is an equality.

@@ -173,7 +173,7 @@ func (s *Store) readSlugs(ctx context.Context, slugs []slug) (map[slug]*named, e
 			Slug string   `bson:"slug"`
 			Old  []string `bson:"oldSlugs"`
 		}
-		found, err := find[document](ctx, s.db.Collection(collection), hasSlug(wanted), projection("slug", "oldSlugs"))
+		found, err := find[document](ctx, s.collection(collection), hasSlug(wanted), projection("slug", "oldSlugs"))
 		if err != nil {
 			return nil, err
 		}

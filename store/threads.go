@@ -77,7 +77,7 @@ func (s *Store) readThreads(ctx context.Context, keys []ChildrenKey, out map[Chi
 	head := []bson.D{{{Key: "$sort", Value: byTime(1)}}, {{Key: "$limit", Value: headSize + 1}}}
 	times := bson.D{{Key: "$project", Value: bson.D{{Key: "createdAt", Value: 1}}}}
 	now := time.Now()
-	found, err := aggregate[document](ctx, s.db.Collection(articles),
+	found, err := aggregate[document](ctx, s.collection(articles),
 		append(all.under(of, append(slices.Clip(head), bson.D{{Key: "$project", Value: placed()}})...),
 			lookUp("tally", tallies, "_id", "_id"), keys[0].children().beneath("top", append(slices.Clip(head), times)...))...)
 	if err != nil {
@@ -159,7 +159,7 @@ func (s *Store) readThreadParts(ctx context.Context, keys []ChildrenKey, out map
 		if g.name == topGroup {
 			thread = "_id"
 		}
-		found, err := aggregate[document](ctx, s.db.Collection(where.parents),
+		found, err := aggregate[document](ctx, s.collection(where.parents),
 			bson.D{{Key: "$match", Value: in("_id", slices.Sorted(maps.Keys(of)))}},
 			bson.D{{Key: "$project", Value: bson.D{{Key: "articleId", Value: 1}}}},
 			lookUp("tally", tallies, thread, "_id"),
@@ -212,7 +212,7 @@ func (s *Store) readWhole(ctx context.Context, keys []ChildrenKey) (map[id.ID]*C
 	for _, k := range keys {
 		rows[k.thread()] = nil
 	}
-	found, err := find[Comment](ctx, s.db.Collection(comments), append(in("articleId", slices.Sorted(maps.Keys(rows))), publicComments()...),
+	found, err := findList[Comment](ctx, s.collection(comments), append(in("articleId", slices.Sorted(maps.Keys(rows))), publicComments()...),
 		options.Find().SetProjection(placed()))
 	if err != nil {
 		return nil, err
@@ -264,22 +264,29 @@ func (c *Children) reachesAll() bool {
 }
 
 // trust lets a thread be read in parts from now on. whole is the thread, read after t. While somebody
-// writes in the thread it does nothing, and leaves that to the next reader.
+// writes in the thread it does nothing, and leaves that to the next reader. Its writes take a slot of
+// lists: a reader doesn't wait for writers.
 func (s *Store) trust(ctx context.Context, article id.ID, t *tally, whole *Children, now time.Time) {
-	turn := s.sequences.turn(Topic(article))
-	if t != nil && t.underWay(now) || !turn.TryLock() {
+	if t != nil && t.underWay(now) {
 		return
 	}
-	defer turn.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, cache.WriteLimit)
-	defer cancel()
-	if err := s.trustWhole(ctx, article, t, whole, now); err != nil {
+	err := s.bulkheads.lists.within(ctx, func(ctx context.Context) error {
+		turn := s.sequences.turn(Topic(article))
+		if !turn.TryLock() {
+			return nil
+		}
+		defer turn.Unlock()
+		ctx, cancel := context.WithTimeout(ctx, cache.WriteLimit)
+		defer cancel()
+		return s.trustWhole(ctx, article, t, whole, now)
+	})
+	if err != nil {
 		s.log.WarnContext(ctx, "a thread is still read whole", "article", article, "error", err)
 	}
 }
 
 func (s *Store) trustWhole(ctx context.Context, article id.ID, t *tally, whole *Children, now time.Time) error {
-	c, name := s.db.Collection(tallies), rand.Text()[:12]
+	c, name := s.collection(tallies), rand.Text()[:12]
 	unchanged := bson.E{Key: "rev", Value: bson.D{{Key: "$exists", Value: false}}}
 	over, rev := bson.D{{Key: pendingField(name), Value: ""}}, int64(1)
 	if t != nil {
@@ -326,7 +333,7 @@ func (s *Store) markBare(ctx context.Context, whole *Children) error {
 		}
 	}
 	for some := range slices.Chunk(gone, writtenAtOnce) {
-		found, err := find[Comment](ctx, s.db.Collection(comments), in("_id", some), projection("bare"))
+		found, err := find[Comment](ctx, s.collection(comments), in("_id", some), projection("bare"))
 		if err != nil {
 			return err
 		}
@@ -350,7 +357,7 @@ func (s *Store) markBare(ctx context.Context, whole *Children) error {
 				continue
 			}
 			filter := append(in("_id", change.of), bson.E{Key: "status", Value: CommentDeleted})
-			if _, err := s.db.Collection(comments).UpdateMany(ctx, filter, change.update); err != nil {
+			if _, err := s.collection(comments).UpdateMany(ctx, filter, change.update); err != nil {
 				return fmt.Errorf("mark places of deleted comments: %w", err)
 			}
 		}
@@ -427,7 +434,7 @@ func (s *Store) countingThread(ctx context.Context, before, after *Comment, writ
 			mongo.NewUpdateOneModel().SetFilter(self).SetUpdate(bson.D{counted, end}),
 			mongo.NewUpdateOneModel().SetFilter(bson.D{{Key: "_id", Value: list}}).SetUpdate(bson.D{counted}))
 	}
-	if _, failed := s.db.Collection(tallies).BulkWrite(ctx, models); failed != nil {
+	if _, failed := s.collection(tallies).BulkWrite(ctx, models); failed != nil {
 		s.log.WarnContext(ctx, "the count of a thread will have to be repaired", "article", after.ArticleID, "error", failed)
 	}
 	return err
@@ -448,7 +455,7 @@ func (s *Store) isLeaf(ctx context.Context, before, after *Comment) (bool, error
 		if before.IsDeleted() {
 			return false, nil
 		}
-		replies, err := find[Comment](ctx, s.db.Collection(comments),
+		replies, err := findList[Comment](ctx, s.collection(comments),
 			bson.D{{Key: "articleId", Value: after.ArticleID}, {Key: "parentId", Value: after.ID}}, projection("_id").SetLimit(1))
 		if err != nil || len(replies) > 0 {
 			return false, err
@@ -460,7 +467,7 @@ func (s *Store) isLeaf(ctx context.Context, before, after *Comment) (bool, error
 	if len(after.AncestorIDs) == 0 {
 		return false, nil
 	}
-	above, err := find[Comment](ctx, s.db.Collection(comments), in("_id", after.AncestorIDs), projection("visible", "status"))
+	above, err := find[Comment](ctx, s.collection(comments), in("_id", after.AncestorIDs), projection("visible", "status"))
 	if err != nil {
 		return false, err
 	}
@@ -491,7 +498,7 @@ func (s *Store) addToThreads(ctx context.Context, cs []*Comment, insert func(con
 	if err := insert(ctx); err != nil {
 		return err
 	}
-	_, err := s.db.Collection(tallies).UpdateMany(ctx, in("_id", threads), bson.D{
+	_, err := s.collection(tallies).UpdateMany(ctx, in("_id", threads), bson.D{
 		{Key: "$set", Value: bson.D{{Key: "ok", Value: false}}}, {Key: "$unset", Value: bson.D{{Key: pendingField(name), Value: ""}}}, revised(),
 	})
 	if err != nil {
@@ -665,7 +672,7 @@ func (c *Children) heads(comment id.ID) bool {
 // before add replies without meanwhile: those are looked up when they are asked for.
 func placeComments(ctx context.Context, s *Store) error {
 	for last := id.ID(""); ; {
-		found, err := find[Comment](ctx, s.db.Collection(comments), append(unplaced(), bson.E{Key: "_id", Value: bson.D{{Key: "$gt", Value: last}}}),
+		found, err := findList[Comment](ctx, s.collection(comments), append(unplaced(), bson.E{Key: "_id", Value: bson.D{{Key: "$gt", Value: last}}}),
 			projection("parentId").SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(writtenAtOnce))
 		if err != nil || len(found) == 0 {
 			return err
@@ -682,7 +689,7 @@ func placeComments(ctx context.Context, s *Store) error {
 				SetUpdate(bson.D{{Key: "$set", Value: bson.D{{Key: "ancestorIds", Value: c.AncestorIDs}}}})
 		}
 		err = s.write(ctx, compact(keys), func(ctx context.Context) error {
-			if _, err := s.db.Collection(comments).BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false)); err != nil {
+			if _, err := s.collection(comments).BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false)); err != nil {
 				return fmt.Errorf("give comments their ancestors: %w", err)
 			}
 			return nil
@@ -699,7 +706,7 @@ func unplaced() bson.D {
 }
 
 func unplacedComments(ctx context.Context, s *Store) ([]string, error) {
-	n, err := s.db.Collection(comments).CountDocuments(ctx, unplaced())
+	n, err := s.collection(comments).CountDocuments(ctx, unplaced())
 	if err != nil {
 		return nil, fmt.Errorf("count comments without ancestors: %w", err)
 	}

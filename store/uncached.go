@@ -70,12 +70,12 @@ func (u *Uncached[T]) sweep(ctx context.Context, s *Store, now time.Time) error 
 
 // find returns the documents that match.
 func (u *Uncached[T]) find(ctx context.Context, s *Store, filter bson.D, o *options.FindOptionsBuilder) ([]*T, error) {
-	return find[T](ctx, s.db.Collection(u.Collection), filter, o)
+	return findList[T](ctx, s.collection(u.Collection), filter, o)
 }
 
 // get returns the document with an id; nil if there is none.
 func (u *Uncached[T]) get(ctx context.Context, s *Store, i any) (*T, error) {
-	found, err := u.find(ctx, s, bson.D{{Key: "_id", Value: i}}, nil)
+	found, err := find[T](ctx, s.collection(u.Collection), bson.D{{Key: "_id", Value: i}}, nil)
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (u *Uncached[T]) get(ctx context.Context, s *Store, i any) (*T, error) {
 
 // add stores a new document. It returns false if there is one with its id already, which stays.
 func (u *Uncached[T]) add(ctx context.Context, s *Store, d *T) (bool, error) {
-	_, err := s.db.Collection(u.Collection).InsertOne(ctx, d)
+	_, err := s.collection(u.Collection).InsertOne(ctx, d)
 	if mongo.IsDuplicateKeyError(err) {
 		return false, nil
 	}
@@ -96,7 +96,7 @@ func (u *Uncached[T]) add(ctx context.Context, s *Store, d *T) (bool, error) {
 
 // change applies an update to the first document that matches. It returns false if there is none.
 func (u *Uncached[T]) change(ctx context.Context, s *Store, filter, update bson.D) (bool, error) {
-	result, err := s.db.Collection(u.Collection).UpdateOne(ctx, filter, update)
+	result, err := s.collection(u.Collection).UpdateOne(ctx, filter, update)
 	if err != nil {
 		return false, fmt.Errorf("change %s: %w", u.Name, err)
 	}
@@ -105,7 +105,7 @@ func (u *Uncached[T]) change(ctx context.Context, s *Store, filter, update bson.
 
 // delete deletes the documents that match, and returns their number.
 func (u *Uncached[T]) delete(ctx context.Context, s *Store, filter bson.D) (int64, error) {
-	result, err := s.db.Collection(u.Collection).DeleteMany(ctx, filter)
+	result, err := s.collection(u.Collection).DeleteMany(ctx, filter)
 	if err != nil {
 		return 0, fmt.Errorf("delete %s: %w", u.Name, err)
 	}

@@ -178,7 +178,7 @@ func compare[T any, P interface {
 			want[P(d).NodeID()] = true
 		}
 	}
-	found, err := find[T](context.Background(), s.db.Collection(collection), filter, nil)
+	found, err := find[T](context.Background(), s.collection(collection), filter, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,13 +20,13 @@ import (
 
 // AuthorsOf returns the author pages of an account, as they are in the database now.
 func (s *Store) AuthorsOf(ctx context.Context, account id.ID) ([]*Author, error) {
-	return find[Author](ctx, s.db.Collection(authors), bson.D{{Key: "accountId", Value: account}}, nil)
+	return findList[Author](ctx, s.collection(authors), bson.D{{Key: "accountId", Value: account}}, nil)
 }
 
 // ArticleNow returns an article as it is in the database now, without an access check, or NotFound.
 func (s *Store) ArticleNow(ctx context.Context, article id.ID) (*Article, error) {
 	access.MarkPrivate(ctx)
-	found, err := find[Article](ctx, s.db.Collection(articles), bson.D{{Key: "_id", Value: article}}, nil)
+	found, err := find[Article](ctx, s.collection(articles), bson.D{{Key: "_id", Value: article}}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +124,7 @@ func compactIDs(ids []id.ID) []id.ID {
 // RevisionAt returns the revision of an article at a version, or NotFound.
 func (s *Store) RevisionAt(ctx context.Context, article id.ID, version int64) (*Revision, error) {
 	access.MarkPrivate(ctx)
-	found, err := find[Revision](ctx, s.db.Collection(revisions),
+	found, err := findList[Revision](ctx, s.collection(revisions),
 		bson.D{{Key: "articleId", Value: article}, {Key: "version", Value: bson.D{{Key: "$lte", Value: version}}}},
 		options.Find().SetSort(bson.D{{Key: "version", Value: -1}, {Key: "_id", Value: -1}}).SetLimit(1))
 	if err != nil {
@@ -143,7 +143,7 @@ func (s *Store) Tasks(ctx context.Context, prefix string) ([]string, error) {
 		ID string `bson:"_id"`
 	}
 	from := "task/" + prefix
-	found, err := find[document](ctx, s.db.Collection(meta),
+	found, err := findList[document](ctx, s.collection(meta),
 		bson.D{{Key: "_id", Value: bson.D{{Key: "$gte", Value: from}, {Key: "$lt", Value: from + "\U0010ffff"}}}}, nil)
 	out := make([]string, len(found))
 	for i, d := range found {
@@ -158,7 +158,7 @@ func (s *Store) Tasks(ctx context.Context, prefix string) ([]string, error) {
 func (s *Store) PurgeDeleted(ctx context.Context, before time.Time) (int, error) {
 	purged := 0
 	for {
-		found, err := find[Article](ctx, s.db.Collection(articles),
+		found, err := findList[Article](ctx, s.collection(articles),
 			append(in("status", []Status{Deleted, purging}), bson.E{Key: "deletedAt", Value: bson.D{{Key: "$lte", Value: before}}}),
 			options.Find().SetLimit(MaxPageSize))
 		if err != nil {
@@ -201,7 +201,7 @@ func (s *Store) purge(ctx context.Context, a *Article) error {
 		if err := s.reserveSequence(ctx, a); err != nil {
 			return err
 		}
-		result, err := s.db.Collection(articles).DeleteOne(ctx, bson.D{{Key: "_id", Value: a.ID}, {Key: "version", Value: a.Version}})
+		result, err := s.collection(articles).DeleteOne(ctx, bson.D{{Key: "_id", Value: a.ID}, {Key: "version", Value: a.Version}})
 		if err != nil {
 			return fmt.Errorf("delete %s: %w", a.ID, err)
 		}
@@ -216,7 +216,7 @@ func (s *Store) purge(ctx context.Context, a *Article) error {
 // purgeUnder deletes the documents of a kind that are under an article, some in each write, so that
 // it ends in time. lists are the keys of their list.
 func purgeUnder[T any](ctx context.Context, s *Store, k *Kind[T], article id.ID, lists []string) error {
-	c := s.db.Collection(k.Collection)
+	c := s.collection(k.Collection)
 	for {
 		found, err := find[T](ctx, c, bson.D{{Key: "articleId", Value: article}}, projection("_id").SetLimit(writtenAtOnce))
 		if err != nil || len(found) == 0 {

@@ -28,6 +28,7 @@ var mayLook = map[string][]string{
 	"store/accounts.go":             {"ViewerFrom", "MarkPrivate"}, // visibility of accounts
 	"store/sessions.go":             {"ViewerFrom", "MarkPrivate"},
 	"store/mails.go":                {"MarkPrivate"},
+	"store/bulkhead.go":             {"ClientKey"}, // whose share of the slots a command takes
 	"store/products.go":             {"MarkPrivate"},
 	"shop/variant.go":               {"Require"},
 	"store/children.go":             {"MarkPrivate"},               // the list of an account's sessions
@@ -53,6 +54,7 @@ var tellsNothing = map[string]string{
 	"CookiesFrom":  "it tells how a request came, not from whom, and only a mutation comes so",
 	"Watching":     "it tells whether work was marked private, not what it was told",
 	"RateSubjects": "it tells who began the answer whose rates it uses, and the answer is the same whatever these are",
+	"ClientKey":    "it tells whose share of the work at once is used, and the answer is the same whatever that is",
 }
 
 // knows lists other names that could reveal the viewer, and the packages that may use them.
@@ -60,13 +62,14 @@ var knows = map[string][]string{
 	"Headers":       {"gateway/playground"}, // of gqlgen's operation: the gateway leaves them out; the page's are GraphiQL's
 	"Authenticate":  {"access", "app", "gateway", "gateway/client"},
 	"RateSubjects":  {"gateway/admission"},                // takes units from them, and reveals nothing
+	"ClientKey":     {"store"},                            // counts slots by it, and reveals nothing
 	"Holds":         {"app", "gateway", "gateway/stream"}, // for open connections
 	"Identify":      {"account"},
 	"SecretOf":      {"account"},
 	"SecretByEmail": {"account"},
 	"SessionsUnder": {"account"},
 	"CommentNow":    {"blog"},
-	"ctx.Value":     {"access", "dataloader", "gateway/operation", "graph", "graph/fragment", "meter", "store/cache"}, // under keys of their own
+	"ctx.Value":     {"access", "dataloader", "gateway/operation", "graph", "graph/fragment", "meter", "store", "store/cache"}, // under keys of their own
 }
 
 // parsed is one file of a package of ours.

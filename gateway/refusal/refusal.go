@@ -133,11 +133,13 @@ func WithHeader(err error, name, value string) error {
 
 // Code returns the code that err is answered with, "" for nil.
 func Code(err error) string {
-	if err == nil {
-		return ""
-	}
 	var r *Error
-	if !errors.As(err, &r) {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, problem.ErrOverloaded):
+		return Overloaded
+	case !errors.As(err, &r):
 		return Internal
 	}
 	return r.code
@@ -146,10 +148,13 @@ func Code(err error) string {
 // Header returns the headers that err is answered with.
 func Header(err error) map[string]string {
 	var r *Error
-	if !errors.As(err, &r) {
-		return nil
+	switch {
+	case errors.As(err, &r):
+		return r.header
+	case errors.Is(err, problem.ErrOverloaded):
+		return map[string]string{"Retry-After": "1"}
 	}
-	return r.header
+	return nil
 }
 
 // Errors lists the errors that a client sees for err. For a fault of ours it calls present,
