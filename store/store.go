@@ -57,7 +57,7 @@ type Options struct {
 	// CacheBytes bounds the cache in the process.
 	CacheBytes int64
 	// OnCommand is called with the name of each command sent to the database, except commands on
-	// the registry of degraded replicas. It may be nil.
+	// the registry of replicas (cache.Registry). It may be nil.
 	OnCommand func(name string)
 	Log       *slog.Logger
 	// Program is Stoa's version. Error messages and the record of a migration contain it.
@@ -148,7 +148,7 @@ func clientOptions(o Options) *options.ClientOptions {
 		if o.OnCommand == nil {
 			return
 		}
-		if target, ok := e.Command.Lookup(e.CommandName).StringValueOK(); !ok || target != degraded {
+		if target, ok := e.Command.Lookup(e.CommandName).StringValueOK(); !ok || target != degraded && target != leases {
 			o.OnCommand(e.CommandName)
 		}
 	}, Succeeded: func(ctx context.Context, e *event.CommandSucceededEvent) {
@@ -203,7 +203,7 @@ func (s *Store) open(ctx context.Context, o Options) error {
 		return err
 	}
 	s.cache, err = cache.New(cache.Options{
-		Bytes: o.CacheBytes, Redis: o.Redis, Namespace: s.namespace, Exclusive: o.Exclusive, Registry: s.degradedRegistry(), Log: o.Log,
+		Bytes: o.CacheBytes, Redis: o.Redis, Namespace: s.namespace, Exclusive: o.Exclusive, Registry: s.registry(), Log: o.Log,
 	})
 	if err != nil {
 		return err
@@ -266,7 +266,8 @@ const (
 	products     = "products"
 	meta         = "meta"
 	tallies      = "counts"
-	degraded     = "absences" // the old name of the registry of degraded replicas: only a migration changes a stored name
+	degraded     = "absences" // the old name of the markers of degraded replicas: only a migration changes a stored name
+	leases       = "leases"
 )
 
 // siteKey is the id of the document in meta that has the name of the database.
@@ -291,40 +292,67 @@ func (s *Store) readNamespace(ctx context.Context) (string, error) {
 	return d.Name, nil
 }
 
-// degradedRegistry keeps the markers of degraded replicas in a collection of their own.
-func (s *Store) degradedRegistry() *cache.DegradedRegistry {
+// registry keeps the markers of degraded replicas and the trust leases in collections of their own.
+func (s *Store) registry() *cache.Registry {
 	type document struct {
 		ID    string    `bson:"_id"`
 		Until time.Time `bson:"until"`
 	}
-	c := s.db.Collection(degraded)
+	markers, trusting := s.db.Collection(degraded), s.db.Collection(leases)
 	byID := func(replica string) bson.D { return bson.D{{Key: "_id", Value: replica}} }
-	return &cache.DegradedRegistry{
+	all := func(ctx context.Context, c *mongo.Collection) (found []document, err error) {
+		cursor, err := c.Find(ctx, bson.D{})
+		if err != nil {
+			return nil, err
+		}
+		err = cursor.All(ctx, &found)
+		return found, err
+	}
+	return &cache.Registry{
 		Set: func(ctx context.Context, replica string, until time.Time) error {
-			_, err := c.UpdateOne(ctx, byID(replica), bson.D{{Key: "$set", Value: bson.D{{Key: "until", Value: until}}}}, options.UpdateOne().SetUpsert(true))
+			_, err := markers.UpdateOne(ctx, byID(replica), bson.D{{Key: "$set", Value: bson.D{{Key: "until", Value: until}}}}, options.UpdateOne().SetUpsert(true))
 			return err
 		},
 		Clear: func(ctx context.Context, replica string) error {
-			_, err := c.DeleteOne(ctx, byID(replica))
+			_, err := markers.DeleteOne(ctx, byID(replica))
 			return err
 		},
 		List: func(ctx context.Context) ([]cache.DegradedMarker, error) {
-			cursor, err := c.Find(ctx, bson.D{})
-			if err != nil {
-				return nil, err
-			}
-			var found []document
-			if err := cursor.All(ctx, &found); err != nil {
-				return nil, err
-			}
+			found, err := all(ctx, markers)
 			out := make([]cache.DegradedMarker, len(found))
 			for i, d := range found {
 				out[i] = cache.DegradedMarker{Replica: d.ID, Until: d.Until}
 			}
-			return out, nil
+			return out, err
+		},
+		Lease: func(ctx context.Context, l cache.TrustLease) error {
+			_, err := trusting.InsertOne(ctx, document{leaseID(l.Replica, l.Number), l.Until})
+			return err
+		},
+		EndLeases: func(ctx context.Context, replica string, end int64) error {
+			ended := bson.D{{Key: "_id", Value: bson.D{{Key: "$gte", Value: leaseID(replica, 0)}, {Key: "$lt", Value: leaseID(replica, end)}}}}
+			dead := bson.D{{Key: "until", Value: bson.D{{Key: "$lt", Value: time.Now().Add(-deadLease)}}}}
+			_, err := trusting.DeleteMany(ctx, bson.D{{Key: "$or", Value: bson.A{ended, dead}}})
+			return err
+		},
+		Leases: func(ctx context.Context) ([]cache.TrustLease, error) {
+			found, err := all(ctx, trusting)
+			out := make([]cache.TrustLease, len(found))
+			for i, d := range found {
+				replica, _, _ := strings.Cut(d.ID, "/")
+				out[i] = cache.TrustLease{Replica: replica, Until: d.Until}
+			}
+			return out, err
 		},
 	}
 }
+
+// deadLease is when the trust lease of a replica that died is deleted: long after every replica has
+// taken it for expired, whatever its clock shows.
+const deadLease = 24 * time.Hour
+
+// leaseID is the id of a trust lease. Those of one replica are in the order of their numbers.
+func leaseID(replica string, number int64) string { return fmt.Sprintf("%s/%012d", replica, number) }
 
 // in is the condition that field is one of values. For one value it is an equality.
 func in[T any](field string, values []T) bson.D {

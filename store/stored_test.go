@@ -46,7 +46,7 @@ func storedNames() []string {
 		{comments, []reflect.Type{reflect.TypeFor[Comment]()}}, {accounts, []reflect.Type{reflect.TypeFor[Secret]()}},
 		{sessions, []reflect.Type{reflect.TypeFor[Session]()}}, {pictures, []reflect.Type{reflect.TypeFor[Picture]()}},
 		{products, []reflect.Type{reflect.TypeFor[WholeProduct]()}},
-		{meta, []reflect.Type{reflect.TypeFor[databaseFormat](), reflect.TypeFor[leaseState]()}}, {degraded, nil}, {tallies, []reflect.Type{reflect.TypeFor[tally]()}},
+		{meta, []reflect.Type{reflect.TypeFor[databaseFormat](), reflect.TypeFor[leaseState]()}}, {degraded, nil}, {leases, nil}, {tallies, []reflect.Type{reflect.TypeFor[tally]()}},
 	}
 	for _, u := range uncachedKinds() {
 		all = append(all, collection{u.collection(), []reflect.Type{reflect.TypeOf(u.document())}})

@@ -24,6 +24,10 @@ const (
 	// mid-write, nobody can fill its keys with values from before the write.
 	BlockFor = 3 * time.Second
 
+	// HoldFor is BlockFor for keys of a write with an unknown outcome. Their blocks are renewed each
+	// second; if the writer dies or loses Redis, they stay blocked for this time, nearly four elections.
+	HoldFor = 45 * time.Second
+
 	tickEvery   = 250 * time.Millisecond
 	silence     = 750 * time.Millisecond // three ticks: a live peer is never silent for so long
 	goneAfter   = 5 * time.Second        // a peer silent for so long is gone; a peer that only lost Redis has announced that in the database by then
@@ -34,7 +38,7 @@ const (
 const Blocked = "B"
 
 // announce blocks one key and publishes its drop, both or neither. It touches one key, so that it
-// also runs on a cluster. A block is never shortened: each write renews it.
+// also runs on a cluster. Each announcement gives the block a time of its own.
 const announce = `redis.call('SET', KEYS[1], 'B', 'PX', ARGV[1]) return redis.call('PUBLISH', ARGV[2], ARGV[3])`
 
 // Redis is the bus over Redis pub/sub. Every message carries its sender and a number that goes up
@@ -68,6 +72,7 @@ type peer struct {
 
 type parcel struct {
 	keys   []string
+	block  time.Duration
 	result chan error
 }
 
@@ -103,8 +108,13 @@ func (b *Redis) Reached(now time.Time) bool {
 }
 
 // Drop blocks and announces keys, those of other callers in the same round trip.
-func (b *Redis) Drop(ctx context.Context, keys []string) error {
-	p := &parcel{keys: keys, result: make(chan error, 1)}
+func (b *Redis) Drop(ctx context.Context, keys []string) error { return b.drop(ctx, keys, BlockFor) }
+
+// Hold is Drop with blocks that last for HoldFor, or until the next Drop.
+func (b *Redis) Hold(ctx context.Context, keys []string) error { return b.drop(ctx, keys, HoldFor) }
+
+func (b *Redis) drop(ctx context.Context, keys []string, block time.Duration) error {
+	p := &parcel{keys: keys, block: block, result: make(chan error, 1)}
 	select {
 	case b.outbox <- p:
 	case <-ctx.Done():
@@ -187,7 +197,7 @@ func (b *Redis) deliver(parcels []*parcel) error {
 				for _, parcel := range parcels {
 					for _, key := range parcel.keys {
 						b.seq++
-						p.Eval(ctx, announce, []string{run.Key(b.namespace, key)}, BlockFor.Milliseconds(), b.channel, b.message(b.seq, "d", key))
+						p.Eval(ctx, announce, []string{run.Key(b.namespace, key)}, parcel.block.Milliseconds(), b.channel, b.message(b.seq, "d", key))
 					}
 				}
 				return nil

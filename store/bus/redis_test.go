@@ -117,6 +117,36 @@ func TestADropBlocksAndTellsTheOthers(t *testing.T) {
 	}
 }
 
+func TestAHeldBlockOutlastsOthersAndEndsWithADrop(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	b, c, _ := join(t, s.URL(), "site")
+	left := func() time.Duration {
+		t.Helper()
+		run, err := c.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		left, err := s.Client(t).PTTL(t.Context(), run.Key("site", "key")).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return left
+	}
+	if err := b.Hold(t.Context(), []string{"key"}); err != nil {
+		t.Fatal(err)
+	}
+	if l := left(); l <= BlockFor || l > HoldFor {
+		t.Errorf("a held key is blocked for %s", l)
+	}
+	if err := b.Drop(t.Context(), []string{"key"}); err != nil {
+		t.Fatal(err)
+	}
+	if l := left(); l > BlockFor {
+		t.Errorf("after a drop it is blocked for %s still", l)
+	}
+}
+
 func TestManyDropsAtOnceAreHeardInOrder(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
@@ -212,7 +242,7 @@ func TestADropIsMadeAgainForANewRun(t *testing.T) {
 	// A bus that sends nothing by itself: the drop is the first command to meet the new server.
 	b := &Redis{conn: c, namespace: "site", self: "me", channel: "channel"}
 	s.Restart(t, false)
-	eventually(t, "a drop succeeds", func() bool { return b.deliver([]*parcel{{keys: []string{"key"}}}) == nil })
+	eventually(t, "a drop succeeds", func() bool { return b.deliver([]*parcel{{keys: []string{"key"}, block: BlockFor}}) == nil })
 	run, err := c.Run(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -93,8 +93,8 @@ type Options struct {
 	// embedded server, which reports writes of other clients. Entries then live until they are
 	// dropped, and Redis isn't used.
 	Exclusive bool
-	// Registry lists the degraded replicas in the database; nil when Exclusive.
-	Registry *DegradedRegistry
+	// Registry has the markers and trust leases of replicas, in the database; nil when Exclusive.
+	Registry *Registry
 	Log      *slog.Logger
 }
 
@@ -113,7 +113,7 @@ type Cache struct {
 	tier2          *tier2                           // nil without Redis
 	bus            bus.Bus
 	trust          *trust       // nil when Exclusive
-	uncertainUntil atomic.Int64 // Unix nanoseconds until which a write with an unknown outcome may still happen
+	uncertainUntil atomic.Int64 // when Exclusive: Unix nanoseconds until which a write with an unknown outcome may still happen
 
 	// doubts counts the reads and loads that found this replica without trust; settled is the count at
 	// the last flush for that reason. See trusted.
@@ -361,9 +361,13 @@ func jittered() time.Duration { return lifetime - rand.N(lifetime/10) }
 //
 // write gets at most WriteLimit and doesn't end with ctx: a client that goes away in mid-write
 // leaves nothing half done. Its error is returned unchanged. If the error isn't a problem, the
-// write may still happen; for a while all values read have a short life.
+// write may still happen: until its outcome is proven, values of keys have a short life.
 func (c *Cache) Write(ctx context.Context, keys []string, write func(context.Context) error) error {
-	finish := func(context.Context) {}
+	finish := func(_ context.Context, known bool) {
+		if !known {
+			raiseTime(&c.uncertainUntil, time.Now().Add(bus.BlockFor))
+		}
+	}
 	if c.trust != nil {
 		announced, err := c.trust.announce(ctx, keys)
 		if err != nil {
@@ -374,10 +378,7 @@ func (c *Cache) Write(ctx context.Context, keys []string, write func(context.Con
 	ctx = context.WithoutCancel(ctx)
 	known := false // the outcome of the write is known
 	defer func() { // also if write panics
-		if !known {
-			raiseTime(&c.uncertainUntil, time.Now().Add(bus.BlockFor))
-		}
-		finish(ctx)
+		finish(ctx, known)
 		for _, key := range keys {
 			c.Drop(key)
 		}

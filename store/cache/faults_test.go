@@ -124,7 +124,7 @@ func (r *replica) dying(t testing.TB, keys []string, phases int, others func()) 
 		}
 	}
 	if phases > 2 {
-		finish(t.Context())
+		finish(t.Context(), true)
 	}
 	r.trust.close()
 }
@@ -833,8 +833,8 @@ func aReplicaPartedFromRedisWrites(t testing.TB, w *world) {
 	stop := observe(t, "a", a, b, c)
 	line.Cut()
 	err := a.Write(t.Context(), []string{"b"}, func(context.Context) error {
-		if since := w.db.oldestMarker(); since.IsZero() || time.Since(since) < pollGood {
-			t.Errorf("A writes past Redis %v after its marker; others may trust for %v before they look again", time.Since(since), pollGood)
+		if leased := w.db.leased(); w.db.oldestMarker().IsZero() || len(leased) != 0 {
+			t.Errorf("A writes past Redis, and its marker is there since %v; %q may trust their caches", w.db.oldestMarker(), leased)
 		}
 		return nil
 	})
@@ -864,6 +864,152 @@ func aReplicaPartedFromRedisWrites(t testing.TB, w *world) {
 	stop()
 	if markers := w.db.marked(); len(markers) != 0 {
 		t.Errorf("markers are left: %q", markers)
+	}
+}
+
+func TestCachesOutlastADatabaseThatIsAway(t *testing.T) {
+	t.Parallel()
+	calmly(t, func(t testing.TB, w *world) {
+		w.db.set("a", 1)
+		a, b := w.replica("A", shared.URL()), w.replica("B", shared.URL())
+		ready(t, a, b)
+		both := []*replica{a, b}
+		for _, r := range both {
+			r.must(t, "a", 1, "")
+			w.db.leave(r.name, true)
+		}
+		gone, loads := time.Now(), a.loads.Load()+b.loads.Load()
+		eventually(t, "some polls have failed", func() bool {
+			for _, r := range both {
+				if _, _, err := r.read("a"); err != nil {
+					t.Fatalf("nobody can write without the database, and so all caches are right: %v", err)
+				}
+			}
+			return time.Since(gone) > 4*pollEvery
+		})
+		if n := a.loads.Load() + b.loads.Load(); n != loads {
+			t.Errorf("%d reads asked the database that is away", n-loads)
+		}
+		for _, r := range both {
+			w.db.leave(r.name, false)
+		}
+		b.readUntil(t, slack*time.Second, "a", a.mustWrite(t, "a"))
+	})
+}
+
+func TestAWriterWithoutRedisWaitsForReadersWithoutTheDatabase(t *testing.T) {
+	t.Parallel()
+	patiently(t, aWriterWithoutRedisWaitsForReadersWithoutTheDatabase)
+}
+
+func aWriterWithoutRedisWaitsForReadersWithoutTheDatabase(t testing.TB, w *world) {
+	w.db.set("a", 1)
+	line := redistest.Between(t, shared)
+	a, b := w.replica("A", line.URL()), w.replica("B", shared.URL())
+	ready(t, a, b)
+	b.must(t, "a", 1, "")
+	w.db.leave("B", true)
+	line.Cut()
+	if _, err := a.write(t.Context(), "a"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a write that B can't hear of ends with %v", err)
+	}
+	b.must(t, "a", 1, "nothing was written")
+	w.db.leave("B", false)
+	var v int
+	eventually(t, "A writes, since B has found its marker", func() (done bool) {
+		var err error
+		v, err = a.write(t.Context(), "a")
+		return err == nil
+	})
+	b.readUntil(t, slack*time.Second, "a", v)
+}
+
+func TestTheLeaseOfADeadReplicaIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.db.leases = []TrustLease{{"dead", 1, time.Now().Add(trustFor)}}
+	a := w.replica("A", "")
+	if _, err := a.write(t.Context(), "a"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a write that the replica with a lease can't hear of ends with %v", err)
+	}
+	w.db.mu.Lock()
+	w.db.leases[0].Until = time.Now().Add(-clockSkew)
+	w.db.mu.Unlock()
+	a.mustWrite(t, "a")
+}
+
+func TestAClosedReplicaLeavesNoLease(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.replica("A", shared.URL())
+	ready(t, a)
+	if n := len(w.db.leased()); n != 1 {
+		t.Errorf("a replica that trusts its caches has %d leases", n)
+	}
+	a.Close()
+	if left := w.db.leased(); len(left) != 0 {
+		t.Errorf("%q are left", left)
+	}
+}
+
+func TestAWriteThatReachesAMajorityLate(t *testing.T) {
+	t.Parallel()
+	for name, visible := range map[string]bool{"IsSeen": true, "OrNever": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			calmly(t, func(t testing.TB, w *world) {
+				w.db.set("a", 1)
+				w.db.set("else", 1)
+				a, b := w.replica("A", shared.URL()), w.replica("B", shared.URL())
+				ready(t, a, b)
+				list := func() string {
+					found, err := b.lists.Get(t.Context(), b.Cache, []string{"tag,else"})
+					if err != nil {
+						t.Fatal(err)
+					}
+					return *found[0]
+				}
+				w.db.stall(true)
+				if err := a.Write(t.Context(), []string{"a", "tag"}, func(context.Context) error { return errFault }); !errors.Is(err, errFault) {
+					t.Fatal(err)
+				}
+				stop := observe(t, "a", a, b)
+				failed := time.Now()
+				eventually(t, "a block would have run out", func() bool {
+					list() // its values would then live for long
+					b.must(t, "else", 1, "")
+					return time.Since(failed) > bus.BlockFor+2*holdEvery
+				})
+				if got := b.inRedis(t, "a"); got != bus.Blocked {
+					t.Errorf("Redis holds %q of a key that may change at any time", got)
+				}
+				ready(t, a, b) // one such write is no reason to distrust everything
+				want := 1
+				if visible {
+					want = w.db.raise("a")
+					w.db.ack("a", want)
+					w.db.raise("tag")
+				}
+				a.readUntil(t, slack*time.Second, "a", want)
+				b.readUntil(t, slack*time.Second, "a", want)
+				contention.Await(t, slack*time.Second, "the list says so, too", func() bool { return list() == fmt.Sprintf("%d,1", want-1) })
+				heard := b.drops[b.hash("a")%stripes].Load()
+				w.db.stall(false)
+				eventually(t, "A knows what became of its write", func() bool {
+					a.trust.mu.Lock()
+					defer a.trust.mu.Unlock()
+					return len(a.trust.unknown) == 0
+				})
+				b.hears(t, "a", heard)
+				stop()
+				b.must(t, "a", want, "")
+				eventually(t, "it is in Redis again", func() bool {
+					b.flush()
+					v, _, err := b.read("a")
+					return err == nil && v == want && b.inRedis(t, "a") == fmt.Sprint("V", want)
+				})
+			})
+		})
 	}
 }
 

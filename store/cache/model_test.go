@@ -25,6 +25,10 @@ import (
 //	write          the function that Cache.Write is given
 //	announceAgain  trust.announceAgain
 //	Drop           Cache.Drop for the keys of Cache.Write, and its return: the acknowledgement
+//	fail           Cache.Write returns with an error that leaves the outcome unknown: announceAgain,
+//	               Drop, and trust.leaveUnknown. The write is made at any later time, or never
+//	hold           trust.holdBlocks
+//	prove          trust.dropProven, once a later write to the database has a majority
 //	hear           bus.Redis.handle: Heard.Drop
 //	resubscribe    bus.Redis.listen: Heard.Flush
 //
@@ -36,7 +40,8 @@ import (
 //
 // Time is in it only as order: a block outlives the write that it was made for, since
 // bus.BlockFor is longer than WriteLimit; so it doesn't run out, nor is a new run of Redis
-// usable, while a live writer stands between announce and write. Nor is a block evicted
+// usable, while a live writer stands between announce and write; nor, because of hold, while a
+// live writer doesn't know the outcome of its write. Nor is a block evicted
 // before. With the maxmemory-policy allkeys-lru or volatile-lru, eviction takes the keys
 // unused for the longest time; with noeviction, nothing. Other policies take blocks first
 // (volatile-ttl), early (lfu) or by chance (random). The consequences show when the
@@ -57,7 +62,10 @@ import (
 //	    has heard everything answers nothing older: this bounds staleness to the delay of
 //	    messages rather than to a second.
 //
-// Writes unannounced for want of Redis are not in it: trust_model_test.go has them.
+// A write with an unknown outcome is at rest once it is visible, and acknowledged once it is proven.
+//
+// Writes unannounced for want of Redis are not in it: trust_model_test.go has them. A write of a
+// writer that has died isn't made later: docs/architecture.md says what happens then.
 
 // rule is a rule of the protocol, or an assumption behind it. The model runs with all of them, and
 // with all but one.
@@ -80,14 +88,18 @@ const (
 	flushOnListen                   // a new subscription flushes
 	usableRun                       // a new run of Redis isn't used for as long as a block lasts
 	blockLasts                      // assumption: a block outlives the write that it was made for
+	holdBlocks                      // the block of a write with an unknown outcome is renewed
+	proveLast                       // until a majority has a later write
+	dropProven                      // and the key is dropped then
 
-	rules = 16
+	rules = 19
 	all   = rule(1)<<rules - 1
 )
 
 var ruleNames = [rules]string{
 	"leaseOnFill", "blockOnLease", "blockBefore", "dropAfter", "dropHere", "startFirst", "checkOnRead", "shortIfBlocked",
 	"oneFlight", "joinCheck", "newestFlight", "waitFirst", "runID", "flushOnListen", "usableRun", "blockLasts",
+	"holdBlocks", "proveLast", "dropProven",
 }
 
 // scenario is the input of the model.
@@ -98,6 +110,7 @@ type scenario struct {
 	gets    []int8 // the number of reads of each reader; three at most
 	crash   bool   // a replica may die
 	restart bool   // Redis may be restarted
+	fail    bool   // the outcome of a write may be unknown
 }
 
 const none = 3 // no reader
@@ -121,7 +134,10 @@ const (
 	announced
 	written
 	announcedAgain
-	done // or dead
+	unresolved // it has failed, and may still be made
+	resolved   // it has been made after it failed, or never will be
+	forgotten  // taken for resolved, and may still be made: without proveLast
+	done       // or dead
 )
 
 type content uint8
@@ -384,6 +400,45 @@ func (s scenario) write(w *state, i, r int, out []step) []step {
 		to.db++
 		me.phase, me.v = written, to.db
 		next.what, next.v = "write: v#", to.db
+		if s.fail {
+			failed := step{who: "writer", i: i, what: "fail", to: *w}
+			failed.to.writers[i].phase = unresolved
+			s.announce(&failed.to, i, r)
+			s.drop(&failed.to, r)
+			out = append(out, failed)
+		}
+	case unresolved, forgotten:
+		to.db++
+		next.what, next.v = "v# is written after all", to.db
+		if me.v = to.db; me.phase == forgotten {
+			me.phase = done
+			break
+		}
+		me.phase = resolved
+		never := step{who: "writer", i: i, what: "the write that failed never happens", to: *w}
+		never.to.writers[i].phase = resolved
+		out = append(out, never)
+		if me.run != w.run && s.on(holdBlocks) {
+			hold := step{who: "writer", i: i, what: "hold", to: *w}
+			s.announce(&hold.to, i, r)
+			out = append(out, hold)
+		}
+		if !s.on(proveLast) {
+			early := step{who: "writer", i: i, what: "prove, too early", to: *w}
+			early.to.writers[i].phase = forgotten
+			s.announce(&early.to, i, r)
+			s.drop(&early.to, r)
+			out = append(out, early)
+		}
+	case resolved:
+		next.what = "prove"
+		me.phase = done
+		if s.on(dropProven) {
+			s.announce(to, i, r)
+			s.drop(to, r)
+		}
+		to.replicas[r].known = max(to.replicas[r].known, me.v)
+		s.learn(to)
 	case written:
 		me.phase = announcedAgain
 		next.what = "no announceAgain"
@@ -479,11 +534,13 @@ func (s scenario) listen(w *state, r int, out []step) []step {
 	return out
 }
 
-// pending reports whether a writer has announced and not yet written; if early, before Redis was
+// pending reports whether a writer has announced and may still write; if early, before Redis was
 // restarted.
 func (s scenario) pending(w *state, early bool) bool {
 	for i := range s.writers {
-		if w.writers[i].phase == announced && (!early || w.writers[i].run != w.run) {
+		x := w.writers[i]
+		lasts := x.phase == announced && s.on(blockLasts) || x.phase == unresolved && s.on(holdBlocks)
+		if lasts && (!early || x.run != w.run) {
 			return true
 		}
 	}
@@ -496,7 +553,7 @@ func (s scenario) misfortune(w *state, out []step) []step {
 		next.to.redis = cell{}
 		out = append(out, next)
 	}
-	if w.redis.blocked && (!s.on(blockLasts) || !s.pending(w, false)) {
+	if w.redis.blocked && !s.pending(w, false) {
 		next := step{who: "Redis", what: "unblock", to: *w}
 		next.to.redis.blocked = false
 		out = append(out, next)
@@ -542,7 +599,7 @@ func (s scenario) misfortune(w *state, out []step) []step {
 // same as forget.
 func (s scenario) busy(w *state, r int) bool {
 	for i, at := range s.writers {
-		if p := w.writers[i].phase; at == int8(r) && p != waiting && p != done {
+		if p := w.writers[i].phase; at == int8(r) && p != waiting && p < unresolved {
 			return true
 		}
 	}
@@ -570,7 +627,7 @@ func (s scenario) stale(w *state) string {
 		return ""
 	}
 	for _, x := range w.writers {
-		if x.phase != waiting && x.phase != done {
+		if x.phase != waiting && x.phase != resolved && x.phase != done {
 			return ""
 		}
 	}
@@ -605,7 +662,7 @@ func (s scenario) tidy(w *state) {
 	}
 	for i := range w.writers {
 		x := &w.writers[i]
-		if x.phase != announced {
+		if x.phase != announced && x.phase != unresolved {
 			x.run = false
 		}
 		if x.phase == done && w.replicas[0].known >= x.v && w.replicas[1].known >= x.v {
@@ -683,13 +740,15 @@ var (
 	within = scenario{writers: []int8{0, 0}, readers: []int8{0, 0}, gets: []int8{2, 1}, crash: true}
 	// restarted has a Redis that is restarted once.
 	restarted = scenario{writers: []int8{0}, readers: []int8{0, 1}, gets: []int8{2, 1}, crash: true, restart: true}
+	// failing has a writer that doesn't learn the outcome of its write, and a Redis that is restarted.
+	failing = scenario{writers: []int8{0}, readers: []int8{0, 1}, gets: []int8{2, 2}, restart: true, fail: true}
 )
 
 func TestModelHasNoBadState(t *testing.T) {
 	if raceDetector {
 		t.Skip("the model has no goroutines, and takes a minute under the race detector")
 	}
-	for name, s := range map[string]scenario{"Crossing": crossing, "Beside": beside, "Besides": besides, "Within": within, "Restarted": restarted} {
+	for name, s := range map[string]scenario{"Crossing": crossing, "Beside": beside, "Besides": besides, "Within": within, "Restarted": restarted, "Failing": failing} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s.rules = all
@@ -709,7 +768,7 @@ func TestModelMissesEachRule(t *testing.T) {
 	for i, name := range ruleNames {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, s := range []scenario{beside, restarted, within, crossing} {
+			for _, s := range []scenario{beside, restarted, within, crossing, failing} {
 				s.rules = all &^ (1 << i)
 				if n, trace := s.search(); trace != nil {
 					t.Logf("%d states to a bad one:\n\t%s", n, strings.Join(trace, "\n\t"))

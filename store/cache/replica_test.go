@@ -28,7 +28,7 @@ import (
 const slack = 3
 
 // register takes the place of the database: whole numbers under keys, each write one higher than
-// the last; 0 is absent. It also has the registry of degraded replicas, and records the time at
+// the last; 0 is absent. It also has the registry of replicas, and records the time at
 // which each number was acknowledged, to tell the age of an answer.
 type register struct {
 	mu          sync.Mutex
@@ -36,6 +36,9 @@ type register struct {
 	acked       map[string][]ack // of each key, in the order of their times
 	markers     map[string]time.Time
 	markedSince time.Time // start of the time with a marker
+	leases      []TrustLease
+	away        map[string]bool // the replicas that can't reach it
+	stalled     bool            // nothing that is written to the registry reaches a majority
 
 	listed func() // runs after each look at the markers
 }
@@ -46,7 +49,7 @@ type ack struct {
 }
 
 func newRegister() *register {
-	return &register{value: map[string]int{}, acked: map[string][]ack{}, markers: map[string]time.Time{}}
+	return &register{value: map[string]int{}, acked: map[string][]ack{}, markers: map[string]time.Time{}, away: map[string]bool{}}
 }
 
 func (d *register) get(key string) int {
@@ -86,36 +89,99 @@ func (d *register) age(key string, v int, at time.Time) time.Duration {
 	return 0
 }
 
-func (d *register) registry() *DegradedRegistry {
-	return &DegradedRegistry{
+var (
+	errAway    = errors.New("the database is away")
+	errStalled = errors.New("no majority has it")
+)
+
+// reaches returns an error while a replica can't reach the register. The caller holds mu.
+func (d *register) reaches(replica string) error {
+	if d.away[replica] {
+		return errAway
+	}
+	return nil
+}
+
+// registry is the register as a replica reaches it.
+func (d *register) registry(replica string) *Registry {
+	read := func(do func()) error {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if err := d.reaches(replica); err != nil {
+			return err
+		}
+		do()
+		return nil
+	}
+	write := func(do func()) error {
+		d.mu.Lock()
+		stalled := d.stalled
+		d.mu.Unlock()
+		if stalled {
+			return errStalled
+		}
+		return read(do)
+	}
+	return &Registry{
 		Set: func(_ context.Context, replica string, until time.Time) error {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			if len(d.markers) == 0 {
-				d.markedSince = time.Now()
-			}
-			d.markers[replica] = until
-			return nil
+			return write(func() {
+				if len(d.markers) == 0 {
+					d.markedSince = time.Now()
+				}
+				d.markers[replica] = until
+			})
 		},
 		Clear: func(_ context.Context, replica string) error {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			delete(d.markers, replica)
-			return nil
+			return write(func() { delete(d.markers, replica) })
 		},
-		List: func(context.Context) ([]DegradedMarker, error) {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			var out []DegradedMarker
-			for replica, until := range d.markers {
-				out = append(out, DegradedMarker{replica, until})
-			}
-			if d.listed != nil {
-				d.listed()
-			}
-			return out, nil
+		List: func(context.Context) (out []DegradedMarker, err error) {
+			err = read(func() {
+				for replica, until := range d.markers {
+					out = append(out, DegradedMarker{replica, until})
+				}
+				if d.listed != nil {
+					d.listed()
+				}
+			})
+			return out, err
+		},
+		Lease: func(_ context.Context, l TrustLease) error {
+			return write(func() { d.leases = append(d.leases, l) })
+		},
+		EndLeases: func(_ context.Context, replica string, end int64) error {
+			return write(func() {
+				d.leases = slices.DeleteFunc(d.leases, func(l TrustLease) bool { return l.Replica == replica && l.Number < end })
+			})
+		},
+		Leases: func(context.Context) (out []TrustLease, err error) {
+			err = read(func() { out = slices.Clone(d.leases) })
+			return out, err
 		},
 	}
+}
+
+// leave makes the register unreachable for a replica, or reachable again.
+func (d *register) leave(replica string, away bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.away[replica] = away
+}
+
+// stall keeps what is written to the registry from reaching a majority.
+func (d *register) stall(stalled bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stalled = stalled
+}
+
+// leased returns the replicas with a trust lease.
+func (d *register) leased() (replicas []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, l := range d.leases {
+		replicas = append(replicas, l.Replica)
+	}
+	return replicas
 }
 
 func (d *register) marked() []string {
@@ -198,7 +264,7 @@ func (w *world) open(name, url string, exclusive bool) *replica {
 	}
 	var err error
 	r.Cache, err = New(Options{
-		Bytes: 1 << 22, Redis: r.conn, Namespace: w.site, Exclusive: exclusive, Registry: w.db.registry(), Log: slog.New(r.log),
+		Bytes: 1 << 22, Redis: r.conn, Namespace: w.site, Exclusive: exclusive, Registry: w.db.registry(name), Log: slog.New(r.log),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -208,6 +274,12 @@ func (w *world) open(name, url string, exclusive bool) *replica {
 		Key: func(k string) string { return k },
 		Load: func(_ context.Context, ks []string) (map[string]*int, error) {
 			r.hook(&r.beforeLoad, ks)
+			r.db.mu.Lock()
+			err := r.db.reaches(name)
+			r.db.mu.Unlock()
+			if err != nil {
+				return nil, err
+			}
 			out := make(map[string]*int, len(ks))
 			for _, k := range ks {
 				if v := r.db.get(k); v != 0 {

@@ -1,7 +1,7 @@
 package cache
 
-// Trust between replicas while Redis fails: markers of degraded replicas in the database. Entry
-// points: trust.announce and announceAgain around writes; watch runs the rest.
+// Trust between replicas while Redis fails: markers of degraded replicas and trust leases in the
+// database. Entry points: trust.announce around writes; watch runs the rest.
 
 import (
 	"context"
@@ -20,12 +20,17 @@ import (
 var errNoTick = errors.New("no message of this replica's own has come back for 750 ms")
 
 const (
-	// pollEvery is the time between two polls for degraded replicas.
+	// pollEvery is the time between two polls for degraded replicas, and the limit of one.
 	pollEvery = time.Second
-	// pollGood is the time for which the result of a poll is trusted.
-	pollGood = 1400 * time.Millisecond
-	// notice is the time that a degraded replica waits between its marker and its first write:
-	// longer than pollGood, so that every replica has seen the marker.
+	// trustFor is the life of a trust lease: for so long a replica uses its caches without the
+	// database, and for so long a degraded replica waits for the lease of a replica that died.
+	// trustRenew is the interval between renewals. So caches outlast an election, which takes 12 s,
+	// three times over.
+	trustFor   = 45 * time.Second
+	trustRenew = 5 * time.Second
+	// notice is the least time that a degraded replica waits between its marker and its first write.
+	// Replicas of the first version have no leases: they trust for 1.4 s after a poll. It can go once
+	// no such replica can run beside this one.
 	notice = 1500 * time.Millisecond
 	// markerFor is the life of a marker that isn't renewed; markerRenew is the interval between
 	// renewals. Both allow for clocks that differ by some seconds.
@@ -40,13 +45,31 @@ const (
 	patience = 5 * time.Second
 )
 
-// DegradedRegistry lists the degraded replicas, those that can't announce their writes over Redis,
-// in the database, which every replica reads. An expired marker was left by a replica that died or
-// that runs without Redis.
-type DegradedRegistry struct {
+// Registry is the part of the database by which replicas learn of each other's troubles with Redis.
+// A write returns without an error only once a majority has it, and all that was written before it.
+// A read returns all such writes.
+type Registry struct {
+	// Set, Clear and List write and read the markers of degraded replicas, those that can't announce
+	// their writes over Redis. An expired marker was left by a replica that died or that runs without
+	// Redis.
 	Set   func(ctx context.Context, replica string, until time.Time) error
 	Clear func(ctx context.Context, replica string) error
 	List  func(ctx context.Context) ([]DegradedMarker, error)
+
+	// Lease, EndLeases and Leases write and read the trust leases of replicas that use their caches.
+	// Lease adds one, EndLeases removes those of a replica with numbers below end.
+	Lease     func(ctx context.Context, l TrustLease) error
+	EndLeases func(ctx context.Context, replica string, end int64) error
+	Leases    func(ctx context.Context) ([]TrustLease, error)
+}
+
+// TrustLease says that a replica may use its caches until a time, without a look at the markers of
+// others. Each is a document of its own, added once and removed once: a command that comes late, of
+// an earlier lease, changes nothing about the present one.
+type TrustLease struct {
+	Replica string
+	Number  int64 // of the leases of a replica, the present one has the highest
+	Until   time.Time
 }
 
 // DegradedMarker says that a replica writes without announcing over Redis, until a time.
@@ -63,52 +86,63 @@ const withoutRedis = "without-redis"
 // others hear of its own changes.
 type trust struct {
 	cache    *Cache
-	registry *DegradedRegistry
+	registry *Registry
 	redis    *bus.Redis // nil without Redis
 	self     string
 	log      *slog.Logger
 	began    time.Time
 	until    atomic.Int64 // Unix nanoseconds up to which no other replica writes unannounced
 
-	mu           sync.Mutex
-	degraded     bool      // this replica can't announce over Redis
-	returning    bool      // it soon can again, so that no unannounced write may begin
-	markedSince  time.Time // the time from which its marker is certain to be in the database; zero without a marker
-	renewed      time.Time
-	unannounced  int       // unannounced writes under way
-	dirty        bool      // Redis may still hold an old value of something written
-	polled       time.Time // start of the last successful look at the others' markers
-	otherMarkers bool      // that poll found some
+	mu          sync.Mutex
+	degraded    bool      // this replica can't announce over Redis
+	returning   bool      // it soon can again, so that no unannounced write may begin
+	markedSince time.Time // the time from which its marker is certain to be in the database; zero without a marker
+	renewed     time.Time
+	noLeases    bool                 // since then no other replica has had a trust lease
+	unannounced int                  // unannounced writes under way
+	dirty       bool                 // Redis may still hold an old value of something written
+	unknown     map[string]time.Time // keys of writes with an unknown outcome, and when each failed; see unknown.go
+	proof       time.Time            // start of the last write to the registry that a majority has
 
-	markerLeft bool // this replica's own marker may be in the database; owned by watch
+	// These are owned by watch.
+	markerLeft bool      // this replica's own marker may be in the database
+	polled     time.Time // start of the last look at the others' markers
+	lease      int64     // the number of the present trust lease; 0 without one
+	leased     time.Time // when it was asked for
+	lastLease  int64     // the number of the last one that was asked for
+	ended      int64     // the database has no lease of this replica with a lower number
 
 	stop context.CancelFunc
-	done chan struct{}
+	done sync.WaitGroup
 }
 
 func newTrust(c *Cache, o Options, redis *bus.Redis) *trust {
 	ctx, stop := context.WithCancel(context.Background())
 	t := &trust{
 		cache: c, registry: o.Registry, redis: redis, self: rand.Text()[:12], log: o.Log, began: time.Now(),
-		stop: stop, done: make(chan struct{}),
+		unknown: map[string]time.Time{}, ended: 1, stop: stop,
 	}
 	if redis == nil {
 		t.self, t.degraded = withoutRedis, true
 	}
-	go t.watch(ctx)
+	t.done.Go(func() { t.watch(ctx) })
+	t.done.Go(func() { t.holdBlocks(ctx) })
 	return t
 }
 
-// close stops watching. This replica's own marker is left to expire: a replica with Redis then
-// clears the values in Redis that its writes made stale.
+// close stops watching and ends this replica's trust lease. Its own marker is left to expire: a
+// replica with Redis then clears the values in Redis that its writes made stale.
 func (t *trust) close() {
 	t.stop()
-	<-t.done
+	t.done.Wait()
+	t.distrust()
+	t.endLeases(context.Background())
 }
 
 // announce makes sure that every replica hears that keys change, or knows that it may miss such
-// changes. It waits for that at most patience. Call finish after the write.
-func (t *trust) announce(ctx context.Context, keys []string) (finish func(context.Context), err error) {
+// changes. It waits for that at most patience. Call finish after the write, and say whether its outcome is
+// known.
+func (t *trust) announce(ctx context.Context, keys []string) (finish func(ctx context.Context, known bool), err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
@@ -122,11 +156,11 @@ func (t *trust) announce(ctx context.Context, keys []string) (finish func(contex
 		t.mu.Unlock()
 		switch {
 		case ready:
-			return t.endUnannounced, nil
+			return func(_ context.Context, known bool) { t.endUnannounced(keys, known) }, nil
 		case !degraded:
 			err := t.redis.Drop(ctx, keys)
 			if err == nil {
-				return func(ctx context.Context) { t.announceAgain(ctx, keys) }, nil
+				return func(ctx context.Context, known bool) { t.announceAgain(ctx, keys, known) }, nil
 			}
 			if ctx.Err() == nil {
 				t.degrade(err)
@@ -140,27 +174,41 @@ func (t *trust) announce(ctx context.Context, keys []string) (finish func(contex
 	}
 }
 
-// announceAgain tells the others after the write. If that fails, the values that they have read
-// since the first announcement live for a second at most.
-func (t *trust) announceAgain(ctx context.Context, keys []string) {
-	if err := t.redis.Drop(ctx, keys); err != nil {
+// announceAgain tells the others after the write.
+func (t *trust) announceAgain(ctx context.Context, keys []string, known bool) {
+	tell := t.redis.Drop
+	if !known {
+		t.leaveUnknown(keys)
+		tell = t.redis.Hold
+	}
+	_ = t.reannounced(ctx, tell(ctx, keys))
+}
+
+// reannounced looks at the error of an announcement after the write. If it failed, the values that the
+// others have read since the one before live for a second at most, and this replica degrades.
+func (t *trust) reannounced(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() == nil {
 		t.mu.Lock()
 		t.dirty = true
 		t.mu.Unlock()
 		t.degrade(err)
 	}
+	return err
 }
 
-func (t *trust) endUnannounced(context.Context) {
+func (t *trust) endUnannounced(keys []string, known bool) {
+	if !known {
+		t.leaveUnknown(keys)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.unannounced--
 }
 
-// markerSeen reports whether every replica has had the time to see this replica's marker, and it
-// hasn't expired.
+// markerSeen reports whether no other replica relies on hearing of every change, since this one put
+// its marker into the database, and the marker hasn't expired.
 func (t *trust) markerSeen(now time.Time) bool {
-	return !t.markedSince.IsZero() && now.Sub(t.markedSince) >= notice && now.Sub(t.renewed) < markerFor
+	return t.noLeases && now.Sub(t.markedSince) >= notice && now.Sub(t.renewed) < markerFor
 }
 
 // degrade changes from announcing over Redis to announcing through the database.
@@ -172,13 +220,11 @@ func (t *trust) degrade(err error) {
 	}
 	t.degraded = true
 	t.until.Store(0)
-	t.polled = time.Time{}
 	t.log.Warn("Redis can't be reached: answers come from the database until it is back", "error", err)
 }
 
 // watch runs the checks of this file four times a second.
 func (t *trust) watch(ctx context.Context) {
-	defer close(t.done)
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	t.look(ctx)
@@ -202,7 +248,7 @@ func (t *trust) look(ctx context.Context) {
 	degraded := t.degraded
 	t.mu.Unlock()
 	if degraded {
-		if reached && now.UnixNano() >= t.cache.uncertainUntil.Load() && t.writable(ctx) {
+		if reached && !t.waitsForProof() && t.writable(ctx) {
 			t.recover(ctx)
 		} else {
 			t.mu.Lock()
@@ -212,17 +258,22 @@ func (t *trust) look(ctx context.Context) {
 	}
 	t.mu.Lock()
 	degraded = t.degraded
-	markedSince, renewed, polled := t.markedSince, t.renewed, t.polled
+	marked, renewed := !t.markedSince.IsZero(), t.renewed
 	t.mu.Unlock()
 	switch {
-	case degraded && (markedSince.IsZero() || now.Sub(renewed) >= markerRenew):
-		t.mark(ctx)
-	case !degraded && t.markerLeft:
+	case degraded:
+		t.distrust()
+		if !marked || now.Sub(renewed) >= markerRenew || t.provable(now) {
+			t.mark(ctx)
+		}
+		t.lookForLeases(ctx)
+	case t.markerLeft:
 		t.clear(ctx)
 	}
-	if !degraded && now.Sub(polled) >= pollEvery {
+	if !degraded && now.Sub(t.polled) >= pollEvery {
 		t.poll(ctx)
 	}
+	t.endLeases(ctx)
 }
 
 // writable reports whether Redis also accepts blocks: a server that is full, can't save, or is only
@@ -248,9 +299,36 @@ func (t *trust) mark(ctx context.Context) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.markedSince.IsZero() || asked.Sub(t.renewed) >= markerFor {
-		t.markedSince = time.Now()
+		t.markedSince, t.noLeases = time.Now(), false
 	}
-	t.renewed = asked
+	t.renewed, t.proof = asked, asked
+}
+
+// lookForLeases looks whether any other replica still has a trust lease. A replica that takes one
+// later finds this replica's marker, and doesn't trust.
+func (t *trust) lookForLeases(ctx context.Context) {
+	t.mu.Lock()
+	looking := !t.noLeases && !t.markedSince.IsZero()
+	t.mu.Unlock()
+	if !looking {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, pollEvery)
+	defer cancel()
+	leases, err := t.registry.Leases(ctx)
+	if err != nil {
+		t.log.Debug("look for replicas that trust their caches", "error", err)
+		return
+	}
+	now := time.Now()
+	for _, l := range leases {
+		if l.Replica != t.self && now.Before(l.Until.Add(clockSkew)) {
+			return
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.noLeases = true
 }
 
 // recover begins to announce over Redis again, once the last unannounced write has ended. Redis may
@@ -277,12 +355,13 @@ func (t *trust) recover(ctx context.Context) {
 	t.mu.Lock()
 	degradedAgain := t.degraded
 	if !degradedAgain {
-		t.dirty = false
+		t.dirty, t.noLeases = false, false
 		t.markedSince = time.Time{}
 	}
 	t.mu.Unlock()
 	if !degradedAgain {
 		t.log.Info("Redis is back")
+		t.dropProven(ctx)
 	}
 }
 
@@ -297,10 +376,12 @@ func (t *trust) clear(ctx context.Context) {
 	t.markerLeft = false
 }
 
-// poll reads the markers of other replicas. While there is one, and after a gap between two polls,
-// this replica may have missed changes.
+// poll reads the markers of other replicas. While there is one, this replica may miss changes, and
+// has no trust lease. Without one it trusts as long as the lease that it had before it read. A poll
+// that fails changes nothing until that lease has ended: nobody writes unannounced before.
 func (t *trust) poll(ctx context.Context) {
 	start := time.Now()
+	t.polled = start
 	markers, err := t.markers(ctx)
 	if err != nil {
 		t.log.Debug("look for degraded replicas", "error", err)
@@ -313,21 +394,75 @@ func (t *trust) poll(ctx context.Context) {
 		}
 		found = true
 	}
+	if found {
+		t.distrust()
+		return
+	}
+	if t.lease != 0 {
+		t.trustLease()
+	}
+	if t.lease == 0 || start.Sub(t.leased) >= trustRenew || t.provable(start) {
+		t.renewLease(ctx)
+	}
+}
+
+// trustLease begins or goes on to trust, until the end of the lease. If this replica didn't trust
+// until now, others may have written unannounced.
+func (t *trust) trustLease() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.degraded {
 		return
 	}
-	missed := t.otherMarkers || start.Sub(t.polled) > pollGood
-	t.polled, t.otherMarkers = start, found
-	if found {
-		t.until.Store(0)
-		return
-	}
-	if missed {
+	if time.Now().UnixNano() >= t.until.Load() {
 		t.cache.Flush()
 	}
-	t.until.Store(start.Add(pollGood).UnixNano())
+	t.until.Store(t.leased.Add(trustFor).UnixNano())
+}
+
+// renewLease adds a trust lease, in place of the present one if there is one. The next poll, at once
+// if there was none, decides whether this replica trusts.
+func (t *trust) renewLease(ctx context.Context) {
+	limited, cancel := context.WithTimeout(ctx, pollEvery)
+	defer cancel()
+	t.lastLease++
+	asked := time.Now()
+	if err := t.registry.Lease(limited, TrustLease{t.self, t.lastLease, asked.Add(trustFor)}); err != nil {
+		t.log.Debug("take a trust lease", "error", err)
+		return
+	}
+	if t.lease == 0 {
+		t.polled = time.Time{}
+	}
+	t.lease, t.leased = t.lastLease, asked
+	t.mu.Lock()
+	t.proof = asked
+	t.mu.Unlock()
+	t.dropProven(ctx)
+}
+
+// distrust ends this replica's trust, and then gives up its lease.
+func (t *trust) distrust() {
+	t.until.Store(0)
+	t.lease = 0
+}
+
+// endLeases removes this replica's leases from the database, except the present one.
+func (t *trust) endLeases(ctx context.Context) {
+	end := t.lease
+	if end == 0 {
+		end = t.lastLease + 1
+	}
+	if end == t.ended {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, pollEvery)
+	defer cancel()
+	if err := t.registry.EndLeases(ctx, t.self, end); err != nil {
+		t.log.Debug("end trust leases", "error", err)
+		return
+	}
+	t.ended = end
 }
 
 // markers lists the markers of the other replicas.
