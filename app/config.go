@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -518,7 +519,7 @@ func flags(args []string, given map[string]string) (rest []string, err error) {
 			continue
 		}
 		name, value, has := strings.Cut(strings.TrimLeft(arg, "-"), "=")
-		if (name == "dry-run" || name == "list") && !has {
+		if slices.Contains([]string{"dry-run", "list", "no-media"}, name) && !has {
 			rest = append(rest, "--"+name)
 			continue
 		}

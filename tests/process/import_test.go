@@ -1,8 +1,11 @@
 package process
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"image"
+	"image/png"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -303,6 +306,65 @@ func TestADryRunWritesNothing(t *testing.T) {
 	dry(counts{Updated: 1, Unchanged: 7, Skipped: 2})
 	if diff := cmp.Diff(before, readEverything(t, p.Stoa)); diff != "" {
 		t.Errorf("it changed %s", diff)
+	}
+}
+
+// A folder of content is imported with the pictures beside its texts and those of its site, through
+// the server that runs, unless it is told to leave them.
+func TestPicturesComeAlongUnlessTheyAreLeft(t *testing.T) {
+	t.Parallel()
+	site := t.TempDir()
+	picture := func(shade byte) string {
+		m := image.NewGray(image.Rect(0, 0, 20, 20))
+		for i := range m.Pix {
+			m.Pix[i] = shade
+		}
+		var b bytes.Buffer
+		if err := png.Encode(&b, m); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	for name, text := range map[string]string{
+		"hugo.toml": "enableEmoji = true\n", "static/cover.png": picture(1), "content/post/beside.png": picture(2),
+		"content/post/index.md": "---\ntitle: \"Kites :tada:\"\ndate: 2024-01-01\ncover: {image: /cover.png, alt: A kite}\n---\n![Beside](beside.png)\n",
+	} {
+		path := filepath.Join(site, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	type post struct {
+		Title, BodyMarkdown string
+		Cover               struct{ URL, Alt string }
+	}
+	imported := func(options ...string) (*process, post) {
+		t.Helper()
+		data := t.TempDir()
+		p := serve(t, environ{"STOA_DATA": data})
+		run := run(t, environ{"STOA_DATA": data}, append([]string{"import", "markdown", filepath.Join(site, "content")}, options...)...)
+		if code := run.exitCode(t); code != 0 {
+			t.Fatalf("%v: exit code %d\n%s%s", options, code, run.stdout, run.stderr)
+		}
+		var out struct{ Article post }
+		p.Data(t, &out, `{ article(slug: "post") { title bodyMarkdown cover { url alt } } }`, nil)
+		return p, out.Article
+	}
+	p, a := imported()
+	body := regexp.MustCompile(`^!\[Beside\]\((/media/\S+)\)\n$`).FindStringSubmatch(a.BodyMarkdown)
+	if body == nil || !strings.HasPrefix(a.Cover.URL, "/media/") || a.Cover.URL == body[1] || a.Cover.Alt != "A kite" || a.Title != "Kites 🎉" {
+		t.Fatalf("imported: %+v", a)
+	}
+	for _, address := range []string{body[1], a.Cover.URL} {
+		if status, _ := p.get(t, address, ""); status != 200 {
+			t.Errorf("%s answers %d", address, status)
+		}
+	}
+	if _, a := imported("--no-media"); a.BodyMarkdown != "![Beside](beside.png)\n" || a.Cover.URL != "/cover.png" {
+		t.Errorf("left where they are: %+v", a)
 	}
 }
 
