@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -80,7 +81,9 @@ func behindNginx(t *testing.T, s *site, keyOf, more string) func(query string, h
 		_ = c.Close()
 		return true
 	})
-	transport := &http.Transport{DisableCompression: true, Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", socket) }}
+	transport := &http.Transport{DisableCompression: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}
 	t.Cleanup(transport.CloseIdleConnections)
 	asker := &site{url: "http://nginx", client: &http.Client{Transport: transport}}
 	return func(query string, headers ...string) reply {
