@@ -25,6 +25,7 @@ var readsClock = map[string]string{
 	"store/lease.go":       "the work under a lease is beside requests",
 	"store/relating.go":    "the queue of relating is beside requests",
 	"store/purge.go":       "a mutation",
+	"store/store.go":       "leases of trust that ended long ago are deleted beside requests",
 	"media/media.go":       "uploads are mutations",
 	"search/engine.go":     "how long indexing takes is logged",
 }

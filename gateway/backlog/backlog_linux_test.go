@@ -139,7 +139,13 @@ func TestBytesThatWaitAreBounded(t *testing.T) {
 			for range connections {
 				s.dial()
 				<-wrote
-				most = max(most, s.waiting())
+				waiting := s.waiting()
+				for n := 0; n < 3 && waiting > bound+piece; n++ {
+					// The kernel writes its table in parts: a connection that ended between two of them is
+					// counted beside the one that took its place.
+					waiting = min(waiting, s.waiting())
+				}
+				most = max(most, waiting)
 			}
 			t.Logf("%d bytes waited at most", most)
 			if most > bound+piece {
