@@ -80,11 +80,7 @@ const (
 // Article returns the article that has or had a slug; NotFound if there is none that the viewer may
 // see. The viewer is asked for only if no published article has the slug.
 func (b *Blog) Article(ctx context.Context, slug string) (*store.Article, error) {
-	found, err := store.Articles.BySlug(ctx, b.store, slug)
-	if problem.Is(err, problem.NotFound) {
-		return store.Articles.BySlugFor(ctx, b.store, slug)
-	}
-	return found, err
+	return store.Articles.Find(ctx, b.store, slug)
 }
 
 // Articles returns a window of the list of published articles with the conditions in where: newest

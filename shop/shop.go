@@ -13,7 +13,6 @@ import (
 	"stoa/edit"
 	"stoa/id"
 	"stoa/money"
-	"stoa/problem"
 	"stoa/store"
 )
 
@@ -39,11 +38,7 @@ func (s *Shop) Facts() *Facts { return &Facts{s.currency} }
 // Product returns the product that has or had a slug; NotFound if there is none that the viewer may
 // see. The viewer is asked for only if no published product has the slug.
 func (s *Shop) Product(ctx context.Context, slug string) (*store.Product, error) {
-	found, err := store.Products.BySlug(ctx, s.store, slug)
-	if problem.Is(err, problem.NotFound) {
-		return store.Products.BySlugFor(ctx, s.store, slug)
-	}
-	return found, err
+	return store.Products.Find(ctx, s.store, slug)
 }
 
 // Products returns a window of the list of published products, the newest first.

@@ -306,6 +306,16 @@ func (k *Kind[T]) BySlugFor(ctx context.Context, s *Store, slug string) (*T, err
 	return k.bySlug(ctx, s, slug, func(ids []id.ID) ([]*T, error) { return k.For(ctx, s, ids) })
 }
 
+// Find returns the public document with a present or former slug, or else one that the viewer may see.
+// Errors: NotFound. The viewer is asked for only if no public document has the slug.
+func (k *Kind[T]) Find(ctx context.Context, s *Store, slug string) (*T, error) {
+	found, err := k.BySlug(ctx, s, slug)
+	if problem.Is(err, problem.NotFound) {
+		return k.BySlugFor(ctx, s, slug)
+	}
+	return found, err
+}
+
 func (k *Kind[T]) bySlug(ctx context.Context, s *Store, text string, read func([]id.ID) ([]*T, error)) (*T, error) {
 	missing := problem.New(problem.NotFound, "there is no %s with the slug %.80q", k.Name, text)
 	for again := false; ; again = true {
@@ -352,10 +362,14 @@ func (k *Kind[T]) SlugsTaken(ctx context.Context, s *Store, slugs []string) (map
 }
 
 // Add stores a new document at version 1. It returns Conflict if the id or the slug is taken.
-func (k *Kind[T]) Add(ctx context.Context, s *Store, d *T) error {
+func (k *Kind[T]) Add(ctx context.Context, s *Store, d *T) error { return k.add(ctx, s, d, d, nil) }
+
+// add is Add for a document that is stored as whole, of which d is a part. The keys of parts become
+// stale, too.
+func (k *Kind[T]) add(ctx context.Context, s *Store, d *T, whole any, parts []string) error {
 	*k.Version(d) = 1
-	return k.write(ctx, s, nil, d, func(ctx context.Context) error {
-		_, err := s.collection(k.Collection).InsertOne(ctx, d)
+	return s.write(ctx, append(k.stale(nil, d), parts...), func(ctx context.Context) error {
+		_, err := s.collection(k.Collection).InsertOne(ctx, whole)
 		return conflict(err, k.taken(d))
 	})
 }
@@ -364,9 +378,14 @@ func (k *Kind[T]) Add(ctx context.Context, s *Store, d *T) error {
 // the next one. It writes the fields that differ. It returns Conflict if the document has another
 // version by now, or if the slug is taken.
 func (k *Kind[T]) Change(ctx context.Context, s *Store, before, after *T) error {
+	return k.change(ctx, s, before, after, before, after, nil)
+}
+
+// change is Change for a document that is stored as a whole, as in add.
+func (k *Kind[T]) change(ctx context.Context, s *Store, before, after *T, wholeBefore, wholeAfter any, parts []string) error {
 	*k.Version(after) = *k.Version(before) + 1
-	return k.write(ctx, s, before, after, func(ctx context.Context) error {
-		update, err := difference(before, after)
+	return s.write(ctx, append(k.stale(before, after), parts...), func(ctx context.Context) error {
+		update, err := difference(wholeBefore, wholeAfter)
 		if err != nil {
 			return err
 		}
@@ -380,8 +399,11 @@ func (k *Kind[T]) Change(ctx context.Context, s *Store, before, after *T) error 
 
 // Delete deletes a document. It returns Conflict if the document has changed since it was read. No
 // other document may refer to it any more.
-func (k *Kind[T]) Delete(ctx context.Context, s *Store, d *T) error {
-	return k.write(ctx, s, d, nil, func(ctx context.Context) error {
+func (k *Kind[T]) Delete(ctx context.Context, s *Store, d *T) error { return k.delete(ctx, s, d, nil) }
+
+// delete is Delete for a document with parts, as in add.
+func (k *Kind[T]) delete(ctx context.Context, s *Store, d *T, parts []string) error {
+	return s.write(ctx, append(k.stale(d, nil), parts...), func(ctx context.Context) error {
 		result, err := s.collection(k.Collection).DeleteOne(ctx, k.atVersion(d))
 		if err != nil {
 			return fmt.Errorf("delete %s: %w", idOf(d), err)
@@ -389,7 +411,9 @@ func (k *Kind[T]) Delete(ctx context.Context, s *Store, d *T) error {
 		if err := changed(result.DeletedCount, nil, "the "+k.Name); err != nil {
 			return err
 		}
-		s.forgetTallies(ctx, idOf(d))
+		if len(listsUnder(k.ID)) > 0 {
+			s.forgetTallies(ctx, idOf(d))
+		}
 		return nil
 	})
 }
@@ -404,10 +428,6 @@ func (k *Kind[T]) taken(d *T) string {
 		return "the " + k.Name
 	}
 	return fmt.Sprintf("the slug %q", k.Slugs(d)[0])
-}
-
-func (k *Kind[T]) write(ctx context.Context, s *Store, before, after *T, change func(context.Context) error) error {
-	return s.write(ctx, k.stale(before, after), change)
 }
 
 // stale returns the cache keys that become stale when before turns into after: the key of the

@@ -229,12 +229,7 @@ func (s *Store) PublicVariants(ctx context.Context, ids []id.ID) ([]*Variant, er
 }
 
 func readVariants(ctx context.Context, s *Store, ids []id.ID) (map[id.ID]*Variant, error) {
-	type part struct {
-		ID       id.ID         `bson:"_id"`
-		Status   ProductStatus `bson:"status"`
-		Variants []Variant     `bson:"variants"`
-	}
-	found, err := find[part](ctx, s.collection(products), in("variants.id", ids), projection("status", "variants"))
+	found, err := find[WholeProduct](ctx, s.collection(products), in("variants.id", ids), projection("status", "variants"))
 	if err != nil {
 		return nil, err
 	}
@@ -244,10 +239,9 @@ func readVariants(ctx context.Context, s *Store, ids []id.ID) (map[id.ID]*Varian
 	}
 	out := make(map[id.ID]*Variant, len(ids))
 	for _, p := range found {
-		for i := range p.Variants {
-			if v := &p.Variants[i]; wanted[v.ID] {
-				v.ProductID, v.Status = p.ID, p.Status
-				out[v.ID] = v
+		for at := range p.Variants {
+			if i := p.Variants[at].ID; wanted[i] {
+				out[i] = p.VariantAt(at)
 			}
 		}
 	}
@@ -294,61 +288,35 @@ func (s *Store) wholeProduct(ctx context.Context, name, field string, i id.ID) (
 	return found[0], nil
 }
 
-// AddProduct stores a new product at version 1; Conflict if its id or slug is taken.
+// AddProduct stores a new product, as Kind.Add does.
 func (s *Store) AddProduct(ctx context.Context, p *WholeProduct) error {
-	p.Version = 1
-	return s.write(ctx, productKeys(nil, p), func(ctx context.Context) error {
-		_, err := s.collection(products).InsertOne(ctx, p)
-		return conflict(err, Products.taken(&p.Product))
-	})
+	return Products.add(ctx, s, &p.Product, p, partKeys(nil, p))
 }
 
-// ChangeProduct replaces the product before, as it was read, by after, and sets the version of after
-// to the next one. It writes the fields that differ. It returns Conflict if the product has another
-// version by now, or if the slug is taken.
+// ChangeProduct replaces the product before, as it was read, by after, as Kind.Change does.
 func (s *Store) ChangeProduct(ctx context.Context, before, after *WholeProduct) error {
-	after.Version = before.Version + 1
-	return s.write(ctx, productKeys(before, after), func(ctx context.Context) error {
-		update, err := difference(before, after)
-		if err != nil {
-			return err
-		}
-		result, err := s.collection(products).UpdateOne(ctx, Products.atVersion(&before.Product), update)
-		if err != nil {
-			return conflict(err, Products.taken(&after.Product))
-		}
-		return changed(result.MatchedCount, nil, "the product")
-	})
+	return Products.change(ctx, s, &before.Product, &after.Product, before, after, partKeys(before, after))
 }
 
-// DeleteProduct deletes a product with its variants; Conflict if it has changed since it was read.
+// DeleteProduct deletes a product with its variants, as Kind.Delete does.
 func (s *Store) DeleteProduct(ctx context.Context, p *WholeProduct) error {
-	return s.write(ctx, productKeys(p, nil), func(ctx context.Context) error {
-		result, err := s.collection(products).DeleteOne(ctx, Products.atVersion(&p.Product))
-		if err != nil {
-			return fmt.Errorf("delete %s: %w", p.ID, err)
-		}
-		return changed(result.DeletedCount, nil, "the product")
-	})
+	return Products.delete(ctx, s, &p.Product, partKeys(p, nil))
 }
 
-// productKeys are the keys that become stale when before turns into after: those of the product,
-// and of the variants and the description that differ.
-func productKeys(before, after *WholeProduct) []string {
-	var of [2]*Product
+// partKeys are the keys of the variants and of the description that differ between before and after.
+// Nil stands for no product.
+func partKeys(before, after *WholeProduct) []string {
 	var parts [2]map[string]any
 	for side, p := range []*WholeProduct{before, after} {
 		if p == nil {
 			continue
 		}
-		of[side] = &p.Product
 		parts[side] = map[string]any{string(p.DescriptionID()): p.Description}
-		for _, v := range p.Variants {
-			v.Status = p.Status // which the cached variant has, too
-			parts[side][string(v.ID)] = v
+		for at := range p.Variants {
+			parts[side][string(p.Variants[at].ID)] = *p.VariantAt(at)
 		}
 	}
-	keys := Products.stale(of[0], of[1])
+	var keys []string
 	for side := range parts {
 		for key, part := range parts[side] {
 			if !reflect.DeepEqual(part, parts[1-side][key]) {
@@ -357,6 +325,13 @@ func productKeys(before, after *WholeProduct) []string {
 		}
 	}
 	return compact(keys)
+}
+
+// VariantAt returns the variant at a position as Variants has it.
+func (p *WholeProduct) VariantAt(at int) *Variant {
+	v := p.Variants[at]
+	v.ProductID, v.Status = p.ID, p.Status
+	return &v
 }
 
 // Summarise sets the fields of p that follow from its variants: options, ids and prices.
