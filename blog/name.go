@@ -149,17 +149,13 @@ func (b *Blog) applyAuthor(ctx context.Context, a *store.Author, in AuthorUpdate
 }
 
 func applyTag(t *store.Tag, in TagUpdate) error {
-	var err error
+	if err := edit.SetLine(&t.Name, in.Name, "name", 1, MaxName); err != nil {
+		return err
+	}
 	if in.Name != nil {
-		if t.Name, err = edit.Line(*in.Name, "name", 1, MaxName); err != nil {
-			return err
-		}
 		t.NameKey = store.SortKey(t.Name)
 	}
-	if in.Description != nil {
-		t.Description, err = edit.Line(*in.Description, "description", 0, MaxSummary)
-	}
-	return err
+	return edit.SetLine(&t.Description, in.Description, "description", 0, MaxSummary)
 }
 
 // ownPage returns the author's page of an account, and creates it if there is none. Its id

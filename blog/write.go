@@ -326,16 +326,12 @@ func contentDiffers(before, after *store.Article) bool {
 // summary or text differ.
 func (b *Blog) apply(ctx context.Context, v access.Viewer, a *draft, in ArticleUpdate) error {
 	title, summary := a.Title, a.Summary
-	var err error
-	if in.Title != nil {
-		if title, err = edit.Line(*in.Title, "title", 1, MaxTitle); err != nil {
-			return err
-		}
+	err := edit.SetLine(&title, in.Title, "title", 1, MaxTitle)
+	if err == nil {
+		err = edit.SetLine(&summary, in.Summary, "summary", 0, MaxSummary)
 	}
-	if in.Summary != nil {
-		if summary, err = edit.Line(*in.Summary, "summary", 0, MaxSummary); err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
 	if in.Cover != nil {
 		if a.Cover, err = b.cover(ctx, *in.Cover); err != nil {

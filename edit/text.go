@@ -1,7 +1,7 @@
 package edit
 
 // Checks of input that every domain has: a line of text, an address, a list of ids. Entry
-// points: Line, CheckURL, Existing.
+// points: Line, SetLine, CheckURL, Existing.
 
 import (
 	"context"
@@ -32,6 +32,18 @@ func Line(text, field string, least, most int) (string, error) {
 		return "", problem.New(problem.Invalid, "%s takes plain text without control characters", field).At(field)
 	}
 	return strings.Join(strings.Fields(text), " "), nil
+}
+
+// SetLine sets a field to a Line of the text, or leaves it as it is if there is none.
+func SetLine(to, text *string, field string, least, most int) error {
+	if text == nil {
+		return nil
+	}
+	line, err := Line(*text, field, least, most)
+	if err == nil {
+		*to = line
+	}
+	return err
 }
 
 // CheckURL returns Invalid unless text is an address with http or https, or a path on the site.

@@ -68,13 +68,15 @@ type Result struct {
 	Product, Current *store.Product
 	Variant          *store.Variant // the one that the mutation was about; nil for the whole product
 	Warnings         []*problem.Warning
+
+	whole *store.WholeProduct // Product with its variants
 }
 
 // productResult makes the outcome of an edit one of a product.
 func productResult(in edit.Result[store.WholeProduct], err error) (Result, error) {
 	out := Result{Warnings: in.Warnings}
 	if in.Value != nil {
-		out.Product = &in.Value.Product
+		out.Product, out.whole = &in.Value.Product, in.Value
 	}
 	if in.Current != nil {
 		out.Current = &in.Current.Product
@@ -196,18 +198,14 @@ func (s *Shop) change(ctx context.Context, c edit.Change[store.WholeProduct]) (R
 
 // applyProduct makes the changes to a product itself.
 func (s *Shop) applyProduct(ctx context.Context, p *store.WholeProduct, in ProductUpdateInput) (err error) {
-	if in.Title != nil {
-		if p.Title, err = edit.Line(*in.Title, "title", 1, MaxTitle); err != nil {
-			return err
-		}
-	}
-	if in.Vendor != nil {
-		if p.Vendor, err = edit.Line(*in.Vendor, "vendor", 0, MaxName); err != nil {
-			return err
-		}
-	}
-	if in.Type != nil {
-		if p.Type, err = edit.Line(*in.Type, "type", 0, MaxName); err != nil {
+	for _, line := range []struct {
+		to, text    *string
+		field       string
+		least, most int
+	}{
+		{&p.Title, in.Title, "title", 1, MaxTitle}, {&p.Vendor, in.Vendor, "vendor", 0, MaxName}, {&p.Type, in.Type, "type", 0, MaxName},
+	} {
+		if err := edit.SetLine(line.to, line.text, line.field, line.least, line.most); err != nil {
 			return err
 		}
 	}

@@ -86,10 +86,7 @@ func (s *Shop) CreateVariant(ctx context.Context, in VariantCreateInput) (Result
 	if problem.Is(err, problem.NotFound) {
 		err = problem.New(problem.NotFound, "%s", err).At("productId")
 	}
-	if err != nil {
-		return out, err
-	}
-	return s.withVariant(ctx, out, made.ID)
+	return out.about(made.ID), err
 }
 
 // UpdateVariant changes a variant, for staff.
@@ -97,10 +94,7 @@ func (s *Shop) UpdateVariant(ctx context.Context, in VariantUpdateInput) (Result
 	out, err := s.changeVariant(ctx, in.ID, in.ExpectedVersion, func(p *store.WholeProduct, at int) error {
 		return problem.Beneath(s.applyVariant(&p.Variants[at], *in.Variant), "variant")
 	})
-	if err != nil {
-		return out, err
-	}
-	return s.withVariant(ctx, out, in.ID)
+	return out.about(in.ID), err
 }
 
 // DeleteVariant deletes a variant, for staff. The last variant of a published product stays: then
@@ -140,13 +134,15 @@ func (s *Shop) changeVariant(ctx context.Context, variant id.ID, expected *int64
 	})
 }
 
-// withVariant adds the variant that a mutation was about to its outcome.
-func (s *Shop) withVariant(ctx context.Context, out Result, variant id.ID) (Result, error) {
-	found, err := store.Variants.For(ctx, s.store, []id.ID{variant})
-	if err == nil {
-		out.Variant = found[0]
+// about adds the variant that a mutation was about to its outcome.
+func (r Result) about(variant id.ID) Result {
+	if r.whole == nil {
+		return r
 	}
-	return out, err
+	if at := position(r.whole, variant); at >= 0 {
+		r.Variant = r.whole.VariantAt(at)
+	}
+	return r
 }
 
 // changedVariants checks the variants of a product after a change of one, and sets what follows from
@@ -170,15 +166,11 @@ func variantPart(at int) string { return "variant " + strconv.Itoa(at) }
 
 // applyVariant makes the changes to a variant.
 func (s *Shop) applyVariant(v *store.Variant, in VariantInput) (err error) {
-	if in.SKU != nil {
-		if v.SKU, err = edit.Line(*in.SKU, "sku", 0, MaxName); err != nil {
-			return err
-		}
+	if err := edit.SetLine(&v.SKU, in.SKU, "sku", 0, MaxName); err != nil {
+		return err
 	}
-	if in.Barcode != nil {
-		if v.Barcode, err = edit.Line(*in.Barcode, "barcode", 0, MaxName); err != nil {
-			return err
-		}
+	if err := edit.SetLine(&v.Barcode, in.Barcode, "barcode", 0, MaxName); err != nil {
+		return err
 	}
 	if in.Options != nil || v.Options == nil {
 		if v.Options, err = selected(in.Options); err != nil {
