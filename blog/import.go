@@ -181,10 +181,7 @@ func (i *Importing) article(in Import, before *store.Article, rendered markdown.
 // as the wanted slug stays the same, even if the slug without the number becomes free.
 func (i *Importing) address(a *store.Article, in Import, before *store.Article) {
 	if before == nil || before.WantedSlug != in.Slug {
-		a.Slug, a.WantedSlug = in.Slug, in.Slug
-		for n := 2; i.takenByOther(a.Slug, a.ID, in.Source); n++ {
-			a.Slug = in.Slug + "-" + strconv.Itoa(n)
-		}
+		a.Slug, a.WantedSlug = i.free(in.Slug, a.ID, in.Source), in.Slug
 	}
 	old := []string{}
 	wanted := in.Aliases
@@ -220,11 +217,18 @@ func (i *Importing) Reserve(source, wanted string) string {
 			return before.Slug
 		}
 	}
+	slug := i.free(wanted, of, source)
+	i.wanted[slug] = source
+	return slug
+}
+
+// free returns the slug that the article of a source gets if it wants one: with a number if that is
+// taken.
+func (i *Importing) free(wanted string, a id.ID, source string) string {
 	slug := wanted
-	for n := 2; i.takenByOther(slug, of, source); n++ {
+	for n := 2; i.takenByOther(slug, a, source); n++ {
 		slug = wanted + "-" + strconv.Itoa(n)
 	}
-	i.wanted[slug] = source
 	return slug
 }
 
