@@ -96,15 +96,15 @@ type VariantPrice struct {
 
 // Reduction is a price that is lower than before, in minor units.
 type Reduction struct {
-	From  int64 `bson:"from"`  // the price before the first fall
-	Prior int64 `bson:"prior"` // the lowest price of the 30 days before it
+	From  int64 `bson:"from" json:"from"`   // the price before the first fall
+	Prior int64 `bson:"prior" json:"prior"` // the lowest price of the 30 days before it
 }
 
 // DayPrice are the lowest and the last price of a day on which the price changed, in minor units.
 type DayPrice struct {
-	Day    string `bson:"day"` // in UTC: 2026-03-01
-	Lowest int64  `bson:"lowest"`
-	Last   int64  `bson:"last"`
+	Day    string `bson:"day" json:"day"` // in UTC: 2026-03-01
+	Lowest int64  `bson:"lowest" json:"lowest"`
+	Last   int64  `bson:"last" json:"last"`
 }
 
 // Price returns the price of v; nil if it has none, and can't be bought.
@@ -162,12 +162,43 @@ type WholeProduct struct {
 	Product     `bson:",inline"`
 	Variants    []Variant   `bson:"variants"`
 	Description Description `bson:"description"`
+	Imported    *Imported   `bson:"imported,omitempty"` // nil for a product that no import has met
+}
+
+// Imported is the part of an import in a product: its identity in the other system, and the last state
+// of its file. Only an import and an export read it.
+type Imported struct {
+	Source   string            `bson:"source"`           // its identity, such as shopify/blue-shirt
+	Fields   map[string]string `bson:"fields,omitempty"` // digests of the file's values, by field
+	Extra    []ExtraField      `bson:"extra,omitempty"`  // columns without a place in a product
+	Pictures []RemotePicture   `bson:"pictures,omitempty"`
+	Variants []ImportedVariant `bson:"variants"`
+}
+
+// ImportedVariant is the same for a variant.
+type ImportedVariant struct {
+	ID     id.ID             `bson:"id"`
+	Key    string            `bson:"key"` // its identity within the product
+	Fields map[string]string `bson:"fields,omitempty"`
+	Extra  []ExtraField      `bson:"extra,omitempty"`
+}
+
+// ExtraField is a column of a file without a place here, with its text.
+type ExtraField struct {
+	Name  string `bson:"name" json:"name"`
+	Value string `bson:"value" json:"value"`
+}
+
+// RemotePicture is the address of a picture on another site. Nothing fetches it.
+type RemotePicture struct {
+	URL string `bson:"url" json:"url"`
+	Alt string `bson:"alt,omitempty" json:"alt,omitempty"`
 }
 
 // Products are the products, without their variants and descriptions.
 var Products = &Kind[Product]{
 	ID: id.Product, Name: "product", Collection: products,
-	Without: []string{"variants", "description"},
+	Without: []string{"variants", "description", "imported"},
 	Size: func(p *Product) int64 {
 		return int64(600 + len(p.Title) + len(p.Vendor) + len(p.Type) + 30*len(p.Tags) + 50*len(p.Options) + 45*len(p.VariantIDs))
 	},
@@ -286,6 +317,42 @@ func (s *Store) wholeProduct(ctx context.Context, name, field string, i id.ID) (
 		return nil, problem.New(problem.NotFound, "there is no %s with the id %s", name, i)
 	}
 	return found[0], nil
+}
+
+// ProductSources returns the ids of all products by their sources. The source of a product that no import
+// has met is stoa/ with its id. It reads the database, past the caches, in the batches of a cursor.
+func (s *Store) ProductSources(ctx context.Context) (map[string]id.ID, error) {
+	type head struct {
+		ID       id.ID     `bson:"_id"`
+		Imported *Imported `bson:"imported"`
+	}
+	out := map[string]id.ID{}
+	err := visitEach(ctx, s.collection(products), bson.D{}, projection("imported.source").SetBatchSize(oneReply), func(h *head, _ bool) {
+		out[sourceOf(h.ID, h.Imported)] = h.ID
+	})
+	return out, err
+}
+
+// Source returns the identity of p in imports and exports.
+func (p *WholeProduct) Source() string { return sourceOf(p.ID, p.Imported) }
+
+func sourceOf(i id.ID, known *Imported) string {
+	if known != nil {
+		return known.Source
+	}
+	return "stoa/" + string(i)
+}
+
+// ProductsNow returns whole products as they are in the database now, by their ids, without an access
+// check. A missing one is left out.
+func (s *Store) ProductsNow(ctx context.Context, ids []id.ID) (map[id.ID]*WholeProduct, error) {
+	access.MarkPrivate(ctx)
+	found, err := find[WholeProduct](ctx, s.collection(products), in("_id", ids), nil)
+	out := make(map[id.ID]*WholeProduct, len(found))
+	for _, p := range found {
+		out[p.ID] = p
+	}
+	return out, err
 }
 
 // AddProduct stores a new product, as Kind.Add does.

@@ -38,7 +38,7 @@ func (s shape) String() string {
 
 // readsEverything are the methods that read a whole collection on purpose: an import compares all
 // documents with all of its files, and a sitemap has everything.
-var readsEverything = []string{"TakenSlugs", "AllAuthors", "AllTags", "Editions", "Addresses"}
+var readsEverything = []string{"TakenSlugs", "AllAuthors", "AllTags", "Editions", "Addresses", "ProductSources"}
 
 func TestEveryQueryHasAnIndexThatServesIt(t *testing.T) {
 	sent := everyQuery(t)
@@ -552,6 +552,8 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 		"ChangeProduct":    func(ctx context.Context) { after := *pen; check(t, s.ChangeProduct(ctx, pen, &after)) },
 		"DeleteProduct":    func(ctx context.Context) { check(t, s.DeleteProduct(ctx, added(t, s, productOf("gone", second(300))))) },
 		"ProductNow":       func(ctx context.Context) { done(s.ProductNow(ctx, pen.ID)) },
+		"ProductSources":   func(ctx context.Context) { done(s.ProductSources(ctx)) },
+		"ProductsNow":      func(ctx context.Context) { done(s.ProductsNow(ctx, []id.ID{pen.ID})) },
 		"ProductOfVariant": func(ctx context.Context) { done(s.ProductOfVariant(ctx, pen.Variants[0].ID)) },
 		"PublicVariants": func(ctx context.Context) {
 			done(s.PublicVariants(ctx, []id.ID{pen.Variants[0].ID, id.New(id.Variant)}))
