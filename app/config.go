@@ -523,6 +523,16 @@ func flags(args []string, given map[string]string) (rest []string, err error) {
 			rest = append(rest, "--"+name)
 			continue
 		}
+		if name == "mapping" { // of a command, with a value
+			if !has {
+				if i++; i == len(args) {
+					return nil, errors.New("--mapping takes a file")
+				}
+				value = args[i]
+			}
+			rest = append(rest, "--mapping="+value)
+			continue
+		}
 		v, ok := variableByFlag(name)
 		if !ok {
 			return nil, fmt.Errorf("there is no flag --%s; `stoa --help` lists them", name)

@@ -61,6 +61,8 @@ func Main(args []string, lookup func(string) (string, bool), out, errOut io.Writ
 		}
 	case "import":
 		err = runImport(ctx, c, log, rest, out, errOut)
+	case "export":
+		err = runExport(ctx, c, log, rest, out)
 	case "admin":
 		err = runAdmin(ctx, c, log, rest, out)
 	case "purge":
@@ -76,7 +78,7 @@ func Main(args []string, lookup func(string) (string, bool), out, errOut io.Writ
 			formatter.NewFormatter(out, formatter.WithIndent("  ")).FormatSchema(generated.NewExecutableSchema(generated.Config{}).Schema())
 		}
 	default:
-		err = usage("there is no command %q: use serve, import, admin, purge, backup, restore, migrate, schema, version or --help", command)
+		err = usage("there is no command %q: use serve, import, export, admin, purge, backup, restore, migrate, schema, version or --help", command)
 	}
 	return exitCode(err, errOut)
 }
@@ -187,6 +189,9 @@ func address(l net.Listener) string {
 // runImport imports a folder into the database. If a server runs on the same data folder, it
 // goes through that server.
 func runImport(ctx context.Context, c Config, log *slog.Logger, args []string, out, errOut io.Writer) error {
+	if len(args) > 0 && (args[0] == "shopify" || args[0] == "products") {
+		return runCatalogue(ctx, c, log, args[0], args[1:], out, errOut)
+	}
 	dry, list, media := false, false, true
 	var words []string
 	for _, arg := range args {
@@ -202,25 +207,17 @@ func runImport(ctx context.Context, c Config, log *slog.Logger, args []string, o
 		}
 	}
 	if len(words) != 2 || words[0] != "markdown" {
-		return usage("use: import markdown DIR [--dry-run] [--list] [--no-media]")
+		return usage("use: import markdown DIR [--dry-run] [--list] [--no-media], import shopify FILE.csv, or import products FILE.jsonl --mapping FILE")
 	}
 	dir := words[1]
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return usage("import markdown takes a folder; there is none at %q", dir)
 	}
-	if _, err := os.Stat(c.Data); dry && c.MongoDBURI == "" && errors.Is(err, fs.ErrNotExist) {
-		nothing, err := os.MkdirTemp("", "stoa") // a dry run doesn't create a missing database
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(nothing)
-		c.Data = nothing
-	}
-	a, err := openForCommand(ctx, c, log)
+	a, done, err := openForImport(ctx, c, log, dry)
 	if err != nil {
 		return err
 	}
-	defer a.Close(context.WithoutCancel(ctx))
+	defer done()
 	report, err := importFolder(ctx, a, dir, dry, media, errOut)
 	if list {
 		err = errors.Join(err, report.List(out))
@@ -230,6 +227,31 @@ func runImport(ctx context.Context, c Config, log *slog.Logger, args []string, o
 		return errFailed
 	}
 	return err
+}
+
+// openForImport is openForCommand for an import. A dry run doesn't create a missing database. done closes
+// it.
+func openForImport(ctx context.Context, c Config, log *slog.Logger, dry bool) (a *App, done func(), err error) {
+	nothing := ""
+	if _, err := os.Stat(c.Data); dry && c.MongoDBURI == "" && errors.Is(err, fs.ErrNotExist) {
+		if nothing, err = os.MkdirTemp("", "stoa"); err != nil {
+			return nil, nil, err
+		}
+		c.Data = nothing
+	}
+	remove := func() {
+		if nothing != "" {
+			_ = os.RemoveAll(nothing)
+		}
+	}
+	if a, err = openForCommand(ctx, c, log); err != nil {
+		remove()
+		return nil, nil, err
+	}
+	return a, func() {
+		a.Close(context.WithoutCancel(ctx))
+		remove()
+	}, nil
 }
 
 // runAdmin gives the account with an address the role ADMIN.
@@ -369,6 +391,13 @@ func help(out io.Writer) {
                                        file, --no-media leaves pictures where they are.
                                        A folder is recognised by its name: two of one name
                                        count as the same
+  stoa import shopify FILE.csv         import products from a product CSV of Shopify
+  stoa import products FILE.jsonl      import products from an export of this program, or
+                                       with --mapping FILE from JSON Lines of another shop;
+                                       docs/import.md describes the formats. Both may be
+                                       repeated, also while a server runs. --dry-run changes
+                                       nothing, --list reports every remark
+  stoa export products                 write all products as JSON Lines to standard output
   stoa admin EMAIL                     give the account with this address the role ADMIN,
                                        and create it if there is none; also while a
                                        server runs on the same data folder

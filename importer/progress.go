@@ -1,6 +1,6 @@
 package importer
 
-// The progress of an import on a terminal or in a log. Entry points: newProgress, step, clear.
+// The progress of an import on a terminal or in a log. Entry points: Progress; newProgress, step, clear.
 
 import (
 	"fmt"
@@ -18,6 +18,7 @@ type progress struct {
 	width    func() int // columns of the terminal; nil if out is none
 	clock    func() time.Time
 	total    int
+	noun     string // of what is counted
 	lastTime time.Time
 	drawn    int // columns that the bar takes up now
 }
@@ -30,7 +31,7 @@ const (
 )
 
 func newProgress(out io.Writer, clock func() time.Time) *progress {
-	p := &progress{out: out, clock: clock}
+	p := &progress{out: out, clock: clock, noun: "file"}
 	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		p.width = func() int {
 			columns, _, err := term.GetSize(int(f.Fd()))
@@ -44,6 +45,18 @@ func newProgress(out io.Writer, clock func() time.Time) *progress {
 		p.out = io.Discard
 	}
 	return p
+}
+
+// Progress shows the progress of another import: step is told how many rows are done, and of how many,
+// and clear ends it.
+func Progress(out io.Writer) (step func(done, total int), clear func()) {
+	p := newProgress(out, time.Now)
+	p.noun = "row"
+	p.start(0)
+	return func(done, total int) {
+		p.total = total
+		p.step(done)
+	}, p.clear
 }
 
 func (p *progress) start(total int) {
@@ -62,7 +75,7 @@ func (p *progress) step(done int) {
 	}
 	p.lastTime = now
 	if p.width == nil {
-		fmt.Fprintf(p.out, "%d of %s\n", done, plural(p.total, "file"))
+		fmt.Fprintf(p.out, "%d of %s\n", done, plural(p.total, p.noun))
 		return
 	}
 	line := bar(done, p.total, p.width()-1) // the last column would wrap on some terminals

@@ -25,7 +25,7 @@ import (
 // source of truth: docs/architecture.md describes the same in prose.
 var mayImport = map[string][]string{
 	"":                      {"app"},
-	"app":                   {"account", "account/password", "backup", "blog", "feed", "gateway", "gateway/client", "gateway/document", "gateway/playground", "gateway/responsecache", "graph", "graph/generated", "importer", "importer/demo", "mail", "media", "media/blob", "problem", "rate", "money", "search", "shop", "store", "store/bus", "store/embedded"},
+	"app":                   {"account", "account/password", "backup", "blog", "feed", "gateway", "gateway/client", "gateway/document", "gateway/playground", "gateway/responsecache", "graph", "graph/generated", "importer", "importer/catalogue", "importer/demo", "mail", "media", "media/blob", "problem", "rate", "money", "search", "shop", "store", "store/bus", "store/embedded"},
 	"backup":                {"media/blob", "problem", "store/embedded"},
 	"background":            {},
 	"gateway":               {"access", "feed/content", "gateway/admission", "gateway/backlog", "gateway/client", "gateway/document", "gateway/envelope", "gateway/operation", "gateway/refusal", "gateway/responsecache", "gateway/stream", "gateway/upload", "gateway/wire", "problem", "rate", "store/bus", "store/cache"},
@@ -57,6 +57,7 @@ var mayImport = map[string][]string{
 	"store/bus":             {},
 	"store/embedded":        {"problem"},
 	"importer":              {"blog", "blog/markdown", "edit", "id", "problem", "store"},
+	"importer/catalogue":    {"edit", "money", "shop", "store"},
 	"importer/demo":         {},
 	"access":                {"id", "problem"},
 	"account":               {"access", "account/email", "account/password", "background", "edit", "id", "mail", "problem", "rate", "store"},
