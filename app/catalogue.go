@@ -1,6 +1,7 @@
 package app
 
-// The sub-commands that import and export products. Entry points: runCatalogue, runExport.
+// The sub-commands that import products and exports, and that export. Entry points: runCatalogue,
+// runArticles, runExport.
 
 import (
 	"bufio"
@@ -11,8 +12,11 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
+	"stoa/blog"
 	"stoa/importer"
 	"stoa/importer/catalogue"
 	"stoa/shop"
@@ -83,10 +87,45 @@ func runCatalogue(ctx context.Context, c Config, log *slog.Logger, kind string, 
 	return err
 }
 
-// runExport writes all products to out, a line each, in the order of their sources.
+// runArticles imports an export of articles.
+func runArticles(ctx context.Context, c Config, log *slog.Logger, args []string, out, errOut io.Writer) error {
+	dry, list := slices.Contains(args, "--dry-run"), slices.Contains(args, "--list")
+	words := slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return arg == "--dry-run" || arg == "--list" })
+	if len(words) != 1 || strings.HasPrefix(words[0], "-") {
+		return usage("use: import articles FILE.jsonl [--dry-run] [--list]")
+	}
+	file, err := os.Open(words[0])
+	if err != nil {
+		return usage("import articles: %s", err)
+	}
+	defer file.Close()
+	a, done, err := openForImport(ctx, c, log, dry)
+	if err != nil {
+		return err
+	}
+	defer done()
+	importing, err := a.Blog.BeginImport(ctx, dry)
+	if err != nil {
+		return err
+	}
+	report, err := importer.Articles(ctx, file, importer.Options{Name: filepath.Base(words[0]), DryRun: dry, Import: importing.Add, Out: errOut})
+	if err == nil {
+		err = importing.Finish(ctx)
+	}
+	if list {
+		err = errors.Join(err, report.List(out))
+	}
+	err = errors.Join(err, report.Table(out))
+	if err == nil && report.Failed > 0 {
+		return errFailed
+	}
+	return err
+}
+
+// runExport writes all products or articles to out, a line each, in the order of their sources.
 func runExport(ctx context.Context, c Config, log *slog.Logger, args []string, out io.Writer) error {
-	if len(args) != 1 || args[0] != "products" {
-		return usage("use: export products")
+	if len(args) != 1 || args[0] != "products" && args[0] != "articles" {
+		return usage("use: export articles, or export products")
 	}
 	a, err := openForCommand(ctx, c, log)
 	if err != nil {
@@ -96,8 +135,13 @@ func runExport(ctx context.Context, c Config, log *slog.Logger, args []string, o
 	buffered := bufio.NewWriter(out)
 	encoder := json.NewEncoder(buffered)
 	encoder.SetEscapeHTML(false)
-	if err := a.Shop.Export(ctx, func(p shop.ProductImport) error { return encoder.Encode(p) }); err != nil {
-		return fmt.Errorf("export products: %w", err)
+	if args[0] == "products" {
+		err = a.Shop.Export(ctx, func(p shop.ProductImport) error { return encoder.Encode(p) })
+	} else {
+		err = a.Blog.Export(ctx, func(of blog.Import) error { return encoder.Encode(of) })
+	}
+	if err != nil {
+		return fmt.Errorf("export %s: %w", args[0], err)
 	}
 	return buffered.Flush()
 }

@@ -192,6 +192,9 @@ func runImport(ctx context.Context, c Config, log *slog.Logger, args []string, o
 	if len(args) > 0 && (args[0] == "shopify" || args[0] == "products") {
 		return runCatalogue(ctx, c, log, args[0], args[1:], out, errOut)
 	}
+	if len(args) > 0 && args[0] == "articles" {
+		return runArticles(ctx, c, log, args[1:], out, errOut)
+	}
 	dry, list, media := false, false, true
 	var words []string
 	for _, arg := range args {
@@ -397,7 +400,8 @@ func help(out io.Writer) {
                                        docs/import.md describes the formats. Both may be
                                        repeated, also while a server runs. --dry-run changes
                                        nothing, --list reports every remark
-  stoa export products                 write all products as JSON Lines to standard output
+  stoa export articles|products        write all of them as JSON Lines to standard output
+  stoa import articles FILE.jsonl      import such an export of articles, without comments
   stoa admin EMAIL                     give the account with this address the role ADMIN,
                                        and create it if there is none; also while a
                                        server runs on the same data folder

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"stoa/blog/markdown"
@@ -18,21 +19,26 @@ import (
 
 // Import is an article from another system.
 type Import struct {
-	Source                   string // path relative to the imported folder, with the folder's identity in front
-	Digest                   string // of everything below, hex SHA-256; an equal digest means nothing to do
-	Slug                     string // the wanted slug; a taken one gets a number
-	Title, Summary, Markdown string // Title and Summary are plain text
-	Authors                  []ImportName
-	Tags                     []ImportName
-	PublishedAt              time.Time // UTC; zero only with Draft
-	UpdatedAt                time.Time // UTC; zero when unknown
-	Draft                    bool
-	Cover                    *store.Image // at an address or in the media store; nil for none
-	Aliases                  []string     // last elements of former addresses, to be found under them
+	Source      string       `json:"source"`            // path relative to the imported folder, with the folder's identity in front
+	Digest      string       `json:"digest"`            // of everything below, hex SHA-256; an equal digest means nothing to do
+	Slug        string       `json:"slug"`              // the wanted slug; a taken one gets a number
+	Title       string       `json:"title"`             // plain text
+	Summary     string       `json:"summary,omitempty"` // plain text
+	Markdown    string       `json:"bodyMarkdown"`
+	Authors     []ImportName `json:"authors,omitempty"`
+	Tags        []ImportName `json:"tags,omitempty"`
+	PublishedAt time.Time    `json:"publishedAt,omitzero"` // UTC; zero only with Draft
+	UpdatedAt   time.Time    `json:"updatedAt,omitzero"`   // UTC; zero when unknown
+	Draft       bool         `json:"draft,omitempty"`
+	Cover       *store.Image `json:"cover,omitempty"`   // at an address or in the media store; nil for none
+	Aliases     []string     `json:"aliases,omitempty"` // last elements of former addresses, to be found under them
 }
 
 // ImportName is an author or a tag, by slug and name.
-type ImportName struct{ Slug, Name string }
+type ImportName struct {
+	Slug string `json:"slug"`
+	Name string `json:"name"`
+}
 
 // ImportStatus is the outcome of one Import.
 type ImportStatus string
@@ -110,6 +116,12 @@ func (i *Importing) add(ctx context.Context, in Import) (ImportStatus, error) {
 	before := i.known[in.Source]
 	if before != nil && before.Digest == in.Digest {
 		return Unchanged, nil
+	}
+	if here, found := strings.CutPrefix(in.Source, writtenHere); found && before == nil {
+		there, err := store.Articles.Now(ctx, i.blog.store, []id.ID{id.ID(here)})
+		if err != nil || len(there) > 0 { // an export never replaces an article in the blog that it was written in
+			return Unchanged, err
+		}
 	}
 	status := Updated
 	if before == nil {

@@ -33,6 +33,8 @@ type Report struct {
 
 	Drafts int // among the files created, updated or unchanged: invisible until somebody publishes them
 
+	noun string // of what Files counts, if it isn't files
+
 	Entries []Entry        // in the order of the paths, within a path in the order of the lines
 	Unused  map[string]int // unused front-matter keys, and the number of files with a value for each
 }
@@ -156,7 +158,7 @@ const examples = 3
 // each with its number of files and some examples.
 func (r *Report) Table(w io.Writer) error {
 	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, "%s: %s", r.Name, plural(r.Files, "file"))
+	fmt.Fprintf(out, "%s: %s", r.Name, plural(r.Files, cmp.Or(r.noun, "file")))
 	if r.DryRun {
 		fmt.Fprint(out, " (dry run: nothing was written)")
 	}
@@ -176,7 +178,11 @@ func (r *Report) Table(w io.Writer) error {
 		fmt.Fprintf(out, "\nPictures stored for these: %d\n", r.Pictures)
 	}
 	if r.Drafts > 0 {
-		fmt.Fprintf(out, "\nDrafts among these: %d. The notes below say why.\n", r.Drafts)
+		why := " The notes below say why."
+		if r.noun != "" { // an export has no notes
+			why = ""
+		}
+		fmt.Fprintf(out, "\nDrafts among these: %d.%s\n", r.Drafts, why)
 	}
 	for i, e := range r.of(EntryFailed) {
 		if i == 0 {

@@ -118,14 +118,14 @@ type Heading struct {
 // Image is a picture in use: one at an address, or an uploaded one with everything that its
 // addresses are made of.
 type Image struct {
-	URL    string `bson:"url,omitempty"` // "" for an uploaded one
-	Alt    string `bson:"alt"`
-	ID     id.ID  `bson:"id,omitempty"` // of the Picture; for one at an address this and the following fields are empty
-	Name   string `bson:"name,omitempty"`
-	Format string `bson:"format,omitempty"`
-	Width  int    `bson:"width,omitempty"`
-	Height int    `bson:"height,omitempty"`
-	Widths []int  `bson:"widths,omitempty"`
+	URL    string `bson:"url,omitempty" json:"url,omitempty"` // "" for an uploaded one
+	Alt    string `bson:"alt" json:"alt,omitempty"`
+	ID     id.ID  `bson:"id,omitempty" json:"id,omitempty"` // of the Picture; for one at an address this and the following fields are empty
+	Name   string `bson:"name,omitempty" json:"name,omitempty"`
+	Format string `bson:"format,omitempty" json:"format,omitempty"`
+	Width  int    `bson:"width,omitempty" json:"width,omitempty"`
+	Height int    `bson:"height,omitempty" json:"height,omitempty"`
+	Widths []int  `bson:"widths,omitempty" json:"widths,omitempty"`
 }
 
 // UploadID returns the id of the Picture; nil for one at an address.

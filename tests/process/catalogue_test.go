@@ -1,6 +1,6 @@
 package process
 
-// Imports and exports of products by the binary: while a server runs, killed, repeated.
+// Imports and exports of products and articles by the binary: while a server runs, killed, repeated.
 
 import (
 	"fmt"
@@ -122,11 +122,47 @@ func TestAMistakeInTheCommandOfAnImportOfProductsIsTold(t *testing.T) {
 		{[]string{"import", "shopify", dir}, "takes a file"},
 		{[]string{"import", "products", mapping, "--mapping", mapping}, "identity"},
 		{[]string{"import", "products", mapping, "--mapping"}, "takes a file"},
-		{[]string{"export", "everything"}, "export products"},
+		{[]string{"export", "everything"}, "export articles, or export products"},
 	} {
 		p := run(t, environ{"STOA_DATA": filepath.Join(dir, "data")}, c.args...)
 		if p.exitCode(t) != 2 || !strings.Contains(p.stderr.String(), c.reason) {
 			t.Errorf("%v: exit code %d\n%s", c.args, p.exitCode(t), p.stderr)
 		}
 	}
+}
+
+func TestExportedArticlesAreImportedIntoAnEmptyDatabaseAndExportedEqually(t *testing.T) {
+	t.Parallel()
+	folder, first, second := notebook(t), t.TempDir(), t.TempDir()
+	importInto(t, first, folder, 0, ofNotebook)
+	text := run(t, environ{"STOA_DATA": first}, "export", "articles").succeed(t)
+	if strings.Count(text, "\n") != ofNotebook.Created {
+		t.Fatalf("exported are %d lines", strings.Count(text, "\n"))
+	}
+	file := filepath.Join(t.TempDir(), "articles.jsonl")
+	if err := os.WriteFile(file, []byte(text+"{\"source\": 1}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	restore := func(data string, want counts) {
+		t.Helper()
+		p := run(t, environ{"STOA_DATA": data}, "import", "articles", file)
+		if got := p.counts(t); p.exitCode(t) != 1 || got != want || !strings.Contains(p.stdout.String(), "articles.jsonl:9: the row isn't a line of an export") {
+			t.Errorf("exit code %d, %+v\n%s%s", p.exitCode(t), got, p.stdout, p.stderr)
+		}
+	}
+	restore(second, counts{Created: 8, Failed: 1})
+	if run(t, environ{"STOA_DATA": second}, "export", "articles").succeed(t) != text {
+		t.Error("the second export differs from the first")
+	}
+	restore(first, counts{Unchanged: 8, Failed: 1})
+	importInto(t, second, folder, 0, counts{Unchanged: 8, Skipped: 2}) // the files are known by their sources
+}
+
+// succeed returns the output of a command that must succeed.
+func (p *process) succeed(t *testing.T) string {
+	t.Helper()
+	if code := p.exitCode(t); code != 0 {
+		t.Fatalf("exit code %d\n%s", code, p.stderr)
+	}
+	return p.stdout.String()
 }
