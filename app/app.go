@@ -157,13 +157,11 @@ func (a *App) locate(ctx context.Context, options *store.Options) error {
 }
 
 func (a *App) open(ctx context.Context, options store.Options) error {
-	doing := "waiting for the database, at most " + startLimit.String()
+	doing := "waiting for the database, at most " + startLimit.String() + ", and for indexes that it lacks"
 	if a.embedded != nil {
 		doing = "making the indexes that the embedded database lacks" // a large folder takes minutes
 	} else {
-		limited, cancel := context.WithTimeout(ctx, startLimit)
-		defer cancel()
-		ctx = limited
+		options.StartLimit = startLimit
 	}
 	var err error
 	waiting := time.AfterFunc(sayAfter, func() { a.log.Info(doing) })
@@ -246,7 +244,7 @@ func newGateway(a *App) (*gateway.Gateway, error) {
 	lookAhead := graph.NewLookAhead(a.Store, a.config.CacheBytes/8)
 	options := gateway.Options{
 		Schema: graph.New(graph.Resolver{Blog: a.Blog, AccountService: a.AccountService, Pictures: a.Pictures, Comments: a.Comments, Index: a.Search, ShopService: a.Shop}), Extensions: []graphql.HandlerExtension{graph.Streams{}, lookAhead}, Answer: lookAhead.Answer,
-		Present: shown.Present, Recover: shown.Recover, Ready: a.Store.Ping, Introspection: a.config.Introspection, Log: a.log,
+		Present: shown.Present, Recover: shown.Recover, Ready: a.Store.Ready, Writable: a.Store.AwaitPrimary, Introspection: a.config.Introspection, Log: a.log,
 		Cache: a.Store.Cache(), ResponseBytes: a.config.ResponseBytes,
 		Picture: a.picture, Limits: gateway.Limits{Cost: a.config.MaxCost, Answer: int64(a.config.MaxResponse), File: media.MaxBytes},
 		Authenticate: a.AccountService.Authenticate, Used: a.AccountService.RecordUse, Holds: a.AccountService.Holds, Origins: a.config.Origins, Proxies: a.config.Proxies,

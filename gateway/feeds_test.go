@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,10 @@ func TestFeedsThatCantBeMadeAreRefused(t *testing.T) {
 			switch path {
 			case "/tags/fault/feed.atom":
 				return content.Document{}, errors.New(secret)
+			case "/tags/full/feed.atom":
+				return content.Document{}, fmt.Errorf("%w: %s", problem.ErrOverloaded, secret)
+			case "/tags/away/feed.atom":
+				return content.Document{}, fmt.Errorf("%w: %s", problem.ErrUnavailable, secret)
 			case "/tags/slow/feed.atom":
 				<-ctx.Done()
 				return content.Document{}, context.Cause(ctx)
@@ -36,13 +41,15 @@ func TestFeedsThatCantBeMadeAreRefused(t *testing.T) {
 		code   string
 	}{
 		"fault":  {"it is logged and masked", 500, "INTERNAL"},
+		"full":   {"the database has no room now", 503, refusal.Overloaded},
+		"away":   {"the database can't be reached now", 503, refusal.Unavailable},
 		"slow":   {"it is nobody's fault", 504, refusal.Timeout},
 		"panic":  {"it ends one request", 500, "INTERNAL"},
 		"nobody": {"what isn't there is said to be missing", 404, refusal.NotFound},
 	}
 	for name, c := range cases {
 		r := s.do(t, "GET", "/tags/"+name+"/feed.atom", "")
-		if r.status != c.status || r.codes(t) != c.code || strings.Contains(r.body, secret) || r.header.Get("Cache-Control") != "no-store" {
+		if r.status != c.status || r.codes(t) != c.code || strings.Contains(r.body, secret) || r.header.Get("Cache-Control") != "no-store" || (r.header.Get("Retry-After") == "") == (r.status == 503) {
 			t.Errorf("%s: %s: %d %s %v", name, c.reason, r.status, r.body, r.header)
 		}
 	}

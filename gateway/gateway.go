@@ -127,9 +127,13 @@ type Options struct {
 	// browser gets the same response at / as other clients.
 	Playground http.Handler
 
-	// Ready checks if requests can be served. Its error is shown at /readyz, with status 503.
-	// Its context ends after two seconds. If it is nil, /readyz is 503 only after Drain.
-	Ready func(context.Context) error
+	// Ready says in words which requests can be served, for /readyz. Its error is shown there, with
+	// status 503. Its context ends after two seconds. If it is nil, /readyz is 503 only after Drain.
+	Ready func(context.Context) (string, error)
+
+	// Writable is asked before a mutation, and waits a second at most until it can be done. If it is
+	// nil, mutations always begin.
+	Writable func(context.Context) error
 
 	// Introspection lets clients ask for the schema, and lets errors suggest names out of it.
 	Introspection bool
@@ -172,7 +176,7 @@ type Gateway struct {
 	playground http.Handler
 	outbox     http.Handler
 	feeds      func(context.Context, string) (content.Document, error)
-	ready      func(context.Context) error
+	ready      func(context.Context) (string, error)
 	clients    *client.Clients
 	pipeline   *operation.Pipeline
 	streams    *stream.Server
@@ -202,7 +206,7 @@ func New(o Options) (*Gateway, error) {
 		return nil, err
 	}
 	pipeline, err := operation.New(operation.Options{
-		Schema: o.Schema, Present: o.Present, Recover: o.Recover, Extensions: o.Extensions, Answer: o.Answer, MaxAnswer: limits.Answer, Rates: o.Rates, Load: limits.load, Log: o.Log,
+		Schema: o.Schema, Present: o.Present, Recover: o.Recover, Extensions: o.Extensions, Answer: o.Answer, MaxAnswer: limits.Answer, Rates: o.Rates, Load: limits.load, Writable: o.Writable, Log: o.Log,
 		Documents: document.Options{
 			Limits: limits.document, Introspection: o.Introspection,
 			Trusted: o.Trusted, TrustedOnly: o.TrustedOnly, Redis: o.Redis, Namespace: o.Namespace,

@@ -459,15 +459,15 @@ func TestIntrospectionCanBeTurnedOff(t *testing.T) {
 func TestReadinessFollowsItsQuestionAndDrain(t *testing.T) {
 	var answer error
 	s := newSite(t, func(o *Options) {
-		o.Ready = func(ctx context.Context) error {
+		o.Ready = func(ctx context.Context) (string, error) {
 			if _, ok := ctx.Deadline(); !ok {
 				t.Error("the question has no deadline")
 			}
-			return answer
+			return "ready for some", answer
 		}
 	})
-	if r := s.do(t, "GET", "/readyz", ""); r.status != 200 {
-		t.Errorf("ready: %d", r.status)
+	if r := s.do(t, "GET", "/readyz", ""); r.status != 200 || r.body != "ready for some\n" {
+		t.Errorf("ready: %d %q", r.status, r.body)
 	}
 	answer = fmt.Errorf("the database doesn't answer")
 	if r := s.do(t, "GET", "/readyz", ""); r.status != 503 || !strings.Contains(r.body, "the database doesn't answer") {

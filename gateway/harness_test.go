@@ -68,6 +68,8 @@ func (q testQuery) Article(ctx context.Context, slug string) (*store.Article, er
 		panic(secret)
 	case "fault":
 		return nil, errors.New(secret)
+	case "unavailable":
+		return nil, fmt.Errorf("find article: %w: %s", problem.ErrUnavailable, secret)
 	case "refused":
 		return nil, problem.New(problem.Invalid, "no such slug")
 	case "slow":
@@ -115,6 +117,11 @@ func (p *presenter) present(ctx context.Context, err error) *gqlerror.Error {
 	var refused *problem.Error
 	if errors.As(err, &refused) {
 		return &gqlerror.Error{Message: refused.Message, Path: graphql.GetPath(ctx), Extensions: map[string]any{"code": string(refused.Code)}}
+	}
+	for code, passing := range map[string]error{"UNAVAILABLE": problem.ErrUnavailable, "OVERLOADED": problem.ErrOverloaded} {
+		if errors.Is(err, passing) {
+			return &gqlerror.Error{Message: "try again", Path: graphql.GetPath(ctx), Extensions: map[string]any{"code": code}}
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

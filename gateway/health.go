@@ -30,10 +30,13 @@ func (g *Gateway) serveReady(w http.ResponseWriter, r *http.Request) {
 	if g.ready != nil {
 		ctx, cancel := context.WithTimeout(r.Context(), readyTime)
 		defer cancel()
-		if err := g.ready(ctx); err != nil {
+		state, err := g.ready(ctx)
+		if err != nil {
 			g.writeState(w, r, http.StatusServiceUnavailable, "not ready: "+refusal.Clip(err.Error()))
 			return
 		}
+		g.writeState(w, r, http.StatusOK, state)
+		return
 	}
 	g.writeState(w, r, http.StatusOK, "ready")
 }

@@ -21,8 +21,13 @@ func TestPictures(t *testing.T) {
 	for _, seeks := range []bool{true, false} {
 		s := newSite(t, func(o *Options) {
 			o.Picture = func(_ context.Context, name string) (*Picture, error) {
-				if name == "broken" {
+				switch name {
+				case "broken":
 					return nil, io.ErrUnexpectedEOF
+				case "full":
+					return nil, fmt.Errorf("find the picture: %w", problem.ErrOverloaded)
+				case "away":
+					return nil, fmt.Errorf("find the picture: %w", problem.ErrUnavailable)
 				}
 				file, err := os.Open(filepath.Join(dir, filepath.Base(name)))
 				if name == "" || err != nil {
@@ -57,8 +62,8 @@ func TestPictures(t *testing.T) {
 		if want := map[bool]string{true: "206 234", false: "200 0123456789"}[seeks]; fmt.Sprint(got.status, " ", got.body) != want {
 			t.Errorf("a part: %d %s", got.status, got.body)
 		}
-		for path, status := range map[string]int{"/media/": 404, "/media/b-320.jpg": 404, "/media/%2e%2e/x": 404, "/media/broken": 500} {
-			if got := s.do(t, "GET", path, ""); got.status != status || got.header.Get("Cache-Control") != "no-store" {
+		for path, status := range map[string]int{"/media/": 404, "/media/b-320.jpg": 404, "/media/%2e%2e/x": 404, "/media/broken": 500, "/media/full": 503, "/media/away": 503} {
+			if got := s.do(t, "GET", path, ""); got.status != status || (got.header.Get("Retry-After") == "") == (status == 503) || got.header.Get("Cache-Control") != "no-store" {
 				t.Errorf("%s: %d %s", path, got.status, got.header)
 			}
 		}

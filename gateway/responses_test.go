@@ -15,10 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"stoa/account"
 	"stoa/gateway/document"
 	"stoa/gateway/refusal"
 	"stoa/gateway/wire"
 	"stoa/graph/generated"
+	"stoa/problem"
 	"stoa/store"
 	"stoa/store/cache"
 )
@@ -577,4 +579,50 @@ func TestHitsObeyTheRulesForOrigins(t *testing.T) {
 			t.Errorf("%d", got.status)
 		}
 	}
+}
+
+// A query is all there or refused, so that shared caches keep what they have.
+func TestWhatNeedsADatabaseThatIsAwayIs503(t *testing.T) {
+	away := false
+	s := newSite(t, func(o *Options) {
+		o.Schema = generated.NewExecutableSchema(generated.Config{Resolvers: awayRoot{}})
+		o.Writable = func(context.Context) error {
+			if away {
+				return problem.ErrUnavailable
+			}
+			return nil
+		}
+	})
+	refused := func(what string, r reply) {
+		t.Helper()
+		if r.status != http.StatusServiceUnavailable || r.codes(t) != "UNAVAILABLE" || strings.Contains(r.body, `"data"`) || r.header.Get("Retry-After") != "2" || r.header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: %d %s %s", what, r.status, r.header, r.body)
+		}
+	}
+	refused("a part of a query", s.post(t, `{ a: article(slug: "a") { slug } b: article(slug: "unavailable") { slug } }`))
+	refused("a part of a GET", s.do(t, "GET", "/graphql?query="+url.QueryEscape(`{ article(slug: "unavailable") { slug } }`), ""))
+	const mutation = `mutation { passwordResetRequest(input: {email: %q}) { userErrors { message } } }`
+	refused("a mutation without data", s.post(t, fmt.Sprintf(mutation, "unavailable@example.com")))
+	if r := s.post(t, fmt.Sprintf(mutation, "reader@example.com")); r.status != http.StatusOK || r.codes(t) != "" {
+		t.Errorf("a mutation that is done: %d %s", r.status, r.body)
+	}
+	away = true
+	refused("a mutation that can't begin", s.post(t, fmt.Sprintf(mutation, "reader@example.com")))
+	if faults := s.errors.faults(); len(faults) != 0 {
+		t.Errorf("logged: %q", faults)
+	}
+}
+
+// awayRoot has a mutation that fails for want of a database, for one address.
+type awayRoot struct{ testRoot }
+
+func (awayRoot) Mutation() generated.MutationResolver { return awayMutation{} }
+
+type awayMutation struct{ generated.MutationResolver }
+
+func (awayMutation) PasswordResetRequest(_ context.Context, in account.ResetRequest) (*generated.PasswordResetRequestPayload, error) {
+	if strings.HasPrefix(in.Email, "unavailable") {
+		return nil, fmt.Errorf("find the account: %w", problem.ErrUnavailable)
+	}
+	return &generated.PasswordResetRequestPayload{}, nil
 }

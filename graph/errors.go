@@ -21,14 +21,16 @@ import (
 
 // Codes of top-level errors that aren't problems.
 const (
-	codeInternal   = "INTERNAL"
-	codeTimeout    = "TIMEOUT"
-	codeTooSlow    = "TOO_SLOW"   // a client doesn't take its subscription's events
-	codeOverloaded = "OVERLOADED" // there was no room for the work
+	codeInternal    = "INTERNAL"
+	codeTimeout     = "TIMEOUT"
+	codeTooSlow     = "TOO_SLOW"    // a client doesn't take its subscription's events
+	codeOverloaded  = "OVERLOADED"  // there was no room for the work
+	codeUnavailable = "UNAVAILABLE" // the database can't be reached
 )
 
 // Errors turns each error into its form for the client. A problem is shown with its code, and an
-// error of gqlgen's about the request unchanged. Any other error is our fault: it is logged here,
+// error of gqlgen's about the request unchanged. Want of room, time or a database has a code of its own: the
+// store logs once that the database is away. Any other error is our fault: it is logged here,
 // once, and shown as INTERNAL with a reference that is also in the log.
 type Errors struct{ Log *slog.Logger }
 
@@ -67,6 +69,9 @@ func (e Errors) Present(ctx context.Context, err error) *gqlerror.Error {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded): // the request's own deadline, not the database's
 		shown.Message = "this took too long: ask for less at once, or try again"
 		shown.Extensions = map[string]any{"code": codeTimeout}
+	case errors.Is(err, problem.ErrUnavailable):
+		shown.Message = "what this needs can't be reached at this moment: try again in a few seconds, a mutation with the same idempotency key"
+		shown.Extensions = map[string]any{"code": codeUnavailable, "retryAfter": 2}
 	default:
 		reference := rand.Text()[:10]
 		if ctx.Err() == nil { // a client that has gone is nobody's fault

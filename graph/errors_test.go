@@ -91,6 +91,13 @@ func TestWhatTheCallerCanPutRightIsShownAsItIs(t *testing.T) {
 			"gqlgen writes it after the path of the field", gqlerror.WrapPath(ast.Path{ast.PathName("article"), ast.PathName("comments"), ast.PathName("ids"), ast.PathIndex(1)}, conflict),
 			&gqlerror.Error{Message: "only 3 left", Extensions: map[string]any{"code": "CONFLICT", "argument": ast.Path{ast.PathName("ids"), ast.PathIndex(1)}}},
 		},
+		"Unavailable": {
+			"the store logs that its database is away", fmt.Errorf("find in articles: %w: dial db-3", problem.ErrUnavailable),
+			&gqlerror.Error{
+				Message:    "what this needs can't be reached at this moment: try again in a few seconds, a mutation with the same idempotency key",
+				Extensions: map[string]any{"code": "UNAVAILABLE", "retryAfter": 2},
+			},
+		},
 		"Gqlgen": {"gqlgen's errors about a request are for the caller", gqlerror.Errorf("must not be null"), &gqlerror.Error{Message: "must not be null"}},
 		"Coded": {
 			"with its code and its rule", &gqlerror.Error{Message: "no", Rule: "Known", Extensions: map[string]any{"code": "X"}},

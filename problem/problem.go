@@ -46,6 +46,10 @@ func New(code Code, format string, args ...any) *Error {
 // a later attempt can succeed.
 var ErrOverloaded = errors.New("more is asked for than can be done at this moment")
 
+// ErrUnavailable is the error of work for which the database is needed, while it can't be reached or has no
+// primary. A write that fails by it may have been done. A later attempt can succeed.
+var ErrUnavailable = errors.New("the database can't be reached")
+
 // At returns e with the path of the input at fault.
 func (e *Error) At(path ...string) *Error {
 	at := *e

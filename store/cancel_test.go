@@ -78,7 +78,7 @@ func openHeld(t *testing.T) (s *Store, dialer *holding, begun <-chan string, run
 	})
 	client, err := mongo.Connect(settings)
 	check(t, err)
-	s = &Store{client: client, db: client.Database(defaultDatabase), bulkheads: newBulkheads(), log: o.Log}
+	s = &Store{client: client, db: client.Database(defaultDatabase), bulkheads: newBulkheads(), primary: newPrimary(o.Log), log: o.Log}
 	check(t, s.open(t.Context(), o))
 	t.Cleanup(func() { check(t, s.Close(context.Background())) })
 	return s, dialer, names, running

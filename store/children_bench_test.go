@@ -93,7 +93,7 @@ func benchmarkStore(b *testing.B) *Store {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := &Store{client: client, db: client.Database(defaultDatabase), bulkheads: newBulkheads(), log: o.Log}
+	s := &Store{client: client, db: client.Database(defaultDatabase), bulkheads: newBulkheads(), primary: newPrimary(o.Log), log: o.Log}
 	if err := s.open(b.Context(), o); err != nil {
 		b.Fatal(err)
 	}

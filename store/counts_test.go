@@ -43,7 +43,7 @@ func twoStores(t testing.TB, watch func(*event.CommandStartedEvent)) [2]*Store {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out[i] = &Store{client: client, db: client.Database(defaultDatabase), bulkheads: newBulkheads(), log: o.Log}
+		out[i] = &Store{client: client, db: client.Database(defaultDatabase), bulkheads: newBulkheads(), primary: newPrimary(o.Log), log: o.Log}
 		if err := out[i].open(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}

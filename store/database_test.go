@@ -42,7 +42,7 @@ func openStore(t *testing.T, watch func(*event.CommandStartedEvent)) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Store{client: client, db: client.Database(defaultDatabase), bulkheads: newBulkheads(), log: o.Log}
+	s := &Store{client: client, db: client.Database(defaultDatabase), bulkheads: newBulkheads(), primary: newPrimary(o.Log), log: o.Log}
 	if err := s.open(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}

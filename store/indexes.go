@@ -4,9 +4,11 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -56,43 +58,117 @@ func (i index) keys() bson.D {
 	return keys
 }
 
-// missingIndexes returns the indexes that the database lacks, by collection.
-func (s *Store) missingIndexes(ctx context.Context) (map[string][]index, error) {
-	byCollection := map[string][]index{}
-	for _, i := range indexes() {
-		byCollection[i.collection] = append(byCollection[i.collection], i)
-	}
-	for collection, wanted := range byCollection {
+// missingIndexes returns the indexes that the database lacks.
+func (s *Store) missingIndexes(ctx context.Context) ([]index, error) {
+	wanted := indexes()
+	have := map[[2]string]bool{}
+	looked := map[string]bool{}
+	for _, i := range wanted {
+		collection := i.collection
+		if looked[collection] {
+			continue
+		}
+		looked[collection] = true
 		there, err := s.db.Collection(collection).Indexes().ListSpecifications(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("list the indexes of %s: %w", collection, err)
 		}
-		have := map[string]bool{}
 		for _, i := range there {
-			have[i.Name] = true
+			have[[2]string{collection, i.Name}] = true
 		}
-		byCollection[collection] = slices.DeleteFunc(wanted, func(i index) bool { return have[i.name()] })
 	}
-	return byCollection, nil
+	return slices.DeleteFunc(wanted, func(i index) bool { return have[[2]string{i.collection, i.name()}] }), nil
 }
 
-// makeIndexes makes the indexes that are missing.
-func (s *Store) makeIndexes(ctx context.Context) error {
-	byCollection, err := s.missingIndexes(ctx)
-	if err != nil {
-		return err
+// model is i as the driver has it.
+func (i index) model() mongo.IndexModel {
+	return mongo.IndexModel{Keys: i.keys(), Options: options.Index().SetUnique(i.unique).SetSparse(i.sparse).SetName(i.name())}
+}
+
+const (
+	// indexesLookFirst and indexesLookLater are the times between two looks for indexes that another
+	// process makes, in the first second and afterwards.
+	indexesLookFirst = 50 * time.Millisecond
+	indexesLookLater = time.Second
+)
+
+// makeIndexes returns when no index is missing. One process at a time makes them, the others wait: a server
+// that makes several indexes of a large collection at once is slow for everybody. They may take any time, since
+// MongoDB gives up an index whose client has gone, and the next start would begin anew. alone says that there is no
+// other process.
+func (s *Store) makeIndexes(ctx context.Context, alone bool) error {
+	told := false
+	for began := time.Now(); ; {
+		missing, err := s.missingIndexes(ctx)
+		if err != nil || len(missing) == 0 {
+			return err
+		}
+		made := true
+		if alone {
+			err = s.makeMissing(ctx, missing)
+		} else {
+			made, err = s.Exclusively(ctx, "indexes", func(ctx context.Context) error {
+				missing, err := s.missingIndexes(ctx) // another process may have made some
+				if err != nil {
+					return err
+				}
+				return s.makeMissing(ctx, missing)
+			})
+		}
+		switch {
+		case err != nil && !errors.Is(err, errTakenOver) && !unreachable(err):
+			return err
+		case err == nil && made:
+			return nil
+		case !told && time.Since(began) > indexesLookLater:
+			told = true
+			s.log.Info("waiting for the indexes that another process makes", "missing", len(missing))
+		}
+		pause := indexesLookFirst
+		if time.Since(began) > time.Second {
+			pause = indexesLookLater
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(pause):
+		}
 	}
-	for collection, missing := range byCollection {
-		if len(missing) == 0 {
-			continue
+}
+
+// makeMissing makes indexes: those of a collection without documents together, others one after the other,
+// each with a line in the log.
+func (s *Store) makeMissing(ctx context.Context, missing []index) error {
+	byCollection := map[string][]mongo.IndexModel{}
+	var filled []index
+	empty := map[string]bool{}
+	for _, i := range missing {
+		without, known := empty[i.collection]
+		if !known {
+			n, err := s.db.Collection(i.collection).CountDocuments(ctx, bson.D{}, options.Count().SetLimit(1))
+			if err != nil {
+				return fmt.Errorf("look for documents in %s: %w", i.collection, err)
+			}
+			without = n == 0
+			empty[i.collection] = without
 		}
-		models := make([]mongo.IndexModel, len(missing))
-		for n, i := range missing {
-			models[n] = mongo.IndexModel{Keys: i.keys(), Options: options.Index().SetUnique(i.unique).SetSparse(i.sparse).SetName(i.name())}
+		if without {
+			byCollection[i.collection] = append(byCollection[i.collection], i.model())
+		} else {
+			filled = append(filled, i)
 		}
+	}
+	for collection, models := range byCollection {
 		if _, err := s.db.Collection(collection).Indexes().CreateMany(ctx, models); err != nil {
 			return fmt.Errorf("make the indexes of %s: %w", collection, err)
 		}
+	}
+	for n, i := range filled {
+		began := time.Now()
+		if _, err := s.db.Collection(i.collection).Indexes().CreateOne(ctx, i.model()); err != nil {
+			return fmt.Errorf("make the index %s of %s: %w", i.name(), i.collection, err)
+		}
+		s.log.Info("made an index", "collection", i.collection, "index", i.name(), "of", len(filled), "left", len(filled)-n-1, "took", time.Since(began).Round(time.Millisecond).String())
 	}
 	return nil
 }

@@ -186,7 +186,7 @@ func Pending(ctx context.Context, o Options) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = s.client.Disconnect(context.WithoutCancel(ctx)) }()
+	defer func() { _ = s.disconnect(context.WithoutCancel(ctx)) }()
 	if err := s.awaitServer(ctx); err != nil {
 		return nil, err
 	}
@@ -202,10 +202,8 @@ func Pending(ctx context.Context, o Options) ([]string, error) {
 		return nil, err
 	}
 	var out []string
-	for collection, indexes := range missing {
-		for _, i := range indexes {
-			out = append(out, "make the index "+i.name()+" of "+collection)
-		}
+	for _, i := range missing {
+		out = append(out, "make the index "+i.name()+" of "+i.collection)
 	}
 	slices.Sort(out)
 	for n := d.Version; n < len(migrations); n++ {

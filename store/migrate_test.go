@@ -42,7 +42,7 @@ func connected(t *testing.T, uri string) *Store {
 	t.Helper()
 	s, err := connect(Options{URI: uri, Log: slog.New(slog.DiscardHandler), Program: "this one"})
 	check(t, err)
-	t.Cleanup(func() { _ = s.client.Disconnect(context.Background()) })
+	t.Cleanup(func() { _ = s.disconnect(context.Background()) })
 	return s
 }
 

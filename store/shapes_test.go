@@ -265,7 +265,7 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 	}
 	return map[string]func(context.Context){
 		"Migrate": func(ctx context.Context) { check(t, s.Migrate(ctx, func(string) {})) },
-		"Close":   nothing, "Cache": nothing, "Purge": nothing, "Flush": nothing, "Counts": nothing, "Ping": nothing, "Namespace": nothing, "Followers": nothing,
+		"Close":   nothing, "Cache": nothing, "Purge": nothing, "Flush": nothing, "Counts": nothing, "Ping": nothing, "AwaitPrimary": nothing, "Ready": nothing, "Namespace": nothing, "Followers": nothing,
 		"Begin":      func(ctx context.Context) { check(t, s.Begin(ctx, "task")) },
 		"HasAccount": func(ctx context.Context) { done(s.HasAccount(ctx, owner.ID)) },
 		"ForgetGone": func(ctx context.Context) { done(s.ForgetGone(ctx)) },

@@ -50,6 +50,9 @@ type Options struct {
 	URI string
 	// Dialer reaches the server instead of the network; nil for the network.
 	Dialer options.ContextDialer
+	// StartLimit bounds the wait for the database in Open, apart from the time that missing indexes take.
+	// 0 waits as long as the context lasts.
+	StartLimit time.Duration
 	// Exclusive says that this process makes every write; see cache.Options.
 	Exclusive bool
 	// Redis is the second cache tier and the way to other replicas; nil without Redis.
@@ -69,6 +72,7 @@ type Store struct {
 	client    *mongo.Client
 	db        *mongo.Database
 	bulkheads bulkheads
+	primary   *primary
 	cache     *cache.Cache
 	tables    tables
 	kinds     map[id.Kind]any // the tables of documents; see Kind.open
@@ -100,14 +104,15 @@ func CheckURI(uri string) error {
 }
 
 // Open connects, makes the indexes that are missing, and joins the other replicas. It
-// fails when the database can't be reached within ctx, and when it needs a newer program.
+// fails when the database can't be reached in time, at once when it refuses the password or its certificate
+// isn't trusted, and when it needs a newer program.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s, err := connect(o)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.open(ctx, o); err != nil {
-		_ = s.client.Disconnect(context.WithoutCancel(ctx))
+		_ = s.disconnect(context.WithoutCancel(ctx))
 		return nil, err
 	}
 	return s, nil
@@ -123,11 +128,13 @@ func connect(o Options) (*Store, error) {
 	if name == "" {
 		name = defaultDatabase
 	}
-	client, err := mongo.Connect(clientOptions(o))
-	if err != nil {
+	s := &Store{bulkheads: newBulkheads(), primary: newPrimary(o.Log), log: o.Log, program: o.Program}
+	if s.client, err = mongo.Connect(clientOptions(o).SetServerMonitor(s.primary.monitor())); err != nil {
 		return nil, fmt.Errorf("connect to MongoDB: %w", err)
 	}
-	return &Store{client: client, db: client.Database(name), bulkheads: newBulkheads(), log: o.Log, program: o.Program}, nil
+	s.db = s.client.Database(name)
+	s.primary.start(s.Ping)
+	return s, nil
 }
 
 func clientOptions(o Options) *options.ClientOptions {
@@ -175,30 +182,31 @@ func documentsIn(reply bson.Raw) (n int) {
 	return n
 }
 
-// awaitServer returns when the database answers, or when ctx ends.
-func (s *Store) awaitServer(ctx context.Context) error {
-	for {
-		err := s.Ping(ctx)
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-	}
-}
-
 func (s *Store) open(ctx context.Context, o Options) error {
-	if err := s.awaitServer(ctx); err != nil {
+	limited := func() (context.Context, context.CancelFunc) {
+		if o.StartLimit == 0 {
+			return context.WithCancel(ctx)
+		}
+		return context.WithTimeout(ctx, o.StartLimit)
+	}
+	reached, cancel := limited()
+	defer cancel()
+	err := s.awaitServer(reached)
+	if err == nil {
+		err = s.checkFormat(reached)
+	}
+	if err != nil {
 		return err
 	}
-	if err := s.checkFormat(ctx); err != nil {
+	s.leases = map[string]*lease{}
+	if err := s.makeIndexes(ctx, o.Exclusive); err != nil {
 		return err
 	}
+	ctx, cancel = limited()
+	defer cancel()
 	if o.Exclusive {
 		s.known = &knownEditions{reading: make(chan struct{}, 1)}
 	}
-	if err := s.makeIndexes(ctx); err != nil {
-		return err
-	}
-	var err error
 	if s.namespace, err = s.readNamespace(ctx); err != nil {
 		return err
 	}
@@ -209,7 +217,6 @@ func (s *Store) open(ctx context.Context, o Options) error {
 		return err
 	}
 	s.openTables()
-	s.leases = map[string]*lease{}
 	s.live = newLive(s)
 	return nil
 }
@@ -227,6 +234,11 @@ func (s *Store) Ping(ctx context.Context) error {
 func (s *Store) Close(ctx context.Context) error {
 	s.live.close()
 	s.cache.Close()
+	return s.disconnect(ctx)
+}
+
+func (s *Store) disconnect(ctx context.Context) error {
+	s.primary.close()
 	if err := s.client.Disconnect(ctx); err != nil {
 		return fmt.Errorf("close MongoDB: %w", err)
 	}

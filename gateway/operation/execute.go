@@ -6,8 +6,10 @@ package operation
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync/atomic"
 
@@ -46,11 +48,29 @@ func (p *Pipeline) Execute(ctx context.Context, o *Prepared) (*graphql.Response,
 		return nil, err
 	}
 	response, err := e.next(e.ctx)
-	if err == nil && response == nil {
+	switch {
+	case err != nil:
+		return nil, err
+	case response == nil:
 		return nil, errNoResponse
+	case unavailable(response.Errors) && (o.Operation.Operation == ast.Query || isNull(response.Data)):
+		return nil, refusal.Of(refusal.Unavailable, response.Errors).With("Retry-After", retryAfter)
 	}
-	return response, err
+	return response, nil
 }
+
+// retryAfter is after how many seconds a client tries again what needs the database.
+const retryAfter = "2"
+
+// unavailable reports whether part of a response needed the database while that couldn't be reached. Such a
+// query is refused as a whole: a shared cache then keeps what it has, and a client knows that it can have
+// all of it in a few seconds. A mutation with data tells what it has done.
+func unavailable(errs gqlerror.List) bool {
+	return slices.ContainsFunc(errs, func(err *gqlerror.Error) bool { return err.Extensions["code"] == refusal.Unavailable })
+}
+
+// isNull says whether data is JSON's null, or missing.
+func isNull(data json.RawMessage) bool { return len(data) == 0 || string(data) == "null" }
 
 // answerOf returns the data of o if it is known without execution; nil otherwise.
 func (p *Pipeline) answerOf(ctx context.Context, o *Prepared) []byte {
@@ -160,7 +180,8 @@ func (p *Pipeline) start(ctx context.Context, o *Prepared, e *execution) error {
 	return nil
 }
 
-// admit consumes an operation's cost, and waits for its slot and its memory. They are free again when
+// admit consumes an operation's cost, and waits for its slot and its memory, a mutation also until the
+// database takes writes. Slot and memory are free again when
 // ctx ends, at the latest.
 func (p *Pipeline) admit(ctx context.Context, o *Prepared) (release func(), err error) {
 	scope, err := scopeOf(ctx)
@@ -170,7 +191,12 @@ func (p *Pipeline) admit(ctx context.Context, o *Prepared) (release func(), err 
 	if err := scope.Usage.Consume(ctx, o.Cost); err != nil {
 		return nil, err
 	}
-	release, err = p.load.Slot(ctx, scope.Usage.Client(ctx), o.Cost)
+	if o.Operation.Operation == ast.Mutation && p.writable != nil {
+		err = p.writable(ctx)
+	}
+	if err == nil {
+		release, err = p.load.Slot(ctx, scope.Usage.Client(ctx), o.Cost)
+	}
 	if err == nil && !o.Streams() {
 		if err = p.load.Reserve(ctx, &scope.memory, o.Cost, o.Document.Memory.Load()); err != nil {
 			release()

@@ -39,9 +39,10 @@ type Options struct {
 	Extensions []graphql.HandlerExtension // the first outermost
 	Documents  document.Options           // its Schema is taken from the one above
 	Load       admission.Limits
-	Answer     AnswerFunc   // nil executes every query
-	MaxAnswer  int64        // bytes of the data of one response
-	Rates      *rate.Leases // nil for no limit
+	Writable   func(context.Context) error // nil before a mutation that can be done; it may wait a second. nil for always
+	Answer     AnswerFunc                  // nil executes every query
+	MaxAnswer  int64                       // bytes of the data of one response
+	Rates      *rate.Leases                // nil for no limit
 	Log        *slog.Logger
 }
 
@@ -52,6 +53,7 @@ type AnswerFunc func(context.Context, *graphql.OperationContext) []byte
 // Pipeline runs operations. It is safe for concurrent use.
 type Pipeline struct {
 	load          *admission.Load
+	writable      func(context.Context) error // nil for always
 	schema        *ast.Schema
 	answer        AnswerFunc
 	maxAnswer     int64 // bytes
@@ -72,7 +74,7 @@ func New(o Options) (*Pipeline, error) {
 		return nil, err
 	}
 	p := &Pipeline{
-		load: admission.NewLoad(o.Load), schema: o.Documents.Schema, answer: o.Answer, maxAnswer: o.MaxAnswer, maxUnits: overrun * int64(o.Documents.Limits.Cost), executor: executor.New(o.Schema), documents: documents, rates: o.Rates,
+		load: admission.NewLoad(o.Load), writable: o.Writable, schema: o.Documents.Schema, answer: o.Answer, maxAnswer: o.MaxAnswer, maxUnits: overrun * int64(o.Documents.Limits.Cost), executor: executor.New(o.Schema), documents: documents, rates: o.Rates,
 		present: o.Present, introspection: o.Documents.Introspection, log: o.Log,
 	}
 	p.executor.SetQueryCache(resolved{})

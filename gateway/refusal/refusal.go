@@ -33,7 +33,8 @@ const (
 	UnsupportedMedia = "UNSUPPORTED_MEDIA_TYPE"
 	Unauthenticated  = string(problem.Unauthenticated) // files are read for signed-in clients only
 	Throttled        = string(problem.Throttled)
-	Overloaded       = "OVERLOADED" // more is asked for than can be done now
+	Overloaded       = "OVERLOADED"  // more is asked for than can be done now
+	Unavailable      = "UNAVAILABLE" // the database can't be reached now
 
 	// There is no room, for a WebSocket or for one more operation over it.
 	TooManyConnections = "TOO_MANY_CONNECTIONS"
@@ -139,6 +140,8 @@ func Code(err error) string {
 		return ""
 	case errors.Is(err, problem.ErrOverloaded):
 		return Overloaded
+	case errors.Is(err, problem.ErrUnavailable):
+		return Unavailable
 	case !errors.As(err, &r):
 		return Internal
 	}
@@ -153,6 +156,8 @@ func Header(err error) map[string]string {
 		return r.header
 	case errors.Is(err, problem.ErrOverloaded):
 		return map[string]string{"Retry-After": "1"}
+	case errors.Is(err, problem.ErrUnavailable):
+		return map[string]string{"Retry-After": "2"}
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func StatusOf(code string) int {
 		return http.StatusTooManyRequests
 	case refusal.Timeout:
 		return http.StatusGatewayTimeout
-	case refusal.Cancelled, refusal.TooManyConnections, refusal.Overloaded:
+	case refusal.Cancelled, refusal.TooManyConnections, refusal.Overloaded, refusal.Unavailable:
 		return http.StatusServiceUnavailable
 	case refusal.Internal:
 		return http.StatusInternalServerError

@@ -3,6 +3,7 @@ package coherence
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +71,14 @@ func retitle(s *stoatest.Stoa, slug string) (string, error) {
 // awaitTitle waits until every replica shows a title, for as long as one may be behind.
 func awaitTitle(t *testing.T, replicas []*stoatest.Stoa, title string) {
 	t.Helper()
+	stoatest.Await(t, stoatest.InTime, "all replicas to find the primary", func() bool {
+		for _, r := range replicas {
+			if len(r.Query(t, homePage, nil).Errors) > 0 {
+				return false
+			}
+		}
+		return true
+	})
 	for i, r := range replicas {
 		stoatest.Await(t, stoatest.PromisedStale*stoatest.Slack, fmt.Sprintf("replica %d to show %q", i, title), func() bool {
 			return strings.Contains(strings.Join(titlesOf(t, r), "\n"), title)
@@ -80,6 +89,14 @@ func awaitTitle(t *testing.T, replicas []*stoatest.Stoa, title string) {
 func TestCachedPagesOutlastAnElection(t *testing.T) {
 	t.Parallel()
 	set, replicas := overSet(t, 12)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	follower, err := stoatest.Subscribe(ctx, replicas[1], stoatest.ArticlePublished, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer follower.Cut()
+	stoatest.Await(t, stoatest.InTime, "the subscription to begin", func() bool { return replicas[1].Store.Followers() == 1 })
 	set.StepDown()
 	gone, pages, refused := time.Now(), 0, 0
 	lasts := stoatest.Shorter(election)
@@ -92,8 +109,13 @@ func TestCachedPagesOutlastAnElection(t *testing.T) {
 		}
 		if refused < int(time.Since(gone)/(5*time.Second)) {
 			refused++
-			if a := replicas[refused%3].Query(t, fmt.Sprintf(`{ article(slug: "unknown-%d") { title } }`, refused), nil); len(a.Errors) == 0 {
-				t.Errorf("a read past the caches without a primary is answered by %s", a.Raw)
+			for what, document := range map[string]string{
+				"a read past the caches": fmt.Sprintf(`{ article(slug: "unknown-%d") { title } }`, refused),
+				"a mutation":             `mutation { passwordResetRequest(input: {email: "reader@example.com"}) { userErrors { message } } }`,
+			} {
+				if a := replicas[refused%3].Query(t, document, nil); a.Status != http.StatusServiceUnavailable || len(a.Errors) == 0 || a.Errors[0].Extensions["code"] != "UNAVAILABLE" {
+					t.Errorf("%s without a primary is answered by %d %s", what, a.Status, a.Raw)
+				}
 			}
 		}
 		return time.Since(gone) > lasts
@@ -107,6 +129,30 @@ func TestCachedPagesOutlastAnElection(t *testing.T) {
 		return err == nil
 	})
 	awaitTitle(t, replicas, now)
+	replicas[0].Import(t, stoatest.Articles(13)[12:])
+	if e, err := follower.Event(ctx); err != nil || e.Article == nil {
+		t.Errorf("a subscription from before the election gets %+v, %v", e, err)
+	}
+}
+
+func TestAMutationWaitsForAPrimaryThatIsSoonThere(t *testing.T) {
+	t.Parallel()
+	set, replicas := overSet(t, 3)
+	set.StepDown()
+	stoatest.Await(t, stoatest.InTime, "the loss to be known", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		return replicas[0].Store.AwaitPrimary(ctx) != nil
+	})
+	waits := make(chan stoatest.Answer, 1)
+	go func() {
+		a, _ := replicas[0].Ask(`mutation { passwordResetRequest(input: {email: "reader@example.com"}) { userErrors { message } } }`, nil)
+		waits <- a
+	}()
+	set.Elect()
+	if a := <-waits; a.Status != http.StatusOK || len(a.Errors) > 0 {
+		t.Errorf("it is answered by %d %s", a.Status, a.Raw)
+	}
 }
 
 func TestAWriteThatAMajorityGetsLate(t *testing.T) {
