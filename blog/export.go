@@ -18,9 +18,6 @@ import (
 	"stoa/store"
 )
 
-// writtenHere begins the source of an article without an import.
-const writtenHere = "stoa/"
-
 // exportBatch is how many articles one command of an export reads, with their texts. Texts of the longest
 // kind stay below the 48 MB of a message.
 const exportBatch = 50
@@ -29,18 +26,8 @@ const exportBatch = 50
 // an article that was written here is stoa/ with its id. An import of all of it into an empty blog makes
 // equal articles; comments, biographies and the files of pictures are no part of it.
 func (b *Blog) Export(ctx context.Context, visit func(Import) error) error {
-	slugs, err := b.store.TakenSlugs(ctx)
+	sources, err := b.store.ArticleSources(ctx)
 	if err != nil {
-		return err
-	}
-	ids := slices.Compact(slices.Sorted(maps.Values(slugs)))
-	sources := map[id.ID]string{}
-	if err := b.each(ctx, ids, func(a *store.Article) error {
-		if a.DeletedAt.IsZero() {
-			sources[a.ID] = cmp.Or(a.Source, writtenHere+string(a.ID))
-		}
-		return nil
-	}); err != nil {
 		return err
 	}
 	authors, err := b.store.AllAuthors(ctx)
@@ -58,17 +45,13 @@ func (b *Blog) Export(ctx context.Context, visit func(Import) error) error {
 	for _, t := range tags {
 		names[t.ID] = ImportName{t.Slug, t.Name}
 	}
-	ids = slices.SortedFunc(maps.Keys(sources), func(x, y id.ID) int { return cmp.Compare(sources[x], sources[y]) })
-	return b.each(ctx, ids, func(a *store.Article) error {
-		texts, err := store.Revisions.All(ctx, b.store, []id.ID{a.RevisionID})
-		if err != nil {
-			return err
-		}
-		if texts[0] == nil {
+	ids := slices.SortedFunc(maps.Keys(sources), func(x, y id.ID) int { return cmp.Compare(sources[x], sources[y]) })
+	return b.each(ctx, ids, func(a *store.Article, text *store.Revision) error {
+		if text == nil {
 			return fmt.Errorf("export %s: its text %s is missing", a.ID, a.RevisionID)
 		}
 		out := Import{
-			Source: sources[a.ID], Slug: a.Slug, Title: a.Title, Summary: a.Summary, Markdown: texts[0].Markdown, Aliases: a.OldSlugs,
+			Source: sources[a.ID], Slug: a.Slug, Title: a.Title, Summary: a.Summary, Markdown: text.Markdown, Aliases: a.OldSlugs,
 			PublishedAt: a.PublishedAt, UpdatedAt: a.UpdatedAt, Draft: a.Status == store.Draft, Cover: a.Cover,
 		}
 		for _, of := range a.AuthorIDs {
@@ -79,31 +62,40 @@ func (b *Blog) Export(ctx context.Context, visit func(Import) error) error {
 		}
 		// The digest is that of the last import, so that the file of that time still counts as known.
 		if out.Digest = strings.TrimSuffix(a.Digest, fmt.Sprintf(".%d", markdown.Version)); out.Digest == "" {
-			text, err := json.Marshal(out)
+			line, err := json.Marshal(out)
 			if err != nil {
 				return fmt.Errorf("digest of %s: %w", out.Source, err)
 			}
-			sum := sha256.Sum256(text)
+			sum := sha256.Sum256(line)
 			out.Digest = hex.EncodeToString(sum[:])
 		}
 		return visit(out)
 	})
 }
 
-// each calls visit with the articles that have ids, in their order, in batches.
-func (b *Blog) each(ctx context.Context, ids []id.ID, visit func(*store.Article) error) error {
+// each calls visit with the articles that have ids, in their order, and with their texts; nil for a missing text.
+// It reads both in batches, past the caches.
+func (b *Blog) each(ctx context.Context, ids []id.ID, visit func(*store.Article, *store.Revision) error) error {
 	for batch := range slices.Chunk(ids, exportBatch) {
-		found, err := store.Articles.Now(ctx, b.store, batch)
+		articles, err := store.Articles.Now(ctx, b.store, batch)
 		if err != nil {
 			return err
 		}
-		by := map[id.ID]*store.Article{}
-		for _, a := range found {
-			by[a.ID] = a
+		byID, textIDs := map[id.ID]*store.Article{}, []id.ID{}
+		for _, a := range articles {
+			byID[a.ID], textIDs = a, append(textIDs, a.RevisionID)
+		}
+		texts, err := store.Revisions.Now(ctx, b.store, textIDs)
+		if err != nil {
+			return err
+		}
+		textByID := map[id.ID]*store.Revision{}
+		for _, r := range texts {
+			textByID[r.ID] = r
 		}
 		for _, of := range batch {
-			if a := by[of]; a != nil {
-				if err := visit(a); err != nil {
+			if a := byID[of]; a != nil {
+				if err := visit(a, textByID[a.RevisionID]); err != nil {
 					return err
 				}
 			}

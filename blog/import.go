@@ -117,7 +117,7 @@ func (i *Importing) add(ctx context.Context, in Import) (ImportStatus, error) {
 	if before != nil && before.Digest == in.Digest {
 		return Unchanged, nil
 	}
-	if here, found := strings.CutPrefix(in.Source, writtenHere); found && before == nil {
+	if here, found := strings.CutPrefix(in.Source, store.OwnSource); found && before == nil {
 		there, err := store.Articles.Now(ctx, i.blog.store, []id.ID{id.ID(here)})
 		if err != nil || len(there) > 0 { // an export never replaces an article in the blog that it was written in
 			return Unchanged, err

@@ -401,7 +401,7 @@ func merge[T any](parts []part[T], to, file *T, last map[string]string) (notes [
 	return notes
 }
 
-func exportKey(variant id.ID) string { return "stoa/" + string(variant) }
+func exportKey(variant id.ID) string { return store.OwnSource + string(variant) }
 
 // exportBatch is how many products one command of an export reads: 100 of 250 variants are below the 48 MB
 // of a message.

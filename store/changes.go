@@ -5,6 +5,7 @@ package store
 // function write is below every write of the package.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -258,6 +259,22 @@ func (s *Store) TakenSlugs(ctx context.Context) (map[string]id.ID, error) {
 		out[a.Slug] = a.ID
 	}
 	return out, nil
+}
+
+// OwnSource begins the source of what no import has made; its id follows.
+const OwnSource = "stoa/"
+
+// ArticleSources returns the sources of all articles that aren't deleted, by the articles' ids. It reads the
+// database, past the caches.
+func (s *Store) ArticleSources(ctx context.Context) (map[id.ID]string, error) {
+	found, err := findList[Article](ctx, s.collection(articles), bson.D{}, projection("source", "deletedAt"))
+	out := make(map[id.ID]string, len(found))
+	for _, a := range found {
+		if a.DeletedAt.IsZero() {
+			out[a.ID] = cmp.Or(a.Source, OwnSource+string(a.ID))
+		}
+	}
+	return out, err
 }
 
 // AllAuthors returns every author by present and former slugs. It reads the database, past the

@@ -320,7 +320,7 @@ func (s *Store) wholeProduct(ctx context.Context, name, field string, i id.ID) (
 }
 
 // ProductSources returns the ids of all products by their sources. The source of a product that no import
-// has met is stoa/ with its id. It reads the database, past the caches, in the batches of a cursor.
+// has met is OwnSource with its id. It reads the database, past the caches, in the batches of a cursor.
 func (s *Store) ProductSources(ctx context.Context) (map[string]id.ID, error) {
 	type head struct {
 		ID       id.ID     `bson:"_id"`
@@ -340,7 +340,7 @@ func sourceOf(i id.ID, known *Imported) string {
 	if known != nil {
 		return known.Source
 	}
-	return "stoa/" + string(i)
+	return OwnSource + string(i)
 }
 
 // ProductsNow returns whole products as they are in the database now, by their ids, without an access

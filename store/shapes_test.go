@@ -38,7 +38,7 @@ func (s shape) String() string {
 
 // readsEverything are the methods that read a whole collection on purpose: an import compares all
 // documents with all of its files, and a sitemap has everything.
-var readsEverything = []string{"TakenSlugs", "AllAuthors", "AllTags", "Editions", "Addresses", "ProductSources"}
+var readsEverything = []string{"TakenSlugs", "AllAuthors", "AllTags", "Editions", "Addresses", "ArticleSources", "ProductSources"}
 
 func TestEveryQueryHasAnIndexThatServesIt(t *testing.T) {
 	sent := everyQuery(t)
@@ -409,7 +409,7 @@ func everyCall(t *testing.T, s *Store) map[string]func(context.Context) {
 		"Due":        func(ctx context.Context) { done(s.Due(ctx, second(0))) },
 		"NextDue":    func(ctx context.Context) { _, _, err := s.NextDue(ctx); check(t, err) },
 		"Imported":   func(ctx context.Context) { done(s.Imported(ctx)) },
-		"TakenSlugs": func(ctx context.Context) { done(s.TakenSlugs(ctx)) },
+		"TakenSlugs": func(ctx context.Context) { done(s.TakenSlugs(ctx)) }, "ArticleSources": func(ctx context.Context) { done(s.ArticleSources(ctx)) },
 		"AllAuthors": func(ctx context.Context) { done(s.AllAuthors(ctx)) },
 		"AllTags":    func(ctx context.Context) { done(s.AllTags(ctx)) },
 		"FindFor": func(ctx context.Context) {
