@@ -25,19 +25,17 @@ import (
 // runCatalogue imports products from a file. If a server runs on the same data folder, it goes through
 // that server.
 func runCatalogue(ctx context.Context, c Config, log *slog.Logger, kind string, args []string, out, errOut io.Writer) error {
-	dry, list, mapping := false, false, ""
-	var words []string
-	for _, arg := range args {
-		switch {
-		case arg == "--dry-run":
-			dry = true
-		case arg == "--list":
-			list = true
-		case strings.HasPrefix(arg, "--mapping=") && kind == "products":
-			mapping = strings.TrimPrefix(arg, "--mapping=")
-		default:
-			words = append(words, arg)
-		}
+	args, dry := without(args, "--dry-run")
+	words, list := without(args, "--list")
+	mapping := ""
+	if kind == "products" {
+		words = slices.DeleteFunc(words, func(arg string) bool {
+			given, is := strings.CutPrefix(arg, "--mapping=")
+			if is {
+				mapping = given
+			}
+			return is
+		})
 	}
 	if len(words) != 1 || strings.HasPrefix(words[0], "-") {
 		return usage("use: import shopify FILE.csv [--dry-run] [--list], or import products FILE.jsonl [--mapping FILE] [--dry-run] [--list]")
@@ -89,8 +87,8 @@ func runCatalogue(ctx context.Context, c Config, log *slog.Logger, kind string, 
 
 // runArticles imports an export of articles.
 func runArticles(ctx context.Context, c Config, log *slog.Logger, args []string, out, errOut io.Writer) error {
-	dry, list := slices.Contains(args, "--dry-run"), slices.Contains(args, "--list")
-	words := slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return arg == "--dry-run" || arg == "--list" })
+	args, dry := without(args, "--dry-run")
+	words, list := without(args, "--list")
 	if len(words) != 1 || strings.HasPrefix(words[0], "-") {
 		return usage("use: import articles FILE.jsonl [--dry-run] [--list]")
 	}
@@ -112,14 +110,7 @@ func runArticles(ctx context.Context, c Config, log *slog.Logger, args []string,
 	if err == nil {
 		err = importing.Finish(ctx)
 	}
-	if list {
-		err = errors.Join(err, report.List(out))
-	}
-	err = errors.Join(err, report.Table(out))
-	if err == nil && report.Failed > 0 {
-		return errFailed
-	}
-	return err
+	return tell(report, list, out, err)
 }
 
 // runExport writes all products or articles to out, a line each, in the order of their sources.

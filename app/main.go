@@ -195,20 +195,9 @@ func runImport(ctx context.Context, c Config, log *slog.Logger, args []string, o
 	if len(args) > 0 && args[0] == "articles" {
 		return runArticles(ctx, c, log, args[1:], out, errOut)
 	}
-	dry, list, media := false, false, true
-	var words []string
-	for _, arg := range args {
-		switch arg {
-		case "--dry-run":
-			dry = true
-		case "--list":
-			list = true
-		case "--no-media":
-			media = false
-		default:
-			words = append(words, arg)
-		}
-	}
+	args, dry := without(args, "--dry-run")
+	args, list := without(args, "--list")
+	words, noMedia := without(args, "--no-media")
 	if len(words) != 2 || words[0] != "markdown" {
 		return usage("use: import markdown DIR [--dry-run] [--list] [--no-media], import shopify FILE.csv, or import products FILE.jsonl --mapping FILE")
 	}
@@ -221,7 +210,19 @@ func runImport(ctx context.Context, c Config, log *slog.Logger, args []string, o
 		return err
 	}
 	defer done()
-	report, err := importFolder(ctx, a, dir, dry, media, errOut)
+	report, err := importFolder(ctx, a, dir, dry, !noMedia, errOut)
+	return tell(report, list, out, err)
+}
+
+// without returns args without a flag, and whether it was there.
+func without(args []string, flag string) (rest []string, given bool) {
+	rest = slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return arg == flag })
+	return rest, len(rest) < len(args)
+}
+
+// tell writes the report of an import that ended with err, with each remark if list is set. Something that
+// failed by itself is errFailed.
+func tell(report importer.Report, list bool, out io.Writer, err error) error {
 	if list {
 		err = errors.Join(err, report.List(out))
 	}
