@@ -27,18 +27,17 @@ func (g *Gateway) serveReady(w http.ResponseWriter, r *http.Request) {
 		g.writeState(w, r, http.StatusServiceUnavailable, "stopping: no new requests, please")
 		return
 	}
+	state := "ready"
 	if g.ready != nil {
 		ctx, cancel := context.WithTimeout(r.Context(), readyTime)
 		defer cancel()
-		state, err := g.ready(ctx)
-		if err != nil {
+		var err error
+		if state, err = g.ready(ctx); err != nil {
 			g.writeState(w, r, http.StatusServiceUnavailable, "not ready: "+refusal.Clip(err.Error()))
 			return
 		}
-		g.writeState(w, r, http.StatusOK, state)
-		return
 	}
-	g.writeState(w, r, http.StatusOK, "ready")
+	g.writeState(w, r, http.StatusOK, state)
 }
 
 func (g *Gateway) writeState(w http.ResponseWriter, r *http.Request, status int, text string) {

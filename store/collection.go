@@ -1,7 +1,7 @@
 package store
 
-// Commands to the database, each with its slot, while there is a primary. Entry points: Store.collection; find for documents by
-// their keys, findList, aggregate and visitEach for lists.
+// Commands to the database, each with its slot, while there is a primary. Entry points:
+// Store.collection; find for documents by their keys, findList, aggregate and visitEach for lists.
 
 import (
 	"context"

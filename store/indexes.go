@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -61,23 +62,22 @@ func (i index) keys() bson.D {
 // missingIndexes returns the indexes that the database lacks.
 func (s *Store) missingIndexes(ctx context.Context) ([]index, error) {
 	wanted := indexes()
-	have := map[[2]string]bool{}
-	looked := map[string]bool{}
+	have := map[string][]string{} // names, by collection
 	for _, i := range wanted {
-		collection := i.collection
-		if looked[collection] {
+		if _, known := have[i.collection]; known {
 			continue
 		}
-		looked[collection] = true
-		there, err := s.db.Collection(collection).Indexes().ListSpecifications(ctx)
+		there, err := s.db.Collection(i.collection).Indexes().ListSpecifications(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("list the indexes of %s: %w", collection, err)
+			return nil, fmt.Errorf("list the indexes of %s: %w", i.collection, err)
 		}
-		for _, i := range there {
-			have[[2]string{collection, i.Name}] = true
+		names := make([]string, len(there))
+		for n, x := range there {
+			names[n] = x.Name
 		}
+		have[i.collection] = names
 	}
-	return slices.DeleteFunc(wanted, func(i index) bool { return have[[2]string{i.collection, i.name()}] }), nil
+	return slices.DeleteFunc(wanted, func(i index) bool { return slices.Contains(have[i.collection], i.name()) }), nil
 }
 
 // model is i as the driver has it.
@@ -125,7 +125,7 @@ func (s *Store) makeIndexes(ctx context.Context, alone bool) error {
 			s.log.Info("waiting for the indexes that another process makes", "missing", len(missing))
 		}
 		pause := indexesLookFirst
-		if time.Since(began) > time.Second {
+		if time.Since(began) > indexesLookLater {
 			pause = indexesLookLater
 		}
 		select {
@@ -139,26 +139,25 @@ func (s *Store) makeIndexes(ctx context.Context, alone bool) error {
 // makeMissing makes indexes: those of a collection without documents together, others one after the other,
 // each with a line in the log.
 func (s *Store) makeMissing(ctx context.Context, missing []index) error {
-	byCollection := map[string][]mongo.IndexModel{}
-	var filled []index
-	empty := map[string]bool{}
+	byCollection := map[string][]index{}
 	for _, i := range missing {
-		without, known := empty[i.collection]
-		if !known {
-			n, err := s.db.Collection(i.collection).CountDocuments(ctx, bson.D{}, options.Count().SetLimit(1))
-			if err != nil {
-				return fmt.Errorf("look for documents in %s: %w", i.collection, err)
-			}
-			without = n == 0
-			empty[i.collection] = without
-		}
-		if without {
-			byCollection[i.collection] = append(byCollection[i.collection], i.model())
-		} else {
-			filled = append(filled, i)
-		}
+		byCollection[i.collection] = append(byCollection[i.collection], i)
 	}
-	for collection, models := range byCollection {
+	var filled []index
+	for _, collection := range slices.Sorted(maps.Keys(byCollection)) {
+		those := byCollection[collection]
+		n, err := s.db.Collection(collection).CountDocuments(ctx, bson.D{}, options.Count().SetLimit(1))
+		if err != nil {
+			return fmt.Errorf("look for documents in %s: %w", collection, err)
+		}
+		if n > 0 {
+			filled = append(filled, those...)
+			continue
+		}
+		models := make([]mongo.IndexModel, len(those))
+		for n, i := range those {
+			models[n] = i.model()
+		}
 		if _, err := s.db.Collection(collection).Indexes().CreateMany(ctx, models); err != nil {
 			return fmt.Errorf("make the indexes of %s: %w", collection, err)
 		}

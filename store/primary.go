@@ -135,9 +135,13 @@ func (p *primary) absence() (since time.Time, back <-chan struct{}) {
 // wait as long.
 func (p *primary) refuse() error {
 	if since, back := p.absence(); back != nil && time.Since(since) > selectLimit {
-		return fmt.Errorf("%w: it has had no primary since %s", problem.ErrUnavailable, since.UTC().Format(time.RFC3339))
+		return noPrimary(since)
 	}
 	return nil
+}
+
+func noPrimary(since time.Time) error {
+	return fmt.Errorf("%w: it has had no primary since %s", problem.ErrUnavailable, since.UTC().Format(time.RFC3339))
 }
 
 // awaitServer returns when the database answers, when waiting can't help, or when ctx ends.
@@ -177,7 +181,7 @@ func (s *Store) AwaitPrimary(ctx context.Context) error {
 	case <-back:
 		return nil
 	case <-late.C:
-		return fmt.Errorf("%w: it has had no primary since %s", problem.ErrUnavailable, since.UTC().Format(time.RFC3339))
+		return noPrimary(since)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

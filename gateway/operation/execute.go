@@ -54,13 +54,10 @@ func (p *Pipeline) Execute(ctx context.Context, o *Prepared) (*graphql.Response,
 	case response == nil:
 		return nil, errNoResponse
 	case unavailable(response.Errors) && (o.Operation.Operation == ast.Query || isNull(response.Data)):
-		return nil, refusal.Of(refusal.Unavailable, response.Errors).With("Retry-After", retryAfter)
+		return nil, refusal.Of(refusal.Unavailable, response.Errors).With("Retry-After", refusal.RetryUnavailable)
 	}
 	return response, nil
 }
-
-// retryAfter is after how many seconds a client tries again what needs the database.
-const retryAfter = "2"
 
 // unavailable reports whether part of a response needed the database while that couldn't be reached. Such a
 // query is refused as a whole: a shared cache then keeps what it has, and a client knows that it can have
@@ -181,8 +178,7 @@ func (p *Pipeline) start(ctx context.Context, o *Prepared, e *execution) error {
 }
 
 // admit consumes an operation's cost, and waits for its slot and its memory, a mutation also until the
-// database takes writes. Slot and memory are free again when
-// ctx ends, at the latest.
+// database takes writes. Slot and memory are free again when ctx ends, at the latest.
 func (p *Pipeline) admit(ctx context.Context, o *Prepared) (release func(), err error) {
 	scope, err := scopeOf(ctx)
 	if err != nil {

@@ -148,6 +148,9 @@ func Code(err error) string {
 	return r.code
 }
 
+// RetryUnavailable is after how many seconds a client tries again what is Unavailable.
+const RetryUnavailable = "2"
+
 // Header returns the headers that err is answered with.
 func Header(err error) map[string]string {
 	var r *Error
@@ -157,7 +160,7 @@ func Header(err error) map[string]string {
 	case errors.Is(err, problem.ErrOverloaded):
 		return map[string]string{"Retry-After": "1"}
 	case errors.Is(err, problem.ErrUnavailable):
-		return map[string]string{"Retry-After": "2"}
+		return map[string]string{"Retry-After": RetryUnavailable}
 	}
 	return nil
 }
