@@ -140,7 +140,7 @@ func list(out io.Writer, heading string, entries []Entry, all bool) {
 	}
 }
 
-// printable drops the characters that control a terminal.
+// printable puts spaces in the place of the characters that control a terminal.
 func printable(text string) string {
 	return strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) {

@@ -263,24 +263,19 @@ func prices(v *shop.VariantImport, price, before string, line int, r *Report) er
 	return nil
 }
 
-// less compares two decimals that aren't negative.
+// less compares two decimals that aren't negative. It is false for others.
 func less(a, b money.Decimal) bool {
-	x, y, err := sameLength(string(a), string(b))
-	return err == nil && x < y
-}
-
-// sameLength writes two decimals with equally many digits before and after the point.
-func sameLength(a, b string) (x, y string, err error) {
-	if strings.HasPrefix(a, "-") || strings.HasPrefix(b, "-") {
-		return "", "", errors.New("negative")
+	x, y := string(a), string(b)
+	if strings.HasPrefix(x, "-") || strings.HasPrefix(y, "-") {
+		return false
 	}
-	wholeA, partA, _ := strings.Cut(a, ".")
-	wholeB, partB, _ := strings.Cut(b, ".")
-	before, after := max(len(wholeA), len(wholeB)), max(len(partA), len(partB))
-	write := func(whole, part string) string {
+	wholeX, partX, _ := strings.Cut(x, ".")
+	wholeY, partY, _ := strings.Cut(y, ".")
+	before, after := max(len(wholeX), len(wholeY)), max(len(partX), len(partY))
+	padded := func(whole, part string) string {
 		return strings.Repeat("0", before-len(whole)) + whole + part + strings.Repeat("0", after-len(part))
 	}
-	return write(wholeA, partA), write(wholeB, partB), nil
+	return padded(wholeX, partX) < padded(wholeY, partY)
 }
 
 // whole reads a number rounded half up, and says if it was a whole one. "" is 0.
