@@ -5,7 +5,6 @@ package edit
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -18,8 +17,7 @@ import (
 	"stoa/access"
 	"stoa/id"
 	"stoa/problem"
-	"stoa/store"
-	"stoa/store/embedded"
+	"stoa/tests/storetest"
 )
 
 // product is a kind of this test alone: something with a slug, and parts with ids of their own.
@@ -56,12 +54,7 @@ type shop struct {
 
 func open(t *testing.T) *shop {
 	t.Helper()
-	server, err := embedded.Open(t.Context(), embedded.Options{Dir: t.TempDir()})
-	check(t, err)
-	t.Cleanup(func() { check(t, server.Close(context.Background())) })
-	s, err := store.Open(t.Context(), store.Options{URI: server.URI(), Dialer: server.Dialer(), Exclusive: true, CacheBytes: 16 << 20, Log: slog.New(slog.DiscardHandler)})
-	check(t, err)
-	t.Cleanup(func() { check(t, s.Close(context.Background())) })
+	s, server := storetest.Open(t)
 	client, err := mongo.Connect(options.Client().ApplyURI(server.URI()).SetDialer(server.Dialer()))
 	check(t, err)
 	t.Cleanup(func() { check(t, client.Disconnect(context.Background())) })

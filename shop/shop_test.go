@@ -6,7 +6,6 @@ package shop
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
@@ -18,17 +17,12 @@ import (
 	"stoa/money"
 	"stoa/problem"
 	"stoa/store"
-	"stoa/store/embedded"
+	"stoa/tests/storetest"
 )
 
 func open(t *testing.T) (*Shop, *store.Store) {
 	t.Helper()
-	server, err := embedded.Open(t.Context(), embedded.Options{Dir: t.TempDir()})
-	check(t, err)
-	t.Cleanup(func() { check(t, server.Close(context.Background())) })
-	s, err := store.Open(t.Context(), store.Options{URI: server.URI(), Dialer: server.Dialer(), Exclusive: true, CacheBytes: 16 << 20, Log: slog.New(slog.DiscardHandler)})
-	check(t, err)
-	t.Cleanup(func() { check(t, s.Close(context.Background())) })
+	s, _ := storetest.Open(t)
 	return New(s, "EUR"), s
 }
 

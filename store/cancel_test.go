@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/event"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"stoa/id"
@@ -76,10 +75,7 @@ func openHeld(t *testing.T) (s *Store, dialer *holding, begun <-chan string, run
 		Succeeded: func(context.Context, *event.CommandSucceededEvent) { running.Add(-1) },
 		Failed:    func(context.Context, *event.CommandFailedEvent) { running.Add(-1) },
 	})
-	client, err := mongo.Connect(settings)
-	check(t, err)
-	s = &Store{client: client, db: client.Database(defaultDatabase), bulkheads: newBulkheads(), primary: newPrimary(o.Log), log: o.Log}
-	check(t, s.open(t.Context(), o))
+	s = openBy(t, o, settings)
 	t.Cleanup(func() { check(t, s.Close(context.Background())) })
 	return s, dialer, names, running
 }

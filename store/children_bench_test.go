@@ -9,8 +9,6 @@ import (
 	"log/slog"
 	"testing"
 
-	"go.mongodb.org/mongo-driver/v2/mongo"
-
 	"stoa/id"
 	"stoa/store/embedded"
 )
@@ -89,14 +87,7 @@ func benchmarkStore(b *testing.B) *Store {
 		b.Fatal(err)
 	}
 	o := Options{URI: server.URI(), Dialer: server.Dialer(), Exclusive: true, CacheBytes: 64 << 20, Log: slog.New(slog.DiscardHandler)}
-	client, err := mongo.Connect(clientOptions(o))
-	if err != nil {
-		b.Fatal(err)
-	}
-	s := &Store{client: client, db: client.Database(defaultDatabase), bulkheads: newBulkheads(), primary: newPrimary(o.Log), log: o.Log}
-	if err := s.open(b.Context(), o); err != nil {
-		b.Fatal(err)
-	}
+	s := openBy(b, o, clientOptions(o))
 	b.Cleanup(func() {
 		ctx := context.Background()
 		if err := errors.Join(s.Close(ctx), server.Close(ctx)); err != nil {

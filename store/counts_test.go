@@ -15,7 +15,6 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/event"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 	"pgregory.net/rapid"
 
 	"stoa/id"
@@ -35,18 +34,7 @@ func twoStores(t testing.TB, watch func(*event.CommandStartedEvent)) [2]*Store {
 	var out [2]*Store
 	for i := range out {
 		o := Options{URI: server.URI(), Dialer: server.Dialer(), Exclusive: true, CacheBytes: 64 << 20, Log: slog.New(slog.DiscardHandler)}
-		settings := clientOptions(o)
-		if watch != nil {
-			settings.SetMonitor(&event.CommandMonitor{Started: func(_ context.Context, e *event.CommandStartedEvent) { watch(e) }})
-		}
-		client, err := mongo.Connect(settings)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out[i] = &Store{client: client, db: client.Database(defaultDatabase), bulkheads: newBulkheads(), primary: newPrimary(o.Log), log: o.Log}
-		if err := out[i].open(t.Context(), o); err != nil {
-			t.Fatal(err)
-		}
+		out[i] = openBy(t, o, watched(o, watch))
 		t.Cleanup(func() { _ = out[i].Close(context.Background()) })
 	}
 	return out

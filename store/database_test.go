@@ -14,6 +14,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/event"
 	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"stoa/id"
 	"stoa/problem"
@@ -34,10 +35,27 @@ func openStore(t *testing.T, watch func(*event.CommandStartedEvent)) *Store {
 		}
 	})
 	o := Options{URI: server.URI(), Dialer: server.Dialer(), Exclusive: true, CacheBytes: 16 << 20, Log: slog.New(slog.DiscardHandler)}
+	s := openBy(t, o, watched(o, watch))
+	t.Cleanup(func() {
+		if err := s.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// watched are the settings of a client that reports its commands to watch, unless that is nil.
+func watched(o Options, watch func(*event.CommandStartedEvent)) *options.ClientOptions {
 	settings := clientOptions(o)
 	if watch != nil {
 		settings.SetMonitor(&event.CommandMonitor{Started: func(_ context.Context, e *event.CommandStartedEvent) { watch(e) }})
 	}
+	return settings
+}
+
+// openBy opens a store as Open does, by a client with other settings. The caller closes it.
+func openBy(t testing.TB, o Options, settings *options.ClientOptions) *Store {
+	t.Helper()
 	client, err := mongo.Connect(settings)
 	if err != nil {
 		t.Fatal(err)
@@ -46,11 +64,6 @@ func openStore(t *testing.T, watch func(*event.CommandStartedEvent)) *Store {
 	if err := s.open(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := s.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
 	return s
 }
 

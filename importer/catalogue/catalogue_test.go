@@ -8,7 +8,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -21,7 +20,7 @@ import (
 	"stoa/money"
 	"stoa/shop"
 	"stoa/store"
-	"stoa/store/embedded"
+	"stoa/tests/storetest"
 )
 
 func check(t *testing.T, err error) {
@@ -34,12 +33,7 @@ func check(t *testing.T, err error) {
 // open returns an empty shop.
 func open(t *testing.T) *shop.Shop {
 	t.Helper()
-	server, err := embedded.Open(t.Context(), embedded.Options{Dir: t.TempDir()})
-	check(t, err)
-	t.Cleanup(func() { check(t, server.Close(context.Background())) })
-	s, err := store.Open(t.Context(), store.Options{URI: server.URI(), Dialer: server.Dialer(), Exclusive: true, CacheBytes: 16 << 20, Log: slog.New(slog.DiscardHandler)})
-	check(t, err)
-	t.Cleanup(func() { check(t, s.Close(context.Background())) })
+	s, _ := storetest.Open(t)
 	return shop.New(s, "EUR")
 }
 
